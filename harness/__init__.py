@@ -1,0 +1,1 @@
+"""Proctor: an evaluation harness for coding agents, as a pytest suite."""

@@ -1,0 +1,240 @@
+"""What a case is and how it can end: plain data, shared by every room of the harness."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import Meta, Struct, field
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class ConfError(Exception):
+    """The configuration is wrong; the message names the file, the key and the valid choices."""
+
+
+class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """One coding-agent CLI (`conf/backend/*.yaml`); `options` are the knobs of its adapter."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
+
+    `script` is for the scripted provider alone: the script it plays, by name
+    (`conf/scripts/NAME.yaml`) or by path; none means the one named after the environment.
+    """
+
+    name: str
+    provider: str
+    served_as: str | None = None
+    context: Count = 65_536
+    script: str | None = None
+
+
+class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who serves models: `kind` names the adapter; `base_url` and `key_variable` are its address and credential."""
+
+    name: str
+    kind: str
+    base_url: str | None = None
+    key_variable: str | None = None
+
+
+class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes."""
+
+    name: str
+    kind: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    max_steps: Count = 1000
+    pass_solve_rate: Share = 0.9
+
+
+class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a session is sealed in. `kind`: `bubblewrap`, or `none` (debugging: seals nothing).
+
+    `max_processes`, `max_open_files` and `max_file_mb` become resource limits of the sealed processes,
+    `tmp_mb` the size of its private /tmp.
+    """
+
+    name: str
+    kind: str
+    max_processes: Count = 512
+    max_open_files: Count = 4096
+    max_file_mb: Count = 1024
+    tmp_mb: Count = 1024
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a session may use: model responses, wall-clock seconds, and seconds without any sign of life."""
+
+    turns: Count = 50
+    wall_s: Seconds = 1800.0
+    idle_s: Seconds = 300.0
+    grace_s: Seconds = 3.0
+
+
+class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a submission is graded: number of held-out episodes, seconds an episode may take, the private seed."""
+
+    episodes: int = 20
+    episode_wall_s: Seconds = 60.0
+    seed: int = 0
+
+
+class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule that leaves combinations out: every field that is given must match."""
+
+    backend: str | None = None
+    model: str | None = None
+    environment: str | None = None
+
+
+class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """A named set of cases (`conf/suite/*.yaml`)."""
+
+    name: str
+    backends: list[str]
+    models: list[str]
+    environments: list[str]
+    replicates: Count = 1
+    exclude: list[Exclusion] = field(default_factory=list)
+    allow_no_sandbox: bool = False
+
+
+class Case(Struct, frozen=True):
+    """One backend x model x environment x replicate."""
+
+    id: str
+    backend: BackendConf
+    model: ModelConf
+    provider: ProviderConf
+    environment: EnvironmentConf
+    sandbox: SandboxConf
+    limits: Limits
+    evaluation: EvaluationConf
+    replicate: int = 1
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the answers were written beforehand: such a result measures the pipeline only."""
+        return self.provider.kind == "scripted"
+
+
+class Cause(StrEnum):
+    """Who answers for an ending."""
+
+    AGENT = "agent"
+    LIMIT = "limit"
+    MODEL = "model"
+    CLI = "cli"
+    MCP = "mcp"
+    SANDBOX = "sandbox"
+    HARNESS = "harness"
+
+
+class Ending(StrEnum):
+    """Why an agent's session stopped."""
+
+    FINISHED = "finished"
+    TURN_LIMIT = "turn_limit"
+    COST_LIMIT = "cost_limit"
+    TOKEN_LIMIT = "token_limit"
+    WALL_LIMIT = "wall_limit"
+    IDLE_LIMIT = "idle_limit"
+    OUTPUT_LIMIT = "output_limit"
+    MEMORY_LIMIT = "memory_limit"
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
+    OUTPUT_TOKEN_LIMIT = "output_token_limit"
+    CONTEXT_OVERFLOW = "context_overflow"
+    EMPTY_STEPS = "empty_steps"
+    ENDLESS_COMPACTION = "endless_compaction"
+    RATE_LIMITED = "rate_limited"
+    AUTH_FAILED = "auth_failed"
+    MODEL_REFUSED_TOOLS = "model_refused_tools"
+    MODEL_UNREACHABLE = "model_unreachable"
+    MODEL_ERROR = "model_error"
+    STALLED = "stalled"
+    MCP_UNAVAILABLE = "mcp_unavailable"
+    CLI_MISSING = "cli_missing"
+    CLI_CRASHED = "cli_crashed"
+    SILENT_EXIT = "silent_exit"
+    HUNG_AFTER_FINAL = "hung_after_final"
+    SANDBOX_FAILED = "sandbox_failed"
+    INTERRUPTED = "interrupted"
+    HARNESS_ERROR = "harness_error"
+
+
+class Policy(NamedTuple):
+    """What follows from an ending. `outcome` is `score` (decided by the grade), `error` or `skipped`."""
+
+    cause: Cause
+    retried: bool
+    graded: bool
+    outcome: str
+
+
+_LIMIT = Policy(Cause.LIMIT, retried=False, graded=True, outcome="score")
+_AGENT = Policy(Cause.AGENT, retried=False, graded=True, outcome="score")
+
+
+def _error(cause: Cause, *, retried: bool) -> Policy:
+    return Policy(cause, retried=retried, graded=False, outcome="error")
+
+
+ENDINGS: dict[Ending, Policy] = {
+    Ending.FINISHED: _AGENT,
+    Ending.TURN_LIMIT: _LIMIT,
+    Ending.COST_LIMIT: _LIMIT,
+    Ending.TOKEN_LIMIT: _LIMIT,
+    Ending.WALL_LIMIT: _LIMIT,
+    Ending.IDLE_LIMIT: _LIMIT,
+    Ending.OUTPUT_LIMIT: _LIMIT,
+    Ending.MEMORY_LIMIT: _LIMIT,
+    Ending.PROCESS_LIMIT: _LIMIT,
+    Ending.DISK_LIMIT: _LIMIT,
+    Ending.OUTPUT_TOKEN_LIMIT: _AGENT,
+    Ending.CONTEXT_OVERFLOW: _AGENT,
+    Ending.EMPTY_STEPS: _AGENT,
+    Ending.ENDLESS_COMPACTION: _AGENT,
+    Ending.RATE_LIMITED: _error(Cause.MODEL, retried=True),
+    Ending.AUTH_FAILED: _error(Cause.MODEL, retried=False),
+    Ending.MODEL_REFUSED_TOOLS: _error(Cause.MODEL, retried=False),
+    Ending.MODEL_UNREACHABLE: _error(Cause.MODEL, retried=True),
+    Ending.MODEL_ERROR: _error(Cause.MODEL, retried=True),
+    Ending.STALLED: _error(Cause.MODEL, retried=True),
+    Ending.MCP_UNAVAILABLE: _error(Cause.MCP, retried=True),
+    Ending.CLI_MISSING: Policy(Cause.HARNESS, retried=False, graded=False, outcome="skipped"),
+    Ending.CLI_CRASHED: _error(Cause.CLI, retried=True),
+    Ending.SILENT_EXIT: _error(Cause.CLI, retried=True),
+    Ending.HUNG_AFTER_FINAL: Policy(Cause.CLI, retried=False, graded=True, outcome="score"),
+    Ending.SANDBOX_FAILED: _error(Cause.SANDBOX, retried=True),
+    Ending.INTERRUPTED: _error(Cause.HARNESS, retried=False),
+    Ending.HARNESS_ERROR: _error(Cause.HARNESS, retried=False),
+}
+"""The one table of endings: retry, grading, outcome and summary all read it."""
+
+
+class Score(Struct, frozen=True, kw_only=True):
+    """The grade of a submission over all scheduled episodes.
+
+    `solved`, `crashed` and `timed_out` count episodes; `solve_rate` is solved / scheduled. `mean_steps` and
+    `mean_reward` are over the episodes that ran to an end (terminated or out of steps), null when none did.
+    `reason` says why nothing could be rolled out (no submission): then every episode counts as unsolved.
+    """
+
+    solve_rate: float
+    episodes: int
+    solved: int
+    crashed: int
+    timed_out: int
+    mean_steps: float | None
+    mean_reward: float | None
+    reason: str | None = None

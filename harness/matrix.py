@@ -1,0 +1,36 @@
+"""From a configuration to its cases, in a stable order."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from harness.case import Case, Exclusion
+from harness.config import Config
+
+
+def cases(config: Config) -> list[Case]:
+    """Every backend x model x environment x replicate of the suite that no rule excludes."""
+    suite = config.suite
+    replicates = range(1, suite.replicates + 1)
+    return [
+        Case(
+            id="-".join((backend, model, environment)) + (f"-r{replicate}" if suite.replicates > 1 else ""),
+            backend=config.backend[backend],
+            model=config.model[model],
+            provider=config.provider[config.model[model].provider],
+            environment=config.environment[environment],
+            sandbox=config.sandbox,
+            limits=config.limits,
+            evaluation=config.evaluation,
+            replicate=replicate,
+        )
+        for backend, model, environment in product(
+            dict.fromkeys(suite.backends), dict.fromkeys(suite.models), dict.fromkeys(suite.environments)
+        )
+        if not any(_matches(rule, backend, model, environment) for rule in suite.exclude)
+        for replicate in replicates
+    ]
+
+
+def _matches(rule: Exclusion, backend: str, model: str, environment: str) -> bool:
+    return rule.backend in (None, backend) and rule.model in (None, model) and rule.environment in (None, environment)
