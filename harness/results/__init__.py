@@ -1,0 +1,1 @@
+"""What is kept of a run: the record of a case and the file of records."""

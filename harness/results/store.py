@@ -1,0 +1,72 @@
+"""The folder of a run: `runs/<UTC time>-<suite>/`, where one process appends the records."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from harness.results.record import Record
+
+
+def run_name(suite: str, now: datetime | None = None) -> str:
+    """The name of a run that starts now: it sorts by time and tells the suite."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
+
+
+class RunStore:
+    """Appends records to `results.jsonl`, each line flushed to disk; made on the first record, with `runs/latest`."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.records: list[Record] = []
+
+    @property
+    def results(self) -> Path:
+        """The file of records."""
+        return self.run / "results.jsonl"
+
+    def append(self, record: Record) -> None:
+        """Write one record; when this returns it survives a crash."""
+        if not self.records:
+            self.run.mkdir(parents=True, exist_ok=True)
+            _point(self.run.parent / "latest", self.run.name)
+        with self.results.open("ab") as file:
+            file.write(msgspec.json.encode(record) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.records.append(record)
+
+
+def read(results: Path) -> list[Record]:
+    """The records of a run. A last line that a crash cut short is left out.
+
+    Raises `ValueError` naming the line of any other that is no record.
+    """
+    lines = results.read_bytes().split(b"\n")
+    whole, rest = lines[:-1], lines[-1]
+    records = []
+    for number, line in enumerate([*whole, *([rest] if _is_json(rest) else [])], 1):
+        try:
+            records.append(msgspec.json.decode(line, type=Record))
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"{results}:{number}: not a record: {error}") from error
+    return records
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _point(link: Path, target: str) -> None:
+    """Make `link` point to `target` in one step, so that it never dangles."""
+    new = link.with_name(f".{link.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(link)

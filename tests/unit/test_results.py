@@ -1,0 +1,112 @@
+"""The file of records: nothing is lost, nothing is half-read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.case import Cause, Ending, Limits, Score
+from harness.report.table import table
+from harness.results.record import CaseNames, Record, Timing, Usage, UsageTotals, Versions
+from harness.results.store import RunStore, read, run_name
+
+
+def record(name: str = "claude-scripted-small_maze", **changes: object) -> Record:
+    names = CaseNames(name, "claude", "scripted", "scripted", "small_maze", 1)
+    base = Record(
+        case=names,
+        scripted=True,
+        ending=Ending.FINISHED,
+        cause=Cause.AGENT,
+        outcome="passed",
+        explanation="the agent finished",
+        limits=Limits(),
+        versions=Versions(harness="0"),
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def score(solve_rate: float) -> Score:
+    return Score(
+        solve_rate=solve_rate, episodes=20, solved=0, crashed=0, timed_out=0, mean_steps=None, mean_reward=None
+    )
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+records = st.builds(
+    record,
+    st.text(),
+    ending=st.sampled_from(Ending),
+    explanation=st.text(),
+    score=st.none() | st.builds(score, st.floats(0, 1)),
+    usage=st.builds(Usage, metered=st.builds(UsageTotals, turns=st.integers(0, 2**53), cost_usd=numbers)),
+    timing=st.builds(Timing, agent_s=numbers),
+)
+
+
+@given(records)
+def test_a_record_survives_json_exactly(whole: Record) -> None:
+    line = msgspec.json.encode(whole)
+    assert b"\n" not in line
+    assert msgspec.json.decode(line, type=Record) == whole
+
+
+def test_records_are_read_back_in_the_order_written(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    written = [record("b"), record("a"), record("c")]
+    for one in written:
+        store.append(one)
+    assert read(store.results) == written
+
+
+def test_a_run_without_records_leaves_no_folder(tmp_path: Path) -> None:
+    RunStore(tmp_path / "runs" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        RunStore(tmp_path / name).append(record())
+    assert (tmp_path / "latest").resolve() == tmp_path / "second"
+
+
+@given(cut=st.integers(0, 400))
+def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(
+    cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    line = msgspec.json.encode(record()) + b"\n"
+    file = tmp_path_factory.mktemp("cut") / "results.jsonl"
+    cut = min(cut, len(line) - 2)
+    file.write_bytes(line + line[:cut])
+    assert read(file) == [record()]
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_bytes(msgspec.json.encode(record()) + b'\n{"schema": 1}\n')
+    with pytest.raises(ValueError, match=r"results\.jsonl:2: not a record"):
+        read(file)
+
+
+def test_runs_sort_by_time() -> None:
+    early, late = datetime(2026, 1, 2, 3, 4, 5, 6000, UTC), datetime(2026, 1, 2, 3, 4, 5, 7000, UTC)
+    assert run_name("default", early) == "20260102T030405.006Z-default"
+    assert run_name("a", early) < run_name("a", late)
+
+
+def test_the_table_shows_a_missing_measurement_as_missing() -> None:
+    lines = table(
+        [
+            record("b", outcome="error", ending=Ending.MODEL_ERROR, explanation="HTTP 500"),
+            record("a", score=score(0.0), outcome="failed", timing=Timing(setup_s=1.0, agent_s=2.0)),
+        ]
+    )
+    assert lines[0].split() == ["case", "outcome", "solve", "rate", "turns", "cost", "$", "seconds", "why"]
+    assert lines[1].split()[:6] == ["a", "failed", "0.00", "-", "-", "3.0"]
+    assert lines[2].split()[:6] == ["b", "error", "-", "-", "-", "-"]
+    assert "model_error: HTTP 500" in lines[2]
