@@ -1,0 +1,50 @@
+# make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
+# make test     set up this machine, check the code and run all tests but the slow ones
+# make nightly  the slow tests          make bench  the benchmarks
+# make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+CLIS   := backends/cli
+
+.PHONY: eval test nightly bench setup lint lock python bubblewrap
+eval: setup
+	$(VENV)/bin/pytest tests/evaluation $(ARGS)
+
+test: setup lint
+	$(VENV)/bin/pytest -n 2 -m "not nightly" $(ARGS)
+
+nightly: setup
+	$(VENV)/bin/pytest -m nightly $(ARGS)
+
+bench: setup
+	$(VENV)/bin/python -m tests.benchmarks
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+setup: $(VENV)/.installed $(CLIS)/node_modules/.installed bubblewrap
+
+$(VENV)/.installed: requirements/requirements.lock | python
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	touch $@
+
+$(CLIS)/node_modules/.installed: $(CLIS)/package-lock.json
+	cd $(CLIS) && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
+
+bubblewrap:
+	@command -v bwrap >/dev/null || sh requirements/debian.sh bubblewrap
+
+lock: setup
+	$(VENV)/bin/pip install --quiet uv
+	$(VENV)/bin/uv pip compile pyproject.toml --universal --all-extras --overrides requirements/overrides.txt \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/requirements.lock
+	cd $(CLIS) && npm install --package-lock-only --omit-lockfile-registry-resolved

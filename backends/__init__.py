@@ -1,0 +1,1 @@
+"""All that differs between coding-agent CLIs, and nothing else; pure."""

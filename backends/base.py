@@ -1,0 +1,77 @@
+"""What every backend answers: how to call a coding-agent CLI, configure it and read its stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+
+from backends.events import Event
+
+
+class McpEndpoint(Struct, frozen=True):
+    """An MCP server as the CLI is told of it: its name and its streamable-HTTP address."""
+
+    name: str
+    url: str
+
+
+class SessionSpec(Struct, frozen=True, kw_only=True):
+    """All a backend needs to know to set up one session; every path is as seen inside the sandbox.
+
+    `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, no `/v1`).
+    `options` are the backend's own knobs, from `conf/backend/NAME.yaml`.
+    """
+
+    executable: str
+    workspace: str
+    home: str
+    model: str
+    context: int
+    model_url: str
+    mcp: tuple[McpEndpoint, ...] = ()
+    instructions: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backend(ABC):
+    """The adapter of one coding-agent CLI. Pure: it opens no process, socket or file."""
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    """The npm package, whose pinned version stands in `backends/cli/package.json`."""
+    program: ClassVar[str]
+    """The name of the executable that the package installs."""
+
+    @abstractmethod
+    def command(self, spec: SessionSpec) -> list[str]:
+        """The command line. The prompt goes to standard input; nothing secret or long stands here."""
+
+    @abstractmethod
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """Text of each file to write before the start, by its absolute path inside the sandbox."""
+
+    @abstractmethod
+    def environment(self, spec: SessionSpec) -> dict[str, str]:
+        """The variables this CLI needs, beyond HOME, PATH, TMPDIR and LANG; nothing of the host is inherited."""
+
+    @abstractmethod
+    def decode(self, line: bytes) -> tuple[Event, ...]:
+        """The events in one line of the CLI's standard output (without its newline).
+
+        Never raises: a line that is no event of this CLI becomes `Unknown` or `Malformed`.
+        """
+
+    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - for those CLIs that have something to tell
+        """Events that this CLI tells on standard error alone; never raises. Most have none."""
+        return ()
+
+    @abstractmethod
+    def tool_name(self, server: str, tool: str) -> str:
+        """How this CLI shows the tool of an MCP server to its model."""
+
+    @abstractmethod
+    def prompt_hints(self, spec: SessionSpec) -> str:
+        """What the task's prompt should add for this CLI (tool names and habits), or an empty string."""

@@ -1,0 +1,395 @@
+"""Claude Code: `claude -p --output-format stream-json`.
+
+Facts about its calls and its stream are measured ones (Claude Code 2.1.197, scripted model server). Those that
+shape the reading:
+
+- One model response gives one `assistant` event per content block, all with the same `message.id`; their usage is
+  that of the response's first bytes (input right, output nearly nothing). A response without any block and a
+  subagent's last response are not shown at all.
+- Of a `result`, `usage`, `num_turns` and `duration_ms` are its own and leave out subagents; `modelUsage`,
+  `total_cost_usd` and `duration_api_ms` are running totals of the process with them. The running totals are read.
+- The cost of a model that the CLI does not know is invented: the gateway's books decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct, field
+
+from backends import events as ev
+from backends.base import Backend, SessionSpec
+from backends.errors import error_kind, reset_hint
+from backends.wire import Amount, Count, LineReader, output_limit, plain_name, read_options, sample, tool_result
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The built-in tools the agent gets, and how often a failed request is repeated before the CLI gives up."""
+
+    tools: list[str] = field(default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"])
+    max_retries: int = 1
+
+
+class Claude(Backend):
+    """The adapter of Claude Code."""
+
+    name = "claude"
+    package = "@anthropic-ai/claude-code"
+    program = "claude"
+
+    def command(self, spec: SessionSpec) -> list[str]:
+        """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
+        return [
+            spec.executable,
+            *("-p", "--output-format", "stream-json", "--verbose"),
+            *("--model", spec.model, "--dangerously-skip-permissions"),
+            *("--tools", ",".join(self._options(spec).tools)),
+            *("--setting-sources", "project"),
+            *("--mcp-config", _mcp_config(spec), "--strict-mcp-config"),
+        ]
+
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.config_files`. Settings and CLAUDE.md are read in the workspace alone."""
+        servers = {server.name: {"type": "http", "url": server.url} for server in spec.mcp}
+        allowed = [*self._options(spec).tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
+        settings = {"permissions": {"allow": allowed}, "disableAllHooks": True, "includeCoAuthoredBy": False}
+        files = {
+            _mcp_config(spec): json.dumps({"mcpServers": servers}, indent=2),
+            f"{spec.workspace}/.claude/settings.json": json.dumps(settings, indent=2),
+        }
+        if spec.instructions:
+            files[f"{spec.workspace}/CLAUDE.md"] = spec.instructions
+        return files
+
+    def environment(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.environment`.
+
+        Every side model is the served one, so that no request asks for a model that nobody serves. The context
+        size is heeded for models not named `claude-…`. The CLI refuses uid 0 unless `IS_SANDBOX` is set, which
+        is for whoever starts it to say.
+        """
+        side_models = (
+            *("ANTHROPIC_DEFAULT_OPUS_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"),
+            "CLAUDE_CODE_SUBAGENT_MODEL",
+        )
+        return {
+            "ANTHROPIC_BASE_URL": spec.model_url,
+            "ANTHROPIC_AUTH_TOKEN": "sealed",
+            "ANTHROPIC_API_KEY": "",
+            **dict.fromkeys(side_models, spec.model),
+            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(spec.context),
+            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(output_limit(spec.context)),
+            "CLAUDE_CODE_MAX_RETRIES": str(self._options(spec).max_retries),
+            "DISABLE_AUTOUPDATER": "1",
+            "DISABLE_ERROR_REPORTING": "1",
+            "DISABLE_TELEMETRY": "1",
+            "MCP_CONNECTION_NONBLOCKING": "0",
+        }
+
+    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
+        """See `Backend.decode`."""
+        read = _READER.read(line)
+        if isinstance(read, ev.Malformed):
+            return (read,) if line.strip() else ()
+        if read.type in _READINGS:
+            return tuple(_READINGS[read.type](read, line))
+        if not read.type:
+            return (ev.Malformed(reason="no type", sample=sample(line)),)
+        return () if read.type in _SILENT else (ev.Unknown(kind=read.type[:80], sample=sample(line)),)
+
+    def tool_name(self, server: str, tool: str) -> str:
+        """See `Backend.tool_name`."""
+        return f"mcp__{plain_name(server)}__{plain_name(tool)}"
+
+    def prompt_hints(self, spec: SessionSpec) -> str:
+        """See `Backend.prompt_hints`."""
+        return "\n".join(
+            f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, '')}NAME`."
+            for server in spec.mcp
+        )
+
+    def _options(self, spec: SessionSpec) -> Options:
+        options = read_options(self.name, Options, spec.options)
+        if options.max_retries < 0 or not options.tools:
+            raise ValueError("options of backend claude: max_retries must be 0 or more, and tools name at least one")
+        return options
+
+
+BACKEND = Claude()
+
+
+def _mcp_config(spec: SessionSpec) -> str:
+    return f"{spec.home}/mcp.json"
+
+
+class _Part(Struct):
+    type: str = ""
+    text: str = ""
+
+
+class _Block(Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    id: str = ""
+    name: str = ""
+    input: Any = None
+    tool_use_id: str = ""
+    content: str | list[_Part] | None = None
+    is_error: bool | None = None
+
+
+class _Usage(Struct):
+    input_tokens: Count | None = 0
+    output_tokens: Count | None = 0
+    cache_read_input_tokens: Count | None = 0
+    cache_creation_input_tokens: Count | None = 0
+
+
+class _ModelUsage(Struct, rename="camel"):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_input_tokens: Count = 0
+    cache_creation_input_tokens: Count = 0
+
+
+class _Message(Struct):
+    id: str = ""
+    model: str = ""
+    content: str | list[_Block] = field(default_factory=list)
+    usage: _Usage | None = None
+    stop_reason: str | None = None
+
+
+class _Server(Struct):
+    name: str = ""
+    status: str = ""
+
+
+class _Compact(Struct):
+    trigger: str = ""
+    pre_tokens: Count = 0
+
+
+class _Denial(Struct):
+    tool_name: str = ""
+    tool_use_id: str = ""
+
+
+class _Limit(Struct, rename="camel"):
+    status: str = ""
+    resets_at: Amount | None = None
+    rate_limit_type: str = ""
+
+
+class _Line(Struct):
+    """Every kind of line in one: the fields of the others keep their defaults, unknown ones are skipped unread."""
+
+    type: str = ""
+    subtype: str = ""
+    session_id: str = ""
+    message: _Message | None = None
+    parent_tool_use_id: str | None = None
+    error: str | None = None
+    # system/init
+    model: str = ""
+    tools: list[str] = field(default_factory=list)
+    mcp_servers: list[_Server] = field(default_factory=list)
+    claude_code_version: str = ""
+    # system/api_retry, /compact_boundary, /permission_denied
+    attempt: Count = 0
+    max_retries: Count = 0
+    retry_delay_ms: Amount = 0.0
+    error_status: int | None = None
+    compact_metadata: _Compact | None = None
+    tool_name: str = ""
+    tool_use_id: str = ""
+    decision_reason: str | None = None
+    # result
+    is_error: bool = False
+    api_error_status: int | None = None
+    duration_ms: Amount | None = None
+    duration_api_ms: Amount | None = None
+    num_turns: Count = 0
+    result: str | None = None
+    errors: list[str] = field(default_factory=list)
+    total_cost_usd: Amount | None = None
+    usage: _Usage | None = None
+    model_usage: dict[str, _ModelUsage] = field(default_factory=dict, name="modelUsage")
+    permission_denials: list[_Denial] = field(default_factory=list)
+    terminal_reason: str | None = None
+    # rate_limit_event
+    rate_limit_info: _Limit | None = None
+
+
+_READER = LineReader(_Line)
+
+_SYNTHETIC = "<synthetic>"
+"""The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
+
+_ERROR_NAMES = {
+    "authentication_failed": ev.ErrorKind.AUTH,
+    "oauth_org_not_allowed": ev.ErrorKind.AUTH,
+    "billing_error": ev.ErrorKind.AUTH,
+    "rate_limit": ev.ErrorKind.RATE_LIMIT,
+    "max_output_tokens": ev.ErrorKind.OUTPUT_TOKENS,
+    "model_not_found": ev.ErrorKind.MODEL_ERROR,
+    "overloaded": ev.ErrorKind.MODEL_ERROR,
+}
+"""The CLI's own error names that say one thing; `server_error`, `invalid_request` and `unknown` are read by text."""
+
+_SILENT = {"stream_event", "tool_progress", "tool_use_summary", "prompt_suggestion", "auth_status", "keep_alive"}
+"""Kinds of line that tell nothing the others do not."""
+
+_SYSTEM_NAMES = """
+    agents_killed api_error away_summary background_tasks commands_changed elicitation_complete file_snapshot
+    files_persisted hook_progress hook_response hook_started informational local_command local_command_output
+    memory_recall memory_saved mirror_error model_consent_fallback model_fallback model_refusal_fallback
+    model_refusal_no_fallback notification permission_retry plugin_install post_turn_summary scheduled_task_fire
+    session_state_changed status stop_hook_summary task_notification task_progress task_started task_summary
+    task_updated thinking thinking_tokens turn_duration turn_starting worker_shutting_down
+"""
+_SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
+"""Subtypes of `system` that version 2.1.197 may send and that change nothing we count."""
+
+
+def _assistant(line: _Line, raw: bytes) -> Iterator[ev.Event]:
+    message = line.message or _Message()
+    blocks = [_Block(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+    if message.model == _SYNTHETIC:
+        text = " ".join(block.text for block in blocks)
+        if line.error:
+            yield _error(text, line.error, None, line.session_id)
+        return
+    turn, parent = message.id, line.parent_tool_use_id
+    yield ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent)
+    for block in blocks:
+        match block.type:
+            case "text":
+                yield ev.Text(turn=turn, text=block.text, parent=parent)
+            case "thinking" | "redacted_thinking":
+                yield ev.Thinking(turn=turn, text=block.thinking, parent=parent)
+            case "tool_use" | "server_tool_use" | "mcp_tool_use":
+                yield ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.input, parent=parent)
+            case "tool_result" | "mcp_tool_result":
+                yield _block_result(block)
+            case other:
+                yield ev.Unknown(kind=f"assistant/{other}"[:80], sample=sample(raw))
+    yield ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=message.stop_reason)
+
+
+def _tool_results(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
+    content = line.message.content if line.message else ()
+    if not isinstance(content, str):
+        yield from (_block_result(block) for block in content if block.type == "tool_result")
+
+
+def _block_result(block: _Block) -> ev.Event:
+    content = block.content or ""
+    if not isinstance(content, str):
+        content = "\n".join(part.text if part.type == "text" else f"[{part.type}]" for part in content)
+    return tool_result(block.tool_use_id, content, is_error=bool(block.is_error))
+
+
+def _system(line: _Line, raw: bytes) -> tuple[ev.Event, ...]:
+    match line.subtype:
+        case "init":
+            servers = {server.name: server.status for server in line.mcp_servers}
+            return (
+                ev.SessionStarted(
+                    session_id=line.session_id,
+                    model=line.model,
+                    tools=tuple(line.tools),
+                    mcp_servers=servers,
+                    cli_version=line.claude_code_version,
+                ),
+            )
+        case "api_retry":
+            return (
+                ev.Retry(
+                    attempt=line.attempt,
+                    max_attempts=line.max_retries,
+                    delay_s=line.retry_delay_ms / 1000,
+                    status=line.error_status,
+                    error=line.error or "",
+                ),
+            )
+        case "compact_boundary":
+            compact = line.compact_metadata or _Compact()
+            return (ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens),)
+        case "permission_denied":
+            denied = ev.PermissionDenied(
+                tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or ""
+            )
+            return (denied,)
+    if line.subtype in _SILENT_SYSTEM:
+        return ()
+    return (ev.Unknown(kind=f"system/{line.subtype}"[:80], sample=sample(raw)),)
+
+
+def _result(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
+    text = line.result or "; ".join(line.errors)
+    for denial in line.permission_denials:
+        yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
+    if line.is_error and not line.subtype.startswith("error_max"):
+        error = _error(text or line.terminal_reason or line.subtype, "", line.api_error_status, line.session_id)
+        if error.kind is ev.ErrorKind.RATE_LIMIT:
+            yield ev.RateLimit(resets_at=reset_hint(text), message=error.message)
+        yield error
+    yield ev.SessionFinished(
+        is_error=line.is_error,
+        reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
+        text=text[:4096],
+        usage=_total(line.model_usage) if line.model_usage else _usage(line.usage),
+        cost_usd=line.total_cost_usd or 0.0,
+        turns=line.num_turns,
+        duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
+        model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
+        session_id=line.session_id,
+    )
+
+
+def _error(message: str, name: str, status: int | None, session_id: str) -> ev.Error:
+    kind = _ERROR_NAMES.get(name) or error_kind(message, status)
+    return ev.Error(kind=kind, message=message[:4096], status=status, session_id=session_id)
+
+
+def _rate_limit(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
+    limit = line.rate_limit_info
+    if limit and limit.status == "rejected":
+        yield ev.RateLimit(resets_at=limit.resets_at, message=limit.rate_limit_type)
+
+
+def _usage(usage: _Usage | None) -> ev.Usage:
+    usage = usage or _Usage()
+    return ev.Usage(
+        input_tokens=usage.input_tokens or 0,
+        output_tokens=usage.output_tokens or 0,
+        cache_read_tokens=usage.cache_read_input_tokens or 0,
+        cache_write_tokens=usage.cache_creation_input_tokens or 0,
+    )
+
+
+def _total(by_model: dict[str, _ModelUsage]) -> ev.Usage:
+    total = ev.Usage()
+    for used in by_model.values():
+        total += ev.Usage(
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cache_read_tokens=used.cache_read_input_tokens,
+            cache_write_tokens=used.cache_creation_input_tokens,
+        )
+    return total
+
+
+_READINGS: dict[str, Callable[[_Line, bytes], Iterable[ev.Event]]] = {
+    "assistant": _assistant,
+    "user": _tool_results,
+    "system": _system,
+    "result": _result,
+    "rate_limit_event": _rate_limit,
+}

@@ -1,0 +1,68 @@
+"""Names what went wrong from what a CLI or a model server says about it. Pure text rules, shared by every backend."""
+
+from __future__ import annotations
+
+import re
+
+from backends.events import ErrorKind
+
+_STRONG: tuple[tuple[ErrorKind, str], ...] = (
+    (ErrorKind.CONTEXT_OVERFLOW, r"prompt.(is.)?too.long|maximum context length|context.?(length.exceeded|overflow)"),
+    (ErrorKind.CONTEXT_OVERFLOW, r"exceed_context_size|exceeds? the (available |maximum )?context|context window"),
+    (ErrorKind.MODEL_REFUSED_TOOLS, r"does not support (tools|function)|enable-auto-tool-choice"),
+    (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? (use|calling|choice)? ?(is|are) not supported"),
+    (ErrorKind.OUTPUT_TOKENS, r"output token maximum|output.?length"),
+)
+"""Said by a server or a CLI about one cause only, whatever status comes with it."""
+
+_WITHOUT_STATUS: tuple[tuple[ErrorKind, str], ...] = (
+    (ErrorKind.MODEL_UNREACHABLE, r"unable to connect|cannot connect|connection ?(was )?(refused|reset|error|closed)"),
+    (ErrorKind.MODEL_UNREACHABLE, r"ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT|getaddrinfo|fetch failed"),
+    (ErrorKind.RATE_LIMIT, r"rate.?limit|too many requests|(usage|session|weekly) limit|hit your limit|quota"),
+    (ErrorKind.AUTH, r"not logged in|api.?key|unauthori[sz]ed|authenticat|/login|credit balance"),
+    (ErrorKind.MODEL_ERROR, r"api error|overloaded|server.?error|bad gateway|malformed response|JSON pars"),
+    (ErrorKind.MODEL_ERROR, r"time.?out|timed out|socket connection|stream|model.{0,60}not found"),
+)
+"""Weaker hints, read only where no HTTP status decides; the first that matches."""
+
+_STATUS = {
+    401: ErrorKind.AUTH,
+    402: ErrorKind.AUTH,
+    403: ErrorKind.AUTH,
+    413: ErrorKind.CONTEXT_OVERFLOW,
+    429: ErrorKind.RATE_LIMIT,
+    502: ErrorKind.MODEL_UNREACHABLE,
+    504: ErrorKind.MODEL_UNREACHABLE,
+}
+
+_RESET = re.compile(r"\b(?:resets?(?: at)?|(?:retry|try again) (?:after|in|at)):? ([^.;|·\n]{1,60})", re.IGNORECASE)
+
+_READ_CAP = 4096
+
+
+def _compiled(rules: tuple[tuple[ErrorKind, str], ...]) -> tuple[tuple[ErrorKind, re.Pattern[str]], ...]:
+    return tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in rules)
+
+
+_STRONG_RULES = _compiled(_STRONG)
+_WEAK_RULES = _compiled(_WITHOUT_STATUS)
+
+
+def error_kind(message: str, status: int | None = None) -> ErrorKind:
+    """The kind of an error from its text and, where there is one, the HTTP status it came with."""
+    text = message[:_READ_CAP]
+    for kind, pattern in _STRONG_RULES:
+        if pattern.search(text):
+            return kind
+    if status is not None and status >= 400:
+        return _STATUS.get(status, ErrorKind.MODEL_ERROR)
+    for kind, pattern in _WEAK_RULES:
+        if pattern.search(text):
+            return kind
+    return ErrorKind.OTHER
+
+
+def reset_hint(message: str) -> str | None:
+    """When a limit ends, in the words of the message ("3pm (Europe/Zurich)", "20s"); none if it does not say."""
+    found = _RESET.search(message[:_READ_CAP])
+    return found.group(1).strip() if found else None

@@ -1,0 +1,232 @@
+"""The one event vocabulary of all backends: what can be read in a coding-agent CLI's stream.
+
+Events are frozen plain data, tagged in JSON by `type` (the class name). They carry no position in the stream: the
+reader knows it. A `turn` names one model response; it is the CLI's own id of that response. `parent` is the call id of
+the tool call that started the subagent speaking, or none for the main agent.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+OUTPUT_CAP = 4096
+"""Characters of a tool's output that an event keeps; `ToolResult.size` is the length of the whole."""
+SAMPLE_CAP = 200
+"""Characters kept of a line that could not be read as an event."""
+
+
+class ErrorKind(StrEnum):
+    """What went wrong, in terms that every backend shares."""
+
+    AUTH = "auth"
+    RATE_LIMIT = "rate_limit"
+    CONTEXT_OVERFLOW = "context_overflow"
+    MODEL_UNREACHABLE = "model_unreachable"
+    MODEL_ERROR = "model_error"
+    OUTPUT_TOKENS = "output_tokens"
+    MODEL_REFUSED_TOOLS = "model_refused_tools"
+    CLI = "cli"
+    OTHER = "other"
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens, counted disjointly: `input_tokens` leaves out cached ones, `output_tokens` includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens - other.input_tokens,
+            output_tokens=self.output_tokens - other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens - other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens - other.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens - other.reasoning_tokens,
+        )
+
+    def most(self, other: Usage) -> Usage:
+        """The greater of the two, kind by kind."""
+        return Usage(
+            input_tokens=max(self.input_tokens, other.input_tokens),
+            output_tokens=max(self.output_tokens, other.output_tokens),
+            cache_read_tokens=max(self.cache_read_tokens, other.cache_read_tokens),
+            cache_write_tokens=max(self.cache_write_tokens, other.cache_write_tokens),
+            reasoning_tokens=max(self.reasoning_tokens, other.reasoning_tokens),
+        )
+
+
+class SessionStarted(Struct, frozen=True, kw_only=True, tag=True):
+    """The CLI is up: its session, model, tools, MCP servers (name -> status) and version."""
+
+    session_id: str = ""
+    model: str = ""
+    tools: tuple[str, ...] = ()
+    mcp_servers: dict[str, str] = {}
+    cli_version: str = ""
+
+
+class TurnStarted(Struct, frozen=True, kw_only=True, tag=True):
+    """A model response began to arrive. A CLI that reports it block by block repeats this event."""
+
+    turn: str
+    session_id: str = ""
+    parent: str | None = None
+
+
+class Text(Struct, frozen=True, kw_only=True, tag=True):
+    """Text that the model wrote."""
+
+    turn: str
+    text: str
+    parent: str | None = None
+
+
+class Thinking(Struct, frozen=True, kw_only=True, tag=True):
+    """Reasoning that the model showed."""
+
+    turn: str
+    text: str
+    parent: str | None = None
+
+
+class ToolCall(Struct, frozen=True, kw_only=True, tag=True):
+    """The model calls a tool; `arguments` is decoded JSON, or the raw text if it was no JSON."""
+
+    turn: str
+    call_id: str
+    name: str
+    arguments: Any = None
+    parent: str | None = None
+
+
+class ToolResult(Struct, frozen=True, kw_only=True, tag=True):
+    """What a tool call gave: the first `OUTPUT_CAP` characters of `size`; `seconds` where the CLI says it."""
+
+    call_id: str
+    output: str = ""
+    size: int = 0
+    is_error: bool = False
+    seconds: float | None = None
+
+
+class TurnFinished(Struct, frozen=True, kw_only=True, tag=True):
+    """A model response came back, with its usage as known so far.
+
+    May be repeated for one turn (Claude Code: once a content block); a turn's usage is then the greatest.
+    """
+
+    turn: str
+    usage: Usage = Usage()
+    stop_reason: str | None = None
+    cost_usd: float = 0.0
+
+
+class Retry(Struct, frozen=True, kw_only=True, tag=True):
+    """The CLI asks the model again after a failure."""
+
+    attempt: int = 0
+    max_attempts: int = 0
+    delay_s: float = 0.0
+    status: int | None = None
+    error: str = ""
+
+
+class McpStatus(Struct, frozen=True, kw_only=True, tag=True):
+    """The state of an MCP server's connection, in the CLI's words."""
+
+    server: str
+    status: str
+
+
+class Compaction(Struct, frozen=True, kw_only=True, tag=True):
+    """The CLI shortened the conversation; `trigger` in its words, `tokens` before it."""
+
+    trigger: str = ""
+    tokens: int = 0
+
+
+class PermissionDenied(Struct, frozen=True, kw_only=True, tag=True):
+    """The CLI did not let the model use a tool. It may be told of one call more than once."""
+
+    tool: str
+    call_id: str = ""
+    reason: str = ""
+
+
+class RateLimit(Struct, frozen=True, kw_only=True, tag=True):
+    """The provider's limit was hit; `resets_at` is epoch seconds, or text as the CLI wrote it."""
+
+    resets_at: float | str | None = None
+    message: str = ""
+
+
+class Error(Struct, frozen=True, kw_only=True, tag=True):
+    """Something failed; `status` is the HTTP status where there is one."""
+
+    kind: ErrorKind
+    message: str
+    status: int | None = None
+    session_id: str = ""
+
+
+class SessionFinished(Struct, frozen=True, kw_only=True, tag=True):
+    """The CLI's own last word; totals are those of the CLI process so far (`model_s`: spent in the API)."""
+
+    is_error: bool = False
+    reason: str = ""
+    text: str = ""
+    usage: Usage = Usage()
+    cost_usd: float = 0.0
+    turns: int = 0
+    duration_s: float | None = None
+    model_s: float | None = None
+    session_id: str = ""
+
+
+class Unknown(Struct, frozen=True, kw_only=True, tag=True):
+    """Well-formed, but of a kind that this version of the adapter does not know."""
+
+    kind: str
+    sample: str = ""
+
+
+class Malformed(Struct, frozen=True, kw_only=True, tag=True):
+    """Not an event at all: no JSON, or not an object with a type."""
+
+    reason: str
+    sample: str = ""
+
+
+Event = (
+    SessionStarted
+    | TurnStarted
+    | Text
+    | Thinking
+    | ToolCall
+    | ToolResult
+    | TurnFinished
+    | Retry
+    | McpStatus
+    | Compaction
+    | PermissionDenied
+    | RateLimit
+    | Error
+    | SessionFinished
+    | Unknown
+    | Malformed
+)

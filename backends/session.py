@@ -1,0 +1,246 @@
+"""`Session`: what a stream of events adds up to. Constant memory, however long the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from backends import events as ev
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+ERRORS_KEPT = 20
+"""Errors whose text is kept; all are counted."""
+_REMEMBERED = 1024
+"""Turns and calls that are remembered by id, and MCP servers: the oldest are forgotten first."""
+
+
+class Session:
+    """The totals of a session, as its CLI tells them. Counters only grow.
+
+    - `turns`: distinct model responses, subagents' included where the CLI shows them.
+    - `usage`: kind by kind the greater of the sum over turns and of the CLI's own running total. Claude Code
+      repeats a turn's usage once a block (a turn's usage is its greatest) with hardly any output in it; its
+      final totals hold what was missing. OpenCode has no totals, its turns hold everything.
+    - `cost_usd`: likewise. It is what the CLI believes; what was really paid stands in the gateway's books.
+    """
+
+    def __init__(self) -> None:
+        self.session_id = ""
+        self.model = ""
+        self.cli_version = ""
+        self.turns = 0
+        self.tool_calls = 0
+        self.tool_results = 0
+        self.tool_errors = 0
+        self.unpaired_results = 0
+        self.tool_s = 0.0
+        self.model_s = 0.0
+        self.subagents = 0
+        self.retries = 0
+        self.denials = 0
+        self.compactions = 0
+        self.rate_limits = 0
+        self.resets_at: float | str | None = None
+        self.mcp_servers: dict[str, str] = {}
+        self.last_tool = ""
+        self.stop_reason: str | None = None
+        self.empty_turns = 0
+        """Turns in a row, up to the last one, that called no tool and either wrote nothing or ended for no known
+        reason (`unknown`: what OpenCode says of a response that was cut or was none, and asks again at once)."""
+        self.final: ev.SessionFinished | None = None
+        """The CLI's last word; none again when another turn begins after it."""
+        self.failure: ev.Error | None = None
+        """The last error; none again once a response came back after it."""
+        self.error_count = 0
+        self.errors: list[ev.Error] = []
+        """The first and the last ones, `ERRORS_KEPT` at most."""
+        self.unknown_events = 0
+        self.unknown_sample: ev.Unknown | None = None
+        self.malformed_lines = 0
+        self.malformed_sample: ev.Malformed | None = None
+        self._summed = ev.Usage()
+        self._summed_cost = 0.0
+        self._total = ev.Usage()
+        self._total_cost = 0.0
+        self._turns: dict[str, ev.TurnFinished] = {}
+        self._calls: dict[tuple[str, str], None] = {}
+        self._open: dict[str, str] = {}
+        self._parents: dict[str, None] = {}
+        self._denied_calls: dict[str, None] = {}
+        self._wrote_nothing = True
+        self._called_nothing = True
+
+    @property
+    def usage(self) -> ev.Usage:
+        """Tokens by kind."""
+        return self._summed.most(self._total)
+
+    @property
+    def cost_usd(self) -> float:
+        """US dollars."""
+        return max(self._summed_cost, self._total_cost)
+
+    @property
+    def open_calls(self) -> int:
+        """Tool calls without a result yet, of those remembered."""
+        return len(self._open)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the CLI has said its last word, well or badly, and no turn began since.
+
+        A backend without a final event ends with a response that stopped of its own accord (`stop`) and called no
+        tool; whether it was really the last one only the exit of the CLI tells.
+        """
+        return self.final is not None or (self.stop_reason == "stop" and self._called_nothing)
+
+    def add(self, event: ev.Event) -> None:
+        """Count one event."""
+        _ADD[type(event)](self, event)
+
+    def _session_started(self, event: ev.SessionStarted) -> None:
+        self.session_id = event.session_id or self.session_id
+        self.model = event.model or self.model
+        self.cli_version = event.cli_version or self.cli_version
+        for server, status in event.mcp_servers.items():
+            self._mcp_status(server, status)
+
+    def _mcp_status(self, server: str, status: str) -> None:
+        self.mcp_servers[server] = status
+        _forget(self.mcp_servers)
+
+    def _mcp_changed(self, event: ev.McpStatus) -> None:
+        self._mcp_status(event.server, event.status)
+
+    def _wrote(self, event: ev.Text | ev.Thinking) -> None:
+        self._wrote_nothing = self._wrote_nothing and not event.text
+
+    def _turn_started(self, event: ev.TurnStarted) -> None:
+        self.session_id = event.session_id or self.session_id
+        if event.parent is not None and event.parent not in self._parents:
+            self.subagents += 1
+            self._parents[event.parent] = None
+            _forget(self._parents)
+        if event.turn not in self._turns:
+            self._wrote_nothing = self._called_nothing = True
+            self.stop_reason = None
+            self.final = None
+
+    def _turn_finished(self, event: ev.TurnFinished) -> None:
+        known = self._turns.get(event.turn)
+        if known is None:
+            self.turns += 1
+            self.failure = None
+            self._summed += event.usage
+            self._summed_cost += event.cost_usd
+            empty = self._called_nothing and (self._wrote_nothing or event.stop_reason == "unknown")
+            self.empty_turns = self.empty_turns + 1 if empty else 0
+        elif known == event:
+            return
+        else:
+            usage = known.usage.most(event.usage)
+            cost = max(known.cost_usd, event.cost_usd)
+            self._summed += usage - known.usage
+            self._summed_cost += cost - known.cost_usd
+            event = ev.TurnFinished(
+                turn=event.turn, usage=usage, cost_usd=cost, stop_reason=event.stop_reason or known.stop_reason
+            )
+        self._turns[event.turn] = event
+        _forget(self._turns)
+        self.stop_reason = event.stop_reason
+
+    def _tool_call(self, event: ev.ToolCall) -> None:
+        self._called_nothing = False
+        call = (event.turn, event.call_id)
+        if call in self._calls:
+            return
+        self._calls[call] = None
+        _forget(self._calls)
+        self._open[event.call_id] = event.name
+        _forget(self._open)
+        self.tool_calls += 1
+        self.last_tool = event.name[:200]
+
+    def _tool_result(self, event: ev.ToolResult) -> None:
+        if self._open.pop(event.call_id, None) is None:
+            self.unpaired_results += 1
+            return
+        self.tool_results += 1
+        self.tool_errors += event.is_error
+        self.tool_s += event.seconds or 0.0
+
+    def _session_finished(self, event: ev.SessionFinished) -> None:
+        self.final = event
+        self.session_id = event.session_id or self.session_id
+        self._total = self._total.most(event.usage)
+        self._total_cost = max(self._total_cost, event.cost_usd)
+        self.model_s = max(self.model_s, event.model_s or 0.0)
+
+    def _retry(self, _event: ev.Retry) -> None:
+        self.retries += 1
+
+    def _compaction(self, _event: ev.Compaction) -> None:
+        self.compactions += 1
+
+    def _denied(self, event: ev.PermissionDenied) -> None:
+        if event.call_id not in self._denied_calls:
+            self.denials += 1
+            if event.call_id:
+                self._denied_calls[event.call_id] = None
+                _forget(self._denied_calls)
+
+    def _rate_limit(self, event: ev.RateLimit) -> None:
+        self.rate_limits += 1
+        self.resets_at = event.resets_at or self.resets_at
+
+    def _unknown(self, event: ev.Unknown) -> None:
+        self.unknown_events += 1
+        self.unknown_sample = self.unknown_sample or event
+
+    def _malformed(self, event: ev.Malformed) -> None:
+        self.malformed_lines += 1
+        self.malformed_sample = self.malformed_sample or event
+
+    def _error(self, event: ev.Error) -> None:
+        self.session_id = event.session_id or self.session_id
+        self.error_count += 1
+        if self.failure is None or event.kind is not ev.ErrorKind.OTHER:
+            self.failure = event
+        if len(self.errors) == ERRORS_KEPT:
+            del self.errors[ERRORS_KEPT // 2]
+        self.errors.append(event)
+
+
+_ADD: dict[type, Callable[[Session, Any], None]] = {
+    ev.SessionStarted: Session._session_started,
+    ev.TurnStarted: Session._turn_started,
+    ev.Text: Session._wrote,
+    ev.Thinking: Session._wrote,
+    ev.ToolCall: Session._tool_call,
+    ev.ToolResult: Session._tool_result,
+    ev.TurnFinished: Session._turn_finished,
+    ev.Retry: Session._retry,
+    ev.McpStatus: Session._mcp_changed,
+    ev.Compaction: Session._compaction,
+    ev.PermissionDenied: Session._denied,
+    ev.RateLimit: Session._rate_limit,
+    ev.Error: Session._error,
+    ev.SessionFinished: Session._session_finished,
+    ev.Unknown: Session._unknown,
+    ev.Malformed: Session._malformed,
+}
+
+
+def fold(events: Iterable[ev.Event]) -> Session:
+    """The session that these events add up to."""
+    session = Session()
+    for event in events:
+        session.add(event)
+    return session
+
+
+def _forget(remembered: dict[Key, Value]) -> None:
+    if len(remembered) > _REMEMBERED:
+        del remembered[next(iter(remembered))]

@@ -1,0 +1,1 @@
+"""One session of one CLI: process, stream, limits, watchdog."""

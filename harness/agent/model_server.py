@@ -1,0 +1,44 @@
+"""What serves a case's model: the provider that the gateway asks, and what is known of the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from harness.case import Case, ConfError
+from harness.gateway.provider import Provider
+from harness.gateway.script import load_script
+from harness.gateway.scripted import ScriptedProvider
+
+
+class ModelServer(Struct, frozen=True):
+    """A model that is ready to be asked.
+
+    `provider(workspace)` makes the gateway's provider for one session, given the workspace's path as its CLI sees it.
+    `digest` identifies the weights (of a scripted model: the script), `sha256:` and hexadecimal; null where unknown.
+    """
+
+    name: str
+    provider: Callable[[str], Provider]
+    digest: str | None = None
+
+
+def scripted_server(case: Case, root: Path) -> ModelServer:
+    """The scripted model of a case: plays the script that its model or else its environment names.
+
+    `root` is the folder that holds `conf/`. Raises `ConfError` for a script that is missing or wrong.
+    """
+    name = case.model.script or case.environment.name
+    path = root / name if "/" in name else root / "conf" / "scripts" / f"{name}.yaml"
+    if not path.is_file():
+        choices = ", ".join(sorted(p.stem for p in (root / "conf" / "scripts").glob("*.yaml")))
+        key = f"model.{case.model.name}.script"
+        raise ConfError(f"{case.id}: there is no script {path}; set {key} to one of: {choices}, or to a path with a /")
+    script = load_script(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ModelServer(
+        case.model.name, lambda workspace: ScriptedProvider(script, workspace=workspace), f"sha256:{digest}"
+    )

@@ -1,0 +1,91 @@
+"""What this machine can run, and how to get what it lacks: `python -m harness doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from msgspec import Struct
+
+from backends.registry import backend, names
+from harness.agent.cli import CliMissing, find_cli
+from harness.case import SandboxConf
+from harness.sandbox.base import SandboxError
+from harness.sandbox.factory import make_sandbox
+from harness.sandbox.probe import probe
+from harness.servers.ollama import OllamaMissing, find_ollama
+
+KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY")
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at: whether it is there, what it is, and how to get it where it is not.
+
+    `needed` tells what no case can do without.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    needed: bool = False
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything a case may need, the quick things first."""
+    yield Finding(
+        "python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}", needed=True
+    )
+    for name in names():
+        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, needed=True)
+    yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
+    kinder = find_spec("kinder") is not None
+    yield Finding("environments kinder", kinder, "installed" if kinder else "not installed: run `make setup`")
+    yield _guarded("ollama", _ollama, OllamaMissing)
+    gpus = sorted(path.name for path in Path("/proc/driver/nvidia/gpus").glob("*"))
+    yield Finding("gpu", bool(gpus), ", ".join(gpus) or "no NVIDIA driver here: models run on the CPU or elsewhere")
+    for variable in KEY_VARIABLES:
+        given = bool(os.environ.get(variable))
+        yield Finding(f"key {variable}", given, "set" if given else "not set: models behind it are skipped")
+
+
+def doctor() -> int:
+    """Print every finding; exit status 1 where something is missing that every case needs."""
+    well = True
+    for finding in examine():
+        well = well and (finding.ok or not finding.needed)
+        mark = "ok" if finding.ok else "MISSING" if finding.needed else "-"
+        first, *rest = finding.detail.splitlines()
+        print(f"{mark:8}{finding.name:24}{first}")
+        for line in rest:
+            print(f"{'':32}{line}")
+    return 0 if well else 1
+
+
+def _guarded(name: str, look: Callable[[], str], missing: type[Exception], *, needed: bool = False) -> Finding:
+    try:
+        return Finding(name, True, look(), needed)
+    except missing as error:
+        return Finding(name, False, str(error), needed)
+
+
+def _cli(name: str) -> str:
+    cli = find_cli(backend(name))
+    return f"{cli.version}"
+
+
+def _sandbox() -> str:
+    capability = probe(make_sandbox(SandboxConf("bubblewrap", "bubblewrap")))
+    if not capability.ok:
+        raise SandboxError(f"{capability.reason}\n{capability.remedy}")
+    return f"seals, at {shutil.which('bwrap')}"
+
+
+def _ollama() -> str:
+    ollama = find_ollama()
+    return f"{ollama.version} answers at {ollama.url}" if ollama.url else f"{ollama.binary} (no server runs)"

@@ -1,0 +1,1 @@
+"""The problems: one protocol, and an adapter for each family."""

@@ -1,0 +1,190 @@
+"""Any environment that is registered with Gymnasium, as an `Environment`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import Error as GymnasiumError
+from numpy.typing import NDArray
+
+from harness.environments.actions import cast, check_supported
+from harness.environments.base import InvalidAction, Plain, Step
+from harness.environments.spaces import space_to_plain
+
+SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
+    "terminated": lambda terminated, _truncated, _reward: terminated,
+    "rewarded": lambda terminated, _truncated, reward: terminated and reward > 0,
+    "truncated": lambda terminated, truncated, _reward: truncated and not terminated,
+}
+"""What "solved" means by the outcome of a step (terminated, truncated, reward).
+
+`terminated`: the environment terminates only when the goal is reached (MountainCar). `rewarded`: it terminates at
+success and at failure, and rewards success (FrozenLake, MiniGrid). `truncated`: the goal is to last until the time
+limit (CartPole).
+"""
+
+
+class GymnasiumEnvironment:
+    """The environment with this Gymnasium id (`module:id` imports the module first), made with `kwargs`.
+
+    An episode that ends without being solved is reported as truncated, since `Step.terminated` means solved. The
+    state is the seed and the actions so far, replayed by `set_state`: exact for every environment that is
+    deterministic by seed. Raises `ValueError` for an unknown id, kwargs it does not take or an action space that is
+    not supported.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the word of Gymnasium and of the configuration
+        max_steps: int,
+        kwargs: Mapping[str, Any] | None = None,
+        solved_when: str = "terminated",
+    ) -> None:
+        if solved_when not in SOLVED_WHEN:
+            raise ValueError(f"solved_when: {solved_when!r} is none of {', '.join(SOLVED_WHEN)}")
+        self.max_steps = max_steps
+        self.id = id
+        self._solved = SOLVED_WHEN[solved_when]
+        self._solved_when = solved_when
+        self.env = self._make(dict(kwargs or {}))
+        check_supported(self.env.action_space)
+        self._seed: int | None = None
+        self._actions: list[Any] = []
+
+    def _make(self, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+        try:
+            return gymnasium.make(self.id, **{"render_mode": "rgb_array", "disable_env_checker": True, **kwargs})
+        except (GymnasiumError, ImportError, TypeError) as error:
+            raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {error}") from error
+
+    def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
+        """Begin the episode of this seed."""
+        observation, info = self.env.reset(seed=seed)
+        self._seed, self._actions = seed, []
+        return to_plain(observation), _plain_info(info)
+
+    def action(self, plain: Plain) -> Any:
+        """The action that `plain` stands for. Raises `InvalidAction`."""
+        return cast(self.env.action_space, plain)
+
+    def step(self, action: Any) -> Step:
+        """Apply an action; `terminated` is true when the episode was solved as `solved_when` says."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._actions.append(action)
+        solved = self._solved(bool(terminated), bool(truncated), float(reward))
+        over = bool(terminated or truncated)
+        return Step(to_plain(observation), float(reward), solved, over and not solved, _plain_info(info))
+
+    def render(self) -> NDArray[np.uint8]:
+        """The picture that the environment itself draws. Raises `RuntimeError` if it cannot."""
+        try:
+            picture = np.asarray(self.env.render())
+        except GymnasiumError as error:
+            raise RuntimeError(f"{self.id} cannot be drawn: {error}") from error
+        if picture.ndim != 3 or picture.shape[2] not in (3, 4):
+            raise RuntimeError(f"{self.id} draws no RGB picture")
+        return picture[:, :, :3].astype(np.uint8)
+
+    def describe(self) -> str:
+        """The environment's own documentation, and its spaces."""
+        return _DESCRIPTION.format(
+            id=self.id,
+            documentation=_documentation(self.env),
+            observation=self.env.observation_space,
+            action=self.env.action_space,
+            solved=_SOLVED_TEXT[self._solved_when],
+            max_steps=self.max_steps,
+        )
+
+    def spaces(self) -> dict[str, Plain]:
+        """Both spaces in the plain form of `harness.environments.spaces`."""
+        return {
+            "action_space": space_to_plain(self.env.action_space),
+            "observation_space": space_to_plain(self.env.observation_space),
+        }
+
+    def get_state(self) -> Plain:
+        """`{"seed": int, "actions": [plain]}`."""
+        return {"seed": self._seed, "actions": [to_plain(action) for action in self._actions]}
+
+    def set_state(self, state: Plain) -> None:
+        """Play the actions after a reset with the seed. Raises `ValueError` if that cannot be done."""
+        if not isinstance(state, dict) or set(state) != {"seed", "actions"}:
+            raise ValueError("a state is an object with exactly the keys seed, actions")
+        seed, actions = state["seed"], state["actions"]
+        if type(seed) is not int or seed < 0 or not isinstance(actions, list) or len(actions) > self.max_steps:
+            raise ValueError(f"a state has a seed >= 0 and a list of at most {self.max_steps} actions")
+        checked = [self._checked(action, index) for index, action in enumerate(actions)]
+        self.reset(seed)
+        for index, action in enumerate(checked):
+            step = self.step(action)
+            if (step.terminated or step.truncated) and index + 1 < len(checked):
+                raise ValueError(f"the episode is over after {index + 1} of {len(checked)} actions")
+
+    def _checked(self, action: Plain, index: int) -> Any:
+        try:
+            return self.action(action)
+        except InvalidAction as error:
+            raise ValueError(f"action {index} of the state: {error}") from error
+
+    def close(self) -> None:
+        """Free the environment's windows and engines."""
+        self.env.close()
+
+
+def to_plain(value: Any) -> Plain:
+    """A copy of an observation or action as plain data. Raises `TypeError` for what has no such form."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return value.copy()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: to_plain(item) for key, item in value.items()}
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent to a submission")
+
+
+def _plain_info(info: Mapping[str, Any]) -> dict[str, Plain]:
+    """The entries of `info` that have a plain form; the others never leave the harness."""
+    plain: dict[str, Plain] = {}
+    for key, value in info.items():
+        try:
+            plain[str(key)] = to_plain(value)
+        except TypeError:
+            continue
+    return plain
+
+
+def _documentation(env: gymnasium.Env[Any, Any]) -> str:
+    text = type(env.unwrapped).__doc__
+    return inspect.cleandoc(text) if text else "The environment has no documentation."
+
+
+_SOLVED_TEXT = {
+    "terminated": "the environment terminates",
+    "rewarded": "the environment terminates with a positive reward in the last step",
+    "truncated": "it lasts until the environment's own time limit without terminating",
+}
+
+_DESCRIPTION = """\
+## Task
+The Gymnasium environment `{id}`. An episode is solved when {solved}; it ends unsolved after {max_steps} steps.
+
+{documentation}
+
+## Observation
+A member of `{observation}`, as NumPy arrays and plain Python values (a Tuple space arrives as a list).
+
+A state, where a tool asks for one, is `{{"seed": int, "actions": [...]}}`: what these actions lead to after a reset.
+
+## Action
+A member of `{action}`; numbers are cast to its dtype. Anything outside the space is an invalid action and ends the
+episode.
+"""

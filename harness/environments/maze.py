@@ -1,0 +1,212 @@
+"""The maze: a grid with obstacles, an agent and a goal; every instance is solvable and fixed by its seed."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.environments.base import InvalidAction, Plain, Step
+
+MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
+"""(row, column) change of the actions 0..3: up, down, left, right."""
+
+_DENSITY = 0.3
+_CELL = 32
+_FREE, _WALL, _GOAL, _AGENT, _LINE = (255, 255, 255), (40, 40, 40), (60, 170, 80), (50, 100, 220), (200, 200, 200)
+
+Cell = tuple[int, int]
+
+
+class State(NamedTuple):
+    """One moment of a maze; cells are (row, column), row 0 on top."""
+
+    agent: Cell
+    goal: Cell
+    obstacles: frozenset[Cell]
+    height: int
+    width: int
+
+    def free(self, cell: Cell) -> bool:
+        """Whether the agent may stand there."""
+        return 0 <= cell[0] < self.height and 0 <= cell[1] < self.width and cell not in self.obstacles
+
+
+class Maze:
+    """An `Environment`; height and width are drawn from `min_size`..`max_size`."""
+
+    def __init__(self, min_size: int, max_size: int, max_steps: int) -> None:
+        if not all(type(size) is int for size in (min_size, max_size)) or not 2 <= min_size <= max_size <= 100:
+            raise ValueError(
+                f"maze sizes must be whole numbers, 2 <= min_size <= max_size <= 100: {min_size}, {max_size}"
+            )
+        self.max_steps = max_steps
+        self._sizes = (min_size, max_size)
+        self._state: State | None = None
+
+    def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
+        """Begin the maze of this seed; info is empty."""
+        self._state = generate(seed, *self._sizes)
+        return self.get_state(), {}
+
+    def action(self, plain: Plain) -> int:
+        """One of 0..3. Raises `InvalidAction`."""
+        if isinstance(plain, np.ndarray) and plain.ndim == 0 and plain.dtype.kind in "iu":
+            plain = int(plain)
+        if type(plain) is not int or not 0 <= plain < len(MOVES):
+            raise InvalidAction(f"the action must be one of the integers 0, 1, 2, 3; got {plain!r:.80}")
+        return plain
+
+    def step(self, action: Any) -> Step:
+        """Move one cell, or stay where an obstacle or the border is in the way."""
+        state = self._now()
+        cell = (state.agent[0] + MOVES[action][0], state.agent[1] + MOVES[action][1])
+        if state.free(cell):
+            self._state = state = state._replace(agent=cell)
+        return Step(self.get_state(), -1.0, state.agent == state.goal, truncated=False, info={})
+
+    def render(self) -> NDArray[np.uint8]:
+        """A picture with 32 pixels a cell: agent blue, goal green, obstacles black."""
+        state = self._now()
+        cells = np.full((state.height, state.width, 3), _FREE, np.uint8)
+        for cell in state.obstacles:
+            cells[cell] = _WALL
+        cells[state.goal] = _GOAL
+        picture = cells.repeat(_CELL, 0).repeat(_CELL, 1)
+        picture[::_CELL] = picture[:, ::_CELL] = picture[-1] = picture[:, -1] = _LINE
+        top, left = (index * _CELL + _CELL // 4 for index in state.agent)
+        picture[top : top + _CELL // 2, left : left + _CELL // 2] = _AGENT
+        return picture
+
+    def describe(self) -> str:
+        """The task in Markdown."""
+        low, high = self._sizes
+        return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps)
+
+    def spaces(self) -> dict[str, Plain]:
+        """`Discrete(4)`, and a `Dict` whose cells are pairs of integers."""
+        high = self._sizes[1]
+        cell = {"type": "multidiscrete", "nvec": np.array([high, high]), "start": np.array([0, 0]), "dtype": "int64"}
+        size = {"type": "discrete", "n": high - self._sizes[0] + 1, "start": self._sizes[0]}
+        observation = {
+            "agent": cell,
+            "goal": cell,
+            "obstacles": {"type": "sequence", "space": cell},
+            "height": size,
+            "width": size,
+        }
+        return {
+            "action_space": {"type": "discrete", "n": len(MOVES), "start": 0},
+            "observation_space": {"type": "dict", "spaces": observation},
+        }
+
+    def get_state(self) -> Plain:
+        """The same as the observation."""
+        state = self._now()
+        return {
+            "agent": list(state.agent),
+            "goal": list(state.goal),
+            "obstacles": [list(cell) for cell in sorted(state.obstacles)],
+            "height": state.height,
+            "width": state.width,
+        }
+
+    def set_state(self, state: Plain) -> None:
+        """Take over any maze within the sizes of this environment, solvable or not. Raises `ValueError`."""
+        if not isinstance(state, dict) or set(state) != set(State._fields):
+            raise ValueError(f"a maze state is an object with exactly the keys {', '.join(State._fields)}")
+        low, high = self._sizes
+        height, width = (_whole(state[name], name, low, high) for name in ("height", "width"))
+        obstacles = state["obstacles"]
+        if not isinstance(obstacles, list):
+            raise ValueError(f"obstacles must be a list of [row, column]; got {obstacles!r:.80}")
+        walls = frozenset(_cell(cell, "obstacles", height, width) for cell in obstacles)
+        agent, goal = (_cell(state[name], name, height, width) for name in ("agent", "goal"))
+        if agent in walls or goal in walls:
+            raise ValueError("agent and goal must stand on free cells")
+        self._state = State(agent, goal, walls, height, width)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _now(self) -> State:
+        if self._state is None:
+            raise RuntimeError("reset must be called first")
+        return self._state
+
+
+def generate(seed: int, min_size: int, max_size: int) -> State:
+    """The maze of a seed: random obstacles, drawn anew until a path joins agent and goal."""
+    rng = random.Random(seed)  # noqa: S311 - puzzles must be repeatable, not secret
+    height, width = rng.randint(min_size, max_size), rng.randint(min_size, max_size)
+    cells = [(row, column) for row in range(height) for column in range(width)]
+    while True:
+        agent, goal, *others = rng.sample(cells, len(cells))
+        state = State(agent, goal, frozenset(others[: int(_DENSITY * len(cells))]), height, width)
+        if distance(state) is not None:
+            return state
+
+
+def distance(state: State) -> int | None:
+    """Length of the shortest path from agent to goal, or none if there is no path (breadth-first search)."""
+    steps = {state.agent: 0}
+    queue = deque(steps)
+    while queue:
+        cell = queue.popleft()
+        if cell == state.goal:
+            return steps[cell]
+        for row, column in MOVES:
+            after = (cell[0] + row, cell[1] + column)
+            if after not in steps and state.free(after):
+                steps[after] = steps[cell] + 1
+                queue.append(after)
+    return None
+
+
+def _whole(value: Plain, name: str, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number in {low}..{high}; got {value!r:.80}")
+    return value
+
+
+def _cell(value: Plain, name: str, height: int, width: int) -> Cell:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"{name}: a cell is [row, column]; got {value!r:.80}")
+    return _whole(value[0], f"{name} row", 0, height - 1), _whole(value[1], f"{name} column", 0, width - 1)
+
+
+_DESCRIPTION = """\
+## Task
+Walk through a maze from the agent's cell to the goal, avoiding obstacles. Every maze differs in size ({low} to {high}
+rows and columns), obstacles, start and goal, and every one can be solved. An episode is solved when the agent stands
+on the goal; it ends unsolved after {max_steps} steps.
+
+## Observation
+A dict of plain Python values; cells are lists `[row, column]`, row 0 on top, column 0 at the left.
+
+| key | value |
+| --- | --- |
+| `agent` | the agent's cell, `[row, column]` |
+| `goal` | the goal's cell |
+| `obstacles` | list of the blocked cells (may be empty) |
+| `height` | number of rows |
+| `width` | number of columns |
+
+The same dict is the environment's state.
+
+## Action
+An integer. A move against an obstacle or out of the grid leaves the agent in place.
+
+| action | move | (row, column) change |
+| --- | --- | --- |
+| 0 | up | (-1, 0) |
+| 1 | down | (+1, 0) |
+| 2 | left | (0, -1) |
+| 3 | right | (0, +1) |
+
+## Reward
+-1 a step.
+"""

@@ -1,0 +1,196 @@
+"""Run a submission's policy in a sandbox of its own: observations go in, actions come out, both as plain data."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from harness.environments import plain
+from harness.environments.base import InvalidAction, Plain
+from harness.evaluation.channel import Channel, accept
+from harness.evaluation.scratch import discard
+from harness.evaluation.text import printable
+from harness.sandbox.base import Box, Request, Sandbox, SandboxError
+from harness.sandbox.paths import interpreter_paths
+
+CALL_S = 60.0
+"""Seconds a call may take unless it is told otherwise."""
+_START_S = 60.0
+_DEATH_S = 1.0
+_LONGEST_ANSWER = 1_100_000
+_WORKER = Path(__file__).with_name("policy_worker.py")
+_PLAIN = Path(plain.__file__)
+_SPACES = _PLAIN.with_name("spaces.py")
+_VARIABLES = {
+    "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
+    "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class PolicyError(Exception):
+    """The submission failed; the message is its traceback or what became of its process, safe to print."""
+
+
+class PolicyTimeout(PolicyError):
+    """The submission did not answer in time."""
+
+
+class PolicyHost:
+    """A submission's policy, alive in a sandbox.
+
+    `submission` is a folder with an `approach.py`, mounted read-only; the policy's own working directory and home lie
+    below `scratch` and are removed with its process. `spaces` is what `Environment.spaces()` returned.
+
+    The process starts with the first `load` or `reset` and is kept from episode to episode. One that hangs, dies, sends
+    nonsense or cannot be loaded is killed with all its descendants, and the next `load` or `reset` starts a new one.
+    What the policy prints is dropped. Both may raise `SandboxError` when the sandbox itself does not work.
+    """
+
+    def __init__(self, sandbox: Sandbox, submission: Path, scratch: Path, spaces: dict[str, Plain]) -> None:
+        self._sandbox = sandbox
+        self._submission = submission
+        self._scratch = scratch
+        self._spaces = spaces
+        self._starts = 0
+        self._box: Box | None = None
+        self._channel: Channel | None = None
+
+    def load(self, timeout_s: float = CALL_S) -> None:
+        """Import the submission and make its `GeneratedApproach`, unless that is done. Raises `PolicyError`."""
+        if self._channel is not None:
+            return
+        self._start()
+        try:
+            self._ask({"do": "load"}, timeout_s)
+        except PolicyError:
+            self.close()
+            raise
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float = CALL_S) -> None:
+        """Begin an episode. Raises `PolicyError`."""
+        self.load(timeout_s)
+        self._ask({"do": "reset", "observation": observation, "info": info}, timeout_s)
+
+    def act(self, observation: Plain, timeout_s: float = CALL_S) -> Plain:
+        """The policy's action, as yet unchecked. Raises `PolicyError`; `InvalidAction` when it is no plain data."""
+        answer = self._ask({"do": "act", "observation": observation}, timeout_s)
+        if "invalid" in answer:
+            raise InvalidAction(printable(str(answer["invalid"])))
+        return answer.get("done")
+
+    def close(self) -> None:
+        """Kill every process of the policy and remove what it wrote. May be called again."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        box, self._box = self._box, None
+        if box is not None:
+            box.close()
+        if self._room.exists():
+            discard(self._room)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _room(self) -> Path:
+        return self._scratch / f"policy-{self._starts}"
+
+    def _start(self) -> None:
+        """Start the worker in a new box and give it the spaces; no code of the submission runs yet."""
+        self._starts += 1
+        for name in ("workspace", "home"):
+            (self._room / name).mkdir(parents=True)
+        request = Request(
+            workspace=self._room / "workspace",
+            home=self._room / "home",
+            stderr=self._room / "stderr.log",
+            readable=(*interpreter_paths(), _WORKER, _PLAIN, _SPACES),
+            mounts={"submission": self._submission},
+            endpoints=("policy",),
+        )
+        try:
+            self._box = box = self._sandbox.open(request)
+            door = box.endpoints["policy"]
+            arguments = (str(urlsplit(door.url).port), str(_PLAIN), str(_SPACES), box.mounts["submission"])
+            box.exec([sys.executable, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
+            box.stdin.close()
+            connection = accept(door.listener, self._look, time.monotonic() + _START_S)
+            self._channel = Channel(connection, self._look, _LONGEST_ANSWER)
+            self._exchange({"do": "open", "spaces": self._spaces}, _START_S)
+        except (PolicyError, SandboxError, OSError) as error:
+            said = self._said()
+            self.close()
+            raise SandboxError(
+                f"the policy's process did not start: {error or 'no answer'}\n{said}".rstrip()
+            ) from error
+
+    def _ask(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
+        """The answer to a request. A process that did not give one is killed."""
+        try:
+            answer = self._exchange(request, timeout_s)
+        except PolicyError:
+            self.close()
+            raise
+        if "error" in answer:
+            raise PolicyError(printable(str(answer["error"])).strip())
+        return answer
+
+    def _exchange(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
+        if self._channel is None:
+            raise PolicyError("the policy is not running: reset it first")
+        message = plain.dumps(request)
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._channel.send(message, deadline)
+            answer = plain.loads(self._channel.receive(deadline), _LONGEST_ANSWER)
+            if not isinstance(answer, dict):
+                raise ValueError("neither done nor an error")
+        except (OSError, ValueError) as error:
+            raise self._failure(error, f"no answer to {request['do']!r} within {timeout_s:.3g} s") from None
+        return answer
+
+    def _failure(self, error: Exception, late: str) -> PolicyError:
+        """What the failure of an exchange says of the policy."""
+        match error:
+            case TimeoutError():
+                return PolicyTimeout(late)
+            case OSError():
+                return PolicyError(self._ending())
+        return PolicyError(f"the policy's process sent what is no answer: {printable(str(error))}")
+
+    def _look(self) -> None:
+        """Raises `PolicyError` when the process has ended (its children may still hold the connection)."""
+        code = self._box.poll() if self._box else None
+        if code is not None:
+            raise PolicyError(_ended(code))
+
+    def _ending(self) -> str:
+        """Why the connection is gone: the process ended, or closed it and lives on."""
+        code = self._box.wait(_DEATH_S) if self._box else None
+        return "the policy's process closed its connection" if code is None else _ended(code)
+
+    def _said(self) -> str:
+        """The end of what the worker wrote to standard error before it took over."""
+        try:
+            return printable((self._room / "stderr.log").read_text(errors="replace"))
+        except OSError:
+            return ""
+
+
+def _ended(code: int) -> str:
+    known = {int(number): number.name for number in signal.Signals}
+    how = f"exit code {code}" if code >= 0 else f"killed by {known.get(-code, f'signal {-code}')}"
+    return f"the policy's process ended ({how})"

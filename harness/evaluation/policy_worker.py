@@ -1,0 +1,122 @@
+"""Serve a submission's policy from inside its sandbox: `policy_worker.py PORT PLAIN_FILE SPACES_FILE SUBMISSION`.
+
+Never imported by the harness. It connects to 127.0.0.1:PORT and answers one request after the other; a message is
+four bytes of length (big-endian) and so many bytes of plain data. The requests:
+
+| request | does |
+|---|---|
+| `{"do": "open", "spaces": …}` | builds the Gymnasium spaces |
+| `{"do": "load"}` | imports `approach` and makes its `GeneratedApproach` |
+| `{"do": "reset", "observation": …, "info": …}` | calls `reset` |
+| `{"do": "act", "observation": …}` | calls `get_action` |
+
+The answer is `{"done": …}`, `{"error": TEXT}` where the submission raised, or `{"invalid": TEXT}` where what it
+returned cannot be sent. A failure before the answer to "open" is the harness's own and goes to standard error; from
+"load" on, what this process prints goes nowhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+_MAX_ANSWER = 1_000_000
+_MAX_ERROR = 20_000
+
+
+class _Policy:
+    """The submission's policy; a method for each request about it."""
+
+    def __init__(self, folder: str, action_space: Any, observation_space: Any) -> None:
+        self._folder = folder
+        self._arguments = (action_space, observation_space)
+        self._approach: Any = None
+
+    def load(self, _request: dict[str, Any]) -> None:
+        sys.path.insert(0, self._folder)
+        module = __import__("approach")
+        self._approach = module.GeneratedApproach(*self._arguments, primitives=None)
+
+    def reset(self, request: dict[str, Any]) -> None:
+        self._approach.reset(request["observation"], request["info"])
+
+    def act(self, request: dict[str, Any]) -> Any:
+        return self._approach.get_action(request["observation"])
+
+
+def main(port: str, plain_file: str, spaces_file: str, folder: str) -> None:
+    """Connect and answer until the other side closes."""
+    plain = _module("_proctor_plain", plain_file)
+    spaces = _module("_proctor_spaces", spaces_file)
+    connection = socket.create_connection(("127.0.0.1", int(port)))
+    described = plain.loads(_receive(connection))["spaces"]
+    names = ("action_space", "observation_space")
+    policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
+    _send(connection, plain.dumps({"done": None}))
+    _silence()
+    while message := _receive(connection):
+        request = plain.loads(message)
+        _send(connection, _answer(plain.dumps, getattr(policy, request["do"]), request))
+
+
+def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: dict[str, Any]) -> bytes:
+    try:
+        result = call(request)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they are the submission's
+        trace = error.__traceback__
+        for _ours in range(2):
+            trace = trace.tb_next if trace else None
+        return dumps({"error": "".join(traceback.format_exception(type(error), error, trace))[-_MAX_ERROR:]})
+    try:
+        data = dumps({"done": result})
+    except Exception as error:
+        return dumps({"invalid": f"get_action returned what is no plain data: {error}"[:_MAX_ERROR]})
+    if len(data) > _MAX_ANSWER:
+        return dumps({"invalid": f"get_action returned {len(data)} bytes of data, over the cap of {_MAX_ANSWER}"})
+    return data
+
+
+def _module(name: str, file: str) -> Any:
+    """A module by its file, under a name that no module of the submission can have by accident."""
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """The next message; empty when the other side has closed."""
+    return _exactly(connection, int.from_bytes(_exactly(connection, 4), "big"))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        chunk = connection.recv(count - len(data))
+        if not chunk:
+            return b""
+        data += chunk
+    return bytes(data)
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(len(data).to_bytes(4, "big") + data)
+
+
+def _silence() -> None:
+    """Turn standard input, output and error to /dev/null: no flood of output costs the harness anything."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

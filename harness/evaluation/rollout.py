@@ -1,0 +1,196 @@
+"""Play the held-out episodes and count them: from a submission to a score."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from statistics import fmean
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from harness.case import EvaluationConf, Score
+from harness.environments.base import Environment, InvalidAction, Plain
+from harness.evaluation.policy import PolicyError, PolicyHost, PolicyTimeout
+from harness.evaluation.submission import Submission
+from harness.evaluation.text import printable
+from harness.sandbox.base import Sandbox
+
+TIMEOUTS_IN_A_ROW = 3
+"""After so many the rest is not attempted: a policy that hangs costs minutes, not episodes x wall limit."""
+
+
+class Policy(Protocol):
+    """What a rollout asks of a policy (`PolicyHost` is one). Raises `PolicyError`, `act` also `InvalidAction`."""
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
+        """Begin an episode."""
+
+    def act(self, observation: Plain, timeout_s: float) -> Plain:
+        """Choose an action."""
+
+
+class Outcome(StrEnum):
+    """How an episode ended; all but `SOLVED` count as unsolved."""
+
+    SOLVED = "solved"
+    UNSOLVED = "unsolved"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    INVALID_ACTION = "invalid_action"
+
+
+class Episode(Struct, frozen=True, kw_only=True):
+    """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0; the seed itself is not kept.
+
+    `steps` and `reward` (summed) are those before the end, `error` is the text of what went wrong.
+    """
+
+    index: int
+    outcome: Outcome
+    steps: int = 0
+    reward: float = 0.0
+    seconds: float = 0.0
+    error: str | None = None
+
+
+def run_episode(
+    environment: Environment,
+    policy: Policy,
+    *,
+    index: int,
+    seed: int,
+    max_steps: int,
+    wall_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Episode:
+    """Play one episode of at most `max_steps` steps.
+
+    `wall_s` is for all of it, the environment's time included. What the environment raises is the harness's own
+    trouble and passes through.
+    """
+    start = clock()
+    steps, reward = 0, 0.0
+
+    def left() -> float:
+        seconds = start + wall_s - clock()
+        if seconds <= 0:
+            raise PolicyTimeout("no time is left")
+        return seconds
+
+    def ended(outcome: Outcome, error: str | None = None) -> Episode:
+        seconds = round(clock() - start, 4)
+        return Episode(index=index, outcome=outcome, steps=steps, reward=reward, seconds=seconds, error=error)
+
+    try:
+        observation, info = environment.reset(seed)
+        policy.reset(observation, info, left())
+        while steps < max_steps:
+            step = environment.step(environment.action(policy.act(observation, left())))
+            observation, steps, reward = step.observation, steps + 1, reward + float(step.reward)
+            left()
+            if step.terminated or step.truncated:
+                return ended(Outcome.SOLVED if step.terminated else Outcome.UNSOLVED)
+    except InvalidAction as error:
+        return ended(Outcome.INVALID_ACTION, printable(str(error)))
+    except PolicyTimeout as error:
+        return ended(Outcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
+    except PolicyError as error:
+        return ended(Outcome.CRASHED, str(error))
+    return ended(Outcome.UNSOLVED)
+
+
+def evaluate(
+    environment: Environment,
+    submission: Submission,
+    sandbox: Sandbox,
+    *,
+    conf: EvaluationConf,
+    seeds: Sequence[int],
+    scratch: Path,
+    episodes_file: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[Score, list[Episode]]:
+    """Play an episode for each seed and score them all; each is appended to `episodes_file` as soon as it ended.
+
+    `conf.episode_wall_s` limits an episode and, apart from it, the loading of the submission. When loading fails, the
+    rest is not attempted and counts as crashed or timed out as the loading did; after `TIMEOUTS_IN_A_ROW` the rest
+    counts as timed out. No submission is a score with a reason and no episodes. `progress` is told the episodes done
+    and scheduled. Raises `SandboxError`.
+    """
+    episodes: list[Episode] = []
+    if submission.reason is not None:
+        episodes_file.write_bytes(b"")
+        return _no_score(len(seeds), submission.reason), episodes
+    with (
+        episodes_file.open("wb") as lines,
+        PolicyHost(sandbox, submission.path, scratch, environment.spaces()) as policy,
+    ):
+        for episode in _played(environment, policy, conf.episode_wall_s, seeds):
+            lines.write(msgspec.json.encode(episode) + b"\n")
+            lines.flush()
+            episodes.append(episode)
+            progress(len(episodes), len(seeds))
+    return score(episodes), episodes
+
+
+def score(episodes: Sequence[Episode]) -> Score:
+    """The score over all scheduled episodes; an invalid action counts as a crash. Raises `ValueError` for none."""
+    if not episodes:
+        raise ValueError("no episodes were scheduled: set evaluation.episodes to 1 or more")
+    outcomes = Counter(episode.outcome for episode in episodes)
+    whole = [episode for episode in episodes if episode.outcome in (Outcome.SOLVED, Outcome.UNSOLVED)]
+    return Score(
+        solve_rate=outcomes[Outcome.SOLVED] / len(episodes),
+        episodes=len(episodes),
+        solved=outcomes[Outcome.SOLVED],
+        crashed=outcomes[Outcome.CRASHED] + outcomes[Outcome.INVALID_ACTION],
+        timed_out=outcomes[Outcome.TIMED_OUT],
+        mean_steps=fmean(episode.steps for episode in whole) if whole else None,
+        mean_reward=fmean(episode.reward for episode in whole) if whole else None,
+    )
+
+
+def _no_score(scheduled: int, reason: str) -> Score:
+    return Score(
+        solve_rate=0.0,
+        episodes=scheduled,
+        solved=0,
+        crashed=0,
+        timed_out=0,
+        mean_steps=None,
+        mean_reward=None,
+        reason=reason,
+    )
+
+
+def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: Sequence[int]) -> Iterator[Episode]:
+    """One episode a seed; once there is a reason to give up, the rest is not attempted and gets that reason."""
+    given_up: tuple[Outcome, str] | None = None
+    timeouts = 0
+    for index, seed in enumerate(seeds):
+        given_up = given_up or _reason_to_give_up(policy, timeouts, wall_s)
+        if given_up:
+            yield Episode(index=index, outcome=given_up[0], error=given_up[1])
+            continue
+        episode = run_episode(
+            environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s
+        )
+        timeouts = timeouts + 1 if episode.outcome is Outcome.TIMED_OUT else 0
+        yield episode
+
+
+def _reason_to_give_up(policy: PolicyHost, timeouts: int, wall_s: float) -> tuple[Outcome, str] | None:
+    if timeouts >= TIMEOUTS_IN_A_ROW:
+        return Outcome.TIMED_OUT, f"not attempted after {timeouts} timeouts in a row"
+    try:
+        policy.load(wall_s)
+    except PolicyTimeout as error:
+        return Outcome.TIMED_OUT, f"approach.py cannot be loaded: {error}"
+    except PolicyError as error:
+        return Outcome.CRASHED, f"approach.py cannot be loaded: {error}"
+    return None

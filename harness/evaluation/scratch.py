@@ -1,0 +1,57 @@
+"""Remove a folder that a submission could write to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder and all in it, however deep or unreadable; links are removed, never followed.
+
+    Folders within folders are first moved up, so that any depth takes the same memory and two descriptors
+    (`shutil.rmtree` recurses, and fails on some thousand levels). Nothing may be writing there any more.
+    """
+    prefix = secrets.token_hex(8)
+    fresh = (f"{prefix}-{number}" for number in count())
+    top = os.open(folder, _FOLDER)
+    try:
+        while names := _names(top):
+            for name in names:
+                if not _unlinked(name, top):
+                    _empty(name, top, fresh)
+                    os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _empty(name: str, top: int, fresh: Iterator[str]) -> None:
+    """Remove the files of a folder in `top` and move its folders up to `top`."""
+    inner = os.open(name, _FOLDER, dir_fd=top)
+    try:
+        for child in _names(inner):
+            if not _unlinked(child, inner):
+                os.rename(child, next(fresh), src_dir_fd=inner, dst_dir_fd=top)
+    finally:
+        os.close(inner)
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
+
+
+def _unlinked(name: str, parent: int) -> bool:
+    """Remove one entry, unless it is a folder, which is made accessible instead."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except IsADirectoryError:
+        os.chmod(name, 0o700, dir_fd=parent)
+        return False
+    return True

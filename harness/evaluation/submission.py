@@ -1,0 +1,257 @@
+"""Take the submission out of the agent's directory: every name in there is hostile, nothing is followed or run."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
+
+REQUIRED = "approach.py"
+_NOISE = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
+_CHUNK = 1 << 20
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_FOLDER = _FILE | os.O_DIRECTORY
+
+
+class Caps(Struct, frozen=True, kw_only=True):
+    """How much is taken at most.
+
+    Files, bytes a file and in all, folders deep, directory entries looked at, and lines in `left_out`.
+    """
+
+    files: int = 200
+    file_bytes: int = 8_000_000
+    total_bytes: int = 32_000_000
+    depth: int = 8
+    entries: int = 20_000
+    left_out: int = 50
+
+
+DEFAULT_CAPS = Caps()
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """What the agent left behind, as copied to `path`.
+
+    `files` maps each relative name to the SHA-256 of its content, `digest` covers all names and contents.
+    `left_out` says what was not taken and why; `reason`, where given, says why there is no submission at all.
+    """
+
+    path: Path
+    files: dict[str, str]
+    digest: str
+    left_out: tuple[str, ...]
+    reason: str | None
+
+
+class _LeftOut(Exception):
+    """This entry is not taken; the message says why."""
+
+
+def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folder: str = ".") -> Submission:
+    """Copy the regular files of `workspace`/`folder` to `destination`, which is made and must not hold anything.
+
+    Only regular files are read, through directory descriptors and without following a link, so that it is safe even
+    while the agent still runs. Not taken: links, devices, FIFOs and sockets; hard links to a file of another owner
+    (their content may be something the agent could not read); hidden folders and caches; what is over the caps.
+    Raises `ValueError` for a destination within the workspace or in use, `OSError` when it cannot be written.
+    """
+    if destination.resolve().is_relative_to(workspace.resolve()):
+        raise ValueError(f"{destination} lies in the agent's own workspace {workspace}: choose a folder outside")
+    destination.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if any(destination.iterdir()):
+        raise ValueError(f"{destination} is not empty: choose a new folder")
+    copier = _Copier(destination, caps)
+    reason: str | None = None
+    try:
+        with _opened_below(workspace, folder, caps.depth) as top:
+            copier.owner = os.fstat(top).st_uid
+            copier.file(top, PurePosixPath(REQUIRED))
+            copier.folder(top, PurePosixPath())
+    except _LeftOut as error:
+        reason = f"no submission: {error}"
+    names = sorted(copier.files)
+    lines = "".join(f"{copier.files[name]}  {name}\n" for name in names)
+    return Submission(
+        path=destination,
+        files={name: copier.files[name] for name in names},
+        digest=hashlib.sha256(lines.encode()).hexdigest(),
+        left_out=copier.notes(),
+        reason=reason,
+    )
+
+
+class _Copier:
+    """The copy in progress: what was taken, what was left out, and how much of the caps is used."""
+
+    def __init__(self, destination: Path, caps: Caps) -> None:
+        self.destination = destination
+        self.caps = caps
+        self.owner = -1
+        self.files: dict[str, str] = {}
+        self._bytes = 0
+        self._looked_at = 0
+        self._left_out: list[str] = []
+        self._more = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, one line each; the last line counts what the cap leaves unsaid."""
+        return (*self._left_out, f"… and {self._more} more") if self._more else tuple(self._left_out)
+
+    def folder(self, directory: int, path: PurePosixPath) -> None:
+        """Copy all below an open directory: its files by name, then its folders."""
+        for is_folder, name in self._entries(directory, path):
+            where = path / name
+            try:
+                if is_folder:
+                    self._enter(directory, where)
+                elif str(where) not in self.files:
+                    self.file(directory, where)
+            except _LeftOut as error:
+                self._note(str(error))
+
+    def file(self, directory: int, where: PurePosixPath) -> None:
+        """Copy one file of an open directory. Raises `_LeftOut`."""
+        shown = _shown(where)
+        if not where.name.isprintable():
+            raise _LeftOut(f"{shown} has unprintable characters in its name")
+        if len(self.files) >= self.caps.files:
+            raise _LeftOut(f"{shown} comes after {self.caps.files} files, the cap")
+        try:
+            _check_kind(os.stat(where.name, dir_fd=directory, follow_symlinks=False), shown, self.owner)
+        except OSError as error:
+            raise _LeftOut(f"{shown} {_cause(error)}") from error
+        with _opened(where.name, _FILE, directory, shown) as source:
+            status = os.fstat(source)
+            _check_kind(status, shown, self.owner)
+            if status.st_size > self.caps.file_bytes:
+                raise _LeftOut(f"{shown} is {_size(status.st_size)}, over the cap of {_size(self.caps.file_bytes)}")
+            if self._bytes + status.st_size > self.caps.total_bytes:
+                raise _LeftOut(f"{shown} would bring the total over the cap of {_size(self.caps.total_bytes)}")
+            self.files[str(where)] = self._copy(source, where, status.st_size)
+            self._bytes += status.st_size
+
+    def _copy(self, source: int, where: PurePosixPath, size: int) -> str:
+        """Copy at most `size` bytes, whatever the file may grow to; returns their SHA-256."""
+        target = self.destination / where
+        for parent in reversed(where.parents[:-1]):
+            (self.destination / parent).mkdir(mode=0o755, exist_ok=True)
+            (self.destination / parent).chmod(0o755)
+        content = hashlib.sha256()
+        with target.open("xb") as copy:
+            os.fchmod(copy.fileno(), 0o644)
+            while size > 0 and (chunk := os.read(source, min(size, _CHUNK))):
+                copy.write(chunk)
+                content.update(chunk)
+                size -= len(chunk)
+        return content.hexdigest()
+
+    def _entries(self, directory: int, path: PurePosixPath) -> list[tuple[bool, str]]:
+        """(is a folder, name) for each entry of an open directory, sorted, as far as the cap on entries reaches."""
+        room = self.caps.entries - self._looked_at
+        with os.scandir(directory) as entries:
+            found = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in islice(entries, room + 1)]
+        self._looked_at += len(found)
+        if len(found) > room:
+            self._note(f"{_shown(path)} holds more: only {self.caps.entries} entries are looked at in all")
+        return sorted(found[:room])
+
+    def _enter(self, directory: int, where: PurePosixPath) -> None:
+        """Copy a folder of an open directory. Raises `_LeftOut` for one that is no part of a submission."""
+        shown = _shown(where)
+        if where.name.startswith(".") or where.name in _NOISE:
+            raise _LeftOut(f"{shown} is a hidden folder or a cache")
+        if not where.name.isprintable():
+            raise _LeftOut(f"{shown} has unprintable characters in its name")
+        if len(where.parts) > self.caps.depth:
+            raise _LeftOut(f"{shown} lies more than {self.caps.depth} folders deep")
+        with _opened(where.name, _FOLDER, directory, shown) as inner:
+            self.folder(inner, where)
+
+    def _note(self, line: str) -> None:
+        if len(self._left_out) < self.caps.left_out:
+            self._left_out.append(line)
+        else:
+            self._more += 1
+
+
+@contextmanager
+def _opened(name: str | Path, flags: int, directory: int | None, shown: str) -> Iterator[int]:
+    """A descriptor of a name in an open directory. Raises `_LeftOut`."""
+    try:
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except (OSError, ValueError) as error:
+        raise _LeftOut(f"{shown} {_cause(error)}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened_below(workspace: Path, folder: str, depth: int) -> Iterator[int]:
+    """A descriptor of `workspace`/`folder`, opened name by name so that no link is followed. Raises `_LeftOut`."""
+    path = PurePosixPath(folder)
+    shown = _shown(path)
+    if path.is_absolute() or ".." in path.parts:
+        raise _LeftOut(f"{shown} is no folder below the workspace")
+    if len(path.parts) > depth:
+        raise _LeftOut(f"the folder lies more than {depth} folders deep")
+    with ExitStack() as opened:
+        current = opened.enter_context(_opened(workspace, _FOLDER, None, "the workspace"))
+        for name in path.parts:
+            current = opened.enter_context(_opened(name, _FOLDER, current, shown))
+        yield current
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symlink",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def _check_kind(status: os.stat_result, shown: str, owner: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _LeftOut(f"{shown} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'of an unknown kind')}")
+    if status.st_nlink > 1 and status.st_uid != owner:
+        raise _LeftOut(f"{shown} is a hard link to a file of another owner")
+
+
+_CAUSES = {
+    errno.ENOENT: "is missing",
+    errno.ELOOP: "is a symlink",
+    errno.ENOTDIR: "is not a folder",
+    errno.EACCES: "is not readable",
+    errno.EPERM: "is not readable",
+}
+
+
+def _cause(error: OSError | ValueError) -> str:
+    """Why an entry could not be opened (`ValueError`: a NUL in its name)."""
+    if isinstance(error, OSError):
+        return _CAUSES.get(error.errno or 0, f"cannot be opened ({error.strerror})")
+    return "is no name of a file"
+
+
+def _shown(path: PurePosixPath) -> str:
+    """A name as it may be printed: escapes and broken encodings are spelled out."""
+    name = str(path)
+    return name if name.isprintable() else ascii(name)
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= scale:
+            return f"{count / scale:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{count} bytes"

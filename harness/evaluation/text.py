@@ -1,0 +1,15 @@
+"""Text of a submission, made safe to print and to store."""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARACTERS = 4_000
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
+
+
+def printable(text: str) -> str:
+    """The text without terminal escapes, control characters and broken encodings; of a long one only the end."""
+    tail = _ESCAPE.sub("", text[-2 * MAX_CHARACTERS :])
+    tail = "".join(character for character in tail if character.isprintable() or character in "\n\t")
+    return tail if len(tail) <= MAX_CHARACTERS else "…" + tail[1 - MAX_CHARACTERS :]

@@ -1,0 +1,183 @@
+"""What a test may ask for: each case of a suite gets its model server, sandbox, MCP server and grade from these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backends.base import Backend
+from backends.registry import backend as backend_named
+from harness.agent.cli import Cli, CliMissing, find_cli
+from harness.case import ENDINGS, Case, Ending, SandboxConf, Score
+from harness.lazy import LazyModule
+from harness.outcome import CaseEnded
+from harness.results.draft import Draft
+from harness.run import Run
+from harness.sandbox.base import Sandbox, SandboxError
+from harness.sandbox.workplace import Workplace
+
+if TYPE_CHECKING:
+    from harness import stages
+    from harness.agent.model_server import ModelServer
+    from harness.environments.base import Environment
+    from harness.evaluation.submission import Submission
+    from harness.gateway.server import Gateway
+    from harness.http_host import HttpHost
+    from harness.mcp.config import McpConfig
+    from harness.servers.ollama import Ollama
+else:  # loads the gateway, MCP, NumPy: a second that only a case should cost
+    stages = LazyModule("harness.stages")
+
+RUN = pytest.StashKey[Run]()
+DRAFT = pytest.StashKey[Draft]()
+
+
+def _cannot_run(request: pytest.FixtureRequest, ending: Ending, reason: str) -> None:
+    """Skip the test, or fail it under --require-all, for something that this machine lacks."""
+    draft = request.node.stash.get(DRAFT, None)
+    if draft is not None:
+        draft.ending, draft.explanation = ending, reason
+    if request.config.getoption("require_all"):
+        raise CaseEnded(ending, reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def http_host() -> Iterator[HttpHost]:
+    """The event loop on which this process serves its endpoints: `serve(app, listener)`."""
+    with stages.HttpHost() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def gateway(http_host: HttpHost) -> Gateway:
+    """The gateway through which all model traffic of this process passes.
+
+    `open_account(listener, model=…, provider=…, budget=…, books=…)` serves one session on the listening socket of a
+    sandbox's endpoint, and tells what was used: `account.metered()`.
+    """
+    return stages.Gateway(http_host)
+
+
+@pytest.fixture(scope="session")
+def ollama(request: pytest.FixtureRequest) -> Ollama:
+    """An Ollama server that answers (`url`, `version`), or the `binary` that could be started; else skips, saying why.
+
+    The server is the one at OLLAMA_HOST, by default 127.0.0.1:11434.
+    """
+    try:
+        return stages.find_ollama()
+    except stages.OllamaMissing as error:
+        _cannot_run(request, Ending.MODEL_UNREACHABLE, str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
+    """Makes a sandbox that has shown on this machine, once in this session, that it seals; raises `SandboxError`."""
+    proven: dict[SandboxConf, Sandbox] = {}
+
+    def prove(conf: SandboxConf) -> Sandbox:
+        if conf not in proven:
+            sandbox = stages.make_sandbox(conf)
+            capability = stages.probe(sandbox)
+            if not capability.ok:
+                raise SandboxError(f"{capability.reason}\n{capability.remedy}")
+            proven[conf] = sandbox
+        return proven[conf]
+
+    return prove
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxConf], Sandbox]) -> Workplace:
+    """A sealed place with this test's own workspace and home.
+
+    `run(argv)` runs a command in it to its end; `open(endpoints=[…])` gives a box whose loopback ports are served from
+    outside. A case's files are kept in the folder of the run; those of any other test are in its `tmp_path`.
+    """
+    draft = request.node.stash.get(DRAFT, None)
+    folder: Path = draft.folder if draft else request.getfixturevalue("tmp_path") / "sandbox"
+    sealed = proven_sandbox(request.config.stash[RUN].config.sandbox)
+    return Workplace(sealed, folder, stages.interpreter_paths())
+
+
+@pytest.fixture
+def backend(case: Case) -> Backend:
+    """The adapter of the case's coding-agent CLI."""
+    return backend_named(case.backend.name)
+
+
+@pytest.fixture
+def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
+    """The case's installed CLI; skips where it is not installed."""
+    try:
+        return find_cli(backend)
+    except CliMissing as error:
+        _cannot_run(request, Ending.CLI_MISSING, str(error))
+        raise
+
+
+@pytest.fixture
+def environment(case: Case) -> Iterator[Environment]:
+    """The case's environment, alive in this process: the agent's program never is."""
+    environment = stages.make_environment(case.environment)
+    yield environment
+    environment.close()
+
+
+@pytest.fixture
+def model_server(request: pytest.FixtureRequest, case: Case) -> ModelServer:
+    """What serves the case's model: `provider(workspace)` for the gateway, and the model's `digest`."""
+    return stages.model_server(case, request.config.stash[RUN].root)
+
+
+@pytest.fixture
+def mcp_config(environment: Environment, sandbox: Workplace, http_host: HttpHost) -> McpConfig:
+    """The MCP server of the case: its name, its tools, and `serve(listener)` to offer them at a sandbox's endpoint."""
+    return stages.mcp_config(environment, sandbox, http_host)
+
+
+@pytest.fixture
+def submission(
+    request: pytest.FixtureRequest,
+    backend: Backend,
+    cli: Cli,
+    environment: Environment,
+    sandbox: Workplace,
+    gateway: Gateway,
+    model_server: ModelServer,
+    mcp_config: McpConfig,
+) -> Submission:
+    """What the agent left behind: runs the case's CLI on its task, sealed, and collects `approach.py` and its siblings.
+
+    An ending that leaves nothing to grade (the table is in `harness.case`) is an error of the test, with its reason.
+    """
+    run = request.config.stash[RUN]
+    draft = request.node.stash[DRAFT]
+    result = stages.run_agent(
+        draft,
+        backend=backend,
+        cli=cli,
+        environment=environment,
+        workplace=sandbox,
+        gateway=gateway,
+        model_server=model_server,
+        mcp=mcp_config,
+        live=run.live,
+    )
+    if not ENDINGS[result.ending].graded:
+        raise CaseEnded(result.ending, result.explanation)
+    return stages.collect_submission(draft)
+
+
+@pytest.fixture
+def score(
+    request: pytest.FixtureRequest, environment: Environment, sandbox: Workplace, submission: Submission
+) -> Score:
+    """The grade of the submission over the held-out episodes; its program runs in a second sandbox."""
+    draft = request.node.stash[DRAFT]
+    return stages.grade(draft, environment, sandbox, submission, request.config.stash[RUN].live)

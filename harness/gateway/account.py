@@ -1,0 +1,53 @@
+"""One session's account with the gateway: what it may use, what it has used, and when it last moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.gateway.budget import Budget
+from harness.gateway.meter import Meter, Metered
+from harness.gateway.provider import Provider
+from harness.http_host import Served
+
+
+class Account:
+    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread.
+
+    `refused` is the name of the limit whose breaking request was refused (`turn_limit`), or none.
+    """
+
+    def __init__(self, *, model: str, context: int, provider: Provider, budget: Budget, books: Path) -> None:
+        self.model = model
+        self.context = context
+        self.provider = provider
+        self.budget = budget
+        self.meter = Meter(books)
+        self.refused: str | None = None
+        self.served: Served | None = None
+
+    def metered(self) -> Metered:
+        """Totals so far. An answer counts before its last bytes are sent."""
+        return self.meter.totals
+
+    @property
+    def last_activity(self) -> float:
+        """When the last byte came or went, in seconds of `time.monotonic`."""
+        return self.meter.last_activity
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests are being answered."""
+        return self.meter.open_requests
+
+    @property
+    def model_s(self) -> float:
+        """Seconds during which at least one request was being answered."""
+        return self.meter.busy_s
+
+    def close(self) -> None:
+        """Stop serving, cancel open requests, close the books. May be called again."""
+        try:
+            if self.served:
+                self.served.close()
+        finally:
+            self.meter.close()

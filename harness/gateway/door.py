@@ -1,0 +1,158 @@
+"""The HTTP door of one account: every request, known or not, passes here and gets its line in the books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from harness.gateway import ollama
+from harness.gateway.account import Account
+from harness.gateway.exchange import Exchange, Send
+from harness.gateway.messages import WireError
+from harness.gateway.meter import Entry
+from harness.gateway.provider import AnswerError, Call
+from harness.gateway.wires import anthropic_messages, openai_chat
+from harness.gateway.wires.base import Wire
+
+MAX_BODY: Final = 64 * 1024 * 1024
+"""Bytes a request's body may have: whoever sends it is inside the sandbox, and it is held in memory."""
+
+MODEL_ROUTES: Final[Mapping[str, Wire]] = {
+    "/v1/messages": anthropic_messages,
+    "/v1/chat/completions": openai_chat,
+}
+COUNT_ROUTES: Final[Mapping[str, Wire]] = {"/v1/messages/count_tokens": anthropic_messages}
+
+
+class Door:
+    """The ASGI app of one account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """Answer one request; stop working on it when its client goes away."""
+        query = scope["query_string"].decode("latin-1")
+        path = scope["path"] + (f"?{query}" if query else "")
+        with self._account.meter.entry(scope["method"], path) as entry:
+            try:
+                finished = False
+                async with anyio.create_task_group() as group:
+                    await self._answer(Request(scope, receive), entry, send, group)
+                    finished = True
+                    group.cancel_scope.cancel()
+                if not finished:
+                    entry.error = "the client went away before the answer was complete"
+            except asyncio.CancelledError:
+                entry.error = "the session was closed before the answer was complete"
+                raise
+            except Exception as error:
+                entry.error = f"a fault of the harness: {error!r}"
+                raise
+
+    async def _answer(self, request: Request, entry: Entry, send: Send, group: anyio.abc.TaskGroup) -> None:
+        path = request.scope["path"]
+        wire = MODEL_ROUTES.get(path) or COUNT_ROUTES.get(path)
+        response: Response | None
+        try:
+            body = await _read(request)
+            self._account.meter.received(entry, body)
+            group.start_soon(_watch, request, group.cancel_scope)
+            if wire and request.method == "POST":
+                response = await self._ask(wire, request, body, entry, send)
+            else:
+                response = self._tell(request, body)
+        except ClientDisconnect:
+            entry.error = "the client went away before its request was complete"
+            return
+        except AnswerError as error:
+            entry.error = None if entry.refused else str(error)
+            response = _error(wire, request, error)
+        if response:
+            entry.status = response.status_code
+            await response(request.scope, request.receive, send)
+
+    async def _ask(self, wire: Wire, request: Request, body: bytes, entry: Entry, send: Send) -> Response | None:
+        """A request of a wire: check it, reserve its turn, have it answered."""
+        account = self._account
+        entry.wire = wire.NAME
+        try:
+            parsed = wire.parse(body)
+        except WireError as error:
+            raise AnswerError(400, str(error)) from None
+        entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
+        call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
+        if request.scope["path"] in COUNT_ROUTES:
+            entry.kind = "count"
+            return JSONResponse({"input_tokens": await account.provider.count_tokens(call)})
+        account.meter.asked(side=parsed.side)
+        if parsed.model != account.model:
+            raise AnswerError(404, f"model '{parsed.model}' is not served here: this session has '{account.model}'")
+        entry.kind = "side" if parsed.side else "turn"
+        limit = None if parsed.side else account.budget.reserve()
+        if limit:
+            account.refused = entry.refused = limit
+            raise AnswerError(400, f"{limit}: this session's budget of model turns ({account.budget.turns}) is used up")
+        exchange = Exchange(call, entry, account.meter, account.budget)
+        try:
+            await exchange.run(account.provider, send)
+        finally:
+            exchange.settle()
+        return None
+
+    def _tell(self, request: Request, body: bytes) -> Response:
+        """Everything that is no request to a model: what is served here, or that there is no such path."""
+        method, path = request.method, request.scope["path"]
+        model, context = self._account.model, self._account.context
+        match "GET" if method == "HEAD" else method, path:
+            case "GET", "/":
+                return PlainTextResponse("Ollama is running")
+            case "GET", "/v1/models":
+                return JSONResponse(_wire(request).models(model))
+            case "GET", "/api/version":
+                return JSONResponse(ollama.version())
+            case "GET", "/api/tags":
+                return JSONResponse(ollama.tags(model))
+            case "GET", "/api/ps":
+                return JSONResponse(ollama.ps(model, context))
+            case "POST", "/api/show":
+                if ollama.wanted(body) != model:
+                    raise AnswerError(404, f"model '{ollama.wanted(body)}' not found")
+                return JSONResponse(ollama.show(context))
+        raise AnswerError(404, f"there is no {method} {path} here")
+
+
+async def _watch(request: Request, scope: anyio.CancelScope) -> None:
+    """Stop working on an answer when its client goes away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _wire(request: Request) -> Wire:
+    """The wire a client speaks, where the path does not say it."""
+    return anthropic_messages if "anthropic-version" in request.headers else openai_chat
+
+
+def _error(wire: Wire | None, request: Request, error: AnswerError) -> Response:
+    """The error in the form that the client expects."""
+    if request.scope["path"].startswith("/api/"):
+        body: dict[str, Any] = ollama.error(str(error))
+    else:
+        body = (wire or _wire(request)).error(error.status, str(error))
+    return JSONResponse(body, error.status)
+
+
+async def _read(request: Request) -> bytes:
+    """The body. Raises `AnswerError` if it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise AnswerError(413, f"the request's body is larger than {MAX_BODY} bytes")
+    return bytes(body)

@@ -1,0 +1,99 @@
+"""One model request on its way: to the provider, back to the CLI, and into the books."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from harness.gateway.budget import Budget
+from harness.gateway.messages import Outcome
+from harness.gateway.meter import Entry, Meter
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
+from harness.gateway.wires.reader import Reader
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+ERROR_EXCERPT = 500
+"""Bytes of a provider's error answer that the books keep."""
+
+
+class Exchange:
+    """A model request whose turn, if it is one, has been reserved; `run` answers it, `settle` closes the account of it.
+
+    The totals are settled before the CLI can see the end of its answer: whoever has seen it finds them up to date.
+    """
+
+    def __init__(self, call: Call, entry: Entry, meter: Meter, budget: Budget) -> None:
+        self._call = call
+        self._entry = entry
+        self._meter = meter
+        self._budget = budget
+        self._settled = False
+
+    async def run(self, provider: Provider, send: Send) -> None:
+        """Have the provider answer, and pass the answer on.
+
+        Raises `AnswerError` before anything was sent; a fault of the provider becomes one with status 500.
+        """
+        try:
+            answer = await provider.answer(self._call)
+        except AnswerError:
+            raise
+        except Exception as error:  # a fault in a provider must end in the books, not on a terminal
+            raise AnswerError(500, f"the provider failed: {error!r}") from error
+        self._entry.status = answer.status
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            await self._stream(answer, send)
+        else:
+            await self._whole(answer, send)
+
+    def settle(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
+        """Enter the outcome; without one, nothing came back. Only the first call counts."""
+        if self._settled:
+            return
+        self._settled = True
+        reserved = self._entry.kind == "turn"
+        turn = reserved and outcome.complete and outcome.error is None
+        self._entry.error = self._entry.error or outcome.error
+        self._meter.answered(self._entry, outcome, turn=turn)
+        if reserved and not turn:
+            self._budget.give_back()
+
+    async def _stream(self, answer: Answer, send: Send) -> None:
+        reader = Reader(self._call.wire, streamed=True)
+        try:
+            async for chunk in answer.chunks:
+                self._meter.touch()
+                reader.feed(chunk)
+                if reader.outcome.complete:
+                    self.settle(reader.outcome)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except StreamCut as cut:
+            self._entry.error = self._entry.error or str(cut)
+            return  # without a last message: the server drops the connection
+        finally:
+            reader.finish()
+            self.settle(reader.outcome)
+        await send({"type": "http.response.body"})
+
+    async def _whole(self, answer: Answer, send: Send) -> None:
+        """Pass on an answer that is not streamed, in one piece: its outcome must be known before it is sent."""
+        reader = Reader(self._call.wire, streamed=False)
+        body = bytearray()
+        cut: StreamCut | None = None
+        try:
+            async for chunk in answer.chunks:
+                self._meter.touch()
+                body += chunk
+        except StreamCut as broken:
+            cut = broken
+        if cut or answer.status != 200:
+            self._entry.error = str(cut) if cut else body[:ERROR_EXCERPT].decode("utf-8", "replace")
+            self.settle()
+        else:
+            reader.feed(bytes(body))
+            reader.finish()
+            self.settle(reader.outcome)
+        await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})

@@ -1,0 +1,96 @@
+"""What the gateway knows of a request and a reply, whatever wire they came by: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class WireError(Exception):
+    """A request body is not one of its wire; the message says what is wrong and where."""
+
+
+class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens by kind. `input_tokens` leaves out those read from and written to the prompt cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+class Tool(Struct, frozen=True):
+    """A tool the request offers: its name and the JSON schema of its arguments."""
+
+    name: str
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ToolResult(Struct, frozen=True):
+    """What the CLI answered to one tool call. Chat completions cannot say that it is an error."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A parsed model request.
+
+    `turn` is the number of model turns the conversation already holds; `results` are the tool results since the
+    last of them. `stream_usage` says whether a stream is to end with its usage (always so in the Anthropic wire).
+    """
+
+    model: str
+    stream: bool
+    tools: tuple[Tool, ...] = ()
+    turn: int = 0
+    results: tuple[ToolResult, ...] = ()
+    stream_usage: bool = True
+
+    @property
+    def side(self) -> bool:
+        """Whether this is a side request (a title, a summary): it offers no tools and is no turn."""
+        return not self.tools
+
+
+class ToolCall(Struct, frozen=True):
+    """A tool the model calls."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """A model's whole answer. `created` is in seconds since the epoch."""
+
+    id: str
+    created: int
+    model: str
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a response's bytes turned out to be: read from the wire, whoever wrote them.
+
+    `usage` is none while the response has not told it. `complete` means that the response came to its proper end;
+    `error` is what the provider said or what is malformed.
+    """
+
+    usage: Usage | None = None
+    tools_called: tuple[str, ...] = ()
+    complete: bool = False
+    error: str | None = None

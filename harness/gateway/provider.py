@@ -1,0 +1,51 @@
+"""The provider interface: who answers the model requests that the gateway lets through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from harness.gateway.messages import Request
+from harness.gateway.wires.base import Wire
+
+
+class AnswerError(Exception):
+    """A request gets an error for its answer: `status` and the message reach the CLI in its wire's form."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StreamCut(Exception):
+    """Raised by an answer's chunks: the answer breaks off here, and the CLI's connection with it."""
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One model request, as parsed and as it came: path with query, headers in lower case, body."""
+
+    request: Request
+    wire: Wire
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+class Provider(Protocol):
+    """Answers model requests. Its methods run on the gateway's event loop and may be called side by side."""
+
+    async def answer(self, call: Call) -> Answer:
+        """Answer a request. Raises `AnswerError`; a broken answer raises from its chunks."""
+
+    async def count_tokens(self, call: Call) -> int:
+        """The number of tokens the request's prompt holds. Raises `AnswerError`."""

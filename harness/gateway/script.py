@@ -1,0 +1,138 @@
+"""Scripts: what the scripted model says and does, turn by turn, written in YAML.
+
+    turns:
+      - text: I look at one state first.
+        calls:
+          - mcp: render_state
+            arguments: {seed: 0}
+      - calls:
+          - write: approach.py
+            content: |
+              ...
+          - run: python approach.py
+          - read: approach.py
+          - tool: NAME
+            arguments: {as: they are}
+      - fail: {status: 500, times: 2, retry_after: 1}
+      - text: Done.
+
+Calls of one turn are made in parallel. Paths are relative to the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from harness.gateway.messages import Usage
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+_KINDS = ("write", "run", "read", "mcp", "tool")
+
+
+class ScriptError(Exception):
+    """A script cannot be used; the message names the file, the key and what is wrong."""
+
+
+class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
+    """One tool call: exactly one of `write` (with `content`), `run`, `read`, `mcp`, `tool` (with `arguments`).
+
+    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the very name that the CLI offers.
+    """
+
+    write: str | None = None
+    content: str | None = None
+    run: str | None = None
+    read: str | None = None
+    mcp: str | None = None
+    tool: str | None = None
+    arguments: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none"
+            raise ValueError(f"a call has exactly one of {', '.join(_KINDS)}; this one has {found}")
+        if (self.write is None) != (self.content is None):
+            raise ValueError("`write` and `content` go together")
+        if self.arguments is not None and self.kind not in ("mcp", "tool"):
+            raise ValueError("`arguments` goes with `mcp` or `tool`")
+
+    @property
+    def kind(self) -> str:
+        """Which of the five it is."""
+        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    @property
+    def target(self) -> str:
+        """What stands under its kind: the path, the command or the tool."""
+        return str(getattr(self, self.kind))
+
+
+class Fail(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a turn fails, exactly one of: an HTTP `status`, a stream cut after so many events, HTML, malformed JSON.
+
+    It does so `times` times and then goes on as written; none: for ever. `retry_after` (seconds) goes with `status`.
+    """
+
+    status: Annotated[int, Meta(ge=400, le=599)] | None = None
+    cut_after: Annotated[int, Meta(ge=0)] | None = None
+    html: bool = False
+    malformed: bool = False
+    times: Positive | None = None
+    retry_after: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if (self.status is not None) + (self.cut_after is not None) + self.html + self.malformed != 1:
+            raise ValueError("a failure is exactly one of status, cut_after, html, malformed")
+        if self.retry_after is not None and self.status is None:
+            raise ValueError("`retry_after` goes with `status`")
+
+
+class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
+    """One answer: text, calls, or both (neither: the closing words); `usage` replaces the pseudo-count of tokens."""
+
+    text: str | None = None
+    calls: tuple[ScriptedCall, ...] = ()
+    delay_s: Seconds = 0.0
+    fail: Fail | None = None
+    usage: Usage | None = None
+
+    def __post_init__(self) -> None:
+        if all(part is None for part in (self.text, self.fail, self.usage)) and not self.calls and not self.delay_s:
+            raise ValueError("a turn needs text, calls, delay_s, fail or usage")
+
+
+class Script(Struct, frozen=True, forbid_unknown_fields=True):
+    """The turns of one session."""
+
+    turns: Annotated[tuple[ScriptedTurn, ...], Meta(min_length=1)]
+
+
+def script_path(script: str, folder: Path) -> Path:
+    """Where a script is: a path (if it has a slash or ends in .yaml) or a name in `folder`. Raises `ScriptError`."""
+    path = Path(script) if "/" in script or script.endswith(".yaml") else folder / f"{script}.yaml"
+    if not path.is_file():
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise ScriptError(f"{path}: no such script; {folder} has: {', '.join(names) or 'none'}")
+    return path
+
+
+def load_script(path: Path) -> Script:
+    """Read and check a script. Raises `ScriptError`."""
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScriptError(f"{path}: {error}") from None
+    try:
+        # By way of JSON, because that is what will be sent: a YAML date, for one, becomes a string.
+        return msgspec.json.decode(msgspec.json.encode(document), type=Script)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ScriptError(f"{path}: {error}") from None

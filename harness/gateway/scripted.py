@@ -1,0 +1,119 @@
+"""The scripted provider: plays a script through the real wires. It shows that the pipeline works, no more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+
+from harness.gateway.messages import Reply, ToolCall, Usage
+from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
+from harness.gateway.script import Fail, Script, ScriptedTurn
+from harness.gateway.tool_mapping import UnknownTool, map_call
+from harness.gateway.wires.base import Wire, dumps
+
+CLOSING = ScriptedTurn(text="Done.")
+"""Played beyond the script's end."""
+
+SIDE = ScriptedTurn(text="Scripted session")
+"""The answer to a side request; it takes nothing from the script."""
+
+BYTES_PER_TOKEN = 4
+"""For the pseudo-count of tokens: a rough average of English text and code."""
+
+HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
+
+
+class ScriptedProvider:
+    """Plays `script` for one session whose workspace (as the CLI sees it) is `workspace`.
+
+    The turn played is the number of model turns in the request, so a retry plays the same one again; only how
+    often a failing turn has failed is remembered.
+    """
+
+    def __init__(self, script: Script, *, workspace: str) -> None:
+        self._script = script
+        self._workspace = workspace
+        self._failures: Counter[int] = Counter()
+
+    async def answer(self, call: Call) -> Answer:
+        """Play the turn. Raises `AnswerError` 400 if the request does not offer a tool that the turn calls."""
+        request = call.request
+        turn = SIDE if request.side else self._turn(request.turn)
+        await asyncio.sleep(turn.delay_s)
+        fail = turn.fail if turn.fail and self._fails(request.turn, turn.fail) else None
+        if fail and fail.status is not None:
+            return _refusal(call.wire, fail.status, fail.retry_after)
+        reply = _reply(turn, call, self._workspace)
+        if request.stream:
+            chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
+        else:
+            chunks, kind = [dumps(call.wire.render(reply)).encode()], "application/json"
+        return _spoilt(fail, chunks, kind) if fail else _answer(200, kind, chunks)
+
+    async def count_tokens(self, call: Call) -> int:
+        """The pseudo-count of the request."""
+        return _tokens(call.body)
+
+    def _turn(self, number: int) -> ScriptedTurn:
+        turns = self._script.turns
+        return turns[number] if number < len(turns) else CLOSING
+
+    def _fails(self, number: int, fail: Fail) -> bool:
+        self._failures[number] += 1
+        return fail.times is None or self._failures[number] <= fail.times
+
+
+def _tokens(data: bytes) -> int:
+    return max(1, len(data) // BYTES_PER_TOKEN)
+
+
+def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
+    """The turn in terms of the tools that the request offers."""
+    try:
+        mapped = [map_call(scripted, call.request.tools, workspace) for scripted in turn.calls]
+    except UnknownTool as error:
+        raise AnswerError(400, str(error)) from None
+    text = turn.text if turn.text is not None or turn.calls else CLOSING.text
+    said = (text or "") + "".join(name + dumps(dict(arguments)) for name, arguments in mapped)
+    return Reply(
+        id=f"msg_{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=call.request.model,
+        text=text or "",
+        calls=tuple(ToolCall(f"call_{uuid.uuid4().hex}", name, arguments) for name, arguments in mapped),
+        usage=turn.usage or Usage(input_tokens=_tokens(call.body), output_tokens=_tokens(said.encode())),
+    )
+
+
+async def _send(chunks: Iterable[bytes], *, cut: bool) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+    if cut:
+        raise StreamCut("the script cuts the answer off here")
+
+
+def _answer(status: int, kind: str, chunks: list[bytes], *, cut: bool = False) -> Answer:
+    return Answer(status=status, headers={"content-type": kind}, chunks=_send(chunks, cut=cut))
+
+
+def _refusal(wire: Wire, status: int, retry_after: float | None) -> Answer:
+    body = dumps(wire.error(status, f"the script answers {status} here")).encode()
+    headers = {"content-type": "application/json"}
+    if retry_after is not None:
+        headers["retry-after"] = f"{retry_after:g}"
+    return Answer(status=status, headers=headers, chunks=_send([body], cut=False))
+
+
+def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:
+    """The answer, failing as the script says; an answer that is not streamed is cut in its middle."""
+    if fail.html:
+        return _answer(200, "text/html; charset=utf-8", [HTML])
+    if fail.malformed:
+        first = chunks[0]
+        return _answer(200, kind, [first[: len(first) // 2] + b"\n\n"])
+    if len(chunks) == 1:
+        return _answer(200, kind, [chunks[0][: len(chunks[0]) // 2]], cut=True)
+    return _answer(200, kind, chunks[: fail.cut_after], cut=True)

@@ -1,0 +1,46 @@
+"""The gateway: one per worker, one account per session, each behind a listening socket of its own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from harness.gateway.account import Account
+from harness.gateway.budget import Budget
+from harness.gateway.door import Door
+from harness.gateway.provider import Provider
+from harness.http_host import HttpHost
+
+
+class Gateway:
+    """Opens accounts; `host` serves them. Which socket a request came by says whose it is."""
+
+    def __init__(self, host: HttpHost) -> None:
+        self._host = host
+
+    def open_account(
+        self,
+        listener: socket.socket,
+        *,
+        model: str,
+        provider: Provider,
+        budget: Budget,
+        books: Path,
+        context: int = 65_536,
+    ) -> Account:
+        """Serve `model` on `listener` until the account is closed.
+
+        `books` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
+        model was loaded with. Raises `HttpHostError`, and `OSError` if `books` cannot be written.
+        """
+        account = Account(model=model, context=context, provider=provider, budget=budget, books=books)
+        app = Starlette(routes=[Mount("/", app=Door(account))])
+        try:
+            account.served = self._host.serve(app, listener)
+        except BaseException:
+            account.close()
+            raise
+        return account

@@ -1,0 +1,205 @@
+"""Anthropic's Messages API (docs.anthropic.com, "Messages" and "Streaming Messages")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage
+from harness.gateway.wires.base import decode, dumps, flatten, fragments
+
+NAME: Final = "anthropic_messages"
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    529: "overloaded_error",
+}
+"""Error type by status; any other is an `api_error`."""
+
+
+class _Message(Struct, frozen=True):
+    role: str
+    content: Any
+
+
+class _Tool(Struct, frozen=True):
+    name: str
+    input_schema: dict[str, Any] = {}
+
+
+class _Body(Struct, frozen=True):
+    model: str
+    messages: list[_Message]
+    tools: list[_Tool] = []
+    stream: bool = False
+
+
+def parse(body: bytes) -> Request:
+    """The request in a body; a turn is an assistant message. Raises `WireError`."""
+    data = decode(body, _Body)
+    last = data.messages[-1] if data.messages else None
+    blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
+    return Request(
+        model=data.model,
+        stream=data.stream,
+        tools=tuple(Tool(tool.name, tool.input_schema) for tool in data.tools),
+        turn=sum(message.role == "assistant" for message in data.messages),
+        results=tuple(
+            ToolResult(str(block.get("tool_use_id")), flatten(block.get("content")), block.get("is_error") is True)
+            for block in blocks
+            if isinstance(block, dict) and block.get("type") == "tool_result"
+        ),
+    )
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
+def _stop_reason(reply: Reply) -> str:
+    return "tool_use" if reply.calls else "end_turn"
+
+
+def render(reply: Reply) -> dict[str, Any]:
+    """The reply as a message object."""
+    content: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
+    content += [
+        {"type": "tool_use", "id": call.call_id, "name": call.name, "input": dict(call.arguments)}
+        for call in reply.calls
+    ]
+    return {
+        "id": reply.id,
+        "type": "message",
+        "role": "assistant",
+        "model": reply.model,
+        "content": content,
+        "stop_reason": _stop_reason(reply),
+        "stop_sequence": None,
+        "usage": _usage(reply.usage),
+    }
+
+
+def _event(kind: str, **data: Any) -> bytes:
+    return f"event: {kind}\ndata: {dumps({'type': kind, **data})}\n\n".encode()
+
+
+def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+    """The reply as the service streams it: start, one group of events a block, delta with the usage, stop."""
+    usage = _usage(reply.usage)
+    start = {**render(reply), "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    yield _event("message_start", message=start)
+    yield _event("ping")
+    if reply.text:
+        yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        for piece in fragments(reply.text):
+            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+        yield _event("content_block_stop", index=0)
+    for index, call in enumerate(reply.calls, start=1 if reply.text else 0):
+        block = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+        yield _event("content_block_start", index=index, content_block=block)
+        yield _event("content_block_delta", index=index, delta={"type": "input_json_delta", "partial_json": ""})
+        for piece in fragments(dumps(dict(call.arguments))):
+            yield _event("content_block_delta", index=index, delta={"type": "input_json_delta", "partial_json": piece})
+        yield _event("content_block_stop", index=index)
+    delta = {"stop_reason": _stop_reason(reply), "stop_sequence": None}
+    yield _event("message_delta", delta=delta, usage=usage)
+    yield _event("message_stop")
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    """The body of an error answer."""
+    return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message}}
+
+
+def models(model: str) -> dict[str, Any]:
+    """The list of models, holding this one."""
+    entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
+    return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
+
+
+class _Usage(Struct, frozen=True):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class _Block(Struct, frozen=True):
+    type: str
+    name: str | None = None
+
+
+class _Answer(Struct, frozen=True):
+    content: list[_Block]
+    usage: _Usage
+
+
+class _Start(Struct, frozen=True):
+    usage: _Usage = _Usage()
+
+
+class _Error(Struct, frozen=True):
+    type: str = ""
+    message: str = ""
+
+
+class _Event(Struct, frozen=True):
+    """The parts of any event that are metered."""
+
+    type: str
+    message: _Start | UnsetType = UNSET
+    content_block: _Block | UnsetType = UNSET
+    usage: _Usage | UnsetType = UNSET
+    error: _Error | UnsetType = UNSET
+
+
+def _known(before: Usage | None, found: _Usage) -> Usage:
+    """The figures in `found` over those known before: each is a running total, not an increment."""
+    figures = {
+        "input_tokens": found.input_tokens,
+        "output_tokens": found.output_tokens,
+        "cache_read_tokens": found.cache_read_input_tokens,
+        "cache_write_tokens": found.cache_creation_input_tokens,
+    }
+    return msgspec.structs.replace(
+        before or Usage(), **{name: value for name, value in figures.items() if value is not None}
+    )
+
+
+def _names(blocks: list[_Block]) -> tuple[str, ...]:
+    return tuple(block.name or "" for block in blocks if block.type == "tool_use")
+
+
+def read_body(data: Any) -> Outcome:
+    """What a whole message object says."""
+    answer = msgspec.convert(data, _Answer)
+    return Outcome(usage=_known(None, answer.usage), tools_called=_names(answer.content), complete=True)
+
+
+def read_event(outcome: Outcome, data: str) -> Outcome:
+    """What is known after one more event."""
+    event = msgspec.json.decode(data, type=_Event)
+    replace = msgspec.structs.replace
+    if event.type == "message_start" and event.message:
+        return replace(outcome, usage=_known(outcome.usage, event.message.usage))
+    if event.type == "content_block_start" and event.content_block:
+        return replace(outcome, tools_called=outcome.tools_called + _names([event.content_block]))
+    if event.type == "message_delta" and event.usage:
+        return replace(outcome, usage=_known(outcome.usage, event.usage))
+    if event.type == "error" and event.error:
+        return replace(outcome, error=f"{event.error.type}: {event.error.message}")
+    return replace(outcome, complete=True) if event.type == "message_stop" else outcome

@@ -1,0 +1,73 @@
+"""What a wire is: a module with these functions; and what wires share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from harness.gateway.messages import Outcome, Reply, Request, WireError
+
+T = TypeVar("T")
+
+
+class Wire(Protocol):
+    """One service's API. Add one as a module beside this with these names, and a route to it in `server.py`."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
+        """What the books call it."""
+
+    def parse(self, body: bytes) -> Request:
+        """The request in a body. Raises `WireError`."""
+
+    def render(self, reply: Reply) -> dict[str, Any]:
+        """The reply as the body of an answer that is not streamed."""
+
+    def events(self, reply: Reply, request: Request) -> Iterator[bytes]:
+        """The reply as server-sent events, each whole."""
+
+    def error(self, status: int, message: str) -> dict[str, Any]:
+        """The body of an error answer."""
+
+    def models(self, model: str) -> dict[str, Any]:
+        """The list of models, holding this one."""
+
+    def read_body(self, data: Any) -> Outcome:
+        """What the (decoded) body of an answer says. Raises `msgspec.ValidationError` for anything else."""
+
+    def read_event(self, outcome: Outcome, data: str) -> Outcome:
+        """What is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """The JSON of a request body as `kind`. Raises `WireError` naming the place.
+
+    Python's own parser comes first: unlike msgspec it takes the lone surrogates that JavaScript clients send.
+    """
+    try:
+        return msgspec.convert(json.loads(body), kind)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"the request body is not valid: {error}") from None
+
+
+def dumps(data: Any) -> str:
+    """Compact JSON in ASCII: no reader can mistake a U+2028 or half a character for the end of a line."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def fragments(text: str, size: int = 64) -> Iterator[str]:
+    """The text in pieces, as services stream it; none for an empty text."""
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
+def flatten(content: Any) -> str:
+    """The text of a message's content: a string, or a list of blocks of which those with text count."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(str(block["text"]) for block in content if isinstance(block, Mapping) and "text" in block)
+    return ""

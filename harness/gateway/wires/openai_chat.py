@@ -1,0 +1,211 @@
+"""OpenAI's Chat Completions API (platform.openai.com, "Chat Completions" and its streaming)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
+from harness.gateway.wires.base import decode, dumps, flatten, fragments
+
+NAME: Final = "openai_chat"
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+"""Error type by status; any other is a `server_error`."""
+
+
+class _Message(Struct, frozen=True):
+    role: str
+    content: Any = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str = ""
+
+
+class _Function(Struct, frozen=True):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Tool(Struct, frozen=True):
+    type: str = "function"
+    function: _Function | None = None
+
+
+class _StreamOptions(Struct, frozen=True):
+    include_usage: bool = False
+
+
+class _Body(Struct, frozen=True):
+    model: str
+    messages: list[_Message]
+    tools: list[_Tool] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+def parse(body: bytes) -> Request:
+    """The request in a body; a turn is an assistant message with tool calls. Raises `WireError`."""
+    data = decode(body, _Body)
+    answers = reversed(list(takewhile(lambda message: message.role == "tool", reversed(data.messages))))
+    return Request(
+        model=data.model,
+        stream=bool(data.stream),
+        tools=tuple(Tool(tool.function.name, tool.function.parameters) for tool in data.tools or () if tool.function),
+        turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
+        results=tuple(ToolResult(message.tool_call_id, flatten(message.content)) for message in answers),
+        stream_usage=data.stream_options is not None and data.stream_options.include_usage,
+    )
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """This wire counts the cached tokens among the prompt's and cannot tell those written to the cache."""
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": prompt + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+    }
+
+
+def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
+    return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _finish_reason(reply: Reply) -> str:
+    return "tool_calls" if reply.calls else "stop"
+
+
+def render(reply: Reply) -> dict[str, Any]:
+    """The reply as a chat completion object."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
+    if reply.calls:
+        message["tool_calls"] = [_call(call, dumps(dict(call.arguments))) for call in reply.calls]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(reply)}
+    return {**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply.usage)}
+
+
+def _head(reply: Reply, kind: str) -> dict[str, Any]:
+    return {"id": reply.id, "object": kind, "created": reply.created, "model": reply.model}
+
+
+def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": "" if reply.text else None}
+    for piece in fragments(reply.text):
+        yield {"content": piece}
+    for index, call in enumerate(reply.calls):
+        yield {"tool_calls": [{"index": index, **_call(call, "")}]}
+        for piece in fragments(dumps(dict(call.arguments))):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def events(reply: Reply, request: Request) -> Iterator[bytes]:
+    """The reply as chunks, then (if the request asks for it) one with the usage and no choice, then `[DONE]`."""
+    head = _head(reply, "chat.completion.chunk")
+
+    def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> bytes:
+        extra = {"usage": usage} if request.stream_usage else {}
+        return f"data: {dumps({**head, 'choices': choices, **extra})}\n\n".encode()
+
+    for delta in _deltas(reply):
+        yield chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], None)
+    yield chunk([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": _finish_reason(reply)}], None)
+    if request.stream_usage:
+        yield chunk([], _usage(reply.usage))
+    yield b"data: [DONE]\n\n"
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    """The body of an error answer."""
+    kind = ERROR_TYPES.get(status, "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def models(model: str) -> dict[str, Any]:
+    """The list of models, holding this one."""
+    return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
+
+
+class _Details(Struct, frozen=True):
+    cached_tokens: int | None = None
+
+
+class _Usage(Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+
+
+class _CalledFunction(Struct, frozen=True):
+    name: str | None = None
+
+
+class _Called(Struct, frozen=True):
+    function: _CalledFunction | None = None
+
+
+class _Delta(Struct, frozen=True):
+    tool_calls: list[_Called] | None = None
+
+
+class _Choice(Struct, frozen=True):
+    message: _Delta | None = None
+    delta: _Delta | None = None
+
+
+class _Answer(Struct, frozen=True):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
+    if found is None:
+        return before
+    cached = (found.prompt_tokens_details and found.prompt_tokens_details.cached_tokens) or 0
+    return Usage(
+        input_tokens=max(found.prompt_tokens - cached, 0),
+        output_tokens=found.completion_tokens,
+        cache_read_tokens=cached,
+    )
+
+
+def _names(deltas: list[_Delta | None]) -> tuple[str, ...]:
+    """The tools named; a streamed call names its tool once, in its first chunk."""
+    calls = [call for delta in deltas if delta for call in delta.tool_calls or ()]
+    return tuple(call.function.name for call in calls if call.function and call.function.name)
+
+
+def read_body(data: Any) -> Outcome:
+    """What a whole chat completion object says."""
+    answer = msgspec.convert(data, _Answer)
+    if not answer.choices:
+        raise msgspec.ValidationError("no choices")
+    return Outcome(
+        usage=_known(None, answer.usage),
+        tools_called=_names([choice.message for choice in answer.choices]),
+        complete=True,
+    )
+
+
+def read_event(outcome: Outcome, data: str) -> Outcome:
+    """What is known after one more chunk."""
+    if data == "[DONE]":
+        return msgspec.structs.replace(outcome, complete=True)
+    answer = msgspec.json.decode(data, type=_Answer)
+    return msgspec.structs.replace(
+        outcome,
+        usage=_known(outcome.usage, answer.usage),
+        tools_called=outcome.tools_called + _names([choice.delta for choice in answer.choices]),
+        error=str(answer.error) if answer.error else outcome.error,
+    )

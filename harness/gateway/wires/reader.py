@@ -1,0 +1,55 @@
+"""Reads an answer's outcome from its bytes as they pass, streamed or not, in pieces of any size."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from harness.gateway.messages import Outcome
+from harness.gateway.wires.base import Wire
+
+
+class Reader:
+    """Feed it the body of one answer; `outcome` says what is known so far. It never raises."""
+
+    def __init__(self, wire: Wire, *, streamed: bool) -> None:
+        self.outcome = Outcome()
+        self._wire = wire
+        self._streamed = streamed
+        self._rest = bytearray()
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes. A server-sent event counts once its closing blank line is there."""
+        self._rest += chunk
+        if not self._streamed:
+            return
+        *lines, last = self._rest.split(b"\n")
+        self._rest = bytearray(last)
+        for line in lines:
+            self._line(bytes(line.removesuffix(b"\r")))
+
+    def finish(self) -> None:
+        """The body has ended: read it, if it was not streamed."""
+        if not self._streamed:
+            try:
+                self.outcome = self._wire.read_body(json.loads(self._rest))
+            except (ValueError, RecursionError) as error:
+                self._malformed(error)
+        elif not self.outcome.complete and not self.outcome.error:
+            self.outcome = msgspec.structs.replace(self.outcome, error="the stream ended before its last event")
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line.removeprefix(b"data:").removeprefix(b" "))
+        elif not line and self._data:
+            data = b"\n".join(self._data).decode("utf-8", "replace")
+            self._data.clear()
+            try:
+                self.outcome = self._wire.read_event(self.outcome, data)
+            except (ValueError, RecursionError) as error:
+                self._malformed(error)
+
+    def _malformed(self, error: Exception) -> None:
+        self.outcome = msgspec.structs.replace(self.outcome, error=f"malformed answer: {error}")

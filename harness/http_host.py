@@ -1,0 +1,182 @@
+"""One event loop on a thread of its own that serves ASGI apps on sockets which already listen.
+
+The sockets may come from another network namespace (handed over by SCM_RIGHTS): nothing here binds or connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import uvicorn
+
+AsgiApp = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+START_S = 30.0
+"""Seconds an app's start-up may take."""
+STOP_S = 10.0
+"""Seconds an app's shutdown may take; then it is left behind on its daemon thread."""
+KEEP_ALIVE_S = 3600
+"""Idle connections are kept for the whole session: a CLI that reuses one never meets a closing server."""
+
+_T = TypeVar("_T")
+
+# Without a handler of its own, uvicorn's warnings would reach standard error through logging's last resort.
+logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+
+
+class HttpHostError(Exception):
+    """An app could not be served; the message says why."""
+
+
+class Served:
+    """An app being served on one socket. Made by `HttpHost.serve`."""
+
+    def __init__(
+        self, host: HttpHost, server: uvicorn.Server, listener: socket.socket, original: socket.socket
+    ) -> None:
+        self._host = host
+        self._server = server
+        self._listener = listener
+        self._original = original
+        self._closed = False
+
+    def close(self) -> None:
+        """Stop listening, drop the open connections, cancel their requests, and shut the app down.
+
+        When it returns, every request's `finally` has run. May be called again.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._host._forget(self)
+        self._original.close()
+        self._host._run(self._stop(), STOP_S, "shutting the app down")
+
+    async def _stop(self) -> None:
+        for server in self._server.servers:
+            server.close()
+        self._listener.close()
+        state = self._server.server_state
+        for connection in list(state.connections):
+            connection.transport.abort()
+        requests = list(state.tasks)
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+        await self._server.lifespan.shutdown()
+
+
+class HttpHost:
+    """Serves any number of ASGI apps from one daemon thread. A context manager; leaving it stops everything."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._served: list[Served] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._main, name="http-host", daemon=True)
+        self._thread.start()
+
+    def serve(self, app: AsgiApp, listener: socket.socket) -> Served:
+        """Serve `app` on `listener`, which is closed when the serving ends. Blocks until requests are accepted.
+
+        Raises `HttpHostError` if the app's start-up fails or takes longer than `START_S` seconds.
+        """
+        if self._closed:
+            raise HttpHostError("this HTTP host is closed")
+        own = listener.dup()  # whoever else closes `listener` must not pull it from under the event loop
+        try:
+            server = self._run(_start(app, own), START_S, "starting the app")
+        except BaseException:
+            own.close()
+            raise
+        served = Served(self, server, own, listener)
+        self._served.append(served)
+        return served
+
+    def close(self) -> None:
+        """Stop every app, then the event loop and its thread. May be called again."""
+        if self._closed:
+            return
+        for served in list(self._served):
+            served.close()
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(STOP_S)
+
+    def _main(self) -> None:
+        """The thread: run the loop until `close`, then cancel what is left, such as a start-up that never ended."""
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._stop.wait())
+
+    def _run(self, work: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
+        """Run `work` on the event loop and wait for it. Raises `HttpHostError` when it takes too long."""
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
+        try:
+            return future.result()
+        except TimeoutError:
+            raise HttpHostError(f"{what} took longer than {seconds:g} s") from None
+
+    def _forget(self, served: Served) -> None:
+        self._served.remove(served)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+async def _start(app: AsgiApp, listener: socket.socket) -> uvicorn.Server:
+    """Start a uvicorn server by its parts: `Server.serve` would poll ten times a second and stop at leisure."""
+    failure: list[BaseException] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as error:
+            if scope["type"] == "lifespan":
+                failure.append(error)
+            raise
+
+    config = uvicorn.Config(
+        watched,
+        http="h11",
+        ws="none",
+        interface="asgi3",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    try:
+        await server.startup(sockets=[listener])
+    except SystemExit:  # uvicorn's way of saying that the lifespan failed
+        cause = failure[0] if failure else None
+        raise HttpHostError(f"the app's start-up failed: {cause!r}") from cause
+    except OSError as error:
+        await server.lifespan.shutdown()
+        raise HttpHostError(f"cannot serve on the socket: {error}") from error
+    return server

@@ -1,0 +1,67 @@
+"""The MCP server of a case, ready to be offered at a sandbox's endpoint."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.environments.base import Environment
+from harness.http_host import HttpHost, Served
+from harness.mcp import server
+from harness.mcp.renders import Renders
+from harness.mcp.tools import EnvironmentTools, Policy
+
+
+class Offered:
+    """The tools being offered at one endpoint. Made by `McpConfig.serve`."""
+
+    def __init__(self, tools: EnvironmentTools, served: Served) -> None:
+        self._tools = tools
+        self._served = served
+
+    def close(self) -> None:
+        """Stop offering them; no tool touches the environment any more when this returns."""
+        self._tools.close()
+        self._served.close()
+
+
+class McpConfig:
+    """What a CLI is told of the environment's MCP server, and the server itself.
+
+    `name` and `path` make its address, `tools` are the names of its tools; `renders` is the host folder of the pictures
+    they draw. `open_policy` runs the agent's program from a folder of its workspace, raising `policy_errors`.
+    """
+
+    name = server.NAME
+    path = server.PATH
+    tools = server.TOOLS
+
+    def __init__(
+        self,
+        environment: Environment,
+        renders: Path,
+        open_policy: Callable[[str], AbstractContextManager[Policy]],
+        policy_errors: tuple[type[Exception], ...],
+        http_host: HttpHost,
+    ) -> None:
+        self.renders = renders
+        self._environment = environment
+        self._open_policy = open_policy
+        self._policy_errors = policy_errors
+        self._http_host = http_host
+
+    def serve(self, listener: socket.socket, *, workspace: str, renders: str) -> Offered:
+        """Offer the tools on a listening socket; they answer when this returns.
+
+        `workspace` and `renders` are those folders as the agent sees them.
+        """
+        tools = EnvironmentTools(
+            self._environment,
+            renders=Renders(self.renders, renders),
+            open_policy=self._open_policy,
+            policy_errors=self._policy_errors,
+            workspace=workspace,
+        )
+        return Offered(tools, self._http_host.serve(server.build_app(tools), listener))

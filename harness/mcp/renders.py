@@ -1,0 +1,69 @@
+"""The folder of pictures that the tools have drawn: the harness writes it, the agent can only read it."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from PIL import Image
+
+MAX_FILES = 200
+MAX_BYTES = 100_000_000
+LABEL_LENGTH = 40
+
+
+class RendersFull(Exception):
+    """The folder holds as much as it may; the message says how much."""
+
+
+class Picture(Struct, frozen=True):
+    """A picture that was written: its path as the agent sees it, and the PNG itself."""
+
+    path: str
+    png: bytes
+
+
+class Renders:
+    """Numbers and writes pictures, `0001-LABEL.png` and so on, in the host's `folder`; the agent sees it at `inside`.
+
+    At most `MAX_FILES` files of `MAX_BYTES` together, what the folder held before included.
+    """
+
+    def __init__(self, folder: Path, inside: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._inside = inside.rstrip("/")
+        sizes = [path.stat().st_size for path in folder.glob("*.png")]
+        self._files, self._bytes = len(sizes), sum(sizes)
+
+    def save(self, picture: NDArray[np.uint8], label: str) -> Picture:
+        """Write a picture of shape (height, width, 3). `label` must come from `clean_label`. Raises `RendersFull`."""
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "png")
+        png = buffer.getvalue()
+        if self._files >= MAX_FILES or self._bytes + len(png) > MAX_BYTES:
+            raise RendersFull(
+                f"no more pictures: {self._files} files with {self._bytes:,} bytes are stored, "
+                f"at most {MAX_FILES} files with {MAX_BYTES:,} bytes may be"
+            )
+        name = f"{self._files + 1:04d}-{label}.png"
+        with (self._folder / name).open("xb") as file:
+            file.write(png)
+        self._files += 1
+        self._bytes += len(png)
+        return Picture(f"{self._inside}/{name}", png)
+
+
+def clean_label(label: str) -> str:
+    """The label as part of a file name: 1 to 40 of the characters A-Z a-z 0-9 _ -; others become `_`.
+
+    Raises `ValueError` when nothing is left.
+    """
+    clean = re.sub(r"[^A-Za-z0-9_-]+", "_", label).strip("_")[:LABEL_LENGTH]
+    if not clean:
+        raise ValueError(f"label must have letters or digits: {label!r:.80}")
+    return clean

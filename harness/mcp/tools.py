@@ -1,0 +1,229 @@
+"""What the agent may ask of its environment: look at a state, look at its own program at work.
+
+The agent's program runs where `open_policy` puts it (a sandbox), never in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.environments.base import Environment, InvalidAction, Plain
+from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
+
+MAX_SEED = 9999
+"""Agents look at seeds 0..9999; held-out episodes have seeds of 63 bits, which no tool accepts."""
+MAX_FRAMES = 8
+ROLLOUT_S = 20.0
+"""Seconds a rendered episode may take: a tool should answer before a client loses patience."""
+_STATE_LENGTH = 4000
+_PATH_LENGTH = 1000
+
+
+class ToolFault(Exception):
+    """A tool cannot do what it was asked; the message is for the agent."""
+
+
+class Policy(Protocol):
+    """The agent's program, running in a sandbox (`PolicyHost` is one)."""
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
+        """Begin an episode."""
+
+    def act(self, observation: Plain, timeout_s: float) -> Plain:
+        """Choose an action; raises `InvalidAction` when it is no plain data."""
+
+
+class Shown(NamedTuple):
+    """What a tool answers: text, and pictures."""
+
+    text: str
+    pictures: list[Picture]
+
+
+class Rollout(NamedTuple):
+    """How an episode went: what ended it, steps, summed reward and (step, picture) of the chosen frames."""
+
+    ending: str
+    steps: int
+    reward: float
+    frames: list[tuple[int, NDArray[np.uint8]]]
+
+
+class EnvironmentTools:
+    """The tools of one session. Calls from any thread take turns; until `close` nobody else may use the environment.
+
+    `open_policy` takes a folder relative to the agent's workspace (checked to name nothing outside; links are its own
+    concern) and gives the running policy; `policy_errors` are what it and the policy raise for the agent's own
+    mistakes, with messages for the agent. `workspace` is the agent's directory as the agent sees it.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        renders: Renders,
+        open_policy: Callable[[str], AbstractContextManager[Policy]],
+        policy_errors: tuple[type[Exception], ...],
+        workspace: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment = environment
+        self._renders = renders
+        self._open_policy = open_policy
+        self._policy_errors = policy_errors
+        self._workspace = PurePosixPath(workspace)
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse further calls and wait for the one under way, which ends at its next step. May be called again."""
+        self._closed = True
+        with self._turn:
+            pass
+
+    def render_state(self, seed: int, state: Plain, label: str) -> Shown:
+        """Draw the first state of a seed, or `state` where it is given. Raises `ToolFault`."""
+        _check_seed(seed)
+        name = _label(label)
+        with self._environment_to_itself():
+            self._environment.reset(seed)
+            if state is not None:
+                try:
+                    self._environment.set_state(state)
+                except ValueError as error:
+                    raise ToolFault(f"bad state: {error}") from error
+            picture = self._save(self._draw(), name)
+            now = json.dumps(self._environment.get_state(), default=_listed)
+        shown = now if len(now) <= _STATE_LENGTH else f"too long to show ({len(now)} characters)"
+        return Shown(f"picture: {picture.path}\nstate: {shown}", [picture])
+
+    def render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> Shown:
+        """Play one episode with the program in `approach_dir` and draw it. Raises `ToolFault`."""
+        _check_seed(seed)
+        if max_steps < 1 or max_frames < 1:
+            raise ToolFault("max_steps and max_frames must be at least 1")
+        folder = self._below_workspace(approach_dir)
+        with self._environment_to_itself():
+            try:
+                with self._open_policy(folder) as policy:
+                    rollout = self._roll_out(policy, seed, min(max_steps, self._environment.max_steps), max_frames)
+            except self._policy_errors as error:
+                raise ToolFault(f"the program in {approach_dir} does not run: {error}") from error
+            pictures = [self._save(picture, f"seed{seed}-step{step:04d}") for step, picture in rollout.frames]
+        lines = [rollout.ending, f"steps: {rollout.steps}; total reward: {rollout.reward:g}"]
+        lines += [f"step {step}: {shown.path}" for (step, _), shown in zip(rollout.frames, pictures, strict=True)]
+        return Shown("\n".join(lines), pictures)
+
+    def _roll_out(self, policy: Policy, seed: int, max_steps: int, max_frames: int) -> Rollout:
+        deadline = self._clock() + ROLLOUT_S
+        frames = _Frames(min(max_frames, MAX_FRAMES))
+        observation, info = self._environment.reset(seed)
+        frames.offer(0, self._draw)
+        steps, reward, ending = 0, 0.0, f"not solved within {max_steps} steps"
+        try:
+            policy.reset(observation, info, ROLLOUT_S)
+            while steps < max_steps:
+                left = deadline - self._clock()
+                if left <= 0 or self._closed:
+                    ending = f"not solved: stopped after {ROLLOUT_S:g} s, which is all that this tool has"
+                    break
+                action = self._environment.action(policy.act(observation, left))
+                observation, gained, terminated, truncated, _ = self._environment.step(action)
+                steps, reward = steps + 1, reward + gained
+                frames.offer(steps, self._draw)
+                if terminated or truncated:
+                    ending = "solved" if terminated else "not solved: the episode is over"
+                    break
+        except InvalidAction as error:
+            ending = f"not solved: invalid action at step {steps}: {error}"
+        except self._policy_errors as error:
+            ending = f"not solved: the program failed at step {steps}: {error}"
+        return Rollout(ending, steps, reward, frames.chosen(steps, self._draw))
+
+    @contextmanager
+    def _environment_to_itself(self) -> Iterator[None]:
+        with self._turn:
+            if self._closed:
+                raise ToolFault("the session is over")
+            yield
+
+    def _draw(self) -> NDArray[np.uint8]:
+        try:
+            return self._environment.render()
+        except Exception as error:  # a state that the agent made up may break any assumption of the drawing code
+            raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
+
+    def _save(self, picture: NDArray[np.uint8], label: str) -> Picture:
+        try:
+            return self._renders.save(picture, label)
+        except RendersFull as error:
+            raise ToolFault(str(error)) from error
+
+    def _below_workspace(self, approach_dir: str) -> str:
+        """`approach_dir` relative to the workspace. Raises `ToolFault` if it names anything outside."""
+        path = self._workspace / approach_dir
+        if (
+            not approach_dir
+            or len(approach_dir) > _PATH_LENGTH
+            or not approach_dir.isprintable()
+            or ".." in path.parts
+            or not path.is_relative_to(self._workspace)
+        ):
+            raise ToolFault(f"approach_dir must be a directory in {self._workspace}: {approach_dir!r:.80}")
+        return str(path.relative_to(self._workspace))
+
+
+class _Frames:
+    """Pictures at even distances of an episode whose length is not known beforehand.
+
+    Every `stride`-th step is drawn; whenever twice as many as wanted are held, every other one is dropped.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._stride = 1
+        self._held: list[tuple[int, NDArray[np.uint8]]] = []
+
+    def offer(self, step: int, draw: Callable[[], NDArray[np.uint8]]) -> None:
+        if step % self._stride == 0:
+            self._held.append((step, draw()))
+        if len(self._held) > 2 * self._most:
+            self._held = self._held[::2]
+            self._stride *= 2
+
+    def chosen(self, last: int, draw: Callable[[], NDArray[np.uint8]]) -> list[tuple[int, NDArray[np.uint8]]]:
+        """At most `most` of them, the last step's among them."""
+        if self._held[-1][0] != last:
+            self._held.append((last, draw()))
+        gap = (len(self._held) - 1) / max(self._most - 1, 1)
+        ends = {len(self._held) - 1 - round(index * gap) for index in range(self._most)}
+        return [self._held[index] for index in sorted(ends)]
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= MAX_SEED:
+        raise ToolFault(f"seed must be a whole number from 0 to {MAX_SEED}; got {seed}")
+
+
+def _label(label: str) -> str:
+    try:
+        return clean_label(label)
+    except ValueError as error:
+        raise ToolFault(str(error)) from error
+
+
+def _listed(array: Any) -> Any:
+    """NumPy arrays as lists, for `json.dumps`."""
+    if isinstance(array, np.ndarray):
+        return array.tolist()
+    raise TypeError(f"a state holds a {type(array).__name__}, which is no plain data")

@@ -1,0 +1,150 @@
+"""The pytest plugin: options and hooks, nothing else. Light: Hydra and all else wait until a case needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from harness.case import Case, ConfError
+from harness.fixtures import DRAFT, RUN
+from harness.outcome import explain
+from harness.report.live import LiveLine
+from harness.report.table import table
+from harness.results.draft import Draft
+from harness.results.record import Record
+from harness.results.store import run_name
+from harness.run import Run
+
+_RECORD = "proctor_record"
+_CONF_ERROR = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add Proctor's options."""
+    group = parser.getgroup("proctor", "evaluation of coding agents")
+    group.addoption("--suite", metavar="NAME", help="the suite of cases, conf/suite/NAME.yaml (default: default)")
+    group.addoption(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
+    )
+    group.addoption("--require-all", action="store_true", help="what cannot run on this machine is an error, no skip")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name this run; check what the command line says of it."""
+    suite = config.getoption("suite") or "default"
+    given: str | None = getattr(config, "workerinput", {}).get("proctor_run")
+    folder = Path(given) if given else config.rootpath / "runs" / run_name(suite)
+    run = Run(config.rootpath, suite, config.getoption("settings"), folder, _live_line(config))
+    config.stash[RUN] = run
+    if config.getoption("suite") or run.settings:
+        try:
+            _ = run.config
+        except ConfError as error:
+            raise pytest.UsageError(str(error)) from error
+    if given is None:
+        config.pluginmanager.register(_Writer(run), "proctor-writer")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker the folder of the run."""
+    node.workerinput["proctor_run"] = str(node.config.stash[RUN].folder)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for a case every case of the suite."""
+    if "case" in metafunc.fixturenames:
+        try:
+            cases = metafunc.config.stash[RUN].cases
+        except ConfError as error:
+            metafunc.config.stash[_CONF_ERROR] = str(error)
+            cases = []
+        metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Stop here when the configuration is wrong: inside a collection the error would look like a broken test."""
+    if _CONF_ERROR in config.stash:
+        raise pytest.UsageError(config.stash[_CONF_ERROR])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin the record of a case."""
+    case = _graded_case(item)
+    if case is not None:
+        run = item.config.stash[RUN]
+        item.stash[DRAFT] = Draft(case, run.folder / case.id, run.version)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach the record to the report that decides a case, and say briefly how an infrastructure failure came about."""
+    report = yield
+    item.config.stash[RUN].live.clear()
+    draft = item.stash.get(DRAFT, None)
+    if draft is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
+        if report.when == "setup" and report.failed and call.excinfo is not None:
+            draft.ending, draft.explanation, brief = explain(call.excinfo.value)
+            if brief:
+                report.longrepr = f"{draft.ending}: {draft.explanation}"
+        outcome = "error" if report.when == "setup" and report.failed else report.outcome
+        record = draft.record(outcome)
+        setattr(report, _RECORD, msgspec.json.encode(record).decode())
+        if report.failed:
+            report.sections.append(("case", f"ending: {record.ending} ({record.explanation})\nfiles: {draft.folder}"))
+    return report
+
+
+class _Writer:
+    """The hooks that write records down; only the process that the user started has them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        text = getattr(report, _RECORD, None)
+        if text is not None:
+            self._run.store.append(msgspec.json.decode(text, type=Record))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._run.store.records:
+            terminalreporter.section("cases")
+            for line in table(self._run.store.records):
+                terminalreporter.write_line(line)
+            terminalreporter.write_line(f"records: {self._run.store.results}")
+
+
+def _graded_case(item: pytest.Item) -> Case | None:
+    """The case of a test that grades one: it takes a submission."""
+    if isinstance(item, pytest.Function) and "submission" in item.fixturenames:
+        return cast(Case, item.callspec.params["case"])
+    return None
+
+
+def _live_line(config: pytest.Config) -> LiveLine:
+    """A live line on the terminal of a session that runs its cases itself; not under -q."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if hasattr(config, "workerinput") or config.option.verbose < 0 or capture is None or reporter is None:
+        return LiveLine(None)
+    with capture.global_and_fixture_disabled():
+        if not sys.stdout.isatty():
+            return LiveLine(None)
+        # Capturing takes descriptor 1 away during a test: keep a way to the terminal.
+        terminal = os.dup(1)
+    config.add_cleanup(lambda: os.close(terminal))
+    return LiveLine(terminal, lambda: reporter._tw.width_of_current_line)

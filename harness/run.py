@@ -1,0 +1,56 @@
+"""The run of this pytest session: its configuration, its cases and its folder. Each is made when first asked for."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.case import Case
+from harness.lazy import LazyModule
+from harness.report.live import LiveLine
+from harness.results.store import RunStore
+
+if TYPE_CHECKING:
+    from harness import config as configuration
+    from harness import matrix
+else:  # Hydra takes 0.2 s to import, which a session without cases need not pay
+    configuration = LazyModule("harness.config")
+    matrix = LazyModule("harness.matrix")
+
+_PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+class Run:
+    """What the hooks and fixtures of one pytest process share.
+
+    `root` is the folder that holds `conf/`; `folder` is where the run's files go; `live` the line that shows progress.
+    """
+
+    def __init__(self, root: Path, suite: str, settings: list[str], folder: Path, live: LiveLine) -> None:
+        self.root = root
+        self.suite = suite
+        self.settings = settings
+        self.store = RunStore(folder)
+        self.live = live
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this run; it exists once something was written."""
+        return self.store.run
+
+    @cached_property
+    def config(self) -> configuration.Config:
+        """The configuration, composed by Hydra. Raises `ConfError`."""
+        return configuration.load(self.root / "conf", self.suite, self.settings)
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """The cases of the suite. Raises `ConfError`."""
+        return matrix.cases(self.config)
+
+    @cached_property
+    def version(self) -> str:
+        """The version of Proctor itself."""
+        return str(tomllib.loads(_PYPROJECT.read_text())["project"]["version"])

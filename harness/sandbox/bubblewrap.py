@@ -1,0 +1,114 @@
+"""The bubblewrap sandbox: namespaces, a filter of system calls, an unprivileged uid, and doors handed out.
+
+As root no user namespace is made, since uid 0 of one would still be the host's root: init becomes an unprivileged
+uid by itself. As an ordinary user a user namespace is made, and further ones are disabled.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from harness.case import SandboxConf
+from harness.sandbox.base import Request, SandboxError
+from harness.sandbox.box import BubblewrapBox
+from harness.sandbox.filesystem import INIT, files, visible
+from harness.sandbox.launch import launch
+from harness.sandbox.paths import base_interpreter, base_paths
+from harness.sandbox.process import search_path
+
+_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox")
+_AS_ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+_INNER_UID = 1000
+_AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
+
+_FREE_UIDS = range(60578, 61184)
+"""No one's, in systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536 for containers' sake."""
+
+
+class BubblewrapSandbox:
+    """Seals with bubblewrap (0.8 or later), as root or as an ordinary user.
+
+    As root, `uid` is what the sealed processes become on the host. The kernel counts processes against
+    `max_processes` by uid, so that by default each harness process (an xdist worker) takes one of its own.
+    Open boxes from a thread that lives at least as long as they do: they die with it.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, conf: SandboxConf, uid: int | None = None) -> None:
+        if uid == 0:
+            raise ValueError("the sealed uid cannot be root's")
+        self.conf = conf
+        self.as_root = os.geteuid() == 0
+        self.uid = uid or _FREE_UIDS[os.getpid() % len(_FREE_UIDS)]
+
+    def open(self, request: Request) -> BubblewrapBox:
+        """Seal a box and open its doors; workspace and home are made, and as root given to the uid.
+
+        Raises `SandboxError`.
+        """
+        program = shutil.which("bwrap")
+        if program is None:
+            raise SandboxError("bubblewrap is not installed\napt-get install bubblewrap (0.8 or later)")
+        seccomp = _seccomp_filter(platform.machine())
+        for directory in (request.workspace, request.home):
+            _prepare(directory, self.uid if self.as_root else None)
+        readable = (*request.readable, *base_paths())
+        inner_uid = self.uid if self.as_root else _INNER_UID
+        content = files(request, uid=inner_uid, readable=readable, tmp_mb=self.conf.tmp_mb)
+        room = launch(
+            program,
+            (*_NAMESPACES, *_LIFE, *(_AS_ROOT if self.as_root else _AS_USER), *content.options),
+            content.texts,
+            seccomp,
+            lambda control: (str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, str(control)),
+        )
+        return BubblewrapBox(
+            request,
+            room,
+            uid=self.uid if self.as_root else None,
+            limits=_limits(self.conf),
+            path=[directory for directory in search_path() if visible(Path(directory), readable)],
+        )
+
+
+def _limits(conf: SandboxConf) -> dict[str, int]:
+    return {
+        "RLIMIT_NPROC": conf.max_processes,
+        "RLIMIT_NOFILE": conf.max_open_files,
+        "RLIMIT_FSIZE": conf.max_file_mb << 20,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_RTPRIO": 0,
+        "RLIMIT_NICE": 0,
+    }
+
+
+def _seccomp_filter(machine: str) -> bytes:
+    path = Path(__file__).parent / "seccomp" / f"{machine}.bpf"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SandboxError(
+            f"no filter of system calls for this machine's architecture ({machine})\n"
+            f"add it to {path.with_name('generate.py')} and run that"
+        ) from None
+
+
+def _prepare(directory: Path, uid: int | None) -> None:
+    """Make the directory if need be and give it, with all in it, to `uid`; links are not followed."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory.is_symlink():
+            raise SandboxError(f"{directory} is a symbolic link\ngive the directory itself")
+        if uid is None:
+            return
+        for _, folders, names, descriptor in os.fwalk(directory, follow_symlinks=False):
+            os.fchown(descriptor, uid, uid)
+            for name in (*folders, *names):
+                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+    except OSError as error:
+        raise SandboxError(f"cannot prepare {directory}: {error}\ncheck its place and permissions") from error

@@ -1,0 +1,99 @@
+"""Run inside a box, on the standard library alone: tries what a sealed process must not be able to do.
+
+Prints a JSON list of the holes found, in words; a sound box prints `[]`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+CLONE_NEWUSER = 0x10000000
+HARMLESS = {b"", b"PWD=/"}
+
+
+def privileged() -> bool:
+    """Root's uid, or any capability."""
+    return 0 in os.getresuid() or any(int(_status(f"Cap{kind}"), 16) for kind in ("Prm", "Eff", "Amb"))
+
+
+def unfiltered() -> bool:
+    """No filter of system calls, or new privileges by setuid programs."""
+    return _status("Seccomp") != "2" or _status("NoNewPrivs") != "1"
+
+
+def sees_environment() -> bool:
+    """PID 1's environment says something of the host's."""
+    try:
+        return bool(set(Path("/proc/1/environ").read_bytes().split(b"\0")) - HARMLESS)
+    except PermissionError:
+        return False
+
+
+def writes(*paths: str) -> bool:
+    """Any of the paths can be opened for writing, or, a directory, takes a new file."""
+    for path in paths:
+        place = Path(path, "canary") if Path(path).is_dir() else Path(path)
+        try:
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT))
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def routed() -> bool:
+    """There is an interface besides the loopback one, or a way to an address (of a documentation net) outside."""
+    interfaces = {name for _, name in socket.if_nameindex()}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return interfaces != {"lo"}
+    return True
+
+
+def talks_to_hypervisor() -> bool:
+    """A vsock, which no network namespace holds back, can be made."""
+    try:
+        socket.socket(40, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def makes_namespaces() -> bool:
+    """A user namespace, and with it all capabilities in it, can be made."""
+    return bool(ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0)
+
+
+def sees_processes() -> bool:
+    """Processes besides init and this one are there."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()} != {1, os.getpid()}  # noqa: PTH208 - names
+
+
+CANARIES: dict[str, Callable[[], bool]] = {
+    "it runs as root or with capabilities": privileged,
+    "no seccomp filter is on, or no_new_privs is off": unfiltered,
+    "the environment of PID 1 can be read": sees_environment,
+    "kernel settings can be written": lambda: writes("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"),
+    "system files can be written": lambda: writes("/", "/usr", "/etc", "/dev", "/sandbox"),
+    "the host's secrets show": lambda: any(Path(path).exists() for path in ("/etc/shadow", "/var", "/run", "/sys")),
+    "the network can be reached": routed,
+    "vsock is open": talks_to_hypervisor,
+    "namespaces can be made": makes_namespaces,
+    "processes of the host show": sees_processes,
+}
+
+
+def _status(field: str) -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
+
+
+if __name__ == "__main__":
+    print(json.dumps([words for words, found in CANARIES.items() if found()]))

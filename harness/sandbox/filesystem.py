@@ -1,0 +1,150 @@
+"""What a box sees of the file system, as bubblewrap options: pure but for looking at which host paths exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from harness.sandbox.base import Request, SandboxError
+
+ROOM = "/sandbox"
+WORKSPACE, HOME, INIT = f"{ROOM}/workspace", f"{ROOM}/home", f"{ROOM}/init.py"
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_ETC = tuple(
+    Path("/etc", name)
+    for name in (
+        "alternatives",
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld.so.conf.d",
+        "localtime",
+        "ssl/certs",
+        "ssl/openssl.cnf",
+        "pki/tls/certs",
+        "pki/ca-trust/extracted",
+    )
+)
+"""What of the host's /etc shows inside: where libraries, alternatives, the time zone and certificates are."""
+
+_PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+_PROC_HIDDEN = ("kcore", "kmsg", "keys", "key-users", "timer_list", "sched_debug", "latency_stats", "kallsyms")
+_PROC_EMPTY = ("acpi", "scsi", "asound")
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+class Files(Struct, frozen=True):
+    """bubblewrap's options, and the texts of the files that it is to make (by path inside)."""
+
+    options: tuple[str, ...]
+    texts: Mapping[str, str]
+
+
+def files(request: Request, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
+    """The room of a request: only workspace, home, /tmp and /dev/shm can be written.
+
+    `readable` are the request's paths and whatever else must show at its original place; `uid` is the sealed
+    user's, for /etc/passwd. Raises `SandboxError` for a path or name that cannot be given.
+    """
+    size = str(tmp_mb << 20)
+    options = [
+        *_system(),
+        *_directories("/etc", ROOM),
+        *_proc(),
+        *("--dev", "/dev", "--remount-ro", "/dev"),
+        *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108 - a mount point, no file is made
+        *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point, no file is made
+        *_read_only((*filter(Path.exists, _ETC), *_checked(readable))),
+        *("--bind", str(request.workspace), WORKSPACE, "--bind", str(request.home), HOME),
+    ]
+    for name, path in request.mounts.items():
+        if not _NAME.fullmatch(name) or f"{ROOM}/{name}" in (WORKSPACE, HOME):
+            raise SandboxError(f"a mount cannot be called {name!r}\nuse lower-case letters, digits, '-' and '_'")
+        options += ("--ro-bind", str(path), mount_point(name))
+    return Files(tuple(options), _texts(uid))
+
+
+def mount_point(name: str) -> str:
+    """Where a mount shows inside."""
+    return f"{ROOM}/{name}"
+
+
+def visible(directory: Path, readable: Iterable[Path]) -> bool:
+    """Whether something of the directory shows inside."""
+    places = (*map(Path, _SYSTEM), *readable)
+    return any(directory.is_relative_to(place) or place.parent == directory for place in places)
+
+
+def _system() -> Iterator[str]:
+    for name in _SYSTEM:
+        path = Path(name)
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), name)
+        elif path.is_dir():
+            yield from _bound(path)
+
+
+def _proc() -> Iterator[str]:
+    """A /proc of the box's own; what it shares with the host is read-only, unreadable or empty."""
+    yield from ("--proc", "/proc")
+    for name in _PROC_READ_ONLY:
+        if Path("/proc", name).exists():
+            yield from _bound(Path("/proc", name))
+    for name in _PROC_HIDDEN:
+        if Path("/proc", name).exists():  # a device on a mount without devices cannot be opened
+            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+    for name in _PROC_EMPTY:
+        if Path("/proc", name).is_dir():
+            yield from ("--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
+
+
+def _checked(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_absolute() or path == Path("/") or ".." in path.parts:
+            raise SandboxError(f"{path} cannot be made readable\ngive an absolute path below the root")
+        try:
+            path.stat()
+        except OSError as error:
+            raise SandboxError(f"cannot make {path} readable: {error.strerror}\ncheck the installation") from error
+        yield path
+
+
+def _read_only(paths: Iterable[Path]) -> Iterator[str]:
+    """Show each path at its place: a link as a link, with what it leads to.
+
+    The parents come first: bwrap would make them 0700, shut to the sealed uid.
+    """
+    shown = [Path(name) for name in _SYSTEM]
+    places = {place for path in paths for place in (path, path.resolve())}
+    for path in sorted(places):
+        if any(path.is_relative_to(other) for other in shown):
+            continue
+        yield from _directories(*(str(parent) for parent in reversed(path.parents) if parent != Path("/")))
+        yield from ("--symlink", str(path.resolve()), str(path)) if path.is_symlink() else _bound(path)
+        shown.append(path)
+
+
+def _bound(path: Path) -> tuple[str, str, str]:
+    return ("--ro-bind", str(path), str(path))
+
+
+def _directories(*paths: str) -> Iterator[str]:
+    for path in paths:
+        yield from ("--perms", "0755", "--dir", path)
+
+
+def _texts(uid: int) -> dict[str, str]:
+    return {
+        INIT: Path(__file__).with_name("init.py").read_text(),
+        "/etc/passwd": (
+            "root:x:0:0:root:/:/usr/sbin/nologin\n"
+            f"agent:x:{uid}:{uid}::{HOME}:/bin/sh\n"
+            "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+        ),
+        "/etc/group": f"root:x:0:\nagent:x:{uid}:\nnogroup:x:65534:\n",
+        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }

@@ -1,0 +1,60 @@
+"""Which host paths a box must be shown so that an interpreter or a program runs in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def interpreter_paths() -> tuple[Path, ...]:
+    """What makes `sys.executable` run with its packages: its prefix and the installation behind it.
+
+    A virtual environment's `python` is a chain of links into an installation that may itself be reached through
+    links (pyenv, uv): the links on the way are included.
+    """
+    prefix = Path(sys.prefix)
+    links = (link for link in _links(Path(sys.executable)) if not link.is_relative_to(prefix))
+    return _places(prefix, prefix.resolve(), *base_paths(), *links)
+
+
+def base_paths() -> tuple[Path, ...]:
+    """What makes `base_interpreter()` run: its installation, as written and resolved."""
+    bases = (Path(sys.base_prefix), Path(sys.base_exec_prefix))
+    return _places(*bases, *(base.resolve() for base in bases), base_interpreter())
+
+
+def base_interpreter() -> Path:
+    """The installed interpreter itself, no virtual environment's link to it."""
+    return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # CPython's own, not in typeshed
+
+
+def _places(*places: Path) -> tuple[Path, ...]:
+    return tuple(place for place in dict.fromkeys(places) if place != Path("/"))
+
+
+def program_paths(executable: Path) -> tuple[Path, ...]:
+    """What makes a CLI run: its `node_modules` (or, outside of one, the files it is linked to), and node."""
+    found: list[Path] = []
+    for program in (executable, shutil.which("node")):
+        if program is not None:
+            for link in _links(Path(program)):
+                packages = [parent for parent in link.parents if parent.name == "node_modules"]
+                found.append(packages[-1] if packages else link)
+    return tuple(dict.fromkeys(found))
+
+
+def _links(path: Path) -> Iterator[Path]:
+    """The path, each link on the way from it as written, and the file at the end, resolved."""
+    path = path.absolute()
+    yield path
+    seen = {path}
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        if path in seen:
+            return
+        seen.add(path)
+        yield path
+    yield path.resolve()

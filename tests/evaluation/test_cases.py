@@ -1,0 +1,8 @@
+"""The cases of the chosen suite, each backend x model x environment: `pytest -k opencode --suite default`."""
+
+from harness.case import Case, Score
+from harness.evaluation.submission import Submission
+
+
+def test_case(case: Case, submission: Submission, score: Score) -> None:
+    assert score.solve_rate >= case.environment.pass_solve_rate, score.reason

@@ -1,0 +1,74 @@
+"""Cases that do not pass, run for real: each is called by its name, and none becomes a 0 that was not measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.case import Cause, Ending
+from tests.project import Project
+
+WRONG = """\
+turns:
+  - calls:
+      - write: approach.py
+        content: |
+          class GeneratedApproach:
+              def __init__(self, action_space, observation_space, primitives=None):
+                  pass
+              def reset(self, state, info):
+                  pass
+              def get_action(self, state):
+                  return 0
+  - text: Done.
+"""
+BROKEN = "turns:\n  - fail: {status: 500}\n"
+MODEL = "name: {name}\nprovider: scripted\nscript: {name}\n"
+SUITE = "name: faults\nbackends: [claude]\nmodels: [wrong, broken]\nenvironments: [small_maze]\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -> None:
+    for name, script in (("wrong", WRONG), ("broken", BROKEN)):
+        project.write(f"conf/model/{name}.yaml", MODEL.format(name=name))
+        project.write(f"conf/scripts/{name}.yaml", script)
+    project.write("conf/suite/faults.yaml", SUITE)
+    done = project.pytest("--suite", "faults", "-n", "2", "--set", "evaluation.episodes=8")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 failed, 1 error" in done.stdout
+
+    wrong = project.records["claude-wrong-small_maze"]
+    assert (wrong.outcome, wrong.ending, wrong.cause) == ("failed", Ending.FINISHED, Cause.AGENT)
+    assert wrong.score is not None
+    assert wrong.score.episodes == 8
+    assert wrong.score.solve_rate < 0.9
+
+    broken = project.records["claude-broken-small_maze"]
+    assert (broken.outcome, broken.ending, broken.cause) == ("error", Ending.MODEL_ERROR, Cause.MODEL)
+    assert broken.score is None
+    assert broken.usage.metered is not None
+    assert broken.usage.metered.turns == 0
+    assert "500" in broken.explanation
+    assert "model_error" in done.stdout
+
+
+def test_a_turn_limit_of_one_ends_each_session_after_exactly_one_response(project: Project) -> None:
+    done = project.pytest("-n", "2", "-k", "small_maze", "--set", "limits.turns=1", "--set", "evaluation.episodes=2")
+    assert "2 failed" in done.stdout
+    for record in project.records.values():
+        assert (record.ending, record.cause, record.outcome) == (Ending.TURN_LIMIT, Cause.LIMIT, "failed")
+        assert record.usage.metered is not None
+        assert record.usage.reported is not None
+        assert (record.usage.metered.turns, record.usage.reported.turns) == (1, 1)
+        assert record.score is not None
+        assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
+        assert "no submission" in record.explanation
+        books = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
+        answered = [json.loads(line) for line in books.read_text().splitlines()]
+        assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]

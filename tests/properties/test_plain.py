@@ -1,0 +1,137 @@
+"""Plain data survives the border exactly; nothing else crosses it."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from harness.environments.plain import MAX_DEPTH, dumps, loads
+
+DTYPES = ["bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))]
+DTYPES += ["float16", "float32", "float64"]
+
+arrays = st.sampled_from(DTYPES).flatmap(lambda name: hnp.arrays(name, hnp.array_shapes(min_dims=0, min_side=0)))
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | arrays
+plain = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text().filter(lambda key: key != "__array__"), inner),
+    max_leaves=20,
+)
+json_trees = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([*DTYPES, "object", "V8", "<U4"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.just("__array__") | st.text(), inner),
+)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality that tells types, dtypes and NaN apart."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, float) and math.isnan(one):
+        return math.isnan(other)
+    return bool(one == other)
+
+
+@given(plain)
+@settings(deadline=None)
+def test_what_arrives_is_what_was_sent(value: Any) -> None:
+    assert same(loads(dumps(value)), value)
+
+
+@given(plain)
+@settings(deadline=None)
+def test_a_message_is_one_line(value: Any) -> None:
+    assert b"\n" not in dumps(value)
+
+
+@given(arrays)
+@settings(deadline=None)
+def test_byte_order_memory_layout_and_ownership_do_not_matter(array: Any) -> None:
+    for variant in (
+        array.astype(array.dtype.newbyteorder(">")),
+        np.asfortranarray(array),
+        array[..., ::-1] if array.ndim else array,
+    ):
+        received = loads(dumps(variant))
+        assert received.dtype == array.dtype
+        assert received.flags.writeable
+        np.testing.assert_array_equal(received, variant)
+
+
+@given(st.binary() | json_trees.map(lambda tree: json.dumps(tree).encode()))
+@example(b"[" * 100_000)
+@example(b'{"__array__":["float64",[2,2],"AAAA"]}')
+@example(b'{"__array__":["object",[1],"AAAAAAAAAAA="]}')
+@example(b'{"__array__":["bool",[1],"Ag=="]}')
+@example(b'{"__array__":["uint8",[-1,-1],"AA=="]}')
+@example(b'{"__array__":["uint8",[0,99999999999999999999],""]}')
+@example(b'{"__array__":["uint8",[true],"AA=="]}')
+@example(b'{"__array__":["uint8",[1],"AA=="],"more":1}')
+@example(b'{"a":1,"a":2}')
+@example(b"9" * 10_000)
+@settings(deadline=None)
+def test_any_bytes_are_data_or_a_value_error(data: bytes) -> None:
+    try:
+        value = loads(data)
+    except ValueError:
+        return
+    assert same(loads(dumps(value)), value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {1: 2},
+        {"__array__": 1},
+        {1, 2},
+        1j,
+        b"bytes",
+        np.array([object()]),
+        np.array(["text"]),
+        np.array([1j]),
+        np.zeros(2, [("a", "i4")]),
+        np.datetime64("2020-01-01"),
+        np.zeros((0, 1 << 40)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_plain_data_cannot_be_sent(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"plain data|key|large"):
+        dumps([value])
+
+
+def test_tuples_and_numpy_scalars_arrive_as_plain_values() -> None:
+    assert loads(dumps((np.int64(3), np.float32(0.5), np.bool_(True), (1, 2)))) == [3, 0.5, True, [1, 2]]
+
+
+def test_nesting_and_length_are_limited() -> None:
+    deep: list[Any] = []
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert loads(dumps(deep)) == deep
+    for refused in (lambda: dumps([deep]), lambda: loads(b"[" + dumps(deep) + b"]")):
+        with pytest.raises(ValueError, match="nested"):
+            refused()
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="nested"):
+        dumps(endless)
+    with pytest.raises(ValueError, match="more than 4"):
+        loads(b"[1,2]", limit=4)

@@ -1,0 +1,117 @@
+"""Which ending a session has, from its events, exit code, standard error and who stopped it."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends import events as ev
+from backends.events import ErrorKind
+from backends.session import fold
+from harness.agent.ending import classify
+from harness.case import Ending
+
+
+def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "", stopped_by: Ending | None = None) -> Ending:
+    named, explanation = classify(fold(events), exit_code=exit_code, stderr_tail=stderr, stopped_by=stopped_by)
+    assert explanation.isprintable()
+    assert 0 < len(explanation) <= 300
+    return named
+
+
+def turn(name: str = "a", reason: str | None = None, text: str = "x") -> tuple[ev.Event, ...]:
+    return (
+        ev.TurnStarted(turn=name),
+        ev.Text(turn=name, text=text),
+        ev.TurnFinished(turn=name, stop_reason=reason),
+    )
+
+
+def error(kind: ErrorKind, message: str = "it said\nso \x1b[31m") -> ev.Error:
+    return ev.Error(kind=kind, message=message)
+
+
+DONE = ev.SessionFinished(reason="completed")
+FAILED = ev.SessionFinished(is_error=True, reason="success", text="API Error")
+
+
+def test_a_final_event_is_a_finished_session_whatever_the_exit_code() -> None:
+    assert ending(*turn(), DONE) is Ending.FINISHED
+    assert ending(*turn(), DONE, exit_code=None) is Ending.FINISHED
+    assert ending(*turn(), DONE, exit_code=139) is Ending.FINISHED
+
+
+def test_without_a_final_event_the_last_response_must_stop_and_the_cli_exit_well() -> None:
+    assert ending(*turn(reason="stop")) is Ending.FINISHED
+    assert ending(*turn(reason="stop"), exit_code=1) is Ending.CLI_CRASHED
+    assert ending(*turn(reason="tool-calls")) is Ending.SILENT_EXIT
+
+
+def test_nothing_at_all_with_exit_0_is_a_silent_exit() -> None:
+    assert ending() is Ending.SILENT_EXIT
+    assert ending(*turn(), exit_code=None) is Ending.SILENT_EXIT
+
+
+@pytest.mark.parametrize("why", [Ending.TURN_LIMIT, Ending.WALL_LIMIT, Ending.IDLE_LIMIT, Ending.HUNG_AFTER_FINAL])
+def test_what_the_harness_stopped_it_for_wins(why: Ending) -> None:
+    assert ending(*turn(), error(ErrorKind.AUTH), DONE, exit_code=-9, stopped_by=why) is why
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (ErrorKind.AUTH, Ending.AUTH_FAILED),
+        (ErrorKind.RATE_LIMIT, Ending.RATE_LIMITED),
+        (ErrorKind.CONTEXT_OVERFLOW, Ending.CONTEXT_OVERFLOW),
+        (ErrorKind.MODEL_UNREACHABLE, Ending.MODEL_UNREACHABLE),
+        (ErrorKind.MODEL_ERROR, Ending.MODEL_ERROR),
+        (ErrorKind.OUTPUT_TOKENS, Ending.OUTPUT_TOKEN_LIMIT),
+        (ErrorKind.MODEL_REFUSED_TOOLS, Ending.MODEL_REFUSED_TOOLS),
+        (ErrorKind.OTHER, Ending.CLI_CRASHED),
+    ],
+)
+def test_an_error_names_the_ending(kind: ErrorKind, named: Ending) -> None:
+    assert ending(*turn(), error(kind), FAILED, exit_code=1) is named
+
+
+def test_an_error_that_was_overcome_does_not() -> None:
+    assert ending(error(ErrorKind.MODEL_ERROR), *turn(), DONE) is Ending.FINISHED
+
+
+def test_a_vague_error_does_not_hide_a_clear_one() -> None:
+    assert ending(error(ErrorKind.AUTH), error(ErrorKind.OTHER), FAILED, exit_code=1) is Ending.AUTH_FAILED
+
+
+@pytest.mark.parametrize(
+    ("reason", "named"),
+    [("error_max_turns", Ending.TURN_LIMIT), ("error_max_budget_usd", Ending.COST_LIMIT)],
+)
+def test_the_limits_of_the_cli_itself_are_limits(reason: str, named: Ending) -> None:
+    assert ending(*turn(), ev.SessionFinished(is_error=True, reason=reason), exit_code=1) is named
+
+
+@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth"])
+def test_an_agent_without_its_mcp_tools_was_not_measured(status: str) -> None:
+    started = ev.SessionStarted(mcp_servers={"proctor": status})
+    assert ending(started, *turn(), DONE) is Ending.MCP_UNAVAILABLE
+    assert ending(started, ev.McpStatus(server="proctor", status="connected"), *turn(), DONE) is Ending.FINISHED
+
+
+def test_a_last_response_cut_by_its_output_limit() -> None:
+    assert ending(*turn(reason="length")) is Ending.OUTPUT_TOKEN_LIMIT
+
+
+@pytest.mark.parametrize("exit_code", [0, -9, None])
+def test_responses_that_bring_nothing_for_ever(exit_code: int | None) -> None:
+    empty = [event for name in "abc" for event in turn(name, reason="unknown", text="")]
+    assert ending(*empty, exit_code=exit_code) is Ending.EMPTY_STEPS
+
+
+def test_a_crash_is_told_by_signal_or_code() -> None:
+    assert ending(*turn(), exit_code=-11) is Ending.CLI_CRASHED
+    assert ending(*turn(), exit_code=1, stderr="TypeError: x is undefined") is Ending.CLI_CRASHED
+    _, explanation = classify(fold(()), exit_code=7, stderr_tail="one\ntwo\n", stopped_by=None)
+    assert explanation == "the CLI exited with code 7: two"
+
+
+def test_standard_error_names_what_the_stream_did_not() -> None:
+    assert ending(exit_code=1, stderr="log\nError: connect ECONNREFUSED") is Ending.MODEL_UNREACHABLE

@@ -1,0 +1,42 @@
+"""Configuration is written into an agent's folder without following what the agent left there."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from harness.agent.files import write_inside
+
+
+def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        write_inside(tmp_path, PurePosixPath("a/b/c.json"), text)
+    assert (tmp_path / "a/b/c.json").read_text() == "two"
+
+
+def test_a_link_in_place_of_the_file_is_replaced_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("untouched")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "file").symlink_to(outside)
+    write_inside(inside, PurePosixPath("file"), "new")
+    assert outside.read_text() == "untouched"
+    assert not (inside / "file").is_symlink()
+
+
+def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    (inside / "folder").symlink_to(outside)
+    with pytest.raises(OSError, match="folder"):
+        write_inside(inside, PurePosixPath("folder/file"), "new")
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/file", "../file", "a/../../file"])
+def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="leads out"):
+        write_inside(tmp_path, PurePosixPath(name), "new")

@@ -1,0 +1,32 @@
+"""Lines of a stream: where they begin, and what happens to those that are too long."""
+
+from __future__ import annotations
+
+from harness.agent.stream import LineReader
+
+
+def test_lines_come_when_they_are_complete() -> None:
+    reader = LineReader()
+    assert reader.feed(b"one\ntw") == [(0, b"one", False)]
+    assert reader.feed(b"o\n\nthree") == [(4, b"two", False), (8, b"", False)]
+    assert reader.finish() == [(9, b"three", False)]
+    assert reader.finish() == []
+
+
+def test_only_newline_bytes_split() -> None:
+    text = "a\u2028b\u2029c\rd\x0be\x85f".encode()
+    assert LineReader().feed(text + b"\n") == [(0, text, False)]
+
+
+def test_a_long_line_is_cut_counted_and_not_held() -> None:
+    reader = LineReader(cap=10)
+    for _ in range(1000):
+        assert reader.feed(b"x" * 100) == []
+    assert reader.feed(b"\nnext\n") == [(0, b"x" * 10, True), (100_001, b"next", False)]
+    assert (reader.truncated_lines, reader.truncated_bytes) == (1, 99_990)
+
+
+def test_a_long_last_line_is_cut_too() -> None:
+    reader = LineReader(cap=3)
+    reader.feed(b"abcdef")
+    assert reader.finish() == [(0, b"abc", True)]

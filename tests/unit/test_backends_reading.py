@@ -1,0 +1,321 @@
+"""What each backend reads in single lines, and what a session makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from backends import events as ev
+from backends.errors import error_kind, reset_hint
+from backends.registry import backend
+from backends.session import ERRORS_KEPT, Session, fold
+
+K = ev.ErrorKind
+
+
+def claude(**line: Any) -> tuple[ev.Event, ...]:
+    return backend("claude").decode(json.dumps(line).encode())
+
+
+def opencode(**line: Any) -> tuple[ev.Event, ...]:
+    return backend("opencode").decode(json.dumps(line).encode())
+
+
+def block(turn: str, content: dict[str, Any], **usage: int) -> tuple[ev.Event, ...]:
+    message = {"id": turn, "model": "m", "content": [content], "usage": usage}
+    return claude(type="assistant", session_id="s", parent_tool_use_id=None, message=message)
+
+
+def result(**fields: Any) -> tuple[ev.Event, ...]:
+    return claude(**{"type": "result", "subtype": "success", "is_error": False} | fields)
+
+
+def tool_use(**part: Any) -> tuple[ev.Event, ...]:
+    state = {"status": "completed", "input": {}, "output": "", "time": {"start": 1000, "end": 1250}}
+    return opencode(
+        type="tool_use",
+        part={"messageID": "t", "callID": "c", "tool": "bash"} | part | {"state": state | part.get("state", {})},
+    )
+
+
+class TestClaude:
+    def test_blocks_of_one_response_are_one_turn(self) -> None:
+        session = fold(
+            [
+                *block("a", {"type": "text", "text": "hi"}, input_tokens=10, output_tokens=1),
+                *block("a", {"type": "tool_use", "id": "c", "name": "Bash"}, input_tokens=10, output_tokens=1),
+                *block("b", {"type": "text", "text": "bye"}, input_tokens=12, output_tokens=1),
+            ]
+        )
+        assert (session.turns, session.tool_calls, session.last_tool) == (2, 1, "Bash")
+        assert session.usage == ev.Usage(input_tokens=22, output_tokens=2)
+
+    def test_what_the_cli_writes_itself_is_no_turn(self) -> None:
+        text = [{"type": "text", "text": "API Error: 500"}]
+        events = claude(type="assistant", error="server_error", message={"model": "<synthetic>", "content": text})
+        assert events == (ev.Error(kind=K.MODEL_ERROR, message="API Error: 500"),)
+
+    def test_running_totals_with_subagents_and_the_last_response_are_believed(self) -> None:
+        usage = {"input_tokens": 5, "output_tokens": 5}
+        both = {"a": {"inputTokens": 7, "outputTokens": 3}, "b": {"inputTokens": 1, "cacheReadInputTokens": 2}}
+        (final,) = result(usage=usage, modelUsage=both, total_cost_usd=0.5)
+        assert isinstance(final, ev.SessionFinished)
+        assert final.usage == ev.Usage(input_tokens=8, output_tokens=3, cache_read_tokens=2)
+        assert final.cost_usd == 0.5
+
+    def test_several_results_are_totals_of_one_process(self) -> None:
+        first = result(modelUsage={"m": {"inputTokens": 10}}, total_cost_usd=0.1)
+        second = result(modelUsage={"m": {"inputTokens": 25}}, total_cost_usd=0.3)
+        session = fold([*first, *second])
+        assert (session.usage.input_tokens, session.cost_usd) == (25, 0.3)
+
+    def test_a_turn_after_a_result_means_it_was_not_the_last_word(self) -> None:
+        session = fold(result())
+        assert session.finished
+        session = fold([*result(), *block("a", {"type": "text", "text": "more"})])
+        assert not session.finished
+
+    def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
+        message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
+        events = claude(type="assistant", parent_tool_use_id="call", message=message)
+        assert ev.Text(turn="x", text="sub", parent="call") in events
+        assert fold([*events, *events]).subagents == 1
+
+    def test_a_tool_result_is_paired_cut_and_measured(self) -> None:
+        content = [{"type": "text", "text": "x" * 9000}, {"type": "image"}]
+        (read,) = claude(
+            type="user",
+            message={"content": [{"type": "tool_result", "tool_use_id": "c", "content": content, "is_error": True}]},
+        )
+        assert isinstance(read, ev.ToolResult)
+        assert (read.call_id, len(read.output), read.size, read.is_error) == ("c", 4096, 9008, True)
+
+    def test_retries_compactions_denials_and_limits(self) -> None:
+        session = fold(
+            [
+                *claude(type="system", subtype="api_retry", attempt=1, max_retries=1, error_status=500),
+                *claude(type="system", subtype="compact_boundary", compact_metadata={"trigger": "auto"}),
+                *claude(type="rate_limit_event", rate_limit_info={"status": "allowed", "resetsAt": 1}),
+                *claude(type="rate_limit_event", rate_limit_info={"status": "rejected", "resetsAt": 1700000000}),
+                *result(permission_denials=[{"tool_name": "Bash", "tool_use_id": "c"}]),
+                *result(permission_denials=[{"tool_name": "Bash", "tool_use_id": "c"}]),
+            ]
+        )
+        assert (session.retries, session.compactions, session.denials) == (1, 1, 1)
+        assert (session.rate_limits, session.resets_at) == (1, 1_700_000_000)
+
+    def test_mcp_status_is_that_of_the_start(self) -> None:
+        events = claude(type="system", subtype="init", mcp_servers=[{"name": "p", "status": "failed"}])
+        assert fold(events).mcp_servers == {"p": "failed"}
+
+    @pytest.mark.parametrize("subtype", ["thinking_tokens", "task_started", "status", "hook_started"])
+    def test_chatter_is_no_event(self, subtype: str) -> None:
+        assert claude(type="system", subtype=subtype) == ()
+
+    def test_new_kinds_are_kept_as_unknown(self) -> None:
+        (top,) = claude(type="surprise", x=1)
+        (system,) = claude(type="system", subtype="surprise")
+        assert isinstance(top, ev.Unknown)
+        assert top.kind == "surprise"
+        assert '"x": 1' in top.sample
+        assert isinstance(system, ev.Unknown)
+        assert system.kind == "system/surprise"
+
+
+class TestOpenCode:
+    def test_a_call_and_its_result_come_together(self) -> None:
+        call, read = tool_use(state={"input": {"command": "ls"}, "output": "a\n"})
+        assert call == ev.ToolCall(turn="t", call_id="c", name="bash", arguments={"command": "ls"})
+        assert read == ev.ToolResult(call_id="c", output="a\n", size=2, seconds=0.25)
+
+    def test_a_part_that_is_told_twice_counts_once(self) -> None:
+        session = fold([*tool_use(), *tool_use()])
+        assert (session.tool_calls, session.tool_results) == (1, 1)
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"state": {"status": "error", "error": "bad"}},
+            {"state": {"metadata": {"exit": 3}}},
+            {"tool": "invalid", "state": {"input": {"tool": "nonesuch"}}},
+        ],
+    )
+    def test_a_failed_call_is_a_tool_error(self, part: dict[str, Any]) -> None:
+        assert fold(tool_use(**part)).tool_errors == 1
+
+    def test_a_call_of_an_unknown_tool_keeps_the_name_the_model_wrote(self) -> None:
+        assert fold(tool_use(tool="invalid", state={"input": {"tool": "nonesuch"}})).last_tool == "nonesuch"
+
+    def test_usage_counts_reasoning_as_output_and_cached_tokens_apart(self) -> None:
+        tokens = {"input": 10, "output": 5, "reasoning": 2, "cache": {"read": 4, "write": 1}}
+        session = fold(opencode(type="step_finish", part={"messageID": "t", "reason": "stop", "tokens": tokens}))
+        assert session.turns == 1
+        assert session.usage == ev.Usage(
+            input_tokens=10, output_tokens=7, reasoning_tokens=2, cache_read_tokens=4, cache_write_tokens=1
+        )
+
+    def test_a_response_that_stops_after_calling_a_tool_is_not_the_last(self) -> None:
+        start = opencode(type="step_start", sessionID="s", part={"messageID": "t"})
+        stop = opencode(type="step_finish", part={"messageID": "t", "reason": "stop"})
+        assert fold([*start, *stop]).finished
+        assert not fold([*start, *tool_use(), *stop]).finished
+
+    def test_a_rate_limit_tells_when_to_come_back(self) -> None:
+        data = {"message": "Too many requests", "statusCode": 429, "responseHeaders": {"retry-after": "20"}}
+        session = fold(opencode(type="error", sessionID="s", error={"name": "APIError", "data": data}))
+        assert (session.resets_at, session.session_id) == ("20 s", "s")
+
+    def test_an_mcp_server_that_failed_is_named_by_the_log_alone(self) -> None:
+        log = 'level=WARN run=1 message="server unavailable" key=proctor type=remote status=failed\nlevel=WARN x=1\n'
+        assert backend("opencode").read_stderr(log) == (ev.McpStatus(server="proctor", status="failed"),)
+        assert backend("claude").read_stderr(log) == ()
+
+    @pytest.mark.parametrize(
+        ("name", "data", "kind"),
+        [
+            ("ProviderAuthError", {}, K.AUTH),
+            ("ContextOverflowError", {"message": "too long"}, K.CONTEXT_OVERFLOW),
+            ("MessageOutputLengthError", {}, K.OUTPUT_TOKENS),
+            ("APIError", {"statusCode": 529}, K.MODEL_ERROR),
+            (
+                "UnknownError",
+                {"message": "Unable to connect. Is the computer able to access the url?"},
+                K.MODEL_UNREACHABLE,
+            ),
+            ("UnknownError", {"message": "SSE read timed out"}, K.MODEL_ERROR),
+        ],
+    )
+    def test_errors_are_named(self, name: str, data: dict[str, Any], kind: K) -> None:
+        session = fold(opencode(type="error", error={"name": name, "data": data}))
+        assert session.failure is not None
+        assert session.failure.kind is kind
+
+
+@pytest.mark.parametrize("name", ["claude", "opencode"])
+class TestAnyBackend:
+    @pytest.mark.parametrize("line", [b"", b" \t", b"\r"])
+    def test_a_blank_line_is_nothing(self, name: str, line: bytes) -> None:
+        assert backend(name).decode(line) == ()
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            (b"{", "no JSON"),
+            (b"\xff\xfe", "no JSON"),
+            (b"[1]", "no JSON object"),
+            (b"null", "no JSON object"),
+            (b"{}", "no type"),
+            (b'{"type": 3}', "no type"),
+            (b"[" * 100_000, "nested too deeply"),
+        ],
+    )
+    def test_what_is_no_event_is_malformed(self, name: str, line: bytes, reason: str) -> None:
+        (event,) = backend(name).decode(line)
+        assert isinstance(event, ev.Malformed)
+        assert event.reason == reason
+        assert len(event.sample) <= 200
+
+    def test_bad_utf_8_and_lone_surrogates_hide_nothing(self, name: str) -> None:
+        (event,) = backend(name).decode(b'{"type": "odd\xff\\ud800"}')
+        assert isinstance(event, ev.Unknown)
+        assert event.kind == "odd\N{REPLACEMENT CHARACTER}?"
+
+
+class TestWrongTypes:
+    def test_one_bad_field_hides_no_other(self) -> None:
+        (final,) = result(
+            session_id=7, num_turns="many", total_cost_usd=0.25, modelUsage={"a": 3, "b": {"inputTokens": 4}}
+        )
+        assert isinstance(final, ev.SessionFinished)
+        assert (final.session_id, final.turns, final.cost_usd, final.usage.input_tokens) == ("", 0, 0.25, 4)
+
+    @pytest.mark.parametrize("number", ["-5", "1e400", "NaN", "9" * 30, "9" * 5000, "1.5", "true", "null", '"3"'])
+    def test_numbers_that_are_no_counts_are_not_believed(self, number: str) -> None:
+        line = '{"type":"result","modelUsage":{"m":{"inputTokens":NUMBER}}}'.replace("NUMBER", number)
+        session = fold(backend("claude").decode(line.encode()))
+        assert session.usage == ev.Usage()
+
+    def test_a_bad_block_hides_no_other(self) -> None:
+        content = [7, {"type": "text", "text": ["x"]}, {"type": "tool_use", "id": "c", "name": "Read", "input": None}]
+        session = fold(claude(type="assistant", message={"id": "a", "model": "m", "content": content}))
+        assert (session.turns, session.tool_calls) == (1, 1)
+
+
+class TestSession:
+    def test_unpaired_results_are_told_apart(self) -> None:
+        session = fold([ev.ToolResult(call_id="nobody", is_error=True)])
+        assert (session.tool_results, session.tool_errors, session.unpaired_results) == (0, 0, 1)
+
+    def test_a_call_id_may_come_again_in_another_turn(self) -> None:
+        calls = [ev.ToolCall(turn=str(i), call_id="call_0", name="x") for i in range(3)]
+        session = fold([event for call in calls for event in (call, ev.ToolResult(call_id="call_0"))])
+        assert (session.tool_calls, session.tool_results, session.open_calls) == (3, 3, 0)
+
+    def test_empty_turns_are_counted_in_a_row(self) -> None:
+        session = Session()
+        for turn in "abc":
+            session.add(ev.TurnStarted(turn=turn))
+            session.add(ev.TurnFinished(turn=turn, stop_reason="unknown"))
+        assert session.empty_turns == 3
+        session.add(ev.TurnStarted(turn="d"))
+        session.add(ev.Text(turn="d", text="at last"))
+        session.add(ev.TurnFinished(turn="d", stop_reason="stop"))
+        assert session.empty_turns == 0
+
+    def test_a_response_after_an_error_means_it_was_overcome(self) -> None:
+        error = ev.Error(kind=K.MODEL_ERROR, message="x")
+        assert fold([error]).failure == error
+        session = fold([error, ev.TurnFinished(turn="a")])
+        assert session.failure is None
+        assert session.errors == [error]
+
+    def test_keeps_little_of_a_long_stream(self) -> None:
+        session = Session()
+        for i in range(5000):
+            session.add(ev.TurnStarted(turn=f"t{i}", parent=f"p{i}"))
+            session.add(ev.ToolCall(turn=f"t{i}", call_id=f"c{i}", name="x"))
+            session.add(ev.TurnFinished(turn=f"t{i}", usage=ev.Usage(input_tokens=1)))
+            session.add(ev.Error(kind=K.OTHER, message=str(i)))
+        assert (session.turns, session.tool_calls, session.usage.input_tokens, session.error_count) == (5000,) * 4
+        assert len(session.errors) == ERRORS_KEPT
+        assert [session.errors[0].message, session.errors[-1].message] == ["0", "4999"]
+        assert session.open_calls <= 1024
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "kind"),
+    [
+        ("prompt is too long: 210000 tokens > 200000 maximum", 400, K.CONTEXT_OVERFLOW),
+        ("the request exceeds the available context size (exceed_context_size_error)", 400, K.CONTEXT_OVERFLOW),
+        ("registry.ollama.ai/library/x does not support tools", 400, K.MODEL_REFUSED_TOOLS),
+        ('"auto" tool choice requires --enable-auto-tool-choice', 400, K.MODEL_REFUSED_TOOLS),
+        ("no", 401, K.AUTH),
+        ("no", 403, K.AUTH),
+        ("slow down", 429, K.RATE_LIMIT),
+        ("no such model", 404, K.MODEL_ERROR),
+        ("upstream", 502, K.MODEL_UNREACHABLE),
+        ("connection refused by a backend of ours", 500, K.MODEL_ERROR),
+        ("connect ECONNREFUSED 127.0.0.1:9", None, K.MODEL_UNREACHABLE),
+        ("You've hit your limit · resets 3pm (Europe/Zurich)", None, K.RATE_LIMIT),
+        ("Not logged in · Please run /login", None, K.AUTH),
+        ("TypeError: undefined is not a function", None, K.OTHER),
+    ],
+)
+def test_errors_are_named_by_text_and_status(message: str, status: int | None, kind: K) -> None:
+    assert error_kind(message, status) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("You've hit your limit · resets 3pm (Europe/Zurich)", "3pm (Europe/Zurich)"),
+        ("Rate limit reached, try again in 20s", "20s"),
+        ("retry after 20 s", "20 s"),
+        ("limit resets at 2026-11-22T15:00:00Z", "2026-11-22T15:00:00Z"),
+        ("boom", None),
+    ],
+)
+def test_the_end_of_a_limit_is_read_from_the_message(message: str, hint: str | None) -> None:
+    assert reset_hint(message) == hint

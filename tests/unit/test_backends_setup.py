@@ -1,0 +1,176 @@
+"""How each backend calls and configures its CLI."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from backends.base import Backend, McpEndpoint, SessionSpec
+from backends.registry import backend, names
+
+WORKSPACE, HOME = "/box/workspace", "/box/home"
+
+
+def spec(**changed: Any) -> SessionSpec:
+    fields: dict[str, Any] = {
+        "executable": "/cli/bin/agent",
+        "workspace": WORKSPACE,
+        "home": HOME,
+        "model": "qwen3:32b",
+        "context": 65_536,
+        "model_url": "http://127.0.0.1:4000",
+        "mcp": (McpEndpoint("proctor", "http://127.0.0.1:4001/mcp"),),
+        "instructions": "Be brief.",
+    }
+    return SessionSpec(**fields | changed)
+
+
+@pytest.fixture(params=names())
+def any_backend(request: pytest.FixtureRequest) -> Backend:
+    return backend(request.param)
+
+
+def test_the_registry_knows_the_backends() -> None:
+    assert names() == ("claude", "opencode")
+
+
+def test_a_backend_bears_the_name_it_is_found_by(any_backend: Backend) -> None:
+    assert backend(any_backend.name) is any_backend
+
+
+@pytest.mark.parametrize("name", ["codexx", "", "base", "events", "../claude"])
+def test_an_unknown_backend_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(ValueError, match="choose one of: claude, opencode"):
+        backend(name)
+
+
+def test_nothing_of_the_harness_is_needed(any_backend: Backend) -> None:
+    module = sys.modules[type(any_backend).__module__]
+    assert not [value for value in vars(module).values() if getattr(value, "__module__", "").startswith("harness")]
+
+
+def test_files_lie_in_the_workspace_or_the_home(any_backend: Backend) -> None:
+    for path in any_backend.config_files(spec()):
+        assert path.startswith((f"{WORKSPACE}/", f"{HOME}/"))
+        assert ".." not in path
+
+
+def test_the_command_names_executable_and_model_but_no_address_and_no_instructions(any_backend: Backend) -> None:
+    command = any_backend.command(spec())
+    assert command[0] == "/cli/bin/agent"
+    assert any(word.endswith("qwen3:32b") for word in command)
+    assert not [word for word in command if "127.0.0.1" in word or "Be brief." in word]
+
+
+def test_the_instructions_stand_in_one_file_unless_there_are_none(any_backend: Backend) -> None:
+    assert list(any_backend.config_files(spec()).values()).count("Be brief.") == 1
+    assert not [path for path in any_backend.config_files(spec(instructions="")) if path.endswith(".md")]
+
+
+def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(any_backend: Backend) -> None:
+    texts = "\n".join(any_backend.config_files(spec()).values())
+    assert "http://127.0.0.1:4001/mcp" in texts
+    assert any_backend.tool_name("proctor", "") in any_backend.prompt_hints(spec())
+    assert any_backend.prompt_hints(spec(mcp=())) == ""
+
+
+def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:
+    environment = any_backend.environment(spec())
+    assert all(isinstance(value, str) for value in environment.values())
+    assert not {"HOME", "PATH", "TMPDIR", "LANG"} & set(environment)
+
+
+def test_an_unknown_option_is_refused_with_the_ones_there_are(any_backend: Backend) -> None:
+    with pytest.raises(ValueError, match=rf"options of backend {any_backend.name}: .*`speed`.*its options are: \w+"):
+        any_backend.command(spec(options={"speed": 3}))
+
+
+def test_tool_names_are_those_the_clis_show() -> None:
+    assert backend("claude").tool_name("proctor", "render_state") == "mcp__proctor__render_state"
+    assert backend("opencode").tool_name("proctor", "render_state") == "proctor_render_state"
+    assert backend("opencode").tool_name("my server", "a.b") == "my_server_a_b"
+
+
+class TestClaude:
+    adapter = backend("claude")
+
+    def test_command(self) -> None:
+        assert self.adapter.command(spec())[1:] == [
+            *("-p", "--output-format", "stream-json", "--verbose"),
+            *("--model", "qwen3:32b", "--dangerously-skip-permissions"),
+            *("--tools", "Bash,Read,Write,Edit,Glob,Grep,Task"),
+            *("--setting-sources", "project"),
+            *("--mcp-config", f"{HOME}/mcp.json", "--strict-mcp-config"),
+        ]
+
+    def test_tools_can_be_chosen(self) -> None:
+        assert "Bash,Write" in self.adapter.command(spec(options={"tools": ["Bash", "Write"]}))
+
+    def test_mcp_configuration(self) -> None:
+        config = json.loads(self.adapter.config_files(spec())[f"{HOME}/mcp.json"])
+        assert config == {"mcpServers": {"proctor": {"type": "http", "url": "http://127.0.0.1:4001/mcp"}}}
+
+    def test_no_request_asks_for_a_model_that_is_not_served(self) -> None:
+        environment = self.adapter.environment(spec())
+        models = {value for name, value in environment.items() if name.endswith("_MODEL")}
+        assert models == {"qwen3:32b"}
+        assert environment["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4000"
+
+    def test_waits_for_mcp_and_gives_up_on_outages_soon(self) -> None:
+        environment = self.adapter.environment(spec())
+        assert environment["MCP_CONNECTION_NONBLOCKING"] == "0"
+        assert environment["CLAUDE_CODE_MAX_RETRIES"] == "1"
+        assert self.adapter.environment(spec(options={"max_retries": 4}))["CLAUDE_CODE_MAX_RETRIES"] == "4"
+
+    def test_keeps_to_the_context_of_the_model(self) -> None:
+        environment = self.adapter.environment(spec(context=8192))
+        assert environment["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "8192"
+        assert environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "2048"
+
+    @pytest.mark.parametrize("options", [{"max_retries": -1}, {"tools": []}, {"tools": "Bash"}])
+    def test_bad_options_are_refused(self, options: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="options of backend claude"):
+            self.adapter.command(spec(options=options))
+
+
+class TestOpenCode:
+    adapter = backend("opencode")
+
+    def config(self, **changed: Any) -> Any:
+        return json.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.config/opencode/opencode.json"])
+
+    def test_command(self) -> None:
+        assert self.adapter.command(spec())[1:] == [
+            *("run", "--format", "json", "--thinking", "--title", "session"),
+            *("--print-logs", "--log-level", "WARN", "--model", "proctor/qwen3:32b"),
+        ]
+
+    def test_variant_and_log_level(self) -> None:
+        options = {"variant": "high", "log_level": "INFO"}
+        command = self.adapter.command(spec(options=options))
+        assert command[-2:] == ["--variant", "high"]
+        assert command[command.index("--log-level") + 1] == "INFO"
+        model = self.config(options=options)["provider"]["proctor"]["models"]["qwen3:32b"]
+        assert model["variants"] == {"high": {"reasoningEffort": "high"}}
+
+    def test_the_workspace_stays_clean(self) -> None:
+        assert not [path for path in self.adapter.config_files(spec()) if path.startswith(WORKSPACE)]
+        assert self.adapter.environment(spec())["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
+
+    def test_asks_nobody_and_never_compacts_by_itself(self) -> None:
+        config = self.config()
+        assert config["permission"] == "allow"
+        assert config["compaction"]["auto"] is False
+        assert config["share"] == "disabled"
+
+    def test_provider_and_model_limits(self) -> None:
+        provider = self.config(context=8192)["provider"]["proctor"]
+        assert provider["options"]["baseURL"] == "http://127.0.0.1:4000/v1"
+        assert provider["models"]["qwen3:32b"]["limit"] == {"context": 8192, "output": 2048}
+
+    def test_a_bad_log_level_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"options of backend opencode: .*log_level"):
+            self.adapter.command(spec(options={"log_level": "LOUD"}))

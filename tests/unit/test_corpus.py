@@ -1,0 +1,42 @@
+"""Recorded streams of the real CLIs read as their `expected.json` says. A new case is a new folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from backends.registry import names
+from harness.decode import decode_file
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+CASES = sorted(path.parent.relative_to(CORPUS).as_posix() for path in CORPUS.glob("*/*/expected.json"))
+
+
+@pytest.mark.parametrize("stream", CASES)
+def test_reads_a_recorded_stream_as_expected(stream: str) -> None:
+    folder = CORPUS / stream
+    exit_code = int((folder / "exit_code").read_text())
+    read = decode_file(
+        stream.split("/", maxsplit=1)[0], str(folder / "stream.jsonl"), exit_code=exit_code, stderr=folder / "stderr"
+    )
+    assert read == json.loads((folder / "expected.json").read_text())
+
+
+@pytest.mark.parametrize("stream", CASES)
+def test_the_pinned_cli_says_nothing_unknown(stream: str) -> None:
+    expected = json.loads((CORPUS / stream / "expected.json").read_text())
+    assert (expected["unknown_events"], expected["malformed_lines"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_backend_has_recorded_streams(name: str) -> None:
+    assert len([case for case in CASES if case.startswith(f"{name}/")]) >= 20
+
+
+@pytest.mark.parametrize("stream", CASES)
+def test_names_no_path_of_the_machine_it_was_recorded_on(stream: str) -> None:
+    recorded = b"".join((CORPUS / stream / name).read_bytes() for name in ("stream.jsonl", "stderr"))
+    assert not re.findall(rb'"/(?!sandbox/)(?:home|root|work|tmp|Users)/[^"]*', recorded)

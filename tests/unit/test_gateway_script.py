@@ -1,0 +1,149 @@
+"""Scripts: what may stand in one, and how its calls fit the tools that a CLI offers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.gateway.messages import Tool
+from harness.gateway.script import ScriptedCall, ScriptError, load_script, script_path
+from harness.gateway.tool_mapping import UnknownTool, map_call
+
+
+def schema(required: str, optional: str = "") -> dict[str, Any]:
+    names = [*required.split(), *optional.split()]
+    return {"type": "object", "properties": {name: {} for name in names}, "required": required.split()}
+
+
+CLAUDE = [
+    Tool("Agent", schema("description prompt", "subagent_type")),
+    Tool("Bash", schema("command", "description timeout run_in_background")),
+    Tool("Edit", schema("file_path old_string new_string", "replace_all")),
+    Tool("Glob", schema("pattern", "path")),
+    Tool("Read", schema("file_path", "offset limit")),
+    Tool("Write", schema("file_path content")),
+    Tool("mcp__proctor__render_state", schema("seed", "state label")),
+]
+OPENCODE = [
+    Tool("bash", schema("command description", "timeout workdir")),
+    Tool("edit", schema("filePath oldString newString", "replaceAll")),
+    Tool("read", schema("filePath", "offset limit")),
+    Tool("todowrite", schema("todos")),
+    Tool("write", schema("content filePath")),
+    Tool("list", schema("path")),
+    Tool("proctor_render_state", schema("seed", "state label")),
+]
+
+
+def load(folder: Path, text: str) -> Any:
+    path = folder / "demo.yaml"
+    path.write_text(text, "utf-8")
+    return load_script(path)
+
+
+@pytest.mark.parametrize(
+    ("tools", "call", "name", "arguments"),
+    [
+        (CLAUDE, ScriptedCall(write="a.py", content="x"), "Write", {"file_path": "/w/a.py", "content": "x"}),
+        (OPENCODE, ScriptedCall(write="a.py", content=""), "write", {"filePath": "/w/a.py", "content": ""}),
+        (CLAUDE, ScriptedCall(run="ls"), "Bash", {"command": "ls", "description": "run ls"}),
+        (OPENCODE, ScriptedCall(run="ls"), "bash", {"command": "ls", "description": "run ls"}),
+        (CLAUDE, ScriptedCall(read="d/a.py"), "Read", {"file_path": "/w/d/a.py"}),
+        (OPENCODE, ScriptedCall(read="/etc/x"), "read", {"filePath": "/etc/x"}),
+        (CLAUDE, ScriptedCall(mcp="render_state", arguments={"seed": 0}), "mcp__proctor__render_state", {"seed": 0}),
+        (OPENCODE, ScriptedCall(mcp="render_state"), "proctor_render_state", {}),
+        (OPENCODE, ScriptedCall(tool="todowrite", arguments={"todos": []}), "todowrite", {"todos": []}),
+        (
+            [Tool("write", schema("path content"))],
+            ScriptedCall(write="a", content="x"),
+            "write",
+            {"path": "/w/a", "content": "x"},
+        ),
+    ],
+)
+def test_a_call_is_put_in_the_terms_of_the_tools_offered(
+    tools: list[Tool], call: ScriptedCall, name: str, arguments: dict[str, Any]
+) -> None:
+    assert map_call(call, tools, "/w") == (name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "tools", "message"),
+    [
+        (ScriptedCall(mcp="render_policy"), CLAUDE, r"`mcp: render_policy` fits none .*: Agent, Bash, Edit, .*, mcp__"),
+        (ScriptedCall(tool="write"), CLAUDE, r"`tool: write` fits none"),
+        (ScriptedCall(run="ls"), [Tool("Read", schema("file_path"))], r"`run: ls` fits none .*: Read$"),
+        (ScriptedCall(run="ls"), [Tool("bash", schema("command secret"))], r"fits none"),
+        (
+            ScriptedCall(mcp="look"),
+            [Tool("a_look", {}), Tool("b_look", {}), Tool("c", {})],
+            r"`mcp: look` fits several .*: a_look, b_look$",
+        ),
+    ],
+)
+def test_a_call_that_fits_no_one_tool_names_those_offered(call: ScriptedCall, tools: list[Tool], message: str) -> None:
+    with pytest.raises(UnknownTool, match=message):
+        map_call(call, tools, "/w")
+
+
+@given(content=st.text(), path=st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,2}", fullmatch=True))
+def test_what_is_written_and_where_reach_every_cli_unchanged(content: str, path: str) -> None:
+    for tools in (CLAUDE, OPENCODE):
+        _, arguments = map_call(ScriptedCall(write=path, content=content), tools, "/sandbox/workspace")
+        assert set(arguments.values()) == {content, f"/sandbox/workspace/{path}"}
+
+
+def test_a_full_script_is_read(tmp_path: Path) -> None:
+    script = load(
+        tmp_path,
+        """
+        turns:
+          - text: I look first.
+            calls:
+              - mcp: render_state
+                arguments: {seed: 0, day: 2025-01-01}
+              - {read: a.py}
+          - {delay_s: 2, fail: {status: 529, times: 2, retry_after: 0.5}}
+          - {text: "", usage: {output_tokens: 7}}
+        """,
+    )
+    first, second, third = script.turns
+    assert [(call.kind, call.target) for call in first.calls] == [("mcp", "render_state"), ("read", "a.py")]
+    assert first.calls[0].arguments == {"seed": 0, "day": "2025-01-01"}
+    assert (second.delay_s, second.fail.status, second.fail.times, second.fail.retry_after) == (2, 529, 2, 0.5)
+    assert (third.text, third.usage.output_tokens) == ("", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("turns: []", r"length >= 1.*`\$\.turns`"),
+        ("turn: []", r"unknown field `turn`"),
+        ("", r"Expected `object`, got `null`"),
+        ("turns: [{txt: hi}]", r"unknown field `txt`.*`\$\.turns\[0\]`"),
+        ("turns: [{text: 5}]", r"Expected `str \| null`, got `int`.*text`"),
+        ("turns: [{}]", r"a turn needs text, calls, delay_s, fail or usage"),
+        ("turns: [{calls: [{run: a, read: b}]}]", r"exactly one of .*; this one has run and read"),
+        ("turns: [{calls: [{arguments: {}}]}]", r"this one has none"),
+        ("turns: [{calls: [{write: a.py}]}]", r"`write` and `content` go together"),
+        ("turns: [{calls: [{run: a, arguments: {}}]}]", r"`arguments` goes with `mcp` or `tool`"),
+        ("turns: [{fail: {}}]", r"a failure is exactly one of status"),
+        ("turns: [{fail: {status: 200}}]", r">= 400"),
+        ("turns: [{fail: {html: true, retry_after: 1}}]", r"`retry_after` goes with `status`"),
+        ("turns: [{text: a", r"line 1"),
+    ],
+)
+def test_a_bad_script_is_an_error_that_names_file_and_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ScriptError, match=rf"(?s)demo\.yaml: .*{message}"):
+        load(tmp_path, text)
+
+
+def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "maze.yaml"
+    path.write_text("turns: [{text: hi}]")
+    assert script_path("maze", tmp_path) == path
+    assert script_path(str(path), tmp_path / "elsewhere") == path
+    with pytest.raises(ScriptError, match=r"labyrinth\.yaml: no such script; .* has: maze"):
+        script_path("labyrinth", tmp_path)

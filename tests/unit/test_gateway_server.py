@@ -1,0 +1,341 @@
+"""The gateway over real loopback HTTP: accounts, turns, budgets, failures and books, with the scripted provider."""
+
+import itertools
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx2
+import pytest
+
+from harness.gateway.account import Account
+from harness.gateway.budget import Budget
+from harness.gateway.provider import Provider
+from harness.gateway.script import load_script
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.server import Gateway
+from harness.http_host import HttpHost
+
+MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
+PATHS = pytest.mark.parametrize("path", [MESSAGES, CHAT])
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+
+
+class Session:
+    """An open account, and a client that talks to it as a CLI does."""
+
+    def __init__(self, account: Account, client: httpx2.Client, books: Path) -> None:
+        self.account = account
+        self.client = client
+        self._books = books
+
+    def ask(self, path: str, turn: int = 0, *, stream: bool = True, tools: bool = True, model: str = "demo") -> Any:
+        """Ask for an answer to a conversation that holds `turn` turns already."""
+        return self.client.post(path, json=conversation(path, turn, stream=stream, tools=tools, model=model))
+
+    def books(self) -> list[dict[str, Any]]:
+        """Close the account and read its books."""
+        self.account.close()
+        return [json.loads(line) for line in self._books.read_text().splitlines()]
+
+
+def conversation(path: str, turn: int, *, stream: bool, tools: bool = True, model: str = "demo") -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"command": {}}, "required": ["command"]}
+    call = {"id": "t", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+    if path.startswith(MESSAGES):
+        use = {"type": "tool_use", "id": "t", "name": "bash", "input": {}}
+        said: list[Any] = [{"role": "assistant", "content": [use]}, {"role": "user", "content": "ok"}]
+        tool: dict[str, Any] = {"name": "bash", "input_schema": schema}
+    else:
+        said = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "t", "content": "ok"}]
+        tool = {"type": "function", "function": {"name": "bash", "parameters": schema}}
+    messages = [{"role": "user", "content": "go"}, *said * turn]
+    options = {"stream_options": {"include_usage": True}} if stream and path == CHAT else {}
+    return {"model": model, "stream": stream, "messages": messages, "tools": [tool] if tools else [], **options}
+
+
+def text_of(response: Any) -> str:
+    """The text that an answer says, whatever its form."""
+    if "event-stream" not in response.headers["content-type"]:
+        body = response.json()
+        return str(body["choices"][0]["message"]["content"] if "choices" in body else body["content"][0]["text"])
+    data = [line[6:] for line in response.text.split("\n") if line.startswith("data: {")]
+    deltas = [
+        event.get("delta") or (event.get("choices") or [{}])[0].get("delta", {}) for event in map(json.loads, data)
+    ]
+    return "".join(delta.get("text") or delta.get("content") or "" for delta in deltas)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what happens on the gateway's own thread."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        threading.Event().wait(0.005)
+
+
+class Opener(Protocol):
+    """How tests open a session."""
+
+    def __call__(self, script: str, *, turns: int | None = None, provider: Provider | None = None) -> Session: ...
+
+
+@pytest.fixture
+def open_session(tmp_path: Path) -> Iterator[Opener]:
+    with HttpHost() as host, ExitStack() as stack:
+        numbers = itertools.count()
+
+        def opener(script: str, *, turns: int | None = None, provider: Provider | None = None) -> Session:
+            number = next(numbers)
+            path = tmp_path / f"script{number}.yaml"
+            path.write_text(f"turns: {script}", "utf-8")
+            books = tmp_path / f"gateway{number}.jsonl"
+            door = socket.create_server(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{door.getsockname()[1]}"
+            account = Gateway(host).open_account(
+                door,
+                model="demo",
+                provider=provider or ScriptedProvider(load_script(path), workspace="/sandbox/workspace"),
+                budget=Budget(turns),
+                books=books,
+            )
+            stack.callback(account.close)
+            return Session(account, stack.enter_context(httpx2.Client(base_url=url, timeout=30)), books)
+
+        yield opener
+
+
+@PATHS
+@STREAMED
+def test_a_session_is_played_to_its_end_and_metered(open_session: Opener, path: str, stream: bool) -> None:
+    session = open_session('[{text: "Grüße\\u2028😀", calls: [{run: a}, {run: b}]}, {text: last}]')
+    answers = [session.ask(path, turn, stream=stream) for turn in range(3)]
+    assert [text_of(answer) for answer in answers] == ["Grüße\u2028😀", "last", "Done."]
+    metered = session.account.metered()
+    assert (metered.turns, metered.requests, metered.side_requests, metered.tool_calls) == (3, 3, 0, 2)
+    assert metered.cost_usd is None
+    lines = session.books()
+    assert [line["turn"] for line in lines] == [0, 1, 2]
+    assert lines[0]["tools_called"] == ["bash", "bash"]
+    assert all((line["kind"], line["status"], line["error"]) == ("turn", 200, None) for line in lines)
+    assert sum(line["usage"]["input_tokens"] for line in lines) == metered.input_tokens > 0
+    assert sum(line["usage"]["output_tokens"] for line in lines) == metered.output_tokens > 0
+
+
+@PATHS
+def test_usage_may_be_written_in_the_script(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a, usage: {input_tokens: 7, output_tokens: 5, cache_read_tokens: 100}}]")
+    session.ask(path)
+    metered = session.account.metered()
+    assert (metered.input_tokens, metered.output_tokens, metered.cache_read_tokens) == (7, 5, 100)
+
+
+@PATHS
+@STREAMED
+def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Opener, path: str, stream: bool) -> None:
+    session = open_session("[{text: a}]", turns=1)
+    assert session.ask(path, 0, stream=stream).status_code == 200
+    assert session.account.refused is None
+    refusal = session.ask(path, 1, stream=stream)
+    assert refusal.status_code == 400
+    assert "turn_limit" in refusal.json()["error"]["message"]
+    assert session.account.refused == "turn_limit"
+    assert (session.account.metered().turns, session.account.metered().requests) == (1, 2)
+    assert [line["refused"] for line in session.books()] == [None, "turn_limit"]
+
+
+@PATHS
+def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: first}]", turns=1)
+    for _ in range(3):
+        assert session.ask(path, tools=False).status_code == 200
+    assert text_of(session.ask(path)) == "first"
+    metered = session.account.metered()
+    assert (metered.turns, metered.requests, metered.side_requests) == (1, 4, 3)
+    assert session.account.refused is None
+
+
+@PATHS
+def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a, delay_s: 0.05}]", turns=5)
+    with ThreadPoolExecutor(12) as pool:
+        codes = list(pool.map(lambda _: session.ask(path).status_code, range(12)))
+    assert sorted(codes) == [200] * 5 + [400] * 7
+    assert (session.account.metered().turns, session.account.open_requests) == (5, 0)
+
+
+@PATHS
+def test_a_status_fails_as_often_as_written_and_costs_no_turn(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: at last, fail: {status: 529, times: 2, retry_after: 1}}]", turns=1)
+    failures = [session.ask(path) for _ in range(2)]
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in failures] == [(529, "1")] * 2
+    assert all("529" in answer.json()["error"]["message"] for answer in failures)
+    assert session.account.metered().turns == 0
+    assert text_of(session.ask(path)) == "at last"
+    assert session.account.metered().turns == 1
+    assert [line["usage"] is None for line in session.books()] == [True, True, False]
+
+
+@PATHS
+@STREAMED
+def test_a_cut_answer_breaks_the_connection_and_is_no_turn(open_session: Opener, path: str, stream: bool) -> None:
+    session = open_session("[{text: whole, fail: {cut_after: 3, times: 1}}]", turns=1)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        session.ask(path, stream=stream)
+    assert text_of(session.ask(path, stream=stream)) == "whole"
+    assert session.account.metered().turns == 1
+    assert "cuts" in session.books()[0]["error"]
+
+
+@PATHS
+@STREAMED
+@pytest.mark.parametrize("fail", ["html", "malformed"])
+def test_an_answer_that_is_none_is_no_turn(open_session: Opener, path: str, stream: bool, fail: str) -> None:
+    session = open_session(f"[{{text: whole, fail: {{{fail}: true, times: 1}}}}]", turns=1)
+    broken = session.ask(path, stream=stream)
+    assert broken.status_code == 200
+    assert ("<html>" in broken.text) == (fail == "html")
+    assert session.account.metered().turns == 0
+    assert text_of(session.ask(path, stream=stream)) == "whole"
+    assert "malformed" in session.books()[0]["error"]
+
+
+@PATHS
+def test_a_call_to_a_tool_not_offered_is_an_error_that_says_so(open_session: Opener, path: str) -> None:
+    session = open_session("[{calls: [{mcp: render_state}]}]")
+    answer = session.ask(path)
+    assert answer.status_code == 400
+    assert "`mcp: render_state` fits none of the tools offered: bash" in answer.json()["error"]["message"]
+
+
+@PATHS
+def test_a_model_that_is_not_served_is_not_found(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a}]")
+    answer = session.ask(path, model="claude-haiku")
+    assert answer.status_code == 404
+    assert "'claude-haiku' is not served here: this session has 'demo'" in answer.json()["error"]["message"]
+    assert session.account.metered().turns == 0
+
+
+@PATHS
+def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Opener, path: str) -> None:
+    class Faulty:
+        async def answer(self, call: Any) -> Any:
+            raise KeyError("oops")
+
+        async def count_tokens(self, call: Any) -> int:
+            return 0
+
+    session = open_session("[{text: a}]", turns=1, provider=Faulty())
+    assert [session.ask(path).status_code for _ in range(2)] == [500, 500]
+    assert (session.account.metered().turns, session.account.refused) == (0, None)
+    assert "KeyError('oops')" in session.books()[0]["error"]
+
+
+@PATHS
+def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a, delay_s: 600}]", turns=1)
+    with pytest.raises(httpx2.ReadTimeout):
+        session.client.post(path, json=conversation(path, 0, stream=True), timeout=0.3)
+    eventually(lambda: session.account.open_requests == 0)
+    assert text_of(session.ask(path, 1)) == "Done."
+    assert "went away" in session.books()[0]["error"]
+
+
+@PATHS
+def test_closing_an_account_ends_its_open_requests_and_stands_in_the_books(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a, delay_s: 600}]")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(session.ask, path)
+        eventually(lambda: session.account.metered().requests == 1)
+        assert session.account.open_requests == 1
+        lines = session.books()
+        with pytest.raises(httpx2.TransportError):
+            answer.result(10)
+    assert [line["error"] for line in lines] == ["the session was closed before the answer was complete"]
+    session.account.close()
+
+
+def test_sessions_know_nothing_of_each_other(open_session: Opener) -> None:
+    one, two = open_session("[{text: one}]", turns=1), open_session("[{text: two}]", turns=1)
+    assert [text_of(session.ask(CHAT)) for session in (one, two)] == ["one", "two"]
+    assert one.ask(CHAT, 1).status_code == 400
+    assert (one.account.refused, two.account.refused) == ("turn_limit", None)
+
+
+def test_time_at_the_model_is_counted_once_however_many_ask(open_session: Opener) -> None:
+    session = open_session("[{text: a, delay_s: 0.2}]")
+    start = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: session.ask(CHAT), range(4)))
+    elapsed = time.monotonic() - start
+    assert 0.2 <= session.account.model_s <= elapsed
+    assert start < session.account.last_activity <= time.monotonic()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(MESSAGES, b"{"), (CHAT, b'{"model": "demo"}'), (f"{MESSAGES}/count_tokens", b"\xff"), ("/api/show", b"[]")],
+)
+def test_a_bad_body_is_refused_in_the_wires_own_form(open_session: Opener, path: str, body: bytes) -> None:
+    answer = open_session("[{text: a}]").client.post(path, content=body)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]
+
+
+def test_tokens_are_counted(open_session: Opener) -> None:
+    session = open_session("[{text: a}]", turns=0)
+    body = conversation(MESSAGES, 2, stream=False)
+    answer = session.client.post(f"{MESSAGES}/count_tokens?beta=true", json=body)
+    assert answer.json()["input_tokens"] > 10
+    assert session.account.metered().requests == 0
+    assert session.books()[0]["kind"] == "count"
+
+
+def test_it_says_what_it_serves_in_every_dialect(open_session: Opener) -> None:
+    client = open_session("[{text: a}]").client
+    assert client.get("/").text == "Ollama is running"
+    assert client.head("/").status_code == 200
+    assert client.get("/v1/models").json()["data"][0]["id"] == "demo"
+    assert client.get("/v1/models", headers={"anthropic-version": "2023-06-01"}).json()["first_id"] == "demo"
+    assert client.get("/api/version").json()["version"]
+    assert client.get("/api/tags").json()["models"][0]["name"] == "demo"
+    assert client.get("/api/ps").json()["models"][0]["context_length"] == 65_536
+    assert "tools" in client.post("/api/show", json={"model": "demo"}).json()["capabilities"]
+    missing = client.post("/api/show", json={"model": "other"})
+    assert (missing.status_code, missing.json()) == (404, {"error": "model 'other' not found"})
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "form"),
+    [
+        ("/v1/batches", {"anthropic-version": "2023-06-01"}, {"type": "error"}),
+        ("/v1/responses?x=1", {}, {}),
+        ("/api/pull", {}, {}),
+    ],
+)
+def test_unknown_paths_are_not_found_and_stand_in_the_books(
+    open_session: Opener, path: str, headers: dict[str, str], form: dict[str, str]
+) -> None:
+    session = open_session("[{text: a}]")
+    answer = session.client.post(path, json={}, headers=headers)
+    assert answer.status_code == 404
+    assert answer.json().items() >= form.items()
+    assert f"there is no POST {path.partition('?')[0]} here" in answer.text
+    [line] = session.books()
+    assert (line["path"], line["status"], line["kind"]) == (path, 404, "other")
+
+
+def test_the_books_hold_no_bodies_but_their_digest(open_session: Opener) -> None:
+    session = open_session("[{text: a}]")
+    session.client.post(CHAT, json=conversation(CHAT, 0, stream=True) | {"user": "a secret"})
+    [line] = session.books()
+    assert len(line["request_sha256"]) == 64
+    assert line["request_bytes"] > 100
+    assert "a secret" not in json.dumps(line)

@@ -1,0 +1,267 @@
+"""The wires: what they render is what their services send, and what they read is what was rendered."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.gateway.messages import Outcome, Reply, Request, ToolCall, Usage, WireError
+from harness.gateway.wires import anthropic_messages, openai_chat
+from harness.gateway.wires.base import Wire
+from harness.gateway.wires.reader import Reader
+
+ANTHROPIC: Wire = anthropic_messages
+OPENAI: Wire = openai_chat
+WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI], ids=lambda wire: wire.NAME)
+FEW = settings(max_examples=40)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+counts = st.integers(0, 10**9)
+usages = st.builds(
+    Usage,
+    input_tokens=counts,
+    output_tokens=counts,
+    cache_read_tokens=counts,
+    cache_write_tokens=counts,
+)
+calls = st.builds(
+    ToolCall, st.uuids().map(str), st.text(min_size=1), st.dictionaries(st.text(), json_values, max_size=2)
+)
+replies = st.builds(
+    Reply,
+    id=st.uuids().map(str),
+    created=counts,
+    model=st.text(min_size=1),
+    text=st.text(max_size=300),
+    calls=st.lists(calls, max_size=3).map(tuple),
+    usage=usages,
+)
+REQUEST = Request(model="m", stream=True)
+
+
+def data_lines(stream: bytes) -> list[str]:
+    """The data of each event, read as strictly as the standard allows: lines end in LF, fields in a colon and space."""
+    events = stream.decode("ascii").split("\n\n")
+    assert events.pop() == ""
+    return [line.removeprefix("data: ") for event in events for line in event.split("\n") if line.startswith("data: ")]
+
+
+def read(wire: Wire, body: bytes, *, streamed: bool) -> Outcome:
+    reader = Reader(wire, streamed=streamed)
+    reader.feed(body)
+    reader.finish()
+    return reader.outcome
+
+
+def on_the_wire(wire: Wire, usage: Usage) -> Usage:
+    """What a wire can tell of a usage: chat completions know no tokens written to the cache."""
+    if wire is ANTHROPIC:
+        return usage
+    prompt = usage.input_tokens + usage.cache_write_tokens
+    return msgspec.structs.replace(usage, input_tokens=prompt, cache_write_tokens=0)
+
+
+@WIRES
+@FEW
+@given(reply=replies)
+def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire, reply: Reply) -> None:
+    whole = read(wire, json.dumps(wire.render(reply)).encode(), streamed=False)
+    streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
+    names = tuple(call.name for call in reply.calls)
+    assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, complete=True)
+    assert streamed == whole
+
+
+@WIRES
+@FEW
+@given(reply=replies, data=st.data())
+def test_the_meter_does_not_mind_where_chunks_end(wire: Wire, reply: Reply, data: st.DataObject) -> None:
+    stream = b"".join(wire.events(reply, REQUEST))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    reader = Reader(wire, streamed=True)
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        reader.feed(stream[start:end])
+    assert reader.outcome == read(wire, stream, streamed=True)
+
+
+@WIRES
+@FEW
+@given(reply=replies, data=st.data())
+def test_a_stream_cut_anywhere_is_incomplete_and_says_so(wire: Wire, reply: Reply, data: st.DataObject) -> None:
+    stream = b"".join(wire.events(reply, REQUEST))
+    outcome = read(wire, stream[: data.draw(st.integers(0, len(stream) - 1))], streamed=True)
+    assert not outcome.complete
+    assert outcome.error
+
+
+@WIRES
+@FEW
+@given(noise=st.binary() | json_values.map(lambda value: b"data: " + json.dumps(value).encode() + b"\n\n"))
+def test_no_answer_makes_the_meter_raise(wire: Wire, noise: bytes) -> None:
+    assert read(wire, noise, streamed=True).error
+    read(wire, noise, streamed=False)
+
+
+@WIRES
+@FEW
+@given(body=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None:
+    with suppress(WireError):
+        assert wire.parse(body).turn >= 0
+
+
+@WIRES
+def test_a_wrong_field_is_named(wire: Wire) -> None:
+    with pytest.raises(WireError, match=r"Expected `str`, got `int`.*\$\.model"):
+        wire.parse(b'{"model": 5, "messages": []}')
+
+
+def anthropic_client(stream: bytes) -> dict[str, Any]:
+    """Builds the message as a client does, insisting on the order of events that the service documents."""
+    events = [json.loads(data) for data in data_lines(stream)]
+    order: Iterator[dict[str, Any]] = iter(event for event in events if event["type"] != "ping")
+    start = next(order)
+    assert start["type"] == "message_start"
+    message: dict[str, Any] = start["message"]
+    assert (message["content"], message["stop_reason"]) == ([], None)
+    for event in order:
+        if event["type"] == "content_block_start":
+            assert event["index"] == len(message["content"])
+            block, pieces = event["content_block"], []
+            while (event := next(order))["type"] == "content_block_delta":
+                pieces.append(event["delta"]["text" if block["type"] == "text" else "partial_json"])
+            assert event["type"] == "content_block_stop"
+            if block["type"] == "text":
+                block["text"] += "".join(pieces)
+            else:
+                block["input"] = json.loads("".join(pieces))
+            message["content"].append(block)
+        elif event["type"] == "message_delta":
+            message |= event["delta"]
+            message["usage"] |= event["usage"]
+        else:
+            assert event["type"] == "message_stop"
+            assert next(order, None) is None
+    return message
+
+
+@FEW
+@given(reply=replies)
+def test_an_anthropic_stream_builds_the_message_that_would_be_sent_whole(reply: Reply) -> None:
+    assert anthropic_client(b"".join(ANTHROPIC.events(reply, REQUEST))) == ANTHROPIC.render(reply)
+
+
+@FEW
+@given(reply=replies)
+def test_each_anthropic_event_carries_its_type_as_its_name(reply: Reply) -> None:
+    for event in ANTHROPIC.events(reply, REQUEST):
+        name, data, *end = event.decode("ascii").split("\n")
+        assert name == f"event: {json.loads(data.removeprefix('data: '))['type']}"
+        assert end == ["", ""]
+
+
+def openai_client(stream: bytes) -> dict[str, Any]:
+    """Builds the completion as a client does."""
+    *chunks, done = data_lines(stream)
+    assert done == "[DONE]"
+    message: dict[str, Any] = {"role": None, "content": None, "refusal": None}
+    completion: dict[str, Any] = {}
+    finish = None
+    for chunk in map(json.loads, chunks):
+        assert chunk["object"] == "chat.completion.chunk"
+        completion |= {key: chunk[key] for key in ("id", "created", "model")}
+        if not chunk["choices"]:
+            completion["usage"] = chunk["usage"]
+            continue
+        assert "usage" not in completion, "the usage comes last"
+        [choice] = chunk["choices"]
+        delta, finish = choice["delta"], choice["finish_reason"]
+        message["role"] = delta.get("role", message["role"])
+        if delta.get("content"):
+            message["content"] = (message["content"] or "") + delta["content"]
+        for call in delta.get("tool_calls", []):
+            known = message.setdefault("tool_calls", [])
+            if call["index"] == len(known):
+                known.append({key: value for key, value in call.items() if key != "index"})
+            else:
+                known[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {**completion, "object": "chat.completion", "choices": [choice]}
+
+
+@FEW
+@given(reply=replies)
+def test_a_chat_stream_builds_the_completion_that_would_be_sent_whole(reply: Reply) -> None:
+    assert openai_client(b"".join(OPENAI.events(reply, REQUEST))) == OPENAI.render(reply)
+
+
+@FEW
+@given(reply=replies)
+def test_a_chat_stream_tells_its_usage_only_to_who_asks(reply: Reply) -> None:
+    silent = Request(model="m", stream=True, stream_usage=False)
+    chunks = [json.loads(data) for data in data_lines(b"".join(OPENAI.events(reply, silent)))[:-1]]
+    assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
+
+
+def test_anthropic_requests_are_understood() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "nö"}], "is_error": True}
+    body = {
+        "model": "m",
+        "stream": True,
+        "max_tokens": 5,
+        "tools": [{"name": "Bash", "input_schema": {"properties": {"command": {}}}}, {"type": "x", "name": "search"}],
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "Bash", "input": {}}]},
+            {"role": "user", "content": [result, {"type": "text", "text": "and \ud83d"}]},
+        ],
+    }
+    request = ANTHROPIC.parse(json.dumps(body).encode())
+    assert (request.model, request.stream, request.turn, request.side) == ("m", True, 1, False)
+    assert [tool.name for tool in request.tools] == ["Bash", "search"]
+    [found] = request.results
+    assert (found.call_id, found.text, found.is_error) == ("t1", "nö", True)
+    assert ANTHROPIC.parse(json.dumps({**body, "tools": []}).encode()).side
+
+
+def test_chat_requests_are_understood() -> None:
+    call = {"id": "t1", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+    body = {
+        "model": "m",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "tools": [{"type": "function", "function": {"name": "bash", "parameters": {"properties": {}}}}],
+        "messages": [
+            {"role": "system", "content": "be good"},
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": "a remark is no turn"},
+            {"role": "assistant", "content": None, "tool_calls": [call, {**call, "id": "t2"}]},
+            {"role": "tool", "tool_call_id": "t1", "content": "one"},
+            {"role": "tool", "tool_call_id": "t2", "content": "two"},
+        ],
+    }
+    request = OPENAI.parse(json.dumps(body).encode())
+    assert (request.stream, request.stream_usage, request.turn, request.side) == (True, True, 1, False)
+    assert [(result.call_id, result.text) for result in request.results] == [("t1", "one"), ("t2", "two")]
+    plain = OPENAI.parse(b'{"model": "m", "messages": []}')
+    assert (plain.stream, plain.stream_usage, plain.turn, plain.side) == (False, False, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("wire", "data", "error"),
+    [
+        (ANTHROPIC, '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}', "overloaded_error: busy"),
+        (OPENAI, '{"error":{"message":"busy","type":"server_error"}}', "busy"),
+    ],
+)
+def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) -> None:
+    assert error in str(read(wire, f"data: {data}\n\n".encode(), streamed=True).error)

@@ -1,0 +1,78 @@
+"""Proctor as a user of pytest meets it: options, ids, usage errors. No session is run here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+IDS = [
+    "claude-scripted-small_maze",
+    "claude-scripted-motion2d_easy",
+    "opencode-scripted-small_maze",
+    "opencode-scripted-motion2d_easy",
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def collected(output: str) -> list[str]:
+    return [line.partition("[")[2].rstrip("]") for line in output.splitlines() if "::test_case[" in line]
+
+
+def test_the_default_suite_is_taken_and_k_selects_a_backend(project: Project) -> None:
+    assert collected(project.pytest("--collect-only", "-q").stdout) == IDS
+    assert collected(project.pytest("--collect-only", "-q", "-k", "opencode").stdout) == IDS[2:]
+    assert not (project.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--suite", "nope"], ["--suite nope", "conf/suite/nope.yaml", "default"]),
+        (["--set", "limits.turnz=1"], ["limits.turnz", "conf/config.yaml", "limits.turns"]),
+        (["--set", "limits.turns=many", "-n", "2"], ["limits.turns", "Expected `int`, got `str`"]),
+        (["--set", "sandbox=none"], ["sandbox=none", "allow_no_sandbox"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_a_usage_error(
+    project: Project, arguments: list[str], parts: list[str]
+) -> None:
+    done = project.pytest(*arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    for part in parts:
+        assert part in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_mistake_in_a_file_is_a_usage_error_too(project: Project) -> None:
+    project.write("conf/suite/default.yaml", "name: default\nbackends: [nope]\nmodels: [scripted]\nenvironments: [x]\n")
+    done = project.pytest()
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "conf/suite/default.yaml: suite.backends: there is no backend nope" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project: Project) -> None:
+    project.write(
+        "test_light.py",
+        "import sys\n\n"
+        "def test_light():\n"
+        "    heavy = {'hydra', 'numpy', 'starlette', 'uvicorn', 'aiohttp', 'mcp', 'gymnasium', 'kinder'}\n"
+        "    assert not heavy & set(sys.modules)\n",
+    )
+    done = project.pytest("test_light.py")
+    assert done.returncode == 0, done.stdout
+    assert not (project.folder / "runs").exists()
+
+
+def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) -> None:
+    listed = project.pytest("--fixtures", "-q").stdout
+    for name in ("ollama", "model_server", "gateway", "sandbox", "mcp_config", "submission", "score"):
+        position = listed.index(f"\n{name} ")
+        assert "no docstring available" not in listed[position : position + 200]
