@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     decode = commands.add_parser("decode", help="read a recorded stream of a CLI and print what happened, as JSON")
     decode.add_argument("backend", choices=names())
     decode.add_argument("file", help="the recorded standard output; - for standard input")
-    decode.add_argument("--exit-code", type=int, default=0, metavar="N", help="the CLI's exit code (default: 0)")
+    decode.add_argument("--exit-code", type=int, metavar="N", help="the CLI's exit code, if known")
     decode.add_argument("--stderr", type=Path, metavar="FILE", help="the CLI's recorded standard error")
     given = parser.parse_args(arguments)
     if given.command == "doctor":
@@ -28,8 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
     except OSError as error:
-        print(f"python -m harness decode: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        parser.error(f"{error.filename}: {error.strerror}")
     print(json.dumps(result, indent=2, ensure_ascii=False))
     return 0
 

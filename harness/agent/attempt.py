@@ -15,6 +15,7 @@ from harness.agent.cli import Cli
 from harness.agent.driver import drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
+from harness.agent.model_server import ModelServer
 from harness.agent.prompt import INSTRUCTIONS
 from harness.case import Case, Ending
 from harness.gateway.budget import Budget
@@ -24,7 +25,6 @@ from harness.mcp.config import McpConfig
 from harness.sandbox.base import Box
 from harness.sandbox.paths import program_paths
 from harness.sandbox.workplace import Workplace
-from harness.agent.model_server import ModelServer
 
 _STDERR_TAIL = 20_000
 
@@ -97,11 +97,11 @@ def run_attempt(
             stream=workplace.folder / "stream.jsonl",
             progress=progress,
         )
+    stderr_tail = _tail(workplace)
+    for event in backend.read_stderr(stderr_tail):
+        outcome.session.add(event)
     ending, explanation = classify(
-        outcome.session,
-        exit_code=outcome.exit_code,
-        stderr_tail=_tail(workplace),
-        stopped_by=outcome.stopped_by,
+        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, stopped_by=outcome.stopped_by
     )
     return AttemptResult(
         ending=ending,

@@ -57,8 +57,9 @@ def drive(
                 now = clock()
                 last_output = now if size else last_output
                 progress(reader.session, now - began)
-                final = reader.session.finished
-                stopped_by = passed_limit(limits, traffic, began=began, last_output=last_output, final=final, now=now)
+                stopped_by = passed_limit(
+                    limits, traffic, reader.session, began=began, last_output=last_output, now=now
+                )
                 if stopped_by is not None:
                     _let_go(box, reader, clock, limits.grace_s)
                     break

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 INSTRUCTIONS = """\
-You work alone: nobody reads along or answers questions, and there is no network. Work in the current directory. Finish when
-`approach.py` is there and works.
+You work alone: nobody reads along or answers questions, and there is no network. Work in the current directory.
+Finish when `approach.py` is there and works.
 """
 """What every CLI gets as its standing instructions (CLAUDE.md, AGENTS.md)."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from backends.session import Session
+from harness.agent.ending import EMPTY_TURNS
 from harness.case import Ending, Limits
 
 AFTER_FINAL_S = 10.0
@@ -27,7 +29,7 @@ class Traffic(Protocol):
 
 
 def passed_limit(
-    limits: Limits, traffic: Traffic, *, began: float, last_output: float, final: bool, now: float
+    limits: Limits, traffic: Traffic, session: Session, *, began: float, last_output: float, now: float
 ) -> Ending | None:
     """The first limit that a session has passed at `now`, or none. All times are of one monotonic clock, in seconds."""
     if traffic.refused is not None:
@@ -37,6 +39,8 @@ def passed_limit(
     silent_s = now - max(began, last_output, traffic.last_activity)
     if silent_s >= limits.idle_s:
         return Ending.STALLED if traffic.open_requests else Ending.IDLE_LIMIT
-    if final and silent_s >= AFTER_FINAL_S:
+    if session.empty_turns >= EMPTY_TURNS:
+        return Ending.EMPTY_STEPS
+    if session.finished and silent_s >= AFTER_FINAL_S:
         return Ending.HUNG_AFTER_FINAL
     return None

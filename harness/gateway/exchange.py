@@ -70,8 +70,8 @@ class Exchange:
                 if reader.outcome.complete:
                     self.settle(reader.outcome)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except StreamCut as cut:
-            self._entry.error = self._entry.error or str(cut)
+        except Exception as error:
+            self._entry.error = self._entry.error or _broken(error)
             return  # without a last message: the server drops the connection
         finally:
             reader.finish()
@@ -82,18 +82,23 @@ class Exchange:
         """Pass on an answer that is not streamed, in one piece: its outcome must be known before it is sent."""
         reader = Reader(self._call.wire, streamed=False)
         body = bytearray()
-        cut: StreamCut | None = None
+        cut: str | None = None
         try:
             async for chunk in answer.chunks:
                 self._meter.touch()
                 body += chunk
-        except StreamCut as broken:
-            cut = broken
+        except Exception as error:
+            cut = _broken(error)
         if cut or answer.status != 200:
-            self._entry.error = str(cut) if cut else body[:ERROR_EXCERPT].decode("utf-8", "replace")
+            self._entry.error = cut or body[:ERROR_EXCERPT].decode("utf-8", "replace")
             self.settle()
         else:
             reader.feed(bytes(body))
             reader.finish()
             self.settle(reader.outcome)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
+
+
+def _broken(error: Exception) -> str:
+    """What the books say of an answer that broke off: the provider meant it so, or has a fault."""
+    return str(error) if isinstance(error, StreamCut) else f"the provider failed: {error!r}"

@@ -17,7 +17,10 @@ def run_name(suite: str, now: datetime | None = None) -> str:
 
 
 class RunStore:
-    """Appends records to `results.jsonl`, each line flushed to disk; made on the first record, with `runs/latest`."""
+    """Appends records to `results.jsonl`, each line flushed to disk, and puts each into its case's folder too.
+
+    The folder is made by the first record, which also makes `runs/latest` point to it.
+    """
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -33,10 +36,13 @@ class RunStore:
         if not self.records:
             self.run.mkdir(parents=True, exist_ok=True)
             _point(self.run.parent / "latest", self.run.name)
+        line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
-            file.write(msgspec.json.encode(record) + b"\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        if record.artifacts is not None:
+            (self.run / record.artifacts / "result.json").write_bytes(msgspec.json.format(line))
         self.records.append(record)
 
 

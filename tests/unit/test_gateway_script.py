@@ -147,3 +147,9 @@ def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
     assert script_path(str(path), tmp_path / "elsewhere") == path
     with pytest.raises(ScriptError, match=r"labyrinth\.yaml: no such script; .* has: maze"):
         script_path("labyrinth", tmp_path)
+
+
+def test_the_projects_own_scripts_are_valid() -> None:
+    paths = sorted((Path(__file__).parents[2] / "conf" / "scripts").glob("*.yaml"))
+    assert paths
+    assert all(load_script(path).turns for path in paths)

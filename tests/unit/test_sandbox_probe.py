@@ -40,7 +40,7 @@ def test_bubblewrap_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize(
     ("script", "reason", "advice"),
     [
-        (f"echo '{NO_NAMESPACE}' >&2; exit 1", NO_NAMESPACE, "namespaces"),
+        (f"echo '{NO_NAMESPACE}' >&2; exit 1", NO_NAMESPACE, ""),
         ("echo 'bwrap: Unknown option --size' >&2; exit 1", "Unknown option --size", "0.8 or later"),
         ("exit 3", "it ended with status 3 and said nothing", "bwrap"),
         ("kill -9 $$", "it ended with status -9 and said nothing", "bwrap"),
@@ -55,12 +55,13 @@ def test_bubblewrap_that_fails(
     found = probe.probe(bubblewrap())
     assert not found.ok
     assert reason in found.reason
+    assert found.remedy
     assert advice in found.remedy
 
 
 def test_an_init_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("harness.sandbox.bubblewrap._limits", lambda _: {"RLIMIT_UNHEARD_OF": 1})
-    with pytest.raises(SandboxError, match="RLIMIT_UNHEARD_OF.*\n."):
+    with pytest.raises(SandboxError, match=r"RLIMIT_UNHEARD_OF.*\n."):
         bubblewrap().open(request(tmp_path))
 
 
@@ -77,9 +78,8 @@ def test_the_canaries_find_the_holes_of_a_weaker_sandbox() -> None:
         "the environment of PID 1 can be read",
         "system files can be written",
         "the host's secrets show",
-        "processes of the host show",
-    } - holes <= {"processes of the host show"}
-    assert holes <= set(canaries.CANARIES)
+    } <= holes
+    assert "processes of the host show" not in holes, "they have a namespace of their own"
 
 
 def test_a_hole_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,318 @@
+"""Run inside a box: tries to get out, and prints what came of each try as a JSON object.
+
+A try that is held back ends in an `OSError`, whose name (EPERM, …) is reported; one that succeeds is reported as
+"escaped". Argument: a JSON object with the host's secret file, the pid of a process, ports and names to reach.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HOST: dict[str, Any] = {}
+WORKSPACE = Path("/sandbox/workspace")
+LIBC = ctypes.CDLL(None, use_errno=True)
+X86 = platform.machine() == "x86_64"
+NUMBERS = {  # system calls without a function in libc
+    "bpf": 321 if X86 else 280,
+    "perf_event_open": 298 if X86 else 241,
+    "io_uring_setup": 425,
+    "clone": 56 if X86 else 220,
+    "clone3": 435,
+    "keyctl": 250 if X86 else 219,
+    "add_key": 248 if X86 else 217,
+    "userfaultfd": 323 if X86 else 282,
+    "open_tree": 428,
+    "fsopen": 430,
+    "fchmodat2": 452,
+    "openat2": 437,
+    "pidfd_getfd": 438,
+    "process_vm_readv": 310 if X86 else 270,
+    "kexec_load": 246 if X86 else 104,
+}
+CLONE_NEWUSER, CLONE_NEWNS, MS_REMOUNT, MS_BIND = 0x10000000, 0x00020000, 32, 4096
+
+
+def checked(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def call(name: str, *arguments: int | bytes | None) -> None:
+    checked(LIBC.syscall(NUMBERS[name], *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
+
+
+def read(path: str) -> Callable[[], object]:
+    return lambda: Path(path).open("rb").read(16)
+
+
+def write(path: str) -> Callable[[], object]:
+    return lambda: os.write(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), b"x")
+
+
+def connect(family: int, address: Any, kind: int = socket.SOCK_STREAM) -> Callable[[], object]:
+    def attempt() -> None:
+        with socket.socket(family, kind) as found:
+            found.settimeout(5)
+            found.connect(address)
+
+    return attempt
+
+
+def make_socket(family: int, kind: int, protocol: int = 0) -> Callable[[], object]:
+    return lambda: socket.socket(family, kind, protocol).close()
+
+
+def symlink_out() -> None:
+    link = WORKSPACE / "link"
+    link.symlink_to(HOST["secret"])
+    link.read_bytes()
+
+
+def reopen_as_setuid() -> None:
+    descriptor = os.open(WORKSPACE / "born", os.O_CREAT | os.O_WRONLY, 0o4755)
+    os.close(descriptor)
+
+
+def set_bit(bit: int, function: Callable[[Path, int], None]) -> Callable[[], object]:
+    def attempt() -> None:
+        file = WORKSPACE / "bits"
+        file.touch()
+        function(file, 0o755 | bit)
+
+    return attempt
+
+
+def fchmod(file: Path, mode: int) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def inject(request: int) -> Callable[[], object]:
+    def attempt() -> None:
+        _, terminal = os.openpty()
+        try:
+            checked(LIBC.ioctl(terminal, ctypes.c_ulong(request), b"x"))
+        finally:
+            os.close(terminal)
+
+    return attempt
+
+
+def raise_limit(kind: int) -> Callable[[], object]:
+    def attempt() -> None:
+        hard = resource.getrlimit(kind)[1]
+        try:
+            resource.setrlimit(kind, (hard + 1, hard + 1))
+        except ValueError:  # CPython's word for EPERM here
+            raise PermissionError(errno.EPERM, "") from None
+
+    return attempt
+
+
+def join_namespace() -> None:
+    descriptor = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        checked(LIBC.setns(descriptor, 0))
+    finally:
+        os.close(descriptor)
+
+
+def real_time() -> None:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+
+
+def take_door(address: str) -> Callable[[], object]:
+    def attempt() -> None:
+        with socket.socket() as rival:
+            rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            rival.bind((address, HOST["door"]))
+            rival.listen()
+
+    return attempt
+
+
+def bring_up_interface() -> None:
+    request = struct.pack("16sH14s", b"lo", 0, b"")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def read_shared_memory() -> None:
+    identifier = LIBC.shmget(HOST["shm_key"], 0, 0o444)
+    checked(identifier)
+
+
+def find_secret() -> None:
+    """In the environment or command line of any process that can be seen."""
+    for process in Path("/proc").iterdir():
+        for name in ("environ", "cmdline"):
+            try:
+                text = (process / name).read_bytes()
+            except OSError:
+                continue
+            if HOST["token"].encode() in text and process.name not in {"self", "thread-self", str(os.getpid())}:
+                return
+    raise FileNotFoundError(errno.ENOENT, "")
+
+
+def find_host_processes() -> None:
+    found = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - names
+    if not found - {1, os.getpid(), os.getppid()}:
+        raise ProcessLookupError(errno.ESRCH, "")
+
+
+def find_host_mounts() -> None:
+    """A mount of the host that is none of the room's."""
+    own = ("/usr", "/bin", "/sbin", "/lib", "/etc/", "/proc", "/dev", "/tmp", "/sandbox")  # noqa: S108 - names
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        place = line.split()[4]
+        if place != "/" and not place.startswith((*own, *HOST["readable"])):
+            return
+    raise FileNotFoundError(errno.ENOENT, "")
+
+
+def survive_as_init() -> None:
+    """PID 1 ignores signals from inside; were it to die, this line would never be printed."""
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1):
+        os.kill(1, number)
+    raise PermissionError(errno.EPERM, "")
+
+
+def attempts() -> dict[str, Callable[[], object]]:
+    """Every try, by name; `HOST` is looked at when one runs."""
+    host4, host6 = ("127.0.0.1", HOST["port"]), ("::1", HOST["port"])
+    stream, datagram, raw = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW
+    return {
+        # files
+        "read the host's secret": read(HOST["secret"]),
+        "read /etc/shadow": read("/etc/shadow"),
+        "read root's keys": lambda: os.listdir("/root/.ssh"),  # noqa: PTH208 - a try
+        "follow a symbolic link out": symlink_out,
+        "follow /proc/1/root": lambda: os.listdir("/proc/1/root"),  # noqa: PTH208 - a try
+        "follow /proc/1/cwd": lambda: os.listdir("/proc/1/cwd"),  # noqa: PTH208 - a try
+        "write /usr": write("/usr/x"),
+        "write /": write("/x"),
+        "write /etc": write("/etc/x"),
+        "write /dev": write("/dev/x"),
+        "write /sandbox": write("/sandbox/x"),
+        "write a mount": write("/sandbox/given/x"),
+        "write a readable path": write(f"{HOST['readable'][0]}/x"),
+        "rewrite init": write("/sandbox/init.py"),
+        "replace the workspace": lambda: WORKSPACE.rename("/sandbox/other"),
+        "make a disk": lambda: os.mknod(WORKSPACE / "disk", 0o600 | stat.S_IFBLK, os.makedev(8, 0)),
+        "make a memory device": lambda: os.mknod(WORKSPACE / "mem", 0o600 | stat.S_IFCHR, os.makedev(1, 1)),
+        "hard-link a system file": lambda: os.link("/usr/bin/env", WORKSPACE / "env"),
+        "set the setuid bit": set_bit(stat.S_ISUID, Path.chmod),
+        "set the setgid bit": set_bit(stat.S_ISGID, Path.chmod),
+        "set the setuid bit by descriptor": set_bit(stat.S_ISUID, fchmod),
+        "set the setuid bit by fchmodat2": lambda: call("fchmodat2", -100, b"/sandbox/workspace", 0o4755, 0),
+        "make a setuid file": reopen_as_setuid,
+        "make a file by openat2": lambda: call("openat2", -100, b"/sandbox/workspace/x", b"\0" * 24, 24),
+        "remount / writable": lambda: checked(LIBC.mount(None, b"/", None, MS_REMOUNT | MS_BIND, None)),
+        "mount a tmpfs": lambda: checked(LIBC.mount(b"t", b"/tmp", b"tmpfs", 0, None)),
+        "unmount /proc/sys": lambda: checked(LIBC.umount2(b"/proc/sys", 2)),
+        "clone a mount": lambda: call("open_tree", -100, b"/", 1),
+        "open a file system": lambda: call("fsopen", b"proc", 0),
+        "chroot": lambda: os.chroot(WORKSPACE),
+        # /proc
+        "read the environment of PID 1": read("/proc/1/environ"),
+        "read the memory of PID 1": read("/proc/1/mem"),
+        "list the files of PID 1": lambda: os.listdir("/proc/1/fd"),  # noqa: PTH208 - a try
+        "set core_pattern": write("/proc/sys/kernel/core_pattern"),
+        "set a sysctl": write("/proc/sys/vm/drop_caches"),
+        "press SysRq": write("/proc/sysrq-trigger"),
+        "read kcore": read("/proc/kcore"),
+        "read kmsg": read("/proc/kmsg"),
+        "read the log device": read("/dev/kmsg"),
+        "read physical memory": read("/dev/mem"),
+        "read the keys": read("/proc/keys"),
+        "see the host's processes": find_host_processes,
+        "see the host's mounts": find_host_mounts,
+        "find a secret in a process": find_secret,
+        # kernel
+        "make a user namespace": lambda: checked(LIBC.unshare(CLONE_NEWUSER)),
+        "make a mount namespace": lambda: checked(LIBC.unshare(CLONE_NEWNS)),
+        "clone into a user namespace": lambda: call("clone", CLONE_NEWUSER | 17, 0, 0, 0, 0),
+        "clone3": lambda: call("clone3", b"\0" * 64, 64),
+        "join a namespace": join_namespace,
+        "trace PID 1": lambda: checked(LIBC.ptrace(16, 1, 0, 0)),
+        "read another's memory": lambda: call("process_vm_readv", 1, None, 0, None, 0, 0),
+        "take another's descriptor": lambda: call("pidfd_getfd", os.pidfd_open(os.getpid()), 0, 0),
+        "load BPF": lambda: call("bpf", 0, b"\0" * 64, 64),
+        "open a performance counter": lambda: call("perf_event_open", b"\0" * 112, 0, -1, -1, 0),
+        "make an io_uring": lambda: call("io_uring_setup", 1, b"\0" * 120),
+        "handle page faults": lambda: call("userfaultfd", 0),
+        "use a key ring": lambda: call("keyctl", 0, -3, 0),
+        "add a key": lambda: call("add_key", b"user", b"k", b"v", 1, -3),
+        "load a kernel": lambda: call("kexec_load", 0, 0, None, 0),
+        "reboot": lambda: checked(LIBC.reboot(0)),
+        "set the clock": lambda: checked(LIBC.settimeofday(b"\0" * 16, None)),
+        "name the host": lambda: checked(LIBC.sethostname(b"x", 1)),
+        "inject into a terminal": inject(0x5412),
+        "inject with a high bit set": inject(0x5412 | 1 << 32),
+        "take real-time priority": real_time,
+        "raise priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, -20),
+        "raise the limit of files": raise_limit(resource.RLIMIT_NOFILE),
+        "raise the limit of processes": raise_limit(resource.RLIMIT_NPROC),
+        "dump core": raise_limit(resource.RLIMIT_CORE),
+        "become root": lambda: os.setuid(0),
+        "become another group": lambda: os.setgid(0),
+        "kill the harness": lambda: os.kill(HOST["pid"], signal.SIGKILL),
+        "kill PID 1": survive_as_init,
+        # other processes and the network
+        "reach Docker": connect(socket.AF_UNIX, "/var/run/docker.sock"),
+        "reach D-Bus": connect(socket.AF_UNIX, "/run/dbus/system_bus_socket"),
+        "reach X11": connect(socket.AF_UNIX, "/tmp/.X11-unix/X0"),  # noqa: S108 - the server's, not a file of ours
+        "reach an abstract socket": connect(socket.AF_UNIX, f"\0{HOST['token']}"),
+        "reach a socket file": connect(socket.AF_UNIX, HOST["socket"]),
+        "reach shared memory": read_shared_memory,
+        "reach /dev/shm": read(HOST["shm"]),
+        "reach the cloud's metadata": connect(socket.AF_INET, ("169.254.169.254", 80)),
+        "resolve a name": lambda: socket.getaddrinfo("example.com", 80),
+        "send a datagram out": connect(socket.AF_INET, ("192.0.2.1", 53), datagram),
+        "reach ssh": connect(socket.AF_INET, ("192.0.2.1", 22)),
+        "reach the host's port": connect(socket.AF_INET, host4),
+        "reach the host's port by IPv6": connect(socket.AF_INET6, host6),
+        "reach out by IPv6": connect(socket.AF_INET6, ("2001:db8::1", 80)),
+        "open vsock": make_socket(40, stream),
+        "open a packet socket": make_socket(17, raw),
+        "open a raw socket": make_socket(socket.AF_INET, raw, 1),
+        "open an audit socket": make_socket(16, raw, 9),
+        "open a crypto socket": make_socket(38, 5),
+        "take the door": take_door("127.0.0.1"),
+        "take the door everywhere": take_door("0.0.0.0"),
+        "change an interface": bring_up_interface,
+    }
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    """Escaped, or the name of the error that held it back."""
+    try:
+        attempt()
+    except socket.gaierror:
+        return "EAI"
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return "escaped"
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: outcome(attempt) for name, attempt in attempts().items()}))
