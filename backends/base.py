@@ -44,6 +44,8 @@ class Backend(ABC):
     """The npm package, whose pinned version stands in `backends/cli/package.json`."""
     program: ClassVar[str]
     """The name of the executable that the package installs."""
+    options: ClassVar[type[Struct]]
+    """The knobs of this adapter, as `options` in `conf/backend/NAME.yaml` may set them."""
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:
@@ -72,6 +74,9 @@ class Backend(ABC):
     def tool_name(self, server: str, tool: str) -> str:
         """How this CLI shows the tool of an MCP server to its model."""
 
-    @abstractmethod
     def prompt_hints(self, spec: SessionSpec) -> str:
-        """What the task's prompt should add for this CLI (tool names and habits), or an empty string."""
+        """What the task's prompt adds for this CLI: how the tools of each MCP server are named."""
+        return "\n".join(
+            f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, 'NAME')}`."
+            for server in spec.mcp
+        )

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from backends import events as ev
 from backends.base import Backend, SessionSpec
@@ -28,8 +28,10 @@ from backends.wire import Amount, Count, LineReader, output_limit, plain_name, r
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The built-in tools the agent gets, and how often a failed request is repeated before the CLI gives up."""
 
-    tools: list[str] = field(default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"])
-    max_retries: int = 1
+    tools: Annotated[list[str], Meta(min_length=1)] = field(
+        default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"]
+    )
+    max_retries: Annotated[int, Meta(ge=0)] = 1
 
 
 class Claude(Backend):
@@ -38,6 +40,7 @@ class Claude(Backend):
     name = "claude"
     package = "@anthropic-ai/claude-code"
     program = "claude"
+    options = Options
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
@@ -105,18 +108,8 @@ class Claude(Backend):
         """See `Backend.tool_name`."""
         return f"mcp__{plain_name(server)}__{plain_name(tool)}"
 
-    def prompt_hints(self, spec: SessionSpec) -> str:
-        """See `Backend.prompt_hints`."""
-        return "\n".join(
-            f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, '')}NAME`."
-            for server in spec.mcp
-        )
-
     def _options(self, spec: SessionSpec) -> Options:
-        options = read_options(self.name, Options, spec.options)
-        if options.max_retries < 0 or not options.tools:
-            raise ValueError("options of backend claude: max_retries must be 0 or more, and tools name at least one")
-        return options
+        return read_options(Options, spec.options)
 
 
 BACKEND = Claude()
@@ -197,7 +190,7 @@ class _Line(Struct):
     error: str | None = None
     # system/init
     model: str = ""
-    tools: list[str] = field(default_factory=list)
+    tools: Annotated[list[str], Meta(min_length=1)] = field(default_factory=list)
     mcp_servers: list[_Server] = field(default_factory=list)
     claude_code_version: str = ""
     # system/api_retry, /compact_boundary, /permission_denied

@@ -44,6 +44,7 @@ class OpenCode(Backend):
     name = "opencode"
     package = "opencode-ai"
     program = "opencode"
+    options = Options
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
@@ -97,15 +98,8 @@ class OpenCode(Backend):
         """See `Backend.tool_name`."""
         return f"{plain_name(server)}_{plain_name(tool)}"
 
-    def prompt_hints(self, spec: SessionSpec) -> str:
-        """See `Backend.prompt_hints`."""
-        return "\n".join(
-            f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, '')}NAME`."
-            for server in spec.mcp
-        )
-
     def _options(self, spec: SessionSpec) -> Options:
-        return read_options(self.name, Options, spec.options)
+        return read_options(Options, spec.options)
 
 
 BACKEND = OpenCode()

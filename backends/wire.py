@@ -115,13 +115,13 @@ def tool_result(call_id: str, output: str, *, is_error: bool, seconds: float | N
     return ToolResult(call_id=call_id, output=output[:OUTPUT_CAP], size=len(output), is_error=is_error, seconds=seconds)
 
 
-def read_options(backend: str, kind: type[T], options: Mapping[str, Any]) -> T:
+def read_options(kind: type[T], options: Mapping[str, Any]) -> T:
     """The options of a backend as its own `kind`; `ValueError` says which is wrong and which there are."""
     try:
         return msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:
         names = ", ".join(field.name for field in msgspec.structs.fields(kind))
-        raise ValueError(f"options of backend {backend}: {error}; its options are: {names}") from None
+        raise ValueError(f"{error}; the options are: {names}") from None
 
 
 def output_limit(context: int) -> int:

@@ -20,6 +20,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from backends.registry import backend
+from backends.wire import read_options
 from harness.case import (
     BackendConf,
     ConfError,
@@ -136,6 +138,11 @@ class _Loader:
                     f"conf/model/{name}.yaml: model.{name}.provider: there is no provider {model.provider}; "
                     f"choose from: {_listed(config.provider)}"
                 )
+        for name, conf in config.backend.items():
+            try:
+                read_options(backend(name).options, conf.options)
+            except ValueError as error:
+                raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
         if config.sandbox.kind == "none" and not config.suite.allow_no_sandbox:
             raise ConfError(
                 f"conf/suite/{self.suite}.yaml: sandbox=none seals nothing, and this suite does not allow it; "

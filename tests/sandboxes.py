@@ -23,6 +23,7 @@ def bubblewrap(**limits: int) -> BubblewrapSandbox:
 
 
 def request(folder: Path, **parts: Any) -> Request:
+    folder.mkdir(exist_ok=True)
     return Request(
         workspace=folder / "workspace",
         home=folder / "home",

@@ -19,7 +19,7 @@ import pytest
 
 import harness
 from harness.sandbox.paths import base_interpreter, base_paths
-from tests.sandboxes import END_S, bubblewrap, finish, processes_with, python, read_all, request
+from tests.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
 from tests.security import escape_attempts
 
 REPOSITORY = Path(harness.__file__).parent.parent
@@ -107,14 +107,138 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             known |= {"readable": [str(path) for path in readable], "door": int(box.endpoints["model"].url[-5:])}
             tries = [str(base_interpreter()), "-I", "-S", "tries.py"]
             (folder / "home" / "host.json").write_text(json.dumps(known))
-            code, output = finish(box, ["sh", "-c", f"exec {' '.join(tries)} \"$(cat ~/host.json)\""])
+            code, output = finish(box, ["sh", "-c", f'exec {" ".join(tries)} "$(cat ~/host.json)"'])
         assert code == 0, (folder / "stderr").read_text()
         found: dict[str, str] = json.loads(output)
     return found
 
 
-@pytest.mark.parametrize(
-    "attempt", escape_attempts.attempts({"port": 0, "secret": "", "readable": [""], "token": "", "socket": "", "shm": ""})
-)
+@pytest.mark.parametrize("attempt", escape_attempts.attempts())
 def test_no_way_out(outcomes: dict[str, str], attempt: str) -> None:
     assert outcomes[attempt] in OTHERWISE.get(attempt, HELD)
+
+
+def test_every_exception_names_a_try() -> None:
+    assert set(OTHERWISE) <= set(escape_attempts.attempts())
+
+
+STUBBORN = """
+import os, signal, sys, time
+for number in set(range(1, 32)) - {9, 17, 19}:
+    signal.signal(number, signal.SIG_IGN)
+def daemon():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.chdir("/")
+            print("x", end="", flush=True)
+            while True:
+                time.sleep(1000)
+        os._exit(0)
+for _ in range(3):
+    daemon()
+while True:
+    time.sleep(1000)
+"""
+
+
+def test_a_tree_that_hides_and_ignores_signals_is_dead_after_close(tmp_path: Path) -> None:
+    token = f"token-{secrets.token_hex(8)}"
+    with bubblewrap().open(request(tmp_path)) as box:
+        box.exec(python(STUBBORN, token), {})
+        assert b"".join(box.stdout.read(1) for _ in range(3)) == b"xxx"
+        assert len(processes_with(token)) >= 4
+        box.terminate()
+        assert box.wait(0.05) is None
+        box.close()
+        assert processes_with(token) == []
+
+
+BOMB = """
+import os, sys
+while True:
+    try:
+        os.fork()
+    except OSError:
+        os.write(1, b"x")
+"""
+
+
+def test_a_fork_bomb_meets_its_limit_and_dies(tmp_path: Path) -> None:
+    token = f"token-{secrets.token_hex(8)}"
+    with bubblewrap(max_processes=40).open(request(tmp_path)) as box:
+        box.exec(python(BOMB, token), {})
+        assert box.stdout.read(1) == b"x"
+        assert 1 < len(processes_with(token)) <= 40
+        assert box.close().seconds < END_S
+    assert processes_with(token) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "head -c 3M /dev/zero > /tmp/big",
+        "head -c 3M /dev/zero > /dev/shm/big",
+        "head -c 3M /dev/zero > big",
+        "ulimit -n 4096",
+        "ulimit -c unlimited",
+    ],
+)
+def test_a_limit_holds(tmp_path: Path, command: str) -> None:
+    with bubblewrap(tmp_mb=2, max_file_mb=2, max_open_files=64).open(request(tmp_path)) as box:
+        assert finish(box, ["sh", "-c", command])[0] != 0
+    assert (tmp_path / "stderr").read_text() or not (tmp_path / "workspace" / "big").stat().st_size > 2 << 20
+
+
+HARNESS = """
+import sys
+from pathlib import Path
+from tests.sandboxes import bubblewrap, python, request
+box = bubblewrap().open(request(Path(sys.argv[1]), endpoints=("model",)))
+box.exec(python(sys.argv[2], sys.argv[3]), {})
+print(box.pid, box.stdout.read(1).decode(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_harness_that_is_killed_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
+    token = f"token-{secrets.token_hex(8)}"
+    mounts = Path("/proc/self/mountinfo").read_text()
+    doomed = [sys.executable, "-c", HARNESS, str(tmp_path), STUBBORN, token]
+    with subprocess.Popen(doomed, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as dying:
+        assert dying.stdout
+        init, up = dying.stdout.readline().split()
+        assert up == b"x"
+        inside = [process for process in processes_with(token) if process.pid != dying.pid]
+        assert inside
+        everyone = [psutil.Process(int(init)), *psutil.Process(dying.pid).children(recursive=True), *inside]
+        os.kill(dying.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(everyone, timeout=END_S)
+    assert alive == []
+    assert processes_with(token) == []
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_the_sealed_processes_are_not_root_outside(tmp_path: Path) -> None:
+    with bubblewrap().open(request(tmp_path)) as box:
+        box.exec(["sh", "-c", "echo up; exec sleep 1000"], {})
+        assert box.stdout.read(3) == b"up\n"
+        uids = {
+            uid
+            for process in (box.pid, *(child.pid for child in psutil.Process(box.pid).children()))
+            for uid in psutil.Process(process).uids()
+        }
+        assert len(uids) == 1
+        assert 0 not in uids
+        written = box.close()
+    assert written.exit_code == -signal.SIGKILL
+
+
+def test_a_box_cannot_see_into_another(tmp_path: Path) -> None:
+    with (
+        bubblewrap().open(request(tmp_path / "one", endpoints=("model",))) as one,
+        bubblewrap().open(request(tmp_path / "two")) as two,
+    ):
+        connect = f"import socket; socket.create_connection(('127.0.0.1', {one.endpoints['model'].url[-5:]}), 5)"
+        assert finish(two, python(connect))[0] == 1
+        assert "ConnectionRefusedError" in (tmp_path / "two" / "stderr").read_text()

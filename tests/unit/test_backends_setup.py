@@ -84,7 +84,7 @@ def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_ones_there_are(any_backend: Backend) -> None:
-    with pytest.raises(ValueError, match=rf"options of backend {any_backend.name}: .*`speed`.*its options are: \w+"):
+    with pytest.raises(ValueError, match=r"`speed`.*the options are: \w+"):
         any_backend.command(spec(options={"speed": 3}))
 
 
@@ -132,7 +132,7 @@ class TestClaude:
 
     @pytest.mark.parametrize("options", [{"max_retries": -1}, {"tools": []}, {"tools": "Bash"}])
     def test_bad_options_are_refused(self, options: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="options of backend claude"):
+        with pytest.raises(ValueError, match="the options are: tools, max_retries"):
             self.adapter.command(spec(options=options))
 
 
@@ -172,5 +172,5 @@ class TestOpenCode:
         assert provider["models"]["qwen3:32b"]["limit"] == {"context": 8192, "output": 2048}
 
     def test_a_bad_log_level_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"options of backend opencode: .*log_level"):
+        with pytest.raises(ValueError, match="log_level"):
             self.adapter.command(spec(options={"log_level": "LOUD"}))

@@ -97,6 +97,8 @@ def test_any_key_can_be_set(setting: str, reads: object) -> None:
         ("environment.large_maze.max_steps=3", ["large_maze is no environment of suite default", "small_maze"]),
         ("environment.small_maze.steps=3", ["conf/environment/small_maze.yaml", "environment.small_maze.max_steps"]),
         ("model.scripted.provider=nope", ["conf/model/scripted.yaml", "no provider nope", "scripted"]),
+        ("backend.opencode.options.colour=red", ["conf/backend/opencode.yaml", "colour", "variant, log_level"]),
+        ("backend.claude.options.max_retries=-1", ["conf/backend/claude.yaml", "max_retries"]),
         ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int`, got `float`"]),
         ("limits.turns=${nowhere}", ["nowhere"]),
     ],
