@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--require-all", action="store_true", help="what cannot run on this machine is an error, no skip")
 
 
+@pytest.hookimpl(trylast=True)  # once the terminal reporter is there
 def pytest_configure(config: pytest.Config) -> None:
     """Name this run; check what the command line says of it."""
     suite = config.getoption("suite") or "default"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -45,6 +47,20 @@ class Project:
         return subprocess.run(
             self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, check=False
         )
+
+    def pytest_on_terminal(self, *arguments: str) -> str:
+        """Run pytest to its end on a pseudo-terminal; what the terminal got."""
+        master, slave = pty.openpty()
+        with subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.variables, stdin=slave, stdout=slave, stderr=slave
+        ):
+            os.close(slave)
+            shown = b""
+            with contextlib.suppress(OSError):  # EIO: the last process has closed its side
+                while chunk := os.read(master, 1 << 16):
+                    shown += chunk
+        os.close(master)
+        return shown.decode()
 
     @property
     def records(self) -> dict[str, Record]:

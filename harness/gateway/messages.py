@@ -86,11 +86,12 @@ class Reply(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a response's bytes turned out to be: read from the wire, whoever wrote them.
 
-    `usage` is none while the response has not told it. `complete` means that the response came to its proper end;
-    `error` is what the provider said or what is malformed.
+    `usage` and `stop_reason` (in the wire's own word) are none while the response has not told them. `complete` means
+    that it gave a stop reason and came to its proper end; `error` is what the provider said or what is malformed.
     """
 
     usage: Usage | None = None
     tools_called: tuple[str, ...] = ()
+    stop_reason: str | None = None
     complete: bool = False
     error: str | None = None

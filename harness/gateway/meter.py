@@ -54,6 +54,7 @@ class Entry(Struct, kw_only=True):
     status: int | None = None
     usage: Usage | None = None
     tools_called: tuple[str, ...] = ()
+    stop_reason: str | None = None
     refused: str | None = None
     error: str | None = None
     duration_s: float = 0.0
@@ -121,6 +122,7 @@ class Meter:
         """An answer has ended; `turn` says whether it makes one."""
         entry.usage = outcome.usage
         entry.tools_called = outcome.tools_called
+        entry.stop_reason = outcome.stop_reason
         totals, usage = self.totals, outcome.usage or Usage()
         self.totals = msgspec.structs.replace(
             totals,

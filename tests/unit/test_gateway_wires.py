@@ -77,7 +77,9 @@ def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire,
     whole = read(wire, json.dumps(wire.render(reply)).encode(), streamed=False)
     streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
     names = tuple(call.name for call in reply.calls)
-    assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, complete=True)
+    words = ("tool_use", "end_turn") if wire is ANTHROPIC else ("tool_calls", "stop")
+    reason = words[0] if reply.calls else words[1]
+    assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, stop_reason=reason, complete=True)
     assert streamed == whole
 
 
@@ -117,6 +119,15 @@ def test_no_answer_makes_the_meter_raise(wire: Wire, noise: bytes) -> None:
 def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None:
     with suppress(WireError):
         assert wire.parse(body).turn >= 0
+
+
+@pytest.mark.parametrize(
+    ("wire", "end"), [(ANTHROPIC, b'data: {"type": "message_stop"}\n\n'), (OPENAI, b"data: [DONE]\n\n")]
+)
+def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
+    outcome = read(wire, end, streamed=True)
+    assert not outcome.complete
+    assert outcome.error
 
 
 @WIRES

@@ -71,6 +71,19 @@ def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project
     assert not (project.folder / "runs").exists()
 
 
+def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Project) -> None:
+    project.write(
+        "test_progress.py",
+        "from harness.fixtures import RUN\n\n"
+        "def test_progress(request):\n"
+        "    request.config.stash[RUN].live.show('turn 1, Bash')\n"
+        "    request.config.stash[RUN].live.clear()\n",
+    )
+    assert "turn 1, Bash" in project.pytest_on_terminal("test_progress.py")
+    assert "turn 1, Bash" not in project.pytest_on_terminal("test_progress.py", "-q")
+    assert "turn 1, Bash" not in project.pytest("test_progress.py").stdout
+
+
 def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) -> None:
     listed = project.pytest("--fixtures", "-q").stdout
     for name in ("ollama", "model_server", "gateway", "sandbox", "mcp_config", "submission", "score"):

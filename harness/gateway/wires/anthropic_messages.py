@@ -146,6 +146,11 @@ class _Block(Struct, frozen=True):
 class _Answer(Struct, frozen=True):
     content: list[_Block]
     usage: _Usage
+    stop_reason: str
+
+
+class _Delta(Struct, frozen=True):
+    stop_reason: str | None = None
 
 
 class _Start(Struct, frozen=True):
@@ -163,6 +168,7 @@ class _Event(Struct, frozen=True):
     type: str
     message: _Start | UnsetType = UNSET
     content_block: _Block | UnsetType = UNSET
+    delta: _Delta | UnsetType = UNSET
     usage: _Usage | UnsetType = UNSET
     error: _Error | UnsetType = UNSET
 
@@ -187,7 +193,12 @@ def _names(blocks: list[_Block]) -> tuple[str, ...]:
 def read_body(data: Any) -> Outcome:
     """What a whole message object says."""
     answer = msgspec.convert(data, _Answer)
-    return Outcome(usage=_known(None, answer.usage), tools_called=_names(answer.content), complete=True)
+    return Outcome(
+        usage=_known(None, answer.usage),
+        tools_called=_names(answer.content),
+        stop_reason=answer.stop_reason,
+        complete=True,
+    )
 
 
 def read_event(outcome: Outcome, data: str) -> Outcome:
@@ -198,8 +209,10 @@ def read_event(outcome: Outcome, data: str) -> Outcome:
         return replace(outcome, usage=_known(outcome.usage, event.message.usage))
     if event.type == "content_block_start" and event.content_block:
         return replace(outcome, tools_called=outcome.tools_called + _names([event.content_block]))
-    if event.type == "message_delta" and event.usage:
-        return replace(outcome, usage=_known(outcome.usage, event.usage))
+    if event.type == "message_delta":
+        reason = (event.delta and event.delta.stop_reason) or outcome.stop_reason
+        usage = _known(outcome.usage, event.usage) if event.usage else outcome.usage
+        return replace(outcome, usage=usage, stop_reason=reason)
     if event.type == "error" and event.error:
         return replace(outcome, error=f"{event.error.type}: {event.error.message}")
-    return replace(outcome, complete=True) if event.type == "message_stop" else outcome
+    return replace(outcome, complete=outcome.stop_reason is not None) if event.type == "message_stop" else outcome

@@ -161,6 +161,7 @@ class _Delta(Struct, frozen=True):
 class _Choice(Struct, frozen=True):
     message: _Delta | None = None
     delta: _Delta | None = None
+    finish_reason: str | None = None
 
 
 class _Answer(Struct, frozen=True):
@@ -189,11 +190,12 @@ def _names(deltas: list[_Delta | None]) -> tuple[str, ...]:
 def read_body(data: Any) -> Outcome:
     """What a whole chat completion object says."""
     answer = msgspec.convert(data, _Answer)
-    if not answer.choices:
-        raise msgspec.ValidationError("no choices")
+    if not answer.choices or answer.choices[0].finish_reason is None:
+        raise msgspec.ValidationError("no choice with a finish reason")
     return Outcome(
         usage=_known(None, answer.usage),
         tools_called=_names([choice.message for choice in answer.choices]),
+        stop_reason=answer.choices[0].finish_reason,
         complete=True,
     )
 
@@ -201,11 +203,14 @@ def read_body(data: Any) -> Outcome:
 def read_event(outcome: Outcome, data: str) -> Outcome:
     """What is known after one more chunk."""
     if data == "[DONE]":
-        return msgspec.structs.replace(outcome, complete=True)
+        return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None)
     answer = msgspec.json.decode(data, type=_Answer)
     return msgspec.structs.replace(
         outcome,
         usage=_known(outcome.usage, answer.usage),
         tools_called=outcome.tools_called + _names([choice.delta for choice in answer.choices]),
+        stop_reason=next(
+            (choice.finish_reason for choice in answer.choices if choice.finish_reason), outcome.stop_reason
+        ),
         error=str(answer.error) if answer.error else outcome.error,
     )

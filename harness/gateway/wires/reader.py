@@ -38,7 +38,7 @@ class Reader:
             except (ValueError, RecursionError) as error:
                 self._malformed(error)
         elif not self.outcome.complete and not self.outcome.error:
-            self.outcome = msgspec.structs.replace(self.outcome, error="the stream ended before its last event")
+            self.outcome = msgspec.structs.replace(self.outcome, error="the stream ended before the answer did")
 
     def _line(self, line: bytes) -> None:
         if line.startswith(b"data:"):
