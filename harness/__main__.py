@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     decode.add_argument("--exit-code", type=int, metavar="N", help="the CLI's exit code, if known")
     decode.add_argument("--stderr", type=Path, metavar="FILE", help="the CLI's recorded standard error")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     if given.command == "doctor":
         return doctor()
     try:

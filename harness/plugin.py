@@ -74,17 +74,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Stop here when the configuration is wrong: inside a collection the error would look like a broken test."""
+@pytest.hookimpl(trylast=True)  # once -k and -m have had their say
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep to the cases where cases are asked for: by --suite, or by a -k that fits some, and no path is named.
+
+    A wrong configuration stops here: within the collection it would look like a broken test.
+    """
     if _CONF_ERROR in config.stash:
         raise pytest.UsageError(config.stash[_CONF_ERROR])
+    cases = [item for item in items if _case(item) is not None]
+    asked = config.getoption("suite") or (config.getoption("keyword") and cases)
+    if asked and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.hook.pytest_deselected(items=[item for item in items if _case(item) is None])
+        items[:] = cases
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin the record of a case."""
-    case = _graded_case(item)
-    if case is not None:
+    case = _case(item)
+    if case is not None and "submission" in getattr(item, "fixturenames", ()):
         run = item.config.stash[RUN]
         item.stash[DRAFT] = Draft(case, run.folder / case.id, run.version)
 
@@ -129,11 +138,10 @@ class _Writer:
             terminalreporter.write_line(f"records: {self._run.store.results}")
 
 
-def _graded_case(item: pytest.Item) -> Case | None:
-    """The case of a test that grades one: it takes a submission."""
-    if isinstance(item, pytest.Function) and "submission" in item.fixturenames:
-        return cast(Case, item.callspec.params["case"])
-    return None
+def _case(item: pytest.Item) -> Case | None:
+    """The case that a test runs for, if it asks for one."""
+    callspec = getattr(item, "callspec", None)
+    return cast(Case, callspec.params["case"]) if callspec and "case" in callspec.params else None
 
 
 def _live_line(config: pytest.Config) -> LiveLine:

@@ -48,7 +48,7 @@ class BubblewrapBox:
                 undo.callback(_close_all, listeners)
                 self._stderr = open_stderr(request.stderr)
             except OSError as error:
-                raise room.fail(f"cannot set up a box ({error})") from error
+                raise room.fail(error) from error
             undo.pop_all()
         self.endpoints: Mapping[str, Endpoint] = {
             name: Endpoint(f"http://127.0.0.1:{port}", listener)
@@ -133,7 +133,7 @@ class BubblewrapBox:
             control, _LARGEST_REPLY, len(setup["ports"]), socket.MSG_CMSG_CLOEXEC
         )
         if not packet:
-            raise ConnectionResetError("init ended early")
+            raise ConnectionResetError("its init ended early")
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
     def _receive(self) -> dict[str, Any]:

@@ -110,5 +110,5 @@ def _prepare(directory: Path, uid: int | None) -> None:
             os.fchown(descriptor, uid, uid)
             for name in (*folders, *names):
                 os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-    except OSError as error:
+    except (OSError, RecursionError) as error:  # an earlier command may have left folders a thousand deep
         raise SandboxError(f"cannot prepare {directory}: {error}\ncheck its place and permissions") from error

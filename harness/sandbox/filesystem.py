@@ -60,7 +60,7 @@ def files(request: Request, *, uid: int, readable: Iterable[Path], tmp_mb: int) 
         *_read_only((*filter(Path.exists, _ETC), *_checked(readable))),
         *("--bind", str(request.workspace), WORKSPACE, "--bind", str(request.home), HOME),
     ]
-    for name, path in request.mounts.items():
+    for name, path in zip(request.mounts, _checked(request.mounts.values()), strict=True):
         if not _NAME.fullmatch(name) or f"{ROOM}/{name}" in (WORKSPACE, HOME):
             raise SandboxError(f"a mount cannot be called {name!r}\nuse lower-case letters, digits, '-' and '_'")
         options += ("--ro-bind", str(path), mount_point(name))
@@ -104,11 +104,11 @@ def _proc() -> Iterator[str]:
 def _checked(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_absolute() or path == Path("/") or ".." in path.parts:
-            raise SandboxError(f"{path} cannot be made readable\ngive an absolute path below the root")
+            raise SandboxError(f"{path} cannot be shown inside\ngive an absolute path below the root")
         try:
             path.stat()
         except OSError as error:
-            raise SandboxError(f"cannot make {path} readable: {error.strerror}\ncheck the installation") from error
+            raise SandboxError(f"cannot show {path} inside: {error.strerror}\ncheck that it is there") from error
         yield path
 
 

@@ -17,6 +17,7 @@ from harness.sandbox.diagnosis import look, remedy
 
 START_S = 30.0
 """Seconds for a step that takes milliseconds: a host that needs longer is not working."""
+_END_S = 5.0
 
 
 class Launched(Struct, frozen=True):
@@ -27,13 +28,11 @@ class Launched(Struct, frozen=True):
     control: socket.socket
     log: IO[bytes]
 
-    def fail(self, what: str) -> SandboxError:
-        """End the room; the error to raise, with the last words of bwrap or init."""
-        try:
-            return _failed(self.bwrap, self.log, what)
-        finally:
-            self.log.close()
-            self.control.close()
+    def fail(self, error: OSError) -> SandboxError:
+        """End the room; what to raise: the last words of bwrap or init, or else the error met here."""
+        self.control.close()
+        with self.log:
+            return _failed(self.bwrap, self.log, str(error))
 
 
 def launch(
@@ -88,7 +87,8 @@ def launch(
         try:
             pid = json.loads(_read_object(info))["child-pid"]
         except ValueError:
-            raise _failed(bwrap, log, "bubblewrap could not seal a box") from None
+            control.close()
+            raise _failed(bwrap, log, "it ended without a word") from None
         keep.pop_all()
     return Launched(bwrap, pid, control, log)
 
@@ -125,10 +125,14 @@ def _read_object(descriptor: int) -> bytes:
     return text
 
 
-def _failed(bwrap: subprocess.Popen[bytes], log: IO[bytes], what: str) -> SandboxError:
-    bwrap.kill()
-    bwrap.wait()
+def _failed(bwrap: subprocess.Popen[bytes], log: IO[bytes], otherwise: str) -> SandboxError:
+    """Without its control socket a room ends by itself, bwrap last; it is killed only if it does not."""
+    try:
+        bwrap.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        bwrap.kill()
+        bwrap.wait()
     log.seek(0)
     words = log.read().decode(errors="replace").strip().splitlines()
-    reason = words[-1] if words else f"it ended with status {bwrap.returncode} and said nothing"
-    return SandboxError(f"{what}: {reason}\n{remedy(reason, look(root=os.geteuid() == 0))}")
+    reason = words[-1] if words else f"{otherwise} (status {bwrap.returncode})"
+    return SandboxError(f"bubblewrap could not seal a box: {reason}\n{remedy(reason, look(root=os.geteuid() == 0))}")

@@ -326,13 +326,22 @@ def test_sessions_know_nothing_of_each_other(open_session: Opener) -> None:
     assert (one.account.refused, two.account.refused) == ("turn_limit", None)
 
 
-def test_time_at_the_model_is_counted_once_however_many_ask(open_session: Opener) -> None:
-    session = open_session("[{text: a, delay_s: 0.2}]")
+def test_an_open_request_shows_as_activity(open_session: Opener) -> None:
+    session = open_session("[{text: a}]")
     start = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: session.ask(CHAT), range(4)))
-    assert 0.2 <= session.account.model_s <= time.monotonic() - start
+    session.ask(CHAT)
     assert start < session.account.last_activity <= time.monotonic()
+    assert 0 < session.account.model_s <= time.monotonic() - start
+
+
+def test_a_turn_counts_before_the_client_can_see_its_end(open_session: Opener) -> None:
+    end = b'data: {"choices": [{"finish_reason": "stop", "delta": {}}]}\n\ndata: [DONE]\n\n'
+    provider = Forwarder([end], [])
+    session = open_session("[{text: unused}]", provider=provider)
+    with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
+        assert next(answer.iter_raw()) == end
+        assert (session.account.metered().turns, session.account.open_requests) == (1, 1)
+        provider.go_on.set()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,21 @@ def test_the_default_suite_is_taken_and_k_selects_a_backend(project: Project) ->
     assert not (project.folder / "runs").exists()
 
 
+def test_cases_alone_run_where_cases_are_asked_for(project: Project) -> None:
+    project.write("test_other.py", "def test_opencode_too(): pass\n\ndef test_other(): pass\n")
+
+    def names(*arguments: str) -> list[str]:
+        output = project.pytest("--collect-only", "-q", *arguments).stdout
+        return [line.partition("::")[2].partition("[")[0] for line in output.splitlines() if "::" in line]
+
+    assert names() == ["test_case"] * 4 + ["test_opencode_too", "test_other"]
+    assert names("-k", "opencode") == ["test_case"] * 2
+    assert names("--suite", "default") == ["test_case"] * 4
+    assert names("--suite", "default", "-k", "opencode") == ["test_case"] * 2
+    assert names("-k", "other") == ["test_opencode_too", "test_other"]
+    assert names("-k", "opencode", "test_other.py") == ["test_opencode_too"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -192,10 +192,10 @@ def test_a_command_line_too_long_says_what_to_do(tmp_path: Path) -> None:
     [
         ({"mounts": {"workspace": Path("/usr")}}, "cannot be called 'workspace'"),
         ({"mounts": {"../up": Path("/usr")}}, "cannot be called '../up'"),
-        ({"mounts": {"gone": Path("/no/such/place")}}, "/no/such/place"),
-        ({"readable": (Path("/no/such/place"),)}, "cannot make /no/such/place readable: No such file"),
-        ({"readable": (Path("/"),)}, "/ cannot be made readable"),
-        ({"readable": (Path("relative"),)}, "relative cannot be made readable"),
+        ({"mounts": {"gone": Path("/no/such/place")}}, "cannot show /no/such/place inside: No such file"),
+        ({"readable": (Path("/no/such/place"),)}, "cannot show /no/such/place inside: No such file"),
+        ({"readable": (Path("/"),)}, "/ cannot be shown"),
+        ({"readable": (Path("relative"),)}, "relative cannot be shown"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused(tmp_path: Path, parts: dict[str, object], message: str) -> None:

@@ -1,0 +1,58 @@
+"""The meter's clock and the budget's count, whatever order requests come and go in."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.gateway.budget import Budget
+from harness.gateway.meter import Meter
+
+
+@settings(max_examples=40)
+@given(spans=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=8))
+def test_time_with_a_request_open_is_counted_once_however_many_are(spans: list[tuple[int, int]]) -> None:
+    clock = SimpleNamespace(now=0.0)
+    moves = sorted(
+        [(start, 1, i) for i, (start, _) in enumerate(spans)] + [(s + d, 0, i) for i, (s, d) in enumerate(spans)]
+    )
+    opened: dict[int, AbstractContextManager[Any]] = {}
+    stand_in = SimpleNamespace(monotonic=lambda: clock.now)
+    with TemporaryDirectory() as folder, patch("harness.gateway.meter.time", stand_in):
+        meter = Meter(Path(folder) / "gateway.jsonl")
+        for clock.now, opens, i in moves:
+            if opens:
+                opened[i] = meter.entry("POST", "/")
+                opened[i].__enter__()
+            else:
+                opened[i].__exit__(None, None, None)
+        meter.close()
+    covered = {second for start, length in spans for second in range(start, start + length)}
+    assert meter.busy_s == len(covered)
+    assert meter.open_requests == 0
+    assert meter.last_activity == clock.now
+
+
+@given(limit=st.integers(0, 6), moves=st.lists(st.booleans(), max_size=40))
+def test_a_budget_never_lends_more_than_it_has_and_takes_back_what_failed(limit: int, moves: list[bool]) -> None:
+    budget, lent = Budget(limit), 0
+    for reserve in moves:
+        if reserve:
+            assert (budget.reserve() == "turn_limit") == (lent == limit)
+            lent = min(lent + 1, limit)
+        elif lent:
+            budget.give_back()
+            lent -= 1
+
+
+def test_a_budget_without_limit_has_no_end_and_a_negative_one_is_refused() -> None:
+    endless = Budget()
+    assert {endless.reserve() for _ in range(1000)} == {None}
+    with pytest.raises(ValueError, match="-1 turns"):
+        Budget(-1)
