@@ -95,7 +95,7 @@ def run_agent(
     draft.versions |= {
         "cli": cli.version,
         "model_digest": model_server.digest,
-        "sandbox": workplace.sandbox.name,
+        "sandbox": workplace.sandbox.version,
         "environment": _environment_version(case, draft.versions["harness"]),
     }
 

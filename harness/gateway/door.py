@@ -90,10 +90,10 @@ class Door:
         if request.scope["path"] in COUNT_ROUTES:
             entry.kind = "count"
             return JSONResponse({"input_tokens": await account.provider.count_tokens(call)})
+        entry.kind = "side" if parsed.side else "turn"
         account.meter.asked(side=parsed.side)
         if parsed.model != account.model:
             raise AnswerError(404, f"model '{parsed.model}' is not served here: this session has '{account.model}'")
-        entry.kind = "side" if parsed.side else "turn"
         limit = None if parsed.side else account.budget.reserve()
         if limit:
             account.refused = entry.refused = limit

@@ -89,5 +89,9 @@ class Sandbox(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """What seals, and its version, for the record."""
+
     def open(self, request: Request) -> Box:
         """Seal a box and open its doors. Raises `SandboxError`."""

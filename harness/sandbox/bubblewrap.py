@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
+from functools import cached_property
 from pathlib import Path
 
 from harness.case import SandboxConf
@@ -46,14 +48,17 @@ class BubblewrapSandbox:
         self.as_root = os.geteuid() == 0
         self.uid = uid or _FREE_UIDS[os.getpid() % len(_FREE_UIDS)]
 
+    @cached_property
+    def version(self) -> str:
+        """See `Sandbox.version`. Raises `SandboxError` without bubblewrap."""
+        return subprocess.run([_program(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
     def open(self, request: Request) -> BubblewrapBox:
         """Seal a box and open its doors; workspace and home are made, and as root given to the uid.
 
         Raises `SandboxError`.
         """
-        program = shutil.which("bwrap")
-        if program is None:
-            raise SandboxError("bubblewrap is not installed\napt-get install bubblewrap (0.8 or later)")
+        program = _program()
         seccomp = _seccomp_filter(platform.machine())
         for directory in (request.workspace, request.home):
             _prepare(directory, self.uid if self.as_root else None)
@@ -74,6 +79,13 @@ class BubblewrapSandbox:
             limits=_limits(self.conf),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
+
+
+def _program() -> str:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise SandboxError("bubblewrap is not installed\napt-get install bubblewrap (0.8 or later)")
+    return program
 
 
 def _limits(conf: SandboxConf) -> dict[str, int]:

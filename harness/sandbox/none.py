@@ -27,6 +27,11 @@ class NoSandbox:
     def __init__(self, conf: SandboxConf) -> None:
         self.conf = conf
 
+    @property
+    def version(self) -> str:
+        """See `Sandbox.version`."""
+        return self.name
+
     def open(self, request: Request) -> NoBox:
         """Open the endpoints on free loopback ports of the host; workspace and home are made. Raises `SandboxError`."""
         for directory in (request.workspace, request.home):

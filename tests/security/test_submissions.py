@@ -19,8 +19,9 @@ from harness.evaluation import policy as policy_module
 from harness.evaluation.rollout import Episode, Outcome, evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
-from harness.sandbox.base import Box, Request, SandboxError
-from harness.sandbox.factory import make_sandbox
+from harness.sandbox.base import Request, SandboxError
+from harness.sandbox.box import BubblewrapBox
+from harness.sandbox.bubblewrap import BubblewrapSandbox
 
 GOOD = Path(__file__).with_name("good_policy.py").read_text()
 HEAD = "import gc, os, signal, socket, subprocess, sys, time\nimport good\n"
@@ -29,18 +30,16 @@ Graded = tuple[Score, list[Episode]]
 Grade = Callable[..., Graded]
 
 
-class Watched:
+class Watched(BubblewrapSandbox):
     """The real sandbox, which notes each box that is opened."""
 
-    name = "bubblewrap"
-
     def __init__(self) -> None:
+        super().__init__(SandboxConf(name="bubblewrap", kind="bubblewrap"))
         self.opened = 0
-        self._sandbox = make_sandbox(SandboxConf(name=self.name, kind=self.name))
 
-    def open(self, request: Request) -> Box:
+    def open(self, request: Request) -> BubblewrapBox:
         self.opened += 1
-        return self._sandbox.open(request)
+        return super().open(request)
 
 
 @pytest.fixture
