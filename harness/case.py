@@ -164,6 +164,7 @@ class Ending(StrEnum):
     STALLED = "stalled"
     MCP_UNAVAILABLE = "mcp_unavailable"
     CLI_MISSING = "cli_missing"
+    UNAVAILABLE = "unavailable"
     CLI_CRASHED = "cli_crashed"
     SILENT_EXIT = "silent_exit"
     HUNG_AFTER_FINAL = "hung_after_final"
@@ -182,6 +183,7 @@ class Policy(NamedTuple):
 
 
 _LIMIT = Policy(Cause.LIMIT, retried=False, graded=True, outcome="score")
+_SKIPPED = Policy(Cause.HARNESS, retried=False, graded=False, outcome="skipped")
 _AGENT = Policy(Cause.AGENT, retried=False, graded=True, outcome="score")
 
 
@@ -211,7 +213,8 @@ ENDINGS: dict[Ending, Policy] = {
     Ending.MODEL_ERROR: _error(Cause.MODEL, retried=True),
     Ending.STALLED: _error(Cause.MODEL, retried=True),
     Ending.MCP_UNAVAILABLE: _error(Cause.MCP, retried=True),
-    Ending.CLI_MISSING: Policy(Cause.HARNESS, retried=False, graded=False, outcome="skipped"),
+    Ending.CLI_MISSING: _SKIPPED,
+    Ending.UNAVAILABLE: _SKIPPED,
     Ending.CLI_CRASHED: _error(Cause.CLI, retried=True),
     Ending.SILENT_EXIT: _error(Cause.CLI, retried=True),
     Ending.HUNG_AFTER_FINAL: Policy(Cause.CLI, retried=False, graded=True, outcome="score"),

@@ -71,7 +71,7 @@ def ollama(request: pytest.FixtureRequest) -> Ollama:
     try:
         return stages.find_ollama()
     except stages.OllamaMissing as error:
-        _cannot_run(request, Ending.MODEL_UNREACHABLE, str(error))
+        _cannot_run(request, Ending.UNAVAILABLE, str(error))
         raise
 
 
@@ -122,9 +122,12 @@ def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
 
 
 @pytest.fixture
-def environment(case: Case) -> Iterator[Environment]:
-    """The case's environment, alive in this process: the agent's program never is."""
-    environment = stages.make_environment(case.environment)
+def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environment]:
+    """The case's environment, alive in this process (the agent's program never is); skips where a package is missing."""
+    missing = stages.missing_package(case)
+    if missing is not None:
+        _cannot_run(request, Ending.UNAVAILABLE, missing)
+    environment = stages.make_environment(case)
     yield environment
     environment.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.case import Ending
+from harness.case import ConfError, Ending
 from harness.sandbox.base import SandboxError
 
 
@@ -20,6 +20,8 @@ def explain(error: BaseException) -> tuple[Ending, str, bool]:
     match error:
         case CaseEnded():
             return error.ending, error.explanation, True
+        case ConfError():
+            return Ending.HARNESS_ERROR, str(error), True
         case SandboxError():
             return Ending.SANDBOX_FAILED, str(error), True
         case _:

@@ -115,7 +115,8 @@ def pytest_runtest_makereport(
         record = draft.record(outcome)
         setattr(report, _RECORD, msgspec.json.encode(record).decode())
         if report.failed:
-            report.sections.append(("case", f"ending: {record.ending} ({record.explanation})\nfiles: {draft.folder}"))
+            said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
+            report.sections.append(("case", f"{said}files: {draft.folder}"))
     return report
 
 

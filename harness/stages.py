@@ -16,7 +16,8 @@ from harness.agent.model_server import ModelServer, scripted_server
 from harness.agent.prompt import build_prompt
 from harness.case import ENDINGS, Case, ConfError, Score
 from harness.environments.base import Environment
-from harness.environments.factory import make_environment
+from harness.environments.factory import available
+from harness.environments.factory import make_environment as make
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
@@ -46,6 +47,7 @@ __all__ = [
     "make_environment",
     "make_sandbox",
     "mcp_config",
+    "missing_package",
     "model_server",
     "probe",
     "run_agent",
@@ -60,6 +62,22 @@ def model_server(case: Case, root: Path) -> ModelServer:
         f"conf/provider/{case.provider.name}.yaml: provider.{case.provider.name}.kind: "
         f"there is no kind {case.provider.kind}; choose from: scripted"
     )
+
+
+def missing_package(case: Case) -> str | None:
+    """Why the case's environment cannot run on this machine, or none. Raises `ConfError` for an unknown kind."""
+    try:
+        return available(case.environment)
+    except ValueError as error:
+        raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
+
+
+def make_environment(case: Case) -> Environment:
+    """The case's environment. Raises `ConfError` for arguments that it does not take."""
+    try:
+        return make(case.environment)
+    except ValueError as error:
+        raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
 def mcp_config(environment: Environment, workplace: Workplace, http_host: HttpHost) -> McpConfig:

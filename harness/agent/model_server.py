@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from harness.case import Case, ConfError
 from harness.gateway.provider import Provider
-from harness.gateway.script import load_script
+from harness.gateway.script import ScriptError, load_script, script_path
 from harness.gateway.scripted import ScriptedProvider
 
 
@@ -31,13 +31,11 @@ def scripted_server(case: Case, root: Path) -> ModelServer:
 
     `root` is the folder that holds `conf/`. Raises `ConfError` for a script that is missing or wrong.
     """
-    name = case.model.script or case.environment.name
-    path = root / name if "/" in name else root / "conf" / "scripts" / f"{name}.yaml"
-    if not path.is_file():
-        choices = ", ".join(sorted(p.stem for p in (root / "conf" / "scripts").glob("*.yaml")))
-        key = f"model.{case.model.name}.script"
-        raise ConfError(f"{case.id}: there is no script {path}; set {key} to one of: {choices}, or to a path with a /")
-    script = load_script(path)
+    try:
+        path = script_path(case.model.script or case.environment.name, root / "conf" / "scripts")
+        script = load_script(path)
+    except ScriptError as error:
+        raise ConfError(f"{case.id}: model.{case.model.name}.script: {error}") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return ModelServer(
         case.model.name, lambda workspace: ScriptedProvider(script, workspace=workspace), f"sha256:{digest}"
