@@ -1,24 +1,39 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
 # make test     set up this machine, check the code and run all tests but the slow ones
 # make nightly  the slow tests          make bench  the benchmarks
+# make corpus   record the CLIs' streams anew   make contract  hold every backend to the contract
+# make contract-latest  the same for the newest CLIs, and what changed   make bump CLI=opencode  raise a pin
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
 CLIS   := backends/cli
 
-.PHONY: eval test nightly bench setup lint lock python bubblewrap
+.PHONY: eval test nightly bench corpus contract contract-latest bump setup lint lock python bubblewrap
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly" $(ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadgroup -m "not nightly" $(ARGS)
 
 nightly: setup
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m tests.benchmarks
+
+corpus: setup
+	$(VENV)/bin/python -m tests.corpus.record $(ARGS)
+
+contract: setup
+	$(VENV)/bin/pytest -n 2 --dist loadgroup -m contract tests/contracts $(ARGS)
+
+contract-latest: setup
+	$(VENV)/bin/python -m tests.contracts.latest $(ARGS)
+
+bump: setup
+	@test -n "$(CLI)" || { echo "say which: make bump CLI=opencode" >&2; exit 2; }
+	$(VENV)/bin/python -m tests.contracts.latest --bump $(CLI)
 
 lint: setup
 	$(VENV)/bin/ruff check .

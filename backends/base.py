@@ -22,7 +22,8 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     """All a backend needs to know to set up one session; every path is as seen inside the sandbox.
 
     `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, no `/v1`).
-    `options` are the backend's own knobs, from `conf/backend/NAME.yaml`.
+    `options` are the backend's own knobs, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
+    `home` to go on with, or none for a new one.
     """
 
     executable: str
@@ -34,6 +35,34 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     mcp: tuple[McpEndpoint, ...] = ()
     instructions: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+
+
+class Habits(Struct, frozen=True, kw_only=True):
+    """Where a CLI's own account of a session may rightly differ from the books of what its model was asked.
+
+    `hides_subagents`: not all turns of a subagent are in its stream or its totals. `totals_at_end`: some of its tokens
+    are told by its final event alone, which a session that was stopped does not have. `hides_refused_calls`: a call of
+    a tool that it does not have, or with arguments that do not fit, is not in its stream.
+    """
+
+    hides_subagents: bool = False
+    totals_at_end: bool = False
+    hides_refused_calls: bool = False
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What a CLI can do. What it cannot, no case may ask of it, and no clause of the contract.
+
+    `limits` are those that it holds itself when told to (`turns`, `cost_usd`); `wires` the wires by which it asks its
+    model, by the gateway's names for them.
+    """
+
+    mcp: bool
+    resume: bool
+    subagents: bool
+    limits: tuple[str, ...]
+    wires: tuple[str, ...]
 
 
 class Backend(ABC):
@@ -46,6 +75,9 @@ class Backend(ABC):
     """The name of the executable that the package installs."""
     options: ClassVar[type[Struct]]
     """The knobs of this adapter, as `options` in `conf/backend/NAME.yaml` may set them."""
+    capabilities: ClassVar[Capabilities]
+    habits: ClassVar[Habits] = Habits()
+    """What explains differences between its report and the gateway's books."""
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:

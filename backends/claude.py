@@ -17,12 +17,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from backends import events as ev
-from backends.base import Backend, SessionSpec
+from backends.base import Backend, Capabilities, Habits, SessionSpec
 from backends.errors import error_kind, reset_hint
-from backends.wire import Amount, Count, LineReader, output_limit, plain_name, read_options, sample, tool_result
+from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +41,10 @@ class Claude(Backend):
     package = "@anthropic-ai/claude-code"
     program = "claude"
     options = Options
+    capabilities = Capabilities(
+        mcp=True, resume=True, subagents=True, limits=("turns", "cost_usd"), wires=("anthropic_messages",)
+    )
+    habits = Habits(hides_subagents=True, totals_at_end=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
@@ -51,6 +55,7 @@ class Claude(Backend):
             *("--tools", ",".join(self._options(spec).tools)),
             *("--setting-sources", "project"),
             *("--mcp-config", _mcp_config(spec), "--strict-mcp-config"),
+            *(["--resume", spec.resume] if spec.resume else []),
         ]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
@@ -73,15 +78,12 @@ class Claude(Backend):
         size is heeded for models not named `claude-…`. The CLI refuses uid 0 unless `IS_SANDBOX` is set, which
         is for whoever starts it to say.
         """
-        side_models = (
-            *("ANTHROPIC_DEFAULT_OPUS_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"),
-            "CLAUDE_CODE_SUBAGENT_MODEL",
-        )
         return {
             "ANTHROPIC_BASE_URL": spec.model_url,
             "ANTHROPIC_AUTH_TOKEN": "sealed",
             "ANTHROPIC_API_KEY": "",
-            **dict.fromkeys(side_models, spec.model),
+            **{f"ANTHROPIC_DEFAULT_{kind}_MODEL": spec.model for kind in ("OPUS", "SONNET", "HAIKU")},
+            "CLAUDE_CODE_SUBAGENT_MODEL": spec.model,
             "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(spec.context),
@@ -96,13 +98,11 @@ class Claude(Backend):
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
         read = _READER.read(line)
-        if isinstance(read, ev.Malformed):
-            return (read,) if line.strip() else ()
-        if read.type in _READINGS:
-            return tuple(_READINGS[read.type](read, line))
-        if not read.type:
-            return (ev.Malformed(reason="no type", sample=sample(line)),)
-        return () if read.type in _SILENT else (ev.Unknown(kind=read.type[:80], sample=sample(line)),)
+        if isinstance(read, _Assistant):  # most lines
+            return _assistant(read, line)
+        if isinstance(read, (Other, ev.Malformed)):
+            return unread(read, line, silent=_SILENT)
+        return tuple(_READINGS[type(read)](read, line))
 
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`."""
@@ -119,107 +119,133 @@ def _mcp_config(spec: SessionSpec) -> str:
     return f"{spec.home}/mcp.json"
 
 
-class _Part(Struct):
-    type: str = ""
+class _Wire(Struct, gc=False):
+    """A part of a line; fields that are not named are skipped unread."""
+
+
+class _Text(_Wire, tag="text"):
     text: str = ""
 
 
-class _Block(Struct):
-    type: str = ""
-    text: str = ""
+class _Thinking(_Wire, tag="thinking"):
     thinking: str = ""
+
+
+class _RedactedThinking(_Thinking, tag="redacted_thinking"): ...
+
+
+class _ToolUse(_Wire, tag="tool_use"):
     id: str = ""
     name: str = ""
     input: Any = None
+
+
+class _ToolResult(_Wire, tag="tool_result"):
     tool_use_id: str = ""
-    content: str | list[_Part] | None = None
+    content: Raw = Raw(b'""')
     is_error: bool | None = None
 
 
-class _Usage(Struct):
+_Block = _Text | _Thinking | _RedactedThinking | _ToolUse | _ToolResult | Other
+
+
+class _Usage(_Wire):
     input_tokens: Count | None = 0
     output_tokens: Count | None = 0
     cache_read_input_tokens: Count | None = 0
     cache_creation_input_tokens: Count | None = 0
 
 
-class _ModelUsage(Struct, rename="camel"):
+class _ModelUsage(_Wire, rename="camel"):
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count = 0
     cache_creation_input_tokens: Count = 0
 
 
-class _Message(Struct):
+class _Message(_Wire):
     id: str = ""
     model: str = ""
-    content: str | list[_Block] = field(default_factory=list)
+    content: str | list[_Block] = ""
     usage: _Usage | None = None
     stop_reason: str | None = None
 
 
-class _Server(Struct):
+class _Server(_Wire):
     name: str = ""
     status: str = ""
 
 
-class _Compact(Struct):
+class _Compact(_Wire):
     trigger: str = ""
     pre_tokens: Count = 0
 
 
-class _Denial(Struct):
+class _Denial(_Wire):
     tool_name: str = ""
     tool_use_id: str = ""
 
 
-class _Limit(Struct, rename="camel"):
+class _Limit(_Wire, rename="camel"):
     status: str = ""
     resets_at: Amount | None = None
     rate_limit_type: str = ""
 
 
-class _Line(Struct):
-    """Every kind of line in one: the fields of the others keep their defaults, unknown ones are skipped unread."""
-
-    type: str = ""
-    subtype: str = ""
-    session_id: str = ""
+class _Assistant(_Wire, tag="assistant"):
     message: _Message | None = None
     parent_tool_use_id: str | None = None
+    session_id: str = ""
     error: str | None = None
-    # system/init
+
+
+class _User(_Wire, tag="user"):
+    message: _Message | None = None
+
+
+class _System(_Wire, tag="system"):
+    """Every subtype in one (init, api_retry, compact_boundary, …): the fields of the others keep their defaults."""
+
+    subtype: str = ""
+    session_id: str = ""
     model: str = ""
-    tools: Annotated[list[str], Meta(min_length=1)] = field(default_factory=list)
-    mcp_servers: list[_Server] = field(default_factory=list)
+    tools: list[str] = []
+    mcp_servers: list[_Server] = []
     claude_code_version: str = ""
-    # system/api_retry, /compact_boundary, /permission_denied
     attempt: Count = 0
     max_retries: Count = 0
     retry_delay_ms: Amount = 0.0
     error_status: int | None = None
+    error: str | None = None
     compact_metadata: _Compact | None = None
     tool_name: str = ""
     tool_use_id: str = ""
     decision_reason: str | None = None
-    # result
+
+
+class _Result(_Wire, tag="result"):
+    subtype: str = ""
+    session_id: str = ""
     is_error: bool = False
     api_error_status: int | None = None
     duration_ms: Amount | None = None
     duration_api_ms: Amount | None = None
     num_turns: Count = 0
     result: str | None = None
-    errors: list[str] = field(default_factory=list)
+    errors: list[str] = []
     total_cost_usd: Amount | None = None
     usage: _Usage | None = None
     model_usage: dict[str, _ModelUsage] = field(default_factory=dict, name="modelUsage")
-    permission_denials: list[_Denial] = field(default_factory=list)
+    permission_denials: list[_Denial] = []
     terminal_reason: str | None = None
-    # rate_limit_event
+
+
+class _RateLimit(_Wire, tag="rate_limit_event"):
     rate_limit_info: _Limit | None = None
 
 
-_READER = LineReader(_Line)
+_Line = _Assistant | _User | _System | _Result | _RateLimit | Other
+_READER: LineReader[_Line] = LineReader(_Line)
 
 _SYNTHETIC = "<synthetic>"
 """The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
@@ -250,81 +276,74 @@ _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
 """Subtypes of `system` that version 2.1.197 may send and that change nothing we count."""
 
 
-def _assistant(line: _Line, raw: bytes) -> Iterator[ev.Event]:
+def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     message = line.message or _Message()
-    blocks = [_Block(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+    blocks = [_Text(text=message.content)] if isinstance(message.content, str) else message.content
     if message.model == _SYNTHETIC:
-        text = " ".join(block.text for block in blocks)
-        if line.error:
-            yield _error(text, line.error, None, line.session_id)
-        return
+        text = " ".join(block.text for block in blocks if isinstance(block, _Text))
+        return (_error(text, line.error, None, line.session_id),) if line.error else ()
     turn, parent = message.id, line.parent_tool_use_id
-    yield ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent)
-    for block in blocks:
-        match block.type:
-            case "text":
-                yield ev.Text(turn=turn, text=block.text, parent=parent)
-            case "thinking" | "redacted_thinking":
-                yield ev.Thinking(turn=turn, text=block.thinking, parent=parent)
-            case "tool_use" | "server_tool_use" | "mcp_tool_use":
-                yield ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.input, parent=parent)
-            case "tool_result" | "mcp_tool_result":
-                yield _block_result(block)
-            case other:
-                yield ev.Unknown(kind=f"assistant/{other}"[:80], sample=sample(raw))
-    yield ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=message.stop_reason)
+    return (
+        ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
+        *[_block(block, turn, parent, raw) for block in blocks],
+        ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=message.stop_reason),
+    )
 
 
-def _tool_results(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
-    content = line.message.content if line.message else ()
-    if not isinstance(content, str):
-        yield from (_block_result(block) for block in content if block.type == "tool_result")
+def _block(block: _Block, turn: str, parent: str | None, raw: bytes) -> ev.Event:
+    match block:
+        case _ToolUse():
+            return ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.input, parent=parent)
+        case _Text():
+            return ev.Text(turn=turn, text=block.text, parent=parent)
+        case _Thinking():
+            return ev.Thinking(turn=turn, text=block.thinking, parent=parent)
+        case _ToolResult():
+            return _tool_result(block)
+        case Other():
+            return unread(Other(kind=f"assistant/{block.kind}"), raw)[0]
 
 
-def _block_result(block: _Block) -> ev.Event:
-    content = block.content or ""
-    if not isinstance(content, str):
-        content = "\n".join(part.text if part.type == "text" else f"[{part.type}]" for part in content)
-    return tool_result(block.tool_use_id, content, is_error=bool(block.is_error))
+def _user(line: _User, _raw: bytes) -> list[ev.Event]:
+    content = line.message.content if line.message else ""
+    return (
+        [] if isinstance(content, str) else [_tool_result(block) for block in content if isinstance(block, _ToolResult)]
+    )
 
 
-def _system(line: _Line, raw: bytes) -> tuple[ev.Event, ...]:
+def _tool_result(block: _ToolResult) -> ev.ToolResult:
+    return ev.ToolResult(call_id=block.tool_use_id, content=block.content, is_error=bool(block.is_error))
+
+
+def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
             servers = {server.name: server.status for server in line.mcp_servers}
-            return (
-                ev.SessionStarted(
-                    session_id=line.session_id,
-                    model=line.model,
-                    tools=tuple(line.tools),
-                    mcp_servers=servers,
-                    cli_version=line.claude_code_version,
-                ),
+            yield ev.SessionStarted(
+                session_id=line.session_id,
+                model=line.model,
+                tools=tuple(line.tools),
+                mcp_servers=servers,
+                cli_version=line.claude_code_version,
             )
         case "api_retry":
-            return (
-                ev.Retry(
-                    attempt=line.attempt,
-                    max_attempts=line.max_retries,
-                    delay_s=line.retry_delay_ms / 1000,
-                    status=line.error_status,
-                    error=line.error or "",
-                ),
+            yield ev.Retry(
+                attempt=line.attempt,
+                max_attempts=line.max_retries,
+                delay_s=line.retry_delay_ms / 1000,
+                status=line.error_status,
+                error=line.error or "",
             )
         case "compact_boundary":
             compact = line.compact_metadata or _Compact()
-            return (ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens),)
+            yield ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens)
         case "permission_denied":
-            denied = ev.PermissionDenied(
-                tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or ""
-            )
-            return (denied,)
-    if line.subtype in _SILENT_SYSTEM:
-        return ()
-    return (ev.Unknown(kind=f"system/{line.subtype}"[:80], sample=sample(raw)),)
+            yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")
+        case subtype if subtype not in _SILENT_SYSTEM:
+            yield from unread(Other(kind=f"system/{subtype}"), raw)
 
 
-def _result(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
+def _result(line: _Result, _raw: bytes) -> Iterator[ev.Event]:
     text = line.result or "; ".join(line.errors)
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
@@ -337,7 +356,7 @@ def _result(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
         is_error=line.is_error,
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
         text=text[:4096],
-        usage=_total(line.model_usage) if line.model_usage else _usage(line.usage),
+        usage=sum(map(_usage, line.model_usage.values()), ev.Usage()) if line.model_usage else _usage(line.usage),
         cost_usd=line.total_cost_usd or 0.0,
         turns=line.num_turns,
         duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
@@ -351,13 +370,13 @@ def _error(message: str, name: str, status: int | None, session_id: str) -> ev.E
     return ev.Error(kind=kind, message=message[:4096], status=status, session_id=session_id)
 
 
-def _rate_limit(line: _Line, _raw: bytes) -> Iterator[ev.Event]:
+def _rate_limit(line: _RateLimit, _raw: bytes) -> Iterator[ev.Event]:
     limit = line.rate_limit_info
     if limit and limit.status == "rejected":
         yield ev.RateLimit(resets_at=limit.resets_at, message=limit.rate_limit_type)
 
 
-def _usage(usage: _Usage | None) -> ev.Usage:
+def _usage(usage: _Usage | _ModelUsage | None) -> ev.Usage:
     usage = usage or _Usage()
     return ev.Usage(
         input_tokens=usage.input_tokens or 0,
@@ -367,22 +386,9 @@ def _usage(usage: _Usage | None) -> ev.Usage:
     )
 
 
-def _total(by_model: dict[str, _ModelUsage]) -> ev.Usage:
-    total = ev.Usage()
-    for used in by_model.values():
-        total += ev.Usage(
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            cache_read_tokens=used.cache_read_input_tokens,
-            cache_write_tokens=used.cache_creation_input_tokens,
-        )
-    return total
-
-
-_READINGS: dict[str, Callable[[_Line, bytes], Iterable[ev.Event]]] = {
-    "assistant": _assistant,
-    "user": _tool_results,
-    "system": _system,
-    "result": _result,
-    "rate_limit_event": _rate_limit,
+_READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
+    _User: _user,
+    _System: _system,
+    _Result: _result,
+    _RateLimit: _rate_limit,
 }

@@ -10,7 +10,9 @@ _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.CONTEXT_OVERFLOW, r"prompt.(is.)?too.long|maximum context length|context.?(length.exceeded|overflow)"),
     (ErrorKind.CONTEXT_OVERFLOW, r"exceed_context_size|exceeds? the (available |maximum )?context|context window"),
     (ErrorKind.MODEL_REFUSED_TOOLS, r"does not support (tools|function)|enable-auto-tool-choice"),
-    (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? (use|calling|choice)? ?(is|are) not supported"),
+    (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? (use|calling|choice)? ?(is|are) not supported|support tool (use|calling)"),
+    (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? param(eter)? requires"),
+    (ErrorKind.COMPACTION, r"compact(ion)? is thrashing"),
     (ErrorKind.OUTPUT_TOKENS, r"output token maximum|output.?length"),
 )
 """Said by a server or a CLI about one cause only, whatever status comes with it."""
@@ -34,8 +36,15 @@ _STATUS = {
     502: ErrorKind.MODEL_UNREACHABLE,
     504: ErrorKind.MODEL_UNREACHABLE,
 }
+"""Every other status is `model_error`, which is retried. So is 404: a server that is still loading its model (Ollama,
+vLLM behind a proxy) says so for a while, and a model that is really missing costs two short retries."""
 
-_RESET = re.compile(r"\b(?:resets?(?: at)?|(?:retry|try again) (?:after|in|at)):? ([^.;|·\n]{1,60})", re.IGNORECASE)
+_RESET = re.compile(
+    r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|limit reached ?\|):? ?"
+    r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
+    re.IGNORECASE,
+)
+"""What follows the words by which servers and CLIs say it, to the end of the sentence."""
 
 _READ_CAP = 4096
 

@@ -1,21 +1,22 @@
 """The one event vocabulary of all backends: what can be read in a coding-agent CLI's stream.
 
-Events are frozen plain data, tagged in JSON by `type` (the class name). They carry no position in the stream: the
-reader knows it. A `turn` names one model response; it is the CLI's own id of that response. `parent` is the call id of
-the tool call that started the subagent speaking, or none for the main agent.
+Events are frozen plain data, tagged in JSON by `type` (the class name). Where the bytes of an event lie in the stream
+belongs to its line, not to the event: the reader hands it to `Session.add_line` together with the line's events, and
+`Located` is what keeps the two together. A `turn` names one model response; it is the CLI's own id of that response.
+`parent` is the call id of the tool call that started the subagent speaking, or none for the main agent.
 """
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-OUTPUT_CAP = 4096
-"""Characters of a tool's output that an event keeps; `ToolResult.size` is the length of the whole."""
 SAMPLE_CAP = 200
 """Characters kept of a line that could not be read as an event."""
+_NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
@@ -28,11 +29,12 @@ class ErrorKind(StrEnum):
     MODEL_ERROR = "model_error"
     OUTPUT_TOKENS = "output_tokens"
     MODEL_REFUSED_TOOLS = "model_refused_tools"
+    COMPACTION = "compaction"
     CLI = "cli"
     OTHER = "other"
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens, counted disjointly: `input_tokens` leaves out cached ones, `output_tokens` includes reasoning."""
 
     input_tokens: int = 0
@@ -70,7 +72,7 @@ class Usage(Struct, frozen=True, kw_only=True):
         )
 
 
-class SessionStarted(Struct, frozen=True, kw_only=True, tag=True):
+class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI is up: its session, model, tools, MCP servers (name -> status) and version."""
 
     session_id: str = ""
@@ -80,7 +82,7 @@ class SessionStarted(Struct, frozen=True, kw_only=True, tag=True):
     cli_version: str = ""
 
 
-class TurnStarted(Struct, frozen=True, kw_only=True, tag=True):
+class TurnStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A model response began to arrive. A CLI that reports it block by block repeats this event."""
 
     turn: str
@@ -88,7 +90,7 @@ class TurnStarted(Struct, frozen=True, kw_only=True, tag=True):
     parent: str | None = None
 
 
-class Text(Struct, frozen=True, kw_only=True, tag=True):
+class Text(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Text that the model wrote."""
 
     turn: str
@@ -96,7 +98,7 @@ class Text(Struct, frozen=True, kw_only=True, tag=True):
     parent: str | None = None
 
 
-class Thinking(Struct, frozen=True, kw_only=True, tag=True):
+class Thinking(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Reasoning that the model showed."""
 
     turn: str
@@ -104,7 +106,7 @@ class Thinking(Struct, frozen=True, kw_only=True, tag=True):
     parent: str | None = None
 
 
-class ToolCall(Struct, frozen=True, kw_only=True, tag=True):
+class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The model calls a tool; `arguments` is decoded JSON, or the raw text if it was no JSON."""
 
     turn: str
@@ -114,17 +116,43 @@ class ToolCall(Struct, frozen=True, kw_only=True, tag=True):
     parent: str | None = None
 
 
-class ToolResult(Struct, frozen=True, kw_only=True, tag=True):
-    """What a tool call gave: the first `OUTPUT_CAP` characters of `size`; `seconds` where the CLI says it."""
+class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
+    """A tool call started an agent of its own. Not told where the subagent's turns are (their `parent` tells it)."""
 
     call_id: str
-    output: str = ""
-    size: int = 0
+
+
+class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
+    """What a tool call gave; `seconds` where the CLI says it.
+
+    `content` is the JSON of it as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes
+    of a stream are such contents, and few are ever looked at.
+    """
+
+    call_id: str
+    content: Raw = _NO_TEXT
     is_error: bool = False
     seconds: float | None = None
 
+    @property
+    def output(self) -> str:
+        """The content as text; of parts that are no text, the kind alone. What is no Unicode is replaced."""
+        try:
+            content = json.loads(bytes(self.content).decode("utf-8", "replace"))
+        except (ValueError, RecursionError):  # the decoder checks no more of it than where it ends
+            return ""
+        parts = content if isinstance(content, list) else [content]
+        return "\n".join(map(_part_text, parts)).encode("utf-8", "replace").decode()
 
-class TurnFinished(Struct, frozen=True, kw_only=True, tag=True):
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, dict):
+        text = part.get("text")
+        return text if isinstance(text, str) else f"[{part.get('type')}]"
+    return part if isinstance(part, str) else ""
+
+
+class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A model response came back, with its usage as known so far.
 
     May be repeated for one turn (Claude Code: once a content block); a turn's usage is then the greatest.
@@ -136,7 +164,17 @@ class TurnFinished(Struct, frozen=True, kw_only=True, tag=True):
     cost_usd: float = 0.0
 
 
-class Retry(Struct, frozen=True, kw_only=True, tag=True):
+class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
+    """A model response that came back, told outside the stream (in a log): it counts, and moves nothing else.
+
+    For a CLI whose stream does not tell responses apart (Codex); `usage` is that of the response.
+    """
+
+    turn: str
+    usage: Usage = Usage()
+
+
+class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI asks the model again after a failure."""
 
     attempt: int = 0
@@ -146,21 +184,21 @@ class Retry(Struct, frozen=True, kw_only=True, tag=True):
     error: str = ""
 
 
-class McpStatus(Struct, frozen=True, kw_only=True, tag=True):
+class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The state of an MCP server's connection, in the CLI's words."""
 
     server: str
     status: str
 
 
-class Compaction(Struct, frozen=True, kw_only=True, tag=True):
+class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI shortened the conversation; `trigger` in its words, `tokens` before it."""
 
     trigger: str = ""
     tokens: int = 0
 
 
-class PermissionDenied(Struct, frozen=True, kw_only=True, tag=True):
+class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI did not let the model use a tool. It may be told of one call more than once."""
 
     tool: str
@@ -168,14 +206,14 @@ class PermissionDenied(Struct, frozen=True, kw_only=True, tag=True):
     reason: str = ""
 
 
-class RateLimit(Struct, frozen=True, kw_only=True, tag=True):
+class RateLimit(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The provider's limit was hit; `resets_at` is epoch seconds, or text as the CLI wrote it."""
 
     resets_at: float | str | None = None
     message: str = ""
 
 
-class Error(Struct, frozen=True, kw_only=True, tag=True):
+class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Something failed; `status` is the HTTP status where there is one."""
 
     kind: ErrorKind
@@ -184,7 +222,7 @@ class Error(Struct, frozen=True, kw_only=True, tag=True):
     session_id: str = ""
 
 
-class SessionFinished(Struct, frozen=True, kw_only=True, tag=True):
+class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI's own last word; totals are those of the CLI process so far (`model_s`: spent in the API)."""
 
     is_error: bool = False
@@ -198,14 +236,14 @@ class SessionFinished(Struct, frozen=True, kw_only=True, tag=True):
     session_id: str = ""
 
 
-class Unknown(Struct, frozen=True, kw_only=True, tag=True):
+class Unknown(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Well-formed, but of a kind that this version of the adapter does not know."""
 
     kind: str
     sample: str = ""
 
 
-class Malformed(Struct, frozen=True, kw_only=True, tag=True):
+class Malformed(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Not an event at all: no JSON, or not an object with a type."""
 
     reason: str
@@ -218,8 +256,10 @@ Event = (
     | Text
     | Thinking
     | ToolCall
+    | SubagentStarted
     | ToolResult
     | TurnFinished
+    | TurnCounted
     | Retry
     | McpStatus
     | Compaction
@@ -230,3 +270,11 @@ Event = (
     | Unknown
     | Malformed
 )
+
+
+class Located(Struct, frozen=True, gc=False):
+    """An event and where its line lies in the stream: first byte and bytes (without the newline); none if not told."""
+
+    event: Event
+    offset: int | None = None
+    length: int | None = None

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from backends import events as ev
-from backends.base import Backend, SessionSpec
+from backends.base import Backend, Capabilities, Habits, SessionSpec
 from backends.errors import error_kind, reset_hint
-from backends.wire import Amount, Count, LineReader, output_limit, plain_name, read_options, sample, tool_result
+from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
 
 _PROVIDER = "proctor"
 
@@ -45,6 +45,8 @@ class OpenCode(Backend):
     package = "opencode-ai"
     program = "opencode"
     options = Options
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, limits=(), wires=("openai_chat",))
+    habits = Habits(hides_subagents=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
@@ -52,6 +54,7 @@ class OpenCode(Backend):
         command = [spec.executable, "run", "--format", "json", "--thinking", "--title", "session"]
         command += ["--print-logs", "--log-level", options.log_level]
         command += ["--model", f"{_PROVIDER}/{spec.model}"]
+        command += ["--session", spec.resume] if spec.resume else []
         return [*command, "--variant", options.variant] if options.variant else command
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
@@ -82,13 +85,9 @@ class OpenCode(Backend):
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
         read = _READER.read(line)
-        if isinstance(read, ev.Malformed):
-            return (read,) if line.strip() else ()
-        if read.type in _READINGS:
-            return tuple(_READINGS[read.type](read))
-        if not read.type:
-            return (ev.Malformed(reason="no type", sample=sample(line)),)
-        return (ev.Unknown(kind=read.type[:80], sample=sample(line)),)
+        if isinstance(read, (Other, ev.Malformed)):
+            return unread(read, line)
+        return _READINGS[type(read)](read)
 
     def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
         """See `Backend.read_stderr`: the MCP servers that failed."""
@@ -137,66 +136,100 @@ def _provider(spec: SessionSpec, options: Options) -> dict[str, Any]:
     }
 
 
-class _Time(Struct):
+class _Wire(Struct, gc=False):
+    """A part of a line; fields that are not named are skipped unread."""
+
+
+class _Time(_Wire):
     start: Amount | None = None
     end: Amount | None = None
 
 
-class _Metadata(Struct):
+class _Metadata(_Wire):
     exit: int | None = None
+    session_id: str = field(default="", name="sessionId")
 
 
-class _State(Struct):
+class _State(_Wire):
     status: str = ""
     input: Any = None
-    output: str | None = None
-    error: str | None = None
+    output: Raw = Raw(b'""')
+    error: Raw = Raw(b'""')
     metadata: _Metadata | None = None
     time: _Time | None = None
 
 
-class _Cache(Struct):
+class _Cache(_Wire):
     read: Count = 0
     write: Count = 0
 
 
-class _Tokens(Struct):
+class _Tokens(_Wire):
     input: Count = 0
     output: Count = 0
     reasoning: Count = 0
-    cache: _Cache = field(default_factory=_Cache)
+    cache: _Cache | None = None
 
 
-class _Part(Struct):
+class _Part(_Wire):
     message_id: str = field(default="", name="messageID")
-    call_id: str = field(default="", name="callID")
+
+
+class _TextPart(_Part):
     text: str = ""
+
+
+class _ToolPart(_Part):
+    call_id: str = field(default="", name="callID")
     tool: str = ""
-    state: _State = field(default_factory=_State)
+    state: _State | None = None
+
+
+class _FinishPart(_Part):
     reason: str | None = None
-    tokens: _Tokens = field(default_factory=_Tokens)
+    tokens: _Tokens | None = None
     cost: Amount | None = None
 
 
-class _ErrorData(Struct):
+class _ErrorData(_Wire):
     message: str = ""
     status: int | None = field(default=None, name="statusCode")
     headers: dict[str, str] = field(default_factory=dict, name="responseHeaders")
 
 
-class _Error(Struct):
+class _Failure(_Wire):
     name: str = ""
-    data: _ErrorData = field(default_factory=_ErrorData)
+    data: _ErrorData | None = None
 
 
-class _Line(Struct):
-    type: str = ""
+class _StepStart(_Wire, tag="step_start"):
     session_id: str = field(default="", name="sessionID")
-    part: _Part = field(default_factory=_Part)
-    error: _Error = field(default_factory=_Error)
+    part: _Part | None = None
 
 
-_READER = LineReader(_Line)
+class _Text(_Wire, tag="text"):
+    part: _TextPart | None = None
+
+
+class _Reasoning(_Wire, tag="reasoning"):
+    part: _TextPart | None = None
+
+
+class _ToolUse(_Wire, tag="tool_use"):
+    part: _ToolPart | None = None
+
+
+class _StepFinish(_Wire, tag="step_finish"):
+    part: _FinishPart | None = None
+
+
+class _Error(_Wire, tag="error"):
+    session_id: str = field(default="", name="sessionID")
+    error: _Failure | None = None
+
+
+_Line = _StepStart | _Text | _Reasoning | _ToolUse | _StepFinish | _Error | Other
+_READER: LineReader[_Line] = LineReader(_Line)
 
 _ERROR_NAMES = {
     "ProviderAuthError": ev.ErrorKind.AUTH,
@@ -206,20 +239,24 @@ _ERROR_NAMES = {
 }
 
 
-def _turn_started(line: _Line) -> Iterator[ev.Event]:
-    yield ev.TurnStarted(turn=line.part.message_id, session_id=line.session_id)
+def _step_start(line: _StepStart) -> tuple[ev.Event, ...]:
+    part = line.part or _Part()
+    return (ev.TurnStarted(turn=part.message_id, session_id=line.session_id),)
 
 
-def _text(line: _Line) -> Iterator[ev.Event]:
-    yield ev.Text(turn=line.part.message_id, text=line.part.text)
+def _text(line: _Text) -> tuple[ev.Event, ...]:
+    part = line.part or _TextPart()
+    return (ev.Text(turn=part.message_id, text=part.text),)
 
 
-def _thinking(line: _Line) -> Iterator[ev.Event]:
-    yield ev.Thinking(turn=line.part.message_id, text=line.part.text)
+def _reasoning(line: _Reasoning) -> tuple[ev.Event, ...]:
+    part = line.part or _TextPart()
+    return (ev.Thinking(turn=part.message_id, text=part.text),)
 
 
-def _tool_use(line: _Line) -> Iterator[ev.Event]:
-    part, state, name = line.part, line.part.state, line.part.tool
+def _tool_use(line: _ToolUse) -> tuple[ev.Event, ...]:
+    part = line.part or _ToolPart()
+    state, name = part.state or _State(), part.tool
     failed = state.status == "error" or bool(state.metadata and state.metadata.exit)
     if name == "invalid":
         failed = True
@@ -228,38 +265,49 @@ def _tool_use(line: _Line) -> Iterator[ev.Event]:
     seconds = None
     if state.time and state.time.start is not None and state.time.end is not None:
         seconds = max(0.0, state.time.end - state.time.start) / 1000
-    output = (state.error if state.status == "error" else state.output) or ""
-    yield ev.ToolCall(turn=part.message_id, call_id=part.call_id, name=name, arguments=state.input)
-    yield tool_result(part.call_id, output, is_error=failed, seconds=seconds)
+    content = state.error if state.status == "error" else state.output
+    call = ev.ToolCall(turn=part.message_id, call_id=part.call_id, name=name, arguments=state.input)
+    result = ev.ToolResult(call_id=part.call_id, content=content, is_error=failed, seconds=seconds)
+    if name == "task" and state.metadata and state.metadata.session_id:
+        return (call, ev.SubagentStarted(call_id=part.call_id), result)
+    return (call, result)
 
 
-def _turn_finished(line: _Line) -> Iterator[ev.Event]:
-    part, tokens = line.part, line.part.tokens
+def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
+    part = line.part or _FinishPart()
+    tokens = part.tokens or _Tokens()
+    cache = tokens.cache or _Cache()
     usage = ev.Usage(
         input_tokens=tokens.input,
         output_tokens=tokens.output + tokens.reasoning,
-        cache_read_tokens=tokens.cache.read,
-        cache_write_tokens=tokens.cache.write,
+        cache_read_tokens=cache.read,
+        cache_write_tokens=cache.write,
         reasoning_tokens=tokens.reasoning,
     )
-    yield ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=part.reason or None, cost_usd=part.cost or 0.0)
+    reason, cost = part.reason or None, part.cost or 0.0
+    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=reason, cost_usd=cost),)
 
 
-def _error(line: _Line) -> Iterator[ev.Event]:
-    error = line.error
-    message, status = error.data.message or error.name, error.data.status
-    kind = _ERROR_NAMES.get(error.name) or error_kind(message, status)
-    if kind is ev.ErrorKind.RATE_LIMIT:
-        after = error.data.headers.get("retry-after")
-        yield ev.RateLimit(resets_at=reset_hint(message) or (f"{after} s" if after else None), message=message[:4096])
-    yield ev.Error(kind=kind, message=message[:4096], status=status, session_id=line.session_id)
+def _error(line: _Error) -> tuple[ev.Event, ...]:
+    failure = line.error or _Failure()
+    data = failure.data or _ErrorData()
+    message = data.message or failure.name
+    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status)
+    error = ev.Error(kind=kind, message=message[:4096], status=data.status, session_id=line.session_id)
+    if kind is not ev.ErrorKind.RATE_LIMIT:
+        return (error,)
+    after = data.headers.get("retry-after")
+    return (
+        ev.RateLimit(resets_at=reset_hint(message) or (f"{after} s" if after else None), message=message[:4096]),
+        error,
+    )
 
 
-_READINGS: dict[str, Callable[[_Line], Iterable[ev.Event]]] = {
-    "step_start": _turn_started,
-    "text": _text,
-    "reasoning": _thinking,
-    "tool_use": _tool_use,
-    "step_finish": _turn_finished,
-    "error": _error,
+_READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {
+    _StepStart: _step_start,
+    _Text: _text,
+    _Reasoning: _reasoning,
+    _ToolUse: _tool_use,
+    _StepFinish: _step_finish,
+    _Error: _error,
 }

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from backends import events as ev
+from backends.experiment import is_experiment
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 ERRORS_KEPT = 20
 """Errors whose text is kept; all are counted."""
-_REMEMBERED = 1024
-"""Turns and calls that are remembered by id, and MCP servers: the oldest are forgotten first."""
+_REMEMBERED = 256
+"""Turns and calls that are remembered by id, and MCP servers, at most; beyond it the older half is forgotten."""
+
+
+class _OpenCall(Struct, frozen=True, gc=False):
+    """A call without a result: what it is for, and when it arrived."""
+
+    experiment: bool
+    at: float | None
 
 
 class Session:
@@ -24,6 +35,9 @@ class Session:
       repeats a turn's usage once a block (a turn's usage is its greatest) with hardly any output in it; its
       final totals hold what was missing. OpenCode has no totals, its turns hold everything.
     - `cost_usd`: likewise. It is what the CLI believes; what was really paid stands in the gateway's books.
+    - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of the others. A call
+      takes what its CLI says, else the time from the arrival of its line to that of its result's. Calls side by side
+      count each. A call that started a subagent is none of both: its time is its model's and its own tools'.
     """
 
     def __init__(self) -> None:
@@ -35,12 +49,14 @@ class Session:
         self.tool_results = 0
         self.tool_errors = 0
         self.unpaired_results = 0
-        self.tool_s = 0.0
+        self.untimed_results = 0
         self.model_s = 0.0
         self.subagents = 0
         self.retries = 0
         self.denials = 0
         self.compactions = 0
+        self.compactions_in_a_row = 0
+        """Compactions since the last tool call."""
         self.rate_limits = 0
         self.resets_at: float | str | None = None
         self.mcp_servers: dict[str, str] = {}
@@ -54,19 +70,24 @@ class Session:
         self.failure: ev.Error | None = None
         """The last error; none again once a response came back after it."""
         self.error_count = 0
-        self.errors: list[ev.Error] = []
+        self.errors: list[ev.Located] = []
         """The first and the last ones, `ERRORS_KEPT` at most."""
         self.unknown_events = 0
-        self.unknown_sample: ev.Unknown | None = None
+        self.unknown_sample: ev.Located | None = None
         self.malformed_lines = 0
-        self.malformed_sample: ev.Malformed | None = None
+        self.malformed_sample: ev.Located | None = None
         self._summed = ev.Usage()
         self._summed_cost = 0.0
         self._total = ev.Usage()
         self._total_cost = 0.0
         self._turns: dict[str, ev.TurnFinished] = {}
         self._calls: dict[tuple[str, str], None] = {}
-        self._open: dict[str, str] = {}
+        self._open: dict[str, _OpenCall] = {}
+        self._experiment_s = 0.0
+        self._other_s = 0.0
+        self._offset: int | None = None
+        self._length: int | None = None
+        self._at: float | None = None
         self._parents: dict[str, None] = {}
         self._denied_calls: dict[str, None] = {}
         self._wrote_nothing = True
@@ -83,6 +104,21 @@ class Session:
         return max(self._summed_cost, self._total_cost)
 
     @property
+    def experiment_s(self) -> float | None:
+        """Seconds; none if the duration of any call is not known."""
+        return None if self.untimed_results else self._experiment_s
+
+    @property
+    def other_tools_s(self) -> float | None:
+        """Seconds; none if the duration of any call is not known."""
+        return None if self.untimed_results else self._other_s
+
+    @property
+    def tool_s(self) -> float | None:
+        """Seconds of both kinds together; none if the duration of any call is not known."""
+        return None if self.untimed_results else self._experiment_s + self._other_s
+
+    @property
     def open_calls(self) -> int:
         """Tool calls without a result yet, of those remembered."""
         return len(self._open)
@@ -96,9 +132,24 @@ class Session:
         """
         return self.final is not None or (self.stop_reason == "stop" and self._called_nothing)
 
-    def add(self, event: ev.Event) -> None:
-        """Count one event."""
-        _ADD[type(event)](self, event)
+    def add(self, event: ev.Event, at: float | None = None) -> None:
+        """Count one event that stands in no line; see `add_line`."""
+        self.add_line((event,), at=at)
+
+    def add_line(
+        self,
+        events: Iterable[ev.Event],
+        offset: int | None = None,
+        length: int | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Count the events of one line, which lies at `offset` in the stream and is `length` bytes long.
+
+        `at` is when it arrived, in seconds of any steady clock; none when a recording is read, which keeps no times.
+        """
+        self._offset, self._length, self._at = offset, length, at
+        for event in events:
+            _ADD[type(event)](self, event)
 
     def _session_started(self, event: ev.SessionStarted) -> None:
         self.session_id = event.session_id or self.session_id
@@ -118,15 +169,23 @@ class Session:
         self._wrote_nothing = self._wrote_nothing and not event.text
 
     def _turn_started(self, event: ev.TurnStarted) -> None:
-        self.session_id = event.session_id or self.session_id
-        if event.parent is not None and event.parent not in self._parents:
-            self.subagents += 1
-            self._parents[event.parent] = None
-            _forget(self._parents)
+        if event.session_id:
+            self.session_id = event.session_id
+        if event.parent is not None:
+            self._subagent(event.parent)
         if event.turn not in self._turns:
             self._wrote_nothing = self._called_nothing = True
             self.stop_reason = None
             self.final = None
+
+    def _subagent_started(self, event: ev.SubagentStarted) -> None:
+        self._subagent(event.call_id)
+
+    def _subagent(self, call_id: str) -> None:
+        if call_id not in self._parents:
+            self.subagents += 1
+            self._parents[call_id] = None
+            _forget(self._parents)
 
     def _turn_finished(self, event: ev.TurnFinished) -> None:
         known = self._turns.get(event.turn)
@@ -151,6 +210,13 @@ class Session:
         _forget(self._turns)
         self.stop_reason = event.stop_reason
 
+    def _turn_counted(self, event: ev.TurnCounted) -> None:
+        if event.turn not in self._turns:
+            self.turns += 1
+            self._summed += event.usage
+            self._turns[event.turn] = ev.TurnFinished(turn=event.turn, usage=event.usage)
+            _forget(self._turns)
+
     def _tool_call(self, event: ev.ToolCall) -> None:
         self._called_nothing = False
         call = (event.turn, event.call_id)
@@ -158,18 +224,30 @@ class Session:
             return
         self._calls[call] = None
         _forget(self._calls)
-        self._open[event.call_id] = event.name
+        self._open[event.call_id] = _OpenCall(is_experiment(event.name, event.arguments), self._at)
         _forget(self._open)
         self.tool_calls += 1
+        self.compactions_in_a_row = 0
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
-        if self._open.pop(event.call_id, None) is None:
+        call = self._open.pop(event.call_id, None)
+        if call is None:
             self.unpaired_results += 1
             return
         self.tool_results += 1
         self.tool_errors += event.is_error
-        self.tool_s += event.seconds or 0.0
+        if event.call_id in self._parents:
+            return
+        seconds = event.seconds
+        if seconds is None and self._at is not None and call.at is not None:
+            seconds = max(0.0, self._at - call.at)
+        if seconds is None:
+            self.untimed_results += 1
+        elif call.experiment:
+            self._experiment_s += seconds
+        else:
+            self._other_s += seconds
 
     def _session_finished(self, event: ev.SessionFinished) -> None:
         self.final = event
@@ -183,6 +261,7 @@ class Session:
 
     def _compaction(self, _event: ev.Compaction) -> None:
         self.compactions += 1
+        self.compactions_in_a_row += 1
 
     def _denied(self, event: ev.PermissionDenied) -> None:
         if event.call_id not in self._denied_calls:
@@ -197,11 +276,11 @@ class Session:
 
     def _unknown(self, event: ev.Unknown) -> None:
         self.unknown_events += 1
-        self.unknown_sample = self.unknown_sample or event
+        self.unknown_sample = self.unknown_sample or self._located(event)
 
     def _malformed(self, event: ev.Malformed) -> None:
         self.malformed_lines += 1
-        self.malformed_sample = self.malformed_sample or event
+        self.malformed_sample = self.malformed_sample or self._located(event)
 
     def _error(self, event: ev.Error) -> None:
         self.session_id = event.session_id or self.session_id
@@ -210,7 +289,10 @@ class Session:
             self.failure = event
         if len(self.errors) == ERRORS_KEPT:
             del self.errors[ERRORS_KEPT // 2]
-        self.errors.append(event)
+        self.errors.append(self._located(event))
+
+    def _located(self, event: ev.Event) -> ev.Located:
+        return ev.Located(event, self._offset, self._length)
 
 
 _ADD: dict[type, Callable[[Session, Any], None]] = {
@@ -219,8 +301,10 @@ _ADD: dict[type, Callable[[Session, Any], None]] = {
     ev.Text: Session._wrote,
     ev.Thinking: Session._wrote,
     ev.ToolCall: Session._tool_call,
+    ev.SubagentStarted: Session._subagent_started,
     ev.ToolResult: Session._tool_result,
     ev.TurnFinished: Session._turn_finished,
+    ev.TurnCounted: Session._turn_counted,
     ev.Retry: Session._retry,
     ev.McpStatus: Session._mcp_changed,
     ev.Compaction: Session._compaction,
@@ -243,4 +327,5 @@ def fold(events: Iterable[ev.Event]) -> Session:
 
 def _forget(remembered: dict[Key, Value]) -> None:
     if len(remembered) > _REMEMBERED:
-        del remembered[next(iter(remembered))]
+        for key in list(islice(remembered, _REMEMBERED // 2)):  # one at a time, each would pass the gaps of all before
+            del remembered[key]

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
-from backends.events import OUTPUT_CAP, SAMPLE_CAP, Malformed, ToolResult
+from backends.events import SAMPLE_CAP, Malformed, ToolResult, Unknown
 
 T = TypeVar("T", bound=Struct)
+
+
+class _Type(Struct, gc=False):
+    type: str
+
+
+_decode_type = msgspec.json.Decoder(_Type).decode
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """A count that somebody reported; a larger number is not exact in every JSON reader, and is not believed."""
@@ -25,35 +32,62 @@ Amount = Annotated[float, Meta(ge=0, le=2**53 - 1)]
 _MISFIT = object()
 
 
-class LineReader(Generic[T]):
-    """Reads lines as JSON objects of one `kind`, all of whose fields have defaults.
+class Other(Struct, tag="", gc=False):
+    """A JSON object whose `type` none of the other structs of a union has; `kind` is that type, "" if it is no text."""
 
-    A line that fits the kind takes the fast, typed path. Any other JSON object is read field by field, and
-    what does not fit its field's type is left at the default; so no field of a wrong type hides the others.
+    kind: str = ""
+
+
+class LineReader(Generic[T]):
+    """Reads lines as JSON objects of one `kind`: a struct, or a union of structs told apart by their tags.
+
+    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by
+    field, and what does not fit its field's type is left at the default, so that no field of a wrong type hides the
+    others; an object with an unknown tag becomes `Other` where that is part of the union, in a list as on top.
     """
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T] | UnionType) -> None:
         self._kind = kind
-        self._decode = msgspec.json.Decoder(kind).decode
+        self._decode: Callable[[bytes], T] = msgspec.json.Decoder(kind).decode
+        self._tagged = _tagged(kind)
 
     def read(self, line: bytes) -> T | Malformed:
         """The object in `line`, or why there is none. Never raises."""
         try:
             return self._decode(line)
         except (ValueError, RecursionError):
-            return self._read_leniently(line)
+            return self._read_other(line) or self._read_leniently(line)
+
+    def _read_other(self, line: bytes) -> T | None:
+        """The object, if its tag is unknown: some CLIs write most of their bytes in lines that nobody needs."""
+        if "" not in self._tagged:
+            return None
+        try:
+            kind = _decode_type(line).type
+        except (ValueError, RecursionError):
+            return None
+        return None if kind in self._tagged else cast(T, Other(kind=kind))
 
     def _read_leniently(self, line: bytes) -> T | Malformed:
         text = line.decode("utf-8", "replace")
         try:
-            value = _clean(json.loads(text))
-            if isinstance(value, dict):
-                return _lenient(self._kind, value)
+            fitted = _fit(self._kind, _clean(json.loads(text)))
+            if fitted is not _MISFIT:
+                return cast(T, fitted)
         except ValueError:
             return Malformed(reason="no JSON", sample=sample(line))
         except RecursionError:
             return Malformed(reason="nested too deeply", sample=sample(line))
         return Malformed(reason="no JSON object", sample=sample(line))
+
+
+def unread(read: Other | Malformed, line: bytes, *, silent: Set[str] = frozenset()) -> tuple[Unknown | Malformed, ...]:
+    """The event of a line that is none the adapter reads; nothing for a blank line and for a `silent` kind."""
+    if isinstance(read, Malformed):
+        return (read,) if line.strip() else ()
+    if not read.kind:
+        return (Malformed(reason="no type", sample=sample(line)),)
+    return () if read.kind in silent else (Unknown(kind=read.kind[:80], sample=sample(line)),)
 
 
 def _clean(value: Any) -> Any:
@@ -71,7 +105,7 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _lenient(kind: type[T], value: dict[str, Any]) -> T:
+def _lenient(kind: type[Struct], value: dict[str, Any]) -> Struct:
     given = {}
     for name, wire_name, declared in _fields(kind):
         if wire_name in value:
@@ -86,7 +120,16 @@ def _fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
     return tuple((field.name, field.encode_name, field.type) for field in msgspec.structs.fields(kind))
 
 
+@cache
+def _tagged(union: Any) -> dict[str, type[Struct]]:
+    """The structs of a union by their tags; none if they have no tags."""
+    structs = [part for part in get_args(union) if isinstance(part, type) and issubclass(part, Struct)]
+    return {str(part.__struct_config__.tag): part for part in structs if part.__struct_config__.tag is not None}
+
+
 def _fit(declared: Any, value: Any) -> Any:
+    if declared is Raw:
+        return Raw(msgspec.json.encode(value))
     try:
         return msgspec.convert(value, declared)
     except msgspec.ValidationError:
@@ -99,10 +142,18 @@ def _fit(declared: Any, value: Any) -> Any:
         return {key: item for key, item in fitted.items() if item is not _MISFIT}
     if isinstance(declared, type) and issubclass(declared, Struct) and isinstance(value, dict):
         return _lenient(declared, value)
-    if origin in {Union, UnionType}:
-        fits = (_fit(choice, value) for choice in parts)
-        return next((item for item in fits if item is not _MISFIT), _MISFIT)
-    return _MISFIT
+    return _fit_union(declared, value) if origin in {Union, UnionType} else _MISFIT
+
+
+def _fit_union(union: Any, value: Any) -> Any:
+    if isinstance(value, dict) and (tagged := _tagged(union)):
+        tag = value.get("type")
+        tag = tag if isinstance(tag, str) else ""
+        if tag in tagged:
+            return _lenient(tagged[tag], value)
+        return Other(kind=tag) if "" in tagged else _MISFIT
+    fits = (_fit(choice, value) for choice in get_args(union))
+    return next((item for item in fits if item is not _MISFIT), _MISFIT)
 
 
 def sample(line: bytes) -> str:
@@ -111,8 +162,8 @@ def sample(line: bytes) -> str:
 
 
 def tool_result(call_id: str, output: str, *, is_error: bool, seconds: float | None = None) -> ToolResult:
-    """The event of a tool's output, which is cut at `OUTPUT_CAP`."""
-    return ToolResult(call_id=call_id, output=output[:OUTPUT_CAP], size=len(output), is_error=is_error, seconds=seconds)
+    """The event of a tool's output that the adapter has put together itself."""
+    return ToolResult(call_id=call_id, content=Raw(msgspec.json.encode(output)), is_error=is_error, seconds=seconds)
 
 
 def read_options(kind: type[T], options: Mapping[str, Any]) -> T:

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct, field
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Dollars = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -23,9 +25,33 @@ class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = field(default_factory=dict)
 
 
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model costs, in US dollars per million tokens; cached ones cost as `input` where nothing else is said."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+
+    def cost_usd(
+        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+    ) -> float:
+        """US dollars for so many tokens, counted disjointly."""
+        read = self.input if self.cache_read is None else self.cache_read
+        write = self.input if self.cache_write is None else self.cache_write
+        parts = (
+            (input_tokens, self.input),
+            (output_tokens, self.output),
+            (cache_read_tokens, read),
+            (cache_write_tokens, write),
+        )
+        return sum(tokens * dollars for tokens, dollars in parts) / 1e6
+
+
 class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
 
+    Without a `price` the gateway's books know no cost.
     `script` is for the scripted provider alone: the script it plays, by name
     (`conf/scripts/NAME.yaml`) or by path; none means the one named after the environment.
     """
@@ -35,6 +61,7 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     served_as: str | None = None
     context: Count = 65_536
     script: str | None = None
+    price: Price | None = None
 
 
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,13 +74,18 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes."""
+    """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
+
+    `needs_mcp`: the problem cannot be solved without the tools of its MCP server, so that no backend without MCP may
+    be asked.
+    """
 
     name: str
     kind: str
     arguments: dict[str, Any] = field(default_factory=dict)
     max_steps: Count = 1000
     pass_solve_rate: Share = 0.9
+    needs_mcp: bool = False
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,18 +104,46 @@ class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a session may use: model responses, wall-clock seconds, and seconds without any sign of life."""
+    """What a session may use (none: no limit), and the signs by which a session that hangs is known.
 
-    turns: Count = 50
+    `turns` are model responses; `tokens` input and output tokens, cached input left out; `cost_usd` counts by the
+    gateway's books where the model has a price, else by the CLI's. `wall_s` covers all attempts and the waiting between
+    them, `idle_s` is without output and without model traffic. `output_mb` is standard output, `memory_mb` and
+    `processes` are those of the whole box, `disk_mb` the size of workspace and home (MB: a million bytes).
+
+    A session hangs when an open model request brings no first byte for `first_byte_s` or no further one for
+    `stalled_s`; when the CLI lives on, silent, for `after_final_s` after its last event; when so many responses in a
+    row were empty (`empty_turns`), brought nothing but compactions (`compactions`), or failed (`failed_requests`: the
+    CLI's own retries are cut short there).
+
+    `grace_s` lies between SIGTERM and SIGKILL. What the table says is retried is retried `retries` times, after
+    `retry_s` seconds and then each time four times as long.
+    """
+
+    turns: Count | None = 50
+    tokens: Count | None = None
+    cost_usd: Positive | None = None
     wall_s: Seconds = 1800.0
     idle_s: Seconds = 300.0
+    output_mb: Positive | None = 256.0
+    memory_mb: Positive | None = 8192.0
+    processes: Count | None = 256
+    disk_mb: Positive | None = 4096.0
+    first_byte_s: Seconds = 300.0
+    stalled_s: Seconds = 60.0
+    after_final_s: Seconds = 10.0
+    empty_turns: Count = 3
+    compactions: Count = 3
+    failed_requests: Count = 3
     grace_s: Seconds = 3.0
+    retries: Annotated[int, Meta(ge=0)] = 2
+    retry_s: Seconds = 2.0
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     """How a submission is graded: number of held-out episodes, seconds an episode may take, the private seed."""
 
-    episodes: int = 20
+    episodes: Count = 20
     episode_wall_s: Seconds = 60.0
     seed: int = 0
 

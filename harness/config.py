@@ -213,11 +213,9 @@ class _Loader:
         except msgspec.ValidationError as error:
             message, _, inside = str(error).partition(" - at `$")
             key = prefix + inside.rstrip("`")
-            where = next(
-                (f"--set {o.input_line}" for o in self.overrides if key.startswith(o.key_or_group)), f"conf/{file}.yaml"
-            )
+            setting = next((f"--set {o.input_line}: " for o in self.overrides if key.startswith(o.key_or_group)), "")
             hint = f"; valid: {_listed(kind.__struct_fields__)}" if "unknown field" in message else ""
-            raise ConfError(f"{where}: {key}: {message}{hint}") from error
+            raise ConfError(f"{setting}conf/{file}.yaml: {key}: {message}{hint}") from error
 
     def _choices(self, group: str) -> list[str]:
         return sorted(path.stem for path in (self.conf / group).glob("*.yaml"))

@@ -10,14 +10,15 @@ from typing import IO, Any
 import msgspec
 
 from backends.base import Backend
+from backends.events import Located
 from backends.registry import backend
 from backends.session import Session
 from harness.agent.ending import classify
-from harness.agent.stream import Line, LineReader
+from harness.agent.stream import StreamReader
 from harness.case import ENDINGS, Ending
 
-_CHUNK = 1 << 20
-_STDERR_TAIL = 1 << 16
+CHUNK = 1 << 17
+_STDERR_TAIL = 1 << 20
 
 
 def decode_file(
@@ -42,11 +43,11 @@ def decode_file(
 
 def read_session(adapter: Backend, stream: IO[bytes]) -> Session:
     """The session that a stream adds up to."""
-    session, reader = Session(), LineReader()
-    while chunk := stream.read(_CHUNK):
-        _add(session, adapter, reader.feed(chunk))
-    _add(session, adapter, reader.finish())
-    return session
+    reader = StreamReader(adapter)
+    while chunk := stream.read(CHUNK):
+        reader.feed(chunk)
+    reader.finish()
+    return reader.session
 
 
 def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dict[str, Any]:
@@ -64,15 +65,23 @@ def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dic
         "api_retries": session.retries,
         "mcp_servers": session.mcp_servers,
         "session_id": session.session_id,
+        "subagents": session.subagents,
+        "compactions": session.compactions,
+        "denials": session.denials,
+        "experiment_s": session.experiment_s,
+        "other_tools_s": session.other_tools_s,
         "unknown_events": session.unknown_events,
+        "unknown_sample": sample(session.unknown_sample),
         "malformed_lines": session.malformed_lines,
+        "malformed_sample": sample(session.malformed_sample),
     }
 
 
-def _add(session: Session, adapter: Backend, lines: list[Line]) -> None:
-    for line in lines:
-        for event in adapter.decode(line.data):
-            session.add(event)
+def sample(located: Located | None) -> dict[str, Any] | None:
+    """The first unknown event or malformed line of a stream as plain data: what it was and where it stands."""
+    if located is None:
+        return None
+    return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}
 
 
 def _tail(path: Path) -> str:

@@ -123,7 +123,7 @@ def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
 
 @pytest.fixture
 def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environment]:
-    """The case's environment, alive in this process (the agent's program never is); skips where a package is missing."""
+    """The case's environment, alive in this process; the agent's program never is. Skips without its package."""
     missing = stages.missing_package(case)
     if missing is not None:
         _cannot_run(request, Ending.UNAVAILABLE, missing)

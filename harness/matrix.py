@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from itertools import product
 
-from harness.case import Case, Exclusion
+from backends.registry import backend as backend_named
+from harness.case import Case, ConfError, Exclusion
 from harness.config import Config
 
 
 def cases(config: Config) -> list[Case]:
-    """Every backend x model x environment x replicate of the suite that no rule excludes."""
+    """Every backend x model x environment x replicate of the suite that no rule excludes.
+
+    Raises `ConfError` for a case that asks of its backend what it cannot do.
+    """
     suite = config.suite
     replicates = range(1, suite.replicates + 1)
-    return [
+    found = [
         Case(
             id="-".join((backend, model, environment)) + (f"-r{replicate}" if suite.replicates > 1 else ""),
             backend=config.backend[backend],
@@ -30,6 +34,19 @@ def cases(config: Config) -> list[Case]:
         if not any(_matches(rule, backend, model, environment) for rule in suite.exclude)
         for replicate in replicates
     ]
+    for case in found:
+        _require_capabilities(case, suite.name)
+    return found
+
+
+def _require_capabilities(case: Case, suite: str) -> None:
+    backend, environment = case.backend.name, case.environment.name
+    if case.environment.needs_mcp and not backend_named(backend).capabilities.mcp:
+        raise ConfError(
+            f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "
+            f"(environment.{environment}.needs_mcp), and {backend} has none; "
+            f"add to suite.exclude: {{backend: {backend}, environment: {environment}}}"
+        )
 
 
 def _matches(rule: Exclusion, backend: str, model: str, environment: str) -> bool:

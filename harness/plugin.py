@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +25,7 @@ from harness.run import Run
 
 _RECORD = "proctor_record"
 _CONF_ERROR = pytest.StashKey[str]()
+_FOLDER = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(given) if given else config.rootpath / "runs" / run_name(suite)
     run = Run(config.rootpath, suite, config.getoption("settings"), folder, _live_line(config))
     config.stash[RUN] = run
-    if config.getoption("suite") or run.settings:
+    # With workers this process collects nothing, and a worker cannot end the session with a usage error.
+    if config.getoption("suite") or run.settings or config.getoption("numprocesses", None):
         try:
             _ = run.config
         except ConfError as error:
@@ -76,26 +80,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)  # once -k and -m have had their say
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep to the cases where cases are asked for: by --suite, or by a -k that fits some, and no path is named.
+    """Keep to the cases where they are asked for: by --suite, or by a -k that names what they are of, without a path.
 
     A wrong configuration stops here: within the collection it would look like a broken test.
     """
     if _CONF_ERROR in config.stash:
         raise pytest.UsageError(config.stash[_CONF_ERROR])
     cases = [item for item in items if _case(item) is not None]
-    asked = config.getoption("suite") or (config.getoption("keyword") and cases)
+    asked = config.getoption("suite") or _named(config.getoption("keyword"), cases)
     if asked and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.hook.pytest_deselected(items=[item for item in items if _case(item) is None])
         items[:] = cases
+    _name_folders(items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin the record of a case."""
-    case = _case(item)
-    if case is not None and "submission" in getattr(item, "fixturenames", ()):
+    case = _graded_case(item)
+    if case is not None:
         run = item.config.stash[RUN]
-        item.stash[DRAFT] = Draft(case, run.folder / case.id, run.version)
+        item.stash[DRAFT] = Draft(case, run.folder / item.stash[_FOLDER], run.version)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Record a case that Ctrl-C ends: pytest makes no report of it."""
+    try:
+        return (yield)
+    except KeyboardInterrupt:
+        draft = item.stash.get(DRAFT, None)
+        if draft is not None and not draft.recorded:
+            draft.interrupt()
+            item.config.stash[RUN].store.leave(draft.record("error"))
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -116,7 +134,9 @@ def pytest_runtest_makereport(
         setattr(report, _RECORD, msgspec.json.encode(record).decode())
         if report.failed:
             said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
-            report.sections.append(("case", f"{said}files: {draft.folder}"))
+            files = f"files: {draft.folder}" if draft.folder.exists() else ""
+            if said or files:
+                report.sections.append(("case", said + files))
     return report
 
 
@@ -129,7 +149,14 @@ class _Writer:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text = getattr(report, _RECORD, None)
         if text is not None:
-            self._run.store.append(msgspec.json.decode(text, type=Record))
+            try:
+                self._run.store.append(msgspec.json.decode(text, type=Record))
+            except OSError as error:
+                pytest.exit(f"cannot write the record of {report.nodeid}: {error}", pytest.ExitCode.INTERNAL_ERROR)
+
+    @pytest.hookimpl(trylast=True)  # once xdist has waited for its workers
+    def pytest_sessionfinish(self) -> None:
+        self._run.store.take_left()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._run.store.records:
@@ -143,6 +170,28 @@ def _case(item: pytest.Item) -> Case | None:
     """The case that a test runs for, if it asks for one."""
     callspec = getattr(item, "callspec", None)
     return cast(Case, callspec.params["case"]) if callspec and "case" in callspec.params else None
+
+
+def _named(expression: str, items: list[pytest.Item]) -> bool:
+    """Whether a -k expression has the full name of a case among `items`, or of its backend, model or environment."""
+    words = set(re.findall(r"[\w.-]+", expression))
+    cases = filter(None, map(_case, items))
+    return any(words & {case.id, case.backend.name, case.model.name, case.environment.name} for case in cases)
+
+
+def _graded_case(item: pytest.Item) -> Case | None:
+    """The case whose agent a test runs, if it does."""
+    return _case(item) if "submission" in getattr(item, "fixturenames", ()) else None
+
+
+def _name_folders(items: list[pytest.Item]) -> None:
+    """Give each run of a case a folder of its own: named by the case, and numbered where several tests run it."""
+    runs = Counter[str]()
+    for item in items:
+        case = _graded_case(item)
+        if case is not None:
+            runs[case.id] += 1
+            item.stash[_FOLDER] = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
 
 
 def _live_line(config: pytest.Config) -> LiveLine:

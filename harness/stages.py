@@ -11,10 +11,16 @@ from tempfile import TemporaryDirectory
 from backends.base import Backend
 from backends.session import Session
 from harness.agent.attempt import AttemptResult, run_attempt
+from harness.agent.books import attempt_record, total_times, total_usage
 from harness.agent.cli import Cli
+from harness.agent.clock import SystemClock
+from harness.agent.double_entry import compare
+from harness.agent.files import set_aside
 from harness.agent.model_server import ModelServer, scripted_server
-from harness.agent.prompt import build_prompt
-from harness.case import ENDINGS, Case, ConfError, Score
+from harness.agent.prompt import RESUME, build_prompt
+from harness.agent.retry import attempts
+from harness.case import Case, ConfError, Ending, Limits, Score
+from harness.decode import sample
 from harness.environments.base import Environment
 from harness.environments.factory import available
 from harness.environments.factory import make_environment as make
@@ -28,7 +34,6 @@ from harness.http_host import HttpHost
 from harness.mcp.config import McpConfig
 from harness.report.live import LiveLine
 from harness.results.draft import Draft
-from harness.results.record import Attempt, Usage, UsageTotals
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
@@ -121,24 +126,39 @@ def run_agent(
         tool = f", {session.last_tool}" if session.last_tool else ""
         live.show(f"{case.id}: turn {session.turns}{tool}, {seconds:.0f} s")
 
-    result = run_attempt(
-        case=case,
-        backend=backend,
-        cli=cli,
-        prompt=build_prompt(
-            description=environment.describe(),
-            episodes=case.evaluation.episodes,
-            max_steps=case.environment.max_steps,
-            episode_wall_s=case.evaluation.episode_wall_s,
-            tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools},
-        ),
-        workplace=workplace,
-        gateway=gateway,
-        model_server=model_server,
-        mcp=mcp,
-        progress=progress,
+    prompt = build_prompt(
+        description=environment.describe(),
+        episodes=case.evaluation.episodes,
+        max_steps=case.environment.max_steps,
+        episode_wall_s=case.evaluation.episode_wall_s,
+        tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools if backend.capabilities.mcp},
     )
-    _write_down(draft, result)
+
+    def run(limits: Limits, conversation: str | None) -> AttemptResult:
+        try:
+            return run_attempt(
+                case=case,
+                backend=backend,
+                cli=cli,
+                prompt=RESUME if conversation else prompt,
+                workplace=workplace,
+                gateway=gateway,
+                model_server=model_server,
+                mcp=mcp,
+                progress=progress,
+                limits=limits,
+                resume=conversation,
+            )
+        except SandboxError as error:
+            return AttemptResult(ending=Ending.SANDBOX_FAILED, explanation=str(error))
+
+    def aside(number: int, fresh: bool) -> None:
+        set_aside(workplace.folder, number, fresh=fresh)
+
+    for result in attempts(run, case.limits, resumes=backend.capabilities.resume, set_aside=aside, clock=SystemClock()):
+        _write_down(draft, result, backend)
+    if result.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt
     return result
 
 
@@ -147,50 +167,20 @@ def _environment_version(case: Case, harness_version: str | None) -> str | None:
     return f"{package} {version(package)}" if package else f"proctor {harness_version}"
 
 
-def _write_down(draft: Draft, result: AttemptResult) -> None:
-    session, metered = result.session, result.metered
-    usage = Usage(
-        reported=UsageTotals(
-            turns=session.turns,
-            tool_calls=session.tool_calls,
-            input_tokens=session.usage.input_tokens,
-            output_tokens=session.usage.output_tokens,
-            cache_read_tokens=session.usage.cache_read_tokens,
-            cache_write_tokens=session.usage.cache_write_tokens,
-            cost_usd=session.cost_usd,
-        ),
-        metered=UsageTotals(
-            turns=metered.turns,
-            requests=metered.requests,
-            tool_calls=metered.tool_calls,
-            input_tokens=metered.input_tokens,
-            output_tokens=metered.output_tokens,
-            cache_read_tokens=metered.cache_read_tokens,
-            cache_write_tokens=metered.cache_write_tokens,
-            cost_usd=metered.cost_usd,
-        ),
+def _write_down(draft: Draft, result: AttemptResult, backend: Backend) -> None:
+    session = result.session
+    draft.ending, draft.explanation = result.ending, result.explanation
+    draft.attempts.append(attempt_record(result))
+    draft.usage = total_usage(draft.attempts)
+    draft.timing |= total_times(draft.attempts)
+    draft.differences += compare(
+        session, result.metered, habits=backend.habits, stopped=result.stopped, attempt=len(draft.attempts)
     )
-    draft.ending, draft.explanation, draft.usage = result.ending, result.explanation, usage
-    draft.timing |= {
-        "setup_s": result.setup_s,
-        "agent_s": result.agent_s,
-        "model_s": result.model_s,
-    }
-    if session.tool_s or not session.tool_calls:  # a CLI that tells no durations leaves them unknown, not 0
-        draft.timing["tools_s"] = session.tool_s
     draft.mcp_servers = dict(session.mcp_servers)
-    draft.unknown_events, draft.malformed_lines = session.unknown_events, session.malformed_lines
-    draft.attempts.append(
-        Attempt(
-            ending=result.ending,
-            cause=ENDINGS[result.ending].cause,
-            explanation=result.explanation,
-            exit_code=result.exit_code,
-            seconds=round(result.agent_s, 3),
-            kill_s=round(result.kill_s, 3),
-            usage=usage,
-        )
-    )
+    draft.unknown_events += session.unknown_events
+    draft.unknown_sample = draft.unknown_sample or sample(session.unknown_sample)
+    draft.malformed_lines += session.malformed_lines
+    draft.malformed_sample = draft.malformed_sample or sample(session.malformed_sample)
 
 
 def collect_submission(draft: Draft) -> Submission:
@@ -211,7 +201,8 @@ def grade(
     """Play the held-out episodes, whose seeds are drawn only now."""
     case = draft.case
     if submission.reason is not None:
-        draft.explanation = submission.reason
+        finished = draft.ending is Ending.FINISHED
+        draft.explanation = submission.reason if finished else f"{submission.reason}; {draft.explanation}"
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     draft.seeds_digest = digest(seeds)

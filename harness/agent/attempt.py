@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from backends.base import Backend, McpEndpoint, SessionSpec
+from backends.errors import reset_hint
+from backends.resets import reset_time
 from backends.session import Session
 from harness.agent.cli import Cli
+from harness.agent.clock import SystemClock
 from harness.agent.driver import drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
+from harness.agent.footprint import BoxGauge
 from harness.agent.model_server import ModelServer
 from harness.agent.prompt import INSTRUCTIONS
-from harness.case import Case, Ending
+from harness.agent.tree import settle
+from harness.case import Case, Ending, Limits
+from harness.gateway.account import Account
 from harness.gateway.budget import Budget
 from harness.gateway.meter import Metered
 from harness.gateway.server import Gateway
@@ -26,21 +33,37 @@ from harness.sandbox.base import Box
 from harness.sandbox.paths import program_paths
 from harness.sandbox.workplace import Workplace
 
-_STDERR_TAIL = 20_000
+_STDERR_TAIL = 1 << 20
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
-    """How an attempt went: why it ended, what the CLI reported and what the gateway metered. Times in seconds."""
+    """How an attempt went: why it ended, what the CLI reported and what the gateway metered. Times in seconds.
+
+    `stopped` says that the harness ended it. `waited_s` passed before it began, and it `resumed` the conversation of an
+    earlier one. Of its end, `term_s` passed between SIGTERM and the CLI's end, `kill_s` until the last process was gone
+    and `settle_s` until its folders were seen to rest. `resets_in_s`: until a rate limit ends, where that is told.
+    """
 
     ending: Ending
     explanation: str
-    exit_code: int
-    session: Session
-    metered: Metered
-    setup_s: float
-    agent_s: float
-    kill_s: float
-    model_s: float
+    exit_code: int | None = None
+    session: Session = field(default_factory=Session)
+    metered: Metered = Metered()
+    stopped: bool = False
+    resumed: bool = False
+    waited_s: float = 0.0
+    setup_s: float = 0.0
+    agent_s: float = 0.0
+    term_s: float = 0.0
+    kill_s: float = 0.0
+    settle_s: float = 0.0
+    model_s: float = 0.0
+    resets_in_s: float | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        """By the gateway's books where a price is known, else as the CLI reports it."""
+        return self.session.cost_usd if self.metered.cost_usd is None else self.metered.cost_usd
 
 
 def run_attempt(
@@ -54,17 +77,23 @@ def run_attempt(
     model_server: ModelServer,
     mcp: McpConfig,
     progress: Callable[[Session, float], None],
+    limits: Limits | None = None,
+    resume: str | None = None,
 ) -> AttemptResult:
     """Run the CLI on the prompt until it ends or passes a limit. Raises `SandboxError` where it cannot be started.
 
-    Leaves `stream.jsonl`, `gateway.jsonl` and `stderr.log` in the workplace's folder; nothing of it runs afterwards.
+    `limits` are what is left of the case's, which is all of them by default; `resume` is the id of the conversation to
+    go on with in the same workplace. Leaves `stream.jsonl`, `gateway.jsonl` and `stderr.log` in the workplace's
+    folder; nothing of the session runs afterwards, and its folders do not change any more.
     """
+    limits = limits or case.limits
     began = time.monotonic()
+    servers = (mcp,) if backend.capabilities.mcp else ()
     mcp.renders.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         box = stack.enter_context(
             workplace.open(
-                endpoints=("model", mcp.name),
+                endpoints=("model", *(server.name for server in servers)),
                 mounts={"renders": mcp.renders},
                 readable=program_paths(cli.executable),
             )
@@ -76,14 +105,17 @@ def run_attempt(
                     model=case.model.served_as or case.model.name,
                     context=case.model.context,
                     provider=model_server.provider(box.workspace),
-                    budget=Budget(turns=case.limits.turns),
+                    price=case.model.price,
+                    budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
                     books=workplace.folder / "gateway.jsonl",
                 )
             )
         )
-        listener = box.endpoints[mcp.name].listener
-        stack.enter_context(closing(mcp.serve(listener, workspace=box.workspace, renders=box.mounts["renders"])))
-        spec = _spec(case, cli, box, mcp)
+        for server in servers:
+            listener = box.endpoints[server.name].listener
+            offered = server.serve(listener, workspace=box.workspace, renders=box.mounts["renders"])
+            stack.enter_context(closing(offered))
+        spec = _spec(case, cli, box, servers, resume)
         _write_config(backend, spec, box, workplace)
         hints = backend.prompt_hints(spec)
         box.exec(backend.command(spec), backend.environment(spec))
@@ -92,16 +124,18 @@ def run_attempt(
             box,
             backend,
             prompt=f"{prompt}\n{hints}\n" if hints else prompt,
-            limits=case.limits,
+            limits=limits,
             traffic=account,
+            gauge=BoxGauge(box.pid, (workplace.workspace, workplace.home)),
             stream=workplace.folder / "stream.jsonl",
             progress=progress,
         )
+    settle_s = settle((workplace.workspace, workplace.home), SystemClock())
     stderr_tail = _tail(workplace)
     for event in backend.read_stderr(stderr_tail):
         outcome.session.add(event)
-    ending, explanation = classify(
-        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, stopped_by=outcome.stopped_by
+    ending, explanation = outcome.stop or classify(
+        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, stopped_by=None
     )
     return AttemptResult(
         ending=ending,
@@ -109,14 +143,30 @@ def run_attempt(
         exit_code=outcome.exit_code,
         session=outcome.session,
         metered=account.metered(),
+        stopped=outcome.stop is not None,
+        resumed=resume is not None,
         setup_s=setup_s,
         agent_s=outcome.seconds,
+        term_s=outcome.term_s,
         kill_s=outcome.kill_s,
+        settle_s=settle_s,
         model_s=account.model_s,
+        resets_in_s=_resets_in_s(outcome.session, account) if ending is Ending.RATE_LIMITED else None,
     )
 
 
-def _spec(case: Case, cli: Cli, box: Box, mcp: McpConfig) -> SessionSpec:
+def _resets_in_s(session: Session, account: Account) -> float | None:
+    """Seconds until a rate limit ends, as the provider or the CLI said; none if neither did."""
+    now = datetime.now(UTC)
+    failure = account.last_failure
+    if failure is not None and failure.retry_after_s is not None:
+        return failure.retry_after_s
+    told = session.resets_at or (reset_hint(failure.message) if failure else None)
+    at = reset_time(told, now) if told else None
+    return (at - now).total_seconds() if at else None
+
+
+def _spec(case: Case, cli: Cli, box: Box, servers: Sequence[McpConfig], resume: str | None) -> SessionSpec:
     return SessionSpec(
         executable=str(cli.executable),
         workspace=box.workspace,
@@ -124,9 +174,10 @@ def _spec(case: Case, cli: Cli, box: Box, mcp: McpConfig) -> SessionSpec:
         model=case.model.served_as or case.model.name,
         context=case.model.context,
         model_url=box.endpoints["model"].url,
-        mcp=(McpEndpoint(mcp.name, box.endpoints[mcp.name].url + mcp.path),),
+        mcp=tuple(McpEndpoint(server.name, box.endpoints[server.name].url + server.path) for server in servers),
         instructions=INSTRUCTIONS,
         options=case.backend.options,
+        resume=resume,
     )
 
 

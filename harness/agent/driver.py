@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import selectors
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import IO, Self
 
 from msgspec import Struct
 
 from backends.base import Backend
 from backends.session import Session
-from harness.agent.stream import LineReader
-from harness.agent.watchdog import Traffic, passed_limit
+from harness.agent.clock import Clock, SystemClock
+from harness.agent.footprint import Gauge
+from harness.agent.stream import StreamReader
+from harness.agent.watchdog import Look, Stop, Traffic, hangs, spent
 from harness.case import Ending, Limits
 from harness.sandbox.base import Box
 
@@ -23,12 +25,17 @@ _CHUNK = 1 << 16
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How a session went. `stopped_by` is the limit at which the harness ended it, none where the CLI ended itself."""
+    """How a session went. `stop` says why the harness ended it, none where the CLI ended itself.
+
+    `seconds` is the whole of it; of these `term_s` passed between SIGTERM and the CLI's end (0: it was not asked), and
+    `kill_s` until the last process of the box was gone.
+    """
 
     session: Session
     exit_code: int
-    stopped_by: Ending | None
+    stop: Stop | None
     seconds: float
+    term_s: float
     kill_s: float
 
 
@@ -39,99 +46,170 @@ def drive(
     prompt: str,
     limits: Limits,
     traffic: Traffic,
+    gauge: Gauge,
     stream: Path,
     progress: Callable[[Session, float], None],
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock | None = None,
 ) -> Outcome:
     """Follow the command that `box` has started to its end, or to the first limit; the box is closed afterwards.
 
-    Every byte of standard output goes to `stream` as it came. Turn limits are held by the gateway, which refuses the
-    breaking request; wall and idle limits are held here.
+    Every byte of standard output goes to `stream` as it came. Ctrl-C ends the session as a limit does; a second one
+    cuts its grace short.
     """
-    began = clock()
-    stopped_by = None
-    try:
-        with stream.open("wb") as file, _Reader(box, backend, file, prompt.encode()) as reader:
-            last_output = began
-            while (size := reader.step()) is not None:
-                now = clock()
-                last_output = now if size else last_output
-                progress(reader.session, now - began)
-                stopped_by = passed_limit(
-                    limits, traffic, reader.session, began=began, last_output=last_output, now=now
-                )
-                if stopped_by is not None:
-                    _let_go(box, reader, clock, limits.grace_s)
-                    break
-    finally:
-        death = box.close()
-    return Outcome(
-        session=reader.session,
-        exit_code=death.exit_code,
-        # A CLI may end by itself on a refusal, before the limits are looked at.
-        stopped_by=Ending(traffic.refused) if traffic.refused else stopped_by,
-        seconds=clock() - began,
-        kill_s=death.seconds,
-    )
+    clock = clock or SystemClock()
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, gauge, file, clock) as running:
+        try:
+            while running.step():
+                progress(running.session, running.seconds)
+        except KeyboardInterrupt:
+            running.end(Stop(Ending.INTERRUPTED, "interrupted by the user"))
+            while running.step():
+                pass
+    return running.outcome()
 
 
-def _let_go(box: Box, reader: _Reader, clock: Callable[[], float], grace_s: float) -> None:
-    """Ask the CLI to end, and read on while it may still write its last event."""
-    box.terminate()
-    deadline = clock() + grace_s
-    while clock() < deadline and reader.step() is not None:
-        pass
+class Drive:
+    """A session under way. Call `step` until it says that there is nothing more to come, then leave the context.
+
+    Leaving closes the box, whatever happened.
+    """
+
+    def __init__(
+        self,
+        box: Box,
+        backend: Backend,
+        prompt: str,
+        limits: Limits,
+        traffic: Traffic,
+        gauge: Gauge,
+        stream: IO[bytes],
+        clock: Clock,
+    ) -> None:
+        self.stop: Stop | None = None
+        self._box, self._limits, self._traffic, self._gauge, self._clock = box, limits, traffic, gauge, clock
+        self._reader = StreamReader(backend)
+        self._pipes = _Pipes(box, stream, prompt.encode(), clock)
+        self._began = self._last_output = clock.now()
+        self._asked: float | None = None
+        self._deadline: float | None = None
+        self._gone: float | None = None
+
+    @property
+    def session(self) -> Session:
+        """What was read so far."""
+        return self._reader.session
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return self._clock.now() - self._began
+
+    def step(self) -> bool:
+        """Move what is ready, waiting a moment at most, and look at the limits; whether the session goes on.
+
+        After SIGTERM, and once the command has ended while another process holds its output open, it goes on for the
+        grace period only.
+        """
+        ended = self._box.poll() is not None
+        chunk = self._pipes.move(0 if ended else _LOOK_S)
+        now = self._clock.now()
+        if chunk:
+            self._last_output = now
+            self._reader.feed(chunk, now)
+        elif ended:
+            return False
+        if ended and self._deadline is None:
+            self._deadline = now + self._limits.grace_s
+        if self._deadline is not None:
+            return now < self._deadline
+        look = self._look(now)
+        stop = spent(self._limits, self._traffic, self.session, look) or hangs(
+            self._limits, self._traffic, self.session, look
+        )
+        if stop is not None:
+            self.end(stop)
+        return True
+
+    def end(self, why: Stop) -> None:
+        """Ask the CLI to end (SIGTERM); it has the grace period to write its last event, but no model any more."""
+        self.stop = self.stop or why
+        if self._asked is None:
+            self._traffic.end(why.ending)
+            self._box.terminate()
+            self._asked = self._clock.now()
+            self._deadline = self._asked + self._limits.grace_s
+
+    def outcome(self) -> Outcome:
+        """How it went; to be asked for once the context is left."""
+        return self._outcome
+
+    def _look(self, now: float) -> Look:
+        return Look(
+            now=now,
+            began=self._began,
+            last_output=self._last_output,
+            output_bytes=self._pipes.bytes_read,
+            footprint=self._gauge.look(now),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pipes.close()
+        ended = self._clock.now()
+        death = self._box.close()
+        self._reader.finish(ended)
+        if self.stop is None:  # a CLI may end itself on a refusal before the limits are looked at
+            self.stop = spent(self._limits, self._traffic, self.session, self._look(ended))
+        self._outcome = Outcome(
+            session=self.session,
+            exit_code=death.exit_code,
+            stop=self.stop,
+            seconds=self.seconds,
+            term_s=0.0 if self._asked is None else ended - self._asked,
+            kill_s=death.seconds,
+        )
 
 
-class _Reader:
-    """Moves bytes between the harness and a box, never waiting longer than one look."""
+class _Pipes:
+    """Moves bytes between the harness and a box, never waiting longer than it is told."""
 
-    def __init__(self, box: Box, backend: Backend, file: IO[bytes], prompt: bytes) -> None:
-        self._box = box
-        self._backend = backend
-        self._file = file
-        self._prompt = prompt
-        self._lines = LineReader()
+    def __init__(self, box: Box, stream: IO[bytes], prompt: bytes, clock: Clock) -> None:
+        self.bytes_read = 0
+        self._box, self._stream, self._prompt, self._clock = box, stream, prompt, clock
         self._selector = selectors.DefaultSelector()
-        self.session = Session()
         for pipe, event in ((box.stdout, selectors.EVENT_READ), (box.stdin, selectors.EVENT_WRITE)):
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, event)
 
-    def __enter__(self) -> _Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._decode(self._lines.finish())
-        self._selector.close()
-
-    def step(self) -> int | None:
-        """Move what is ready; the number of bytes read, or none once the command has ended and all is read."""
-        ended = self._box.poll() is not None
-        size = 0
-        for _key, event in self._selector.select(0 if ended else _LOOK_S):
+    def move(self, timeout: float) -> bytes:
+        """Move what is ready; what was read, which is nothing after `timeout` seconds."""
+        read = b""
+        for _key, event in self._clock.select(self._selector, timeout):
             if event & selectors.EVENT_WRITE:
                 self._write()
             else:
-                size += self._read()
-        return None if ended and not size else size
+                read = self._read()
+        return read
 
-    def _read(self) -> int:
+    def close(self) -> None:
+        """Watch nothing any more; the pipes are the box's."""
+        self._selector.close()
+
+    def _read(self) -> bytes:
         try:
             chunk = os.read(self._box.stdout.fileno(), _CHUNK)
         except BlockingIOError:
-            return 0
+            return b""
         if not chunk:
             self._selector.unregister(self._box.stdout)
-        self._file.write(chunk)
-        self._file.flush()
-        self._decode(self._lines.feed(chunk))
-        return len(chunk)
-
-    def _decode(self, lines: Iterable[tuple[int, bytes, bool]]) -> None:
-        for _offset, line, _truncated in lines:
-            for event in self._backend.decode(line):
-                self.session.add(event)
+        self.bytes_read += len(chunk)
+        self._stream.write(chunk)
+        self._stream.flush()
+        return chunk
 
     def _write(self) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from backends.errors import error_kind
 from backends.events import ErrorKind
 from backends.session import Session
@@ -9,6 +11,8 @@ from harness.case import Ending
 
 EMPTY_TURNS = 3
 """So many empty turns in a row are no accident: the CLI would go on asking for ever."""
+COMPACTIONS = 3
+"""So many compactions without a tool call between them bring nothing: the context cannot be made to fit."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -18,6 +22,7 @@ _BY_KIND = {
     ErrorKind.MODEL_ERROR: Ending.MODEL_ERROR,
     ErrorKind.OUTPUT_TOKENS: Ending.OUTPUT_TOKEN_LIMIT,
     ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
+    ErrorKind.COMPACTION: Ending.ENDLESS_COMPACTION,
     ErrorKind.CLI: Ending.CLI_CRASHED,
     ErrorKind.OTHER: Ending.CLI_CRASHED,
 }
@@ -25,8 +30,12 @@ _BY_KIND = {
 _OWN_LIMITS = {"error_max_turns": Ending.TURN_LIMIT, "error_max_budget_usd": Ending.COST_LIMIT}
 """The final reasons by which Claude Code says that a limit of its own stopped it."""
 
-_OUTPUT_CUT = {"length", "max_tokens"}
-"""Stop reasons of a response that its output limit cut, as the OpenAI and Anthropic wires say it."""
+_CUT = {
+    "length": (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
+    "max_tokens": (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
+    "model_context_window_exceeded": (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
+}
+"""Stop reasons of a response that a limit of the model cut, as the OpenAI and Anthropic wires say it."""
 
 
 def classify(
@@ -38,9 +47,10 @@ def classify(
     session for, and wins. A session without its backend's sign of an end is never `finished`.
     """
     if stopped_by is not None:
-        return stopped_by, f"stopped by the harness: {stopped_by.value.replace('_', ' ')}"
+        return stopped_by, _stopped(session, stopped_by)
     if session.failure:
-        return _BY_KIND[session.failure.kind], _one_line(session.failure.message)
+        ending = _BY_KIND[session.failure.kind]
+        return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and session.final.is_error:
         ending = _OWN_LIMITS.get(session.final.reason, Ending.CLI_CRASHED)
         return ending, _one_line(f"the CLI ended with {session.final.reason}: {session.final.text}")
@@ -49,28 +59,60 @@ def classify(
     return _unfinished(session, exit_code, stderr_tail)
 
 
+def _stopped(session: Session, ending: Ending) -> str:
+    last = f", last tool {session.last_tool}" if session.last_tool else ""
+    reset = _reset(session) if ending is Ending.RATE_LIMITED else ""
+    turns = f"{session.turns} turn{'' if session.turns == 1 else 's'}"
+    return _one_line(f"stopped by the harness: {ending.value.replace('_', ' ')} after {turns}{last}{reset}")
+
+
+def _reset(session: Session) -> str:
+    """When the rate limit ends, if it was said, and if not as text of the error itself."""
+    said = session.resets_at
+    if isinstance(said, float):
+        try:
+            return f" (resets {datetime.fromtimestamp(said, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+        except (ValueError, OverflowError, OSError):  # no such date
+            return ""
+    message = session.failure.message if session.failure else ""
+    return "" if said is None or str(said) in message else f" (resets: {said})"
+
+
 def _finished(session: Session) -> tuple[Ending, str]:
-    absent = {name: status for name, status in session.mcp_servers.items() if status not in {"connected", "disabled"}}
+    absent = _absent_mcp(session)
     if absent:
-        said = ", ".join(f"{name}: {status}" for name, status in absent.items())
-        return Ending.MCP_UNAVAILABLE, _one_line(f"the agent worked without its MCP tools ({said})")
+        return Ending.MCP_UNAVAILABLE, _one_line(f"the agent worked without its MCP tools ({absent})")
     return Ending.FINISHED, "the agent ended its session"
+
+
+def _absent_mcp(session: Session) -> str:
+    """The MCP servers that were not there, and what became of them."""
+    present = {"connected", "disabled"}
+    return ", ".join(f"{name}: {status}" for name, status in session.mcp_servers.items() if status not in present)
 
 
 def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
     if session.empty_turns >= EMPTY_TURNS:
         return Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty"
-    if exit_code is not None and exit_code < 0:
-        return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
+    if session.compactions_in_a_row >= COMPACTIONS:
+        return Ending.ENDLESS_COMPACTION, f"{session.compactions_in_a_row} compactions without a tool call"
     if exit_code:
-        said = [line[:500] for line in stderr_tail.strip().splitlines()[-3:]]
-        kind = error_kind("\n".join(said))
-        last_line = said[-1] if said else "nothing on standard error"
-        return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
-    if session.stop_reason in _OUTPUT_CUT:
-        return Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"
+        return _failed(session, exit_code, stderr_tail)
+    if session.stop_reason in _CUT:
+        return _CUT[session.stop_reason]
     ended = "the stream ends" if exit_code is None else "the CLI exited with code 0"
     return Ending.SILENT_EXIT, f"{ended} without a final event after {session.turns} turns"
+
+
+def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending, str]:
+    if exit_code < 0:
+        return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
+    if not session.turns and (absent := _absent_mcp(session)):
+        return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
+    said = [line[:500] for line in stderr_tail.strip().splitlines()[-3:]]
+    kind = error_kind("\n".join(said))
+    last_line = said[-1] if said else "nothing on standard error"
+    return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes files into a folder that an agent may have prepared: no link in it is ever followed."""
+"""Files of a session: configuration, written where an agent may have been before, and what an attempt has left."""
 
 from __future__ import annotations
 
@@ -34,3 +34,15 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
             stream.write(text)
     finally:
         os.close(here)
+
+
+def set_aside(folder: Path, number: int, *, fresh: bool) -> None:
+    """Move what attempt `number` has left in a case's folder to `attempt-NUMBER/` in it.
+
+    That is its stream, its standard error and the gateway's books; with `fresh`, workspace and home too.
+    """
+    aside = folder / f"attempt-{number}"
+    aside.mkdir()
+    for name in ("stream.jsonl", "stderr.log", "gateway.jsonl", *(("workspace", "home") if fresh else ())):
+        with suppress(FileNotFoundError):
+            (folder / name).rename(aside / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -37,6 +38,6 @@ def scripted_server(case: Case, root: Path) -> ModelServer:
     except ScriptError as error:
         raise ConfError(f"{case.id}: model.{case.model.name}.script: {error}") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelServer(
-        case.model.name, lambda workspace: ScriptedProvider(script, workspace=workspace), f"sha256:{digest}"
-    )
+    # One provider, whatever the attempts: what it was told to fail twice has then failed twice in all.
+    provider = cache(lambda workspace: ScriptedProvider(script, workspace=workspace))
+    return ModelServer(case.model.name, provider, f"sha256:{digest}")

@@ -8,6 +8,11 @@ Finish when `approach.py` is there and works.
 """
 """What every CLI gets as its standing instructions (CLAUDE.md, AGENTS.md)."""
 
+RESUME = """\
+Your session was interrupted by a failure that was not yours. Your files are as you left them. Go on with the task.
+"""
+"""The prompt of an attempt that goes on with an earlier one's conversation."""
+
 _TASK = """\
 Write a program that solves the following environment, and leave it in the file `approach.py` in your current directory.
 

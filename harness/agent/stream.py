@@ -1,19 +1,24 @@
-"""Cuts a CLI's output into lines, whatever chunks it arrives in."""
+"""Cuts a CLI's output into lines, whatever chunks it arrives in, and adds them up to a session."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
+
+from backends.base import Backend
+from backends.events import Malformed
+from backends.session import Session
+from backends.wire import sample
 
 LINE_CAP = 8 * 1024 * 1024
 """Bytes of a line that are kept; the rest is counted and dropped."""
 
 
-class Line(NamedTuple):
-    """One line without its newline: where it begins in the stream, its bytes, and whether bytes were cut off it."""
+class Line(Struct, frozen=True, gc=False):
+    """One line without its newline: where it begins in the stream, its bytes, and how many more were cut off it."""
 
     offset: int
     data: bytes
-    truncated: bool
+    cut: int
 
 
 class LineReader:
@@ -33,13 +38,13 @@ class LineReader:
     def feed(self, chunk: bytes) -> list[Line]:
         """The lines that `chunk` completes."""
         lines = []
-        start = 0
+        start, cap = 0, self._cap
         while (end := chunk.find(b"\n", start)) >= 0:
-            if self._held or end - start > self._cap:
+            if self._held or end - start > cap:
                 self._hold(chunk, start, end)
                 lines.append(self._close(newline=1))
             else:  # nearly every line: whole in its chunk, and copied once
-                lines.append(Line(self._offset, chunk[start:end], False))
+                lines.append(Line(self._offset, chunk[start:end], 0))
                 self._offset += end - start + 1
             start = end + 1
         self._hold(chunk, start, len(chunk))
@@ -55,10 +60,40 @@ class LineReader:
         self._cut += end - kept
 
     def _close(self, *, newline: int) -> Line:
-        line = Line(self._offset, bytes(self._held), self._cut > 0)
-        self.truncated_lines += line.truncated
+        line = Line(self._offset, bytes(self._held), self._cut)
+        self.truncated_lines += line.cut > 0
         self.truncated_bytes += self._cut
         self._offset += len(line.data) + self._cut + newline
         self._held.clear()
         self._cut = 0
         return line
+
+
+class StreamReader:
+    """Folds the bytes of a backend's output into `session`, with the place of each line and when it arrived.
+
+    A line that was too long to be held is counted as malformed, and not decoded.
+    """
+
+    def __init__(self, backend: Backend, session: Session | None = None) -> None:
+        self.session = session or Session()
+        self.lines = LineReader()
+        self._decode = backend.decode
+
+    def feed(self, chunk: bytes, at: float | None = None) -> None:
+        """Read on; `at` is when the chunk arrived, see `Session.add_line`."""
+        self._add(self.lines.feed(chunk), at)
+
+    def finish(self, at: float | None = None) -> None:
+        """Read the last line, if the stream ended without a newline."""
+        self._add(self.lines.finish(), at)
+
+    def _add(self, lines: list[Line], at: float | None) -> None:
+        add, decode = self.session.add_line, self._decode
+        for line in lines:
+            data = line.data
+            if line.cut:
+                too_long = Malformed(reason=f"longer than {len(data)} bytes", sample=sample(data))
+                add((too_long,), line.offset, len(data) + line.cut, at)
+            else:
+                add(decode(data), line.offset, len(data), at)

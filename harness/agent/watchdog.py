@@ -1,46 +1,148 @@
-"""Says when a session has passed a limit that no one else holds."""
+"""Says when a session has passed a limit, or hangs. Pure: it only looks."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
+from backends.errors import error_kind
+from backends.events import ErrorKind
 from backends.session import Session
-from harness.agent.ending import EMPTY_TURNS
+from harness.agent.footprint import Footprint
 from harness.case import Ending, Limits
+from harness.gateway.meter import Failure, Metered, Waiting
 
-AFTER_FINAL_S = 10.0
-"""Seconds a CLI may take to exit after its final event (opencode#44901 and claude-code#25629 never do)."""
+_MB = 1e6
+
+_FAILED = {
+    ErrorKind.AUTH: Ending.AUTH_FAILED,
+    ErrorKind.RATE_LIMIT: Ending.RATE_LIMITED,
+    ErrorKind.CONTEXT_OVERFLOW: Ending.CONTEXT_OVERFLOW,
+    ErrorKind.MODEL_UNREACHABLE: Ending.MODEL_UNREACHABLE,
+    ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
+}
+"""What a model request may have failed for; anything else is the model's error."""
+
+
+class Stop(NamedTuple):
+    """Why the harness ends a session, and one line that explains it."""
+
+    ending: Ending
+    explanation: str
 
 
 class Traffic(Protocol):
-    """What the gateway knows of a session while it runs."""
+    """What the gateway knows of a session while it runs; times are of `time.monotonic`, in seconds."""
 
     @property
-    def refused(self) -> str | None:
-        """The limit whose breaking request was refused, by the name of its ending."""
+    def passed(self) -> str | None:
+        """The limit that the model requests have passed, by the name of its ending."""
 
     @property
     def last_activity(self) -> float:
-        """When the last model traffic was, in `time.monotonic` seconds."""
+        """When the last model traffic was."""
 
     @property
-    def open_requests(self) -> int:
-        """How many requests are being answered now."""
+    def waiting(self) -> Sequence[Waiting]:
+        """The model requests that are being answered."""
+
+    @property
+    def failures(self) -> int:
+        """Turns in a row, up to the last one, whose request failed."""
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The latest of them."""
+
+    def metered(self) -> Metered:
+        """Totals so far."""
+
+    def end(self, why: str) -> None:
+        """Refuse every further request."""
 
 
-def passed_limit(
-    limits: Limits, traffic: Traffic, session: Session, *, began: float, last_output: float, now: float
-) -> Ending | None:
-    """The first limit that a session has passed at `now`, or none. All times are of one monotonic clock, in seconds."""
-    if traffic.refused is not None:
-        return Ending(traffic.refused)
-    if now - began >= limits.wall_s:
-        return Ending.WALL_LIMIT
-    silent_s = now - max(began, last_output, traffic.last_activity)
-    if silent_s >= limits.idle_s:
-        return Ending.STALLED if traffic.open_requests else Ending.IDLE_LIMIT
-    if session.empty_turns >= EMPTY_TURNS:
-        return Ending.EMPTY_STEPS
-    if session.finished and silent_s >= AFTER_FINAL_S:
-        return Ending.HUNG_AFTER_FINAL
+class Look(Struct, frozen=True, kw_only=True):
+    """A session at one moment; all times are of one steady clock, in seconds."""
+
+    now: float
+    began: float
+    last_output: float
+    output_bytes: int = 0
+    footprint: Footprint = Footprint()
+
+
+def spent(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Stop | None:
+    """The first limit on what a session uses that it has passed, or none."""
+    if traffic.passed is not None:
+        return Stop(Ending(traffic.passed), f"it has used up its {_allowed(limits, traffic.passed)}")
+    metered = traffic.metered()
+    if limits.cost_usd is not None and metered.cost_usd is None and session.cost_usd > limits.cost_usd:
+        said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
+        return Stop(Ending.COST_LIMIT, said)
+    for ending, used, allowed, what in _used(limits, look):
+        if allowed is not None and used > allowed:
+            return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")
     return None
+
+
+def hangs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Stop | None:
+    """The first sign that a session goes on too long or no more, or none."""
+    return next(_signs(limits, traffic, session, look), None)
+
+
+def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Iterator[Stop]:
+    if look.now - look.began >= limits.wall_s:
+        yield Stop(Ending.WALL_LIMIT, f"not finished after {limits.wall_s:g} seconds")
+    failure = traffic.last_failure if traffic.failures else None
+    if failure and traffic.failures >= limits.failed_requests:
+        yield _failed(failure, f"{traffic.failures} model requests in a row failed")
+    if failure and (failure.retry_after_s or 0.0) >= limits.idle_s:
+        yield _failed(failure, f"to be tried again in {failure.retry_after_s:.0f} seconds, which the CLI would wait")
+    waiting = traffic.waiting
+    for request in waiting:
+        allowed = limits.stalled_s if request.begun else limits.first_byte_s
+        if look.now - request.since >= allowed:
+            what = "goes on no more" if request.begun else "does not begin"
+            yield Stop(Ending.STALLED, f"the model's answer {what}: no byte for {allowed:g} seconds")
+    silent_s = 0.0 if waiting else look.now - max(look.began, look.last_output, traffic.last_activity)
+    if silent_s >= limits.idle_s:
+        idle = f"no sign of life for {limits.idle_s:g} seconds"
+        yield _failed(failure, f"{idle} after a failed model request") if failure else Stop(Ending.IDLE_LIMIT, idle)
+    if session.empty_turns >= limits.empty_turns:
+        yield Stop(Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty")
+    if session.compactions_in_a_row >= limits.compactions:
+        said = f"the CLI compacted {session.compactions_in_a_row} times in a row without a tool call between"
+        yield Stop(Ending.ENDLESS_COMPACTION, said)
+    if session.finished and silent_s >= limits.after_final_s:
+        yield Stop(Ending.HUNG_AFTER_FINAL, f"still there {limits.after_final_s:g} seconds after its last word")
+
+
+def _used(limits: Limits, look: Look) -> Iterator[tuple[Ending, float, float | None, str]]:
+    """Each limit on the machine: its ending, what is used, what is allowed, and of what."""
+    box = look.footprint
+    yield Ending.OUTPUT_LIMIT, look.output_bytes / _MB, limits.output_mb, "MB of output"
+    yield Ending.MEMORY_LIMIT, box.memory_bytes / _MB, limits.memory_mb, "MB of memory in use"
+    yield Ending.PROCESS_LIMIT, box.processes, limits.processes, "processes"
+    yield Ending.DISK_LIMIT, box.disk_bytes / _MB, limits.disk_mb, "MB on disk"
+
+
+def _allowed(limits: Limits, passed: str) -> str:
+    match Ending(passed):
+        case Ending.TURN_LIMIT:
+            return f"{limits.turns} turns"
+        case Ending.TOKEN_LIMIT:
+            return f"{limits.tokens} tokens"
+        case _:
+            return f"{limits.cost_usd} US dollars"
+
+
+def _failed(failure: Failure, what: str) -> Stop:
+    ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
+    return Stop(ending, f"{what}; the last one: {_said(failure)}")
+
+
+def _said(failure: Failure) -> str:
+    status = f"{failure.status} " if failure.status and failure.status >= 400 else ""
+    return status + " ".join(failure.message.split())[:200]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.case import Price
 from harness.gateway.budget import Budget
-from harness.gateway.meter import Meter, Metered
+from harness.gateway.meter import Failure, Meter, Metered, Waiting
 from harness.gateway.provider import Provider
 from harness.http_host import Served
 
@@ -16,18 +17,51 @@ class Account:
     `refused` is the name of the limit whose breaking request was refused (`turn_limit`), or none.
     """
 
-    def __init__(self, *, model: str, context: int, provider: Provider, budget: Budget, books: Path) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        context: int,
+        provider: Provider,
+        budget: Budget,
+        books: Path,
+        price: Price | None = None,
+    ) -> None:
         self.model = model
         self.context = context
         self.provider = provider
         self.budget = budget
-        self.meter = Meter(books)
+        self.meter = Meter(books, price)
         self.refused: str | None = None
         self.served: Served | None = None
 
     def metered(self) -> Metered:
         """Totals so far. An answer counts before its last bytes are sent."""
         return self.meter.totals
+
+    @property
+    def passed(self) -> str | None:
+        """The limit that the session's requests have passed, by the name of its ending, or none."""
+        return self.budget.passed
+
+    def end(self, why: str) -> None:
+        """Refuse every further request: the session is being stopped, for the ending of this name."""
+        self.budget.end(why)
+
+    @property
+    def failures(self) -> int:
+        """How many turns in a row, up to the last one, failed at the provider."""
+        return self.meter.failures
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The latest failure of a turn, or none."""
+        return self.meter.last_failure
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The model requests that are being answered, and since when each has been silent."""
+        return self.meter.waiting
 
     @property
     def last_activity(self) -> float:

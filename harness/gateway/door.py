@@ -16,7 +16,7 @@ from harness.gateway.exchange import Exchange, Send
 from harness.gateway.messages import WireError
 from harness.gateway.meter import Entry
 from harness.gateway.provider import AnswerError, Call
-from harness.gateway.wires import anthropic_messages, openai_chat
+from harness.gateway.wires import anthropic_messages, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 
 MAX_BODY: Final = 64 * 1024 * 1024
@@ -25,6 +25,7 @@ MAX_BODY: Final = 64 * 1024 * 1024
 MODEL_ROUTES: Final[Mapping[str, Wire]] = {
     "/v1/messages": anthropic_messages,
     "/v1/chat/completions": openai_chat,
+    "/v1/responses": openai_responses,
 }
 COUNT_ROUTES: Final[Mapping[str, Wire]] = {"/v1/messages/count_tokens": anthropic_messages}
 
@@ -91,13 +92,13 @@ class Door:
             entry.kind = "count"
             return JSONResponse({"input_tokens": await account.provider.count_tokens(call)})
         entry.kind = "side" if parsed.side else "turn"
-        account.meter.asked(side=parsed.side)
+        account.meter.asked(entry)
         if parsed.model != account.model:
             raise AnswerError(404, f"model '{parsed.model}' is not served here: this session has '{account.model}'")
-        limit = None if parsed.side else account.budget.reserve()
+        limit = account.budget.reserve(turn=not parsed.side)
         if limit:
             account.refused = entry.refused = limit
-            raise AnswerError(400, f"{limit}: this session's budget of model turns ({account.budget.turns}) is used up")
+            raise AnswerError(400, f"{limit}: {account.budget.explain(limit)}")
         exchange = Exchange(call, entry, account.meter, account.budget)
         try:
             await exchange.run(account.provider, send)

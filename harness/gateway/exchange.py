@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from harness.gateway.budget import Budget
-from harness.gateway.messages import Outcome
-from harness.gateway.meter import Entry, Meter
+from harness.gateway.messages import Outcome, Usage
+from harness.gateway.meter import Entry, Failure, Meter
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
 from harness.gateway.wires.reader import Reader
 
@@ -29,6 +31,7 @@ class Exchange:
         self._meter = meter
         self._budget = budget
         self._settled = False
+        self._abandoned = False
 
     async def run(self, provider: Provider, send: Send) -> None:
         """Have the provider answer, and pass the answer on.
@@ -36,18 +39,26 @@ class Exchange:
         Raises `AnswerError` before anything was sent; a fault of the provider becomes one with status 500.
         """
         try:
-            answer = await provider.answer(self._call)
-        except AnswerError:
+            answer = await self._answer(provider)
+        except AnswerError as error:
+            self._entry.status, self._entry.error = error.status, str(error)
             raise
-        except Exception as error:  # a fault in a provider must end in the books, not on a terminal
-            raise AnswerError(500, f"the provider failed: {error!r}") from error
         self._entry.status = answer.status
+        self._entry.retry_after_s = _seconds(answer.headers.get("retry-after"))
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             await self._stream(answer, send)
         else:
             await self._whole(answer, send)
+
+    async def _answer(self, provider: Provider) -> Answer:
+        try:
+            return await provider.answer(self._call)
+        except AnswerError:
+            raise
+        except Exception as error:  # a fault in a provider must end in the books, not on a terminal
+            raise AnswerError(500, f"the provider failed: {error!r}") from error
 
     def settle(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
         """Enter the outcome; without one, nothing came back. Only the first call counts."""
@@ -58,18 +69,26 @@ class Exchange:
         turn = reserved and outcome.complete and outcome.error is None
         self._entry.error = self._entry.error or outcome.error
         self._meter.answered(self._entry, outcome, turn=turn)
-        if reserved and not turn:
+        self._budget.spend(outcome.usage or Usage(), self._entry.cost_usd)
+        if turn:
+            self._meter.succeeded()
+        elif reserved:
             self._budget.give_back()
+            if self._entry.error and not self._abandoned:
+                self._meter.failed(Failure(self._entry.status, self._entry.error, self._entry.retry_after_s))
 
     async def _stream(self, answer: Answer, send: Send) -> None:
         reader = Reader(self._call.wire, streamed=True)
         try:
             async for chunk in answer.chunks:
-                self._meter.touch()
+                self._meter.touch(self._entry)
                 reader.feed(chunk)
                 if reader.outcome.complete:
                     self.settle(reader.outcome)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except asyncio.CancelledError:  # the client went away, or the session is being closed
+            self._abandoned = True
+            raise
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
             return  # without a last message: the server drops the connection
@@ -85,7 +104,7 @@ class Exchange:
         cut: str | None = None
         try:
             async for chunk in answer.chunks:
-                self._meter.touch()
+                self._meter.touch(self._entry)
                 body += chunk
         except Exception as error:
             cut = _broken(error)
@@ -97,6 +116,15 @@ class Exchange:
             reader.finish()
             self.settle(reader.outcome)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header's value where it is a number; a date is left to whoever reads the message."""
+    try:
+        seconds = float(retry_after or "nan")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _broken(error: Exception) -> str:

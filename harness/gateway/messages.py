@@ -47,13 +47,15 @@ class ToolResult(Struct, frozen=True):
 class Request(Struct, frozen=True, kw_only=True):
     """A parsed model request.
 
-    `turn` is the number of model turns the conversation already holds; `results` are the tool results since the
+    `opening` is the text of the conversation's first user message; `turn` is the number of model turns it already
+    holds; `results` are the tool results since the
     last of them. `stream_usage` says whether a stream is to end with its usage (always so in the Anthropic wire).
     """
 
     model: str
     stream: bool
     tools: tuple[Tool, ...] = ()
+    opening: str = ""
     turn: int = 0
     results: tuple[ToolResult, ...] = ()
     stream_usage: bool = True

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from harness.case import Price
 from harness.gateway.messages import Outcome, Usage
 
 
@@ -19,8 +20,9 @@ class Metered(Struct, frozen=True, kw_only=True):
     """Totals of a session so far, by the gateway's books.
 
     `requests` are all requests to a model, failed and refused ones too; `side_requests` those of them that offered
-    no tools; `turns` and `tool_calls` count answers that came back whole. Tokens include those of side requests and,
-    as far as known, of answers that broke off. `cost_usd` is null where no price is known.
+    no tools; `turns` and `tool_calls` count answers that came back whole, `broken_turns` those that broke off. Tokens
+    include those of side requests (`side`) and, as far as known, of answers that broke off (`broken`). `tools_used`
+    are the names of the tools called. `cost_usd` is null where no price is known.
     """
 
     turns: int = 0
@@ -32,6 +34,25 @@ class Metered(Struct, frozen=True, kw_only=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_usd: float | None = None
+    broken_turns: int = 0
+    side: Usage = Usage()
+    broken: Usage = Usage()
+    tools_used: frozenset[str] = frozenset()
+
+
+class Failure(Struct, frozen=True):
+    """A model request that failed: HTTP status (null: nothing was answered), what was said, seconds to wait if told."""
+
+    status: int | None
+    message: str
+    retry_after_s: float | None = None
+
+
+class Waiting(Struct, frozen=True):
+    """A model request that is being answered: since when nothing came, and whether anything has come yet."""
+
+    since: float
+    begun: bool = False
 
 
 class Entry(Struct, kw_only=True):
@@ -55,6 +76,8 @@ class Entry(Struct, kw_only=True):
     usage: Usage | None = None
     tools_called: tuple[str, ...] = ()
     stop_reason: str | None = None
+    cost_usd: float | None = None
+    retry_after_s: float | None = None
     refused: str | None = None
     error: str | None = None
     duration_s: float = 0.0
@@ -64,11 +87,16 @@ class Meter:
     """Keeps the books. Written on the gateway's event loop; the attributes may be read from any thread.
 
     `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that
-    came or went. `open_requests` is the number of requests being answered.
+    came or went. `open_requests` is the number of requests being answered. `failures` counts the turns in a row, up to
+    the last one, whose request failed; `last_failure` is the latest of them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.totals = Metered()
+    def __init__(self, path: Path, price: Price | None = None) -> None:
+        self.totals = Metered(cost_usd=None if price is None else 0.0)
+        self.failures = 0
+        self.last_failure: Failure | None = None
+        self._price = price
+        self._waiting: dict[int, Waiting] = {}
         self.last_activity = time.monotonic()
         self.open_requests = 0
         self._busy_s = 0.0
@@ -80,6 +108,11 @@ class Meter:
         """Seconds during which at least one request was open."""
         since = self._busy_since
         return self._busy_s + (time.monotonic() - since if self.open_requests else 0.0)
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The model requests that are being answered."""
+        return list(self._waiting.values())
 
     @contextmanager
     def entry(self, method: str, path: str) -> Iterator[Entry]:
@@ -97,42 +130,67 @@ class Meter:
             if self.open_requests == 1:
                 self._busy_s += now - self._busy_since
             self.open_requests -= 1
+            self._waiting.pop(id(entry), None)
             entry.duration_s = round(now - start, 6)
             self._file.write(msgspec.json.encode(entry) + b"\n")
             self._file.flush()
 
-    def touch(self) -> None:
-        """Something moved."""
+    def touch(self, entry: Entry) -> None:
+        """Something moved: if the entry is a model request that waits, a piece of its answer."""
         self.last_activity = time.monotonic()
+        if id(entry) in self._waiting:
+            self._waiting[id(entry)] = Waiting(self.last_activity, begun=True)
 
     def received(self, entry: Entry, body: bytes) -> None:
         """A request's body is there."""
-        self.touch()
+        self.touch(entry)
         entry.request_bytes = len(body)
         entry.request_sha256 = hashlib.sha256(body).hexdigest()
 
-    def asked(self, *, side: bool) -> None:
-        """A request to a model has come."""
+    def asked(self, entry: Entry) -> None:
+        """A request to a model has come and is about to be answered."""
+        self._waiting[id(entry)] = Waiting(self.last_activity)
         totals = self.totals
         self.totals = msgspec.structs.replace(
-            totals, requests=totals.requests + 1, side_requests=totals.side_requests + side
+            totals, requests=totals.requests + 1, side_requests=totals.side_requests + (entry.kind == "side")
         )
 
     def answered(self, entry: Entry, outcome: Outcome, *, turn: bool) -> None:
         """An answer has ended; `turn` says whether it makes one."""
+        usage = outcome.usage or Usage()
         entry.usage = outcome.usage
         entry.tools_called = outcome.tools_called
         entry.stop_reason = outcome.stop_reason
-        totals, usage = self.totals, outcome.usage or Usage()
+        if self._price is not None and outcome.usage is not None:
+            entry.cost_usd = self._price.cost_usd(**msgspec.structs.asdict(usage))
+        self._add(entry, usage, turn=turn)
+
+    def _add(self, entry: Entry, usage: Usage, *, turn: bool) -> None:
+        totals = self.totals
+        broken = entry.kind == "turn" and not turn
         self.totals = msgspec.structs.replace(
             totals,
             turns=totals.turns + turn,
-            tool_calls=totals.tool_calls + (len(outcome.tools_called) if turn else 0),
+            tool_calls=totals.tool_calls + (len(entry.tools_called) if turn else 0),
             input_tokens=totals.input_tokens + usage.input_tokens,
             output_tokens=totals.output_tokens + usage.output_tokens,
             cache_read_tokens=totals.cache_read_tokens + usage.cache_read_tokens,
             cache_write_tokens=totals.cache_write_tokens + usage.cache_write_tokens,
+            cost_usd=None if totals.cost_usd is None else totals.cost_usd + (entry.cost_usd or 0.0),
+            broken_turns=totals.broken_turns + (broken and entry.status == 200),
+            side=totals.side + usage if entry.kind == "side" else totals.side,
+            broken=totals.broken + usage if broken else totals.broken,
+            tools_used=totals.tools_used | set(entry.tools_called),
         )
+
+    def failed(self, failure: Failure) -> None:
+        """The request of a turn has failed; `succeeded` says that one has not."""
+        self.failures += 1
+        self.last_failure = failure
+
+    def succeeded(self) -> None:
+        """A turn came back whole."""
+        self.failures = 0
 
     def close(self) -> None:
         """Close the file. May be called again."""

@@ -5,6 +5,7 @@
         calls:
           - mcp: render_state
             arguments: {seed: 0}
+            optional: true
       - calls:
           - write: approach.py
             content: |
@@ -15,8 +16,13 @@
             arguments: {as: they are}
       - fail: {status: 500, times: 2, retry_after: 1}
       - text: Done.
+    conversations:
+      - opening: Count the files.
+        turns: [{text: There are three.}]
 
-Calls of one turn are made in parallel. Paths are relative to the workspace.
+A conversation whose first message holds the text of an `opening`, such as a subagent's, plays the turns that stand
+with it; any other plays `turns`. Calls of one turn are made in parallel. Paths are relative to the workspace.
+An optional call is left out where its tool is not offered, and with it a turn that would make no other call.
 """
 
 from __future__ import annotations
@@ -44,7 +50,8 @@ class ScriptError(Exception):
 class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
     """One tool call: exactly one of `write` (with `content`), `run`, `read`, `mcp`, `tool` (with `arguments`).
 
-    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the very name that the CLI offers.
+    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the very name that the CLI offers; both may
+    be `optional`.
     """
 
     write: str | None = None
@@ -54,6 +61,7 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
     mcp: str | None = None
     tool: str | None = None
     arguments: Mapping[str, Any] | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
         kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
@@ -64,6 +72,8 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`write` and `content` go together")
         if self.arguments is not None and self.kind not in ("mcp", "tool"):
             raise ValueError("`arguments` goes with `mcp` or `tool`")
+        if self.optional and self.kind not in ("mcp", "tool"):
+            raise ValueError("`optional` goes with `mcp` or `tool`")
 
     @property
     def kind(self) -> str:
@@ -77,23 +87,29 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fail(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a turn fails, exactly one of: an HTTP `status`, a stream cut after so many events, HTML, malformed JSON.
+    """How a turn fails, exactly one of: an HTTP `status`, a stream that is cut or hangs after so many events, HTML,
+    malformed JSON.
 
-    It does so `times` times and then goes on as written; none: for ever. `retry_after` (seconds) goes with `status`.
+    It does so `times` times and then goes on as written; none: for ever. `retry_after` (seconds) and `message` (the
+    error's text) go with `status`.
     """
 
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
     cut_after: Annotated[int, Meta(ge=0)] | None = None
+    hang_after: Annotated[int, Meta(ge=0)] | None = None
     html: bool = False
     malformed: bool = False
     times: Positive | None = None
     retry_after: Seconds | None = None
+    message: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.status is not None) + (self.cut_after is not None) + self.html + self.malformed != 1:
-            raise ValueError("a failure is exactly one of status, cut_after, html, malformed")
-        if self.retry_after is not None and self.status is None:
-            raise ValueError("`retry_after` goes with `status`")
+        numbers = (self.status, self.cut_after, self.hang_after)
+        if sum(number is not None for number in numbers) + self.html + self.malformed != 1:
+            raise ValueError("a failure is exactly one of status, cut_after, hang_after, html, malformed")
+        for name in ("retry_after", "message"):
+            if getattr(self, name) is not None and self.status is None:
+                raise ValueError(f"`{name}` goes with `status`")
 
 
 class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,10 +126,22 @@ class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a turn needs text, calls, delay_s, fail or usage")
 
 
+class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
+    """The turns of a conversation beside the main one, known by a text in its first message."""
+
+    opening: Annotated[str, Meta(min_length=1)]
+    turns: Annotated[tuple[ScriptedTurn, ...], Meta(min_length=1)]
+
+
 class Script(Struct, frozen=True, forbid_unknown_fields=True):
-    """The turns of one session."""
+    """The turns of one session, and of the conversations that it starts beside the main one."""
 
     turns: Annotated[tuple[ScriptedTurn, ...], Meta(min_length=1)]
+    conversations: tuple[Conversation, ...] = ()
+
+    def played_in(self, opening: str) -> tuple[ScriptedTurn, ...]:
+        """The turns of the conversation whose first message is `opening`."""
+        return next((other.turns for other in self.conversations if other.opening in opening), self.turns)
 
 
 def script_path(script: str, folder: Path) -> Path:

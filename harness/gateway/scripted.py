@@ -6,12 +6,14 @@ import asyncio
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from harness.gateway.messages import Reply, ToolCall, Usage
+import msgspec
+
+from harness.gateway.messages import Reply, Request, Tool, ToolCall, Usage
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
-from harness.gateway.tool_mapping import UnknownTool, map_call
+from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
 from harness.gateway.wires.base import Wire, dumps
 
 CLOSING = ScriptedTurn(text="Done.")
@@ -41,11 +43,11 @@ class ScriptedProvider:
     async def answer(self, call: Call) -> Answer:
         """Play the turn. Raises `AnswerError` 400 if the request does not offer a tool that the turn calls."""
         request = call.request
-        turn = SIDE if request.side else self._turn(request.turn)
+        turn = SIDE if request.side else self._turn(request)
         await asyncio.sleep(turn.delay_s)
-        fail = turn.fail if turn.fail and self._fails(request.turn, turn.fail) else None
+        fail = turn.fail if turn.fail and self._fails(turn.fail) else None
         if fail and fail.status is not None:
-            return _refusal(call.wire, fail.status, fail.retry_after)
+            return _refusal(call.wire, fail.status, fail)
         reply = _reply(turn, call, self._workspace)
         if request.stream:
             chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
@@ -57,13 +59,26 @@ class ScriptedProvider:
         """The pseudo-count of the request."""
         return _tokens(call.body)
 
-    def _turn(self, number: int) -> ScriptedTurn:
-        turns = self._script.turns
-        return turns[number] if number < len(turns) else CLOSING
+    def _turn(self, request: Request) -> ScriptedTurn:
+        turns = _playable(self._script.played_in(request.opening), request.tools)
+        return turns[request.turn] if request.turn < len(turns) else CLOSING
 
-    def _fails(self, number: int, fail: Fail) -> bool:
-        self._failures[number] += 1
-        return fail.times is None or self._failures[number] <= fail.times
+    def _fails(self, fail: Fail) -> bool:
+        """Whether this turn's failure is to be played once more; each turn has one of its own."""
+        self._failures[id(fail)] += 1
+        return fail.times is None or self._failures[id(fail)] <= fail.times
+
+
+def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[Tool]) -> list[ScriptedTurn]:
+    """The turns without the optional calls whose tools are not offered; without those, too, that make no other call."""
+    playable = []
+    for turn in turns:
+        calls = tuple(call for call in turn.calls if not call.optional or is_offered(call, tools))
+        if len(calls) == len(turn.calls):
+            playable.append(turn)
+        elif calls:
+            playable.append(msgspec.structs.replace(turn, calls=calls))
+    return playable
 
 
 def _tokens(data: bytes) -> int:
@@ -88,32 +103,35 @@ def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
     )
 
 
-async def _send(chunks: Iterable[bytes], *, cut: bool) -> AsyncIterator[bytes]:
+async def _send(chunks: Iterable[bytes], *, cut: bool = False, hang: bool = False) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
+    if hang:  # until the client or the session goes away
+        await asyncio.Event().wait()
     if cut:
         raise StreamCut("the script cuts the answer off here")
 
 
-def _answer(status: int, kind: str, chunks: list[bytes], *, cut: bool = False) -> Answer:
-    return Answer(status=status, headers={"content-type": kind}, chunks=_send(chunks, cut=cut))
+def _answer(status: int, kind: str, chunks: list[bytes], **ends: bool) -> Answer:
+    return Answer(status=status, headers={"content-type": kind}, chunks=_send(chunks, **ends))
 
 
-def _refusal(wire: Wire, status: int, retry_after: float | None) -> Answer:
-    body = dumps(wire.error(status, f"the script answers {status} here")).encode()
+def _refusal(wire: Wire, status: int, fail: Fail) -> Answer:
+    body = dumps(wire.error(status, fail.message or f"the script answers {status} here")).encode()
     headers = {"content-type": "application/json"}
-    if retry_after is not None:
-        headers["retry-after"] = f"{retry_after:g}"
-    return Answer(status=status, headers=headers, chunks=_send([body], cut=False))
+    if fail.retry_after is not None:
+        headers["retry-after"] = f"{fail.retry_after:g}"
+    return Answer(status=status, headers=headers, chunks=_send([body]))
 
 
 def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:
-    """The answer, failing as the script says; an answer that is not streamed is cut in its middle."""
+    """The answer, failing as the script says; an answer that is not streamed breaks off in its middle."""
     if fail.html:
         return _answer(200, "text/html; charset=utf-8", [HTML])
     if fail.malformed:
         first = chunks[0]
         return _answer(200, kind, [first[: len(first) // 2] + b"\n\n"])
-    if len(chunks) == 1:
-        return _answer(200, kind, [chunks[0][: len(chunks[0]) // 2]], cut=True)
-    return _answer(200, kind, chunks[: fail.cut_after], cut=True)
+    hang = fail.hang_after is not None
+    end = fail.hang_after if hang else fail.cut_after
+    sent = chunks[:end] if len(chunks) > 1 else [chunks[0][: len(chunks[0]) // 2]]
+    return _answer(200, kind, sent, cut=not hang, hang=hang)

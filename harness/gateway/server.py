@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from harness.case import Price
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
 from harness.gateway.door import Door
@@ -30,13 +31,15 @@ class Gateway:
         budget: Budget,
         books: Path,
         context: int = 65_536,
+        price: Price | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
         `books` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
-        model was loaded with. Raises `HttpHostError`, and `OSError` if `books` cannot be written.
+        model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `books`
+        cannot be written.
         """
-        account = Account(model=model, context=context, provider=provider, budget=budget, books=books)
+        account = Account(model=model, context=context, provider=provider, budget=budget, books=books, price=price)
         app = Starlette(routes=[Mount("/", app=Door(account))])
         try:
             account.served = self._host.serve(app, listener)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ from harness.gateway.script import ScriptedCall
 
 PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path")
 """How tools call the file they work on: Claude Code and Qwen; OpenCode; Pi; older Qwen."""
+
+COMMAND_KEYS: Final = ("command", "cmd")
+"""How tools call a shell command: most; Codex."""
 
 
 class UnknownTool(Exception):
@@ -28,7 +32,7 @@ class _Need(Struct, frozen=True):
 
 _NEEDS: Final = {
     "write": _Need(("write",), (PATH_KEYS, ("content",))),
-    "run": _Need(("bash", "shell", "exec", "command"), (("command",),)),
+    "run": _Need(("bash", "shell", "exec", "command"), (COMMAND_KEYS,)),
     "read": _Need(("read",), (PATH_KEYS,)),
 }
 
@@ -36,30 +40,53 @@ _NEEDS: Final = {
 def map_call(call: ScriptedCall, tools: Sequence[Tool], workspace: str) -> tuple[str, Mapping[str, Any]]:
     """The name of the offered tool that does what `call` says, and its arguments. Raises `UnknownTool`.
 
-    Paths are made absolute, below `workspace`: the tools of every CLI take such ones, and some no other.
+    Paths are made absolute, below `workspace`: the tools of every CLI take such ones, and some no other. Where no tool
+    writes or reads files (Codex), the shell does.
     """
-    if call.kind in _NEEDS:
-        path = posixpath.join(workspace, call.target)
-        values = {**dict.fromkeys(PATH_KEYS, path), "content": call.content, "command": call.run}
-        values["description"] = f"{call.kind} {call.target}"[:80]
-        return _by_schema(call, tools, values)
+    if call.kind not in _NEEDS:
+        return _only(_named(call, tools), call, tools).name, call.arguments or {}
+    path = posixpath.join(workspace, call.target)
+    need, command = _NEEDS[call.kind], call.run
+    found = _fitting(need, tools)
+    if not found and call.kind != "run":
+        need, command = _NEEDS["run"], _shell_command(call, path)
+        found = _fitting(need, tools)
+    tool = _only(found, call, tools)
+    values = {**dict.fromkeys(PATH_KEYS, path), **dict.fromkeys(COMMAND_KEYS, command)}
+    values |= {"content": call.content, "description": f"{call.kind} {call.target}"[:80]}
+    return tool.name, {key: values[key] for key in sorted(_keys(tool, need))}
+
+
+def is_offered(call: ScriptedCall, tools: Sequence[Tool]) -> bool:
+    """Whether the tool that an `mcp` or `tool` call names is there."""
+    return bool(_named(call, tools))
+
+
+def _named(call: ScriptedCall, tools: Sequence[Tool]) -> list[Tool]:
+    """The tools of that name, or of an MCP server's tool of that name behind its server's."""
     found = [tool for tool in tools if tool.name == call.target]
-    if call.kind == "mcp":
-        found = found or [tool for tool in tools if tool.name.endswith(f"_{call.target}")]
-    return _only(found, call, tools).name, call.arguments or {}
+    if call.kind == "mcp" and not found:
+        found = [tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}"))]
+    return found
 
 
-def _by_schema(call: ScriptedCall, tools: Sequence[Tool], values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The tool whose schema takes exactly what the call has to give."""
-    need = _NEEDS[call.kind]
+def _shell_command(call: ScriptedCall, path: str) -> str:
+    """What writes or reads the file in a POSIX shell; content reaches it unchanged, but for NUL."""
+    if call.kind == "read":
+        return f"cat {shlex.quote(path)}"
+    folder = shlex.quote(posixpath.dirname(path))
+    return f"mkdir -p {folder} && printf %s {shlex.quote(call.content or '')} > {shlex.quote(path)}"
+
+
+def _fitting(need: _Need, tools: Sequence[Tool]) -> list[Tool]:
+    """The tools whose schemas take exactly what there is to give; one that bears a name exactly goes before others."""
     found: list[Tool] = []
     for tool in tools:
         keys = _keys(tool, need)
         name = tool.name.lower()
         if keys and set(tool.schema.get("required", ())) <= keys and any(word in name for word in need.names):
             found.append(tool)
-    tool = _only([tool for tool in found if tool.name.lower() in need.names] or found, call, tools)
-    return tool.name, {key: values[key] for key in sorted(_keys(tool, need))}
+    return [tool for tool in found if tool.name.lower() in need.names] or found
 
 
 def _keys(tool: Tool, need: _Need) -> set[str]:

@@ -21,6 +21,12 @@ def _row(record: Record) -> tuple[str, ...]:
     timing = record.timing
     seconds = [s for s in (timing.setup_s, timing.agent_s, timing.evaluation_s) if s is not None]
     why = record.ending.value if record.outcome == "passed" else f"{record.ending.value}: {record.explanation}"
+    odd = [
+        f"{one.field}: {one.reported} reported, {one.metered} metered"
+        for one in record.differences
+        if one.explained is None
+    ]
+    why = " ".join(why.split())  # a remedy stands on a line of its own
     return (
         record.case.id,
         record.outcome,
@@ -28,7 +34,7 @@ def _row(record: Record) -> tuple[str, ...]:
         "-" if usage is None else str(usage.turns),
         "-" if usage is None or usage.cost_usd is None else f"{usage.cost_usd:.4f}",
         f"{sum(seconds):.1f}" if seconds else "-",
-        "" if why == "finished" else why[:100],
+        "; ".join(["" if why == "finished" else why[:100], *odd]).removeprefix("; "),
     )
 
 

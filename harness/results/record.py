@@ -43,12 +43,16 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds spent; null for a stage that was not reached."""
+    """Seconds spent, in all attempts; null for a stage that was not reached, or of which not all is known.
+
+    `tools_s` is the agent's tool calls; of these `experiment_s` ran Python or rendered the environment.
+    """
 
     setup_s: float | None = None
     agent_s: float | None = None
     model_s: float | None = None
     tools_s: float | None = None
+    experiment_s: float | None = None
     evaluation_s: float | None = None
 
 
@@ -63,19 +67,45 @@ class Versions(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One session of a case: a retried case has several."""
+    """One session of a case: a retried case has several.
+
+    `waited_s` passed before it; it is `resumed` if it went on with an earlier one's conversation. `seconds` is the
+    CLI's whole time; of its end, `term_s` passed between SIGTERM and the CLI's end (0: it ended itself), `kill_s` until
+    the last process was gone, `settle_s` until its folders were seen to rest. The others are as in `Timing`.
+    """
 
     ending: Ending
     cause: Cause
     explanation: str
     exit_code: int | None
+    resumed: bool = False
+    waited_s: float = 0.0
+    setup_s: float = 0.0
     seconds: float
+    term_s: float = 0.0
     kill_s: float
+    settle_s: float = 0.0
+    model_s: float = 0.0
+    tools_s: float | None = None
+    experiment_s: float | None = None
     usage: Usage
 
 
+class Difference(Struct, frozen=True, kw_only=True):
+    """Where the CLI's report and the gateway's books differ; `explained` by a habit of the CLI, or null: it is not."""
+
+    attempt: int
+    field: str
+    reported: int
+    metered: int
+    explained: str | None = None
+
+
 class Record(Struct, frozen=True, kw_only=True):
-    """All that is kept of a case. `score` is null where nothing was graded: a missing measurement is never a 0."""
+    """All that is kept of a case. `score` is null where nothing was graded: a missing measurement is never a 0.
+
+    `usage`, `timing` and the counts of events are sums over `attempts`; the rest is the last attempt's.
+    """
 
     schema: int = SCHEMA
     case: CaseNames
@@ -86,6 +116,7 @@ class Record(Struct, frozen=True, kw_only=True):
     explanation: str
     score: Score | None = None
     usage: Usage = Usage()
+    differences: list[Difference] = field(default_factory=list)
     limits: Limits
     timing: Timing = Timing()
     versions: Versions
@@ -94,5 +125,7 @@ class Record(Struct, frozen=True, kw_only=True):
     submission: dict[str, Any] | None = None
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0
+    unknown_sample: dict[str, Any] | None = None
     malformed_lines: int = 0
+    malformed_sample: dict[str, Any] | None = None
     artifacts: str | None = None

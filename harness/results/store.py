@@ -10,6 +10,8 @@ import msgspec
 
 from harness.results.record import Record
 
+_LEFT = "interrupted"
+
 
 def run_name(suite: str, now: datetime | None = None) -> str:
     """The name of a run that starts now: it sorts by time and tells the suite."""
@@ -44,6 +46,24 @@ class RunStore:
         if record.artifacts is not None:
             (self.run / record.artifacts / "result.json").write_bytes(msgspec.json.format(line))
         self.records.append(record)
+
+    def leave(self, record: Record) -> None:
+        """Leave the record of an interrupted case for the process that writes, which may not be this one.
+
+        It lies in a file of its own until `take_left` finds it.
+        """
+        left = self.run / _LEFT
+        left.mkdir(parents=True, exist_ok=True)
+        (left / f"{record.case.id}.json").write_bytes(msgspec.json.encode(record))
+
+    def take_left(self) -> None:
+        """Append the records that were left."""
+        left = self.run / _LEFT
+        if left.is_dir():
+            for file in sorted(left.iterdir()):
+                self.append(msgspec.json.decode(file.read_bytes(), type=Record))
+                file.unlink()
+            left.rmdir()
 
 
 def read(results: Path) -> list[Record]:

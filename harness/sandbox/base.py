@@ -49,9 +49,11 @@ class Death(Struct, frozen=True):
 class Box(Protocol):
     """A sealed room with its doors open and nothing running yet; `exec` starts the one command.
 
-    `workspace`, `home` and `mounts` are paths as seen inside.
+    `workspace`, `home` and `mounts` are paths as seen inside. `pid` is the host's id of the process of which all others
+    of the box descend, once the command was started.
     """
 
+    pid: int
     workspace: str
     home: str
     mounts: Mapping[str, str]

@@ -46,6 +46,7 @@ class NoBox:
     """The unsealed counterpart of a box; see `harness.sandbox.base.Box`."""
 
     def __init__(self, request: Request) -> None:
+        self.pid = os.getpid()
         self.workspace = str(request.workspace)
         self.home = str(request.home)
         self.mounts: Mapping[str, str] = {name: str(path) for name, path in request.mounts.items()}
@@ -70,6 +71,7 @@ class NoBox:
             )
         except (OSError, ValueError) as error:
             raise SandboxError(f"cannot start {argv[0]!r}: {error}\ncheck that the program exists") from error
+        self.pid = self._process.pid
         self._pipes.close_far()
 
     def terminate(self) -> None:

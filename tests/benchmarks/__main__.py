@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection
+from tests.benchmarks import collection, decode
 
 if __name__ == "__main__":
     collection.main()
+    decode.main()

@@ -66,6 +66,7 @@ def test_what_the_harness_stopped_it_for_wins(why: Ending) -> None:
         (ErrorKind.MODEL_ERROR, Ending.MODEL_ERROR),
         (ErrorKind.OUTPUT_TOKENS, Ending.OUTPUT_TOKEN_LIMIT),
         (ErrorKind.MODEL_REFUSED_TOOLS, Ending.MODEL_REFUSED_TOOLS),
+        (ErrorKind.COMPACTION, Ending.ENDLESS_COMPACTION),
         (ErrorKind.OTHER, Ending.CLI_CRASHED),
     ],
 )
@@ -115,3 +116,36 @@ def test_a_crash_is_told_by_signal_or_code() -> None:
 
 def test_standard_error_names_what_the_stream_did_not() -> None:
     assert ending(exit_code=1, stderr="log\nError: connect ECONNREFUSED") is Ending.MODEL_UNREACHABLE
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -9])
+def test_compactions_that_bring_nothing_for_ever(exit_code: int) -> None:
+    events = [*turn(reason="tool-calls"), ev.Compaction(), ev.Compaction(), ev.Compaction()]
+    assert ending(*events, exit_code=exit_code) is Ending.ENDLESS_COMPACTION
+    assert ending(*events, ev.ToolCall(turn="b", call_id="c", name="x"), exit_code=1) is Ending.CLI_CRASHED
+
+
+def test_a_last_response_cut_by_the_context() -> None:
+    assert ending(*turn(reason="model_context_window_exceeded")) is Ending.CONTEXT_OVERFLOW
+
+
+@pytest.mark.parametrize(
+    ("resets_at", "said"),
+    [
+        (1795356000.0, "slow down (resets 2026-11-22 14:00:00 UTC)"),
+        ("20 s", "slow down (resets: 20 s)"),
+        ("down", "slow down"),
+        (None, "slow down"),
+        (1e300, "slow down"),
+    ],
+)
+def test_a_rate_limit_says_when_it_ends(resets_at: float | str | None, said: str) -> None:
+    events: list[ev.Event] = [ev.RateLimit(resets_at=resets_at), error(ErrorKind.RATE_LIMIT, "slow down")]
+    named, explanation = classify(fold(events), exit_code=1, stderr_tail="", stopped_by=None)
+    assert (named, explanation) == (Ending.RATE_LIMITED, said)
+
+
+def test_what_the_harness_stopped_says_how_far_it_was() -> None:
+    session = fold([*turn(), ev.ToolCall(turn="a", call_id="c", name="Bash")])
+    _, explanation = classify(session, exit_code=-9, stderr_tail="", stopped_by=Ending.WALL_LIMIT)
+    assert explanation == "stopped by the harness: wall limit after 1 turn, last tool Bash"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from backends import events as ev
 from backends.errors import error_kind, reset_hint
@@ -90,7 +91,7 @@ class TestClaude:
             message={"content": [{"type": "tool_result", "tool_use_id": "c", "content": content, "is_error": True}]},
         )
         assert isinstance(read, ev.ToolResult)
-        assert (read.call_id, len(read.output), read.size, read.is_error) == ("c", 4096, 9008, True)
+        assert (read.call_id, read.output, read.is_error) == ("c", "x" * 9000 + "\n[image]", True)
 
     def test_retries_compactions_denials_and_limits(self) -> None:
         session = fold(
@@ -128,7 +129,8 @@ class TestOpenCode:
     def test_a_call_and_its_result_come_together(self) -> None:
         call, read = tool_use(state={"input": {"command": "ls"}, "output": "a\n"})
         assert call == ev.ToolCall(turn="t", call_id="c", name="bash", arguments={"command": "ls"})
-        assert read == ev.ToolResult(call_id="c", output="a\n", size=2, seconds=0.25)
+        assert read == ev.ToolResult(call_id="c", content=Raw(b'"a\\n"'), seconds=0.25)
+        assert read.output == "a\n"
 
     def test_a_part_that_is_told_twice_counts_once(self) -> None:
         session = fold([*tool_use(), *tool_use()])
@@ -269,7 +271,7 @@ class TestSession:
         assert fold([error]).failure == error
         session = fold([error, ev.TurnFinished(turn="a")])
         assert session.failure is None
-        assert session.errors == [error]
+        assert session.errors == [ev.Located(error)]
 
     def test_keeps_little_of_a_long_stream(self) -> None:
         session = Session()
@@ -280,7 +282,8 @@ class TestSession:
             session.add(ev.Error(kind=K.OTHER, message=str(i)))
         assert (session.turns, session.tool_calls, session.usage.input_tokens, session.error_count) == (5000,) * 4
         assert len(session.errors) == ERRORS_KEPT
-        assert [session.errors[0].message, session.errors[-1].message] == ["0", "4999"]
+        first, last = session.errors[0].event, session.errors[-1].event
+        assert (first, last) == (ev.Error(kind=K.OTHER, message="0"), ev.Error(kind=K.OTHER, message="4999"))
         assert session.open_calls <= 1024
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from typing import Any
 
 import pytest
 
 from backends.base import Backend, McpEndpoint, SessionSpec
 from backends.registry import backend, names
+from harness.case import Limits
+from harness.gateway.door import MODEL_ROUTES
 
 WORKSPACE, HOME = "/box/workspace", "/box/home"
 
@@ -33,8 +36,13 @@ def any_backend(request: pytest.FixtureRequest) -> Backend:
     return backend(request.param)
 
 
+@pytest.fixture(params=[name for name in names() if backend(name).capabilities.mcp])
+def mcp_backend(request: pytest.FixtureRequest) -> Backend:
+    return backend(request.param)
+
+
 def test_the_registry_knows_the_backends() -> None:
-    assert names() == ("claude", "opencode")
+    assert names() == ("claude", "codex", "opencode", "pi")
 
 
 def test_a_backend_bears_the_name_it_is_found_by(any_backend: Backend) -> None:
@@ -43,7 +51,7 @@ def test_a_backend_bears_the_name_it_is_found_by(any_backend: Backend) -> None:
 
 @pytest.mark.parametrize("name", ["codexx", "", "base", "events", "../claude"])
 def test_an_unknown_backend_is_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(ValueError, match="choose one of: claude, opencode"):
+    with pytest.raises(ValueError, match="choose one of: claude, codex, opencode, pi"):
         backend(name)
 
 
@@ -70,11 +78,24 @@ def test_the_instructions_stand_in_one_file_unless_there_are_none(any_backend: B
     assert not [path for path in any_backend.config_files(spec(instructions="")) if path.endswith(".md")]
 
 
-def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(any_backend: Backend) -> None:
-    texts = "\n".join(any_backend.config_files(spec()).values())
+def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(mcp_backend: Backend) -> None:
+    texts = "\n".join(mcp_backend.config_files(spec()).values())
     assert "http://127.0.0.1:4001/mcp" in texts
-    assert any_backend.tool_name("proctor", "") in any_backend.prompt_hints(spec())
-    assert any_backend.prompt_hints(spec(mcp=())) == ""
+    assert mcp_backend.tool_name("proctor", "") in mcp_backend.prompt_hints(spec())
+    assert mcp_backend.prompt_hints(spec(mcp=())) == ""
+
+
+def test_what_a_backend_can_is_said_in_the_words_of_the_rooms_above(any_backend: Backend) -> None:
+    capabilities = any_backend.capabilities
+    assert capabilities.wires
+    assert set(capabilities.wires) <= {wire.NAME for wire in MODEL_ROUTES.values()}
+    assert set(capabilities.limits) <= set(Limits.__struct_fields__)
+
+
+def test_a_conversation_is_resumed_by_its_id(any_backend: Backend) -> None:
+    assert any_backend.capabilities.resume
+    assert "session-7" in any_backend.command(spec(resume="session-7"))
+    assert "session-7" not in any_backend.command(spec())
 
 
 def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:
@@ -85,11 +106,12 @@ def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:
 
 def test_an_unknown_option_is_refused_with_the_ones_there_are(any_backend: Backend) -> None:
     with pytest.raises(ValueError, match=r"`speed`.*the options are: \w+"):
-        any_backend.command(spec(options={"speed": 3}))
+        any_backend.config_files(spec(options={"speed": 3}))
 
 
 def test_tool_names_are_those_the_clis_show() -> None:
     assert backend("claude").tool_name("proctor", "render_state") == "mcp__proctor__render_state"
+    assert backend("codex").tool_name("proctor", "render_state") == "mcp__proctor.render_state"
     assert backend("opencode").tool_name("proctor", "render_state") == "proctor_render_state"
     assert backend("opencode").tool_name("my server", "a.b") == "my_server_a_b"
 
@@ -174,3 +196,81 @@ class TestOpenCode:
     def test_a_bad_log_level_is_refused(self) -> None:
         with pytest.raises(ValueError, match="log_level"):
             self.adapter.command(spec(options={"log_level": "LOUD"}))
+
+
+class TestCodex:
+    adapter = backend("codex")
+
+    def config(self, **changed: Any) -> Any:
+        return tomllib.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.codex/config.toml"])
+
+    def test_command(self) -> None:
+        assert self.adapter.command(spec())[1:] == [
+            *("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
+            *("--model", "qwen3:32b", "-"),
+        ]
+        assert self.adapter.command(spec(resume="7"))[-3:] == ["resume", "7", "-"]
+
+    def test_the_provider_is_ours_and_gives_up_on_outages_soon(self) -> None:
+        config = self.config(options={"max_retries": 4})
+        provider = config["model_providers"][config["model_provider"]]
+        assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:4000/v1", "responses")
+        assert (provider["request_max_retries"], provider["stream_max_retries"]) == (4, 4)
+        assert config["features"]["unbounded_connection_retries"] is False
+
+    def test_keeps_to_the_context_of_the_model(self) -> None:
+        assert self.config(context=8192)["model_context_window"] == 8192
+
+    def test_does_not_start_without_its_mcp_server(self) -> None:
+        server = self.config()["mcp_servers"]["proctor"]
+        assert (server["url"], server["required"]) == ("http://127.0.0.1:4001/mcp", True)
+
+    def test_reads_no_instructions_but_ours(self) -> None:
+        assert self.config()["project_doc_max_bytes"] == 0
+        assert self.adapter.config_files(spec())[f"{HOME}/.codex/AGENTS.md"] == "Be brief."
+
+    def test_reasoning_effort(self) -> None:
+        assert self.config(options={"reasoning_effort": "high"})["model_reasoning_effort"] == "high"
+        assert "model_reasoning_effort" not in self.config()
+
+    def test_any_text_is_written_as_toml(self) -> None:
+        assert self.config(options={"reasoning_effort": 'a"b\\\nü'})["model_reasoning_effort"] == 'a"b\\\nü'
+
+
+class TestPi:
+    adapter = backend("pi")
+
+    def file(self, name: str, **changed: Any) -> Any:
+        return json.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.pi/agent/{name}.json"])
+
+    def test_command(self) -> None:
+        assert self.adapter.command(spec())[1:] == [
+            *("--mode", "json", "--print", "--offline"),
+            *("--provider", "proctor", "--model", "qwen3:32b", "--thinking", "off"),
+            *("--no-context-files", "--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"),
+            *("--append-system-prompt", f"{HOME}/.pi/agent/instructions.md"),
+        ]
+
+    def test_the_provider_is_ours_and_keeps_to_the_context_of_the_model(self) -> None:
+        provider = self.file("models", context=8192)["providers"]["proctor"]
+        assert provider["baseUrl"] == "http://127.0.0.1:4000/v1"
+        [model] = provider["models"]
+        assert (model["contextWindow"], model["maxTokens"], model["reasoning"]) == (8192, 2048, False)
+
+    def test_gives_up_on_outages_soon_and_never_compacts_by_itself(self) -> None:
+        settings = self.file("settings", options={"max_retries": 4})
+        assert settings["retry"] == {"maxRetries": 4, "provider": {"maxRetries": 0}}
+        assert settings["compaction"] == {"enabled": False}
+
+    def test_thinking(self) -> None:
+        options = {"thinking": "high"}
+        assert "high" in self.adapter.command(spec(options=options))
+        assert self.file("models", options=options)["providers"]["proctor"]["models"][0]["reasoning"] is True
+        with pytest.raises(ValueError, match="thinking"):
+            self.adapter.command(spec(options={"thinking": "loud"}))
+
+    def test_there_is_no_mcp(self) -> None:
+        assert not self.adapter.capabilities.mcp
+        assert "4001" not in "".join(self.adapter.config_files(spec()).values())
+        with pytest.raises(NotImplementedError, match="no MCP"):
+            self.adapter.tool_name("proctor", "render_state")

@@ -10,6 +10,7 @@ import pytest
 
 from backends.registry import names
 from harness.decode import decode_file
+from tests.corpus.scenarios import scenarios
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 CASES = sorted(path.parent.relative_to(CORPUS).as_posix() for path in CORPUS.glob("*/*/expected.json"))
@@ -33,10 +34,17 @@ def test_the_pinned_cli_says_nothing_unknown(stream: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_backend_has_recorded_streams(name: str) -> None:
-    assert len([case for case in CASES if case.startswith(f"{name}/")]) >= 20
+    assert len([case for case in CASES if case.startswith(f"{name}/")]) >= (
+        35 if name in {"claude", "opencode"} else 12
+    )
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scenario_of_the_recorder_is_recorded(name: str) -> None:
+    assert {f"{name}/{case}" for case in scenarios(name)} <= set(CASES)
 
 
 @pytest.mark.parametrize("stream", CASES)
 def test_names_no_path_of_the_machine_it_was_recorded_on(stream: str) -> None:
     recorded = b"".join((CORPUS / stream / name).read_bytes() for name in ("stream.jsonl", "stderr"))
-    assert not re.findall(rb'"/(?!sandbox/)(?:home|root|work|tmp|Users)/[^"]*', recorded)
+    assert not re.findall(rb'"/(?!sandbox/|tmp/pi-bash-)(?:home|root|work|tmp|Users)/[^"]*', recorded)

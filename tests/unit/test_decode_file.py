@@ -40,8 +40,15 @@ def test_has_the_keys_of_the_design(stream: Path) -> None:
         "api_retries": 0,
         "mcp_servers": {},
         "session_id": "s",
+        "subagents": 0,
+        "compactions": 0,
+        "denials": 0,
+        "experiment_s": 0.0,
+        "other_tools_s": 0.0,
         "unknown_events": 1,
+        "unknown_sample": {"type": "Unknown", "kind": "new", "sample": '{"type": "new"}', "offset": 108, "length": 15},
         "malformed_lines": 1,
+        "malformed_sample": {"type": "Malformed", "reason": "no JSON", "sample": "noise", "offset": 102, "length": 5},
     }
 
 

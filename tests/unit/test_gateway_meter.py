@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.case import Price
 from harness.gateway.budget import Budget
+from harness.gateway.messages import Usage
 from harness.gateway.meter import Meter
 
 
@@ -56,3 +58,37 @@ def test_a_budget_without_limit_has_no_end_and_a_negative_one_is_refused() -> No
     assert {endless.reserve() for _ in range(1000)} == {None}
     with pytest.raises(ValueError, match="-1 turns"):
         Budget(-1)
+
+
+@given(limit=st.integers(1, 100), spent=st.lists(st.integers(0, 30), max_size=20))
+def test_tokens_are_refused_once_used_up_and_passed_once_exceeded(limit: int, spent: list[int]) -> None:
+    budget, used = Budget(tokens=limit), 0
+    for tokens in spent:
+        assert budget.reserve() == (None if used < limit else "token_limit")
+        budget.spend(Usage(input_tokens=tokens - tokens // 2, output_tokens=tokens // 2, cache_read_tokens=99), None)
+        used += tokens
+        assert used <= limit or budget.passed == "token_limit"
+        assert used >= limit or budget.passed is None
+
+
+def test_a_cost_limit_counts_what_has_a_price_and_a_side_request_takes_no_turn() -> None:
+    budget = Budget(1, cost_usd=1.0)
+    assert budget.reserve(turn=False) is None
+    assert budget.reserve() is None
+    budget.spend(Usage(), None)
+    budget.spend(Usage(), 1.0)
+    assert (budget.passed, budget.reserve(turn=False), budget.passed) == (None, "cost_limit", "cost_limit")
+    assert "1.0000 of 1 US dollars" in budget.explain("cost_limit")
+
+
+def test_a_session_that_is_being_stopped_gets_nothing_more() -> None:
+    budget = Budget()
+    budget.end("memory_limit")
+    assert (budget.reserve(), budget.reserve(turn=False), budget.passed) == ("memory_limit", "memory_limit", None)
+    assert "being stopped" in budget.explain("memory_limit")
+
+
+def test_a_price_is_per_million_tokens_and_cached_ones_cost_as_input_by_default() -> None:
+    counts = {"input_tokens": 10**6, "output_tokens": 10**6, "cache_read_tokens": 10**6, "cache_write_tokens": 10**6}
+    assert Price(3, 15).cost_usd(**counts) == 3 + 15 + 3 + 3
+    assert Price(3, 15, cache_read=0.3, cache_write=3.75).cost_usd(**counts) == 3 + 15 + 0.3 + 3.75

@@ -1,6 +1,8 @@
 """Scripts: what may stand in one, and how its calls fit the tools that a CLI offers."""
 
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.gateway.messages import Tool
 from harness.gateway.script import ScriptedCall, ScriptError, load_script, script_path
-from harness.gateway.tool_mapping import UnknownTool, map_call
+from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
 
 
 def schema(required: str, optional: str = "") -> dict[str, Any]:
@@ -35,6 +37,18 @@ OPENCODE = [
     Tool("list", schema("path")),
     Tool("proctor_render_state", schema("seed", "state label")),
 ]
+CODEX = [
+    Tool("exec_command", schema("cmd", "workdir shell tty yield_time_ms")),
+    Tool("write_stdin", schema("session_id", "chars")),
+    Tool("view_image", schema("path")),
+    Tool("mcp__proctor.render_state", schema("seed", "state label")),
+]
+PI = [
+    Tool("read", schema("path", "offset limit")),
+    Tool("bash", schema("command", "timeout")),
+    Tool("edit", schema("path edits")),
+    Tool("write", schema("path content")),
+]
 
 
 def load(folder: Path, text: str) -> Any:
@@ -55,12 +69,18 @@ def load(folder: Path, text: str) -> Any:
         (CLAUDE, ScriptedCall(mcp="render_state", arguments={"seed": 0}), "mcp__proctor__render_state", {"seed": 0}),
         (OPENCODE, ScriptedCall(mcp="render_state"), "proctor_render_state", {}),
         (OPENCODE, ScriptedCall(tool="todowrite", arguments={"todos": []}), "todowrite", {"todos": []}),
+        (PI, ScriptedCall(write="a", content="x"), "write", {"path": "/w/a", "content": "x"}),
+        (PI, ScriptedCall(run="ls"), "bash", {"command": "ls"}),
+        (PI, ScriptedCall(read="a"), "read", {"path": "/w/a"}),
+        (CODEX, ScriptedCall(run="ls"), "exec_command", {"cmd": "ls"}),
+        (CODEX, ScriptedCall(read="a b"), "exec_command", {"cmd": "cat '/w/a b'"}),
         (
-            [Tool("write", schema("path content"))],
-            ScriptedCall(write="a", content="x"),
-            "write",
-            {"path": "/w/a", "content": "x"},
+            CODEX,
+            ScriptedCall(write="d/a", content="it's\n"),
+            "exec_command",
+            {"cmd": """mkdir -p /w/d && printf %s 'it'"'"'s\n' > /w/d/a"""},
         ),
+        (CODEX, ScriptedCall(mcp="render_state"), "mcp__proctor.render_state", {}),
     ],
 )
 def test_a_call_is_put_in_the_terms_of_the_tools_offered(
@@ -95,6 +115,21 @@ def test_what_is_written_and_where_reach_every_cli_unchanged(content: str, path:
         assert set(arguments.values()) == {content, f"/sandbox/workspace/{path}"}
 
 
+@given(content=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_shell_writes_and_reads_what_no_tool_does(content: str) -> None:
+    with TemporaryDirectory() as folder:
+        for call in (ScriptedCall(write="sub dir/f", content=content), ScriptedCall(read="sub dir/f")):
+            _, arguments = map_call(call, CODEX, folder)
+            output = subprocess.run(["/bin/sh", "-c", arguments["cmd"]], capture_output=True, check=True).stdout
+        assert output == content.encode()
+
+
+def test_an_optional_call_is_made_only_where_its_tool_is_offered() -> None:
+    look = ScriptedCall(mcp="render_state", optional=True)
+    assert is_offered(look, CODEX)
+    assert not is_offered(look, PI)
+
+
 def test_a_full_script_is_read(tmp_path: Path) -> None:
     script = load(
         tmp_path,
@@ -116,6 +151,20 @@ def test_a_full_script_is_read(tmp_path: Path) -> None:
     assert (third.text, third.usage.output_tokens) == ("", 7)
 
 
+def test_a_conversation_plays_the_turns_that_stand_with_its_opening(tmp_path: Path) -> None:
+    script = load(
+        tmp_path,
+        """
+        turns: [{text: main}]
+        conversations:
+          - {opening: Count, turns: [{text: counted}]}
+          - {opening: List, turns: [{text: listed}]}
+        """,
+    )
+    said = [script.played_in(opening)[0].text for opening in ("Solve it.", "Count the files.", "List and Count", "")]
+    assert said == ["main", "counted", "counted", "main"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -129,9 +178,13 @@ def test_a_full_script_is_read(tmp_path: Path) -> None:
         ("turns: [{calls: [{arguments: {}}]}]", r"this one has none"),
         ("turns: [{calls: [{write: a.py}]}]", r"`write` and `content` go together"),
         ("turns: [{calls: [{run: a, arguments: {}}]}]", r"`arguments` goes with `mcp` or `tool`"),
+        ("turns: [{calls: [{run: a, optional: true}]}]", r"`optional` goes with `mcp` or `tool`"),
         ("turns: [{fail: {}}]", r"a failure is exactly one of status"),
         ("turns: [{fail: {status: 200}}]", r">= 400"),
         ("turns: [{fail: {html: true, retry_after: 1}}]", r"`retry_after` goes with `status`"),
+        ("turns: [{fail: {hang_after: 1, message: hm}}]", r"`message` goes with `status`"),
+        ("turns: [{fail: {hang_after: 1, cut_after: 1}}]", r"a failure is exactly one of"),
+        ("{turns: [{text: a}], conversations: [{opening: '', turns: [{text: b}]}]}", r"length >= 1.*opening"),
         ("turns: [{text: a", r"line 1"),
     ],
 )

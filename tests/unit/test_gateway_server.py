@@ -96,6 +96,44 @@ def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Open
 
 
 @PATHS
+@STREAMED
+def test_failures_in_a_row_are_counted_and_told_until_a_turn_comes_back(
+    open_session: Opener, path: str, stream: bool
+) -> None:
+    session = open_session(
+        "[{text: a, fail: {status: 429, times: 2, retry_after: 7}}, {text: b, fail: {cut_after: 1}}]"
+    )
+    for failures in (1, 2):
+        session.ask(path, stream=stream)
+        assert session.account.failures == failures
+    failure = session.account.last_failure
+    assert failure is not None
+    assert (failure.status, failure.retry_after_s) == (429, 7.0)
+    session.ask(path, stream=stream)
+    assert session.account.failures == 0
+    with pytest.raises(httpx2.HTTPError):
+        session.ask(path, 1, stream=stream)
+    eventually(lambda: session.account.failures == 1)
+    metered = session.account.metered()
+    assert (metered.turns, metered.broken_turns) == (1, 1)
+    assert session.account.waiting == []
+
+
+@PATHS
+def test_an_open_request_is_seen_waiting_for_its_answer(open_session: Opener, path: str) -> None:
+    session = open_session("[{text: a, fail: {hang_after: 1}}, {text: b, delay_s: 60}]")
+    with ThreadPoolExecutor(2) as pool:
+        hanging = [pool.submit(session.ask, path, turn) for turn in (0, 1)]
+        eventually(lambda: sorted(one.begun for one in session.account.waiting) == [False, True])
+        session.account.close()
+        for request in hanging:
+            with pytest.raises(httpx2.HTTPError):
+                request.result()
+    assert session.account.waiting == []
+    assert session.account.failures == 0  # nobody failed: the session was closed
+
+
+@PATHS
 def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path: str) -> None:
     session = open_session("[{text: first}]", turns=1)
     for _ in range(3):
@@ -301,7 +339,7 @@ def test_it_says_what_it_serves_in_every_dialect(open_session: Opener) -> None:
     ("path", "headers", "form"),
     [
         ("/v1/batches", {"anthropic-version": "2023-06-01"}, {"type": "error"}),
-        ("/v1/responses?x=1", {}, {}),
+        ("/v1/embeddings?x=1", {}, {}),
         ("/api/pull", {}, {}),
     ],
 )

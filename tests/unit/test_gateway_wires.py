@@ -11,13 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gateway.messages import Outcome, Reply, Request, ToolCall, Usage, WireError
-from harness.gateway.wires import anthropic_messages, openai_chat
+from harness.gateway.wires import anthropic_messages, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 from harness.gateway.wires.reader import Reader
 
 ANTHROPIC: Wire = anthropic_messages
 OPENAI: Wire = openai_chat
-WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI], ids=lambda wire: wire.NAME)
+RESPONSES: Wire = openai_responses
+WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES], ids=lambda wire: wire.NAME)
+STOPS = {
+    ANTHROPIC.NAME: ("tool_use", "end_turn"),
+    OPENAI.NAME: ("tool_calls", "stop"),
+    RESPONSES.NAME: ("completed", "completed"),
+}
+"""The word by which each wire says that a reply calls tools, and that it does not."""
 FEW = settings(max_examples=40)
 
 json_values = st.recursive(
@@ -63,7 +70,7 @@ def read(wire: Wire, body: bytes, *, streamed: bool) -> Outcome:
 
 
 def on_the_wire(wire: Wire, usage: Usage) -> Usage:
-    """What a wire can tell of a usage: chat completions know no tokens written to the cache."""
+    """What a wire can tell of a usage: OpenAI's know no tokens written to the cache."""
     if wire is ANTHROPIC:
         return usage
     prompt = usage.input_tokens + usage.cache_write_tokens
@@ -77,8 +84,7 @@ def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire,
     whole = read(wire, json.dumps(wire.render(reply)).encode(), streamed=False)
     streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
     names = tuple(call.name for call in reply.calls)
-    words = ("tool_use", "end_turn") if wire is ANTHROPIC else ("tool_calls", "stop")
-    reason = words[0] if reply.calls else words[1]
+    reason = STOPS[wire.NAME][0 if reply.calls else 1]
     assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, stop_reason=reason, complete=True)
     assert streamed == whole
 
@@ -122,7 +128,12 @@ def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("wire", "end"), [(ANTHROPIC, b'data: {"type": "message_stop"}\n\n'), (OPENAI, b"data: [DONE]\n\n")]
+    ("wire", "end"),
+    [
+        (ANTHROPIC, b'data: {"type": "message_stop"}\n\n'),
+        (OPENAI, b"data: [DONE]\n\n"),
+        (RESPONSES, b'data: {"type": "response.completed"}\n\n'),
+    ],
 )
 def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
     outcome = read(wire, end, streamed=True)
@@ -133,7 +144,7 @@ def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
 @WIRES
 def test_a_wrong_field_is_named(wire: Wire) -> None:
     with pytest.raises(WireError, match=r"Expected `str`, got `int`.*\$\.model"):
-        wire.parse(b'{"model": 5, "messages": []}')
+        wire.parse(b'{"model": 5, "messages": [], "input": []}')
 
 
 def anthropic_client(stream: bytes) -> dict[str, Any]:
@@ -223,6 +234,103 @@ def test_a_chat_stream_tells_its_usage_only_to_who_asks(reply: Reply) -> None:
     assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
 
 
+def responses_client(stream: bytes) -> dict[str, Any]:
+    """Builds the response as a client does, insisting on the order of events that the service documents."""
+    events = [json.loads(data) for data in data_lines(stream)]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    order: Iterator[dict[str, Any]] = iter(events)
+    assert [next(order)["type"], next(order)["type"]] == ["response.created", "response.in_progress"]
+    built: list[dict[str, Any]] = []
+    for event in order:
+        if event["type"] == "response.completed":
+            assert next(order, None) is None
+            assert event["response"]["output"] == built
+            return dict(event["response"])
+        assert event["type"] == "response.output_item.added"
+        assert event["output_index"] == len(built)
+        item, pieces = event["item"], []
+        while (event := next(order))["type"] != "response.output_item.done":
+            assert event["item_id"] == item["id"]
+            if event["type"].endswith(".delta"):
+                pieces.append(event["delta"])
+        text = "".join(pieces)
+        if item["type"] == "message":
+            item["content"] = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+        else:
+            item["arguments"] = text
+        assert event["item"] == {**item, "status": "completed"}
+        built.append(event["item"])
+    raise AssertionError("the stream has no end")
+
+
+@FEW
+@given(reply=replies)
+def test_a_responses_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
+    assert responses_client(b"".join(RESPONSES.events(reply, REQUEST))) == RESPONSES.render(reply)
+
+
+def test_a_response_cut_by_its_limit_says_so() -> None:
+    reason = {"reason": "max_output_tokens"}
+    body: dict[str, Any] = {"status": "incomplete", "incomplete_details": reason, "output": [], "usage": None}
+    whole = read(RESPONSES, json.dumps(body).encode(), streamed=False)
+    event = {"type": "response.incomplete", "response": body}
+    assert read(RESPONSES, f"data: {json.dumps(event)}\n\n".encode(), streamed=True) == whole
+    assert (whole.complete, whole.stop_reason) == (True, "max_output_tokens")
+
+
+def test_a_function_of_a_namespace_is_called_in_it() -> None:
+    tools = [
+        {"type": "function", "name": "exec_command", "parameters": {"properties": {"cmd": {}}}},
+        {"type": "namespace", "name": "mcp__env", "tools": [{"type": "function", "name": "look", "parameters": {}}]},
+        {"type": "web_search"},
+        {"type": "custom", "name": "apply_patch", "format": {"type": "grammar"}},
+    ]
+    request = RESPONSES.parse(json.dumps({"model": "m", "input": "go", "tools": tools}).encode())
+    assert [tool.name for tool in request.tools] == ["exec_command", "mcp__env.look", "web_search", "apply_patch"]
+    reply = Reply(id="r", created=0, model="m", calls=(ToolCall("c", "mcp__env.look", {}), ToolCall("d", "exec", {})))
+    look, plain = RESPONSES.render(reply)["output"]
+    assert (look["namespace"], look["name"]) == ("mcp__env", "look")
+    assert (plain.get("namespace"), plain["name"]) == (None, "exec")
+    outcome = read(RESPONSES, b"".join(RESPONSES.events(reply, REQUEST)), streamed=True)
+    assert outcome.tools_called == ("mcp__env.look", "exec")
+
+
+def test_responses_requests_are_understood() -> None:
+    def message(role: str, text: str) -> dict[str, Any]:
+        return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
+
+    def call(call_id: str) -> dict[str, Any]:
+        return {"type": "function_call", "call_id": call_id, "name": "exec_command", "arguments": "{}"}
+
+    def output(call_id: str, said: Any) -> dict[str, Any]:
+        return {"type": "function_call_output", "call_id": call_id, "output": said}
+
+    body = {
+        "model": "m",
+        "stream": True,
+        "tools": [{"type": "function", "name": "exec_command", "parameters": {"properties": {}}}],
+        "input": [
+            message("developer", "be good"),
+            message("user", "<cwd>/w</cwd>"),
+            message("user", "go"),
+            {"type": "reasoning", "summary": []},
+            message("assistant", "I look."),
+            call("t1"),
+            call("t2"),
+            output("t1", "one"),
+            output("t2", "two"),
+            call("t3"),
+            output("t3", [{"type": "input_text", "text": "nö"}, {"type": "input_image", "image_url": "data:"}]),
+        ],
+    }
+    request = RESPONSES.parse(json.dumps(body).encode())
+    assert (request.model, request.stream, request.turn, request.side) == ("m", True, 2, False)
+    assert [(result.call_id, result.text) for result in request.results] == [("t3", "nö")]
+    assert request.opening == "<cwd>/w</cwd>\ngo"
+    plain = RESPONSES.parse(b'{"model": "m", "input": "hi"}')
+    assert (plain.stream, plain.turn, plain.side, plain.opening) == (False, 0, True, "hi")
+
+
 def test_anthropic_requests_are_understood() -> None:
     result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "nö"}], "is_error": True}
     body = {
@@ -272,6 +380,12 @@ def test_chat_requests_are_understood() -> None:
     [
         (ANTHROPIC, '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}', "overloaded_error: busy"),
         (OPENAI, '{"error":{"message":"busy","type":"server_error"}}', "busy"),
+        (RESPONSES, '{"type":"error","code":"server_error","message":"busy"}', "server_error: busy"),
+        (
+            RESPONSES,
+            '{"type":"response.failed","response":{"status":"failed","error":{"code":"overloaded","message":"busy"}}}',
+            "overloaded: busy",
+        ),
     ],
 )
 def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) -> None:

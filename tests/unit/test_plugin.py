@@ -42,6 +42,8 @@ def test_cases_alone_run_where_cases_are_asked_for(project: Project) -> None:
     assert names("-k", "opencode") == ["test_case"] * 2
     assert names("--suite", "default") == ["test_case"] * 4
     assert names("--suite", "default", "-k", "opencode") == ["test_case"] * 2
+    assert names("-k", "opencode and small_maze") == ["test_case"]
+    assert names("-k", "not slow") == names()
     assert names("-k", "other") == ["test_opencode_too", "test_other"]
     assert names("-k", "opencode", "test_other.py") == ["test_opencode_too"]
 
@@ -51,7 +53,7 @@ def test_cases_alone_run_where_cases_are_asked_for(project: Project) -> None:
     [
         (["--suite", "nope"], ["--suite nope", "conf/suite/nope.yaml", "default"]),
         (["--set", "limits.turnz=1"], ["limits.turnz", "conf/config.yaml", "limits.turns"]),
-        (["--set", "limits.turns=many", "-n", "2"], ["limits.turns", "Expected `int`, got `str`"]),
+        (["--set", "limits.turns=many", "-n", "2"], ["limits.turns", "Expected `int | null`, got `str`"]),
         (["--set", "sandbox=none"], ["sandbox=none", "allow_no_sandbox"]),
     ],
 )
@@ -65,9 +67,10 @@ def test_a_mistake_on_the_command_line_is_a_usage_error(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_mistake_in_a_file_is_a_usage_error_too(project: Project) -> None:
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
+def test_a_mistake_in_a_file_is_a_usage_error_too(project: Project, workers: list[str]) -> None:
     project.write("conf/suite/default.yaml", "name: default\nbackends: [nope]\nmodels: [scripted]\nenvironments: [x]\n")
-    done = project.pytest()
+    done = project.pytest(*workers)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "conf/suite/default.yaml: suite.backends: there is no backend nope" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -97,6 +100,38 @@ def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Pr
     assert "turn 1, Bash" in project.pytest_on_terminal("test_progress.py")
     assert "turn 1, Bash" not in project.pytest_on_terminal("test_progress.py", "-q")
     assert "turn 1, Bash" not in project.pytest("test_progress.py").stdout
+
+
+BROKEN = ["--set", "environment.small_maze.kind=nope", "--set", "suite.environments=[small_maze]", "-k", "claude"]
+
+
+def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) -> None:
+    project.write("test_own.py", "def test_own(submission): pass\n\ndef test_no_run(case): pass\n")
+    project.write(
+        "conftest.py",
+        (project.folder / "conftest.py").read_text()
+        + "from harness.fixtures import DRAFT\n\n"
+        + "def pytest_runtest_teardown(item):\n"
+        + "    if DRAFT in item.stash: print('folder', item.stash[DRAFT].folder.name)\n",
+    )
+    shown = project.pytest(*BROKEN, "-s").stdout
+    folders = [line.partition("folder ")[2] for line in shown.splitlines() if "folder " in line]
+    assert folders == ["claude-scripted-small_maze", "claude-scripted-small_maze.2"]
+
+
+def test_an_error_names_no_folder_that_is_not_there(project: Project) -> None:
+    shown = project.pytest(*BROKEN).stdout
+    assert "conf/environment/small_maze.yaml" in shown
+    assert "files:" not in shown
+
+
+def test_records_that_cannot_be_written_end_the_run_in_words(project: Project) -> None:
+    project.write("runs", "a file where the folder should be")
+    done = project.pytest(*BROKEN)
+    assert done.returncode == pytest.ExitCode.INTERNAL_ERROR
+    assert "cannot write the record of test_cases.py::test_case[claude-scripted-small_maze]" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "INTERNALERROR" not in done.stdout + done.stderr
 
 
 def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) -> None:

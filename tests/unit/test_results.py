@@ -102,11 +102,11 @@ def test_runs_sort_by_time() -> None:
 def test_the_table_shows_a_missing_measurement_as_missing() -> None:
     lines = table(
         [
-            record("b", outcome="error", ending=Ending.MODEL_ERROR, explanation="HTTP 500"),
+            record("b", outcome="error", ending=Ending.MODEL_ERROR, explanation="HTTP 500\nthe remedy"),
             record("a", score=score(0.0), outcome="failed", timing=Timing(setup_s=1.0, agent_s=2.0)),
         ]
     )
     assert lines[0].split() == ["case", "outcome", "solve", "rate", "turns", "cost", "$", "seconds", "why"]
     assert lines[1].split()[:6] == ["a", "failed", "0.00", "-", "-", "3.0"]
     assert lines[2].split()[:6] == ["b", "error", "-", "-", "-", "-"]
-    assert "model_error: HTTP 500" in lines[2]
+    assert "model_error: HTTP 500 the remedy" in lines[2]

@@ -13,7 +13,7 @@ from harness.environments.plain import dumps, loads
 from harness.environments.spaces import build_space
 
 CONF = Path(__file__).parents[2] / "conf"
-CALLS = {"write": {"write", "content"}, "run": {"run"}, "mcp": {"mcp", "arguments"}}
+CALLS = {"write": {"write", "content"}, "run": {"run"}, "mcp": {"mcp", "arguments", "optional"}}
 
 
 def script(name: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage
-from harness.gateway.wires.base import decode, dumps, flatten, fragments
+from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
 
 NAME: Final = "anthropic_messages"
 
@@ -24,6 +24,9 @@ ERROR_TYPES = {
     529: "overloaded_error",
 }
 """Error type by status; any other is an `api_error`."""
+
+UNSAID: Final = "No response requested."
+"""What Claude Code says in the model's place when it resumes a conversation that broke off after a tool's result."""
 
 
 class _Message(Struct, frozen=True):
@@ -52,7 +55,8 @@ def parse(body: bytes) -> Request:
         model=data.model,
         stream=data.stream,
         tools=tuple(Tool(tool.name, tool.input_schema) for tool in data.tools),
-        turn=sum(message.role == "assistant" for message in data.messages),
+        opening=opening(data.messages),
+        turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(
             ToolResult(str(block.get("tool_use_id")), flatten(block.get("content")), block.get("is_error") is True)
             for block in blocks

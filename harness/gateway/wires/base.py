@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -62,6 +62,23 @@ def fragments(text: str, size: int = 64) -> Iterator[str]:
     """The text in pieces, as services stream it; none for an empty text."""
     for start in range(0, len(text), size):
         yield text[start : start + size]
+
+
+class Message(Protocol):
+    """What the messages of every wire have."""
+
+    @property
+    def role(self) -> str:
+        """Who speaks."""
+
+    @property
+    def content(self) -> Any:
+        """What is said: a string or a list of blocks."""
+
+
+def opening(messages: Iterable[Message]) -> str:
+    """The text of a conversation's first user message; empty where it has none."""
+    return next((flatten(message.content) for message in messages if message.role == "user"), "")
 
 
 def flatten(content: Any) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
-from harness.gateway.wires.base import decode, dumps, flatten, fragments
+from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
 
 NAME: Final = "openai_chat"
 
@@ -56,13 +56,16 @@ class _Body(Struct, frozen=True):
 def parse(body: bytes) -> Request:
     """The request in a body; a turn is an assistant message with tool calls. Raises `WireError`."""
     data = decode(body, _Body)
-    answers = reversed(list(takewhile(lambda message: message.role == "tool", reversed(data.messages))))
+    latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
     return Request(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(Tool(tool.function.name, tool.function.parameters) for tool in data.tools or () if tool.function),
+        opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
-        results=tuple(ToolResult(message.tool_call_id, flatten(message.content)) for message in answers),
+        results=tuple(
+            ToolResult(message.tool_call_id, flatten(message.content)) for message in latest if message.role == "tool"
+        ),
         stream_usage=data.stream_options is not None and data.stream_options.include_usage,
     )
 

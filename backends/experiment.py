@@ -1,0 +1,51 @@
+"""Tells an experiment, a tool call by which the agent tries its program out, from its other work."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_RENDER = ("render_state", "render_policy")
+"""The end of a render tool's name, whatever a CLI puts before it."""
+_READ_CAP = 8192
+
+_COMMAND_ENDS = re.compile(r"[;&|\n()`]")
+_PROGRAMS = {"python", "ipython", "pytest"}
+_BEFORE_PROGRAM = (
+    {"timeout", "time", "env", "nohup", "exec", "nice", "uv", "poetry", "run", "bash", "sh"}  # wrappers
+    | {"if", "then", "else", "do", "while", "until", "!", "{"}  # keywords
+)
+_BEFORE_PROGRAM_FIRST = frozenset("-0123456789")
+"""Words that may stand before a program in a shell's command, and how others begin: options and numbers."""
+
+
+def is_experiment(name: str, arguments: Any) -> bool:
+    """Whether the call of tool `name` ran Python, or rendered the environment through MCP.
+
+    Read from the text of the command: Python that another program starts (`make`, a shell script) is not seen.
+    """
+    if name.endswith(_RENDER):
+        return True
+    if not isinstance(arguments, dict):
+        return False
+    command = arguments.get("command") or arguments.get("cmd")
+    if isinstance(command, list):
+        command = " ".join(part for part in command if isinstance(part, str))
+    # Most commands, of whatever length, have none of these in them and are not looked into.
+    if not isinstance(command, str) or not ("python" in command or "pytest" in command or ".py" in command):
+        return False
+    return any("py" in part and _starts_python(part) for part in _COMMAND_ENDS.split(command[:_READ_CAP]))
+
+
+def _starts_python(command: str) -> bool:
+    for quoted in command.split():
+        word = quoted.strip("'\"") if quoted[0] in "'\"" else quoted
+        if "py" in word and _is_python(word.rstrip("'\"").rpartition("/")[2]):
+            return True
+        if not (word in _BEFORE_PROGRAM or "=" in word or word[:1] in _BEFORE_PROGRAM_FIRST):
+            return False
+    return False
+
+
+def _is_python(program: str) -> bool:
+    return program.rstrip("0123456789.") in _PROGRAMS or program.endswith(".py")

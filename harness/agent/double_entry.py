@@ -1,0 +1,56 @@
+"""Double entry: what a CLI reports of a session against what the gateway's books say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.base import Habits
+from backends.session import Session
+from harness.gateway.meter import Metered
+from harness.results.record import Difference
+
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+def compare(session: Session, metered: Metered, *, habits: Habits, stopped: bool, attempt: int = 1) -> list[Difference]:
+    """Every count of turns, tool calls and tokens that differs, explained where a habit of the CLI explains it.
+
+    `stopped` says that the harness ended the session. Cost is not compared: that of a CLI is what it believes.
+    """
+    counts = {"turns": (session.turns, metered.turns), "tool_calls": (session.tool_calls, metered.tool_calls)}
+    counts |= {name: (getattr(session.usage, name), getattr(metered, name)) for name in _TOKENS}
+    return [
+        Difference(
+            attempt=attempt,
+            field=name,
+            reported=reported,
+            metered=booked,
+            explained=next(_reasons(name, booked - reported, session, metered, habits, stopped=stopped), None),
+        )
+        for name, (reported, booked) in counts.items()
+        if reported != booked
+    ]
+
+
+def _reasons(
+    name: str, missing: int, session: Session, metered: Metered, habits: Habits, *, stopped: bool
+) -> Iterator[str]:
+    """What explains that so much of `name` is missing in the CLI's report (negative: it reports more)."""
+    if missing < 0:
+        if metered.broken_turns and (name != "turns" or -missing <= metered.broken_turns):
+            yield "it counts answers that broke off"
+        return
+    if name in _TOKENS:
+        side, broken = getattr(metered.side, name), getattr(metered.broken, name)
+        if missing == broken:
+            yield "answers that broke off are not in its account"
+        if side and missing in {side, side + broken}:
+            yield "side requests (titles, summaries) are not in its account"
+        if habits.totals_at_end and session.final is None:
+            yield "it tells its totals at the end, which did not come"
+    if habits.hides_refused_calls and name == "tool_calls":
+        yield "calls that it refused are not in its account"
+    if habits.hides_subagents and session.subagents:
+        yield "turns of subagents are not in its account"
+    if stopped or not session.finished:
+        yield "it ended before it could tell"

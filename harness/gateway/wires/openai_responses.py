@@ -1,0 +1,273 @@
+"""OpenAI's Responses API (platform.openai.com, "Responses" and its streaming events)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, takewhile
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
+from harness.gateway.wires.base import decode, dumps, flatten, fragments
+from harness.gateway.wires.openai_chat import error, models
+
+__all__ = ["NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
+
+NAME: Final = "openai_responses"
+
+_CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
+_OUTPUTS: Final = {"reasoning", *_CALLS}
+"""Kinds of item that only a model writes; of messages the role tells."""
+
+
+class _Item(Struct, frozen=True):
+    type: str = "message"
+    role: str = ""
+    content: Any = None
+    call_id: str = ""
+    output: Any = None
+
+    @property
+    def by_model(self) -> bool:
+        return self.type in _OUTPUTS or self.role == "assistant"
+
+
+class _Tool(Struct, frozen=True):
+    """A function, a namespace of functions, or a tool that the service itself or a grammar of its own provides."""
+
+    type: str
+    name: str = ""
+    parameters: dict[str, Any] | None = None
+    tools: list[_Tool] = []
+
+
+class _Body(Struct, frozen=True):
+    model: str
+    input: str | list[_Item]
+    tools: list[_Tool] | None = None
+    stream: bool | None = None
+
+
+def parse(body: bytes) -> Request:
+    """The request in a body; a turn is a row of items that the model wrote. Raises `WireError`.
+
+    Clients put remarks of their own before a user's first words: all that users say before the first turn opens the
+    conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools that are no functions have no schema.
+    """
+    data = decode(body, _Body)
+    items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
+    before = takewhile(lambda item: not item.by_model, items)
+    answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
+    return Request(
+        model=data.model,
+        stream=bool(data.stream),
+        tools=tuple(_tools(data.tools or ())),
+        opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
+        turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
+        results=tuple(ToolResult(item.call_id, flatten(item.output)) for item in answers),
+    )
+
+
+def _tools(tools: Iterable[_Tool], namespace: str = "") -> Iterator[Tool]:
+    for tool in tools:
+        if tool.type == "namespace":
+            yield from _tools(tool.tools, f"{tool.name}.")
+        else:
+            yield Tool(namespace + (tool.name or tool.type), tool.parameters or {})
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """This wire counts the cached tokens among the input and cannot tell those written to the cache."""
+    sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    return {
+        "input_tokens": sent,
+        "input_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": sent + usage.output_tokens,
+    }
+
+
+def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
+    content = [_part(text)] if status == "completed" else []
+    return {"id": f"msg_{reply.id}", "type": "message", "status": status, "role": "assistant", "content": content}
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _call(call: ToolCall, arguments: str, status: str) -> dict[str, Any]:
+    namespace, _, name = call.name.rpartition(".")
+    item = {"id": f"fc_{call.call_id}", "type": "function_call", "status": status, "call_id": call.call_id}
+    named = {"namespace": namespace, "name": name} if namespace else {"name": call.name}
+    return {**item, **named, "arguments": arguments}
+
+
+def _arguments(call: ToolCall) -> str:
+    return dumps(dict(call.arguments))
+
+
+def render(reply: Reply) -> dict[str, Any]:
+    """The reply as a response object."""
+    output = [_message(reply, reply.text, "completed")] if reply.text else []
+    output += [_call(call, _arguments(call), "completed") for call in reply.calls]
+    return {**_head(reply, "completed"), "output": output, "usage": _usage(reply.usage)}
+
+
+def _head(reply: Reply, status: str) -> dict[str, Any]:
+    return {
+        "id": reply.id,
+        "object": "response",
+        "created_at": reply.created,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "model": reply.model,
+        "output": [],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": None,
+    }
+
+
+def _stream(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind and data of each event, which the numbers of the sequence are missing of."""
+    yield "response.created", {"response": _head(reply, "in_progress")}
+    yield "response.in_progress", {"response": _head(reply, "in_progress")}
+    if reply.text:
+        yield from _text_events(reply)
+    for index, call in enumerate(reply.calls, start=1 if reply.text else 0):
+        yield from _call_events(call, index)
+    yield "response.completed", {"response": render(reply)}
+
+
+def _text_events(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
+    started, done = (_message(reply, reply.text, status) for status in ("in_progress", "completed"))
+    place = {"item_id": done["id"], "output_index": 0, "content_index": 0}
+    yield "response.output_item.added", {"output_index": 0, "item": started}
+    yield "response.content_part.added", {**place, "part": _part("")}
+    for piece in fragments(reply.text):
+        yield "response.output_text.delta", {**place, "delta": piece, "logprobs": []}
+    yield "response.output_text.done", {**place, "text": reply.text, "logprobs": []}
+    yield "response.content_part.done", {**place, "part": _part(reply.text)}
+    yield "response.output_item.done", {"output_index": 0, "item": done}
+
+
+def _call_events(call: ToolCall, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    arguments = _arguments(call)
+    done = _call(call, arguments, "completed")
+    place = {"item_id": done["id"], "output_index": index}
+    yield "response.output_item.added", {"output_index": index, "item": _call(call, "", "in_progress")}
+    for piece in fragments(arguments):
+        yield "response.function_call_arguments.delta", {**place, "delta": piece}
+    yield "response.function_call_arguments.done", {**place, "name": done["name"], "arguments": arguments}
+    yield "response.output_item.done", {"output_index": index, "item": done}
+
+
+def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+    """The reply as the service streams it: created, one group of events an item, completed with all of it."""
+    for number, (kind, data) in enumerate(_stream(reply)):
+        yield f"event: {kind}\ndata: {dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
+
+
+class _Details(Struct, frozen=True):
+    cached_tokens: int | None = None
+
+
+class _Usage(Struct, frozen=True):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_tokens_details: _Details | None = None
+
+
+class _Output(Struct, frozen=True):
+    type: str
+    name: str | None = None
+    namespace: str | None = None
+
+
+class _Reason(Struct, frozen=True):
+    reason: str = ""
+
+
+class _Fault(Struct, frozen=True):
+    code: str | None = None
+    message: str = ""
+
+
+class _Answer(Struct, frozen=True):
+    status: str
+    output: list[_Output] = []
+    usage: _Usage | None = None
+    incomplete_details: _Reason | None = None
+    error: _Fault | None = None
+
+
+class _Event(Struct, frozen=True):
+    """The parts of any event that are metered; an `error` event has its fault beside its type."""
+
+    type: str
+    item: _Output | None = None
+    response: _Answer | None = None
+    code: str | None = None
+    message: str = ""
+
+
+_ENDS: Final = {"response.completed", "response.incomplete"}
+
+
+def _known(found: _Usage | None) -> Usage | None:
+    if found is None:
+        return None
+    cached = (found.input_tokens_details and found.input_tokens_details.cached_tokens) or 0
+    return Usage(
+        input_tokens=max(found.input_tokens - cached, 0),
+        output_tokens=found.output_tokens,
+        cache_read_tokens=cached,
+    )
+
+
+def _names(items: Iterable[_Output]) -> tuple[str, ...]:
+    return tuple(
+        f"{item.namespace}.{item.name}" if item.namespace else item.name or item.type
+        for item in items
+        if item.type in _CALLS
+    )
+
+
+def read_body(data: Any) -> Outcome:
+    """What a whole response object says; one that failed is an answer with an error, and not complete."""
+    answer = msgspec.convert(data, _Answer)
+    outcome = Outcome(usage=_known(answer.usage), tools_called=_names(answer.output))
+    return _ended(outcome, answer)
+
+
+def _ended(outcome: Outcome, answer: _Answer) -> Outcome:
+    if answer.status not in {"completed", "incomplete"}:
+        fault = answer.error or _Fault(message=f"the response is {answer.status}")
+        return msgspec.structs.replace(outcome, error=_fault(fault.code, fault.message))
+    reason = answer.incomplete_details.reason if answer.incomplete_details else ""
+    return msgspec.structs.replace(outcome, stop_reason=reason or answer.status, complete=True)
+
+
+def _fault(code: str | None, message: str) -> str:
+    return f"{code}: {message}" if code else message
+
+
+def read_event(outcome: Outcome, data: str) -> Outcome:
+    """What is known after one more event."""
+    event = msgspec.json.decode(data, type=_Event)
+    replace = msgspec.structs.replace
+    if event.type == "response.output_item.done" and event.item:
+        return replace(outcome, tools_called=outcome.tools_called + _names([event.item]))
+    if event.type in _ENDS or event.type == "response.failed":
+        if event.response is None:
+            raise msgspec.ValidationError(f"{event.type} without a response")
+        return _ended(replace(outcome, usage=_known(event.response.usage) or outcome.usage), event.response)
+    if event.type == "error":
+        return replace(outcome, error=_fault(event.code, event.message))
+    return outcome

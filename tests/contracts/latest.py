@@ -1,0 +1,123 @@
+"""Holds the newest CLIs to the contract beside the pinned ones: `make contract-latest`, and `make bump CLI=NAME`.
+
+The newest versions are installed in `backends/cli-latest/`, which git ignores. The report says what changed: clauses
+that fail, event types and fields that came or went, and what each version sends its model. `--bump NAME` then raises
+the pin of one CLI; its report stands in a file that can be the commit's message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backends.base import Backend
+from backends.registry import backend, names
+from harness.agent.cli import CLI_ROOT, find_cli
+from tests.contracts import rich
+from tests.contracts.changes import changed_request, changed_shapes
+from tests.sessions import Stage
+
+LATEST = CLI_ROOT.with_name("cli-latest")
+ROOT = CLI_ROOT.parents[1]
+
+_FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)
+
+
+def main() -> int:
+    """Install, compare, and raise a pin if asked to; the exit status is 1 if a clause fails."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contracts.latest", description=__doc__)
+    parser.add_argument("backends", nargs="*", choices=[[], *names()], help="which to compare (default: all)")
+    parser.add_argument("--bump", choices=names(), metavar="NAME", help="raise the pin of this one")
+    given = parser.parse_args()
+    wanted = [backend(name) for name in ([given.bump] if given.bump else given.backends or names())]
+    _install(wanted)
+    failed = False
+    for adapter in wanted:
+        clauses, report = _report(adapter)
+        failed = failed or bool(clauses)
+        print(report)
+        if given.bump and find_cli(adapter, LATEST).version != find_cli(adapter).version:
+            _bump(adapter, report)
+    return int(failed)
+
+
+def _install(adapters: list[Backend]) -> None:
+    LATEST.mkdir(exist_ok=True)
+    packages = {adapter.package: "latest" for adapter in adapters}
+    (LATEST / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
+    _npm(LATEST, "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+def _npm(folder: Path, *arguments: str) -> None:
+    subprocess.run(["npm", *arguments], cwd=folder, check=True)  # noqa: S607 - npm is found on PATH, as make finds it
+
+
+def _report(adapter: Backend) -> tuple[list[str], str]:
+    """The clauses that the newest version breaks, and the text of the report."""
+    pinned, newest = find_cli(adapter, CLI_ROOT).version, find_cli(adapter, LATEST).version
+    title = f"{adapter.name}: {adapter.package} {pinned} -> {newest}"
+    if pinned == newest:
+        return [], f"{adapter.name}: {adapter.package} {pinned} is the newest\n"
+    clauses = _broken_clauses(adapter)
+    with TemporaryDirectory(prefix="contract-") as scratch:
+        old = _play(adapter, CLI_ROOT, Path(scratch) / "pinned")
+        new = _play(adapter, LATEST, Path(scratch) / "newest")
+        shapes = changed_shapes(old.played.stream, new.played.stream)
+        request = changed_request(old.played.requests[0].body, new.played.requests[0].body)
+    parts = {
+        "Clauses that fail": clauses,
+        "Events: types and fields": shapes,
+        "What it sends its model (system prompt, tools)": request,
+    }
+    lines = [title, ""]
+    for heading, found in parts.items():
+        lines += [f"{heading}:", *(f"  {line}" for line in found or ["none" if found is clauses else "no change"]), ""]
+    return clauses, "\n".join(lines)
+
+
+def _play(adapter: Backend, root: Path, folder: Path) -> rich.Rich:
+    with Stage(root) as stage:
+        return rich.play(stage, adapter, folder)
+
+
+def _broken_clauses(adapter: Backend) -> list[str]:
+    """Run the contract on the newest version of one CLI."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "-n", "2"]
+    command += ["--dist", "loadgroup", "-m", "contract", "-k", adapter.name, "tests/contracts"]
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PROCTOR_CLI_ROOT": str(LATEST)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [clause for clause in _FAILED.findall(ran.stdout) if re.search(rf"\[{adapter.name}\b", clause)]
+    if ran.returncode and not found:
+        raise RuntimeError(f"the contract could not be run: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    return found
+
+
+def _bump(adapter: Backend, report: str) -> None:
+    """Write the new pin and its lock, and the report as a commit's message."""
+    manifest = CLI_ROOT / "package.json"
+    content = json.loads(manifest.read_text())
+    version = find_cli(adapter, LATEST).version
+    content["dependencies"][adapter.package] = version
+    manifest.write_text(json.dumps(content, indent=2) + "\n")
+    _npm(CLI_ROOT, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
+    _npm(CLI_ROOT, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
+    message = LATEST / f"bump-{adapter.name}.txt"
+    message.write_text(f"Raise {report}")
+    print(f"pinned {adapter.package} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
+    print(f"git commit -F {message.relative_to(ROOT)} backends/cli tests/corpus")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

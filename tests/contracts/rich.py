@@ -1,0 +1,111 @@
+"""One session rich enough to serve most clauses of the contract."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from msgspec import Struct, field
+
+from backends.base import Backend
+from backends.events import Event
+from harness.gateway.messages import Request, ToolResult
+from harness.gateway.provider import Call
+from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedTurn
+from tests.sessions import UNKNOWN_TOOL, Play, Played, Stage
+from tests.words import WORDS
+
+PROMPT = "Schreibe „Grüße“, 挨拶 und 🤖, wie das Drehbuch es will: Losung-Nashorn."
+PASSWORD = "Losung-Nashorn"  # noqa: S105 - it is no password, but a word of the prompt that nothing else holds
+
+FILE, CONTENT = "grüße.txt", "Zürich, 東京, Ελλάδα 😀\n"
+SAID = ("Grüße — 挨拶 — 👩‍🔬", "Geschafft ✓")
+SUBTASK, SUBREPLY = "Count the pebbles.", "There are 41 pebbles."
+CUT = dict.fromkeys(("anthropic_messages", "openai_chat", "openai_responses"), (('CUTHERE\\"', "CUT"),))
+"""Breaks the JSON of the arguments off that hold the word."""
+
+LOOK_AROUND = "tr '\\0' ' ' < /proc/1/cmdline; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; env"
+
+
+class Rich(Struct):
+    """The session: what was played, and what could be seen of its processes when the first request came.
+
+    `command_lines` and `environments` are those of all its processes, as the kernel tells them to the host.
+    """
+
+    backend: Backend
+    played: Played
+    names: list[str]
+    command_lines: list[str] = field(default_factory=list)
+    environments: list[str] = field(default_factory=list)
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests of the main conversation."""
+        parsed = (call.request for call in self.played.requests)
+        return [request for request in parsed if PASSWORD in request.opening and not request.side]
+
+    @property
+    def last(self) -> Call:
+        """The last request of the main conversation."""
+        return [call for call in self.played.requests if PASSWORD in call.request.opening and call.request.tools][-1]
+
+    def results(self, name: str) -> tuple[ToolResult, ...]:
+        """What the CLI answered to the tool calls of that turn."""
+        number = self.names.index(name) + 1
+        return next(request.results for request in self.requests if request.turn == number)
+
+    def events(self) -> Iterator[Event]:
+        """What the CLI said."""
+        for line in self.played.stream.split(b"\n"):
+            yield from self.backend.decode(line)
+
+
+def turns(backend: Backend) -> dict[str, ScriptedTurn]:
+    """The turns of the script, by name, as far as the backend is capable of them."""
+    words, can = WORDS[backend.name], backend.capabilities
+    first = [ScriptedCall(write=FILE, content=CONTENT), ScriptedCall(run="echo from the shell: Ελλάδα")]
+    if can.mcp:
+        first.append(ScriptedCall(mcp="render_state", arguments={"seed": 0}))
+    played = {
+        "first": ScriptedTurn(text=SAID[0], calls=tuple(first)),
+        "look": ScriptedTurn(calls=(ScriptedCall(read=FILE), ScriptedCall(run=LOOK_AROUND))),
+        "huge": ScriptedTurn(calls=(ScriptedCall(run="python -c \"print(('y' * 99 + chr(10)) * 10000)\""),)),
+        "unknown": ScriptedTurn(calls=(ScriptedCall(tool=UNKNOWN_TOOL, arguments={"x": 1}),)),
+        "wrong": ScriptedTurn(calls=(ScriptedCall(tool=words.bash, arguments={"wrong": 1}),)),
+        "invalid": ScriptedTurn(calls=(ScriptedCall(run="echo CUTHERE"),)),
+    }
+    if can.subagents:
+        played["subagent"] = ScriptedTurn(calls=(words.subagent(SUBTASK),))
+        played["wait"] = ScriptedTurn(calls=(ScriptedCall(run="sleep 1"),))  # for CLIs whose subagents work beside them
+    return played | {"last": ScriptedTurn(text=SAID[1])}
+
+
+def play(stage: Stage, backend: Backend, folder: Path) -> Rich:
+    """Play the session with the backend's real CLI."""
+    script = turns(backend)
+    looked = _Look()
+    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), ScriptedTurn(text=SUBREPLY))
+    subagent = (Conversation(SUBTASK, counting),)
+    session = Play(script=Script(tuple(script.values()), subagent), prompt=PROMPT, rewrite=CUT)
+    played = stage.play(backend, folder, session, watch=looked)
+    return Rich(backend, played, list(script), looked.command_lines, looked.environments)
+
+
+class _Look:
+    """Looks at all processes below this one, once."""
+
+    def __init__(self) -> None:
+        self.command_lines: list[str] = []
+        self.environments: list[str] = []
+
+    def __call__(self, _: Call) -> None:
+        if self.command_lines:
+            return
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                self.command_lines.append(" ".join(process.cmdline()))
+            with contextlib.suppress(psutil.Error):
+                self.environments.append(" ".join(map("=".join, process.environ().items())))

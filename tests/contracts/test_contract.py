@@ -1,0 +1,277 @@
+"""The contract: what every backend promises, held against its real CLI in the real sandbox.
+
+A clause that needs what a backend's `capabilities` do not name does not apply to it. `session` is one rich session that
+serves many clauses; the other clauses play sessions of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from backends.events import Text, ToolResult
+from backends.registry import backend, names
+from backends.session import Session
+from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.double_entry import compare
+from harness.case import Ending, Limits, Price
+from harness.gateway.messages import Usage
+from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
+from harness.mcp.config import McpConfig
+from harness.sandbox.paths import program_paths
+from tests.contracts import canaries, rich
+from tests.contracts.rich import Rich
+from tests.sessions import Play, Stage
+from tests.words import WORDS
+
+pytestmark = pytest.mark.contract
+
+RESUMING = [name for name in names() if backend(name).capabilities.resume]
+
+DEADLINE_S = 60.0
+"""What a failure may cost on a slow machine; the detectors below are set to a few seconds."""
+
+QUICK = Limits(turns=20, wall_s=90, idle_s=30, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
+
+ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=Usage(input_tokens=600, output_tokens=60))
+
+
+# Starting
+
+
+@pytest.mark.parametrize("name", names())
+def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
+    adapter = backend(name)
+    cli = find_cli(adapter, cli_root)
+    if cli_root == CLI_ROOT:
+        assert cli.version == json.loads((CLI_ROOT / "package.json").read_text())["dependencies"][adapter.package]
+    place = stage.workplace(sessions / f"{name}-version", program_paths(cli.executable))
+    ran = place.run([str(cli.executable), "--version"])
+    assert ran.exit_code == 0, ran.stderr
+    assert cli.version in (ran.stdout + ran.stderr).decode()
+
+
+def test_the_session_comes_to_its_end(session: Rich) -> None:
+    result = session.played.result
+    assert (result.ending, result.exit_code) == (Ending.FINISHED, 0), result.explanation
+    assert result.metered.requests == result.metered.turns + result.metered.side_requests
+
+
+# What nobody may see
+
+
+def test_the_prompt_goes_to_the_model_and_into_no_command_line_or_environment(session: Rich) -> None:
+    assert rich.PROMPT in session.requests[0].opening
+    assert len(session.command_lines) >= 2
+    assert len(session.environments) >= 1
+    for seen in (*session.command_lines, *session.environments, session.results("look")[1].text):
+        assert rich.PASSWORD not in seen
+
+
+def test_no_secret_of_the_host_is_in_a_command_line_or_an_environment(session: Rich) -> None:
+    seen = "\n".join([*session.command_lines, *session.environments, session.results("look")[1].text])
+    assert "sealed" in seen or "PATH=" in seen
+    assert canaries.found_in(seen.encode()) == set()
+
+
+def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> None:
+    for call in session.played.requests:
+        sent = b"\n".join([call.path.encode(), json.dumps(dict(call.headers)).encode(), call.body])
+        assert canaries.found_in(sent) == set()
+        assert rich.PASSWORD.encode() in call.body or rich.SUBTASK.encode() in call.body  # it is the body that was read
+
+
+# Tools
+
+
+def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promised(session: Rich) -> None:
+    offered = {tool.name for tool in session.requests[0].tools}
+    if session.backend.capabilities.mcp:
+        assert {session.backend.tool_name(McpConfig.name, tool) for tool in McpConfig.tools} <= offered
+
+
+def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: Rich) -> None:
+    written, ran, *_ = session.results("first")
+    assert (session.played.workspace / rich.FILE).read_text() == rich.CONTENT
+    assert not written.is_error
+    assert "from the shell: Ελλάδα" in ran.text
+    assert len(session.results("first")) == len(rich.turns(session.backend)["first"].calls)
+
+
+def test_an_mcp_tool_works_on_the_first_turn_beside_others(session: Rich) -> None:
+    if session.backend.capabilities.mcp:
+        seen = session.results("first")[2]
+        assert not seen.is_error
+        assert '"agent"' in seen.text
+
+
+def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
+    if session.backend.capabilities.subagents:
+        asked = [rich.SUBTASK in call.request.opening for call in session.played.requests]
+        assert any(asked)
+        assert rich.SUBREPLY.encode() in session.last.body
+
+
+def test_other_alphabets_pass_both_ways(session: Rich) -> None:
+    assert rich.CONTENT.strip() in session.results("look")[0].text
+    said = "".join(event.text for event in session.events() if isinstance(event, Text))
+    assert all(text in said for text in rich.SAID)
+
+
+def test_a_huge_output_is_cut_and_survived(session: Rich) -> None:
+    (result,) = session.results("huge")
+    assert 0 < len(result.text) < 100_000
+
+
+@pytest.mark.parametrize("turn", ["unknown", "wrong", "invalid"])
+def test_a_call_that_cannot_be_made_is_answered_and_survived(session: Rich, turn: str) -> None:
+    (result,) = session.results(turn)
+    assert result.text
+
+
+# What the stream says
+
+
+def test_the_stream_has_no_unknown_event_and_no_malformed_line(session: Rich) -> None:
+    read = session.played.result.session
+    assert (read.unknown_sample, read.malformed_sample) == (None, None)
+
+
+def test_each_tool_result_belongs_to_a_call(session: Rich) -> None:
+    read = session.played.result.session
+    assert (read.unpaired_results, read.open_calls) == (0, 0)
+    assert read.tool_results == sum(isinstance(event, ToolResult) for event in session.events())
+
+
+def test_what_the_cli_reports_is_what_was_metered(session: Rich) -> None:
+    result = session.played.result
+    differences = compare(result.session, result.metered, habits=session.backend.habits, stopped=False)
+    assert [one for one in differences if one.explained is None] == []
+    if not session.backend.habits.hides_subagents:
+        assert differences == []
+
+
+# Limits
+
+
+LIMITED = {
+    "turns": (msgspec.structs.replace(QUICK, turns=2), Ending.TURN_LIMIT),
+    "tokens": (msgspec.structs.replace(QUICK, tokens=1000), Ending.TOKEN_LIMIT),
+    "cost": (msgspec.structs.replace(QUICK, cost_usd=0.001), Ending.COST_LIMIT),
+    "output": (msgspec.structs.replace(QUICK, output_mb=0.0001), Ending.OUTPUT_LIMIT),
+}
+"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars: the second one passes the limit."""
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+@pytest.mark.parametrize("name", names())
+def test_a_limit_holds_exactly(name: str, limit: str, stage: Stage, sessions: Path) -> None:
+    limits, ending = LIMITED[limit]
+    play = Play(script=Script((ECHO,) * 12), limits=limits, price=Price(input=1.0, output=1.0))
+    result = stage.play(backend(name), sessions / f"{name}-{limit}", play).result
+    assert result.ending is ending, result.explanation
+    if limit != "output":
+        assert result.metered.turns == 2
+        assert 1 <= result.session.turns <= 2  # a CLI that is ended need not have told its last turn yet
+
+
+# Failures of the model server
+
+
+FAILURES = {
+    "401": (Fail(status=401, message="invalid x-api-key"), {Ending.AUTH_FAILED}),
+    "403": (Fail(status=403, message="forbidden"), {Ending.AUTH_FAILED}),
+    "404": (Fail(status=404, message="model 'scripted' not found"), {Ending.MODEL_ERROR}),
+    "too_long": (Fail(status=400, message="{too_long}"), {Ending.CONTEXT_OVERFLOW}),
+    "no_tools": (Fail(status=400, message="scripted does not support tools"), {Ending.MODEL_REFUSED_TOOLS}),
+    "429": (Fail(status=429, message="Rate limit reached", retry_after=1), {Ending.RATE_LIMITED}),
+    "500": (Fail(status=500, message="boom"), {Ending.MODEL_ERROR}),
+    "529": (Fail(status=529, message="Overloaded"), {Ending.MODEL_ERROR}),
+    "malformed": (Fail(malformed=True), {Ending.MODEL_ERROR}),
+    "html": (Fail(html=True), {Ending.MODEL_ERROR, Ending.EMPTY_STEPS}),
+    "cut": (Fail(cut_after=3), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
+    "hang": (Fail(hang_after=3), {Ending.STALLED}),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("name", names())
+def test_a_failure_of_the_model_server_has_its_ending_in_time(
+    name: str, failure: str, stage: Stage, sessions: Path
+) -> None:
+    fail, endings = FAILURES[failure]
+    if fail.message:
+        fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=WORDS[name].too_long))
+    broken = ScriptedTurn(text="The half of this is never seen by anybody.", fail=fail)
+    result = stage.play(
+        backend(name), sessions / f"{name}-{failure}", Play(script=Script((ECHO, broken)), limits=QUICK)
+    ).result
+    assert result.ending in endings, result.explanation
+    assert result.agent_s < DEADLINE_S
+    assert result.metered.turns == 1
+
+
+@pytest.mark.parametrize("name", [name for name in names() if backend(name).capabilities.mcp])
+def test_a_failed_mcp_server_is_not_overlooked(name: str, stage: Stage, sessions: Path) -> None:
+    play = Play(script=Script((ScriptedTurn(text="Done without."),)), limits=QUICK, mcp_fails=True)
+    result = stage.play(backend(name), sessions / f"{name}-mcp", play).result
+    assert result.ending is Ending.MCP_UNAVAILABLE, result.explanation
+
+
+# The end
+
+
+@pytest.mark.parametrize("name", names())
+def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Path) -> None:
+    hold = ScriptedCall(run="setsid sleep 987 & nohup sleep 987 & (while :; do date +%N > clock; done) & sleep 987")
+    sleepers: list[psutil.Process] = []
+
+    def cancel(_: Session, seconds: float) -> None:
+        assert seconds < DEADLINE_S, "the agent's processes never came"
+        sleepers[:] = [p for p in psutil.Process().children(recursive=True) if _runs(p, "sleep")]
+        if len(sleepers) >= 3:
+            raise Cancelled
+
+    place = sessions / f"{name}-cancelled"
+    play = Play(script=Script((ScriptedTurn(calls=(hold,)),)), limits=QUICK)
+    with pytest.raises(Cancelled):
+        stage.play(backend(name), place, play, progress=cancel)
+    assert [process for process in sleepers if process.is_running()] == []
+    clock = (place / "workspace" / "clock").stat().st_mtime_ns
+    time.sleep(0.05)  # the time in which a loop that lived on would have written
+    assert (place / "workspace" / "clock").stat().st_mtime_ns == clock
+
+
+@pytest.mark.parametrize("name", RESUMING)
+def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, sessions: Path) -> None:
+    before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
+    play = Play(
+        script=Script((ECHO, ECHO, ECHO, ScriptedTurn(text="Done."))),
+        first=Script((before, ScriptedTurn(fail=Fail(status=500)))),
+        prompt=rich.PROMPT,
+        limits=QUICK,
+    )
+    played = stage.play(backend(name), sessions / f"{name}-resumed", play)
+    assert played.earlier
+    assert played.earlier.ending is Ending.MODEL_ERROR
+    assert played.result.ending is Ending.FINISHED, played.result.explanation
+    first = played.requests[0]
+    assert rich.PASSWORD in first.request.opening
+    assert b"This was said before." in first.body
+    assert first.request.turn >= 1
+
+
+class Cancelled(Exception):
+    """Comes in the midst of a session."""
+
+
+def _runs(process: psutil.Process, program: str) -> bool:
+    try:
+        return process.name() == program
+    except psutil.Error:
+        return False

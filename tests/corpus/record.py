@@ -1,0 +1,122 @@
+"""Records the corpus: `python -m tests.corpus.record [--backend NAME] [CASE …]`, or `make corpus`.
+
+Each scenario of `scenarios.yaml` is played to the real CLI in the sandbox. A case is written only if what our decoder
+read of its stream agrees with the gateway's books, or the scenario says why not, and if it names nothing of this
+machine. `--reread` plays nothing: it renews `expected.json` of the recorded streams, for a decoder that reads more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from backends.base import Habits
+from backends.registry import backend, names
+from harness.agent.double_entry import compare
+from harness.decode import decode_file
+from tests.corpus.scenarios import Scenario, scenarios
+from tests.sessions import Played, Stage
+
+CORPUS = Path(__file__).parent
+ROOT = CORPUS.parents[1]
+
+
+class Refused(Exception):
+    """A case that is not to be written; the message says why."""
+
+
+def main() -> int:
+    """Record what the command line asks for; the exit status is 1 if a case was refused."""
+    parser = argparse.ArgumentParser(prog="python -m tests.corpus.record", description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="names of scenarios (default: all)")
+    parser.add_argument("--backend", action="append", choices=names(), help="repeatable (default: all)")
+    parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="sessions at a time")
+    parser.add_argument("--reread", action="store_true", help="renew expected.json alone")
+    given = parser.parse_args()
+    wanted = [
+        (name, case, scenario)
+        for name in given.backend or names()
+        for case, scenario in scenarios(name).items()
+        if not given.cases or case in given.cases
+    ]
+    if given.reread:
+        for name, case, _ in wanted:
+            _write_expected(name, CORPUS / name / case)
+        return 0
+    with TemporaryDirectory(prefix="corpus-") as scratch, Stage() as stage, ThreadPoolExecutor(given.jobs) as pool:
+        refused = list(pool.map(lambda job: _record(stage, Path(scratch), *job), wanted))
+    print(f"{len(wanted) - sum(refused)} recorded, {sum(refused)} refused")
+    return int(any(refused))
+
+
+def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenario) -> bool:
+    """Play one scenario and write its case; whether it was refused."""
+    try:
+        played = stage.play(backend(name), scratch / f"{name}-{case}", scenario.play())
+        expected = _read(name, played)
+        _check(played, expected, backend(name).habits, scenario.differs(name))
+        _check_neutral(played, scratch)
+    except Exception as error:  # one scenario that fails must not cost the others
+        print(f"{name}/{case}: REFUSED: {error or type(error)}", file=sys.stderr, flush=True)
+        return True
+    folder = CORPUS / name / case
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copyfile(played.folder / "stream.jsonl", folder / "stream.jsonl")
+    shutil.copyfile(played.folder / "stderr.log", folder / "stderr")
+    (folder / "exit_code").write_text(f"{played.result.exit_code}\n")
+    _write_expected(name, folder)
+    seconds = played.result.agent_s
+    print(f"{name}/{case}: {expected['ending']} ({played.result.ending}), {seconds:.1f} s", flush=True)
+    return False
+
+
+def _read(name: str, played: Played) -> dict[str, Any]:
+    folder = played.folder
+    return decode_file(
+        name, str(folder / "stream.jsonl"), exit_code=played.result.exit_code, stderr=folder / "stderr.log"
+    )
+
+
+def _write_expected(name: str, folder: Path) -> None:
+    exit_code = int((folder / "exit_code").read_text())
+    read = decode_file(name, str(folder / "stream.jsonl"), exit_code=exit_code, stderr=folder / "stderr")
+    (folder / "expected.json").write_text(json.dumps(read, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check(played: Played, expected: dict[str, Any], habits: Habits, explained: dict[str, str]) -> None:
+    """Compare what the CLI reports with the gateway's books. Raises `Refused`."""
+    result = played.result
+    differences = compare(result.session, result.metered, habits=habits, stopped=result.stopped)
+    differing = {
+        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's books say {one.metered}"
+        for one in differences
+        if one.explained is None
+    }
+    if unexplained := [text for field, text in differing.items() if field not in explained]:
+        raise Refused("; ".join(unexplained))
+    if idle := explained.keys() - differing.keys():
+        raise Refused(f"the scenario explains differences that there are not: {', '.join(sorted(idle))}")
+    if expected["unknown_events"] or expected["malformed_lines"]:
+        raise Refused(f"{expected['unknown_events']} unknown events, {expected['malformed_lines']} malformed lines")
+
+
+def _check_neutral(played: Played, scratch: Path) -> None:
+    """Nothing of this machine may stand in a case. Raises `Refused`."""
+    recorded = played.stream + (played.folder / "stderr.log").read_bytes()
+    for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
+        if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):
+            raise Refused(f"the recording names {own}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Endings produced for real: a real CLI in the sandbox runs into each limit and each failure of its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from harness.case import ENDINGS, Ending
+from harness.results.record import Record
+from tests.project import Project
+
+LIMITS = {
+    "evaluation.episodes": 1,
+    "limits.tokens": 1_000_000,
+    "limits.cost_usd": 1,
+    "limits.output_mb": 1,
+    "limits.memory_mb": 2500,
+    "limits.processes": 60,
+    "limits.disk_mb": 300,
+    "limits.idle_s": 60,
+    "limits.failed_requests": 2,
+    "limits.stalled_s": 2,
+    "limits.retries": 1,
+    "limits.retry_s": 0.5,
+}
+
+
+class Fault(Struct, frozen=True):
+    """A script, how the attempts at its case end, what the last one says, and more of its model's configuration."""
+
+    turns: str
+    attempts: tuple[Ending, ...]
+    explanation: str
+    model: str = ""
+
+
+def runs(command: str) -> str:
+    return f"- calls: [{{run: {command!r}}}]"
+
+
+def failing(fail: str) -> str:
+    return f"{runs('echo a')}\n  - text: A few words, sent in several pieces.\n    fail: {fail}"
+
+
+LIMIT_FAULTS = {
+    "tokens": Fault(
+        "- calls: [{run: echo a}]\n    usage: {input_tokens: 1000001, output_tokens: 1}",
+        (Ending.TOKEN_LIMIT,),
+        "1000000 tokens",
+    ),
+    "refused": Fault(
+        "- calls: [{run: echo a}]\n    usage: {input_tokens: 999999, output_tokens: 1}",
+        (Ending.TOKEN_LIMIT,),
+        "1000000 tokens",
+    ),
+    "cost": Fault(
+        "- calls: [{run: echo a}]\n    usage: {input_tokens: 500000, output_tokens: 1}",
+        (Ending.COST_LIMIT,),
+        "1.0 US dollars",
+        "price: {input: 3, output: 1}\n",
+    ),
+    "output": Fault(
+        f"- text: {'x' * 2_000_000}\n    calls: [{{run: echo a}}]", (Ending.OUTPUT_LIMIT,), "MB of output; 1 are"
+    ),
+    "memory": Fault(
+        runs('python -c "b = bytearray(3 * 10**9); import time; time.sleep(100)"'),
+        (Ending.MEMORY_LIMIT,),
+        "MB of memory in use; 2500 are allowed",
+    ),
+    "processes": Fault(
+        runs("for i in $(seq 80); do sleep 100 & done; sleep 100"), (Ending.PROCESS_LIMIT,), "processes; 60 are allowed"
+    ),
+    "disk": Fault(runs("head -c 400000000 /dev/zero > big; sleep 100"), (Ending.DISK_LIMIT,), "MB on disk; 300 are"),
+}
+
+SLOW_FAULTS = {
+    "idle": Fault(runs("sleep 100"), (Ending.IDLE_LIMIT,), "no sign of life for 15 seconds"),
+}
+
+MODEL_FAULTS = {
+    "auth": Fault(failing("{status: 401}"), (Ending.AUTH_FAILED,), "401"),
+    "no_tools": Fault(
+        failing("{status: 400, message: this model does not support tools}"),
+        (Ending.MODEL_REFUSED_TOOLS,),
+        "does not support tools",
+    ),
+    "overflow": Fault(failing("{status: 400, message: prompt is too long}"), (Ending.CONTEXT_OVERFLOW,), "too long"),
+    "far_reset": Fault(failing("{status: 429, retry_after: 99999}"), (Ending.RATE_LIMITED,), "it ends at 2"),
+    "near_reset": Fault(
+        failing("{status: 429, retry_after: 1, times: 2}"), (Ending.RATE_LIMITED, Ending.FINISHED), "ended its session"
+    ),
+    "outage": Fault(failing("{status: 500}"), (Ending.MODEL_ERROR, Ending.MODEL_ERROR), "500"),
+    "unreachable": Fault(
+        failing("{status: 502, times: 2}"), (Ending.MODEL_UNREACHABLE, Ending.FINISHED), "ended its session"
+    ),
+    "stalled": Fault(failing("{hang_after: 3, times: 1}"), (Ending.STALLED, Ending.FINISHED), "ended its session"),
+    "crash": Fault(
+        runs("test -e trace || { touch trace; kill -9 $PPID; }"),
+        (Ending.CLI_CRASHED, Ending.FINISHED),
+        "ended its session",
+    ),
+}
+
+
+def play(folder: Path, backend: str, faults: dict[str, Fault], **settings: object) -> dict[str, Record]:
+    """Run every fault as a case of its own, two at a time; the records by the fault's name."""
+    project = Project(folder)
+    for name, fault in faults.items():
+        project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n{fault.model}")
+        project.write(f"conf/scripts/{name}.yaml", f"turns:\n  {fault.turns}\n  - text: Done.\n")
+    models = ", ".join(faults)
+    project.write(
+        "conf/suite/faults.yaml",
+        f"name: faults\nbackends: [{backend}]\nmodels: [{models}]\nenvironments: [small_maze]\n",
+    )
+    options = [f"--set={key}={value}" for key, value in (LIMITS | settings).items()]
+    project.pytest("--suite", "faults", "-n", "2", *options)
+    return {record.case.model: record for record in project.records.values()}
+
+
+def check(records: dict[str, Record], faults: dict[str, Fault]) -> None:
+    assert set(records) == set(faults)
+    for name, fault in faults.items():
+        record = records[name]
+        last = record.attempts[-1]
+        assert [attempt.ending for attempt in record.attempts] == list(fault.attempts), (name, record.explanation)
+        assert fault.explanation in last.explanation, name
+        policy = ENDINGS[last.ending]
+        assert (record.ending, record.cause) == (last.ending, policy.cause)
+        assert (record.score is not None) == policy.graded
+        assert record.outcome == ("failed" if policy.graded else policy.outcome)
+        assert all(attempt.resumed for attempt in record.attempts[1:]), name
+        assert [one for one in record.differences if one.explained is None] == [], name
+        assert all(attempt.settle_s > 0 and attempt.kill_s < 5 for attempt in record.attempts)
+
+
+def test_each_limit_ends_the_session_of_claude(tmp_path: Path) -> None:
+    records = play(tmp_path, "claude", LIMIT_FAULTS)
+    check(records, LIMIT_FAULTS)
+    assert records["cost"].usage.metered is not None
+    assert records["cost"].usage.metered.cost_usd == pytest.approx(1.500001)
+    assert records["tokens"].usage.metered is not None
+    assert records["tokens"].usage.metered.turns == 1
+
+
+def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: Path) -> None:
+    records = play(tmp_path, "claude", MODEL_FAULTS)
+    check(records, MODEL_FAULTS)
+    stalled = records["stalled"]
+    assert stalled.usage.metered is not None
+    assert stalled.usage.metered.turns == sum(
+        attempt.usage.metered.turns for attempt in stalled.attempts if attempt.usage.metered
+    )
+    kept = tmp_path / "runs/latest" / str(stalled.artifacts) / "attempt-1"
+    assert sorted(file.name for file in kept.iterdir()) == ["gateway.jsonl", "stderr.log", "stream.jsonl"]
+    assert b"A few words" not in (kept / "stream.jsonl").read_bytes()
+    # the conversation was gone on with where it had stood: the second response of the script came next
+    again = tmp_path / "runs/latest" / str(records["unreachable"].artifacts) / "stream.jsonl"
+    assert b"A few words" in again.read_bytes()
+
+
+def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
+    busy = "\n  ".join([runs("sleep 1")] * 40)
+    faults = {"busy": Fault(busy, (Ending.WALL_LIMIT,), "not finished after 6 seconds")}
+    records = play(tmp_path, "claude", faults, **{"limits.wall_s": 6, "limits.first_byte_s": 5})
+    check(records, faults)
+    assert records["busy"].attempts[0].seconds < 6 + 3 + 2
+
+
+@pytest.mark.nightly
+def test_an_idle_session_ends(tmp_path: Path) -> None:
+    check(play(tmp_path, "claude", SLOW_FAULTS, **{"limits.idle_s": 15}), SLOW_FAULTS)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("faults", [LIMIT_FAULTS, MODEL_FAULTS], ids=["limits", "model"])
+def test_each_of_them_with_opencode(tmp_path: Path, faults: dict[str, Fault]) -> None:
+    check(play(tmp_path, "opencode", faults), faults)

@@ -1,0 +1,109 @@
+"""What no real CLI does on demand: a program in its place, sealed in the real sandbox, under the real watchdog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.case import ENDINGS, Ending
+from tests.project import Project
+
+CONFTEST = """\
+from pathlib import Path
+
+import harness.fixtures
+from harness.agent.cli import Cli, find_cli
+
+pytest_plugins = ["harness.fixtures", "harness.plugin"]
+HERE = Path(__file__).parent
+
+
+def stand_in(backend):
+    if backend.name == "opencode":
+        return find_cli(backend, HERE / "nowhere")
+    return Cli(HERE / "stand_in", "stand-in")
+
+
+harness.fixtures.find_cli = stand_in
+"""
+
+INIT = '{"type":"system","subtype":"init","session_id":"s","mcp_servers":[{"name":"environment","status":"STATUS"}]}'
+SAID = '{"type":"assistant","message":{"id":"m1","content":[{"type":"text","text":"x"}]}}'
+RESULT = '{"type":"result","subtype":"success","result":"done"}'
+COMPACTED = '{"type":"system","subtype":"compact_boundary"}'
+
+PROGRAM = f"""\
+#!/bin/sh
+started() {{ echo '{INIT.replace("STATUS", "connected")}'; }}
+case "$*" in
+*hung*) started; echo '{SAID}'; echo '{RESULT}'; trap '' TERM; sleep 100 & sleep 100 ;;
+*silent*) exit 0 ;;
+*crashed*) started; echo "it went wrong" >&2; exit 3 ;;
+*toolless*) echo '{INIT.replace("STATUS", "failed")}'; echo '{SAID}'; echo '{RESULT}'; echo trace > trace ;;
+*compacting*) started; while :; do echo '{COMPACTED}'; sleep 0.1; done ;;
+*flood*) exec cat /dev/zero ;;
+*writing*) started; setsid sh -c 'while :; do date > trace; done' & sleep 0.5; echo '{SAID}'; echo '{RESULT}' ;;
+esac
+"""
+
+ENDS = {
+    "hung": (Ending.HUNG_AFTER_FINAL,),
+    "silent": (Ending.SILENT_EXIT, Ending.SILENT_EXIT),
+    "crashed": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
+    "toolless": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
+    "compacting": (Ending.ENDLESS_COMPACTION,),
+    "flood": (Ending.OUTPUT_LIMIT,),
+    "writing": (Ending.FINISHED,),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write("conftest.py", CONFTEST)
+    project.write("stand_in", PROGRAM)
+    (tmp_path / "stand_in").chmod(0o755)
+    for name in (*ENDS, "unscripted"):
+        project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
+        if name in ENDS:
+            project.write(f"conf/scripts/{name}.yaml", "turns: [{text: Done.}]\n")
+    return project
+
+
+def test_each_is_called_by_its_name_in_seconds(project: Project) -> None:
+    models = ", ".join(ENDS)
+    project.write(
+        "conf/suite/odd.yaml", f"name: odd\nbackends: [claude]\nmodels: [{models}]\nenvironments: [small_maze]\n"
+    )
+    settings = {"retries": 1, "retry_s": 0.1, "after_final_s": 1, "grace_s": 1, "output_mb": 5}
+    project.pytest("--suite", "odd", "-n", "2", *(f"--set=limits.{key}={value}" for key, value in settings.items()))
+    records = {record.case.model: record for record in project.records.values()}
+    assert {name: tuple(one.ending for one in record.attempts) for name, record in records.items()} == ENDS
+    for record in records.values():
+        assert record.cause == ENDINGS[record.ending].cause
+        assert all(attempt.seconds < 10 for attempt in record.attempts)
+    assert records["hung"].attempts[0].term_s >= 1  # it did not heed SIGTERM
+    assert "code 3: it went wrong" in records["crashed"].explanation
+    assert records["flood"].attempts[0].seconds < 5
+    folder = project.folder / "runs/latest"
+    toolless = folder / str(records["toolless"].artifacts)
+    assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began anew
+    writing = folder / str(records["writing"].artifacts)
+    assert (writing / "workspace/trace").stat().st_mtime_ns < (writing / "result.json").stat().st_mtime_ns
+
+
+def test_what_never_comes_to_a_session_is_called_by_its_name_too(project: Project) -> None:
+    (project.folder / "stand_in").write_text("#!/no/such/interpreter\n")
+    project.write(
+        "conf/suite/odd.yaml",
+        "name: odd\nbackends: [claude, opencode]\nmodels: [silent, unscripted]\nenvironments: [small_maze]\n"
+        "exclude: [{backend: opencode, model: unscripted}]\n",
+    )
+    project.pytest("--suite", "odd", "--set=limits.retries=1", "--set=limits.retry_s=0.1")
+    ends = {name: (record.ending, record.outcome, len(record.attempts)) for name, record in project.records.items()}
+    assert ends == {
+        "claude-silent-small_maze": (Ending.SANDBOX_FAILED, "error", 2),
+        "claude-unscripted-small_maze": (Ending.HARNESS_ERROR, "error", 0),
+        "opencode-silent-small_maze": (Ending.CLI_MISSING, "skipped", 0),
+    }

@@ -1,0 +1,156 @@
+"""Scripts of whole sessions, drawn by hypothesis, which the grammar of each backend writes down as that CLI would.
+
+A backend's grammar is a module `grammar_<backend>.py` with
+
+- `lines(script)`: the lines of the stream, whose last one is the CLI's sign of its end, in the shapes of recorded ones;
+- `arguments(call)`: how the stream gives the arguments of a call;
+- `SHOWS`: the parts of a script (of `PARTS`) that the stream tells of.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from hypothesis import strategies as st
+from msgspec import Struct, structs
+
+from backends.events import ErrorKind, Usage
+
+PARTS = frozenset({"turns", "subagent_turns", "retries", "compactions", "reasoning"})
+FAILURES = {ErrorKind.AUTH: 401, ErrorKind.RATE_LIMIT: 429, ErrorKind.MODEL_ERROR: 500}
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A tool call, whose arguments have a command or a content, and what it gave; or the turns of a subagent."""
+
+    id: str
+    name: str = "bash"
+    command: str = ""
+    content: str = ""
+    output: str = ""
+    failed: bool = False
+    milliseconds: int = 5
+    subagent: tuple[Turn, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """As the model gives them."""
+        return {"command": self.command} if self.command else {"filePath": "approach.py", "content": self.content}
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """A model response: it calls tools, or it is its agent's last one and has text."""
+
+    id: str
+    thinking: str = ""
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    usage: Usage = Usage()
+    retries: int = 0
+    compactions: int = 0
+
+
+class Script(Struct, frozen=True, kw_only=True):
+    """A session: its turns, and how the model server ended it, if it did."""
+
+    turns: tuple[Turn, ...]
+    failure: ErrorKind | None = None
+
+    def all_turns(self, *, subagents: bool) -> Iterator[Turn]:
+        """The turns, those of subagents too if asked for."""
+        for turn in self.turns:
+            yield turn
+            if subagents:
+                yield from (inner for call in turn.calls for inner in call.subagent)
+
+
+_INNER = Turn(id="sub", text="done")
+_CALLS = (
+    Call(id="a", command="ls"),
+    Call(id="b", content="x", output="y", failed=True),
+    Call(id="c", subagent=(_INNER,)),
+)
+EVERYTHING = Script(
+    turns=(
+        Turn(id="one", thinking="hm", text="so", calls=_CALLS, usage=Usage(input_tokens=9), retries=1, compactions=1),
+        Turn(id="two", text="done"),
+    )
+)
+"""A session with every part that there is."""
+
+
+class Grammar(Protocol):
+    """What a module `grammar_<backend>` offers."""
+
+    SHOWS: frozenset[str]
+
+    def lines(self, script: Script) -> list[bytes]:
+        """The stream of a session that went so."""
+
+    def arguments(self, call: Call) -> dict[str, str]:
+        """The arguments of a call, as the stream gives them."""
+
+
+def grammar(backend: str) -> Grammar:
+    """The grammar of a backend; a missing module is named by its `ImportError`."""
+    return cast(Grammar, import_module(f"tests.properties.grammar_{backend}"))
+
+
+def line(**value: Any) -> bytes:
+    """A line as these CLIs write it: compact, and UTF-8 unescaped."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+_texts = st.text(max_size=12) | st.sampled_from(
+    ["\u2028", "\x00\x1b[31m", "naïve 🙂", '{"type":"result"}\n', "\\u0000"]
+)
+_words = _texts.map(lambda text: text + ".")
+_usages = st.integers(0, 10**6).map(
+    lambda n: Usage(
+        input_tokens=n,
+        output_tokens=n // 3,
+        reasoning_tokens=n // 7,
+        cache_read_tokens=n % 5,
+        cache_write_tokens=n % 11,
+    )
+)
+_tools = ("bash", "read", "proctor_render_state", "naïve")
+_commands = ("", "ls", "python3 approach.py", 'echo "\u2028"')
+_kinds = st.sampled_from([*itertools.product(_tools, _commands, (False, True), (0, 7))])
+_events = st.sampled_from([(0, 0)] * 8 + [(1, 0), (0, 1), (2, 1)])
+
+
+@st.composite
+def _calls(draw: st.DrawFn, turn: str, *, nested: bool) -> tuple[Call, ...]:
+    calls = []
+    for number in range(draw(st.integers(1, 3))):
+        name, command, failed, milliseconds = draw(_kinds)
+        text, id_ = draw(_texts), f"call_{turn}_{number}"
+        inner = draw(_turns(f"{turn}_{number}", nested=True)) if not nested and draw(st.integers(0, 7)) == 7 else ()
+        call = Call(id=id_, name=name, command=command, content=text, output=text, failed=failed, subagent=inner)
+        calls.append(structs.replace(call, milliseconds=milliseconds))
+    return tuple(calls)
+
+
+@st.composite
+def _turns(draw: st.DrawFn, prefix: str, *, nested: bool = False) -> tuple[Turn, ...]:
+    """Turns that call tools, and a last one that does not."""
+    working = draw(st.integers(0, 1 if nested else 3))
+    turns = []
+    for number in range(working + 1):
+        id_ = f"{prefix}.{number}"
+        calls = draw(_calls(id_, nested=nested)) if number < working else ()
+        text, thinking = draw(_texts if calls else _words), draw(st.just("") | _words)
+        retries, compactions = draw(_events)
+        turn = Turn(id=id_, thinking=thinking, text=text, calls=calls, usage=draw(_usages))
+        turns.append(structs.replace(turn, retries=retries, compactions=compactions))
+    return tuple(turns)
+
+
+def scripts() -> st.SearchStrategy[Script]:
+    """Sessions that end well, and some that the model server ends."""
+    return st.builds(Script, turns=_turns("t"), failure=st.sampled_from([None, None, None, *FAILURES]))

@@ -1,0 +1,233 @@
+"""Double entry: whatever a model says, what is read of the real CLI's stream is what the gateway sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from backends import events as ev
+from backends.base import Backend
+from backends.registry import backend
+from harness.agent.attempt import AttemptResult, run_attempt
+from harness.agent.cli import find_cli
+from harness.agent.model_server import ModelServer
+from harness.agent.stream import LineReader
+from harness.case import (
+    BackendConf,
+    Case,
+    Ending,
+    EnvironmentConf,
+    EvaluationConf,
+    Limits,
+    ModelConf,
+    ProviderConf,
+    SandboxConf,
+)
+from harness.environments.factory import make_environment
+from harness.gateway.provider import Answer, Call
+from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.server import Gateway
+from harness.gateway.tool_mapping import map_call
+from harness.http_host import HttpHost
+from harness.mcp.config import McpConfig
+from harness.sandbox.factory import make_sandbox
+from harness.sandbox.paths import interpreter_paths
+from harness.sandbox.workplace import Workplace
+
+pytestmark = pytest.mark.nightly
+
+SCRIPTS = 12
+SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
+MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 5})
+
+
+class Said(Struct, frozen=True):
+    """One turn: its text, and the calls in order."""
+
+    text: str
+    calls: tuple[tuple[str, str], ...]
+
+
+def said(text: str, calls: Iterable[tuple[str, Any]]) -> Said:
+    return Said(text, tuple((name, json.dumps(arguments, sort_keys=True)) for name, arguments in calls))
+
+
+def as_claude_shows(turn: Said) -> Said:
+    """Claude Code (2.1.197) takes the white space off the ends of the lines that it writes to a file."""
+
+    def trimmed(name: str, arguments: str) -> tuple[str, str]:
+        if name != "Write":
+            return name, arguments
+        values = json.loads(arguments)
+        return name, json.dumps(values | {"content": re.sub(r"\s*?$", "", values["content"], flags=re.MULTILINE)})
+
+    return Said(turn.text, tuple(trimmed(*call) for call in turn.calls))
+
+
+def as_opencode_shows(turn: Said) -> Said:
+    """OpenCode (1.18.33) shows a call when its result is there: parallel calls come in the order of their ends."""
+    return Said(turn.text, tuple(sorted(turn.calls)))
+
+
+AS_SHOWN: dict[str, Callable[[Said], Said]] = {"claude": as_claude_shows, "opencode": as_opencode_shows}
+"""What of a turn a CLI's stream can tell, where that is less than what was sent."""
+
+
+class Listening:
+    """The scripted provider, and what it was heard to say, by turn."""
+
+    def __init__(self, script: Script, workspace: str) -> None:
+        self._inner = ScriptedProvider(script, workspace=workspace)
+        self._script = script
+        self._workspace = workspace
+        self.heard: dict[int, Said] = {}
+
+    async def answer(self, call: Call) -> Answer:
+        answer = await self._inner.answer(call)
+        number = call.request.turn
+        if not call.request.side and answer.status == 200:
+            turn = self._script.turns[number]
+            calls = (map_call(one, call.request.tools, self._workspace) for one in turn.calls)
+            self.heard[number] = said(turn.text or "", calls)
+        return answer
+
+    async def count_tokens(self, call: Call) -> int:
+        return await self._inner.count_tokens(call)
+
+
+def _visible(text: str) -> bool:
+    """Whether JavaScript's trim() leaves anything: the CLIs show no text that is white space alone."""
+    return bool(text.replace("\ufeff", "").strip())
+
+
+characters = st.characters(codec="utf-8")
+words = st.one_of(
+    st.text(characters, min_size=1, max_size=60),
+    st.sampled_from(
+        [
+            "\u2028 \u2029 \x85",
+            "\x1b[31mred\x1b[0m",
+            "a\x00b",
+            "\ufeff",
+            "\U0001d518 \U0001f469\u200d\U0001f467",
+            "```json\n{}\n```",
+        ]
+    ),
+)
+names = st.text("abcdefgh", min_size=1, max_size=8)
+calls = st.one_of(
+    st.builds(ScriptedCall, write=names.map(lambda n: f"{n}.txt"), content=words),
+    st.builds(ScriptedCall, read=names.map(lambda n: f"{n}.txt")),
+    st.builds(
+        ScriptedCall, run=st.sampled_from(["true", "false", "echo hello", "printf 'a\\0b\\n'", "no-such-command"])
+    ),
+    st.builds(
+        ScriptedCall, mcp=st.just("render_state"), arguments=st.fixed_dictionaries({"seed": st.integers(-3, 12_000)})
+    ),
+)
+speaking = st.builds(ScriptedTurn, text=words.filter(_visible), calls=st.lists(calls, max_size=3).map(tuple))
+silent = st.builds(ScriptedTurn, calls=st.lists(calls, min_size=1, max_size=3).map(tuple))
+last = st.builds(ScriptedTurn, text=words.filter(_visible))
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> Script:
+    turns = [turn for turn in draw(st.lists(speaking | silent, max_size=4)) if turn.calls]
+    return Script((*turns, draw(last)))
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    with HttpHost() as host:
+        yield Gateway(host)
+
+
+def play(
+    adapter: Backend, script: Script, gateway: Gateway, folder: Path
+) -> tuple[AttemptResult, list[Said], list[Said]]:
+    """Have the real CLI play a script; how it went, what was sent, and what was read of the stream."""
+    case = Case(
+        id="end-to-end",
+        backend=BackendConf(adapter.name),
+        model=ModelConf("scripted", "scripted"),
+        provider=ProviderConf("scripted", "scripted"),
+        environment=MAZE,
+        sandbox=SANDBOX,
+        limits=Limits(turns=20, wall_s=120),
+        evaluation=EvaluationConf(),
+    )
+    listening: list[Listening] = []
+
+    def provider(workspace: str) -> Listening:
+        listening.append(Listening(script, workspace))
+        return listening[-1]
+
+    workplace = Workplace(make_sandbox(SANDBOX), folder, interpreter_paths())
+    environment = make_environment(MAZE)
+
+    def no_policy(_folder: str) -> Any:
+        raise NotImplementedError
+
+    result = run_attempt(
+        case=case,
+        backend=adapter,
+        cli=find_cli(adapter),
+        prompt="Play your part.",
+        workplace=workplace,
+        gateway=gateway,
+        model_server=ModelServer("scripted", provider),
+        mcp=McpConfig(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
+        progress=lambda _session, _seconds: None,
+    )
+    environment.close()
+    sent = [one for _, one in sorted(listening[0].heard.items())]
+    return result, sent, read(adapter, folder / "stream.jsonl")
+
+
+def read(adapter: Backend, stream: Path) -> list[Said]:
+    """What each turn said, by the events of the stream."""
+    reader = LineReader()
+    texts: dict[str, str] = {}
+    made: dict[str, list[tuple[str, Any]]] = {}
+    for line in (*reader.feed(stream.read_bytes()), *reader.finish()):
+        for event in adapter.decode(line.data):
+            match event:
+                case ev.Text(turn=turn, text=text):
+                    texts[turn] = texts.get(turn, "") + text
+                    made.setdefault(turn, [])
+                case ev.ToolCall(turn=turn, name=name, arguments=arguments):
+                    made.setdefault(turn, []).append((name, arguments))
+    return [said(texts.get(turn, ""), calls) for turn, calls in made.items()]
+
+
+@pytest.mark.parametrize("name", ["claude", "opencode"])
+def test_what_was_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
+    adapter = backend(name)
+
+    @settings(
+        max_examples=SCRIPTS, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )  # shrinking: hours
+    @given(scripts())
+    def plays(script: Script) -> None:
+        with TemporaryDirectory() as folder:
+            result, sent, received = play(adapter, script, gateway, Path(folder))
+        assert result.ending == Ending.FINISHED, result.explanation
+        shown = AS_SHOWN[name]
+        assert [shown(turn) for turn in received] == [shown(turn) for turn in sent]
+        session, metered = result.session, result.metered
+        assert (session.turns, session.tool_calls) == (metered.turns, metered.tool_calls)
+        assert session.usage.input_tokens == metered.input_tokens
+        assert session.usage.output_tokens == metered.output_tokens
+        assert (session.unknown_events, session.malformed_lines) == (0, 0)
+
+    plays()

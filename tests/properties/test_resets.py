@@ -1,0 +1,136 @@
+"""When a rate limit ends: whatever is said, the time is ahead and near, or unknown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.resets import FARTHEST, reset_time
+
+zones = st.none() | st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
+nows = st.datetimes(datetime(1971, 1, 1), datetime(9990, 1, 1)).flatmap(
+    lambda now: zones.map(lambda zone: now.replace(tzinfo=zone))
+)
+digits = st.integers(0, 10**12).map(str)
+words = st.sampled_from(
+    [
+        *(
+            "resets",
+            "reset at",
+            "retry after",
+            "try again in",
+            "retry-after:",
+            "limit reached|",
+            "·",
+            ".",
+            ":",
+            "-",
+            "+",
+        ),
+        *(
+            "am",
+            "pm",
+            "3pm",
+            "12am",
+            "0pm",
+            "13:00",
+            "24:61",
+            "noon",
+            "s",
+            "ms",
+            "m",
+            "h",
+            "d",
+            "minutes",
+            "days",
+            "T",
+            "Z",
+        ),
+        *(
+            "(Europe/Zurich)",
+            "America/New_York",
+            "Mars/Olympus",
+            "Etc/../etc",
+            "UTC",
+            "GMT",
+            "Nov",
+            "Feb",
+            "29",
+            "30",
+            "Sun,",
+        ),
+        *(
+            "2026-11-22T15:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "2026-02-30",
+            "1795350000",
+            "1e9",
+            "inf",
+            "nan",
+            "0",
+            "5m30s",
+            "-5",
+        ),
+    ]
+)
+said = (
+    st.text(max_size=60)
+    | st.floats()
+    | st.integers(0, 2**70).map(float)
+    | st.lists(words | digits, max_size=8).flatmap(
+        lambda parts: st.sampled_from([" ", ""]).map(lambda by: by.join(parts))
+    )
+)
+
+
+def aware(now: datetime) -> datetime:
+    return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+
+@given(said, nows)
+def test_the_end_is_ahead_and_near_or_unknown(text: str | float, now: datetime) -> None:
+    end = reset_time(text, now)
+    assert end is None or aware(now) < end <= aware(now) + FARTHEST
+
+
+@given(st.integers(1, 7 * 86_400), nows)
+def test_however_it_is_written_a_span_is_the_same(seconds: int, now: datetime) -> None:
+    end = aware(now) + timedelta(seconds=seconds)
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes_of_hour = divmod(minutes, 60)
+    for text in (
+        f"Retry-After: {seconds}",
+        f"{seconds} s",
+        f"Rate limit reached, try again in {seconds}s. See https://x.y",
+        f"retry after {minutes}m{rest}s",
+        f"resets in {hours} hours {minutes_of_hour} minutes {rest} seconds",
+        f"try again in {seconds * 1000} ms",
+    ):
+        assert reset_time(text, now) == end, text
+
+
+@given(st.datetimes(datetime(2001, 9, 10), datetime(2200, 1, 1)), st.integers(1, 7 * 86_400))
+def test_however_it_is_written_a_date_is_the_same(now: datetime, seconds: int) -> None:
+    now = now.replace(tzinfo=UTC, microsecond=0)
+    end = now + timedelta(seconds=seconds)
+    epoch = int(end.timestamp())
+    texts: list[str | float] = [
+        f"resets at {end:%Y-%m-%dT%H:%M:%SZ}",
+        f"{end:%Y-%m-%d %H:%M:%S} UTC",
+        end.isoformat(),
+        float(epoch),
+    ]
+    texts += [f"limit reached|{epoch}", f"Retry-After: {end:%a, %d %b %Y %H:%M:%S} GMT"]
+    for text in texts:
+        assert reset_time(text, now) == end, text
+
+
+@given(nows, st.integers(0, 23), st.integers(0, 59), st.sampled_from(["Europe/Zurich", "America/New_York", "UTC"]))
+def test_the_time_of_a_day_is_the_next_one(now: datetime, hour: int, minute: int, zone: str) -> None:
+    half = f"{hour % 12 or 12}:{minute:02}{'pm' if hour >= 12 else 'am'}"
+    end = reset_time(f"You've hit your limit · resets {half} ({zone})", now)
+    assert end is not None
+    assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when the clocks go back
+    assert end == reset_time(f"resets at {hour}:{minute:02} ({zone})", now)

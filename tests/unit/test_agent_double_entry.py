@@ -1,0 +1,77 @@
+"""Double entry: every difference is named, and explained only by what can have caused it."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends import events as ev
+from backends.base import Habits
+from backends.session import Session, fold
+from harness.agent.double_entry import compare
+from harness.gateway.messages import Usage
+from harness.gateway.meter import Metered
+
+TOLD = Habits()
+
+
+def session(turns: int = 2, *extra: ev.Event, final: bool = True, tokens: int = 10) -> Session:
+    events: list[ev.Event] = []
+    for number in range(turns):
+        usage = ev.Usage(input_tokens=tokens, output_tokens=1)
+        events += [ev.TurnStarted(turn=str(number)), ev.TurnFinished(turn=str(number), usage=usage)]
+    return fold([*events, *extra, *([ev.SessionFinished()] if final else [])])
+
+
+SAME = Metered(turns=2, input_tokens=20, output_tokens=2)
+
+
+def differences(
+    seen: Session, books: Metered, habits: Habits = TOLD, *, stopped: bool = False
+) -> dict[str, str | None]:
+    found = compare(seen, books, habits=habits, stopped=stopped)
+    return {one.field: one.explained for one in found}
+
+
+def test_equal_books_have_no_difference() -> None:
+    assert differences(session(), SAME) == {}
+
+
+@given(st.integers(0, 4), st.integers(0, 4))
+def test_every_difference_is_named_with_both_numbers(reported: int, metered: int) -> None:
+    books = msgspec.structs.replace(SAME, turns=metered, input_tokens=10 * reported, output_tokens=reported)
+    found = compare(session(reported), books, habits=TOLD, stopped=False)
+    expected = [] if reported == metered else [("turns", reported, metered, None)]
+    assert [(one.field, one.reported, one.metered, one.explained) for one in found] == expected
+
+
+def test_side_requests_and_broken_answers_explain_exactly_their_own_tokens() -> None:
+    books = msgspec.structs.replace(SAME, input_tokens=27, side=Usage(input_tokens=7))
+    assert "side requests" in str(differences(session(), books)["input_tokens"])
+    assert differences(session(), msgspec.structs.replace(books, input_tokens=28)) == {"input_tokens": None}
+    broken = msgspec.structs.replace(SAME, input_tokens=25, broken=Usage(input_tokens=5))
+    assert "broke off" in str(differences(session(), broken)["input_tokens"])
+
+
+def test_hidden_subagents_explain_only_where_there_was_one_and_the_cli_hides_them() -> None:
+    books = msgspec.structs.replace(SAME, turns=5)
+    started = ev.SubagentStarted(call_id="c")
+    assert differences(session(2, started), books) == {"turns": None}
+    assert differences(session(), books, Habits(hides_subagents=True)) == {"turns": None}
+    assert "subagents" in str(differences(session(2, started), books, Habits(hides_subagents=True))["turns"])
+
+
+def test_a_session_that_did_not_end_could_not_tell_all() -> None:
+    books = msgspec.structs.replace(SAME, output_tokens=30, turns=3)
+    told = differences(session(final=False), books, Habits(totals_at_end=True))
+    assert "totals at the end" in str(told["output_tokens"])
+    assert "ended before" in str(told["turns"])
+    assert differences(session(), books, Habits(totals_at_end=True)) == {"turns": None, "output_tokens": None}
+
+
+def test_more_than_the_books_is_explained_by_broken_answers_alone() -> None:
+    fewer = msgspec.structs.replace(SAME, turns=1)
+    assert differences(session(), fewer, stopped=True) == {"turns": None}
+    assert "broke off" in str(differences(session(), msgspec.structs.replace(fewer, broken_turns=1))["turns"])
+    assert differences(session(3, tokens=0), msgspec.structs.replace(SAME, turns=1, broken_turns=1))["turns"] is None

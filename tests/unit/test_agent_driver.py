@@ -1,0 +1,134 @@
+"""The driver on a clock of the test's own: what it writes and reads, Ctrl-C, and what outlives the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backends.session import Session
+from harness.agent.driver import Outcome, drive
+from harness.agent.watchdog import Look, hangs, spent
+from harness.case import Ending, Limits
+from harness.gateway.meter import Failure, Metered
+from tests.fakes import FakeBox, FakeClock, FakeGauge, FakeTraffic, fake_backend
+
+LIMITS = Limits(grace_s=3, idle_s=20)
+
+
+class Stage:
+    """A session of a fake box, and what `drive` makes of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.box = FakeBox(self.clock)
+        self.traffic = FakeTraffic()
+        self.stream = folder / "stream.jsonl"
+
+    def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS) -> Outcome:
+        self.clock.on_wait = on_wait
+        return drive(
+            self.box,
+            fake_backend(),
+            prompt="prompt",
+            limits=limits,
+            traffic=self.traffic,
+            gauge=FakeGauge(),
+            stream=self.stream,
+            progress=lambda _session, _seconds: None,
+            clock=self.clock,
+        )
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_the_stream_is_kept_byte_for_byte_and_read(stage: Stage) -> None:
+    pieces = iter([b"call\ntu", b"rn\n\xff\x00\nfinal"])
+
+    def on_wait() -> None:
+        piece = next(pieces, None)
+        stage.box.exit(0) if piece is None else stage.box.write(piece)
+
+    outcome = stage.drive(on_wait)
+    assert stage.stream.read_bytes() == b"call\nturn\n\xff\x00\nfinal"
+    assert (outcome.session.turns, outcome.session.finished) == (2, True)
+    assert (outcome.exit_code, outcome.stop, outcome.term_s) == (0, None, 0.0)
+    assert stage.box.closed == 1
+
+
+def test_ctrl_c_asks_the_cli_to_end_and_reads_its_last_words(stage: Stage) -> None:
+    moves = iter(range(100))
+
+    def on_wait() -> None:
+        match next(moves):
+            case 3:
+                raise KeyboardInterrupt
+            case 5:
+                stage.box.write(b"final\n")
+
+    outcome = stage.drive(on_wait)
+    assert outcome.stop is not None
+    assert outcome.stop.ending is Ending.INTERRUPTED
+    assert outcome.session.finished
+    assert outcome.term_s == pytest.approx(0.5, abs=0.2)
+    assert stage.traffic.ended == ["interrupted"]
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_grace_and_still_closes_the_box(stage: Stage) -> None:
+    moves = iter(range(100))
+
+    def on_wait() -> None:
+        if next(moves) in {3, 4}:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.drive(on_wait)
+    assert stage.box.closed == 1
+
+
+def test_a_process_that_writes_on_after_the_command_has_ended_is_not_read_for_ever(stage: Stage) -> None:
+    def on_wait() -> None:
+        stage.box.exit(0)
+        stage.clock.time += 0.01
+        stage.box.write(b"noise\n")
+
+    outcome = stage.drive(on_wait)
+    assert stage.clock.time == pytest.approx(LIMITS.grace_s, abs=0.1)
+    assert outcome.exit_code == 0
+
+
+def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itself(stage: Stage) -> None:
+    def on_wait() -> None:
+        stage.traffic.passed = "token_limit" if stage.box.poll() is not None else None
+        stage.box.exit(1)
+
+    outcome = stage.drive(on_wait, msgspec.structs.replace(LIMITS, tokens=1000))
+    assert outcome.stop == (Ending.TOKEN_LIMIT, "it has used up its 1000 tokens")
+    assert stage.box.terminated == []
+
+
+def test_the_cost_that_the_cli_reports_counts_where_the_books_know_none() -> None:
+    session, traffic, look = Session(), FakeTraffic(), Look(now=1, began=0, last_output=0)
+    session._total_cost = 2.0
+    limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)
+    stop = spent(limits, traffic, session, look)
+    assert stop is not None
+    assert stop.ending is Ending.COST_LIMIT
+    traffic.totals = Metered(cost_usd=0.5)
+    assert spent(limits, traffic, session, look) is None
+
+
+def test_a_provider_that_asks_for_more_patience_than_an_idle_session_has_is_believed_at_once() -> None:
+    traffic, look = FakeTraffic(), Look(now=1, began=0, last_output=0)
+    traffic.failures, traffic.last_failure = 1, Failure(429, "slow down", 19.0)
+    assert hangs(LIMITS, traffic, Session(), look) is None
+    traffic.last_failure = Failure(429, "slow\n down", 20.0)
+    stop = hangs(LIMITS, traffic, Session(), look)
+    assert stop is not None
+    assert stop.ending is Ending.RATE_LIMITED
+    assert stop.explanation.endswith("429 slow down")

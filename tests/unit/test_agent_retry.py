@@ -1,0 +1,113 @@
+"""Retries: by the table, in time, with what is left of the limits, and in the conversation that was begun."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends import events as ev
+from backends.session import fold
+from harness.agent.attempt import AttemptResult
+from harness.agent.retry import attempts, remaining
+from harness.case import ENDINGS, Ending, Limits
+from harness.gateway.meter import Metered
+from tests.fakes import FakeClock
+
+LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, retries=2, retry_s=2)
+
+
+def result(ending: Ending, *, turns: int = 1, resets_in_s: float | None = None, tokens: int = 0) -> AttemptResult:
+    told = [ev.TurnStarted(turn=str(n), session_id="ses_1") for n in range(turns)]
+    return AttemptResult(
+        ending=ending,
+        explanation="so it was",
+        session=fold(itertools.chain(*((start, ev.TurnFinished(turn=start.turn)) for start in told))),
+        metered=Metered(turns=turns, input_tokens=tokens),
+        resets_in_s=resets_in_s,
+    )
+
+
+class Play:
+    """Runs attempts that end as told, each after ten seconds."""
+
+    def __init__(self, results: Iterable[AttemptResult], limits: Limits = LIMITS, *, resumes: bool = True) -> None:
+        self.clock = FakeClock()
+        self.given: list[tuple[Limits, str | None]] = []
+        self.aside: list[tuple[int, bool]] = []
+        self._results = iter(results)
+        self.made = list(
+            attempts(
+                self._run,
+                limits,
+                resumes=resumes,
+                set_aside=lambda number, fresh: self.aside.append((number, fresh)),
+                clock=self.clock,
+            )
+        )
+
+    def _run(self, limits: Limits, conversation: str | None) -> AttemptResult:
+        self.given.append((limits, conversation))
+        self.clock.time += 10
+        return next(self._results)
+
+
+@given(st.sampled_from(Ending))
+def test_the_table_says_what_is_retried_and_how_often(ending: Ending) -> None:
+    play = Play(itertools.repeat(result(ending)))
+    assert len(play.made) == (3 if ENDINGS[ending].retried else 1)
+
+
+def test_each_wait_is_four_times_the_last_and_on_record() -> None:
+    play = Play(itertools.repeat(result(Ending.MODEL_ERROR)))
+    assert [one.waited_s for one in play.made] == [0, 2, 8]
+    assert play.clock.time == 3 * 10 + 2 + 8
+
+
+def test_a_retry_goes_on_with_the_conversation_and_what_is_left_of_the_limits() -> None:
+    play = Play([result(Ending.MODEL_ERROR, turns=4, tokens=300), result(Ending.FINISHED)])
+    (_, first), (left, second) = play.given
+    assert (first, second) == (None, "ses_1")
+    assert (left.turns, left.tokens, left.wall_s) == (6, 700, 88)
+    assert [one.resumed for one in play.made] == [False, True]
+    assert play.aside == [(1, False)]
+
+
+def test_a_conversation_outlives_an_attempt_that_came_to_nothing() -> None:
+    play = Play([result(Ending.STALLED), result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
+
+
+def test_what_cannot_be_resumed_begins_anew() -> None:
+    assert Play([result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)]).aside == [(1, True)]
+    assert Play([result(Ending.MCP_UNAVAILABLE), result(Ending.FINISHED)]).aside == [(1, True)]
+    assert Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], resumes=False).aside == [(1, True)]
+
+
+def test_no_retry_without_anything_left() -> None:
+    assert len(Play([result(Ending.MODEL_ERROR, turns=10)]).made) == 1
+    assert len(Play([result(Ending.MODEL_ERROR, tokens=1000)]).made) == 1
+    assert len(Play([result(Ending.MODEL_ERROR)], Limits(wall_s=11)).made) == 1
+    assert len(Play([result(Ending.MODEL_ERROR)], Limits(retries=0)).made) == 1
+
+
+def test_a_rate_limit_waits_for_its_reset_if_that_is_in_time() -> None:
+    play = Play([result(Ending.RATE_LIMITED, resets_in_s=60), result(Ending.FINISHED)])
+    assert [one.waited_s for one in play.made] == [0, 60]
+
+
+def test_else_it_says_when_that_would_be() -> None:
+    (only,) = Play([result(Ending.RATE_LIMITED, resets_in_s=3600)]).made
+    assert only.ending is Ending.RATE_LIMITED
+    assert "so it was; it ends at 2" in only.explanation
+    assert only.explanation.endswith("in 1:00:00, and 90 s are left")
+
+
+@given(st.lists(st.integers(0, 5), max_size=4), st.floats(0, 200))
+def test_limits_only_shrink_and_none_stays_none(turns: list[int], elapsed_s: float) -> None:
+    results = [result(Ending.MODEL_ERROR, turns=n) for n in turns]
+    left = remaining(LIMITS, results, elapsed_s)
+    assert (left.turns, left.wall_s) == (10 - sum(turns), 100 - elapsed_s)
+    assert remaining(Limits(turns=None), results, elapsed_s).turns is None

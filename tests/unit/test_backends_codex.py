@@ -1,0 +1,100 @@
+"""What Codex tells on standard error alone, and how its errors read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from backends import events as ev
+from backends.events import ErrorKind, Usage
+from backends.registry import backend
+from backends.session import fold
+
+CODEX = backend("codex")
+
+
+def response(second: int, thread: str = "t1", **changed: int) -> str:
+    """The line of the log about one response."""
+    counts = {"input_token_count": 100, "output_token_count": 9, "cached_token_count": 60}
+    counts |= {"cache_write_token_count": 10, "reasoning_token_count": 4, "tool_token_count": 109}
+    said = " ".join(f"{name}={count}" for name, count in (counts | changed).items())
+    return (
+        f'2026-11-22T12:40:0{second}.572609Z  INFO codex_otel.trace_safe: event.name="codex.sse_event" '
+        f"event.kind=response.completed {said} ttft_ms=1 conversation.id={thread} app.version=0.169.0\n"
+    )
+
+
+def failed(message: str) -> tuple[ev.Event, ...]:
+    return CODEX.decode(json.dumps({"type": "turn.failed", "error": {"message": message}}).encode())
+
+
+def test_the_log_tells_every_response_and_its_tokens() -> None:
+    log = "WARN something else\n" + response(1) + response(2, input_token_count=70) + response(2, thread="subagent")
+    session = fold(CODEX.read_stderr(log))
+    assert session.turns == 3
+    assert session.usage == Usage(
+        input_tokens=60, output_tokens=27, cache_read_tokens=180, cache_write_tokens=30, reasoning_tokens=12
+    )
+
+
+def test_a_response_told_afterwards_changes_nothing_but_the_counts() -> None:
+    session = fold([*failed("Connection failed: error sending request"), *CODEX.read_stderr(response(1))])
+    assert (session.turns, session.empty_turns) == (1, 0)
+    assert session.failure is not None
+    assert session.final is not None
+
+
+def test_a_required_mcp_server_that_failed_is_named() -> None:
+    log = (
+        "2026-11-22T12:43:05Z ERROR codex_core::session: Failed to create session: required MCP servers failed to "
+        "initialize: environment: handshaking failed\nError: thread/start: thread/start failed: Fatal error: Failed to "
+        "initialize session: required MCP servers failed to initialize: environment: handshaking failed\n"
+    )
+    assert CODEX.read_stderr(log) == (ev.McpStatus(server="environment", status="failed"),)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "status"),
+    [
+        ("unexpected status 401 Unauthorized: no, url: http://127.0.0.1:1/v1/responses", ErrorKind.AUTH, 401),
+        ("exceeded retry limit, last status: 429 Too Many Requests", ErrorKind.RATE_LIMIT, 429),
+        (
+            "We\u2019re currently experiencing high demand, which may cause temporary errors.",
+            ErrorKind.MODEL_ERROR,
+            None,
+        ),
+        ("Connection failed: error sending request", ErrorKind.MODEL_UNREACHABLE, None),
+        ("stream disconnected before completion: stream closed", ErrorKind.MODEL_ERROR, None),
+        ("Incomplete response returned, reason: max_output_tokens", ErrorKind.OUTPUT_TOKENS, None),
+        ('{"error":{"message":"maximum context length is 9"}}', ErrorKind.CONTEXT_OVERFLOW, 400),
+        ('{"error":{"message":"bad"}}', ErrorKind.MODEL_ERROR, 400),
+    ],
+)
+def test_what_went_wrong_is_read_from_its_words(message: str, kind: ErrorKind, status: int | None) -> None:
+    [error] = [event for event in failed(message) if isinstance(event, ev.Error)]
+    assert (error.kind, error.status) == (kind, status)
+
+
+def test_a_retry_is_no_failure() -> None:
+    line = {"type": "error", "message": "Reconnecting... 2/5 (unexpected status 500 Internal Server Error: boom)"}
+    [retry] = CODEX.decode(json.dumps(line).encode())
+    assert retry == ev.Retry(
+        attempt=2, max_attempts=5, status=500, error="unexpected status 500 Internal Server Error: boom"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "given"),
+    [
+        ("/bin/sh -c 'python approach.py'", "python approach.py"),
+        ('/bin/bash -lc "echo \\"a b\\""', 'echo "a b"'),
+        ("ls -l", "ls -l"),
+        ("/bin/sh -c 'unclosed", "/bin/sh -c 'unclosed"),
+    ],
+)
+def test_a_command_is_the_one_that_the_model_gave(shown: str, given: str) -> None:
+    item = {"id": "item_1", "type": "command_execution", "command": shown, "status": "in_progress"}
+    [call] = CODEX.decode(json.dumps({"type": "item.started", "item": item}).encode())
+    assert isinstance(call, ev.ToolCall)
+    assert call.arguments == {"cmd": given}

@@ -1,0 +1,182 @@
+"""What a session makes of events: tools and their time, places in the stream, compactions; and when limits end."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from backends import events as ev
+from backends.experiment import is_experiment
+from backends.registry import backend
+from backends.resets import reset_time
+from backends.session import Session, fold
+from harness.agent.stream import LINE_CAP, StreamReader
+
+
+def call(name: str = "Bash", command: str = "ls", call_id: str = "c") -> ev.ToolCall:
+    return ev.ToolCall(turn="t", call_id=call_id, name=name, arguments={"command": command})
+
+
+class TestToolTime:
+    def test_is_what_the_cli_says(self) -> None:
+        session = Session()
+        session.add(call(), at=100.0)
+        session.add(ev.ToolResult(call_id="c", seconds=2.5), at=200.0)
+        assert (session.tool_s, session.other_tools_s, session.experiment_s) == (2.5, 2.5, 0.0)
+
+    def test_is_else_the_time_between_the_lines(self) -> None:
+        session = Session()
+        session.add(call(command="python3 approach.py"), at=100.0)
+        session.add(call(call_id="d"), at=101.0)
+        session.add(ev.ToolResult(call_id="c"), at=103.0)
+        session.add(ev.ToolResult(call_id="d"), at=105.0)
+        assert (session.experiment_s, session.other_tools_s, session.tool_s) == (3.0, 4.0, 7.0)
+
+    def test_is_unknown_where_nobody_measured_it(self) -> None:
+        session = fold([call(), ev.ToolResult(call_id="c")])
+        assert (session.experiment_s, session.other_tools_s, session.tool_s) == (None, None, None)
+
+    def test_is_unknown_as_a_whole_where_one_part_is(self) -> None:
+        known: list[ev.Event] = [call(call_id="d"), ev.ToolResult(call_id="d", seconds=1.0)]
+        assert fold([*known, call(), ev.ToolResult(call_id="c")]).tool_s is None
+
+    def test_is_nought_without_any_tool(self) -> None:
+        assert fold([]).tool_s == 0.0
+
+    def test_of_a_subagent_is_that_of_its_own_tools(self) -> None:
+        session = Session()
+        session.add(call("Task", call_id="task"), at=0.0)
+        session.add(ev.TurnStarted(turn="sub", parent="task"), at=1.0)
+        session.add(call(call_id="inner"), at=2.0)
+        session.add(ev.ToolResult(call_id="inner"), at=5.0)
+        session.add(ev.ToolResult(call_id="task"), at=60.0)
+        assert (session.tool_s, session.subagents, session.tool_results) == (3.0, 1, 2)
+
+    def test_is_read_from_opencode_and_leaves_its_subagents_out(self) -> None:
+        def tool_use(call_id: str, tool: str, end: int, **metadata: Any) -> bytes:
+            state = {"status": "completed", "metadata": metadata, "time": {"start": 1000, "end": end}}
+            part = {"messageID": "t", "callID": call_id, "tool": tool, "state": state}
+            return json.dumps({"type": "tool_use", "part": part}).encode()
+
+        lines = [tool_use("c", "bash", 1250, exit=0), tool_use("d", "task", 9000, sessionId="ses_2")]
+        session = fold(event for line in lines for event in backend("opencode").decode(line))
+        assert (session.other_tools_s, session.subagents) == (0.25, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Bash", {"command": "python3 approach.py"}),
+        ("Bash", {"command": "cd /w && timeout 60 /usr/bin/python3.11 -c 'print(1)'"}),
+        ("bash", {"command": "cat > x <<'EOF'\nhello\nEOF\nPYTHONPATH=. python x"}),
+        ("bash", {"command": "for i in 1 2; do python x.py; done"}),
+        ("bash", {"command": 'echo "$(python -V)"'}),
+        ("bash", {"command": "pytest -q | tail"}),
+        ("bash", {"command": "./approach.py"}),
+        ("bash", {"command": "bash -c 'python x'"}),
+        ("exec_command", {"cmd": "uv run python x"}),
+        ("shell", {"command": ["bash", "-lc", "python x"]}),
+        ("mcp__proctor__render_state", {}),
+        ("proctor_render_policy", None),
+        ("mcp__proctor.render_state", "{"),
+    ],
+)
+def test_running_python_or_rendering_is_an_experiment(name: str, arguments: Any) -> None:
+    assert is_experiment(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Bash", {"command": "ls /usr/lib/python3"}),
+        ("Bash", {"command": "which python3; pip install pytest"}),
+        ("Bash", {"command": "cat approach.py"}),
+        ("Bash", {"command": "grep -r python ."}),
+        ("Bash", {"command": 7}),
+        ("Bash", {"command": ["ls", None]}),
+        ("Write", {"file_path": "x.py", "content": "import numpy\npython"}),
+        ("Read", None),
+        ("render_statement", {}),
+    ],
+)
+def test_anything_else_is_none(name: str, arguments: Any) -> None:
+    assert not is_experiment(name, arguments)
+
+
+class TestPlaces:
+    def test_samples_and_errors_tell_where_they_stand(self) -> None:
+        reader = StreamReader(backend("opencode"))
+        lines = [b'{"type":"step_start"}', b"oops", b'{"type":"new"}', b'{"type":"error","error":{"name":"boom"}}']
+        reader.feed(b"\n".join(lines)[:30])
+        reader.feed(b"\n".join(lines)[30:])
+        reader.finish()
+        session, offset = reader.session, [0, 22, 27, 42]
+        assert session.malformed_sample == ev.Located(ev.Malformed(reason="no JSON", sample="oops"), offset[1], 4)
+        assert session.unknown_sample is not None
+        assert (session.unknown_sample.offset, session.unknown_sample.length) == (offset[2], 14)
+        (error,) = session.errors
+        assert (error.offset, error.length) == (offset[3], len(lines[3]))
+
+    def test_a_line_that_is_too_long_is_malformed_and_not_decoded(self) -> None:
+        reader = StreamReader(backend("claude"))
+        reader.feed(b'{"type":"result","result":"')
+        for _ in range(LINE_CAP // (1 << 20)):
+            reader.feed(b"x" * (1 << 20))
+        reader.feed(b'"}\n{"type":"result"}\n')
+        sample = reader.session.malformed_sample
+        assert sample is not None
+        assert sample.length == LINE_CAP + 29
+        assert isinstance(sample.event, ev.Malformed)
+        assert sample.event.reason == f"longer than {LINE_CAP} bytes"
+        assert reader.session.final is not None
+        assert (reader.lines.truncated_lines, reader.lines.truncated_bytes) == (1, 29)
+
+
+def test_compactions_count_anew_after_a_tool_call() -> None:
+    session = fold([ev.Compaction(), call(), ev.Compaction(), ev.Compaction()])
+    assert (session.compactions, session.compactions_in_a_row) == (3, 2)
+
+
+NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("You've hit your limit · resets 3pm (Europe/Zurich)", "2026-11-22T14:00:00"),
+        ("You've hit your limit · resets 1pm (Europe/Zurich)", "2026-11-23T12:00:00"),
+        ("Weekly limit reached · resets Nov 25 at 5am (Europe/Berlin)", "2026-11-25T04:00:00"),
+        ("resets at 23:30", "2026-11-22T23:30:00"),
+        ("retry after 20 s", "2026-11-22T13:00:20"),
+        ("Retry-After: 20", "2026-11-22T13:00:20"),
+        ("Please try again in 5m30s. See https://example.org", "2026-11-22T13:05:30"),
+        ("try again in 1.5s", "2026-11-22T13:00:01.500000"),
+        ("try again in 20ms", "2026-11-22T13:00:01"),
+        ("resets at 2026-11-22T15:00:00Z", "2026-11-22T15:00:00"),
+        ("resets at 2026-11-22T15:00:00.5+01:00", "2026-11-22T14:00:00.500000"),
+        ("Retry-After: Sun, 22 Nov 2026 14:00:00 GMT", "2026-11-22T14:00:00"),
+        ("Claude AI usage limit reached|1795356000", "2026-11-22T14:00:00"),
+        (1795356000.0, "2026-11-22T14:00:00"),
+    ],
+)
+def test_the_end_of_a_limit(said: str | float, end: str) -> None:
+    assert reset_time(said, NOW) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", "boom", "resets 3pm (Mars/Olympus)", "resets 25:00", "resets 13pm", "try again in 30 days"),
+        *("2026-02-30T10:00", "resets at 2020-01-01T00:00:00Z", 0.0, float("inf"), float("nan"), -1e300),
+    ],
+)
+def test_the_end_of_a_limit_that_is_not_told(said: str | float) -> None:
+    assert reset_time(said, NOW) is None
+
+
+def test_a_day_when_the_clocks_change() -> None:
+    before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Zurich, where 2:30 does not come that night
+    assert reset_time("resets 2:30am (Europe/Zurich)", before) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)

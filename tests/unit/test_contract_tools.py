@@ -1,0 +1,58 @@
+"""What the contract's report and its canaries rest on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.contracts import canaries
+from tests.contracts.changes import changed_request, changed_shapes, readable
+
+
+def stream(*events: object) -> bytes:
+    return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+def test_new_and_lost_event_types_and_fields_are_named_by_their_tops() -> None:
+    before = stream({"type": "result", "usage": {"a": 1}}, {"type": "system", "subtype": "old", "x": 1})
+    after = stream({"type": "result", "usage": {"a": 2, "b": {"c": 1}}}, {"type": "item", "item": {"type": "new"}})
+    assert changed_shapes(before, after) == ["+ item/new", "+ result.usage.b", "- system/old"]
+    assert changed_shapes(before, before) == []
+
+
+def test_requests_differ_where_a_reader_would_say_so() -> None:
+    tool = {"name": "Bash", "description": "Runs\na command.", "input_schema": {"type": "object"}}
+    before = {
+        "model": "m",
+        "system": [{"type": "text", "text": "Be kind.\nBe brief."}],
+        "tools": [tool],
+        "messages": [],
+    }
+    after = before | {"system": [{"type": "text", "text": "Be kind.\nBe thorough."}], "tools": []}
+    changes = changed_request(*(json.dumps(body).encode() for body in (before, after)))
+    assert "-Be brief." in changes
+    assert "+Be thorough." in changes
+    assert "-# tool Bash" in changes
+    assert "-a command." in changes
+
+
+def test_ids_and_ports_of_a_session_make_no_difference() -> None:
+    one = {"model": "m", "session": "0b9e2b6c-8a4f-4c1e-9d43-1f3a5b7c9d10", "url": "http://127.0.0.1:34567/mcp"}
+    other = {"model": "m", "session": "11111111-2222-3333-4444-555555555555", "url": "http://127.0.0.1:41234/mcp"}
+    assert readable(json.dumps(one).encode()) == readable(json.dumps(other).encode())
+
+
+def test_canaries_are_planted_around_the_sessions_and_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = canaries.plant(tmp_path, monkeypatch)
+    above = [folder for folder in sessions.parents if folder.is_relative_to(tmp_path)]
+    for place in (sessions, *above, tmp_path / "home"):
+        assert canaries.found_in((place / "CLAUDE.md").read_bytes())
+        assert canaries.found_in((place / "AGENTS.md").read_bytes())
+    planted = [name for name, value in os.environ.items() if canaries.found_in(value.encode())]
+    assert {"ANTHROPIC_API_KEY", "OPENCODE_CONFIG_CONTENT", "CODEX_HOME", "HTTPS_PROXY"} <= set(planted)
+    assert Path(os.environ["HOME"]) == tmp_path / "home"

@@ -1,0 +1,48 @@
+"""The scripted provider leaves out what a CLI does not offer, where the script says that it may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from harness.gateway.messages import Request, Tool
+from harness.gateway.provider import Call
+from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.wires import openai_responses
+
+SHELL = Tool("shell", {"properties": {"command": {}}})
+LOOK = Tool("mcp__maze.look", {})
+LOOKS = ScriptedCall(mcp="look", optional=True)
+SCRIPT = Script(
+    (
+        ScriptedTurn(text="I look.", calls=(LOOKS,)),
+        ScriptedTurn(text="Both.", calls=(LOOKS, ScriptedCall(run="ls"))),
+        ScriptedTurn(text="Done."),
+    )
+)
+
+
+def played(*tools: Tool, turn: int) -> tuple[str, list[str]]:
+    """The text and the tools called of a turn, for a CLI that offers these tools."""
+    request = Request(model="m", stream=False, tools=tools, turn=turn)
+    call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}")
+
+    async def body() -> bytes:
+        answer = await ScriptedProvider(SCRIPT, workspace="/w").answer(call)
+        return b"".join([chunk async for chunk in answer.chunks])
+
+    message, *calls = json.loads(asyncio.run(body()))["output"]
+    return message["content"][0]["text"], [item["name"] for item in calls]
+
+
+def test_optional_calls_are_made_where_they_can_be() -> None:
+    assert [played(SHELL, LOOK, turn=turn) for turn in range(3)] == [
+        ("I look.", ["look"]),
+        ("Both.", ["look", "shell"]),
+        ("Done.", []),
+    ]
+
+
+def test_without_the_tool_they_are_left_out_and_turns_of_nothing_else_with_them() -> None:
+    assert [played(SHELL, turn=turn) for turn in range(2)] == [("Both.", ["shell"]), ("Done.", [])]
