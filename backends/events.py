@@ -34,7 +34,7 @@ class ErrorKind(StrEnum):
     OTHER = "other"
 
 
-class Usage(Struct, frozen=True, kw_only=True, gc=False):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens, counted disjointly: `input_tokens` leaves out cached ones, `output_tokens` includes reasoning."""
 
     input_tokens: int = 0
@@ -45,30 +45,30 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
     def __sub__(self, other: Usage) -> Usage:
         return Usage(
-            input_tokens=self.input_tokens - other.input_tokens,
-            output_tokens=self.output_tokens - other.output_tokens,
-            cache_read_tokens=self.cache_read_tokens - other.cache_read_tokens,
-            cache_write_tokens=self.cache_write_tokens - other.cache_write_tokens,
-            reasoning_tokens=self.reasoning_tokens - other.reasoning_tokens,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cache_read_tokens - other.cache_read_tokens,
+            self.cache_write_tokens - other.cache_write_tokens,
+            self.reasoning_tokens - other.reasoning_tokens,
         )
 
     def most(self, other: Usage) -> Usage:
         """The greater of the two, kind by kind."""
         return Usage(
-            input_tokens=max(self.input_tokens, other.input_tokens),
-            output_tokens=max(self.output_tokens, other.output_tokens),
-            cache_read_tokens=max(self.cache_read_tokens, other.cache_read_tokens),
-            cache_write_tokens=max(self.cache_write_tokens, other.cache_write_tokens),
-            reasoning_tokens=max(self.reasoning_tokens, other.reasoning_tokens),
+            max(self.input_tokens, other.input_tokens),
+            max(self.output_tokens, other.output_tokens),
+            max(self.cache_read_tokens, other.cache_read_tokens),
+            max(self.cache_write_tokens, other.cache_write_tokens),
+            max(self.reasoning_tokens, other.reasoning_tokens),
         )
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 _RENDER = ("render_state", "render_policy")
 """The end of a render tool's name, whatever a CLI puts before it."""
 _READ_CAP = 8192
-
-_COMMAND_ENDS = re.compile(r"[;&|\n()`]")
 _PROGRAMS = {"python", "ipython", "pytest"}
 _BEFORE_PROGRAM = (
     {"timeout", "time", "env", "nohup", "exec", "nice", "uv", "poetry", "run", "bash", "sh"}  # wrappers
@@ -34,18 +31,19 @@ def is_experiment(name: str, arguments: Any) -> bool:
     # Most commands, of whatever length, have none of these in them and are not looked into.
     if not isinstance(command, str) or not ("python" in command or "pytest" in command or ".py" in command):
         return False
-    return any("py" in part and _starts_python(part) for part in _COMMAND_ENDS.split(command[:_READ_CAP]))
+    command = command[:_READ_CAP]
+    for end in ";|()`\n":
+        command = command.replace(end, "&")
+    return any("py" in part and _starts_python(part) for part in command.split("&"))
 
 
 def _starts_python(command: str) -> bool:
     for quoted in command.split():
-        word = quoted.strip("'\"") if quoted[0] in "'\"" else quoted
-        if "py" in word and _is_python(word.rstrip("'\"").rpartition("/")[2]):
-            return True
-        if not (word in _BEFORE_PROGRAM or "=" in word or word[:1] in _BEFORE_PROGRAM_FIRST):
+        word = quoted.strip("'\"")
+        if "py" in word:
+            program = word.rpartition("/")[2]
+            if program.endswith(".py") or program.rstrip("0123456789.") in _PROGRAMS:
+                return True
+        if not (word in _BEFORE_PROGRAM or word[:1] in _BEFORE_PROGRAM_FIRST or "=" in word):
             return False
     return False
-
-
-def _is_python(program: str) -> bool:
-    return program.rstrip("0123456789.") in _PROGRAMS or program.endswith(".py")

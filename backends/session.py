@@ -207,7 +207,8 @@ class Session:
                 turn=event.turn, usage=usage, cost_usd=cost, stop_reason=event.stop_reason or known.stop_reason
             )
         self._turns[event.turn] = event
-        _forget(self._turns)
+        if len(self._turns) > _REMEMBERED:
+            _forget(self._turns)
         self.stop_reason = event.stop_reason
 
     def _turn_counted(self, event: ev.TurnCounted) -> None:
@@ -223,9 +224,10 @@ class Session:
         if call in self._calls:
             return
         self._calls[call] = None
-        _forget(self._calls)
         self._open[event.call_id] = _OpenCall(is_experiment(event.name, event.arguments), self._at)
-        _forget(self._open)
+        if len(self._calls) > _REMEMBERED:
+            _forget(self._calls)
+            _forget(self._open)
         self.tool_calls += 1
         self.compactions_in_a_row = 0
         self.last_tool = event.name[:200]

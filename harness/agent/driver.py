@@ -92,7 +92,7 @@ class Drive:
         self._began = self._last_output = clock.now()
         self._asked: float | None = None
         self._deadline: float | None = None
-        self._gone: float | None = None
+        self._stopped: float | None = None
 
     @property
     def session(self) -> Session:
@@ -122,6 +122,9 @@ class Drive:
             self._deadline = now + self._limits.grace_s
         if self._deadline is not None:
             return now < self._deadline
+        if self.stop is not None:
+            self._ask_to_end(now)
+            return True
         look = self._look(now)
         stop = spent(self._limits, self._traffic, self.session, look) or hangs(
             self._limits, self._traffic, self.session, look
@@ -131,13 +134,23 @@ class Drive:
         return True
 
     def end(self, why: Stop) -> None:
-        """Ask the CLI to end (SIGTERM); it has the grace period to write its last event, but no model any more."""
-        self.stop = self.stop or why
-        if self._asked is None:
+        """Ask the CLI to end (SIGTERM); it has the grace period to write its last event, but no model any more.
+
+        Where the gateway refused a request, the CLI may still be about to tell of the answers before: it is given up
+        to another grace period for that first.
+        """
+        if self.stop is None:
+            self.stop = why
             self._traffic.end(why.ending)
+        self._ask_to_end(self._clock.now())
+
+    def _ask_to_end(self, now: float) -> None:
+        self._stopped = now if self._stopped is None else self._stopped
+        telling = self._traffic.passed is not None and self.session.turns < self._traffic.metered().turns
+        if self._asked is None and not (telling and now < self._stopped + self._limits.grace_s):
             self._box.terminate()
-            self._asked = self._clock.now()
-            self._deadline = self._asked + self._limits.grace_s
+            self._asked = now
+            self._deadline = now + self._limits.grace_s
 
     def outcome(self) -> Outcome:
         """How it went; to be asked for once the context is left."""

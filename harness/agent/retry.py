@@ -45,8 +45,8 @@ def attempts(
         waited_s = wait_s
         if result.ending in _FROM_THE_START or not resumes:
             conversation = None
-        elif result.session.turns:
-            conversation = result.session.session_id
+        elif result.metered.turns:  # by the books: a CLI that is killed may not have told of its first one
+            conversation = result.session.session_id or conversation
         set_aside(len(results), conversation is None)
 
 

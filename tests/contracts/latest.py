@@ -55,7 +55,9 @@ def _install(adapters: list[Backend]) -> None:
 
 
 def _npm(folder: Path, *arguments: str) -> None:
-    subprocess.run(["npm", *arguments], cwd=folder, check=True)  # noqa: S607 - npm is found on PATH, as make finds it
+    ran = subprocess.run(["npm", *arguments], cwd=folder, check=False)  # noqa: S607 - found on PATH, as make finds it
+    if ran.returncode:
+        sys.exit(f"`npm {' '.join(arguments)}` failed in {folder}: what it said stands above")
 
 
 def _report(adapter: Backend) -> tuple[list[str], str]:

@@ -132,3 +132,19 @@ def test_a_provider_that_asks_for_more_patience_than_an_idle_session_has_is_beli
     assert stop is not None
     assert stop.ending is Ending.RATE_LIMITED
     assert stop.explanation.endswith("429 slow down")
+
+
+def test_after_a_refusal_the_cli_may_first_tell_of_the_answers_it_had(stage: Stage) -> None:
+    """OpenCode's `step_finish` of the last answer may come after the request that is refused."""
+    stage.traffic.passed, stage.traffic.totals = "turn_limit", Metered(turns=1)
+    pieces = iter([b"", b"", b"turn\n"])
+    outcome = stage.drive(lambda: stage.box.write(next(pieces, b"")))
+    assert outcome.session.turns == 1
+    assert 0 < stage.box.terminated[0] < LIMITS.grace_s
+
+
+def test_a_cli_that_never_tells_of_an_answer_is_waited_for_no_longer_than_the_grace(stage: Stage) -> None:
+    stage.traffic.passed, stage.traffic.totals = "turn_limit", Metered(turns=1)
+    outcome = stage.drive(lambda: None)
+    assert stage.box.terminated == [pytest.approx(LIMITS.grace_s, abs=0.2)]
+    assert (outcome.session.turns, outcome.stop and outcome.stop.ending) == (0, Ending.TURN_LIMIT)
