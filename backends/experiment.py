@@ -16,22 +16,25 @@ _BEFORE_PROGRAM_FIRST = frozenset("-0123456789")
 """Words that may stand before a program in a shell's command, and how others begin: options and numbers."""
 
 
-def is_experiment(name: str, arguments: Any) -> bool:
-    """Whether the call of tool `name` ran Python, or rendered the environment through MCP.
+def shell_command(arguments: Any) -> str:
+    """The beginning of the shell command among a tool call's arguments; "" if there is none."""
+    if not isinstance(arguments, dict):
+        return ""
+    command = arguments.get("command") or arguments.get("cmd")
+    if isinstance(command, list):
+        command = " ".join(part for part in command if isinstance(part, str))
+    return command[:_READ_CAP] if isinstance(command, str) else ""
+
+
+def is_experiment(name: str, command: str) -> bool:
+    """Whether the call of tool `name`, with that shell command or "", ran Python or rendered the environment.
 
     Read from the text of the command: Python that another program starts (`make`, a shell script) is not seen.
     """
     if name.endswith(_RENDER):
         return True
-    if not isinstance(arguments, dict):
+    if not ("python" in command or "pytest" in command or ".py" in command):
         return False
-    command = arguments.get("command") or arguments.get("cmd")
-    if isinstance(command, list):
-        command = " ".join(part for part in command if isinstance(part, str))
-    # Most commands, of whatever length, have none of these in them and are not looked into.
-    if not isinstance(command, str) or not ("python" in command or "pytest" in command or ".py" in command):
-        return False
-    command = command[:_READ_CAP]
     for end in ";|()`\n":
         command = command.replace(end, "&")
     return any("py" in part and _starts_python(part) for part in command.split("&"))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from backends import events as ev
-from backends.experiment import is_experiment
+from backends.experiment import is_experiment, shell_command
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -21,9 +21,10 @@ _REMEMBERED = 256
 
 
 class _OpenCall(Struct, frozen=True, gc=False):
-    """A call without a result: what it is for, and when it arrived."""
+    """A call without a result: of which tool, with which shell command, and when it arrived."""
 
-    experiment: bool
+    name: str
+    command: str
     at: float | None
 
 
@@ -224,7 +225,7 @@ class Session:
         if call in self._calls:
             return
         self._calls[call] = None
-        self._open[event.call_id] = _OpenCall(is_experiment(event.name, event.arguments), self._at)
+        self._open[event.call_id] = _OpenCall(event.name, shell_command(event.arguments), self._at)
         if len(self._calls) > _REMEMBERED:
             _forget(self._calls)
             _forget(self._open)
@@ -246,7 +247,7 @@ class Session:
             seconds = max(0.0, self._at - call.at)
         if seconds is None:
             self.untimed_results += 1
-        elif call.experiment:
+        elif is_experiment(call.name, call.command):
             self._experiment_s += seconds
         else:
             self._other_s += seconds

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backends import events as ev
-from backends.experiment import is_experiment
+from backends.experiment import is_experiment, shell_command
 from backends.registry import backend
 from backends.resets import reset_time
 from backends.session import Session, fold
@@ -85,7 +85,7 @@ class TestToolTime:
     ],
 )
 def test_running_python_or_rendering_is_an_experiment(name: str, arguments: Any) -> None:
-    assert is_experiment(name, arguments)
+    assert is_experiment(name, shell_command(arguments))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_running_python_or_rendering_is_an_experiment(name: str, arguments: Any)
     ],
 )
 def test_anything_else_is_none(name: str, arguments: Any) -> None:
-    assert not is_experiment(name, arguments)
+    assert not is_experiment(name, shell_command(arguments))
 
 
 class TestPlaces:
