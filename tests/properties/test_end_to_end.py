@@ -46,7 +46,7 @@ from harness.sandbox.workplace import Workplace
 
 pytestmark = pytest.mark.nightly
 
-SCRIPTS = 12
+SCRIPTS = 200
 SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
 MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 5})
 
