@@ -1,5 +1,5 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
-# make test     set up this machine, check the code and run all tests but the slow ones
+# make test     set up this machine, check the code and run all tests but the contract and the slow ones
 # make nightly  the slow tests          make bench  the benchmarks
 # make corpus   record the CLIs' streams anew   make contract  hold every backend to the contract
 # make contract-latest  the same for the newest CLIs, and what changed   make bump CLI=opencode  raise a pin
@@ -14,7 +14,7 @@ eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 --dist loadgroup -m "not nightly" $(ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadgroup -m "not nightly and not contract" $(ARGS)
 
 nightly: setup
 	$(VENV)/bin/pytest -m nightly $(ARGS)
