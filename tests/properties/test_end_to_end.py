@@ -62,14 +62,19 @@ def said(text: str, calls: Iterable[tuple[str, Any]]) -> Said:
     return Said(text, tuple((name, json.dumps(arguments, sort_keys=True)) for name, arguments in calls))
 
 
+SPACE = "\t\v\f \xa0\u1680\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+"""JavaScript's white space but for its line ends (ECMA-262, WhiteSpace)."""
+
+
 def as_claude_shows(turn: Said) -> Said:
-    """Claude Code (2.1.197) takes the white space off the ends of the lines that it writes to a file."""
+    """Claude Code (2.1.197) takes what JavaScript calls white space off the ends of the lines that it writes."""
 
     def trimmed(name: str, arguments: str) -> tuple[str, str]:
         if name != "Write":
             return name, arguments
         values = json.loads(arguments)
-        return name, json.dumps(values | {"content": re.sub(r"\s*?$", "", values["content"], flags=re.MULTILINE)})
+        lines = (line.rstrip(SPACE) for line in re.split("[\n\r\u2028\u2029]", values["content"]))
+        return name, json.dumps(values | {"content": "\n".join(filter(None, lines))})
 
     return Said(turn.text, tuple(trimmed(*call) for call in turn.calls))
 
@@ -107,7 +112,7 @@ class Listening:
 
 def _visible(text: str) -> bool:
     """Whether JavaScript's trim() leaves anything: the CLIs show no text that is white space alone."""
-    return bool(text.replace("\ufeff", "").strip())
+    return bool(text.strip(SPACE + "\n\r\u2028\u2029"))
 
 
 characters = st.characters(codec="utf-8")
