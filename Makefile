@@ -1,6 +1,6 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
 # make test     set up this machine, check the code and run all tests but the contract and the slow ones
-# make nightly  the slow tests          make bench  the benchmarks
+# make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make corpus   record the CLIs' streams anew   make contract  hold every backend to the contract
 # make contract-latest  the same for the newest CLIs, and what changed   make bump CLI=opencode  raise a pin
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
@@ -18,6 +18,7 @@ test: setup lint
 
 nightly: setup
 	$(VENV)/bin/pytest -m nightly $(ARGS)
+	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m tests.benchmarks

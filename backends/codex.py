@@ -308,8 +308,14 @@ def _completed(line: _Completed, raw: bytes) -> Iterator[ev.Event]:
             yield from unread(item, raw, silent=_SILENT_ITEMS)
 
 
+_IN_SINGLE_QUOTES = re.compile(r"[\w/.-]*sh -l?c '([^']*)'")
+
+
 def _inner(command: str) -> str:
     """What the model asked for: the last argument of the shell's own command line (`/bin/sh -c '…'`)."""
+    plain = _IN_SINGLE_QUOTES.fullmatch(command)  # most are, and shlex takes a microsecond a character
+    if plain:
+        return plain[1]
     try:
         shell, option, inner = shlex.split(command)
     except ValueError:

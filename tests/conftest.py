@@ -6,4 +6,5 @@ _SLOW_MACHINE = [HealthCheck.too_slow]  # shared machines are slow at times, whi
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=_SLOW_MACHINE)
 settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_health_check=_SLOW_MACHINE)
+settings.register_profile("thorough", deadline=None, max_examples=10_000, suppress_health_check=_SLOW_MACHINE)
 settings.load_profile("ci")
