@@ -52,7 +52,7 @@ def read_session(adapter: Backend, stream: IO[bytes]) -> Session:
 
 def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dict[str, Any]:
     """The JSON object that `decode` prints."""
-    ending, explanation = classify(session, exit_code=exit_code, stderr_tail=stderr_tail, stopped_by=None)
+    ending, explanation = classify(session, exit_code=exit_code, stderr_tail=stderr_tail)
     return {
         "turns": session.turns,
         "tool_calls": session.tool_calls,

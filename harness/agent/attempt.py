@@ -135,7 +135,7 @@ def run_attempt(
     for event in backend.read_stderr(stderr_tail):
         outcome.session.add(event)
     ending, explanation = outcome.stop or classify(
-        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, stopped_by=None
+        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail
     )
     return AttemptResult(
         ending=ending,

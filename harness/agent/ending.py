@@ -1,4 +1,4 @@
-"""Names the ending of a session from all there is to see: stream, exit code, standard error, and who stopped it."""
+"""Names the ending of a session from all there is to see: stream, exit code and standard error."""
 
 from __future__ import annotations
 
@@ -38,16 +38,12 @@ _CUT = {
 """Stop reasons of a response that a limit of the model cut, as the OpenAI and Anthropic wires say it."""
 
 
-def classify(
-    session: Session, *, exit_code: int | None, stderr_tail: str, stopped_by: Ending | None
-) -> tuple[Ending, str]:
+def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
     """The ending and one line that explains it.
 
-    `exit_code` is negative for a signal and none if it is not known; `stopped_by` is what the harness stopped the
-    session for, and wins. A session without its backend's sign of an end is never `finished`.
+    `exit_code` is negative for a signal and none if it is not known. A session without its backend's sign of an end
+    is never `finished`. For a session that the harness ended, its `Stop` says why instead.
     """
-    if stopped_by is not None:
-        return stopped_by, _stopped(session, stopped_by)
     if session.failure:
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
@@ -57,13 +53,6 @@ def classify(
     if session.final or (session.finished and not exit_code):
         return _finished(session)
     return _unfinished(session, exit_code, stderr_tail)
-
-
-def _stopped(session: Session, ending: Ending) -> str:
-    last = f", last tool {session.last_tool}" if session.last_tool else ""
-    reset = _reset(session) if ending is Ending.RATE_LIMITED else ""
-    turns = f"{session.turns} turn{'' if session.turns == 1 else 's'}"
-    return _one_line(f"stopped by the harness: {ending.value.replace('_', ' ')} after {turns}{last}{reset}")
 
 
 def _reset(session: Session) -> str:

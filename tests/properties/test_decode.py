@@ -201,7 +201,7 @@ def test_counters_only_grow_and_nothing_is_finished_before_its_end(name: str, da
         before = now
         if number < len(lines):
             for exit_code in (None, 0, 1):
-                ending, _ = classify(session, exit_code=exit_code, stderr_tail="", stopped_by=None)
+                ending, _ = classify(session, exit_code=exit_code, stderr_tail="")
                 assert ending is not Ending.FINISHED
 
 
@@ -223,7 +223,7 @@ def test_what_is_read_is_what_went_on(name: str, script: Script) -> None:
     assert session.usage == (used if "turns" in shows else ev.Usage())
     for part in ("retries", "compactions"):
         assert getattr(session, part) == (sum(getattr(turn, part) for turn in turns) if part in shows else 0)
-    ending, _ = classify(session, exit_code=0, stderr_tail="", stopped_by=None)
+    ending, _ = classify(session, exit_code=0, stderr_tail="")
     assert (ending is Ending.FINISHED) is (script.failure is None)
 
 
@@ -274,7 +274,7 @@ def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str
                 session.add(event)
             empty = empty + 1 if step == "empty" else 0
             compactions = 0 if step == "call" else compactions
-        ending, _ = classify(session, exit_code=0, stderr_tail="", stopped_by=None)
+        ending, _ = classify(session, exit_code=0, stderr_tail="")
         assert (ending is Ending.EMPTY_STEPS) is (empty >= EMPTY_TURNS)
         assert (ending is Ending.ENDLESS_COMPACTION) is (compactions >= COMPACTIONS and empty < EMPTY_TURNS)
 

@@ -11,8 +11,8 @@ from harness.agent.ending import classify
 from harness.case import Ending
 
 
-def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "", stopped_by: Ending | None = None) -> Ending:
-    named, explanation = classify(fold(events), exit_code=exit_code, stderr_tail=stderr, stopped_by=stopped_by)
+def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "") -> Ending:
+    named, explanation = classify(fold(events), exit_code=exit_code, stderr_tail=stderr)
     assert explanation.isprintable()
     assert 0 < len(explanation) <= 300
     return named
@@ -49,11 +49,6 @@ def test_without_a_final_event_the_last_response_must_stop_and_the_cli_exit_well
 def test_nothing_at_all_with_exit_0_is_a_silent_exit() -> None:
     assert ending() is Ending.SILENT_EXIT
     assert ending(*turn(), exit_code=None) is Ending.SILENT_EXIT
-
-
-@pytest.mark.parametrize("why", [Ending.TURN_LIMIT, Ending.WALL_LIMIT, Ending.IDLE_LIMIT, Ending.HUNG_AFTER_FINAL])
-def test_what_the_harness_stopped_it_for_wins(why: Ending) -> None:
-    assert ending(*turn(), error(ErrorKind.AUTH), DONE, exit_code=-9, stopped_by=why) is why
 
 
 @pytest.mark.parametrize(
@@ -110,7 +105,7 @@ def test_responses_that_bring_nothing_for_ever(exit_code: int | None) -> None:
 def test_a_crash_is_told_by_signal_or_code() -> None:
     assert ending(*turn(), exit_code=-11) is Ending.CLI_CRASHED
     assert ending(*turn(), exit_code=1, stderr="TypeError: x is undefined") is Ending.CLI_CRASHED
-    _, explanation = classify(fold(()), exit_code=7, stderr_tail="one\ntwo\n", stopped_by=None)
+    _, explanation = classify(fold(()), exit_code=7, stderr_tail="one\ntwo\n")
     assert explanation == "the CLI exited with code 7: two"
 
 
@@ -141,11 +136,5 @@ def test_a_last_response_cut_by_the_context() -> None:
 )
 def test_a_rate_limit_says_when_it_ends(resets_at: float | str | None, said: str) -> None:
     events: list[ev.Event] = [ev.RateLimit(resets_at=resets_at), error(ErrorKind.RATE_LIMIT, "slow down")]
-    named, explanation = classify(fold(events), exit_code=1, stderr_tail="", stopped_by=None)
+    named, explanation = classify(fold(events), exit_code=1, stderr_tail="")
     assert (named, explanation) == (Ending.RATE_LIMITED, said)
-
-
-def test_what_the_harness_stopped_says_how_far_it_was() -> None:
-    session = fold([*turn(), ev.ToolCall(turn="a", call_id="c", name="Bash")])
-    _, explanation = classify(session, exit_code=-9, stderr_tail="", stopped_by=Ending.WALL_LIMIT)
-    assert explanation == "stopped by the harness: wall limit after 1 turn, last tool Bash"
