@@ -40,7 +40,7 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
     family = root.children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
     assert process.wait(60) == pytest.ExitCode.INTERRUPTED, output.read_text()
-    _gone, alive = psutil.wait_procs(family, timeout=20)
+    _gone, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     records = project.records
     assert {name: record.ending for name, record in records.items()} == {
