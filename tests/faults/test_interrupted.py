@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,7 +27,7 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
         project.write(f"conf/scripts/{name}.yaml", script)
     project.write("conf/suite/stopped.yaml", SUITE)
     output = tmp_path / "output.txt"
-    with output.open("wb") as file:
+    with output.open("wb") as file, _heeding_ctrl_c():
         process = subprocess.Popen(
             project.command("--suite", "stopped", *workers),
             cwd=tmp_path,
@@ -36,10 +38,14 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
             start_new_session=True,
         )
     root = psutil.Process(process.pid)
-    wait_until(lambda: len(_sleepers(root)) >= 3, "the agent's own processes")
-    family = root.children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
-    assert process.wait(60) == pytest.ExitCode.INTERRUPTED, output.read_text()
+    try:
+        wait_until(lambda: len(_sleepers(root)) >= 3, "the agent's own processes")
+        family = root.children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
+        assert process.wait(300) == pytest.ExitCode.INTERRUPTED, output.read_text()
+    finally:
+        process.kill()
+        process.wait()
     _gone, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     records = project.records
@@ -55,6 +61,16 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
     assert stopped.attempts[0].term_s > 0
     assert (project.folder / "runs/latest" / str(stopped.artifacts) / "result.json").is_file()
     assert "interrupted: interrupted by the user" in output.read_text()
+
+
+@contextmanager
+def _heeding_ctrl_c() -> Iterator[None]:
+    """A job in the background has SIGINT ignored, and so would what it starts: take it back for what starts here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _sleepers(root: psutil.Process) -> list[psutil.Process]:

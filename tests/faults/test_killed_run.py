@@ -52,10 +52,12 @@ def test_sigkill_leaves_no_process_and_no_mount_and_readable_results(tmp_path: P
     def sleepers() -> list[psutil.Process]:
         return [child for child in root.children(recursive=True) if _name(child) == "sleep"]
 
-    wait_until(lambda: len(sleepers()) >= 3, "the agent's own processes")
-    family = root.children(recursive=True)
-    root.kill()
-    pytest_process.wait()
+    try:
+        wait_until(lambda: len(sleepers()) >= 3, "the agent's own processes")
+        family = root.children(recursive=True)
+    finally:
+        root.kill()
+        pytest_process.wait()
     _gone, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
