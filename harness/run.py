@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +49,9 @@ class Run:
     @cached_property
     def cases(self) -> list[Case]:
         """The cases of the suite. Raises `ConfError`."""
-        return matrix.cases(self.config)
+        cases = matrix.cases(self.config)
+        gc.freeze()  # what Hydra and the cases hold stays: no collection need walk it again for each case collected
+        return cases
 
     @cached_property
     def version(self) -> str:
