@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -14,11 +13,10 @@ from backends.events import Located
 from backends.registry import backend
 from backends.session import Session
 from harness.agent.ending import classify
-from harness.agent.stream import StreamReader
+from harness.agent.stream import StreamReader, stderr_tail
 from harness.case import ENDINGS, Ending
 
 CHUNK = 1 << 17
-_STDERR_TAIL = 1 << 20
 
 
 def decode_file(
@@ -35,7 +33,7 @@ def decode_file(
     else:
         with Path(path).open("rb") as stream:
             session = read_session(adapter, stream)
-    tail = _tail(Path(stderr)) if stderr else ""
+    tail = stderr_tail(Path(stderr)) if stderr else ""
     for event in adapter.read_stderr(tail):
         session.add(event)
     return summary(session, exit_code=exit_code, stderr_tail=tail)
@@ -82,10 +80,3 @@ def sample(located: Located | None) -> dict[str, Any] | None:
     if located is None:
         return None
     return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}
-
-
-def _tail(path: Path) -> str:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _STDERR_TAIL))
-        return file.read(_STDERR_TAIL).decode("utf-8", "replace")

@@ -22,6 +22,7 @@ from harness.agent.files import write_inside
 from harness.agent.footprint import BoxGauge
 from harness.agent.model_server import ModelServer
 from harness.agent.prompt import INSTRUCTIONS
+from harness.agent.stream import stderr_tail
 from harness.agent.tree import settle
 from harness.case import Case, Ending, Limits
 from harness.gateway.account import Account
@@ -32,8 +33,6 @@ from harness.mcp.config import McpConfig
 from harness.sandbox.base import Box
 from harness.sandbox.paths import program_paths
 from harness.sandbox.workplace import Workplace
-
-_STDERR_TAIL = 1 << 20
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
@@ -131,12 +130,10 @@ def run_attempt(
             progress=progress,
         )
     settle_s = settle((workplace.workspace, workplace.home), SystemClock())
-    stderr_tail = _tail(workplace)
-    for event in backend.read_stderr(stderr_tail):
+    tail = stderr_tail(workplace.stderr)
+    for event in backend.read_stderr(tail):
         outcome.session.add(event)
-    ending, explanation = outcome.stop or classify(
-        outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail
-    )
+    ending, explanation = outcome.stop or classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=tail)
     return AttemptResult(
         ending=ending,
         explanation=explanation,
@@ -187,9 +184,3 @@ def _write_config(backend: Backend, spec: SessionSpec, box: Box, workplace: Work
         path = PurePosixPath(name)
         inside, folder = next((i, folder) for i, folder in places.items() if path.is_relative_to(i))
         write_inside(folder, path.relative_to(inside), text)
-
-
-def _tail(workplace: Workplace) -> str:
-    with workplace.stderr.open("rb") as file:
-        file.seek(max(0, workplace.stderr.stat().st_size - _STDERR_TAIL))
-        return file.read().decode(errors="replace")

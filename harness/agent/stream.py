@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from msgspec import Struct
 
 from backends.base import Backend
@@ -11,6 +14,8 @@ from backends.wire import sample
 
 LINE_CAP = 8 * 1024 * 1024
 """Bytes of a line that are kept; the rest is counted and dropped."""
+STDERR_TAIL = 1 << 20
+"""Bytes of standard error that are read: Codex tells its turns there."""
 
 
 class Line(Struct, frozen=True, gc=False):
@@ -97,3 +102,11 @@ class StreamReader:
                 add((too_long,), line.offset, len(data) + line.cut, at)
             else:
                 add(decode(data), line.offset, len(data), at)
+
+
+def stderr_tail(path: Path) -> str:
+    """The last `STDERR_TAIL` bytes of a CLI's recorded standard error, as text. Raises `OSError`."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - STDERR_TAIL))
+        return file.read(STDERR_TAIL).decode("utf-8", "replace")
