@@ -22,6 +22,7 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     """All a backend needs to know to set up one session; every path is as seen inside the sandbox.
 
     `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, no `/v1`).
+    `wire` is the one by which the model is asked, of those in the backend's capabilities.
     `options` are the backend's own knobs, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
     `home` to go on with, or none for a new one.
     """
@@ -32,6 +33,7 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     model: str
     context: int
     model_url: str
+    wire: str
     mcp: tuple[McpEndpoint, ...] = ()
     instructions: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)

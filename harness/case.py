@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct, field
 
@@ -51,9 +51,13 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
 
-    Without a `price` the gateway's books know no cost.
+    `price` goes before the one that the provider's price list knows; where neither is, the books know no cost.
     `script` is for the scripted provider alone: the script it plays, by name
     (`conf/scripts/NAME.yaml`) or by path; none means the one named after the environment.
+
+    Of a model that is served on this machine: it needs `gpus` whole GPUs with `gpu_memory_gb` free on each (0: it runs
+    on the CPU); one server of it takes `parallel` sessions at a time; its weights must have this `digest`; `server` are
+    the options of its kind of server (`harness/servers/`).
     """
 
     name: str
@@ -62,15 +66,42 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     context: Count = 65_536
     script: str | None = None
     price: Price | None = None
+    gpus: Annotated[int, Meta(ge=0)] = 0
+    gpu_memory_gb: Positive | None = None
+    parallel: Count = 1
+    digest: str | None = None
+    server: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked_as(self) -> str:
+        """The name by which it is asked for."""
+        return self.served_as or self.name
+
+
+Wire = Literal["openai_chat", "anthropic_messages", "openai_responses", "google_generate"]
+"""How a model is asked: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, Google generateContent."""
+
+LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
+"""Kinds of provider that serve models on this machine."""
 
 
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who serves models: `kind` names the adapter; `base_url` and `key_variable` are its address and credential."""
+    """Who serves models, and over which wires; a backend is asked by the first of them that it speaks.
+
+    `kind` is `scripted`, `remote` (a service at `base_url`, the address before `/v1`), or a server that runs on this
+    machine: `ollama`, `vllm`, `llamacpp`, with `options` of its own and a `base_url` only where one runs already.
+    The host's variable `key_variable` holds the key, which goes into `key_header` (`authorization`: as a bearer token).
+    `prices` is the name of the provider in the price list `genai-prices`; none: it has no prices.
+    """
 
     name: str
-    kind: str
+    kind: Literal["scripted", "remote", "ollama", "vllm", "llamacpp"]
+    wires: list[Wire]
     base_url: str | None = None
     key_variable: str | None = None
+    key_header: str = "authorization"
+    prices: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,13 +199,25 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     allow_no_sandbox: bool = False
 
 
+class ServerNeed(Struct, frozen=True):
+    """The model server that a case needs on this machine: cases with the same `key` can share one.
+
+    It takes `gpus` whole GPUs (0: a CPU slot), and `parallel` sessions at a time.
+    """
+
+    key: str
+    gpus: int
+    parallel: int
+
+
 class Case(Struct, frozen=True):
-    """One backend x model x environment x replicate."""
+    """One backend x model x environment x replicate; its backend asks the model over `wire`."""
 
     id: str
     backend: BackendConf
     model: ModelConf
     provider: ProviderConf
+    wire: str
     environment: EnvironmentConf
     sandbox: SandboxConf
     limits: Limits
@@ -185,6 +228,13 @@ class Case(Struct, frozen=True):
     def scripted(self) -> bool:
         """Whether the answers were written beforehand: such a result measures the pipeline only."""
         return self.provider.kind == "scripted"
+
+    @property
+    def server(self) -> ServerNeed | None:
+        """The server it needs on this machine; none where a service or a script answers."""
+        if self.provider.kind not in LOCAL_KINDS:
+            return None
+        return ServerNeed(f"{self.provider.name}/{self.model.name}", self.model.gpus, self.model.parallel)
 
 
 class Cause(StrEnum):

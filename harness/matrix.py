@@ -22,6 +22,7 @@ def cases(config: Config) -> list[Case]:
             backend=config.backend[backend],
             model=config.model[model],
             provider=config.provider[config.model[model].provider],
+            wire=_wire(config, backend, model),
             environment=config.environment[environment],
             sandbox=config.sandbox,
             limits=config.limits,
@@ -37,6 +38,20 @@ def cases(config: Config) -> list[Case]:
     for case in found:
         _require_capabilities(case, suite.name)
     return found
+
+
+def _wire(config: Config, backend: str, model: str) -> str:
+    """The first wire of the model's provider that the backend speaks. Raises `ConfError` where there is none."""
+    provider = config.provider[config.model[model].provider]
+    spoken = backend_named(backend).capabilities.wires
+    for wire in provider.wires:
+        if wire in spoken:
+            return wire
+    raise ConfError(
+        f"conf/suite/{config.suite.name}.yaml: {backend} cannot ask model {model}: it speaks {', '.join(spoken)}, and "
+        f"provider {provider.name} (conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'none'}; "
+        f"add to suite.exclude: {{backend: {backend}, model: {model}}}"
+    )
 
 
 def _require_capabilities(case: Case, suite: str) -> None:

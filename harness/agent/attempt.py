@@ -101,7 +101,7 @@ def run_attempt(
             closing(
                 gateway.open_account(
                     box.endpoints["model"].listener,
-                    model=case.model.served_as or case.model.name,
+                    model=case.model.asked_as,
                     context=case.model.context,
                     provider=model_server.provider(box.workspace),
                     price=case.model.price,
@@ -168,9 +168,10 @@ def _spec(case: Case, cli: Cli, box: Box, servers: Sequence[McpConfig], resume: 
         executable=str(cli.executable),
         workspace=box.workspace,
         home=box.home,
-        model=case.model.served_as or case.model.name,
+        model=case.model.asked_as,
         context=case.model.context,
         model_url=box.endpoints["model"].url,
+        wire=case.wire,
         mcp=tuple(McpEndpoint(server.name, box.endpoints[server.name].url + server.path) for server in servers),
         instructions=INSTRUCTIONS,
         options=case.backend.options,

@@ -25,6 +25,7 @@ def spec(**changed: Any) -> SessionSpec:
         "model": "qwen3:32b",
         "context": 65_536,
         "model_url": "http://127.0.0.1:4000",
+        "wire": "openai_chat",
         "mcp": (McpEndpoint("proctor", "http://127.0.0.1:4001/mcp"),),
         "instructions": "Be brief.",
     }
