@@ -61,6 +61,6 @@ bubblewrap:
 
 lock: setup
 	$(VENV)/bin/pip install --quiet uv
-	$(VENV)/bin/uv pip compile pyproject.toml --universal --all-extras --overrides requirements/overrides.txt \
+	$(VENV)/bin/uv pip compile pyproject.toml --universal --extra kinder --extra dev --overrides requirements/overrides.txt \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/requirements.lock
 	cd $(CLIS) && npm install --package-lock-only --omit-lockfile-registry-resolved
