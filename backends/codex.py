@@ -24,16 +24,18 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from backends import events as ev
 from backends.base import Backend, Capabilities, Habits, SessionSpec
 from backends.errors import error_kind, reset_hint
-from backends.wire import LineReader, Other, plain_name, read_options, tool_result, unread
+from backends.quoting import inner_command
+from backends.wire import LineReader, Other, plain_name, read_options, unread
 
 _PROVIDER = "proctor"
 
@@ -95,9 +97,7 @@ class Codex(Backend):
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
         read = _READER.read(line)
-        if isinstance(read, (Other, ev.Malformed)):
-            return unread(read, line, silent=_SILENT)
-        return tuple(_READINGS[type(read)](read, line))
+        return _READINGS[type(read)](read, line)
 
     def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
         """See `Backend.read_stderr`: the model's responses, and the MCP servers without which it did not start."""
@@ -150,112 +150,119 @@ _RESPONSE = re.compile(
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
 
 
+_NOTHING = Raw(b'""')
+
+
 class _Wire(Struct, gc=False):
     """A part of a line; fields that are not named are skipped unread."""
 
 
-class _Part(_Wire):
-    type: str = ""
+class _Message(_Wire, tag="agent_message"):
     text: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.Text(turn=_TURN, text=self.text),)
+
+
+class _Reasoning(_Wire, tag="reasoning"):
+    text: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.Thinking(turn=_TURN, text=self.text),)
+
+
+class _Command(_Wire, tag="command_execution"):
+    id: str = ""
+    command: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, "exec_command", {"cmd": inner_command(self.command)}),)
+
+
+class _McpCall(_Wire, tag="mcp_tool_call"):
+    id: str = ""
+    server: str = ""
+    tool: str = ""
+    arguments: Any = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, BACKEND.tool_name(self.server, self.tool), self.arguments),)
+
+
+class _AgentCall(_Wire, tag="collab_tool_call"):
+    id: str = ""
+    tool: str = ""
+    prompt: str | None = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        started = (ev.SubagentStarted(call_id=self.id),) if self.tool == "spawn_agent" else ()
+        return (_call(self.id, f"multi_agent_v1.{self.tool}", {"message": self.prompt}), *started)
+
+
+class _FileChange(_Wire, tag="file_change"):
+    id: str = ""
+    changes: Any = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, "apply_patch", {"changes": self.changes}),)
+
+
+def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
+    return ev.ToolCall(turn=_TURN, call_id=call_id, name=name[:200], arguments=arguments)
+
+
+class _Done(_Wire):
+    """A tool call at its end. It tells its arguments again, which are most of its bytes and stay unread."""
+
+    id: str = ""
+    status: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.ToolResult(call_id=self.id, content=self.output(), is_error=self.status != "completed"),)
+
+    def output(self) -> Raw:
+        """What it gave."""
+        return _NOTHING
+
+
+class _CommandDone(_Done, tag="command_execution"):
+    aggregated_output: Raw = _NOTHING
+
+    def output(self) -> Raw:
+        return self.aggregated_output
 
 
 class _Result(_Wire):
-    content: list[_Part] = []
+    content: Raw = _NOTHING
 
 
 class _Fault(_Wire):
     message: str = ""
 
 
-class _Message(_Wire, tag="agent_message"):
-    text: str = ""
-
-
-class _Reasoning(_Wire, tag="reasoning"):
-    text: str = ""
-
-
-class _Call(_Wire):
-    """A tool call, begun or done."""
-
-    id: str = ""
-    status: str = ""
-
-    def name(self) -> str:
-        """By which the model calls the tool."""
-        return ""
-
-    def given(self) -> Any:
-        """The call's arguments, as far as they are told."""
-
-    def output(self) -> str:
-        """What it gave."""
-        return ""
-
-
-class _Command(_Call, tag="command_execution"):
-    command: str = ""
-    aggregated_output: str | None = None
-
-    def name(self) -> str:
-        return "exec_command"
-
-    def given(self) -> Any:
-        return {"cmd": _inner(self.command)}
-
-    def output(self) -> str:
-        return self.aggregated_output or ""
-
-
-class _McpCall(_Call, tag="mcp_tool_call"):
-    server: str = ""
-    tool: str = ""
-    arguments: Any = None
+class _McpDone(_Done, tag="mcp_tool_call"):
     result: _Result | None = None
     error: _Fault | None = None
 
-    def name(self) -> str:
-        return BACKEND.tool_name(self.server, self.tool)
-
-    def given(self) -> Any:
-        return self.arguments
-
-    def output(self) -> str:
-        parts = self.result.content if self.result else []
-        said = [part.text if part.type == "text" else f"[{part.type}]" for part in parts]
-        return "\n".join([*said, *([self.error.message] if self.error else [])])
+    def output(self) -> Raw:
+        """What the server answered, or else why it did not."""
+        if self.result:
+            return self.result.content
+        return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
 
 
-class _AgentCall(_Call, tag="collab_tool_call"):
-    tool: str = ""
-    prompt: str | None = None
-
-    def name(self) -> str:
-        return f"multi_agent_v1.{self.tool}"
-
-    def given(self) -> Any:
-        return {"message": self.prompt}
+class _AgentDone(_Done, tag="collab_tool_call"): ...
 
 
-class _FileChange(_Call, tag="file_change"):
-    changes: Any = None
-
-    def name(self) -> str:
-        return "apply_patch"
-
-    def given(self) -> Any:
-        return {"changes": self.changes}
-
-
-_Item = _Message | _Reasoning | _Command | _McpCall | _AgentCall | _FileChange | Other
+class _FileChanged(_Done, tag="file_change"): ...
 
 
 class _Started(_Wire, tag="item.started"):
-    item: _Item | None = None
+    item: _Command | _McpCall | _AgentCall | _FileChange | Other | None = None
 
 
 class _Completed(_Wire, tag="item.completed"):
-    item: _Item | None = None
+    item: _Message | _Reasoning | _CommandDone | _McpDone | _AgentDone | _FileChanged | Other | None = None
 
 
 class _Thread(_Wire, tag="thread.started"):
@@ -279,62 +286,27 @@ _READER: LineReader[_Line] = LineReader(_Line)
 _SILENT = {"turn.started", "item.updated"}
 """Kinds of line that tell nothing the others do not."""
 
-_SILENT_ITEMS = {"error", "todo_list"}
-"""Items that are no step of the session: a warning, a plan."""
+_SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
+"""Items that are no step of the session: a warning, a plan, and a text before it is whole."""
 
 _TURN = ""
 """The stream does not say which response an item belongs to."""
 
 
-def _started(line: _Started, raw: bytes) -> Iterator[ev.Event]:
+def _item(line: _Started | _Completed, raw: bytes) -> tuple[ev.Event, ...]:
     item = line.item
-    if isinstance(item, _Call):
-        yield ev.ToolCall(turn=_TURN, call_id=item.id, name=item.name()[:200], arguments=item.given())
-        if isinstance(item, _AgentCall) and item.tool == "spawn_agent":
-            yield ev.SubagentStarted(call_id=item.id)
-    elif isinstance(item, Other):
-        yield from unread(item, raw, silent=_SILENT_ITEMS)
+    if isinstance(item, Other):
+        return unread(item, raw, silent=_SILENT_ITEMS)
+    return item.events() if item else ()
 
 
-def _completed(line: _Completed, raw: bytes) -> Iterator[ev.Event]:
-    match line.item:
-        case _Message(text=text):
-            yield ev.Text(turn=_TURN, text=text)
-        case _Reasoning(text=text):
-            yield ev.Thinking(turn=_TURN, text=text)
-        case _Call() as call:
-            yield tool_result(call.id, call.output(), is_error=call.status != "completed")
-        case Other() as item:
-            yield from unread(item, raw, silent=_SILENT_ITEMS)
-
-
-_IN_SINGLE_QUOTES = re.compile(r"[\w/.-]*sh -l?c '([^']*)'")
-
-
-def _inner(command: str) -> str:
-    """What the model asked for: the last argument of the shell's own command line (`/bin/sh -c '…'`)."""
-    plain = _IN_SINGLE_QUOTES.fullmatch(command)  # most are, and shlex takes a microsecond a character
-    if plain:
-        return plain[1]
-    try:
-        shell, option, inner = shlex.split(command)
-    except ValueError:
-        return command
-    return inner if shell.endswith("sh") and option in {"-c", "-lc"} else command
-
-
-def _error(line: _Error, _raw: bytes) -> Iterator[ev.Event]:
+def _error(line: _Error, _raw: bytes) -> tuple[ev.Event, ...]:
     retry = _RETRY.match(line.message)
     if retry is None:
-        yield from _failure(line.message)
-        return
-    status = _STATUS.search(retry[3])
-    yield ev.Retry(
-        attempt=int(retry[1] or 0),
-        max_attempts=int(retry[2] or 0),
-        status=int(status[1]) if status else None,
-        error=retry[3],
-    )
+        return _failure(line.message)
+    found = _STATUS.search(retry[3])
+    attempt, most, status = int(retry[1] or 0), int(retry[2] or 0), int(found[1]) if found else None
+    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=retry[3]),)
 
 
 _RETRY = re.compile(r"Reconnecting\.\.\. (?:(\d{1,9})/(\d{1,9})|[\w ]{1,80}) \((.{0,4096})\)", re.DOTALL)
@@ -347,14 +319,15 @@ _PHRASES = {
 """Its own words for a response cut by its output limit, a refused connection and status 5xx."""
 
 
-def _failure(message: str) -> Iterator[ev.Event]:
+def _failure(message: str) -> tuple[ev.Event, ...]:
     text, found = _body_message(message), _STATUS.search(message[:4096])
     status = 400 if text != message else int(found[1]) if found else None
     own = (kind for phrase, kind in _PHRASES.items() if phrase in text[:4096])
     kind = next(own, None) or error_kind(text, status)
+    error = ev.Error(kind=kind, message=text[:4096], status=status)
     if kind is ev.ErrorKind.RATE_LIMIT:
-        yield ev.RateLimit(resets_at=reset_hint(text), message=text[:4096])
-    yield ev.Error(kind=kind, message=text[:4096], status=status)
+        return (ev.RateLimit(resets_at=reset_hint(text), message=text[:4096]), error)
+    return (error,)
 
 
 def _body_message(text: str) -> str:
@@ -366,14 +339,9 @@ def _body_message(text: str) -> str:
     return message if isinstance(message, str) else text
 
 
-def _turn_failed(line: _TurnFailed, _raw: bytes) -> Iterator[ev.Event]:
+def _turn_failed(line: _TurnFailed, _raw: bytes) -> tuple[ev.Event, ...]:
     message = line.error.message if line.error else ""
-    yield from _failure(message)
-    yield ev.SessionFinished(is_error=True, reason="turn.failed", text=message[:4096])
-
-
-def _turn_completed(_line: _TurnCompleted, _raw: bytes) -> Iterator[ev.Event]:
-    yield ev.SessionFinished(reason="turn.completed")
+    return (*_failure(message), ev.SessionFinished(is_error=True, reason="turn.failed", text=message[:4096]))
 
 
 def _tokens(sent: int, output: int, cached: int, written: int, reasoning: int) -> ev.Usage:
@@ -387,11 +355,13 @@ def _tokens(sent: int, output: int, cached: int, written: int, reasoning: int) -
     )
 
 
-_READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
+_READINGS: dict[type, Callable[[Any, bytes], tuple[ev.Event, ...]]] = {
     _Thread: lambda line, _raw: (ev.SessionStarted(session_id=line.thread_id),),
-    _Started: _started,
-    _Completed: _completed,
-    _TurnCompleted: _turn_completed,
+    _Started: _item,
+    _Completed: _item,
+    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(reason="turn.completed"),),
     _TurnFailed: _turn_failed,
     _Error: _error,
+    Other: partial(unread, silent=_SILENT),
+    ev.Malformed: partial(unread, silent=_SILENT),
 }

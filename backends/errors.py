@@ -9,6 +9,8 @@ from backends.events import ErrorKind
 _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.CONTEXT_OVERFLOW, r"prompt.(is.)?too.long|maximum context length|context.?(length.exceeded|overflow)"),
     (ErrorKind.CONTEXT_OVERFLOW, r"exceed_context_size|exceeds? the (available |maximum )?context|context window"),
+    (ErrorKind.CONTEXT_OVERFLOW, r"exceed context limit|input token count .{0,40}exceeds"),
+    (ErrorKind.AUTH, r"api key not valid|API_KEY_INVALID"),
     (ErrorKind.MODEL_REFUSED_TOOLS, r"does not support (tools|function)|enable-auto-tool-choice"),
     (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? (use|calling|choice)? ?(is|are) not supported|support tool (use|calling)"),
     (ErrorKind.MODEL_REFUSED_TOOLS, r"tools? param(eter)? requires"),

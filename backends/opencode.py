@@ -31,11 +31,14 @@ _PROVIDER = "proctor"
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`variant`: the reasoning effort asked of the model; `log_level`: OpenCode's own log, on standard error.
 
-    At `ERROR` the log no longer says that an MCP server failed.
+    At `ERROR` the log no longer says that an MCP server failed. `tools` are the built-in tools that the agent gets
+    (none: all); `system_prompt` takes the place of OpenCode's own (none: that).
     """
 
     variant: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "WARN"
+    tools: list[str] | None = None
+    system_prompt: str | None = None
 
 
 class OpenCode(Backend):
@@ -45,7 +48,13 @@ class OpenCode(Backend):
     package = "opencode-ai"
     program = "opencode"
     options = Options
-    capabilities = Capabilities(mcp=True, resume=True, subagents=True, limits=(), wires=("openai_chat",))
+    capabilities = Capabilities(
+        mcp=True,
+        resume=True,
+        subagents=True,
+        limits=(),
+        wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+    )
     habits = Habits(hides_subagents=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
@@ -63,7 +72,7 @@ class OpenCode(Backend):
         All of it lies in the home and is read at the start; the workspace holds nothing of it, and what an
         agent writes there is never read as configuration (`OPENCODE_DISABLE_PROJECT_CONFIG`).
         """
-        config = {
+        config: dict[str, Any] = {
             "permission": "allow",
             "autoupdate": False,
             "share": "disabled",
@@ -71,6 +80,7 @@ class OpenCode(Backend):
             "enabled_providers": [_PROVIDER],
             "provider": {_PROVIDER: _provider(spec, self._options(spec))},
             "mcp": {server.name: {"type": "remote", "url": server.url, "oauth": False} for server in spec.mcp},
+            "agent": {"build": self._agent(spec)},
         }
         folder = f"{spec.home}/.config/opencode"
         files = {f"{folder}/opencode.json": json.dumps(config, indent=2)}
@@ -97,6 +107,15 @@ class OpenCode(Backend):
         """See `Backend.tool_name`."""
         return f"{plain_name(server)}_{plain_name(tool)}"
 
+    def _agent(self, spec: SessionSpec) -> dict[str, Any]:
+        """What is changed of `build`, the agent that OpenCode takes when none is named."""
+        options = self._options(spec)
+        agent: dict[str, Any] = {"prompt": options.system_prompt} if options.system_prompt else {}
+        if options.tools is not None:
+            kept = (*options.tools, *(f"{plain_name(server.name)}_*" for server in spec.mcp))
+            agent["tools"] = {"*": False, **dict.fromkeys(kept, True)}
+        return agent
+
     def _options(self, spec: SessionSpec) -> Options:
         return read_options(Options, spec.options)
 
@@ -120,6 +139,24 @@ _SWITCHES = (
 )
 
 
+_SDKS = {
+    "openai_chat": ("@ai-sdk/openai-compatible", "/v1"),
+    "anthropic_messages": ("@ai-sdk/anthropic", "/v1"),
+    "openai_responses": ("@ai-sdk/openai", "/v1"),
+    "google_generate": ("@ai-sdk/google", "/v1beta"),
+}
+"""The provider package that speaks each wire, which OpenCode has built in, and where its addresses begin."""
+
+
+def _effort(wire: str, effort: str) -> dict[str, Any]:
+    """The options by which OpenCode itself has a model of this wire reason so much."""
+    if wire == "anthropic_messages":
+        return {"thinking": {"type": "adaptive"}, "effort": effort}
+    if wire == "google_generate":
+        return {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": effort}}
+    return {"reasoningEffort": effort}
+
+
 def _provider(spec: SessionSpec, options: Options) -> dict[str, Any]:
     model: dict[str, Any] = {
         "name": spec.model,
@@ -127,11 +164,12 @@ def _provider(spec: SessionSpec, options: Options) -> dict[str, Any]:
         "limit": {"context": spec.context, "output": output_limit(spec.context)},
     }
     if options.variant:
-        model |= {"reasoning": True, "variants": {options.variant: {"reasoningEffort": options.variant}}}
+        model |= {"reasoning": True, "variants": {options.variant: _effort(spec.wire, options.variant)}}
+    package, path = _SDKS[spec.wire]
     return {
-        "npm": "@ai-sdk/openai-compatible",
+        "npm": package,
         "name": "Proctor",
-        "options": {"baseURL": f"{spec.model_url}/v1", "apiKey": "sealed"},
+        "options": {"baseURL": f"{spec.model_url}{path}", "apiKey": "sealed"},
         "models": {spec.model: model},
     }
 

@@ -43,7 +43,13 @@ class Pi(Backend):
     package = "@mariozechner/pi-coding-agent"
     program = "pi"
     options = Options
-    capabilities = Capabilities(mcp=False, resume=True, subagents=False, limits=(), wires=("openai_chat",))
+    capabilities = Capabilities(
+        mcp=False,
+        resume=True,
+        subagents=False,
+        limits=(),
+        wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+    )
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Of the home and the workspace it reads its own settings and nothing else."""
@@ -63,11 +69,12 @@ class Pi(Backend):
             "contextWindow": spec.context,
             "maxTokens": output_limit(spec.context),
         }
+        api, path, compat = _APIS[spec.wire]
         provider = {
-            "baseUrl": f"{spec.model_url}/v1",
-            "api": "openai-completions",
+            "baseUrl": f"{spec.model_url}{path}",
+            "api": api,
             "apiKey": "sealed",
-            "compat": {"supportsDeveloperRole": False, "supportsStore": False, "maxTokensField": "max_tokens"},
+            "compat": compat,
             "models": [model],
         }
         settings = {
@@ -98,6 +105,19 @@ class Pi(Backend):
 
 
 BACKEND = Pi()
+
+
+_APIS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "openai_chat": (
+        "openai-completions",
+        "/v1",
+        {"supportsDeveloperRole": False, "supportsStore": False, "maxTokensField": "max_tokens"},
+    ),
+    "anthropic_messages": ("anthropic-messages", "", {}),
+    "openai_responses": ("openai-responses", "/v1", {}),
+    "google_generate": ("google-generative-ai", "/v1beta", {}),
+}
+"""Pi's name of each wire, where its addresses begin, and what its server is known (not) to understand."""
 
 
 def _folder(spec: SessionSpec) -> str:

@@ -9,7 +9,7 @@ from importlib import import_module
 import backends
 from backends.base import Backend
 
-_NOT_BACKENDS = {"base", "errors", "events", "experiment", "registry", "resets", "session", "wire"}
+_NOT_BACKENDS = {"base", "errors", "events", "experiment", "quoting", "registry", "resets", "session", "wire"}
 
 
 def names() -> tuple[str, ...]:

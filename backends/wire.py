@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Set
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 
@@ -180,6 +180,7 @@ def output_limit(context: int) -> int:
     return min(32_000, max(1, context // 4))
 
 
+@lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
     """The name as part of a tool's name: both CLIs keep letters, digits, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -52,8 +52,9 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
 
     `price` goes before the one that the provider's price list knows; where neither is, the books know no cost.
-    `script` is for the scripted provider alone: the script it plays, by name
-    (`conf/scripts/NAME.yaml`) or by path; none means the one named after the environment.
+    `script` is the script that the scripted provider plays, by name (`conf/scripts/NAME.yaml`) or by path; none means
+    the one named after the environment. For the cassette provider it is the model whose recorded answers it plays; none
+    means one of this name.
 
     Of a model that is served on this machine: it needs `gpus` whole GPUs with `gpu_memory_gb` free on each (0: it runs
     on the CPU); one server of it takes `parallel` sessions at a time; its weights must have this `digest`; `server` are
@@ -88,14 +89,15 @@ LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     """Who serves models, and over which wires; a backend is asked by the first of them that it speaks.
 
-    `kind` is `scripted`, `remote` (a service at `base_url`, the address before `/v1`), or a server that runs on this
-    machine: `ollama`, `vllm`, `llamacpp`, with `options` of its own and a `base_url` only where one runs already.
+    `kind` is `scripted`, `cassette` (plays what a model once answered), `remote` (a service at `base_url`, the address
+    before `/v1`), or a server that runs on this machine: `ollama`, `vllm`, `llamacpp`, with `options` of its own and a
+    `base_url` only where one runs already.
     The host's variable `key_variable` holds the key, which goes into `key_header` (`authorization`: as a bearer token).
     `prices` is the name of the provider in the price list `genai-prices`; none: it has no prices.
     """
 
     name: str
-    kind: Literal["scripted", "remote", "ollama", "vllm", "llamacpp"]
+    kind: Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
     wires: list[Wire]
     base_url: str | None = None
     key_variable: str | None = None
@@ -226,8 +228,8 @@ class Case(Struct, frozen=True):
 
     @property
     def scripted(self) -> bool:
-        """Whether the answers were written beforehand: such a result measures the pipeline only."""
-        return self.provider.kind == "scripted"
+        """Whether the answers were there beforehand, written or recorded: such a result measures the pipeline only."""
+        return self.provider.kind in {"scripted", "cassette"}
 
     @property
     def server(self) -> ServerNeed | None:

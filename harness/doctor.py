@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -19,6 +18,7 @@ from harness.case import SandboxConf
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
+from harness.servers.gpus import cpu_slots, inventory
 from harness.servers.ollama import OllamaMissing, find_ollama
 
 KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY")
@@ -47,8 +47,9 @@ def examine() -> Iterator[Finding]:
     kinder = find_spec("kinder") is not None
     yield Finding("environments kinder", kinder, "installed" if kinder else "not installed: run `make setup`")
     yield _guarded("ollama", _ollama, OllamaMissing)
-    gpus = sorted(path.name for path in Path("/proc/driver/nvidia/gpus").glob("*"))
-    yield Finding("gpu", bool(gpus), ", ".join(gpus) or "no NVIDIA driver here: models run on the CPU or elsewhere")
+    yield _vllm()
+    yield _llamacpp()
+    yield from _gpus()
     for variable in KEY_VARIABLES:
         given = bool(os.environ.get(variable))
         yield Finding(f"key {variable}", given, "set" if given else "not set: models behind it are skipped")
@@ -84,6 +85,28 @@ def _sandbox() -> str:
     if not capability.ok:
         raise SandboxError(f"{capability.reason}\n{capability.remedy}")
     return f"seals, at {shutil.which('bwrap')}"
+
+
+def _vllm() -> Finding:
+    found = shutil.which("vllm")
+    return Finding("vllm", found is not None, found or "not on PATH (provider.vllm.options.executable may say where)")
+
+
+def _llamacpp() -> Finding:
+    found = shutil.which("llama-server") or ("xllamacpp" if find_spec("xllamacpp") else None)
+    return Finding("llama.cpp", found is not None, found or "not installed: run `make local-model`")
+
+
+def _gpus() -> Iterator[Finding]:
+    """Each GPU that this process may use, and who is on it."""
+    gpus = inventory()
+    for gpu in gpus:
+        pids = ", ".join(map(str, gpu.processes))
+        used = f"; in use by process {pids}: it is left alone" if pids else ""
+        memory = f"{gpu.free_mb / 1000:.1f} of {gpu.memory_mb / 1000:.1f} GB free"
+        yield Finding(f"gpu {gpu.index}", True, f"{gpu.name}, {memory}, {gpu.uuid}{used}")
+    if not gpus:
+        yield Finding("gpu", False, f"none to use: models run on the CPU, {cpu_slots()} at a time, or elsewhere")
 
 
 def _ollama() -> str:

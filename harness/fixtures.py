@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from harness.http_host import HttpHost
     from harness.mcp.config import McpConfig
     from harness.servers.ollama import Ollama
+    from harness.servers.pool import ServerPool
 else:  # loads the gateway, MCP, NumPy: a second that only a case should cost
     stages = LazyModule("harness.stages")
 
 RUN = pytest.StashKey[Run]()
 DRAFT = pytest.StashKey[Draft]()
+POOL = pytest.StashKey["ServerPool"]()
 
 
 def _cannot_run(request: pytest.FixtureRequest, ending: Ending, reason: str) -> None:
@@ -60,19 +62,6 @@ def gateway(http_host: HttpHost) -> Gateway:
     sandbox's endpoint, and tells what was used: `account.metered()`.
     """
     return stages.Gateway(http_host)
-
-
-@pytest.fixture(scope="session")
-def ollama(request: pytest.FixtureRequest) -> Ollama:
-    """An Ollama server that answers (`url`, `version`), or the `binary` that could be started; else skips, saying why.
-
-    The server is the one at OLLAMA_HOST, by default 127.0.0.1:11434.
-    """
-    try:
-        return stages.find_ollama()
-    except stages.OllamaMissing as error:
-        _cannot_run(request, Ending.UNAVAILABLE, str(error))
-        raise
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +121,46 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
     environment.close()
 
 
+@pytest.fixture(scope="session")
+def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
+    """The model server that this process holds, one at a time; it is shared with other processes that need the same."""
+    run = request.config.stash[RUN]
+    pool = stages.ServerPool(run.folder, run.live.show)
+    request.config.stash[POOL] = pool
+    yield pool
+    pool.keep(None)
+
+
 @pytest.fixture
-def model_server(request: pytest.FixtureRequest, case: Case) -> ModelServer:
-    """What serves the case's model: `provider(workspace)` for the gateway, and the model's `digest`."""
-    return stages.model_server(case, request.config.stash[RUN].root)
+def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Ollama:
+    """Ollama: for a case whose model it serves, the server of that model, which is started where none runs.
+
+    In any other test the server that answers at OLLAMA_HOST, by default 127.0.0.1:11434 (`url`, `version`), or else the
+    `binary` that could be started. Skips where there is none, saying why.
+    """
+    case: Case | None = request.getfixturevalue("case") if "case" in request.fixturenames else None
+    try:
+        if case is not None and case.server is not None and case.provider.kind == "ollama":
+            return stages.ollama_of(server_pool.lease(case.server, case.model, case.provider))
+        return stages.find_ollama()
+    except (stages.OllamaMissing, stages.ServerMissing) as error:
+        _cannot_run(request, Ending.UNAVAILABLE, str(error))
+        raise
+
+
+@pytest.fixture
+def model_server(request: pytest.FixtureRequest, case: Case, server_pool: ServerPool) -> ModelServer:
+    """What serves the case's model: `provider(workspace)` for the gateway, and the model's `digest`.
+
+    A model of this machine has its server started; a test is skipped for what this machine lacks: key, binary, GPU.
+    """
+    root = request.config.stash[RUN].root
+    try:
+        server = stages.model_server(case, root, server_pool)
+    except stages.ServerMissing as error:
+        _cannot_run(request, Ending.UNAVAILABLE, str(error))
+        raise
+    return stages.recorded(server, case, root) if request.config.getoption("record_cassettes") else server
 
 
 @pytest.fixture

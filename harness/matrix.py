@@ -37,7 +37,13 @@ def cases(config: Config) -> list[Case]:
     ]
     for case in found:
         _require_capabilities(case, suite.name)
-    return found
+    return _by_server(found)
+
+
+def _by_server(found: list[Case]) -> list[Case]:
+    """The cases of one model server side by side, so that it need not be started twice; else in their order."""
+    first = {case.server: number for number, case in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda case: first[case.server])
 
 
 def _wire(config: Config, backend: str, model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.case import ConfError, Ending
 from harness.sandbox.base import SandboxError
+from harness.servers.base import ServerFault
 
 
 class CaseEnded(Exception):
@@ -22,6 +23,8 @@ def explain(error: BaseException) -> tuple[Ending, str, bool]:
             return error.ending, error.explanation, True
         case ConfError():
             return Ending.HARNESS_ERROR, str(error), True
+        case ServerFault():
+            return Ending.MODEL_UNREACHABLE, str(error), True
         case SandboxError():
             return Ending.SANDBOX_FAILED, str(error), True
         case _:

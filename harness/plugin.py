@@ -14,16 +14,22 @@ import msgspec
 import pytest
 
 from harness.case import Case, ConfError
-from harness.fixtures import DRAFT, RUN
+from harness.fixtures import DRAFT, POOL, RUN
 from harness.outcome import explain
-from harness.report.live import LiveLine
+from harness.report.canvas import Canvas
+from harness.report.live import Live, LiveLine
+from harness.report.status import StatusFile
 from harness.report.table import table
+from harness.report.workers import LiveWorkers
 from harness.results.draft import Draft
 from harness.results.record import Record
 from harness.results.store import run_name
+from harness.results.times import UNKNOWN_S, Times
 from harness.run import Run
+from harness.shard import parse_shard
 
 _RECORD = "proctor_record"
+_VIEW = "proctor-live-workers"
 _CONF_ERROR = pytest.StashKey[str]()
 _FOLDER = pytest.StashKey[str]()
 
@@ -40,31 +46,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="KEY=VALUE",
         help="change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
     )
+    group.addoption("--shard", metavar="I/N", help="the I-th of N parts of the suite, the same on every machine")
+    group.addoption(
+        "--record-cassettes",
+        action="store_true",
+        help="keep what the models answer in conf/cassettes, to be played by a model whose provider is cassette",
+    )
     group.addoption("--require-all", action="store_true", help="what cannot run on this machine is an error, no skip")
 
 
 @pytest.hookimpl(trylast=True)  # once the terminal reporter is there
 def pytest_configure(config: pytest.Config) -> None:
     """Name this run; check what the command line says of it."""
-    suite = config.getoption("suite") or "default"
-    given: str | None = getattr(config, "workerinput", {}).get("proctor_run")
-    folder = Path(given) if given else config.rootpath / "runs" / run_name(suite)
-    run = Run(config.rootpath, suite, config.getoption("settings"), folder, _live_line(config))
-    config.stash[RUN] = run
+    run = _run(config)
+    run.live = _live(config)
     # With workers this process collects nothing, and a worker cannot end the session with a usage error.
     if config.getoption("suite") or run.settings or config.getoption("numprocesses", None):
-        try:
-            _ = run.config
-        except ConfError as error:
-            raise pytest.UsageError(str(error)) from error
-    if given is None:
+        _cases(run)
+    if not _is_worker(config):
         config.pluginmanager.register(_Writer(run), "proctor-writer")
+        _show_workers(config, run)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker the folder of the run."""
     node.workerinput["proctor_run"] = str(node.config.stash[RUN].folder)
+    view = node.config.pluginmanager.getplugin(_VIEW)
+    if view is not None:
+        node.workerinput["proctor_status"] = str(view.status_file(node.gateway.id))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,7 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if _CONF_ERROR in config.stash:
         raise pytest.UsageError(config.stash[_CONF_ERROR])
     cases = [item for item in items if _case(item) is not None]
-    asked = config.getoption("suite") or _named(config.getoption("keyword"), cases)
+    asked = config.getoption("suite") or config.getoption("shard") or _named(config.getoption("keyword"), cases)
     if asked and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.hook.pytest_deselected(items=[item for item in items if _case(item) is None])
         items[:] = cases
@@ -103,6 +113,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.stash[DRAFT] = Draft(case, run.folder / item.stash[_FOLDER], run.version)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Give the model server back before the next case asks for another, or none is left."""
+    pool = item.config.stash.get(POOL, None)
+    case = _case(nextitem) if nextitem is not None else None
+    if pool is not None:
+        pool.keep(case.server if case is not None else None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
     """Record a case that Ctrl-C ends: pytest makes no report of it."""
@@ -112,7 +131,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
         draft = item.stash.get(DRAFT, None)
         if draft is not None and not draft.recorded:
             draft.interrupt()
-            item.config.stash[RUN].store.leave(draft.record("error"))
+            try:
+                item.config.stash[RUN].store.leave(draft.record("error"), draft.folder.name)
+            except OSError as error:
+                _complain(f"cannot write the record of {item.nodeid}: {error}")
         raise
 
 
@@ -156,7 +178,10 @@ class _Writer:
 
     @pytest.hookimpl(trylast=True)  # once xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
-        self._run.store.take_left()
+        try:
+            self._run.store.take_left()
+        except (OSError, ValueError) as error:
+            _complain(f"cannot write the records of interrupted cases: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._run.store.records:
@@ -164,6 +189,38 @@ class _Writer:
             for line in table(self._run.store.records):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"records: {self._run.store.results}")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process is xdist's, not the one that the user started."""
+    return hasattr(config, "workerinput")
+
+
+def _run(config: pytest.Config) -> Run:
+    """The run of this session, made when first asked for: `-n auto` asks before pytest is configured."""
+    if RUN not in config.stash:
+        suite = config.getoption("suite") or "default"
+        try:
+            part = parse_shard(config.getoption("shard")) if config.getoption("shard") else None
+        except ValueError as error:
+            raise pytest.UsageError(f"--shard: {error}") from error
+        given: str | None = getattr(config, "workerinput", {}).get("proctor_run")
+        folder = Path(given) if given else config.rootpath / "runs" / run_name(suite)
+        config.stash[RUN] = Run(config.rootpath, suite, config.getoption("settings"), folder, part)
+    return config.stash[RUN]
+
+
+def _cases(run: Run) -> list[Case]:
+    """The cases of the run. A wrong configuration is a usage error."""
+    try:
+        return run.cases
+    except ConfError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _complain(text: str) -> None:
+    """Say what the user must know on standard error, which an xdist worker has too, while pytest captures nothing."""
+    sys.stderr.write(f"\n{text}\n")
 
 
 def _case(item: pytest.Item) -> Case | None:
@@ -194,16 +251,43 @@ def _name_folders(items: list[pytest.Item]) -> None:
             item.stash[_FOLDER] = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
 
 
-def _live_line(config: pytest.Config) -> LiveLine:
-    """A live line on the terminal of a session that runs its cases itself; not under -q."""
+def _live(config: pytest.Config) -> Live:
+    """Where this process shows what its case is doing: a line on its terminal, or a worker's file of the live view."""
+    if hasattr(config, "workerinput"):
+        path = config.workerinput.get("proctor_status")
+        return StatusFile(Path(path), lambda: _gpu_memory_mb(config)) if path else LiveLine(None)
+    terminal = None if config.getoption("numprocesses", None) else _terminal(config)
+    return LiveLine(terminal, lambda: config.get_terminal_writer().width_of_current_line)
+
+
+def _gpu_memory_mb(config: pytest.Config) -> float | None:
+    pool = config.stash.get(POOL, None)
+    return pool.gpu_memory_mb() if pool is not None else None
+
+
+def _show_workers(config: pytest.Config, run: Run) -> None:
+    """With workers and a terminal: a line for each of them, and a bar."""
+    terminal = _terminal(config) if config.getoption("numprocesses", None) else None
+    if terminal is None:
+        return
+
+    def expected() -> dict[str, float]:
+        times = Times.of_runs(run.folder.parent)
+        known = {case.id: times.expected_s(case) for case in run.cases}
+        return {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
+
+    canvas = Canvas(terminal, config.get_terminal_writer())
+    config.pluginmanager.register(LiveWorkers(canvas, lambda: [case.id for case in run.cases], expected), _VIEW)
+
+
+def _terminal(config: pytest.Config) -> int | None:
+    """A way to the terminal, which capturing takes away during a test; none without one, or under -q."""
     capture = config.pluginmanager.getplugin("capturemanager")
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if hasattr(config, "workerinput") or config.option.verbose < 0 or capture is None or reporter is None:
-        return LiveLine(None)
+    if config.option.verbose < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
+        return None
     with capture.global_and_fixture_disabled():
         if not sys.stdout.isatty():
-            return LiveLine(None)
-        # Capturing takes descriptor 1 away during a test: keep a way to the terminal.
+            return None
         terminal = os.dup(1)
     config.add_cleanup(lambda: os.close(terminal))
-    return LiveLine(terminal, lambda: reporter._tw.width_of_current_line)
+    return terminal

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from harness.case import Case
 from harness.lazy import LazyModule
-from harness.report.live import LiveLine
+from harness.report.live import Live, LiveLine
 from harness.results.store import RunStore
+from harness.shard import Shard, shard
 
 if TYPE_CHECKING:
     from harness import config as configuration
@@ -26,15 +27,17 @@ _PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 class Run:
     """What the hooks and fixtures of one pytest process share.
 
-    `root` is the folder that holds `conf/`; `folder` is where the run's files go; `live` the line that shows progress.
+    `root` is the folder that holds `conf/`; `folder` is where the run's files go; `part` of the suite is run, or all of
+    it; `live` shows progress.
     """
 
-    def __init__(self, root: Path, suite: str, settings: list[str], folder: Path, live: LiveLine) -> None:
+    def __init__(self, root: Path, suite: str, settings: list[str], folder: Path, part: Shard | None = None) -> None:
         self.root = root
         self.suite = suite
         self.settings = settings
         self.store = RunStore(folder)
-        self.live = live
+        self.part = part
+        self.live: Live = LiveLine(None)
 
     @property
     def folder(self) -> Path:
@@ -48,8 +51,10 @@ class Run:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """The cases of the suite. Raises `ConfError`."""
+        """The cases of the suite, or of the part of it that is run. Raises `ConfError`."""
         cases = matrix.cases(self.config)
+        if self.part is not None:
+            cases = shard(cases, self.part)
         gc.freeze()  # what Hydra and the cases hold stays: no collection need walk it again for each case collected
         return cases
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -9,14 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backends.base import Backend
-from backends.session import Session
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.books import attempt_record, total_times, total_usage
+from harness.agent.cassettes import cassette_server, recorded
 from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
 from harness.agent.double_entry import compare
+from harness.agent.driver import Progress
 from harness.agent.files import set_aside
-from harness.agent.model_server import ModelServer, scripted_server
+from harness.agent.model_server import ModelServer, local_server, remote_server, scripted_server
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.retry import attempts
 from harness.case import Case, ConfError, Ending, Limits, Score
@@ -32,19 +34,24 @@ from harness.evaluation.submission import Submission, collect
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.mcp.config import McpConfig
-from harness.report.live import LiveLine
+from harness.report.live import CaseProgress, Live
 from harness.results.draft import Draft
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
 from harness.sandbox.workplace import Workplace
-from harness.servers.ollama import OllamaMissing, find_ollama
+from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.ollama import Ollama, OllamaMissing, find_ollama
+from harness.servers.pool import ServerPool
+from harness.servers.shared import Lease
 
 __all__ = [
     "Gateway",
     "HttpHost",
     "OllamaMissing",
+    "ServerMissing",
+    "ServerPool",
     "collect_submission",
     "find_ollama",
     "grade",
@@ -54,19 +61,31 @@ __all__ = [
     "mcp_config",
     "missing_package",
     "model_server",
+    "ollama_of",
     "probe",
+    "recorded",
     "run_agent",
 ]
 
 
-def model_server(case: Case, root: Path) -> ModelServer:
-    """What serves the case's model. Raises `ConfError` for a kind of provider that there is not."""
-    if case.provider.kind == "scripted":
-        return scripted_server(case, root)
-    raise ConfError(
-        f"conf/provider/{case.provider.name}.yaml: provider.{case.provider.name}.kind: "
-        f"there is no kind {case.provider.kind}; choose from: scripted"
-    )
+def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
+    """What serves the case's model; `root` is the folder that holds `conf/`.
+
+    Raises `ServerMissing` where this machine lacks what it takes, and `ServerFault` where its server is at fault.
+    """
+    if case.server is not None:
+        return local_server(case, pool.lease(case.server, case.model, case.provider))
+    match case.provider.kind:
+        case "scripted":
+            return scripted_server(case, root)
+        case "cassette":
+            return cassette_server(case, root)
+    return remote_server(case)
+
+
+def ollama_of(lease: Lease) -> Ollama:
+    """The Ollama server of that lease."""
+    return Ollama(url=lease.url, version=lease.facts.version)
 
 
 def missing_package(case: Case) -> str | None:
@@ -111,7 +130,7 @@ def run_agent(
     gateway: Gateway,
     model_server: ModelServer,
     mcp: McpConfig,
-    live: LiveLine,
+    live: Live,
 ) -> AttemptResult:
     """Run the CLI on the case's task and write down in `draft` how it went."""
     case = draft.case
@@ -122,9 +141,16 @@ def run_agent(
         "environment": _environment_version(case, draft.versions["harness"]),
     }
 
-    def progress(session: Session, seconds: float) -> None:
-        tool = f", {session.last_tool}" if session.last_tool else ""
-        live.show(f"{case.id}: turn {session.turns}{tool}, {seconds:.0f} s")
+    def progress(so_far: Progress) -> None:
+        live.show(
+            CaseProgress(
+                case=case.id,
+                turn=so_far.turns,
+                last_tool=so_far.last_tool or None,
+                seconds=so_far.seconds,
+                output_tokens=so_far.output_tokens,
+            )
+        )
 
     prompt = build_prompt(
         description=environment.describe(),
@@ -151,12 +177,22 @@ def run_agent(
             )
         except SandboxError as error:
             return AttemptResult(ending=Ending.SANDBOX_FAILED, explanation=str(error))
+        except ServerFault as error:
+            return AttemptResult(ending=Ending.MODEL_UNREACHABLE, explanation=str(error))
 
     def aside(number: int, fresh: bool) -> None:
         set_aside(workplace.folder, number, fresh=fresh)
 
-    for result in attempts(run, case.limits, resumes=backend.capabilities.resume, set_aside=aside, clock=SystemClock()):
+    for result in attempts(
+        run,
+        case.limits,
+        resumes=backend.capabilities.resume,
+        set_aside=aside,
+        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
+        clock=SystemClock(),
+    ):
         _write_down(draft, result, backend)
+    draft.warnings += model_server.warnings()
     if result.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     return result
@@ -195,9 +231,7 @@ def collect_submission(draft: Draft) -> Submission:
     return submission
 
 
-def grade(
-    draft: Draft, environment: Environment, workplace: Workplace, submission: Submission, live: LiveLine
-) -> Score:
+def grade(draft: Draft, environment: Environment, workplace: Workplace, submission: Submission, live: Live) -> Score:
     """Play the held-out episodes, whose seeds are drawn only now."""
     case = draft.case
     if submission.reason is not None:

@@ -8,12 +8,34 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+from msgspec import Struct
 
 from harness.results.record import Record
 from harness.results.store import read
 
 ROOT = Path(__file__).parents[1]
+
+QUICK = "turns:\n  - text: I hand in nothing.\n"
+SLOW = """\
+turns:
+  - calls:
+      - run: sleep 1000 & setsid sleep 1000 & sleep 1000
+  - text: Never reached.
+"""
+
+
+class Stuck(Struct, frozen=True):
+    """A run whose last case sleeps: pytest, all the processes below it, and what it writes."""
+
+    process: subprocess.Popen[bytes]
+    family: list[psutil.Process]
+    output: Path
 
 
 class Project:
@@ -62,7 +84,56 @@ class Project:
         os.close(master)
         return shown.decode()
 
+    @contextmanager
+    def stuck(self, *arguments: str) -> Iterator[Stuck]:
+        """A run of two cases that has come to the second one's agent, which sleeps; killed in the end.
+
+        It is the first of a session and process group of its own.
+        """
+        for name, script in (("quick", QUICK), ("slow", SLOW)):
+            self.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
+            self.write(f"conf/scripts/{name}.yaml", script)
+        cases = "backends: [claude]\nmodels: [quick, slow]\nenvironments: [small_maze]\n"
+        self.write("conf/suite/stuck.yaml", f"name: stuck\n{cases}")
+        output = self.folder / "output.txt"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                self.command("--suite", "stuck", *arguments),
+                cwd=self.folder,
+                env=self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            root = psutil.Process(process.pid)
+            wait_until(lambda: len(_sleepers(root)) >= 3, "the agent's own processes")
+            yield Stuck(process, root.children(recursive=True), output)
+        finally:
+            process.kill()
+            process.wait()
+
     @property
     def records(self) -> dict[str, Record]:
         """The records of the newest run, by case."""
         return {record.case.id: record for record in read(self.folder / "runs/latest/results.jsonl")}
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300.0) -> None:
+    """Look again and again; the deadline only ends a hopeless wait."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
+        time.sleep(0.02)
+
+
+def _sleepers(root: psutil.Process) -> list[psutil.Process]:
+    return [child for child in root.children(recursive=True) if _name(child) == "sleep"]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""

@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from backends.base import Backend
-from backends.session import Session
 from harness import stages
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.driver import Progress
 from harness.agent.model_server import ModelServer
 from harness.case import (
     BackendConf,
@@ -181,7 +181,7 @@ class Stage:
         play: Play,
         *,
         watch: Callable[[Call], None] = ignore,
-        progress: Callable[[Session, float], None] = ignore,
+        progress: Callable[[Progress], None] = ignore,
     ) -> Played:
         """Run the backend's real CLI to the end of its session, with its files in `folder`. For any thread."""
         workplace = self.workplace(folder)
@@ -209,7 +209,7 @@ class Stage:
         workplace: Workplace,
         model: Model,
         mcp: Any,
-        progress: Callable[[Session, float], None],
+        progress: Callable[[Progress], None],
         resume: str | None,
     ) -> AttemptResult:
         return run_attempt(

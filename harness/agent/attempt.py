@@ -16,7 +16,7 @@ from backends.resets import reset_time
 from backends.session import Session
 from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
-from harness.agent.driver import drive
+from harness.agent.driver import Progress, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
 from harness.agent.footprint import BoxGauge
@@ -28,6 +28,7 @@ from harness.case import Case, Ending, Limits
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
 from harness.gateway.meter import Metered
+from harness.gateway.prices import pricing
 from harness.gateway.server import Gateway
 from harness.mcp.config import McpConfig
 from harness.sandbox.base import Box
@@ -75,7 +76,7 @@ def run_attempt(
     gateway: Gateway,
     model_server: ModelServer,
     mcp: McpConfig,
-    progress: Callable[[Session, float], None],
+    progress: Callable[[Progress], None],
     limits: Limits | None = None,
     resume: str | None = None,
 ) -> AttemptResult:
@@ -104,7 +105,7 @@ def run_attempt(
                     model=case.model.asked_as,
                     context=case.model.context,
                     provider=model_server.provider(box.workspace),
-                    price=case.model.price,
+                    price=pricing(case.model, case.provider),
                     budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
                     books=workplace.folder / "gateway.jsonl",
                 )

@@ -39,6 +39,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
     kill_s: float
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a session is: seconds since it began, turns, the tool called last ("": none), tokens put out.
+
+    `turns` are those of the stream or of the gateway's books, whichever knows of more: some CLIs tell theirs at the end
+    only. The tokens are those of the books.
+    """
+
+    seconds: float
+    turns: int
+    last_tool: str
+    output_tokens: int
+
+
 def drive(
     box: Box,
     backend: Backend,
@@ -48,7 +61,7 @@ def drive(
     traffic: Traffic,
     gauge: Gauge,
     stream: Path,
-    progress: Callable[[Session, float], None],
+    progress: Callable[[Progress], None],
     clock: Clock | None = None,
 ) -> Outcome:
     """Follow the command that `box` has started to its end, or to the first limit; the box is closed afterwards.
@@ -60,7 +73,7 @@ def drive(
     with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, gauge, file, clock) as running:
         try:
             while running.step():
-                progress(running.session, running.seconds)
+                progress(running.progress)
         except KeyboardInterrupt:
             running.end(Stop(Ending.INTERRUPTED, "interrupted by the user"))
             while running.step():
@@ -103,6 +116,17 @@ class Drive:
     def seconds(self) -> float:
         """Since it began."""
         return self._clock.now() - self._began
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        session, metered = self.session, self._traffic.metered()
+        return Progress(
+            seconds=self.seconds,
+            turns=max(session.turns, metered.turns),
+            last_tool=session.last_tool,
+            output_tokens=metered.output_tokens,
+        )
 
     def step(self) -> bool:
         """Move what is ready, waiting a moment at most, and look at the limits; whether the session goes on.

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from backends.errors import error_kind
 from backends.events import ErrorKind
 from backends.session import Session
-from harness.case import Ending
+from harness.case import Ending, Limits
 
-EMPTY_TURNS = 3
-"""So many empty turns in a row are no accident: the CLI would go on asking for ever."""
-COMPACTIONS = 3
-"""So many compactions without a tool call between them bring nothing: the context cannot be made to fit."""
+_SIGNS = Limits()
+"""How many empty turns, or compactions without a tool call between them, are no accident any more."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -81,9 +79,9 @@ def _absent_mcp(session: Session) -> str:
 
 
 def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
-    if session.empty_turns >= EMPTY_TURNS:
+    if session.empty_turns >= _SIGNS.empty_turns:
         return Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty"
-    if session.compactions_in_a_row >= COMPACTIONS:
+    if session.compactions_in_a_row >= _SIGNS.compactions:
         return Ending.ENDLESS_COMPACTION, f"{session.compactions_in_a_row} compactions without a tool call"
     if exit_code:
         return _failed(session, exit_code, stderr_tail)

@@ -19,13 +19,20 @@ Run = Callable[[Limits, str | None], AttemptResult]
 
 
 def attempts(
-    run: Run, limits: Limits, *, resumes: bool, set_aside: Callable[[int, bool], None], clock: Clock
+    run: Run,
+    limits: Limits,
+    *,
+    resumes: bool,
+    set_aside: Callable[[int, bool], None],
+    waiting: Callable[[float], None],
+    clock: Clock,
 ) -> Iterator[AttemptResult]:
     """Each attempt as it ends; the last one decides the case.
 
     `run(limits, conversation)` makes one attempt, which goes on with the conversation of that id, or begins anew
     (none). Before another one, `set_aside(number, fresh)` puts the files of attempt `number` (from 1) away; `fresh`
     says that the next one begins anew. `resumes` says whether the backend can go on with a conversation at all.
+    `waiting(seconds)` is called each second of a wait with what is left of it.
     """
     began = clock.now()
     results: list[AttemptResult] = []
@@ -41,13 +48,20 @@ def attempts(
             yield _final(result, after)
             return
         yield result
-        clock.sleep(wait_s)
+        _wait(wait_s, waiting, clock)
         waited_s = wait_s
         if result.ending in _FROM_THE_START or not resumes:
             conversation = None
         elif result.metered.turns:  # by the books: a CLI that is killed may not have told of its first one
             conversation = result.session.session_id or conversation
         set_aside(len(results), conversation is None)
+
+
+def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> None:
+    end = clock.now() + seconds
+    while (left := end - clock.now()) > 0:
+        waiting(left)
+        clock.sleep(min(left, 1.0))
 
 
 def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float | None:
@@ -68,7 +82,7 @@ def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float 
 
 def remaining(limits: Limits, results: list[AttemptResult], elapsed_s: float) -> Limits:
     """What these attempts and `elapsed_s` seconds have left of the limits; 0 or less: nothing."""
-    turns = sum(result.metered.turns for result in results)
+    turns = sum(result.metered.turns + result.metered.abandoned_turns for result in results)
     tokens = sum(result.metered.input_tokens + result.metered.output_tokens for result in results)
     cost_usd = sum(result.cost_usd for result in results)
     return msgspec.structs.replace(

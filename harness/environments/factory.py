@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -19,6 +20,8 @@ _ADAPTERS = {
     "kinder": ("harness.environments.kinder", "KinderEnvironment"),
 }
 KINDS = tuple(_ADAPTERS)
+
+_PIP = f"{sys.executable} -m pip install"
 
 
 def make_environment(conf: EnvironmentConf) -> Environment:
@@ -51,10 +54,10 @@ def available(conf: EnvironmentConf) -> str | None:
     """
     _check_kind(conf)
     if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
-        return "KinDER is not installed: make setup, or pip install 'proctor[kinder]'"
+        return f"KinDER is not installed: make setup, or {_PIP} kindergarden"
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
     if conf.kind == "gymnasium" and colon and not _installed(module.partition(".")[0]):
-        return f"the package {module} of environment {conf.name} is not installed: pip install {module}"
+        return f"the package {module} of environment {conf.name} is not installed: {_PIP} {module}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ class GymnasiumEnvironment:
         try:
             return gymnasium.make(self.id, **{"render_mode": "rgb_array", "disable_env_checker": True, **kwargs})
         except (GymnasiumError, ImportError, TypeError) as error:
-            raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {error}") from error
+            said = str(error).replace("pip install", f"{sys.executable} -m pip install")
+            raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {said}") from error
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the episode of this seed."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.case import Price
 from harness.gateway.budget import Budget
 from harness.gateway.meter import Failure, Meter, Metered, Waiting
+from harness.gateway.prices import Pricing
 from harness.gateway.provider import Provider
 from harness.http_host import Served
 
 
 class Account:
-    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread.
-
-    `refused` is the name of the limit whose breaking request was refused (`turn_limit`), or none.
-    """
+    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread."""
 
     def __init__(
         self,
@@ -25,14 +22,13 @@ class Account:
         provider: Provider,
         budget: Budget,
         books: Path,
-        price: Price | None = None,
+        price: Pricing | None = None,
     ) -> None:
         self.model = model
         self.context = context
         self.provider = provider
         self.budget = budget
         self.meter = Meter(books, price)
-        self.refused: str | None = None
         self.served: Served | None = None
 
     def metered(self) -> Metered:

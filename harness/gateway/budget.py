@@ -8,7 +8,8 @@ from harness.gateway.messages import Usage
 class Budget:
     """How many model turns, tokens and US dollars a session may use; none: no limit.
 
-    A turn is reserved before its request reaches the provider and given back if the request fails. Tokens (input and
+    A turn is reserved before its request reaches the provider and given back if the request fails, unless the client
+    itself left an answer that had begun. Tokens (input and
     output, cached input left out) and dollars are known only when an answer has come: the first request after they
     are used up is refused, and an answer that goes beyond them is the session's last. `passed` names the limit that
     was passed so, or none.

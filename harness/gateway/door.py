@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Final
 
 import anyio
@@ -16,18 +15,11 @@ from harness.gateway.exchange import Exchange, Send
 from harness.gateway.messages import WireError
 from harness.gateway.meter import Entry
 from harness.gateway.provider import AnswerError, Call
-from harness.gateway.wires import anthropic_messages, openai_chat, openai_responses
+from harness.gateway.routes import Route, dialect, route
 from harness.gateway.wires.base import Wire
 
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes a request's body may have: whoever sends it is inside the sandbox, and it is held in memory."""
-
-MODEL_ROUTES: Final[Mapping[str, Wire]] = {
-    "/v1/messages": anthropic_messages,
-    "/v1/chat/completions": openai_chat,
-    "/v1/responses": openai_responses,
-}
-COUNT_ROUTES: Final[Mapping[str, Wire]] = {"/v1/messages/count_tokens": anthropic_messages}
 
 
 class Door:
@@ -58,14 +50,14 @@ class Door:
 
     async def _answer(self, request: Request, entry: Entry, send: Send, group: anyio.abc.TaskGroup) -> None:
         path = request.scope["path"]
-        wire = MODEL_ROUTES.get(path) or COUNT_ROUTES.get(path)
+        asked = route(path)
         response: Response | None
         try:
             body = await _read(request)
             self._account.meter.received(entry, body)
             group.start_soon(_watch, request, group.cancel_scope)
-            if wire and request.method == "POST":
-                response = await self._ask(wire, request, body, entry, send)
+            if asked and request.method == "POST":
+                response = await self._ask(asked, request, body, entry, send)
             else:
                 response = self._tell(request, body)
         except ClientDisconnect:
@@ -73,31 +65,34 @@ class Door:
             return
         except AnswerError as error:
             entry.error = None if entry.refused else str(error)
-            response = _error(wire, request, error)
+            response = _error(request, error)
         if response:
             entry.status = response.status_code
             await response(request.scope, request.receive, send)
 
-    async def _ask(self, wire: Wire, request: Request, body: bytes, entry: Entry, send: Send) -> Response | None:
+    async def _ask(self, asked: Route, request: Request, body: bytes, entry: Entry, send: Send) -> Response | None:
         """A request of a wire: check it, reserve its turn, have it answered."""
-        account = self._account
+        account, wire = self._account, asked.wire
         entry.wire = wire.NAME
         try:
-            parsed = wire.parse(body)
+            parsed = wire.parse(body, entry.path)
         except WireError as error:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
         call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
-        if request.scope["path"] in COUNT_ROUTES:
+        if asked.counts:
             entry.kind = "count"
-            return JSONResponse({"input_tokens": await account.provider.count_tokens(call)})
+            self._check_served(parsed.model)
+            return JSONResponse({wire.COUNTED_AS: await account.provider.count_tokens(call)})
         entry.kind = "side" if parsed.side else "turn"
         account.meter.asked(entry)
-        if parsed.model != account.model:
-            raise AnswerError(404, f"model '{parsed.model}' is not served here: this session has '{account.model}'")
+        self._check_served(parsed.model)
+        if parsed.hosted:
+            said = f"the model's service would run {', '.join(parsed.hosted)} itself, and has a network"
+            raise AnswerError(400, f"{said}: this session is sealed")
         limit = account.budget.reserve(turn=not parsed.side)
         if limit:
-            account.refused = entry.refused = limit
+            entry.refused = limit
             raise AnswerError(400, f"{limit}: {account.budget.explain(limit)}")
         exchange = Exchange(call, entry, account.meter, account.budget)
         try:
@@ -106,6 +101,11 @@ class Door:
             exchange.settle()
         return None
 
+    def _check_served(self, model: str) -> None:
+        served = self._account.model
+        if model != served:
+            raise AnswerError(404, f"model '{model}' is not served here: this session has '{served}'")
+
     def _tell(self, request: Request, body: bytes) -> Response:
         """Everything that is no request to a model: what is served here, or that there is no such path."""
         method, path = request.method, request.scope["path"]
@@ -113,7 +113,7 @@ class Door:
         match "GET" if method == "HEAD" else method, path:
             case "GET", "/":
                 return PlainTextResponse("Ollama is running")
-            case "GET", "/v1/models":
+            case "GET", "/v1/models" | "/v1beta/models":
                 return JSONResponse(_wire(request).models(model))
             case "GET", "/api/version":
                 return JSONResponse(ollama.version())
@@ -136,16 +136,15 @@ async def _watch(request: Request, scope: anyio.CancelScope) -> None:
 
 
 def _wire(request: Request) -> Wire:
-    """The wire a client speaks, where the path does not say it."""
-    return anthropic_messages if "anthropic-version" in request.headers else openai_chat
+    return dialect(request.scope["path"], request.headers)
 
 
-def _error(wire: Wire | None, request: Request, error: AnswerError) -> Response:
+def _error(request: Request, error: AnswerError) -> Response:
     """The error in the form that the client expects."""
     if request.scope["path"].startswith("/api/"):
         body: dict[str, Any] = ollama.error(str(error))
     else:
-        body = (wire or _wire(request)).error(error.status, str(error))
+        body = _wire(request).error(error.status, str(error))
     return JSONResponse(body, error.status)
 
 

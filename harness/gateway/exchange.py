@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+import anyio
 
 from harness.gateway.budget import Budget
 from harness.gateway.messages import Outcome, Usage
@@ -31,6 +35,7 @@ class Exchange:
         self._meter = meter
         self._budget = budget
         self._settled = False
+        self._begun = False
         self._abandoned = False
 
     async def run(self, provider: Provider, send: Send) -> None:
@@ -43,14 +48,11 @@ class Exchange:
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
             raise
-        self._entry.status = answer.status
-        self._entry.retry_after_s = _seconds(answer.headers.get("retry-after"))
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if answer.headers.get("content-type", "").startswith("text/event-stream"):
-            await self._stream(answer, send)
-        else:
-            await self._whole(answer, send)
+        try:
+            await self._pass_on(answer, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _let_go(answer)
 
     async def _answer(self, provider: Provider) -> Answer:
         try:
@@ -61,21 +63,46 @@ class Exchange:
             raise AnswerError(500, f"the provider failed: {error!r}") from error
 
     def settle(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
-        """Enter the outcome; without one, nothing came back. Only the first call counts."""
+        """Enter the outcome; without one, nothing came back. Only the first call counts.
+
+        Of an answer that had begun and that the client went away from, the turn is not given back: it costs money, and
+        who has read most of it could have all turns for nothing.
+        """
         if self._settled:
             return
         self._settled = True
         reserved = self._entry.kind == "turn"
         turn = reserved and outcome.complete and outcome.error is None
+        abandoned = reserved and not turn and self._abandoned and self._begun
         self._entry.error = self._entry.error or outcome.error
-        self._meter.answered(self._entry, outcome, turn=turn)
+        self._meter.answered(self._entry, outcome, turn=turn, abandoned=abandoned)
         self._budget.spend(outcome.usage or Usage(), self._entry.cost_usd)
         if turn:
             self._meter.succeeded()
         elif reserved:
-            self._budget.give_back()
+            if not abandoned:
+                self._budget.give_back()
             if self._entry.error and not self._abandoned:
                 self._meter.failed(Failure(self._entry.status, self._entry.error, self._entry.retry_after_s))
+
+    async def _pass_on(self, answer: Answer, send: Send) -> None:
+        self._entry.status, self._entry.note = answer.status, answer.note
+        self._entry.retry_after_s = _retry_after_s(answer.headers)
+        self._begun = answer.status == 200
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                await self._stream(answer, send)
+            else:
+                await self._whole(answer, send)
+        except asyncio.CancelledError:  # the client went away, or the session is being closed
+            self._abandon()
+            raise
+
+    def _abandon(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
+        self._abandoned = True
+        self.settle(outcome)
 
     async def _stream(self, answer: Answer, send: Send) -> None:
         reader = Reader(self._call.wire, streamed=True)
@@ -86,15 +113,17 @@ class Exchange:
                 if reader.outcome.complete:
                     self.settle(reader.outcome)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except asyncio.CancelledError:  # the client went away, or the session is being closed
-            self._abandoned = True
+        except asyncio.CancelledError:
+            reader.finish()
+            self._abandon(reader.outcome)
             raise
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
-            return  # without a last message: the server drops the connection
-        finally:
             reader.finish()
             self.settle(reader.outcome)
+            return  # without a last message: the server drops the connection
+        reader.finish()
+        self.settle(reader.outcome)
         await send({"type": "http.response.body"})
 
     async def _whole(self, answer: Answer, send: Send) -> None:
@@ -118,13 +147,32 @@ class Exchange:
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """The header's value where it is a number; a date is left to whoever reads the message."""
+async def _let_go(answer: Answer) -> None:
+    """Close the answer, also one of whose chunks some were not wanted any more."""
     try:
-        seconds = float(retry_after or "nan")
+        if isinstance(answer.chunks, AsyncGenerator):
+            await answer.chunks.aclose()
+    finally:
+        await answer.close()
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the request may be tried again: a number, or a date by the clock of who sent it (RFC 9110)."""
+    said = headers.get("retry-after", "")
+    try:
+        seconds = float(said)
+    except ValueError:
+        at, now = _date(said), _date(headers.get("date", "")) or datetime.now(UTC)
+        return max((at - now).total_seconds(), 0.0) if at else None
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def _date(said: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(said)
     except ValueError:
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _broken(error: Exception) -> str:

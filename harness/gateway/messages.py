@@ -29,6 +29,15 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+BYTES_PER_TOKEN = 4
+"""For a pseudo-count of tokens: a rough average of English text and code."""
+
+
+def pseudo_count(data: bytes) -> int:
+    """About how many tokens so much text and code may be, where nobody counts them."""
+    return max(1, len(data) // BYTES_PER_TOKEN)
+
+
 class Tool(Struct, frozen=True):
     """A tool the request offers: its name and the JSON schema of its arguments."""
 
@@ -50,6 +59,7 @@ class Request(Struct, frozen=True, kw_only=True):
     `opening` is the text of the conversation's first user message; `turn` is the number of model turns it already
     holds; `results` are the tool results since the
     last of them. `stream_usage` says whether a stream is to end with its usage (always so in the Anthropic wire).
+    `hosted` are the tools that the service itself would run, such as a search of the web.
     """
 
     model: str
@@ -59,6 +69,7 @@ class Request(Struct, frozen=True, kw_only=True):
     turn: int = 0
     results: tuple[ToolResult, ...] = ()
     stream_usage: bool = True
+    hosted: tuple[str, ...] = ()
 
     @property
     def side(self) -> bool:
@@ -75,7 +86,7 @@ class ToolCall(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """A model's whole answer. `created` is in seconds since the epoch."""
+    """A model's whole answer. `created` is in seconds since the epoch; `truncated`: its output limit cut it."""
 
     id: str
     created: int
@@ -83,6 +94,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+    truncated: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -12,17 +12,18 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from harness.case import Price
 from harness.gateway.messages import Outcome, Usage
+from harness.gateway.prices import Pricing
 
 
 class Metered(Struct, frozen=True, kw_only=True):
     """Totals of a session so far, by the gateway's books.
 
     `requests` are all requests to a model, failed and refused ones too; `side_requests` those of them that offered
-    no tools; `turns` and `tool_calls` count answers that came back whole, `broken_turns` those that broke off. Tokens
-    include those of side requests (`side`) and, as far as known, of answers that broke off (`broken`). `tools_used`
-    are the names of the tools called. `cost_usd` is null where no price is known.
+    no tools; `turns` and `tool_calls` count answers that came back whole, `broken_turns` those that broke off, of which
+    the CLI itself left `abandoned_turns`: these count against the limit of turns. Tokens include those of side requests
+    (`side`) and, as far as known, of answers that broke off (`broken`). `tools_used` are the names of the tools called.
+    `cost_usd` is null where no price is known.
     """
 
     turns: int = 0
@@ -35,6 +36,7 @@ class Metered(Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     cost_usd: float | None = None
     broken_turns: int = 0
+    abandoned_turns: int = 0
     side: Usage = Usage()
     broken: Usage = Usage()
     tools_used: frozenset[str] = frozenset()
@@ -59,7 +61,8 @@ class Entry(Struct, kw_only=True):
     """One request's line in the books.
 
     `kind`: `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `status` is null when
-    nothing was answered. `duration_s` runs from the request's arrival to the last byte of its answer.
+    nothing was answered. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
+    the last byte of its answer.
     """
 
     time: str
@@ -79,6 +82,7 @@ class Entry(Struct, kw_only=True):
     cost_usd: float | None = None
     retry_after_s: float | None = None
     refused: str | None = None
+    note: str | None = None
     error: str | None = None
     duration_s: float = 0.0
 
@@ -91,7 +95,7 @@ class Meter:
     the last one, whose request failed; `last_failure` is the latest of them.
     """
 
-    def __init__(self, path: Path, price: Price | None = None) -> None:
+    def __init__(self, path: Path, price: Pricing | None = None) -> None:
         self.totals = Metered(cost_usd=None if price is None else 0.0)
         self.failures = 0
         self.last_failure: Failure | None = None
@@ -155,17 +159,17 @@ class Meter:
             totals, requests=totals.requests + 1, side_requests=totals.side_requests + (entry.kind == "side")
         )
 
-    def answered(self, entry: Entry, outcome: Outcome, *, turn: bool) -> None:
-        """An answer has ended; `turn` says whether it makes one."""
+    def answered(self, entry: Entry, outcome: Outcome, *, turn: bool, abandoned: bool = False) -> None:
+        """An answer has ended; `turn` says whether it makes one, `abandoned` that its client left it in the middle."""
         usage = outcome.usage or Usage()
         entry.usage = outcome.usage
         entry.tools_called = outcome.tools_called
         entry.stop_reason = outcome.stop_reason
         if self._price is not None and outcome.usage is not None:
             entry.cost_usd = self._price.cost_usd(**msgspec.structs.asdict(usage))
-        self._add(entry, usage, turn=turn)
+        self._add(entry, usage, turn=turn, abandoned=abandoned)
 
-    def _add(self, entry: Entry, usage: Usage, *, turn: bool) -> None:
+    def _add(self, entry: Entry, usage: Usage, *, turn: bool, abandoned: bool) -> None:
         totals = self.totals
         broken = entry.kind == "turn" and not turn
         self.totals = msgspec.structs.replace(
@@ -178,6 +182,7 @@ class Meter:
             cache_write_tokens=totals.cache_write_tokens + usage.cache_write_tokens,
             cost_usd=None if totals.cost_usd is None else totals.cost_usd + (entry.cost_usd or 0.0),
             broken_turns=totals.broken_turns + (broken and entry.status == 200),
+            abandoned_turns=totals.abandoned_turns + abandoned,
             side=totals.side + usage if entry.kind == "side" else totals.side,
             broken=totals.broken + usage if broken else totals.broken,
             tools_used=totals.tools_used | set(entry.tools_called),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -33,12 +33,22 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+async def _nothing() -> None:
+    """Lets go of nothing."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
-    """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there."""
+    """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there.
+
+    `headers` have lower-case names. `close` lets go of what the answer holds, whether or not its chunks were read.
+    `note` is for the books: what was changed in the request.
+    """
 
     status: int
     headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]] = _nothing
+    note: str | None = None
 
 
 class Provider(Protocol):

@@ -15,6 +15,8 @@
           - tool: NAME
             arguments: {as: they are}
       - fail: {status: 500, times: 2, retry_after: 1}
+      - text: A text without an
+        truncated: true
       - text: Done.
     conversations:
       - opening: Count the files.
@@ -113,13 +115,17 @@ class Fail(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer: text, calls, or both (neither: the closing words); `usage` replaces the pseudo-count of tokens."""
+    """One answer: text, calls, or both (neither: the closing words); `usage` replaces the pseudo-count of tokens.
+
+    `truncated`: its wire says that the model's output limit cut it.
+    """
 
     text: str | None = None
     calls: tuple[ScriptedCall, ...] = ()
     delay_s: Seconds = 0.0
     fail: Fail | None = None
     usage: Usage | None = None
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         if all(part is None for part in (self.text, self.fail, self.usage)) and not self.calls and not self.delay_s:

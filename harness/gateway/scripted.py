@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
-from harness.gateway.messages import Reply, Request, Tool, ToolCall, Usage
+from harness.gateway.messages import Reply, Request, Tool, ToolCall, Usage, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
@@ -21,9 +21,6 @@ CLOSING = ScriptedTurn(text="Done.")
 
 SIDE = ScriptedTurn(text="Scripted session")
 """The answer to a side request; it takes nothing from the script."""
-
-BYTES_PER_TOKEN = 4
-"""For the pseudo-count of tokens: a rough average of English text and code."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
 
@@ -57,7 +54,7 @@ class ScriptedProvider:
 
     async def count_tokens(self, call: Call) -> int:
         """The pseudo-count of the request."""
-        return _tokens(call.body)
+        return pseudo_count(call.body)
 
     def _turn(self, request: Request) -> ScriptedTurn:
         turns = _playable(self._script.played_in(request.opening), request.tools)
@@ -81,10 +78,6 @@ def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[Tool]) -> list[Scri
     return playable
 
 
-def _tokens(data: bytes) -> int:
-    return max(1, len(data) // BYTES_PER_TOKEN)
-
-
 def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
     """The turn in terms of the tools that the request offers."""
     try:
@@ -99,7 +92,8 @@ def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
         model=call.request.model,
         text=text or "",
         calls=tuple(ToolCall(f"call_{uuid.uuid4().hex}", name, arguments) for name, arguments in mapped),
-        usage=turn.usage or Usage(input_tokens=_tokens(call.body), output_tokens=_tokens(said.encode())),
+        truncated=turn.truncated,
+        usage=turn.usage or Usage(input_tokens=pseudo_count(call.body), output_tokens=pseudo_count(said.encode())),
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from harness.case import Price
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
 from harness.gateway.door import Door
+from harness.gateway.prices import Pricing
 from harness.gateway.provider import Provider
 from harness.http_host import HttpHost
 
@@ -31,19 +33,34 @@ class Gateway:
         budget: Budget,
         books: Path,
         context: int = 65_536,
-        price: Price | None = None,
+        price: Pricing | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
+        A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
         `books` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
         model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `books`
         cannot be written.
         """
         account = Account(model=model, context=context, provider=provider, budget=budget, books=books, price=price)
-        app = Starlette(routes=[Mount("/", app=Door(account))])
+        app = Starlette(routes=[Mount("/", app=Door(account))], lifespan=_holding(provider))
         try:
             account.served = self._host.serve(app, listener)
         except BaseException:
             account.close()
             raise
         return account
+
+
+def _holding(provider: Provider) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """The lifespan of an account: what its provider holds open lives as long."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if isinstance(provider, AbstractAsyncContextManager):
+            async with provider:
+                yield
+        else:
+            yield
+
+    return lifespan

@@ -5,9 +5,37 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
 
 _EVERY_S = 0.2
+
+
+class CaseProgress(Struct, frozen=True, kw_only=True):
+    """How far a case's session is: turns, the tool called last, seconds, and the output tokens metered so far."""
+
+    case: str
+    turn: int
+    last_tool: str | None = None
+    seconds: float = 0.0
+    output_tokens: int | None = None
+
+    def __str__(self) -> str:
+        tool = f", {self.last_tool}" if self.last_tool else ""
+        return f"{self.case}: turn {self.turn}{tool}, {self.seconds:.0f} s"
+
+
+class Live(Protocol):
+    """Shows what is under way: on this process's terminal, or by way of the process that has one."""
+
+    def show(self, what: CaseProgress | str) -> None:
+        """Tell how far it is; may be called as often as one likes."""
+
+    def clear(self) -> None:
+        """It is over."""
 
 
 class LiveLine:
@@ -21,18 +49,42 @@ class LiveLine:
         self._column = column
         self._shown = 0.0
 
-    def show(self, text: str) -> None:
+    def show(self, what: CaseProgress | str) -> None:
         """Redraw the line, at most five times a second."""
         now = time.monotonic()
         if self._terminal is None or now - self._shown < _EVERY_S:
             return
         begin = "\r\x1b[2K" if self._shown else "\n"
         self._shown = now
-        printable = "".join(c if c.isprintable() else "?" for c in text)
-        os.write(self._terminal, (begin + printable[: shutil.get_terminal_size().columns - 1]).encode())
+        os.write(self._terminal, (begin + fitted(str(what), shutil.get_terminal_size().columns - 1)).encode())
 
     def clear(self) -> None:
         """Wipe the line and put the cursor back to the end of pytest's line."""
         if self._terminal is not None and self._shown:
             self._shown = 0.0
             os.write(self._terminal, f"\r\x1b[2K\x1b[1A\x1b[{self._column() + 1}G".encode())
+
+
+def fitted(text: str, columns: int) -> str:
+    """As much of the text as fits into one line; what could steer the terminal becomes a question mark."""
+    shown, left = "", columns
+    for character in text:
+        printable = character if character.isprintable() else "?"
+        left -= width(printable)
+        if left < 0:
+            break
+        shown += printable
+    return shown
+
+
+def width(text: str) -> int:
+    """The columns that printable text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_character_width(character) for character in text)
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:  # combining marks
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"F", "W"} else 1

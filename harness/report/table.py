@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.results.record import Record
+from harness.results.record import Record, UsageTotals
 
 _HEAD = ("case", "outcome", "solve rate", "turns", "cost $", "seconds", "why")
 
@@ -16,25 +16,51 @@ def table(records: Iterable[Record]) -> list[str]:
     return [_line(row, widths) for row in rows]
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    usage = record.usage.metered or record.usage.reported
+def used(record: Record) -> UsageTotals | None:
+    """What a case used: by the gateway's books, else as its CLI reports it."""
+    return record.usage.metered or record.usage.reported
+
+
+def seconds(record: Record) -> float | None:
+    """How long a case took, as far as it is known."""
     timing = record.timing
-    seconds = [s for s in (timing.setup_s, timing.agent_s, timing.evaluation_s) if s is not None]
-    why = record.ending.value if record.outcome == "passed" else f"{record.ending.value}: {record.explanation}"
+    known = [s for s in (timing.setup_s, timing.agent_s, timing.evaluation_s) if s is not None]
+    return sum(known) if known else None
+
+
+def solve_rate(record: Record) -> str:
+    """The share of episodes solved; a dash where nothing was graded."""
+    return "-" if record.score is None else f"{record.score.solve_rate:.2f}"
+
+
+def shown(number: float | None, form: str = "") -> str:
+    """The number in this form; a dash for one that is not known."""
+    return "-" if number is None else format(number, form)
+
+
+def why(record: Record) -> str:
+    """The ending where it is not `finished`, and all that is odd about the result, on one line."""
+    ending = record.ending.value if record.outcome == "passed" else f"{record.ending.value}: {record.explanation}"
+    ending = " ".join(ending.split())  # a remedy stands on a line of its own
     odd = [
         f"{one.field}: {one.reported} reported, {one.metered} metered"
         for one in record.differences
         if one.explained is None
     ]
-    why = " ".join(why.split())  # a remedy stands on a line of its own
+    warnings = [" ".join(warning.split()) for warning in record.warnings]
+    return "; ".join(["" if ending == "finished" else ending[:100], *odd, *warnings]).removeprefix("; ")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    usage = used(record)
     return (
         record.case.id,
         record.outcome,
-        "-" if record.score is None else f"{record.score.solve_rate:.2f}",
-        "-" if usage is None else str(usage.turns),
-        "-" if usage is None or usage.cost_usd is None else f"{usage.cost_usd:.4f}",
-        f"{sum(seconds):.1f}" if seconds else "-",
-        "; ".join(["" if why == "finished" else why[:100], *odd]).removeprefix("; "),
+        solve_rate(record),
+        shown(usage.turns if usage else None),
+        shown(usage.cost_usd if usage else None, ".4f"),
+        shown(seconds(record), ".1f"),
+        why(record),
     )
 
 

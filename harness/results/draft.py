@@ -35,6 +35,7 @@ class Draft:
         self.unknown_sample: dict[str, Any] | None = None
         self.malformed_lines = 0
         self.malformed_sample: dict[str, Any] | None = None
+        self.warnings: list[str] = []
         self.timing: dict[str, float | None] = {}
         self.recorded = False
         self.versions: dict[str, str | None] = {"harness": harness_version}
@@ -85,5 +86,6 @@ class Draft:
             unknown_sample=self.unknown_sample,
             malformed_lines=self.malformed_lines,
             malformed_sample=self.malformed_sample,
+            warnings=self.warnings,
             artifacts=self.folder.name if self.folder.exists() else None,
         )

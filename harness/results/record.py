@@ -104,7 +104,8 @@ class Difference(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """All that is kept of a case. `score` is null where nothing was graded: a missing measurement is never a 0.
 
-    `usage`, `timing` and the counts of events are sums over `attempts`; the rest is the last attempt's.
+    `usage`, `timing` and the counts of events are sums over `attempts`; the rest is the last attempt's. `warnings` are
+    what makes the result doubtful though the case came to its end, such as a model server that cut the prompt short.
     """
 
     schema: int = SCHEMA
@@ -128,4 +129,5 @@ class Record(Struct, frozen=True, kw_only=True):
     unknown_sample: dict[str, Any] | None = None
     malformed_lines: int = 0
     malformed_sample: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
     artifacts: str | None = None

@@ -47,21 +47,25 @@ class RunStore:
             (self.run / record.artifacts / "result.json").write_bytes(msgspec.json.format(line))
         self.records.append(record)
 
-    def leave(self, record: Record) -> None:
+    def leave(self, record: Record, name: str) -> None:
         """Leave the record of an interrupted case for the process that writes, which may not be this one.
 
-        It lies in a file of its own until `take_left` finds it.
+        It lies in a file called `name`, which no other test has, until `take_left` finds it. Raises `OSError`.
         """
         left = self.run / _LEFT
         left.mkdir(parents=True, exist_ok=True)
-        (left / f"{record.case.id}.json").write_bytes(msgspec.json.encode(record))
+        (left / f"{name}.json").write_bytes(msgspec.json.encode(record))
 
     def take_left(self) -> None:
-        """Append the records that were left."""
+        """Append the records that were left. Raises `OSError`, and `ValueError` naming a file that holds none."""
         left = self.run / _LEFT
         if left.is_dir():
             for file in sorted(left.iterdir()):
-                self.append(msgspec.json.decode(file.read_bytes(), type=Record))
+                try:
+                    record = msgspec.json.decode(file.read_bytes(), type=Record)
+                except msgspec.MsgspecError as error:
+                    raise ValueError(f"{file}: not a record: {error}") from error
+                self.append(record)
                 file.unlink()
             left.rmdir()
 

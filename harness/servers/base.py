@@ -1,4 +1,10 @@
-"""What every kind of model server answers: how it is found, started, checked and asked what it really loaded."""
+"""What every kind of model server answers: how it is found, started, checked and asked what it really loaded.
+
+What starts a server (`start.py`) gives it, beside the variables of its kind, PATH, LANG, HOME, LD_LIBRARY_PATH where
+it is set, and CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: none); both outputs go to its log. It
+waits `start_s` seconds for `healthy`: an option that every kind has, in `provider.options` or in `model.server`, which
+goes before it. The end of the log is added there to every `ServerFault`.
+"""
 
 from __future__ import annotations
 

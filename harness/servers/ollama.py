@@ -1,19 +1,35 @@
-"""Finds Ollama: a server that answers, or a binary that could be started."""
+"""Ollama: finds a server or a binary, and starts, checks and reads servers of its kind."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+import msgspec
+from filelock import FileLock
+from msgspec import Meta, Struct
+
+from harness.case import ConfError, ModelConf, ProviderConf
+from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
+from harness.servers.leases import Leases
+from harness.servers.ollama_api import ApiError, Loaded, OllamaApi, Pulled
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 _ANSWER_S = 2.0
+_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
+_MESSAGES: Final = "/v1/messages"
+_SINCE: Final = {(0, 13, 5): "the allocated context in /api/ps", (0, 14, 0): _MESSAGES}
+_CUT: Final = re.compile(r'msg="truncating input prompt" limit=(\d+) prompt=(\d+)')
 
 
 class OllamaMissing(Exception):
@@ -68,3 +84,225 @@ def _version(url: str) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
         return None
     return str(version)
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of `provider.options` and, before it, `model.server`.
+
+    `executable`: the name on PATH or a path. `pull`: fetch a model that is missing. `models`: the folder of the models
+    (none: OLLAMA_MODELS, else ~/.ollama/models). `keep_alive`: how long an idle model stays loaded (-1: always).
+    `start_s` and `load_s`: seconds until the server answers and until the model is loaded. `variables`: more of
+    Ollama's own, such as OLLAMA_KV_CACHE_TYPE.
+    """
+
+    executable: str = "ollama"
+    pull: bool = False
+    models: str | None = None
+    keep_alive: str = "-1"
+    start_s: Annotated[float, Meta(gt=0)] = 60.0
+    load_s: Annotated[float, Meta(gt=0)] = 600.0
+    variables: dict[str, str] = {}
+
+
+class OllamaServers:
+    """Ollama as a kind of server (`ServerKind`)."""
+
+    def there(self, provider: ProviderConf) -> str | None:
+        """See `ServerKind`."""
+        if provider.base_url is None:
+            return None
+        try:
+            url = server_url(provider.base_url)
+        except ValueError as error:
+            raise ConfError(f"conf/provider/{provider.name}.yaml: base_url: {error}") from None
+        if not self.healthy(url):
+            raise ServerFault(
+                f"no Ollama answers at {url} (conf/provider/{provider.name}.yaml: base_url); start it, or set "
+                f"provider.{provider.name}.base_url=null to have one started"
+            )
+        return url
+
+    def command(self, launch: Launch) -> Sequence[str]:
+        """See `ServerKind`."""
+        wanted = _options(launch.model, launch.provider).executable
+        found = shutil.which(wanted)
+        if found is None:
+            raise ServerMissing(f"no Ollama: there is no `{wanted}` on PATH; install it from ollama.com/download")
+        return [found, "serve"]
+
+    def environment(self, launch: Launch) -> dict[str, str]:
+        """See `ServerKind`. The models are shared with every other Ollama of this user: none may prune them."""
+        options = _options(launch.model, launch.provider)
+        return {
+            **{name: os.environ[name] for name in _PROXIES if name in os.environ},
+            "OLLAMA_HOST": f"127.0.0.1:{launch.port}",
+            "OLLAMA_MODELS": str(_models(options)),
+            "OLLAMA_NOPRUNE": "1",
+            "OLLAMA_NO_CLOUD": "1",
+            "OLLAMA_KEEP_ALIVE": options.keep_alive,
+            "OLLAMA_LOAD_TIMEOUT": f"{options.load_s:g}s",
+            "OLLAMA_MAX_LOADED_MODELS": "1",
+            "OLLAMA_CONTEXT_LENGTH": str(launch.model.context),
+            "OLLAMA_NUM_PARALLEL": str(launch.model.parallel),
+            **options.variables,
+        }
+
+    def healthy(self, url: str) -> bool:
+        """See `ServerKind`. It listens before it serves: only an answer counts."""
+        try:
+            OllamaApi(url).version()
+        except ApiError:
+            return False
+        return True
+
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
+        """See `ServerKind`."""
+        options, name, api = _options(model, provider), model.asked_as, OllamaApi(url)
+        with _as_fault(f"{url}: {name}"):
+            _require_version(api, provider)
+            if api.model(name) is None:
+                _fetch(api, name, provider, options, progress)
+            capabilities = api.show(name).capabilities
+            if "tools" not in capabilities:
+                raise ServerFault(
+                    f"model {name} cannot call tools, so that no agent can work with it; Ollama lists as its "
+                    f"capabilities: {', '.join(capabilities) or 'none'}"
+                )
+            api.preload(name, options.load_s)
+
+    def inspect(self, url: str, model: ModelConf) -> Facts:
+        """See `ServerKind`: the weights, the context and the place of the model are what the conf asks for."""
+        api, name = OllamaApi(url), model.asked_as
+        with _as_fault(f"{url}: {name}"):
+            found, loaded = api.model(name), api.loaded(name)
+            if found is None or loaded is None:
+                raise ServerFault(f"{url} does not keep model {name} loaded")
+            if model.digest is not None and not _same_digest(found.digest, model.digest):
+                raise ServerFault(
+                    f"model {name} has digest sha256:{found.digest}, and conf/model/{model.name}.yaml pins "
+                    f"{model.digest}"
+                )
+            if loaded.context_length < model.context:
+                raise ServerFault(_too_short(name, loaded, model, api.show(name).context))
+            if model.gpus > 0 and loaded.size_vram < loaded.size:
+                raise ServerFault(_off_gpu(name, loaded))
+            return Facts(version=api.version(), digest=f"sha256:{found.digest}", context=loaded.context_length)
+
+    def warnings(self, log: str) -> list[str]:
+        """See `ServerKind`: a prompt that was cut makes the agent forget its task."""
+        cuts = Counter(match.groups() for match in _CUT.finditer(log))
+        return [
+            f"Ollama cut a prompt of {prompt} tokens to the {limit} that fit"
+            + (f" ({times} times)" if times > 1 else "")
+            for (limit, prompt), times in cuts.items()
+        ]
+
+
+class BareOllama(OllamaServers):
+    """A server without any model, for who brings and loads models on their own."""
+
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:  # noqa: ARG002 - nothing to prepare
+        """Only its version is looked at."""
+        with _as_fault(url):
+            _require_version(OllamaApi(url), provider)
+
+    def inspect(self, url: str, model: ModelConf) -> Facts:  # noqa: ARG002 - whatever the model
+        """Only its version is known."""
+        with _as_fault(url):
+            return Facts(version=OllamaApi(url).version())
+
+
+KIND: ServerKind = OllamaServers()
+BARE: ServerKind = BareOllama()
+
+
+@contextmanager
+def _as_fault(what: str) -> Iterator[None]:
+    """An error of the API is a fault of the server."""
+    try:
+        yield
+    except ApiError as error:
+        status = f"status {error.status}: " if error.status not in {0, 200} else ""
+        raise ServerFault(f"{what}: {status}{error}") from error
+
+
+def _options(model: ModelConf, provider: ProviderConf) -> Options:
+    try:
+        return msgspec.convert({**provider.options, **model.server}, Options)
+    except msgspec.ValidationError as error:
+        names = ", ".join(Options.__struct_fields__)
+        raise ConfError(
+            f"conf/model/{model.name}.yaml: server, or conf/provider/{provider.name}.yaml: options: {error}; the "
+            f"options are: {names}"
+        ) from None
+
+
+def _models(options: Options) -> Path:
+    chosen = options.models or os.environ.get("OLLAMA_MODELS") or "~/.ollama/models"
+    return Path(chosen).expanduser().resolve()
+
+
+def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
+    """Raise `ServerMissing` for a version that lacks what is needed; one without numbers is somebody's own build."""
+    version = api.version()
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    numbers = tuple(map(int, match.groups())) if match else (0, 0, 0)
+    if numbers == (0, 0, 0):
+        return
+    for least, what in _SINCE.items():
+        if numbers < least and (what != _MESSAGES or "anthropic_messages" in provider.wires):
+            wanted = ".".join(map(str, least))
+            raise ServerMissing(f"Ollama {version} at {api.url} is too old: {what} came with {wanted}; update it")
+
+
+def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: Options, progress: Progress) -> None:
+    """Pull the model, one server of this user at a time; `ServerMissing` where that is not wanted."""
+    if not options.pull:
+        where = f"at {api.url}" if provider.base_url else f"in {_models(options)}"
+        host = f"OLLAMA_HOST={api.url} " if provider.base_url else ""
+        raise ServerMissing(
+            f"Ollama has no model {name} {where}: run `{host}ollama pull {name}`, or set "
+            f"provider.{provider.name}.options.pull=true"
+        )
+    progress(f"pulling {name}")
+    with FileLock(Leases().folder / "pull.lock"):
+        if api.model(name) is not None:
+            return
+        layers: dict[str, Pulled] = {}
+        for line in api.pull(name):
+            if line.digest:
+                layers[line.digest] = line
+            progress(_pull_bar(name, line.status, layers.values()))
+
+
+def _pull_bar(name: str, status: str, layers: Collection[Pulled]) -> str:
+    total, done = sum(layer.total for layer in layers), sum(layer.completed for layer in layers)
+    if not total:
+        return f"pulling {name}: {status}"
+    filled = "#" * (20 * done // total)
+    return f"pulling {name} [{filled:20}] {100 * done // total} %, {done / 1e9:.1f} of {total / 1e9:.1f} GB"
+
+
+def _same_digest(found: str, pinned: str) -> bool:
+    """Whether the digest is the pinned one: in full, or its first digits, at least the 12 that `ollama list` shows."""
+    digits = pinned.removeprefix("sha256:")
+    return len(digits) >= 12 and found.startswith(digits)
+
+
+def _too_short(name: str, loaded: Loaded, model: ModelConf, trained: int | None) -> str:
+    if trained is not None and trained < model.context:
+        why = f"the model itself takes no more than {trained}: lower context in conf/model/{model.name}.yaml"
+    else:
+        why = (
+            f"a server that you run yourself must be started with OLLAMA_CONTEXT_LENGTH={model.context}, and the model "
+            "must not set num_ctx"
+        )
+    return f"Ollama gave {name} a context of {loaded.context_length} tokens, and {model.context} are asked for; {why}"
+
+
+def _off_gpu(name: str, loaded: Loaded) -> str:
+    share = 100 * loaded.size_vram // loaded.size
+    return (
+        f"only {share} % of model {name} ({loaded.size / 1e9:.1f} GB with its context) are on the GPU, so that it "
+        "would run many times slower: give it more GPUs (gpus), less context, or set gpus: 0 to run it on the CPU"
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection, decode
+from tests.benchmarks import collection, decode, scheduling
 
 if __name__ == "__main__":
     collection.main()
     decode.main()
+    scheduling.main()

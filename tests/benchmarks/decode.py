@@ -1,6 +1,6 @@
 """Reading a stream (lines, decode, fold) against plain `json.loads` of its lines, on 100 MB for each backend.
 
-Sessions of 50 turns are made up in the shapes of each CLI's recorded streams: a text, a call that writes a file or runs
+Sessions of 50 turns are made up in the shapes of each CLI's streams: a text, a call that writes or edits a file or runs
 a command, and its output a turn. Files and outputs are pieces of this project's source, with as many quotes, line
 breaks and blanks as what agents look at; the length of an output is log-normal (median 1.1 KB, one in a hundred at the
 30 KB to which the CLIs cut it). Both readers get their lines from the same `LineReader`.
@@ -28,7 +28,7 @@ from harness.decode import CHUNK, read_session
 from tests.properties.grammar import Call, Script, Turn, grammar
 
 SIZE = 100_000_000
-_ROUNDS = 3
+_ROUNDS = 7
 _SESSION = 50
 _ROOT = Path(__file__).parents[2]
 _SOURCES = "".join(path.read_text() for path in sorted((_ROOT / "harness").rglob("*.py")))
@@ -55,11 +55,11 @@ def turns(random_: random.Random) -> Iterator[Turn]:
     number = 0
     while True:
         number += 1
-        writes = number % 2
+        name = ("bash", "write", "bash", "edit")[number % 4]
         call = Call(
             id=f"call_{number}",
-            name="write" if writes else "bash",
-            command="" if writes else "cd /sandbox/workspace && timeout 60 python3 approach.py 2>&1 | tail -40",
+            name=name,
+            command="" if name != "bash" else "cd /sandbox/workspace && timeout 60 python3 approach.py 2>&1 | tail -40",
             content=piece(random_.randrange(20, 5000)),
             output=piece(min(_LONGEST_OUTPUT, int(random_.lognormvariate(7, 1.5)))),
         )

@@ -16,9 +16,9 @@ import pytest
 
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
-from backends.session import Session
 from harness.agent.cli import CLI_ROOT, find_cli
 from harness.agent.double_entry import compare
+from harness.agent.driver import Progress
 from harness.case import Ending, Limits, Price
 from harness.gateway.messages import Usage
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
@@ -231,8 +231,8 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
     hold = ScriptedCall(run="setsid sleep 987 & nohup sleep 987 & (while :; do date +%N > clock; done) & sleep 987")
     sleepers: list[psutil.Process] = []
 
-    def cancel(_: Session, seconds: float) -> None:
-        assert seconds < DEADLINE_S, "the agent's processes never came"
+    def cancel(so_far: Progress) -> None:
+        assert so_far.seconds < DEADLINE_S, "the agent's processes never came"
         sleepers[:] = [p for p in psutil.Process().children(recursive=True) if _runs(p, "sleep")]
         if len(sleepers) >= 3:
             raise Cancelled

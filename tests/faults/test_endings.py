@@ -103,6 +103,16 @@ MODEL_FAULTS = {
     ),
 }
 
+OPENCODE_FAULTS = {
+    "empty": Fault(failing("{html: true}"), (Ending.EMPTY_STEPS,), "the last 3 responses were empty"),
+    "truncated": Fault(
+        f"{runs('echo a')}\n  - {{text: Once upon a time, truncated: true}}",
+        (Ending.OUTPUT_TOKEN_LIMIT,),
+        "the last response was cut by its output limit",
+    ),
+}
+"""Others go about these in other ways: Claude Code asks for the rest of an answer that was cut."""
+
 
 def play(folder: Path, backend: str, faults: dict[str, Fault], **settings: object) -> dict[str, Record]:
     """Run every fault as a case of its own, two at a time; the records by the fault's name."""
@@ -167,6 +177,11 @@ def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
     records = play(tmp_path, "claude", faults, **{"limits.wall_s": 6, "limits.first_byte_s": 5})
     check(records, faults)
     assert records["busy"].attempts[0].seconds < 6 + 3 + 2
+
+
+def test_answers_that_say_nothing_and_answers_cut_short_end_the_session_of_opencode(tmp_path: Path) -> None:
+    # to the gateway a page of HTML is a failed request, and three of them would end the session as the model's error
+    check(play(tmp_path, "opencode", OPENCODE_FAULTS, **{"limits.failed_requests": 100}), OPENCODE_FAULTS)
 
 
 @pytest.mark.nightly

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,40 +12,16 @@ import psutil
 import pytest
 
 from harness.case import Cause, Ending
-from tests.faults.test_killed_run import MODEL, QUICK, SLOW, wait_until
 from tests.project import Project
-
-SUITE = "name: stopped\nbackends: [claude]\nmodels: [quick, slow]\nenvironments: [small_maze]\n"
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
 def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: list[str]) -> None:
     project = Project(tmp_path)
-    for name, script in (("quick", QUICK), ("slow", SLOW)):
-        project.write(f"conf/model/{name}.yaml", MODEL.format(name=name))
-        project.write(f"conf/scripts/{name}.yaml", script)
-    project.write("conf/suite/stopped.yaml", SUITE)
-    output = tmp_path / "output.txt"
-    with output.open("wb") as file, _heeding_ctrl_c():
-        process = subprocess.Popen(
-            project.command("--suite", "stopped", *workers),
-            cwd=tmp_path,
-            env=project.variables,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    root = psutil.Process(process.pid)
-    try:
-        wait_until(lambda: len(_sleepers(root)) >= 3, "the agent's own processes")
-        family = root.children(recursive=True)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
-        assert process.wait(300) == pytest.ExitCode.INTERRUPTED, output.read_text()
-    finally:
-        process.kill()
-        process.wait()
-    _gone, alive = psutil.wait_procs(family, timeout=60)
+    with _heeding_ctrl_c(), project.stuck(*workers) as run:
+        os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
+        assert run.process.wait(300) == pytest.ExitCode.INTERRUPTED, run.output.read_text()
+    _gone, alive = psutil.wait_procs(run.family, timeout=60)
     assert alive == []
     records = project.records
     assert {name: record.ending for name, record in records.items()} == {
@@ -60,7 +35,7 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
     assert [attempt.ending for attempt in stopped.attempts] == [Ending.INTERRUPTED]
     assert stopped.attempts[0].term_s > 0
     assert (project.folder / "runs/latest" / str(stopped.artifacts) / "result.json").is_file()
-    assert "interrupted: interrupted by the user" in output.read_text()
+    assert "interrupted: interrupted by the user" in run.output.read_text()
 
 
 @contextmanager
@@ -71,14 +46,3 @@ def _heeding_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _sleepers(root: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for child in root.children(recursive=True):
-        try:
-            if child.name() == "sleep":
-                found.append(child)
-        except psutil.NoSuchProcess:
-            continue
-    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -91,7 +91,7 @@ class Grammar(Protocol):
     def lines(self, script: Script) -> list[bytes]:
         """The stream of a session that went so."""
 
-    def arguments(self, call: Call) -> dict[str, str]:
+    def arguments(self, call: Call) -> Mapping[str, Any]:
         """The arguments of a call, as the stream gives them."""
 
 

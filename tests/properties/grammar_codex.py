@@ -1,9 +1,14 @@
-"""How Codex writes a session down: items, one call after the other; no response is told apart, nor its tokens."""
+"""How Codex writes a session down: items, one call after the other; no response is told apart, nor its tokens.
+
+It has no tool that writes files. Its prompt has the model call `apply_patch` in the shell, of which the stream tells
+the paths alone (here: a call of `edit`); else models write by a here-document (`write`). Tools of other names are those
+of an MCP server. The shapes and the quoting were measured as those in `backends/codex.py` were.
+"""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.properties.grammar import FAILURES, Call, Script, line
@@ -32,21 +37,52 @@ def lines(script: Script) -> list[bytes]:
     return [*written, line(type="turn.completed", usage={"input_tokens": 5, "output_tokens": 7})]
 
 
-def arguments(call: Call) -> dict[str, str]:
+def arguments(call: Call) -> Mapping[str, Any]:
     """See `grammar`."""
-    return {"cmd": call.command} if call.command else call.arguments
+    command = _command(call)
+    return {"cmd": command} if command else _CHANGED if call.name == "edit" else call.arguments
 
 
 def _item(state: str, **item: Any) -> bytes:
     return line(type=f"item.{state}", item=item)
 
 
+def _command(call: Call) -> str:
+    """What the call gives the shell, if it is one of the shell."""
+    writes = f"cat > approach.py <<'EOF'\n{call.content}\nEOF" if call.name == "write" else ""
+    return call.command or writes
+
+
+_CHANGED: dict[str, Any] = {"changes": [{"path": "/sandbox/workspace/approach.py", "kind": "update"}]}
+
+
+_BEGINNINGS = re.compile(r"(?=([-+./:@\]\w]*))(?=(\^?[^'\\^]*))([^`$!^]*)", re.ASCII)
+"""How much of a word may stand without quotes, in single quotes, in double quotes."""
+
+
+def quoted(word: str) -> str:
+    """The word as Codex writes it in a command line: in parts, each as long as one way allows, the plainest first."""
+    parts = []
+    while word:
+        plain, single, double = next(_BEGINNINGS.finditer(word)).groups()
+        part = max(plain, single, double, key=len)
+        escaped = part.replace("\\", "\\\\").replace('"', '\\"')
+        parts.append(plain if part == plain else f"'{single}'" if part == single else f'"{escaped}"')
+        word = word[len(part) :]
+    return "".join(parts) or "''"
+
+
 def _call(call: Call) -> Iterator[bytes]:
-    status = "failed" if call.failed else "completed"
-    if call.command:
-        item = {"id": call.id, "type": "command_execution", "command": shlex.join(["/bin/sh", "-c", call.command])}
+    status, command = "failed" if call.failed else "completed", _command(call)
+    if command:
+        item = {"id": call.id, "type": "command_execution", "command": f"/bin/sh -c {quoted(command)}"}
         yield _item("started", **item, aggregated_output="", exit_code=None, status="in_progress")
         yield _item("completed", **item, aggregated_output=call.output, exit_code=int(call.failed), status=status)
+        return
+    if call.name == "edit":
+        item = {"id": call.id, "type": "file_change", **_CHANGED}
+        yield _item("started", **item, status="in_progress")
+        yield _item("completed", **item, status=status)
         return
     item = {"id": call.id, "type": "mcp_tool_call", "server": "proctor", "tool": "write"}
     result = {"content": [{"type": "text", "text": call.output}]}

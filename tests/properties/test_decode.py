@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from backends import events as ev
 from backends.registry import backend, names
 from backends.session import Session, fold
-from harness.agent.ending import COMPACTIONS, EMPTY_TURNS, classify
+from harness.agent.ending import classify
 from harness.agent.stream import Line, LineReader, StreamReader
-from harness.case import Ending
+from harness.case import Ending, Limits
 from harness.decode import read_session, summary
 from tests.properties.grammar import EVERYTHING, Script, grammar, scripts
 
@@ -275,8 +275,9 @@ def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str
             empty = empty + 1 if step == "empty" else 0
             compactions = 0 if step == "call" else compactions
         ending, _ = classify(session, exit_code=0, stderr_tail="")
-        assert (ending is Ending.EMPTY_STEPS) is (empty >= EMPTY_TURNS)
-        assert (ending is Ending.ENDLESS_COMPACTION) is (compactions >= COMPACTIONS and empty < EMPTY_TURNS)
+        assert (ending is Ending.EMPTY_STEPS) is (empty >= Limits().empty_turns)
+        endless = compactions >= Limits().compactions and empty < Limits().empty_turns
+        assert (ending is Ending.ENDLESS_COMPACTION) is endless
 
 
 @any_backend

@@ -193,7 +193,7 @@ def play(
         gateway=gateway,
         model_server=ModelServer("scripted", provider),
         mcp=McpConfig(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
-        progress=lambda _session, _seconds: None,
+        progress=lambda _: None,
     )
     environment.close()
     sent = [one for _, one in sorted(listening[0].heard.items())]

@@ -14,7 +14,8 @@ import httpx2
 from harness.gateway.account import Account
 from harness.gateway.provider import Answer
 
-MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
+MESSAGES, CHAT, RESPONSES, GOOGLE = "/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1beta/models"
+"""Where each wire is asked; Google's path goes on with the model and the method."""
 
 
 class Session:
@@ -27,7 +28,8 @@ class Session:
 
     def ask(self, path: str, turn: int = 0, *, stream: bool = True, tools: bool = True, model: str = "demo") -> Any:
         """Ask for an answer to a conversation that holds `turn` turns already."""
-        return self.client.post(path, json=conversation(path, turn, stream=stream, tools=tools, model=model))
+        body = conversation(path, turn, stream=stream, tools=tools, model=model)
+        return self.client.post(address(path, stream=stream, model=model), json=body)
 
     def books(self) -> list[dict[str, Any]]:
         """Close the account and read its books."""
@@ -35,31 +37,70 @@ class Session:
         return [json.loads(line) for line in self._books.read_text().splitlines()]
 
 
+def address(path: str, *, stream: bool, model: str = "demo") -> str:
+    """The whole path, with its query."""
+    if path != GOOGLE:
+        return path
+    return f"{path}/{model}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
+
+
 def conversation(path: str, turn: int, *, stream: bool, tools: bool = True, model: str = "demo") -> dict[str, Any]:
+    """A request's body: a conversation that holds `turn` turns already."""
     schema = {"type": "object", "properties": {"command": {}}, "required": ["command"]}
-    call = {"id": "t", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+    offered: list[dict[str, Any]] = []
+    if path == GOOGLE:
+        use = {"role": "model", "parts": [{"functionCall": {"id": "t", "name": "bash", "args": {}}}]}
+        result = {"functionResponse": {"id": "t", "name": "bash", "response": {"output": "ok"}}}
+        said: list[Any] = [use, {"role": "user", "parts": [result]}]
+        offered = [{"functionDeclarations": [{"name": "bash", "parameters": schema}]}]
+        contents = [{"role": "user", "parts": [{"text": "go"}]}, *said * turn]
+        return {"contents": contents, "tools": offered if tools else []}
+    if path == RESPONSES:
+        said = [
+            {"type": "function_call", "call_id": "t", "name": "bash", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "t", "output": "ok"},
+        ]
+        offered = [{"type": "function", "name": "bash", "parameters": schema}]
+        messages = {"input": [{"role": "user", "content": "go"}, *said * turn]}
+        return {"model": model, "stream": stream, "tools": offered if tools else [], **messages}
     if path.startswith(MESSAGES):
-        use = {"type": "tool_use", "id": "t", "name": "bash", "input": {}}
-        said: list[Any] = [{"role": "assistant", "content": [use]}, {"role": "user", "content": "ok"}]
-        tool: dict[str, Any] = {"name": "bash", "input_schema": schema}
+        block = {"type": "tool_use", "id": "t", "name": "bash", "input": {}}
+        said = [{"role": "assistant", "content": [block]}, {"role": "user", "content": "ok"}]
+        offered = [{"name": "bash", "input_schema": schema}]
     else:
+        call = {"id": "t", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
         said = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "t", "content": "ok"}]
-        tool = {"type": "function", "function": {"name": "bash", "parameters": schema}}
-    messages = [{"role": "user", "content": "go"}, *said * turn]
+        offered = [{"type": "function", "function": {"name": "bash", "parameters": schema}}]
     options = {"stream_options": {"include_usage": True}} if stream and path == CHAT else {}
-    return {"model": model, "stream": stream, "messages": messages, "tools": [tool] if tools else [], **options}
+    messages = {"messages": [{"role": "user", "content": "go"}, *said * turn]}
+    return {"model": model, "stream": stream, "tools": offered if tools else [], **messages, **options}
 
 
 def text_of(response: Any) -> str:
     """The text that an answer says, whatever its form."""
     if "event-stream" not in response.headers["content-type"]:
-        body = response.json()
-        return str(body["choices"][0]["message"]["content"] if "choices" in body else body["content"][0]["text"])
-    data = [line[6:] for line in response.text.split("\n") if line.startswith("data: {")]
-    deltas = [
-        event.get("delta") or (event.get("choices") or [{}])[0].get("delta", {}) for event in map(json.loads, data)
-    ]
-    return "".join(delta.get("text") or delta.get("content") or "" for delta in deltas)
+        return _text(response.json())
+    data = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
+    return "".join(_piece(event) for event in map(json.loads, data))
+
+
+def _text(body: Any) -> str:
+    if "choices" in body:
+        return str(body["choices"][0]["message"]["content"])
+    if "candidates" in body:
+        return "".join(part.get("text", "") for part in body["candidates"][0]["content"]["parts"])
+    if "output" in body:
+        return str(body["output"][0]["content"][0]["text"])
+    return str(body["content"][0]["text"])
+
+
+def _piece(event: Any) -> str:
+    if "candidates" in event:
+        return _text(event)
+    delta = event.get("delta") or (event.get("choices") or [{}])[0].get("delta", {})
+    if isinstance(delta, str):
+        return delta if event["type"] == "response.output_text.delta" else ""
+    return delta.get("text") or delta.get("content") or ""
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:

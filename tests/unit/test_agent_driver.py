@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from backends.session import Session
-from harness.agent.driver import Outcome, drive
+from harness.agent.driver import Outcome, Progress, drive
 from harness.agent.watchdog import Look, hangs, spent
 from harness.case import Ending, Limits
 from harness.gateway.meter import Failure, Metered
@@ -26,6 +26,7 @@ class Stage:
         self.box = FakeBox(self.clock)
         self.traffic = FakeTraffic()
         self.stream = folder / "stream.jsonl"
+        self.shown: list[Progress] = []
 
     def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS) -> Outcome:
         self.clock.on_wait = on_wait
@@ -37,7 +38,7 @@ class Stage:
             traffic=self.traffic,
             gauge=FakeGauge(),
             stream=self.stream,
-            progress=lambda _session, _seconds: None,
+            progress=self.shown.append,
             clock=self.clock,
         )
 
@@ -59,6 +60,23 @@ def test_the_stream_is_kept_byte_for_byte_and_read(stage: Stage) -> None:
     assert (outcome.session.turns, outcome.session.finished) == (2, True)
     assert (outcome.exit_code, outcome.stop, outcome.term_s) == (0, None, 0.0)
     assert stage.box.closed == 1
+
+
+def test_progress_counts_the_turns_that_only_the_gateway_knows_of(stage: Stage) -> None:
+    moves = iter(range(100))
+
+    def on_wait() -> None:
+        match next(moves):
+            case 1:
+                stage.traffic.totals = Metered(turns=2, output_tokens=70)
+            case 2:
+                stage.box.write(b"turn\nturn\ncall\n")
+            case 3:
+                stage.box.exit(0)
+
+    stage.drive(on_wait)
+    shown = [(one.turns, one.output_tokens, one.last_tool) for one in stage.shown]
+    assert list(dict.fromkeys(shown)) == [(0, 0, ""), (2, 70, ""), (3, 70, "Bash")]
 
 
 def test_ctrl_c_asks_the_cli_to_end_and_reads_its_last_words(stage: Stage) -> None:

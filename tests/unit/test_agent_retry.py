@@ -37,6 +37,7 @@ class Play:
         self.clock = FakeClock()
         self.given: list[tuple[Limits, str | None]] = []
         self.aside: list[tuple[int, bool]] = []
+        self.waits: list[float] = []
         self._results = iter(results)
         self.made = list(
             attempts(
@@ -44,6 +45,7 @@ class Play:
                 limits,
                 resumes=resumes,
                 set_aside=lambda number, fresh: self.aside.append((number, fresh)),
+                waiting=self.waits.append,
                 clock=self.clock,
             )
         )
@@ -64,6 +66,7 @@ def test_each_wait_is_four_times_the_last_and_on_record() -> None:
     play = Play(itertools.repeat(result(Ending.MODEL_ERROR)))
     assert [one.waited_s for one in play.made] == [0, 2, 8]
     assert play.clock.time == 3 * 10 + 2 + 8
+    assert play.waits == [2, 1, 8, 7, 6, 5, 4, 3, 2, 1]
 
 
 def test_a_retry_goes_on_with_the_conversation_and_what_is_left_of_the_limits() -> None:

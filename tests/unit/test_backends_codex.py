@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,10 @@ def test_a_retry_is_no_failure() -> None:
     [
         ("/bin/sh -c 'python approach.py'", "python approach.py"),
         ('/bin/bash -lc "echo \\"a b\\""', 'echo "a b"'),
+        (
+            """/bin/sh -c "cat > b.py <<'EOF'\nprint('x', \\""'$HOME", `ls`, "'"\\\\n\\")\nEOF\ncat b.py\"""",
+            """cat > b.py <<'EOF'\nprint('x', "$HOME", `ls`, "\\n")\nEOF\ncat b.py""",
+        ),
         ("ls -l", "ls -l"),
         ("/bin/sh -c 'unclosed", "/bin/sh -c 'unclosed"),
     ],
@@ -98,3 +103,27 @@ def test_a_command_is_the_one_that_the_model_gave(shown: str, given: str) -> Non
     [call] = CODEX.decode(json.dumps({"type": "item.started", "item": item}).encode())
     assert isinstance(call, ev.ToolCall)
     assert call.arguments == {"cmd": given}
+
+
+@pytest.mark.parametrize(
+    ("item", "output"),
+    [
+        ({"type": "command_execution", "aggregated_output": "naïve\n"}, "naïve\n"),
+        ({"type": "command_execution", "aggregated_output": None}, ""),
+        (
+            {
+                "type": "mcp_tool_call",
+                "result": {"content": [{"type": "text", "text": "one"}, {"type": "image", "data": "aa"}]},
+            },
+            "one\n[image]",
+        ),
+        ({"type": "mcp_tool_call", "result": None, "error": {"message": "refused"}}, "refused"),
+        ({"type": "collab_tool_call", "tool": "spawn_agent"}, ""),
+        ({"type": "file_change", "changes": []}, ""),
+    ],
+)
+def test_what_a_call_gave_is_read_from_its_end(item: dict[str, Any], output: str) -> None:
+    line = {"type": "item.completed", "item": {"id": "item_1", "status": "completed", **item}}
+    [result] = CODEX.decode(json.dumps(line).encode())
+    assert isinstance(result, ev.ToolResult)
+    assert (result.call_id, result.output, result.is_error) == ("item_1", output, False)

@@ -12,7 +12,7 @@ import pytest
 from backends.base import Backend, McpEndpoint, SessionSpec
 from backends.registry import backend, names
 from harness.case import Limits
-from harness.gateway.door import MODEL_ROUTES
+from harness.gateway.routes import WIRES
 
 WORKSPACE, HOME = "/box/workspace", "/box/home"
 
@@ -89,8 +89,15 @@ def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(mcp_backend: B
 def test_what_a_backend_can_is_said_in_the_words_of_the_rooms_above(any_backend: Backend) -> None:
     capabilities = any_backend.capabilities
     assert capabilities.wires
-    assert set(capabilities.wires) <= {wire.NAME for wire in MODEL_ROUTES.values()}
+    assert set(capabilities.wires) <= {wire.NAME for wire in WIRES}
     assert set(capabilities.limits) <= set(Limits.__struct_fields__)
+
+
+def test_the_model_is_asked_by_every_wire_that_a_backend_speaks(any_backend: Backend) -> None:
+    for wire in any_backend.capabilities.wires:
+        asked = spec(wire=wire)
+        said = "\n".join([*any_backend.config_files(asked).values(), *any_backend.environment(asked).values()])
+        assert "http://127.0.0.1:4000" in said
 
 
 def test_a_conversation_is_resumed_by_its_id(any_backend: Backend) -> None:
@@ -138,8 +145,10 @@ class TestClaude:
 
     def test_no_request_asks_for_a_model_that_is_not_served(self) -> None:
         environment = self.adapter.environment(spec())
-        models = {value for name, value in environment.items() if name.endswith("_MODEL")}
-        assert models == {"qwen3:32b"}
+        models = {name: value for name, value in environment.items() if name.endswith("_MODEL")}
+        assert set(models.values()) == {"qwen3:32b"}
+        kinds = {f"ANTHROPIC_DEFAULT_{kind}_MODEL" for kind in ("OPUS", "SONNET", "HAIKU", "FABLE")}
+        assert models.keys() == kinds | {"ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL"}
         assert environment["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4000"
 
     def test_waits_for_mcp_and_gives_up_on_outages_soon(self) -> None:
@@ -193,6 +202,25 @@ class TestOpenCode:
         provider = self.config(context=8192)["provider"]["proctor"]
         assert provider["options"]["baseURL"] == "http://127.0.0.1:4000/v1"
         assert provider["models"]["qwen3:32b"]["limit"] == {"context": 8192, "output": 2048}
+
+    @pytest.mark.parametrize(
+        ("wire", "package", "path", "effort"),
+        [
+            ("openai_chat", "@ai-sdk/openai-compatible", "/v1", {"reasoningEffort": "high"}),
+            ("openai_responses", "@ai-sdk/openai", "/v1", {"reasoningEffort": "high"}),
+            ("anthropic_messages", "@ai-sdk/anthropic", "/v1", {"thinking": {"type": "adaptive"}, "effort": "high"}),
+            (
+                "google_generate",
+                "@ai-sdk/google",
+                "/v1beta",
+                {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": "high"}},
+            ),
+        ],
+    )
+    def test_every_wire_has_its_provider_package(self, wire: str, package: str, path: str, effort: Any) -> None:
+        provider = self.config(wire=wire, options={"variant": "high"})["provider"]["proctor"]
+        assert (provider["npm"], provider["options"]["baseURL"]) == (package, f"http://127.0.0.1:4000{path}")
+        assert provider["models"]["qwen3:32b"]["variants"] == {"high": effort}
 
     def test_a_bad_log_level_is_refused(self) -> None:
         with pytest.raises(ValueError, match="log_level"):
@@ -257,6 +285,19 @@ class TestPi:
         assert provider["baseUrl"] == "http://127.0.0.1:4000/v1"
         [model] = provider["models"]
         assert (model["contextWindow"], model["maxTokens"], model["reasoning"]) == (8192, 2048, False)
+
+    @pytest.mark.parametrize(
+        ("wire", "api", "path"),
+        [
+            ("openai_chat", "openai-completions", "/v1"),
+            ("openai_responses", "openai-responses", "/v1"),
+            ("anthropic_messages", "anthropic-messages", ""),
+            ("google_generate", "google-generative-ai", "/v1beta"),
+        ],
+    )
+    def test_every_wire_has_its_api(self, wire: str, api: str, path: str) -> None:
+        provider = self.file("models", wire=wire)["providers"]["proctor"]
+        assert (provider["api"], provider["baseUrl"]) == (api, f"http://127.0.0.1:4000{path}")
 
     def test_gives_up_on_outages_soon_and_never_compacts_by_itself(self) -> None:
         settings = self.file("settings", options={"max_retries": 4})

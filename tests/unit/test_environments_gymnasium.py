@@ -1,5 +1,6 @@
 """Gymnasium and KinDER environments: what counts as solved, states, descriptions."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -150,3 +151,12 @@ def test_kinder_is_quiet(motion2d: Any) -> None:
     program = "from harness.environments.kinder import KinderEnvironment as K; K('kinder/Motion2D-p0-v0', 9).reset(0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_missing_package_is_to_be_installed_where_this_python_looks() -> None:
+    def entry_point(**_kwargs: Any) -> gymnasium.Env[Any, Any]:
+        raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
+
+    gymnasium.register("ProctorMissing-v0", entry_point)
+    with pytest.raises(ValueError, match="run `" + re.escape(sys.executable) + " -m pip install"):
+        GymnasiumEnvironment("ProctorMissing-v0", 10)

@@ -19,9 +19,20 @@ from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
-from tests.unit.gateway_client import CHAT, MESSAGES, Forwarder, Session, conversation, eventually, text_of
+from tests.unit.gateway_client import (
+    CHAT,
+    GOOGLE,
+    MESSAGES,
+    RESPONSES,
+    Forwarder,
+    Session,
+    address,
+    conversation,
+    eventually,
+    text_of,
+)
 
-PATHS = pytest.mark.parametrize("path", [MESSAGES, CHAT])
+PATHS = pytest.mark.parametrize("path", [MESSAGES, CHAT, RESPONSES, GOOGLE])
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 
 
@@ -86,11 +97,11 @@ def test_usage_may_be_written_in_the_script(open_session: Opener, path: str) -> 
 def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Opener, path: str, stream: bool) -> None:
     session = open_session("[{text: a}]", turns=1)
     assert session.ask(path, 0, stream=stream).status_code == 200
-    assert session.account.refused is None
+    assert session.account.passed is None
     refusal = session.ask(path, 1, stream=stream)
     assert refusal.status_code == 400
     assert "turn_limit" in refusal.json()["error"]["message"]
-    assert session.account.refused == "turn_limit"
+    assert session.account.passed == "turn_limit"
     assert (session.account.metered().turns, session.account.metered().requests) == (1, 2)
     assert [line["refused"] for line in session.books()] == [None, "turn_limit"]
 
@@ -141,7 +152,7 @@ def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path:
     assert text_of(session.ask(path)) == "first"
     metered = session.account.metered()
     assert (metered.turns, metered.requests, metered.side_requests) == (1, 4, 3)
-    assert session.account.refused is None
+    assert session.account.passed is None
 
 
 @PATHS
@@ -169,7 +180,7 @@ def test_a_status_fails_as_often_as_written_and_costs_no_turn(open_session: Open
 @PATHS
 @STREAMED
 def test_a_cut_answer_breaks_the_connection_and_is_no_turn(open_session: Opener, path: str, stream: bool) -> None:
-    session = open_session("[{text: whole, fail: {cut_after: 3, times: 1}}]", turns=1)
+    session = open_session("[{text: whole, fail: {cut_after: 1, times: 1}}]", turns=1)
     with pytest.raises(httpx2.RemoteProtocolError):
         session.ask(path, stream=stream)
     assert text_of(session.ask(path, stream=stream)) == "whole"
@@ -207,6 +218,16 @@ def test_a_model_that_is_not_served_is_not_found(open_session: Opener, path: str
     assert session.account.metered().turns == 0
 
 
+def test_a_tool_that_the_service_would_run_itself_is_no_way_out_of_the_sandbox(open_session: Opener) -> None:
+    session = open_session("[{text: a}]", turns=1)
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    answer = session.client.post(MESSAGES, json=conversation(MESSAGES, 0, stream=False) | {"tools": [search]})
+    assert answer.status_code == 400
+    assert "would run web_search_20250305 itself" in answer.json()["error"]["message"]
+    assert session.account.failures == 0
+    assert session.ask(MESSAGES).status_code == 200
+
+
 @PATHS
 def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Opener, path: str) -> None:
     class Faulty:
@@ -218,7 +239,7 @@ def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Ope
 
     session = open_session("[{text: a}]", turns=1, provider=Faulty())
     assert [session.ask(path).status_code for _ in range(2)] == [500, 500]
-    assert (session.account.metered().turns, session.account.refused) == (0, None)
+    assert (session.account.metered().turns, session.account.passed) == (0, None)
     assert "KeyError('oops')" in session.books()[0]["error"]
 
 
@@ -257,7 +278,7 @@ def test_a_fault_in_mid_stream_cuts_it_and_is_no_turn(open_session: Opener) -> N
 def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, delay_s: 600}]", turns=1)
     with pytest.raises(httpx2.ReadTimeout):
-        session.client.post(path, json=conversation(path, 0, stream=True), timeout=0.3)
+        session.client.post(address(path, stream=True), json=conversation(path, 0, stream=True), timeout=0.3)
     eventually(lambda: session.account.open_requests == 0)
     assert text_of(session.ask(path, 1)) == "Done."
     assert "went away" in session.books()[0]["error"]
@@ -281,7 +302,7 @@ def test_sessions_know_nothing_of_each_other(open_session: Opener) -> None:
     one, two = open_session("[{text: one}]", turns=1), open_session("[{text: two}]", turns=1)
     assert [text_of(session.ask(CHAT)) for session in (one, two)] == ["one", "two"]
     assert one.ask(CHAT, 1).status_code == 400
-    assert (one.account.refused, two.account.refused) == ("turn_limit", None)
+    assert (one.account.passed, two.account.passed) == ("turn_limit", None)
 
 
 def test_an_open_request_shows_as_activity(open_session: Opener) -> None:

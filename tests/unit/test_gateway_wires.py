@@ -11,20 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gateway.messages import Outcome, Reply, Request, ToolCall, Usage, WireError
-from harness.gateway.wires import anthropic_messages, openai_chat, openai_responses
+from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 from harness.gateway.wires.reader import Reader
 
 ANTHROPIC: Wire = anthropic_messages
 OPENAI: Wire = openai_chat
 RESPONSES: Wire = openai_responses
-WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES], ids=lambda wire: wire.NAME)
+GOOGLE: Wire = google_generate
+WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES, GOOGLE], ids=lambda wire: wire.NAME)
+PATH = "/v1beta/models/m:generateContent"
+"""Where a request comes by, for the one wire that has its model there."""
 STOPS = {
-    ANTHROPIC.NAME: ("tool_use", "end_turn"),
-    OPENAI.NAME: ("tool_calls", "stop"),
-    RESPONSES.NAME: ("completed", "completed"),
+    ANTHROPIC.NAME: ("tool_use", "end_turn", "max_tokens"),
+    OPENAI.NAME: ("tool_calls", "stop", "length"),
+    RESPONSES.NAME: ("completed", "completed", "max_output_tokens"),
+    GOOGLE.NAME: ("STOP", "STOP", "MAX_TOKENS"),
 }
-"""The word by which each wire says that a reply calls tools, and that it does not."""
+"""The word by which each wire says that a reply calls tools, that it does not, and that its output limit cut it."""
 FEW = settings(max_examples=40)
 
 json_values = st.recursive(
@@ -51,13 +55,17 @@ replies = st.builds(
     text=st.text(max_size=300),
     calls=st.lists(calls, max_size=3).map(tuple),
     usage=usages,
+    truncated=st.booleans(),
 )
 REQUEST = Request(model="m", stream=True)
 
 
 def data_lines(stream: bytes) -> list[str]:
-    """The data of each event, read as strictly as the standard allows: lines end in LF, fields in a colon and space."""
-    events = stream.decode("ascii").split("\n\n")
+    """The data of each event, read as strictly as the standard allows: lines end in LF, fields in a colon and space.
+
+    Google ends its lines in CR LF.
+    """
+    events = stream.decode("ascii").replace("\r\n", "\n").split("\n\n")
     assert events.pop() == ""
     return [line.removeprefix("data: ") for event in events for line in event.split("\n") if line.startswith("data: ")]
 
@@ -84,7 +92,7 @@ def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire,
     whole = read(wire, json.dumps(wire.render(reply)).encode(), streamed=False)
     streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
     names = tuple(call.name for call in reply.calls)
-    reason = STOPS[wire.NAME][0 if reply.calls else 1]
+    reason = STOPS[wire.NAME][2 if reply.truncated else 0 if reply.calls else 1]
     assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, stop_reason=reason, complete=True)
     assert streamed == whole
 
@@ -124,7 +132,7 @@ def test_no_answer_makes_the_meter_raise(wire: Wire, noise: bytes) -> None:
 @given(body=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None:
     with suppress(WireError):
-        assert wire.parse(body).turn >= 0
+        assert wire.parse(body, PATH).turn >= 0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,7 @@ def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None
         (ANTHROPIC, b'data: {"type": "message_stop"}\n\n'),
         (OPENAI, b"data: [DONE]\n\n"),
         (RESPONSES, b'data: {"type": "response.completed"}\n\n'),
+        (GOOGLE, b'data: {"candidates": []}\r\n\r\n'),
     ],
 )
 def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
@@ -143,8 +152,9 @@ def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
 
 @WIRES
 def test_a_wrong_field_is_named(wire: Wire) -> None:
-    with pytest.raises(WireError, match=r"Expected `str`, got `int`.*\$\.model"):
-        wire.parse(b'{"model": 5, "messages": [], "input": []}')
+    body = b'{"model": 5, "messages": [], "input": [], "tools": [{"functionDeclarations": [{"name": 5}]}]}'
+    with pytest.raises(WireError, match=r"Expected `str`, got `int`.*\$.*\.(model|name)"):
+        wire.parse(body, PATH)
 
 
 def anthropic_client(stream: bytes) -> dict[str, Any]:
@@ -234,101 +244,13 @@ def test_a_chat_stream_tells_its_usage_only_to_who_asks(reply: Reply) -> None:
     assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
 
 
-def responses_client(stream: bytes) -> dict[str, Any]:
-    """Builds the response as a client does, insisting on the order of events that the service documents."""
-    events = [json.loads(data) for data in data_lines(stream)]
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    order: Iterator[dict[str, Any]] = iter(events)
-    assert [next(order)["type"], next(order)["type"]] == ["response.created", "response.in_progress"]
-    built: list[dict[str, Any]] = []
-    for event in order:
-        if event["type"] == "response.completed":
-            assert next(order, None) is None
-            assert event["response"]["output"] == built
-            return dict(event["response"])
-        assert event["type"] == "response.output_item.added"
-        assert event["output_index"] == len(built)
-        item, pieces = event["item"], []
-        while (event := next(order))["type"] != "response.output_item.done":
-            assert event["item_id"] == item["id"]
-            if event["type"].endswith(".delta"):
-                pieces.append(event["delta"])
-        text = "".join(pieces)
-        if item["type"] == "message":
-            item["content"] = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
-        else:
-            item["arguments"] = text
-        assert event["item"] == {**item, "status": "completed"}
-        built.append(event["item"])
-    raise AssertionError("the stream has no end")
-
-
-@FEW
-@given(reply=replies)
-def test_a_responses_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
-    assert responses_client(b"".join(RESPONSES.events(reply, REQUEST))) == RESPONSES.render(reply)
-
-
-def test_a_response_cut_by_its_limit_says_so() -> None:
-    reason = {"reason": "max_output_tokens"}
-    body: dict[str, Any] = {"status": "incomplete", "incomplete_details": reason, "output": [], "usage": None}
-    whole = read(RESPONSES, json.dumps(body).encode(), streamed=False)
-    event = {"type": "response.incomplete", "response": body}
-    assert read(RESPONSES, f"data: {json.dumps(event)}\n\n".encode(), streamed=True) == whole
-    assert (whole.complete, whole.stop_reason) == (True, "max_output_tokens")
-
-
-def test_a_function_of_a_namespace_is_called_in_it() -> None:
-    tools = [
-        {"type": "function", "name": "exec_command", "parameters": {"properties": {"cmd": {}}}},
-        {"type": "namespace", "name": "mcp__env", "tools": [{"type": "function", "name": "look", "parameters": {}}]},
-        {"type": "web_search"},
-        {"type": "custom", "name": "apply_patch", "format": {"type": "grammar"}},
-    ]
-    request = RESPONSES.parse(json.dumps({"model": "m", "input": "go", "tools": tools}).encode())
-    assert [tool.name for tool in request.tools] == ["exec_command", "mcp__env.look", "web_search", "apply_patch"]
-    reply = Reply(id="r", created=0, model="m", calls=(ToolCall("c", "mcp__env.look", {}), ToolCall("d", "exec", {})))
-    look, plain = RESPONSES.render(reply)["output"]
-    assert (look["namespace"], look["name"]) == ("mcp__env", "look")
-    assert (plain.get("namespace"), plain["name"]) == (None, "exec")
-    outcome = read(RESPONSES, b"".join(RESPONSES.events(reply, REQUEST)), streamed=True)
-    assert outcome.tools_called == ("mcp__env.look", "exec")
-
-
-def test_responses_requests_are_understood() -> None:
-    def message(role: str, text: str) -> dict[str, Any]:
-        return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
-
-    def call(call_id: str) -> dict[str, Any]:
-        return {"type": "function_call", "call_id": call_id, "name": "exec_command", "arguments": "{}"}
-
-    def output(call_id: str, said: Any) -> dict[str, Any]:
-        return {"type": "function_call_output", "call_id": call_id, "output": said}
-
-    body = {
-        "model": "m",
-        "stream": True,
-        "tools": [{"type": "function", "name": "exec_command", "parameters": {"properties": {}}}],
-        "input": [
-            message("developer", "be good"),
-            message("user", "<cwd>/w</cwd>"),
-            message("user", "go"),
-            {"type": "reasoning", "summary": []},
-            message("assistant", "I look."),
-            call("t1"),
-            call("t2"),
-            output("t1", "one"),
-            output("t2", "two"),
-            call("t3"),
-            output("t3", [{"type": "input_text", "text": "nö"}, {"type": "input_image", "image_url": "data:"}]),
-        ],
-    }
-    request = RESPONSES.parse(json.dumps(body).encode())
-    assert (request.model, request.stream, request.turn, request.side) == ("m", True, 2, False)
-    assert [(result.call_id, result.text) for result in request.results] == [("t3", "nö")]
-    assert request.opening == "<cwd>/w</cwd>\ngo"
-    plain = RESPONSES.parse(b'{"model": "m", "input": "hi"}')
-    assert (plain.stream, plain.turn, plain.side, plain.opening) == (False, 0, True, "hi")
+@pytest.mark.parametrize(("wire", "prompt"), [(OPENAI, "prompt"), (RESPONSES, "input")])
+def test_tokens_written_to_the_cache_are_told_apart_where_they_are_told(wire: Wire, prompt: str) -> None:
+    body = wire.render(Reply(id="r", created=0, model="m", text="a"))
+    details = {f"{prompt}_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 30}}
+    body["usage"] |= {f"{prompt}_tokens": 100, **details}
+    found = read(wire, json.dumps(body).encode(), streamed=False).usage
+    assert found == Usage(input_tokens=50, cache_read_tokens=20, cache_write_tokens=30)
 
 
 def test_anthropic_requests_are_understood() -> None:
@@ -380,6 +302,7 @@ def test_chat_requests_are_understood() -> None:
     [
         (ANTHROPIC, '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}', "overloaded_error: busy"),
         (OPENAI, '{"error":{"message":"busy","type":"server_error"}}', "busy"),
+        (GOOGLE, '{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}', "UNAVAILABLE: busy"),
         (RESPONSES, '{"type":"error","code":"server_error","message":"busy"}', "server_error: busy"),
         (
             RESPONSES,
@@ -390,3 +313,33 @@ def test_chat_requests_are_understood() -> None:
 )
 def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) -> None:
     assert error in str(read(wire, f"data: {data}\n\n".encode(), streamed=True).error)
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "named"),
+    [
+        (ANTHROPIC, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search_20250305"),
+        (ANTHROPIC, {"mcp_servers": [{"type": "url", "url": "https://example.org"}]}, "mcp_servers"),
+        (OPENAI, {"web_search_options": {}}, "web_search_options"),
+        (OPENAI, {"plugins": [{"id": "web"}]}, "plugins"),
+        (OPENAI, {"tools": [{"type": "openrouter:web_search"}]}, "openrouter:web_search"),
+        (RESPONSES, {"tools": [{"type": "mcp", "server_url": "https://example.org"}]}, "mcp"),
+        (RESPONSES, {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "web_search"}]}]}, "web_search"),
+        (RESPONSES, {"input": [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]}, "web_search"),
+        (GOOGLE, {"tools": [{"googleSearch": {}}]}, "googleSearch"),
+        (GOOGLE, {"tools": [{"functionDeclarations": [], "url_context": {}}]}, "url_context"),
+    ],
+)
+def test_tools_that_the_service_would_run_itself_are_seen(wire: Wire, body: dict[str, Any], named: str) -> None:
+    plain: dict[str, Any] = {"model": "m", "messages": [], "input": [], "contents": []}
+    assert wire.parse(json.dumps(plain | body).encode(), PATH).hosted == (named,)
+    assert wire.parse(json.dumps(plain).encode(), PATH).hosted == ()
+
+
+def test_tools_that_clients_run_are_none_of_those() -> None:
+    kinds = ["custom", "bash_20250124", "text_editor_20250728", "tool_search_tool_regex_20251119", None]
+    tools: list[dict[str, Any]] = [{"type": kind, "name": "a"} for kind in kinds]
+    body = {"model": "m", "messages": [], "tools": [*tools, {"name": "a"}]}
+    assert ANTHROPIC.parse(json.dumps(body).encode()).hosted == ()
+    body = {"model": "m", "input": [], "tools": [{"type": "local_shell"}, {"type": "custom", "name": "apply_patch"}]}
+    assert RESPONSES.parse(json.dumps(body).encode()).hosted == ()

@@ -7,8 +7,10 @@ import pty
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.report.live import LiveLine
+from harness.report.live import CaseProgress, LiveLine, fitted, width
 
 
 @pytest.fixture
@@ -40,3 +42,21 @@ def test_nothing_is_written_before_the_first_show_or_without_a_terminal(terminal
     LiveLine(None).show("unseen")
     with pytest.raises(BlockingIOError):
         os.read(master, 1)
+
+
+def test_how_far_a_session_is_reads_as_one_line() -> None:
+    assert str(CaseProgress(case="a", turn=3, last_tool="Bash", seconds=12.3)) == "a: turn 3, Bash, 12 s"
+    assert str(CaseProgress(case="a", turn=0)) == "a: turn 0, 0 s"
+
+
+@given(st.text(), st.integers(0, 100))
+def test_a_line_fits_whatever_is_in_it(text: str, columns: int) -> None:
+    shown = fitted(text, columns)
+    assert width(shown) <= columns
+    assert shown.isprintable()
+    assert width(shown) + 2 > columns or len(shown) == len(text)
+
+
+def test_wide_and_combining_characters_take_the_columns_they_take() -> None:
+    assert [width(text) for text in ("ab", "日本", "e\u0301")] == [2, 4, 1]
+    assert fitted("日本", 3) == "日"

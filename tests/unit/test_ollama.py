@@ -1,16 +1,21 @@
-"""Finding Ollama: a server that answers, a binary, or a reason."""
+"""Ollama: finding it, and what is checked of a server before it is used."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from harness.servers.ollama import OllamaMissing, find_ollama, server_url
+from harness.case import ConfError, ProviderConf
+from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.ollama import BARE, OllamaMissing, find_ollama, server_url
+from tests.serving import MODEL, Machine
 
 
 class _Version(BaseHTTPRequestHandler):
@@ -71,3 +76,133 @@ def test_without_either_the_reason_says_where_was_looked(tmp_path: Path, monkeyp
 )
 def test_ollama_host_means_what_ollama_takes_it_for(host: str, url: str) -> None:
     assert server_url(host) == url
+
+
+class TestKind:
+    """What Ollama's kind of server checks before the first case, on the stand-in."""
+
+    @pytest.fixture
+    def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+        return Machine(tmp_path, monkeypatch)
+
+    def test_a_model_that_is_missing_is_named_with_the_command_that_gets_it(self, machine: Machine) -> None:
+        with pytest.raises(ServerMissing) as missing:
+            machine.acquire(served_as="gpt-oss:20b")
+        assert f"Ollama has no model gpt-oss:20b in {machine.ollama.models}: run `ollama pull" in str(missing.value)
+        assert "or set provider.ollama.options.pull=true" in str(missing.value)
+        assert machine.is_clean()
+        assert machine.ollama.events("pull") == []
+
+    def test_it_is_pulled_where_that_is_wished_with_a_progress_bar(self, machine: Machine) -> None:
+        machine.ollama.turn(pullable={"gpt-oss:20b": {"size": 14_000_000_000}})
+        messages: list[str] = []
+        with machine.acquire(served_as="gpt-oss:20b", server={"pull": True}, progress=messages.append) as lease:
+            assert lease.memory_mb() == 14_000
+        assert "pulling gpt-oss:20b [#####               ] 25 %, 2.0 of 8.0 GB" in messages
+        assert "pulling gpt-oss:20b [####################] 100 %, 8.0 of 8.0 GB" in messages
+        with machine.acquire(served_as="gpt-oss:20b", server={"pull": True}):
+            assert len(machine.ollama.events("pull")) == 1
+
+    def test_workers_that_want_the_same_model_pull_it_once(self, machine: Machine) -> None:
+        machine.ollama.turn(pullable={"gpt-oss:20b": {}})
+        asked = {"served_as": "gpt-oss:20b", "server": {"pull": True}}
+        with machine.worker(**asked) as one, machine.worker(**asked) as other:
+            assert one.held() != other.held()
+            one.release()
+            other.release()
+        assert len(machine.ollama.events("pull")) == 1
+
+    @pytest.mark.parametrize(
+        ("pullable", "error"),
+        [({}, "file does not exist"), ({"gpt-oss:20b": {}}, "write: no space left on device")],
+        ids=["unknown", "disk full"],
+    )
+    def test_a_pull_that_fails_after_its_first_lines_is_a_fault(
+        self, machine: Machine, pullable: dict[str, object], error: str
+    ) -> None:
+        machine.ollama.turn(pullable=pullable, pull_error=error)
+        with pytest.raises(ServerFault, match=f"gpt-oss:20b: .*{error}"):
+            machine.acquire(served_as="gpt-oss:20b", server={"pull": True})
+
+    def test_a_model_without_tools_is_a_fault_and_is_not_even_loaded(self, machine: Machine) -> None:
+        machine.ollama.add_model("gemma3:27b", capabilities=["completion", "vision"])
+        with pytest.raises(ServerFault, match=r"gemma3:27b cannot call tools, .* capabilities: completion, vision"):
+            machine.acquire(served_as="gemma3:27b")
+        assert machine.ollama.events("load") == []
+
+    def test_a_context_that_the_model_does_not_have_is_a_fault(self, machine: Machine) -> None:
+        machine.ollama.add_model("small", context_length=8192)
+        with pytest.raises(
+            ServerFault, match=r"gave small a context of 8192 tokens, and 65536 .*lower context in conf"
+        ):
+            machine.acquire(served_as="small")
+
+    @pytest.mark.parametrize(("share", "percent"), [(0.6, 60), (0.0, 0)], ids=["split", "cpu"])
+    def test_a_model_that_does_not_fit_on_its_gpu_is_a_fault(
+        self, machine: Machine, share: float, percent: int
+    ) -> None:
+        machine.ollama.turn(vram_share=share)
+        with pytest.raises(ServerFault, match=f"only {percent} % of model {MODEL} .*are on the GPU"):
+            machine.acquire()
+        assert machine.is_clean()
+
+    def test_weights_other_than_the_pinned_ones_are_a_fault(self, machine: Machine) -> None:
+        with machine.acquire() as lease:
+            digest = lease.facts.digest
+        assert digest
+        with machine.acquire(digest=digest), machine.acquire(digest=digest.removeprefix("sha256:")[:12]):
+            pass
+        with pytest.raises(ServerFault, match=f"has digest {digest}, and .* pins sha256:0000"):
+            machine.acquire(digest="sha256:0000000000000000")
+
+    def test_a_version_without_the_messages_wire_serves_those_who_need_it_not(self, machine: Machine) -> None:
+        machine.ollama.turn(version="0.13.5")
+        with pytest.raises(ServerMissing, match=r"0\.13\.5 .* too old: /v1/messages came with 0\.14\.0; update it"):
+            machine.acquire()
+        with machine.acquire(provider=ProviderConf("ollama", "ollama", ["openai_chat"])) as lease:
+            assert lease.facts.version == "0.13.5"
+
+    def test_a_full_queue_is_asked_again(self, machine: Machine) -> None:
+        machine.ollama.turn(busy=2)
+        with machine.acquire():
+            assert len(machine.ollama.events("busy")) == 3
+
+    def test_an_error_of_loading_is_told_in_its_own_words(self, machine: Machine) -> None:
+        machine.ollama.turn(load_error="llama runner process has terminated: CUDA error: out of memory")
+        with pytest.raises(ServerFault, match="status 500: llama runner process has terminated: CUDA error"):
+            machine.acquire()
+
+    def test_cut_prompts_are_found_in_the_log_from_where_one_looks(self, machine: Machine) -> None:
+        with machine.acquire(context=100) as lease:
+            _ask(lease.url, "x" * 1000)
+            since = lease.log_size()
+            assert len(lease.warnings()) == 1
+            assert lease.warnings(since) == []
+            _ask(lease.url, "x" * 1000)
+            _ask(lease.url, "x" * 1000)
+            (warning,) = lease.warnings(since)
+            assert re.fullmatch(r"Ollama cut a prompt of \d+ tokens to the 100 that fit \(2 times\)", warning)
+
+    def test_a_server_without_a_model_can_be_had(self, machine: Machine) -> None:
+        with machine.acquire(kind=BARE, served_as=None, gpus=0, parallel=100) as lease:
+            assert (lease.facts.version, lease.facts.digest) == ("0.33.0", None)
+            assert machine.ollama.events("load") == []
+
+    def test_an_option_that_there_is_not_is_named_with_those_that_there_are(self, machine: Machine) -> None:
+        with pytest.raises(
+            ConfError, match=r"conf/model/qwen.yaml: server, .*`pul`.*the options are: executable, pull"
+        ):
+            machine.acquire(server={"pul": True})
+        with pytest.raises(ConfError, match="start_s"):
+            machine.acquire(server={"start_s": -1})
+        assert machine.is_clean()
+
+
+def _ask(url: str, text: str) -> None:
+    answer = httpx2.post(
+        f"{url}/v1/chat/completions",
+        json={"model": MODEL, "messages": [{"role": "user", "content": text}]},
+        trust_env=False,
+        timeout=30,
+    )
+    assert answer.json()["choices"][0]["message"]["content"] == "Scripted session"

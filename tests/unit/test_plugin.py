@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from harness.case import Ending
 from tests.project import Project
 
 IDS = [
@@ -139,3 +141,31 @@ def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) ->
     for name in ("ollama", "model_server", "gateway", "sandbox", "mcp_config", "submission", "score"):
         position = listed.index(f"\n{name} ")
         assert "no docstring available" not in listed[position : position + 200]
+
+
+CTRL_C = """\
+import pytest
+
+@pytest.fixture
+def submission(case):
+    raise KeyboardInterrupt
+
+@pytest.mark.parametrize("way", [1, 2])
+def test_stopped(case, way, submission):
+    pass
+"""
+
+
+def test_ctrl_c_in_a_case_is_recorded_and_no_file_for_it_is_no_traceback(project: Project) -> None:
+    project.write("test_stopped.py", CTRL_C)
+    stopped = ("--suite", "default", "-k", "claude-scripted-small_maze", "test_stopped.py")
+    done = project.pytest(*stopped)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
+    assert [record.ending for record in project.records.values()] == [Ending.INTERRUPTED]
+    shutil.rmtree(project.folder / "runs")
+    project.write("runs", "no folder")
+    done = project.pytest(*stopped)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
+    assert "cannot write the record of test_stopped.py::test_stopped[" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "INTERNALERROR" not in done.stdout + done.stderr

@@ -64,6 +64,25 @@ def test_records_are_read_back_in_the_order_written(tmp_path: Path) -> None:
     assert read(store.results) == written
 
 
+def test_records_that_interrupted_tests_of_one_case_left_are_taken_over(tmp_path: Path) -> None:
+    left = [record(ending=Ending.INTERRUPTED, explanation=name) for name in ("one", "two")]
+    for name, one in zip(("case.2", "case"), left, strict=True):
+        RunStore(tmp_path / "run").leave(one, name)
+    store = RunStore(tmp_path / "run")
+    store.append(record())
+    store.take_left()
+    assert read(store.results) == [record(), *left]
+    assert [path.name for path in store.run.iterdir()] == ["results.jsonl"]
+
+
+def test_a_left_file_that_holds_no_record_is_named(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    store.leave(record(), "case")
+    (store.run / "interrupted/case.json").write_bytes(b'{"schema": 1')
+    with pytest.raises(ValueError, match=r"interrupted/case\.json: not a record"):
+        store.take_left()
+
+
 def test_a_run_without_records_leaves_no_folder(tmp_path: Path) -> None:
     RunStore(tmp_path / "runs" / "run")
     assert list(tmp_path.iterdir()) == []

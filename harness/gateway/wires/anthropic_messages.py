@@ -12,6 +12,7 @@ from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, 
 from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
 
 NAME: Final = "anthropic_messages"
+COUNTED_AS: Final = "input_tokens"
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -34,9 +35,14 @@ class _Message(Struct, frozen=True):
     content: Any
 
 
+_CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_")
+"""How the types begin of tools that the client runs, or that reach nothing but the request's own tools."""
+
+
 class _Tool(Struct, frozen=True):
-    name: str
+    name: str = ""
     input_schema: dict[str, Any] = {}
+    type: str | None = None
 
 
 class _Body(Struct, frozen=True):
@@ -44,9 +50,10 @@ class _Body(Struct, frozen=True):
     messages: list[_Message]
     tools: list[_Tool] = []
     stream: bool = False
+    mcp_servers: list[Any] | None = None
 
 
-def parse(body: bytes) -> Request:
+def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is an assistant message. Raises `WireError`."""
     data = decode(body, _Body)
     last = data.messages[-1] if data.messages else None
@@ -62,6 +69,10 @@ def parse(body: bytes) -> Request:
             for block in blocks
             if isinstance(block, dict) and block.get("type") == "tool_result"
         ),
+        hosted=(
+            *(tool.type for tool in data.tools if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
+            *(["mcp_servers"] if data.mcp_servers else []),
+        ),
     )
 
 
@@ -75,7 +86,7 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 
 def _stop_reason(reply: Reply) -> str:
-    return "tool_use" if reply.calls else "end_turn"
+    return "max_tokens" if reply.truncated else "tool_use" if reply.calls else "end_turn"
 
 
 def render(reply: Reply) -> dict[str, Any]:

@@ -14,14 +14,18 @@ T = TypeVar("T")
 
 
 class Wire(Protocol):
-    """One service's API. Add one as a module beside this with these names, and a route to it in `server.py`."""
+    """One service's API. Add one as a module beside this with these names, and a route to it in `routes.py`."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
         """What the books call it."""
 
-    def parse(self, body: bytes) -> Request:
-        """The request in a body. Raises `WireError`."""
+    @property
+    def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
+        """The key of the number in an answer that counts tokens; none: the service counts none."""
+
+    def parse(self, body: bytes, path: str = "") -> Request:
+        """The request in a body that came by this path (with its query). Raises `WireError`."""
 
     def render(self, reply: Reply) -> dict[str, Any]:
         """The reply as the body of an answer that is not streamed."""

@@ -13,6 +13,7 @@ from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, To
 from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
 
 NAME: Final = "openai_chat"
+COUNTED_AS: Final = None
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -51,9 +52,11 @@ class _Body(Struct, frozen=True):
     tools: list[_Tool] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    web_search_options: Any = None
+    plugins: Any = None
 
 
-def parse(body: bytes) -> Request:
+def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is an assistant message with tool calls. Raises `WireError`."""
     data = decode(body, _Body)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
@@ -67,11 +70,16 @@ def parse(body: bytes) -> Request:
             ToolResult(message.tool_call_id, flatten(message.content)) for message in latest if message.role == "tool"
         ),
         stream_usage=data.stream_options is not None and data.stream_options.include_usage,
+        hosted=(
+            *(tool.type for tool in data.tools or () if tool.type not in {"function", "custom"}),
+            *(["web_search_options"] if data.web_search_options is not None else []),
+            *(["plugins"] if data.plugins else []),
+        ),
     )
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """This wire counts the cached tokens among the prompt's and cannot tell those written to the cache."""
+    """This wire counts the cached tokens among the prompt's; few services tell those written to the cache."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "prompt_tokens": prompt,
@@ -86,7 +94,7 @@ def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
 
 
 def _finish_reason(reply: Reply) -> str:
-    return "tool_calls" if reply.calls else "stop"
+    return "length" if reply.truncated else "tool_calls" if reply.calls else "stop"
 
 
 def render(reply: Reply) -> dict[str, Any]:
@@ -141,6 +149,7 @@ def models(model: str) -> dict[str, Any]:
 
 class _Details(Struct, frozen=True):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Usage(Struct, frozen=True):
@@ -176,11 +185,13 @@ class _Answer(Struct, frozen=True):
 def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
     if found is None:
         return before
-    cached = (found.prompt_tokens_details and found.prompt_tokens_details.cached_tokens) or 0
+    details = found.prompt_tokens_details or _Details()
+    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
     return Usage(
-        input_tokens=max(found.prompt_tokens - cached, 0),
+        input_tokens=max(found.prompt_tokens - read - written, 0),
         output_tokens=found.completion_tokens,
-        cache_read_tokens=cached,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
     )
 
 

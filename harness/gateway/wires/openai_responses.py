@@ -13,13 +13,17 @@ from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, To
 from harness.gateway.wires.base import decode, dumps, flatten, fragments
 from harness.gateway.wires.openai_chat import error, models
 
-__all__ = ["NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
+__all__ = ["COUNTED_AS", "NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
 
 NAME: Final = "openai_responses"
+COUNTED_AS: Final = None
 
 _CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
 _OUTPUTS: Final = {"reasoning", *_CALLS}
 """Kinds of item that only a model writes; of messages the role tells."""
+
+
+_CLIENT_TOOLS: Final = {"function", "custom", "local_shell", "apply_patch", "tool_search"}
 
 
 class _Item(Struct, frozen=True):
@@ -28,6 +32,7 @@ class _Item(Struct, frozen=True):
     content: Any = None
     call_id: str = ""
     output: Any = None
+    tools: list[_Tool] | None = None
 
     @property
     def by_model(self) -> bool:
@@ -50,23 +55,26 @@ class _Body(Struct, frozen=True):
     stream: bool | None = None
 
 
-def parse(body: bytes) -> Request:
+def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is a row of items that the model wrote. Raises `WireError`.
 
     Clients put remarks of their own before a user's first words: all that users say before the first turn opens the
     conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools that are no functions have no schema.
+    Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
     """
     data = decode(body, _Body)
     items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
+    offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
     answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
     return Request(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(_tools(data.tools or ())),
+        tools=tuple(_tools(offered)),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
         results=tuple(ToolResult(item.call_id, flatten(item.output)) for item in answers),
+        hosted=tuple(_hosted(offered)),
     )
 
 
@@ -78,8 +86,16 @@ def _tools(tools: Iterable[_Tool], namespace: str = "") -> Iterator[Tool]:
             yield Tool(namespace + (tool.name or tool.type), tool.parameters or {})
 
 
+def _hosted(tools: Iterable[_Tool]) -> Iterator[str]:
+    for tool in tools:
+        if tool.type == "namespace":
+            yield from _hosted(tool.tools)
+        elif tool.type not in _CLIENT_TOOLS:
+            yield tool.type
+
+
 def _usage(usage: Usage) -> dict[str, Any]:
-    """This wire counts the cached tokens among the input and cannot tell those written to the cache."""
+    """This wire counts the cached tokens among the input; few services tell those written to the cache."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": sent,
@@ -114,7 +130,14 @@ def render(reply: Reply) -> dict[str, Any]:
     """The reply as a response object."""
     output = [_message(reply, reply.text, "completed")] if reply.text else []
     output += [_call(call, _arguments(call), "completed") for call in reply.calls]
-    return {**_head(reply, "completed"), "output": output, "usage": _usage(reply.usage)}
+    head = _head(reply, _status(reply))
+    if reply.truncated:
+        head["incomplete_details"] = {"reason": "max_output_tokens"}
+    return {**head, "output": output, "usage": _usage(reply.usage)}
+
+
+def _status(reply: Reply) -> str:
+    return "incomplete" if reply.truncated else "completed"
 
 
 def _head(reply: Reply, status: str) -> dict[str, Any]:
@@ -142,7 +165,7 @@ def _stream(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _text_events(reply)
     for index, call in enumerate(reply.calls, start=1 if reply.text else 0):
         yield from _call_events(call, index)
-    yield "response.completed", {"response": render(reply)}
+    yield f"response.{_status(reply)}", {"response": render(reply)}
 
 
 def _text_events(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -176,6 +199,7 @@ def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (
 
 class _Details(Struct, frozen=True):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Usage(Struct, frozen=True):
@@ -223,11 +247,13 @@ _ENDS: Final = {"response.completed", "response.incomplete"}
 def _known(found: _Usage | None) -> Usage | None:
     if found is None:
         return None
-    cached = (found.input_tokens_details and found.input_tokens_details.cached_tokens) or 0
+    details = found.input_tokens_details or _Details()
+    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
     return Usage(
-        input_tokens=max(found.input_tokens - cached, 0),
+        input_tokens=max(found.input_tokens - read - written, 0),
         output_tokens=found.output_tokens,
-        cache_read_tokens=cached,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
     )
 
 

@@ -1,0 +1,182 @@
+"""Cassettes: what a model once answered in a session, kept in a file and played again without the model.
+
+The first line says what was recorded, every other is the answer to one model request. A replay shows that a CLI, its
+adapter and the wires still work with a real model's answers; it measures no model.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from harness.gateway.messages import pseudo_count
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
+from harness.gateway.wires.reader import Reader
+
+_KEPT = ("content-type", "retry-after")
+"""Headers of an answer that are kept; others may name an account."""
+
+
+class CassetteError(Exception):
+    """A cassette cannot be played; the message names the file and says what to do."""
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """What was recorded: the model, by name and digest, the wire, and the workspace's path as the CLI saw it."""
+
+    cassette: int = 1
+    model: str
+    digest: str | None = None
+    wire: str
+    workspace: str
+
+
+class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer, to the request of a turn or to a `side` request.
+
+    The body is `text`, or `data` (in base64) where it is none; `cut` says how it broke off. An `error` is one that the
+    provider raised, and has no body.
+    """
+
+    turn: int
+    side: bool = False
+    status: int = 200
+    headers: dict[str, str] = {}
+    text: str | None = None
+    data: bytes | None = None
+    cut: str | None = None
+    error: str | None = None
+
+
+class Recorder:
+    """Answers as `provider` does, and adds each answer to the file; one that the CLI did not wait for is left out."""
+
+    def __init__(self, provider: Provider, path: Path) -> None:
+        self._provider = provider
+        self._path = path
+        self._held = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._provider, AbstractAsyncContextManager):
+            await self._held.enter_async_context(self._provider)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._held.aclose()
+
+    async def answer(self, call: Call) -> Answer:
+        """See `Provider.answer`."""
+        take = Take(turn=call.request.turn, side=call.request.side)
+        try:
+            answer = await self._provider.answer(call)
+        except AnswerError as error:
+            self._add(msgspec.structs.replace(take, status=error.status, error=str(error)))
+            raise
+        headers = {name: value for name, value in answer.headers.items() if name in _KEPT}
+        take = msgspec.structs.replace(take, status=answer.status, headers=headers)
+        return msgspec.structs.replace(answer, chunks=self._heard(take, answer.chunks, _reader(call, answer)))
+
+    async def count_tokens(self, call: Call) -> int:
+        """See `Provider.count_tokens`."""
+        return await self._provider.count_tokens(call)
+
+    async def _heard(self, take: Take, chunks: AsyncIterator[bytes], reader: Reader) -> AsyncIterator[bytes]:
+        body = bytearray()
+        try:
+            async for chunk in chunks:
+                body += chunk
+                reader.feed(chunk)
+                yield chunk
+        except Exception as error:
+            self._add(_with_body(take, bytes(body), cut=str(error)))
+            raise
+        except BaseException:  # the CLI went away, as some do once they have read the end
+            if reader.outcome.complete:
+                self._add(_with_body(take, bytes(body)))
+            raise
+        self._add(_with_body(take, bytes(body)))
+
+    def _add(self, take: Take) -> None:
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(take) + b"\n")
+
+
+def _reader(call: Call, answer: Answer) -> Reader:
+    return Reader(call.wire, streamed=answer.headers.get("content-type", "").startswith("text/event-stream"))
+
+
+def _with_body(take: Take, body: bytes, cut: str | None = None) -> Take:
+    try:
+        return msgspec.structs.replace(take, text=body.decode(), cut=cut)
+    except UnicodeDecodeError:
+        return msgspec.structs.replace(take, data=body, cut=cut)
+
+
+class Cassette(Struct, frozen=True):
+    """A recorded session."""
+
+    path: Path
+    head: Head
+    takes: tuple[Take, ...]
+
+
+def load_cassette(path: Path) -> Cassette:
+    """Read a cassette. Raises `CassetteError`."""
+    try:
+        head, *takes = path.read_bytes().splitlines()
+        return Cassette(
+            path,
+            msgspec.json.decode(head, type=Head),
+            tuple(msgspec.json.decode(take, type=Take) for take in takes),
+        )
+    except OSError as error:
+        raise CassetteError(f"{path}: {error.strerror}; record it with pytest --record-cassettes") from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise CassetteError(f"{path}: no cassette: {error}; record it anew with pytest --record-cassettes") from error
+
+
+class CassettePlayer:
+    """Answers each request of a turn as the recorded one was answered, byte for byte but all at once.
+
+    Requests of the same turn, such as retries, get the recorded answers in their order, and then the last one again.
+    """
+
+    def __init__(self, cassette: Cassette) -> None:
+        self._name = cassette.path.name
+        self._takes = defaultdict[tuple[bool, int], deque[Take]](deque)
+        for take in cassette.takes:
+            self._takes[take.side, take.turn].append(take)
+
+    async def answer(self, call: Call) -> Answer:
+        """Play the answer. Raises `AnswerError` 400 for a turn that the recorded session did not have."""
+        request = call.request
+        takes = self._takes.get((request.side, request.turn))
+        if takes is None:
+            what = "side request" if request.side else "request"
+            raise AnswerError(
+                400,
+                f"cassette {self._name} has no {what} of turn {request.turn}: the session goes another way than the "
+                f"recorded one; record it anew with pytest --record-cassettes",
+            )
+        take = takes.popleft() if len(takes) > 1 else takes[0]
+        if take.error is not None:
+            raise AnswerError(take.status, take.error)
+        return Answer(status=take.status, headers=take.headers, chunks=_played(take))
+
+    async def count_tokens(self, call: Call) -> int:
+        """A pseudo-count: nobody recorded one."""
+        return pseudo_count(call.body)
+
+
+async def _played(take: Take) -> AsyncIterator[bytes]:
+    body = take.data if take.text is None else take.text.encode()
+    if body:
+        yield body
+    if take.cut is not None:
+        raise StreamCut(take.cut)

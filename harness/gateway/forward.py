@@ -1,0 +1,198 @@
+"""A provider that has someone else answer: a service behind TLS, or a model server on this machine.
+
+The key stands here and in the request upstream, and nowhere else: what the CLI sent for one is dropped, and an error
+that quotes it does not get it past this module.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx2
+
+from harness.gateway.messages import pseudo_count
+from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
+from harness.gateway.wires import openai_chat
+
+CONNECT_S: Final = 10.0
+"""Seconds that connecting may take. How long an answer may, the watchdog says."""
+
+USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream tells no usage"
+
+_HOP_BY_HOP: Final = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+_NOT_SENT: Final = _HOP_BY_HOP | {
+    *("host", "content-length", "accept-encoding", "expect", "forwarded", "via", "x-real-ip"),
+    *("cookie", "authorization", "api-key", "x-api-key", "x-goog-api-key"),
+    *("x-goog-user-project", "openai-organization", "openai-project"),
+}
+"""What a client's request loses: what is about its connection to us, and all by which it says who pays."""
+_NOT_PASSED_ON: Final = _HOP_BY_HOP | {
+    *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
+}
+"""What an answer loses: what is about our connection to the service. Its body is decoded, and sent on as it comes."""
+_CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
+_DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
+_HIDDEN: Final = b"[key]"
+_LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
+
+
+class Forwarder:
+    """Forwards to `base_url`, the address before `/v1`, adding `key` (if any) as the header `key_header`.
+
+    An async context manager: its connections are kept alive as long, on the event loop where it was entered. Trusted
+    certificates are those of the host or of its variable `SSL_CERT_FILE`, unless `trusted` says which; to another
+    machine it goes by the host's proxies (`HTTPS_PROXY`).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: str | None = None,
+        key_header: str = "authorization",
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._credential = _Credential(key, key_header)
+        self._trusted = trusted
+        self._client: httpx2.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._client = httpx2.AsyncClient(
+            verify=self._trusted or httpx2.create_ssl_context(),
+            trust_env=urlsplit(self._base_url).hostname not in _LOOPBACK,
+            timeout=httpx2.Timeout(None, connect=CONNECT_S),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60.0),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client:
+            await self._client.aclose()
+
+    async def answer(self, call: Call) -> Answer:
+        """The service's own answer, whatever it is. Raises `AnswerError` 502 where there is none."""
+        body, note = _with_usage(call)
+        response = await self._send(call, body)
+        encoding = response.headers.get("content-encoding", "").lower()
+        if encoding not in _DECODED:
+            await response.aclose()
+            raise AnswerError(502, f"the model service answers in encoding {encoding}, which nobody asked for")
+        failed = response.status_code >= 400
+        chunks = self._failure(response) if failed else self._chunks(response)
+        headers = self._passed_on(response.headers)
+        return Answer(status=response.status_code, headers=headers, chunks=chunks, close=response.aclose, note=note)
+
+    async def count_tokens(self, call: Call) -> int:
+        """What the service counts; a pseudo-count where it does not. Raises `AnswerError` with what else it says."""
+        response = await self._send(call, call.body)
+        try:
+            body = b"".join([chunk async for chunk in self._chunks(response)])
+        except StreamCut as error:
+            raise AnswerError(502, str(error)) from None
+        finally:
+            await response.aclose()
+        if response.status_code in {404, 405, 501}:
+            return pseudo_count(call.body)
+        count = _count(body, call.wire.COUNTED_AS) if response.status_code == 200 else None
+        if count is None:
+            status = response.status_code if response.status_code >= 400 else 502
+            raise AnswerError(status, self._credential.hide(body[:500]).decode("utf-8", "replace"))
+        return count
+
+    async def _send(self, call: Call, body: bytes) -> httpx2.Response:
+        if self._client is None:
+            raise RuntimeError("a Forwarder must be entered before it is asked")
+        headers = {name: value for name, value in call.headers.items() if _is_sent(name)}
+        request = self._client.build_request(
+            "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
+        )
+        try:
+            return await self._client.send(request, stream=True, auth=self._credential)
+        except httpx2.TransportError as error:
+            said = f"no answer from the model service at {self._base_url}: {_said(error)}"
+            raise AnswerError(502, self._credential.hide(said.encode()).decode()) from None
+
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
+        try:
+            async for chunk in response.aiter_bytes():
+                yield chunk
+        except httpx2.HTTPError as error:
+            raise StreamCut(f"the model service broke its answer off: {_said(error)}") from None
+
+    async def _failure(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        """The body of an error answer, in one piece: services quote the key that they were given."""
+        body = b"".join([chunk async for chunk in self._chunks(response)])
+        yield self._credential.hide(body)
+
+    def _passed_on(self, headers: httpx2.Headers) -> dict[str, str]:
+        kept = {name.lower(): value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}
+        return {name: self._credential.hide(value.encode()).decode() for name, value in kept.items()}
+
+
+class _Credential(httpx2.Auth):
+    """Adds the key to a request when it is sent, and takes it out of what is said about it."""
+
+    def __init__(self, key: str | None, header: str) -> None:
+        self._key = key
+        self._header = header
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Called by the client for each request."""
+        if self._key is not None:
+            request.headers[self._header] = (
+                f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key
+            )
+        yield request
+
+    def hide(self, text: bytes) -> bytes:
+        """The text without the key."""
+        return text.replace(self._key.encode(), _HIDDEN) if self._key else text
+
+
+def _with_usage(call: Call) -> tuple[bytes, str | None]:
+    """The body to send, and what was changed in it."""
+    request = call.request
+    if call.wire.NAME != openai_chat.NAME or not request.stream or request.stream_usage:
+        return call.body, None
+    data: dict[str, Any] = json.loads(call.body)
+    data["stream_options"] = {**(data.get("stream_options") or {}), "include_usage": True}
+    return json.dumps(data, separators=(",", ":")).encode(), USAGE_ASKED
+
+
+def _is_sent(name: str) -> bool:
+    return name not in _NOT_SENT and not name.startswith("x-forwarded-")
+
+
+def _path(path: str) -> str:
+    """The path as it came, but for a key in its query."""
+    place, _, query = path.partition("?")
+    fields = parse_qsl(query, keep_blank_values=True)
+    if any(name in _CREDENTIALS_IN_QUERY for name, _ in fields):
+        query = urlencode([field for field in fields if field[0] not in _CREDENTIALS_IN_QUERY])
+    return f"{place}?{query}" if query else place
+
+
+def _count(body: bytes, key: str | None) -> int | None:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None
+    count = answer.get(key) if isinstance(answer, Mapping) else None
+    return count if isinstance(count, int) and count >= 0 else None
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,56 @@
+"""What an answer costs: by the model's own price, or else by the price list that comes with `genai-prices`.
+
+The list is the one of the installed version; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from harness.case import ModelConf, ProviderConf
+from harness.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import genai_prices
+else:  # loads in half a second, which only a model of a provider with prices should cost
+    genai_prices = LazyModule("genai_prices")
+
+
+class Pricing(Protocol):
+    """What knows the price of a model."""
+
+    def cost_usd(
+        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+    ) -> float:
+        """US dollars for one answer of so many tokens, counted disjointly."""
+
+
+class ListedPrice:
+    """The price of `provider`'s model `name` by the list. Raises `LookupError` for one that it does not know."""
+
+    def __init__(self, provider: str, name: str) -> None:
+        self._provider = provider
+        self._name = name
+        self.cost_usd(input_tokens=0, output_tokens=0, cache_read_tokens=0, cache_write_tokens=0)
+
+    def cost_usd(
+        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+    ) -> float:
+        """See `Pricing`. The list counts cached tokens among the input; long prompts may cost more."""
+        usage = genai_prices.Usage(
+            input_tokens=input_tokens + cache_read_tokens + cache_write_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_tokens=cache_write_tokens,
+        )
+        return float(genai_prices.calc_price(usage, self._name, provider_id=self._provider).total_price)
+
+
+def pricing(model: ModelConf, provider: ProviderConf) -> Pricing | None:
+    """What the model's answers cost; none where nobody knows."""
+    if model.price is not None or provider.prices is None:
+        return model.price
+    try:
+        return ListedPrice(provider.prices, model.asked_as)
+    except LookupError:
+        return None

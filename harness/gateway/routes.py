@@ -1,0 +1,46 @@
+"""Which wire a request speaks, by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
+from harness.gateway.wires.base import Wire
+
+
+class Route(Struct, frozen=True):
+    """What a path asks for in the language of a wire: an answer of the model, or the count of a prompt's tokens."""
+
+    wire: Wire
+    counts: bool = False
+
+
+WIRES: Final[tuple[Wire, ...]] = (anthropic_messages, google_generate, openai_chat, openai_responses)
+
+_ROUTES: Final[Mapping[str, Route]] = {
+    "/v1/messages": Route(anthropic_messages),
+    "/v1/messages/count_tokens": Route(anthropic_messages, counts=True),
+    "/v1/chat/completions": Route(openai_chat),
+    "/v1/responses": Route(openai_responses),
+}
+
+
+def route(path: str) -> Route | None:
+    """What is asked for at this path (without its query); none where no model is."""
+    google = google_generate.PATH.fullmatch(path)
+    if google:
+        return Route(google_generate, counts=google["method"] == "countTokens")
+    return _ROUTES.get(path)
+
+
+def dialect(path: str, headers: Mapping[str, str]) -> Wire:
+    """The wire that a client speaks, where its request asks no model."""
+    asked = route(path)
+    if asked:
+        return asked.wire
+    if path.startswith("/v1beta/"):
+        return google_generate
+    return anthropic_messages if "anthropic-version" in headers else openai_chat

@@ -1,0 +1,250 @@
+"""Google's generateContent (ai.google.dev, "Generating content" and its streaming as server-sent events)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage, WireError
+from harness.gateway.wires.base import decode, dumps, fragments
+
+NAME: Final = "google_generate"
+COUNTED_AS: Final = "totalTokens"
+
+PATH: Final = re.compile(
+    r"/v1(?:beta|alpha)?/(?:models/)?(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
+)
+"""Where a model is asked; it stands in the path. Clients leave `models/` out where a name has a slash of its own."""
+
+ERROR_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""Status word by HTTP status; any other is `INTERNAL`."""
+
+
+class _Name(Struct, frozen=True):
+    name: str = ""
+
+
+class _Response(Struct, frozen=True):
+    name: str = ""
+    id: str | None = None
+    response: Any = None
+
+
+class _Part(Struct, frozen=True, rename="camel"):
+    text: str | None = None
+    function_call: _Name | None = None
+    function_response: _Response | None = None
+
+
+class _Content(Struct, frozen=True):
+    role: str = "user"
+    parts: list[_Part] = []
+
+    @property
+    def calls(self) -> bool:
+        return self.role == "model" and any(part.function_call for part in self.parts)
+
+
+class _Function(Struct, frozen=True, rename="camel"):
+    name: str
+    parameters: dict[str, Any] | None = None
+    parameters_json_schema: dict[str, Any] | None = None
+
+
+_FUNCTIONS: Final = "functionDeclarations"
+
+
+class _Tools(Struct, frozen=True, rename="camel"):
+    function_declarations: list[_Function] | None = None
+
+
+class _Body(Struct, frozen=True):
+    contents: list[_Content] = []
+    tools: list[dict[str, Any]] | None = None
+
+
+def parse(body: bytes, path: str = "") -> Request:
+    """The request in a body, and in the path it came by; a turn is content with calls. Raises `WireError`.
+
+    Its stream is served as server-sent events alone, as every client asks for it (`alt=sse`).
+    """
+    place, _, query = path.partition("?")
+    found = PATH.fullmatch(place)
+    if found is None:
+        raise WireError(f"{place} names no model and method, as /v1beta/models/MODEL:generateContent does")
+    data = decode(body, _Body)
+    try:
+        offered = msgspec.convert(data.tools or [], list[_Tools])
+    except msgspec.ValidationError as error:
+        raise WireError(f"the request body is not valid: tools: {error}") from None
+    stream = found["method"] == "streamGenerateContent"
+    if stream and "alt=sse" not in query.split("&"):
+        raise WireError("streamGenerateContent is served with ?alt=sse alone")
+    latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(data.contents))))
+    answers = [part.function_response for content in latest for part in content.parts if part.function_response]
+    return Request(
+        model=found["model"],
+        stream=stream,
+        tools=tuple(
+            Tool(function.name, function.parameters_json_schema or function.parameters or {})
+            for tools in offered
+            for function in tools.function_declarations or ()
+        ),
+        opening=next((_text(content) for content in data.contents if content.role != "model"), ""),
+        turn=sum(content.calls for content in data.contents),
+        results=tuple(ToolResult(one.id or one.name, _said(one.response)) for one in answers),
+        hosted=tuple(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
+    )
+
+
+def _text(content: _Content) -> str:
+    return "\n".join(part.text for part in content.parts if part.text)
+
+
+def _said(response: Any) -> str:
+    """What a function answered: clients put text under a key of their own choice, and nothing else beside it."""
+    texts = [value for value in response.values() if isinstance(value, str)] if isinstance(response, dict) else []
+    return "\n".join(texts)
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    """This wire counts the cached tokens among the prompt's and cannot tell those written to the cache."""
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    return {
+        "promptTokenCount": prompt,
+        "cachedContentTokenCount": usage.cache_read_tokens,
+        "candidatesTokenCount": usage.output_tokens,
+        "totalTokenCount": prompt + usage.output_tokens,
+    }
+
+
+def _parts(reply: Reply) -> Iterator[dict[str, Any]]:
+    for call in reply.calls:
+        yield {"functionCall": {"id": call.call_id, "name": call.name, "args": dict(call.arguments)}}
+
+
+def _chunk(reply: Reply, parts: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    candidate = {"content": {"role": "model", "parts": parts}, "index": 0, **more}
+    return {"candidates": [candidate], "modelVersion": reply.model, "responseId": reply.id}
+
+
+def _finish_reason(reply: Reply) -> str:
+    return "MAX_TOKENS" if reply.truncated else "STOP"
+
+
+def render(reply: Reply) -> dict[str, Any]:
+    """The reply as a response object."""
+    text = [{"text": reply.text}] if reply.text else []
+    whole = _chunk(reply, [*text, *_parts(reply)], finishReason=_finish_reason(reply))
+    return {**whole, "usageMetadata": _usage(reply.usage)}
+
+
+def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+    """The reply as response objects, each with a piece of it: texts, whole calls, at last the reason and the usage."""
+    for piece in fragments(reply.text):
+        yield _event(_chunk(reply, [{"text": piece}]))
+    for part in _parts(reply):
+        yield _event(_chunk(reply, [part]))
+    end = _chunk(reply, [{"text": ""}], finishReason=_finish_reason(reply))
+    yield _event({**end, "usageMetadata": _usage(reply.usage)})
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return f"data: {dumps(data)}\r\n\r\n".encode()
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    """The body of an error answer."""
+    return {"error": {"code": status, "message": message, "status": ERROR_STATUS.get(status, "INTERNAL")}}
+
+
+def models(model: str) -> dict[str, Any]:
+    """The list of models, holding this one."""
+    methods = ["generateContent", "countTokens"]
+    return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
+
+
+class _Usage(Struct, frozen=True, rename="camel"):
+    prompt_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+
+
+class _Candidate(Struct, frozen=True, rename="camel"):
+    content: _Content | None = None
+    finish_reason: str | None = None
+
+
+class _Feedback(Struct, frozen=True, rename="camel"):
+    block_reason: str | None = None
+
+
+class _Fault(Struct, frozen=True):
+    status: str | None = None
+    message: str = ""
+
+
+class _Answer(Struct, frozen=True, rename="camel"):
+    candidates: list[_Candidate] = []
+    usage_metadata: _Usage | None = None
+    prompt_feedback: _Feedback | None = None
+    error: _Fault | None = None
+
+
+def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
+    """The latest figures: each is a running total. Thoughts are output; what tools of the service read is input."""
+    if found is None:
+        return before
+    cached = found.cached_content_token_count or 0
+    prompt = (found.prompt_token_count or 0) + (found.tool_use_prompt_token_count or 0)
+    return Usage(
+        input_tokens=max(prompt - cached, 0),
+        output_tokens=(found.candidates_token_count or 0) + (found.thoughts_token_count or 0),
+        cache_read_tokens=cached,
+    )
+
+
+def _after(outcome: Outcome, answer: _Answer) -> Outcome:
+    candidate = answer.candidates[0] if answer.candidates else _Candidate()
+    parts = candidate.content.parts if candidate.content else []
+    reason = candidate.finish_reason or outcome.stop_reason
+    fault = outcome.error
+    if answer.error:
+        fault = f"{answer.error.status or 'error'}: {answer.error.message}"
+    elif answer.prompt_feedback and answer.prompt_feedback.block_reason:
+        fault = f"the prompt was blocked: {answer.prompt_feedback.block_reason}"
+    return Outcome(
+        usage=_known(outcome.usage, answer.usage_metadata),
+        tools_called=outcome.tools_called + tuple(part.function_call.name for part in parts if part.function_call),
+        stop_reason=reason,
+        complete=reason is not None,
+        error=fault,
+    )
+
+
+def read_body(data: Any) -> Outcome:
+    """What a whole response object says."""
+    outcome = _after(Outcome(), msgspec.convert(data, _Answer))
+    if not outcome.complete and outcome.error is None:
+        raise msgspec.ValidationError("no candidate with a finish reason")
+    return outcome
+
+
+def read_event(outcome: Outcome, data: str) -> Outcome:
+    """What is known after one more response object."""
+    return _after(outcome, msgspec.json.decode(data, type=_Answer))

@@ -1,0 +1,101 @@
+"""The summary of a run in Markdown, as GitHub Actions shows it for a job (`$GITHUB_STEP_SUMMARY`)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.report.table import seconds, shown, solve_rate, used, why
+from harness.results.record import Record
+
+OUTCOMES = ("passed", "failed", "error", "skipped")
+
+_HEAD = ("case", "outcome", "solve rate", "turns", "tokens", "cost $", "seconds", "why")
+_RULE = "|---|---|--:|--:|--:|--:|--:|---|"
+
+
+def markdown(records: Sequence[Record]) -> list[str]:
+    """Lines of Markdown: the totals, a table with a row a case, and why cases were skipped."""
+    ran = [record for record in records if record.outcome != "skipped"]
+    return [
+        f"**{_counts(records)}** · {_totals(ran)}",
+        *_note(ran),
+        "",
+        _cells(_HEAD),
+        _RULE,
+        *(_cells(_row(record)) for record in sorted(ran, key=_order)),
+        *_skipped(records),
+    ]
+
+
+def _counts(records: Iterable[Record]) -> str:
+    counts = Counter(record.outcome for record in records)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+
+
+def _totals(ran: Iterable[Record]) -> str:
+    """Sums over the cases that ran, of what is known."""
+    usages = [usage for record in ran if (usage := used(record))]
+    tokens = sum(filter(None, map(_tokens, ran)))
+    costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
+    time = sum(filter(None, map(seconds, ran)))
+    turns = sum(usage.turns for usage in usages)
+    cost = f"$ {sum(costs):.4f}" if costs else "cost not known"
+    partly = f" (known of {len(costs)} of {len(usages)} cases)" if 0 < len(costs) < len(usages) else ""
+    return f"{turns:,} turns · {tokens:,} tokens · {cost}{partly} · {time / 60:.1f} minutes of cases"
+
+
+def _note(ran: Iterable[Record]) -> list[str]:
+    scripted = sum(record.scripted for record in ran)
+    if not scripted:
+        return []
+    return ["", f"{scripted} of these played a script: they measure the pipeline, no model."]
+
+
+def _skipped(records: Iterable[Record]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for record in sorted(records, key=_order):
+        if record.outcome == "skipped":
+            reasons.setdefault(record.explanation, []).append(record.case.id)
+    lines = [f"- {escape(reason)}: {', '.join(map(escape, cases))}" for reason, cases in reasons.items()]
+    return ["", "Skipped:", "", *lines] if lines else []
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    usage = used(record)
+    return (
+        record.case.id,
+        record.outcome,
+        solve_rate(record),
+        shown(usage.turns if usage else None, ","),
+        shown(_tokens(record), ","),
+        shown(usage.cost_usd if usage else None, ".4f"),
+        shown(seconds(record), ".1f"),
+        why(record),
+    )
+
+
+def _tokens(record: Record) -> int | None:
+    """Input and output tokens, cached input too."""
+    usage = used(record)
+    if usage is None:
+        return None
+    kinds = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+    known = [tokens for tokens in kinds if tokens is not None]
+    return sum(known) if known else None
+
+
+def _order(record: Record) -> tuple[int, str]:
+    """What went wrong comes first."""
+    return (0 if record.outcome in {"failed", "error"} else 1), record.case.id
+
+
+def _cells(row: Iterable[str]) -> str:
+    return f"| {' | '.join(map(escape, row))} |"
+
+
+def escape(text: str) -> str:
+    """The text so that Markdown shows it as it is, on one line."""
+    printable = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|~#&$])", r"\\\1", printable)

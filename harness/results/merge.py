@@ -1,0 +1,87 @@
+"""Joins the results of several runs, such as the shards of one suite, into one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.results.record import Record
+from harness.results.runs import RunError, read_run
+from harness.results.store import run_name
+
+
+def merged_name(runs: Sequence[Path]) -> str:
+    """The name of the run that joins these: the present time, and their suite where they agree on it."""
+    suites = {run.resolve().name.partition("-")[2] for run in runs}
+    suite = suites.pop() if len(suites) == 1 else ""
+    return run_name(f"{suite}-merged" if suite else "merged")
+
+
+def merge(runs: Sequence[Path], into: Path) -> list[Record]:
+    """Write the records of all `runs`, in the order of their cases, and the cases' folders into the new folder `into`.
+
+    It appears whole or not at all. The runs stay as they are; where the file system can, the files are not copied but
+    linked. Raises `RunError`: a run cannot be read, lacks a case's folder, or has a case of another run.
+    """
+    whole = [(folder, _latest(records)) for folder, records in map(read_run, runs)]
+    _require_distinct(whole)
+    sources = [_source(folder, record) for folder, records in whole for record in records if record.artifacts]
+    records = sorted((record for _folder, records in whole for record in records), key=_order)
+    if into.exists():
+        raise RunError(f"{into}: is there already")
+    part = into.with_name(f".{into.name}.{os.getpid()}")
+    try:
+        part.mkdir(parents=True)
+        for source in sources:
+            shutil.copytree(source, part / source.name, symlinks=True, copy_function=_link)
+        (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        part.rename(into)
+    except OSError as error:  # shutil.Error is one, too
+        raise RunError(f"{into}: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return records
+
+
+def _latest(records: Iterable[Record]) -> list[Record]:
+    """Of records with the same folder the last: a run that was resumed ran that case again."""
+    return list({record.artifacts or id(record): record for record in records}.values())
+
+
+def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
+    """No case is in two runs; within one, several tests may have run it."""
+    owner: dict[str, Path] = {}
+    for folder, records in whole:
+        mine = {record.case.id for record in records}
+        for case in sorted(mine & owner.keys()):
+            where = (
+                f"in {owner[case]} and in {folder}" if owner[case] != folder else f"in {folder}, which is given twice"
+            )
+            raise RunError(f"{case} is {where}: only runs that have no case in common can be merged")
+        owner |= dict.fromkeys(mine, folder)
+
+
+def _source(folder: Path, record: Record) -> Path:
+    """The folder of a case. Raises `RunError` where it is none within the run's."""
+    source = folder / (record.artifacts or "")
+    if source.parent != folder or source.name == ".." or source.is_symlink() or not source.is_dir():
+        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is not there")
+    return source
+
+
+def _order(record: Record) -> tuple[str, int, str]:
+    """By case; where several tests ran it, as its folders are numbered."""
+    folder = record.artifacts or ""
+    return record.case.id, len(folder), folder
+
+
+def _link(source: str, target: str) -> None:
+    """Give the file a second name; copy it where that cannot be, as between file systems."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target)

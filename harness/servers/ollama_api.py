@@ -1,0 +1,187 @@
+"""Ollama's native API, as far as it is needed here (ollama's `docs/api.md`, around v0.33)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+from msgspec import Struct, field
+
+T = TypeVar("T")
+
+_ANSWER_S = 30.0
+_HEALTH_S = 2.0
+_PULL_SILENCE_S = 300.0
+_BUSY_S = 0.5
+
+
+class ApiError(Exception):
+    """An error answer, or none at all (`status` 0)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Model(Struct, frozen=True):
+    """A model on disk (`/api/tags`); `digest` is that of its manifest, in hexadecimal."""
+
+    name: str
+    digest: str
+
+
+class Loaded(Struct, frozen=True):
+    """A model in memory (`/api/ps`): its bytes, those of them on GPUs, and the tokens of context allocated."""
+
+    name: str
+    size: int = 0
+    size_vram: int = 0
+    context_length: int = 0
+
+
+class Shown(Struct, frozen=True):
+    """What a model can do (`/api/show`)."""
+
+    capabilities: list[str] = []
+    model_info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def context(self) -> int | None:
+        """The tokens of context that the model was trained for."""
+        found = (value for name, value in self.model_info.items() if name.endswith(".context_length"))
+        return next((value for value in found if isinstance(value, int)), None)
+
+
+class Pulled(Struct, frozen=True):
+    """A line of a pull: the layers so far, by digest, with their bytes."""
+
+    status: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+    error: str | None = None
+
+
+class _Version(Struct, frozen=True):
+    version: str
+
+
+class _Tags(Struct, frozen=True):
+    models: list[Model] = []
+
+
+class _Ps(Struct, frozen=True):
+    models: list[Loaded] = []
+
+
+class OllamaApi:
+    """A client of the server at `url`. Its methods raise `ApiError`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def version(self, seconds: float = _HEALTH_S) -> str:
+        """The server's version; it answers as soon as it serves."""
+        return self._ask("GET", "/api/version", _Version, seconds=seconds).version
+
+    def model(self, name: str) -> Model | None:
+        """The model of that name on disk."""
+        return _named(self._ask("GET", "/api/tags", _Tags).models, name)
+
+    def loaded(self, name: str) -> Loaded | None:
+        """The model of that name in memory."""
+        return _named(self._ask("GET", "/api/ps", _Ps).models, name)
+
+    def show(self, name: str) -> Shown:
+        """What the model can do."""
+        return self._ask("POST", "/api/show", Shown, body={"model": name})
+
+    def preload(self, name: str, seconds: float) -> None:
+        """Have the model loaded; while the server's queue is full, ask again."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._ask("POST", "/api/generate", dict, body={"model": name, "stream": False}, seconds=seconds)
+            except ApiError as error:
+                if error.status != 503 or time.monotonic() > deadline:
+                    raise
+                time.sleep(_BUSY_S)
+            else:
+                return
+
+    def pull(self, name: str) -> Iterator[Pulled]:
+        """Have the model fetched, line by line; an error may come after any of them."""
+        with self._stream("/api/pull", {"model": name}) as lines:
+            for line in lines:
+                pulled = _decoded(line.encode(), Pulled)
+                if pulled.error:
+                    raise ApiError(200, pulled.error)
+                yield pulled
+                if pulled.status == "success":
+                    return
+        raise ApiError(200, "the pull broke off")
+
+    def _client(self, seconds: float) -> httpx2.Client:
+        """A client that goes there directly; certificates, which take long to read, are for TLS alone."""
+        return httpx2.Client(trust_env=False, verify=self.url.startswith("https"), timeout=seconds)
+
+    def _ask(
+        self, method: str, path: str, kind: type[T], *, body: dict[str, Any] | None = None, seconds: float = _ANSWER_S
+    ) -> T:
+        with _faults(), self._client(seconds) as client:
+            answer = client.request(method, self.url + path, json=body)
+            _check(answer)
+            return _decoded(answer.content, kind)
+
+    @contextmanager
+    def _stream(self, path: str, body: dict[str, Any]) -> Iterator[Iterator[str]]:
+        with (
+            _faults(),
+            self._client(_PULL_SILENCE_S) as client,
+            client.stream("POST", self.url + path, json=body) as answer,
+        ):
+            if answer.status_code != 200:
+                answer.read()
+            _check(answer)
+            yield (line for line in answer.iter_lines() if line)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ApiError(0, f"no answer: {error}") from error
+
+
+def _check(answer: httpx2.Response) -> None:
+    if answer.status_code == 200:
+        return
+    try:
+        message = str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        message = answer.text[:500]
+    raise ApiError(answer.status_code, message)
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise ApiError(200, f"not Ollama's form of answer: {error}") from None
+
+
+N = TypeVar("N", Model, Loaded)
+
+
+def _named(models: list[N], name: str) -> N | None:
+    return next((model for model in models if _full(model.name) == _full(name)), None)
+
+
+def _full(name: str) -> str:
+    """The name with its tag: none means `latest`."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

@@ -1,0 +1,232 @@
+"""One model's way to a server: what is looked at, entered in the leases and started on behalf of one lease."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from harness.case import ModelConf, ProviderConf, ServerNeed
+from harness.servers import journal
+from harness.servers.base import Facts, Progress, ServerFault, ServerKind, ServerMissing
+from harness.servers.gpus import Gpu, cpu_slots, inventory
+from harness.servers.leases import Failure, Holder, Leases, Server, State, new_id
+from harness.servers.placement import Join, Start, Wait, impossible, place
+from harness.servers.processes import Process
+from harness.servers.start import Plan, start, with_tail
+from harness.servers.stop import claim, quench, take_down
+
+SILENT_S = 20.0
+"""Seconds that a server whose process lives may leave unanswered how it is; then it counts as crashed."""
+
+_POLL_S = 0.2
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is asked for: a server of this model, in the folder of this run where it must be started."""
+
+    need: ServerNeed
+    model: ModelConf
+    provider: ProviderConf
+    kind: ServerKind
+    run_folder: Path
+    progress: Progress
+
+
+class Serving:
+    """Serves one request for one holder. `there` is the address of a server that runs already; none: one is started."""
+
+    def __init__(self, request: Request, holder: Holder, leases: Leases) -> None:
+        self.request = request
+        self.holder = holder
+        self.leases = leases
+        self.there = request.kind.there(request.provider)
+        setup = msgspec.json.encode((request.model, request.provider, self.there))
+        self._key = f"{request.need.key}#{hashlib.sha256(setup).hexdigest()[:12]}"
+
+    def find(self) -> Server | Wait:
+        """A server that is held from now on: it is ready, or being started, if need be by this holder.
+
+        Raises `ServerMissing` where no wait can help.
+        """
+        request = self.request
+        gpus = () if self.there or not request.need.gpus else inventory()
+        why = None if self.there else impossible(request.need, request.model.gpu_memory_gb, gpus)
+        if why:
+            raise ServerMissing(why)
+        with self.leases.change() as state:
+            dead = claim(state)
+            found = Wait("what is being cleared away") if dead else self._place(state, gpus)
+            held = found if isinstance(found, Wait) else self._hold(state, found)
+        for each in dead:
+            take_down(self.leases, each)
+        return held
+
+    def answers(self, server: Server) -> bool:
+        """Whether a server that was ready still is."""
+        deadline = time.monotonic() + SILENT_S
+        while server.process is None or server.process.lives:
+            if self.request.kind.healthy(server.url or ""):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return False
+
+    def claim_restart(self, server: Server) -> None:
+        """Enter that a server crashed, unless somebody has: the restart is then this holder's.
+
+        Raises `ServerFault` for one that is somebody else's.
+        """
+        if server.folder is None:
+            raise ServerFault(f"{server.name}: the server at {server.url} does not answer any more")
+        with self.leases.change() as state:
+            current = state.get(server.id)
+            if current.state != "ready" or current.process != server.process:
+                return
+            current.state, current.owner, current.restarts = "starting", self.holder, current.restarts + 1
+        journal.enter("crashed", server, message=with_tail("the end of its log", Path(server.folder)))
+
+    def bring_up(self, server: Server) -> None:
+        """Start the server that this holder owns, have the model loaded, and tell all who wait for it.
+
+        Raises `ServerMissing` or `ServerFault`, and so will they. If this is interrupted, one of them takes over.
+        """
+        began = time.monotonic()
+        try:
+            url = self._run(server)
+            facts = self.load(url, Path(server.folder or ""))
+        except (ServerMissing, ServerFault) as error:
+            self._fail(server, error)
+            raise
+        except BaseException:
+            with self.leases.change() as state:
+                state.get(server.id).state = "stopping"
+            take_down(self.leases, server)
+            raise
+        with self.leases.change() as state:
+            ready = state.get(server.id)
+            ready.state, ready.owner, ready.url, ready.facts = "ready", None, url, facts
+        journal.enter("loaded", ready, seconds=time.monotonic() - began)
+
+    def check(self, server: Server) -> None:
+        """See that somebody else's server serves what is asked. Raises `ServerMissing` or `ServerFault`."""
+        facts = self.load(server.url or "", None)
+        with self.leases.change() as state:
+            state.get(server.id).facts = facts
+
+    def load(self, url: str, folder: Path | None) -> Facts:
+        """Have the model loaded at `url`, and what it says of it. Raises `ServerMissing` or `ServerFault`."""
+        request = self.request
+        request.progress(f"{request.need.key}: loading")
+        try:
+            request.kind.prepare(url, request.model, request.provider, request.progress)
+            return request.kind.inspect(url, request.model)
+        except ServerFault as error:
+            raise ServerFault(with_tail(str(error), folder) if folder else str(error)) from error
+
+    def leave(self, server_id: str) -> None:
+        """Hold it no longer; the last one stops it, and so does one that was to start it and does not."""
+        with self.leases.change() as state:
+            server = state.find(server_id)
+            if server is None or self.holder not in server.holders:
+                return
+            server.holders.remove(self.holder)
+            if server.holders and server.owner != self.holder:
+                return
+            if server.folder is None or server.state == "failed":
+                state.remove(server_id)
+                return
+            server.state, server.owner = "stopping", self.holder
+        take_down(self.leases, server)
+
+    def _place(self, state: State, gpus: tuple[Gpu, ...]) -> Join | Start | Wait:
+        request = self.request
+        if not self.there:
+            return place(
+                request.need,
+                self._key,
+                request.model.gpu_memory_gb,
+                servers=state.servers,
+                gpus=gpus,
+                cpu_slots=cpu_slots(),
+            )
+        known = next((server for server in state.servers if server.key == self._key), None)
+        if known is None:
+            return Start()
+        full = Wait(f"a place at {self.there}, which takes {known.parallel} at a time")
+        return Join(known.id) if known.has_room else full
+
+    def _hold(self, state: State, found: Join | Start) -> Server:
+        if isinstance(found, Join):
+            server = state.get(found.id)
+        else:
+            server = self._registered(found.gpus)
+            state.servers.append(server)
+        server.holders.append(self.holder)
+        return server
+
+    def _registered(self, gpus: tuple[Gpu, ...]) -> Server:
+        return Server(
+            id=new_id(),
+            key=self._key,
+            parallel=self.request.need.parallel,
+            state="ready" if self.there else "starting",
+            owner=None if self.there else self.holder,
+            holders=[],
+            folder=None if self.there else str(self._new_folder()),
+            gpus=tuple(gpu.uuid for gpu in gpus),
+            free_mb=tuple(gpu.free_mb for gpu in gpus),
+            url=self.there,
+        )
+
+    def _new_folder(self) -> Path:
+        """A folder of its own in the run: `servers/NAME-1`, then `-2`, …"""
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", self.request.model.name)
+        for number in count(1):
+            folder = self.request.run_folder.resolve() / "servers" / f"{name}-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            break
+        return folder
+
+    def _run(self, server: Server) -> str:
+        """Start its process, and after a crash see to what is left of the old one first."""
+        request = self.request
+        if server.restarts:
+            quench(self.leases, server, grace_s=0)
+        if server.restarts > 1:
+            raise ServerFault(with_tail(f"{request.need.key} crashed for the second time", Path(server.folder or "")))
+
+        def spawned(process: Process) -> None:
+            server.process = process
+            with self.leases.change() as state:
+                state.get(server.id).process = process
+
+        plan = Plan(
+            kind=request.kind,
+            model=request.model,
+            provider=request.provider,
+            folder=Path(server.folder or ""),
+            mark=self.leases.marker(server.id),
+            gpus=tuple(gpu for gpu in inventory() if gpu.uuid in server.gpus) if server.gpus else (),
+            port=urlsplit(server.url).port if server.url else None,
+        )
+        return start(plan, spawned, request.progress)
+
+    def _fail(self, server: Server, error: ServerMissing | ServerFault) -> None:
+        """Stop what was started, free its GPUs, and leave the reason to all who wait."""
+        leftover = quench(self.leases, server)
+        journal.enter("failed", server, message=str(error), leftover=leftover)
+        with self.leases.change() as state:
+            failed = state.get(server.id)
+            failed.state, failed.owner, failed.gpus, failed.free_mb = "failed", None, (), ()
+            failed.failure = Failure(str(error), missing=isinstance(error, ServerMissing))

@@ -1,0 +1,191 @@
+"""vLLM: `vllm serve`, from an environment of its own.
+
+It answers `/health` with 200 once its engine has loaded the model, and with 503 when the engine has died; a prompt that
+its context cannot hold is refused. Weights come from a folder or out of the cache of Hugging Face's hub.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, field
+
+from harness.case import ConfError, ModelConf, ProviderConf
+from harness.servers import inference
+from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
+from harness.servers.inference import Seconds
+
+_INHERITED: Final = re.compile(r"HF_|CUDA_HOME$|LD_LIBRARY_PATH$|(https?|no)_proxy$|SSL_CERT_FILE$", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_NAMED: Final = re.compile(r"[\w.-]+/[\w.-]+")
+
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of `model.server`, over `provider.options`.
+
+    `weights`: a folder, or ORGANISATION/NAME on Hugging Face's hub, there of `revision`; `download` lets vLLM fetch
+    what is missing. `tool_call_parser`: how the model writes tool calls, by vLLM's name for it; `reasoning_parser`: how
+    it writes its thoughts. `executable`: vLLM's name on PATH or its path. `arguments`: more of `vllm serve`'s own.
+    `start_s`: seconds that loading may take.
+    """
+
+    weights: Text
+    tool_call_parser: Text
+    reasoning_parser: Text | None = None
+    revision: Text = "main"
+    download: bool = False
+    executable: str = "vllm"
+    arguments: list[str] = field(default_factory=list)
+    start_s: Seconds = 1800.0
+
+
+class VllmServers:
+    """vLLM as a kind of server (`ServerKind`)."""
+
+    def there(self, provider: ProviderConf) -> str | None:
+        """See `ServerKind`."""
+        return inference.running(provider)
+
+    def command(self, launch: Launch) -> Sequence[str]:
+        """See `ServerKind`."""
+        model, options = launch.model, inference.options_of(Options, launch.model, launch.provider)
+        if "/" in model.asked_as:  # Claude Code asks for no such model
+            raise ConfError(f"conf/model/{model.name}.yaml: served_as: {model.asked_as}: must have no `/` in it")
+        program = shutil.which(Path(options.executable).expanduser())
+        if program is None:
+            raise ServerMissing(
+                f"no vLLM: there is no `{options.executable}` on PATH; install it in an environment of its own "
+                f"(python3 -m venv ~/vllm && ~/vllm/bin/pip install vllm) and set "
+                f"provider.{launch.provider.name}.options.executable=~/vllm/bin/vllm"
+            )
+        named = _find(options, model)
+        return [
+            *(program, "serve", options.weights if named else str(_folder(options))),
+            *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", model.asked_as),
+            *("--max-model-len", str(model.context), "--tensor-parallel-size", str(max(1, model.gpus))),
+            *("--enable-auto-tool-choice", "--tool-call-parser", options.tool_call_parser),
+            *(["--reasoning-parser", options.reasoning_parser] if options.reasoning_parser else []),
+            *(["--revision", options.revision] if named else []),
+            *options.arguments,
+        ]
+
+    def environment(self, launch: Launch) -> dict[str, str]:
+        """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs have theirs."""
+        options = inference.options_of(Options, launch.model, launch.provider)
+        inherited = {name: value for name, value in os.environ.items() if _INHERITED.match(name)}
+        return {
+            **inherited,
+            "HF_HOME": str(_hugging_face()),
+            "HF_HUB_CACHE": str(_hub()),
+            "VLLM_CACHE_ROOT": os.environ.get("VLLM_CACHE_ROOT") or str(_cache() / "vllm"),
+            "VLLM_NO_USAGE_STATS": "1",
+            **({} if options.download else {"HF_HUB_OFFLINE": "1"}),
+        }
+
+    def healthy(self, url: str) -> bool:
+        """See `ServerKind`."""
+        return inference.healthy(url)
+
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
+        """See `ServerKind`: it loads its one model before it is healthy."""
+
+    def inspect(self, url: str, model: ModelConf) -> Facts:
+        """See `ServerKind`: the name and the context are those of the conf."""
+        where = f"conf/model/{model.name}.yaml"
+        models = inference.ask(url, "/v1/models", _Models).data
+        served = next((served for served in models if served.id == model.asked_as), None)
+        if served is None:
+            names = ", ".join(served.id for served in models) or "nothing"
+            raise ServerFault(f"{url} serves {names}, and {where} asks for {model.asked_as} (--served-model-name)")
+        if served.max_model_len is not None and served.max_model_len < model.context:
+            raise ServerFault(
+                f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), and {where} asks "
+                f"for {model.context}"
+            )
+        digest = _digest(inference.options_of(Options, model))
+        inference.require_digest(digest, model)
+        version = inference.ask(url, "/version", _Version).version
+        return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)
+
+    def warnings(self, log: str) -> list[str]:  # noqa: ARG002 - the contract of ServerKind
+        """See `ServerKind`: none, since it refuses what it cannot do in full."""
+        return []
+
+    def metrics(self, url: str) -> Mapping[str, float]:
+        """Its own counters, such as `vllm:prompt_tokens_total`. Raises `ServerFault`."""
+        return inference.metrics(url)
+
+
+KIND: ServerKind = VllmServers()
+
+
+class _Model(Struct):
+    id: str
+    max_model_len: int | None = None
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+class _Version(Struct):
+    version: str
+
+
+def _find(options: Options, model: ModelConf) -> bool:
+    """Whether the weights are named ones, out of the hub's cache. Raises `ServerMissing` where there are none."""
+    where = f"conf/model/{model.name}.yaml: server.weights"
+    if _folder(options).is_dir():
+        return False
+    if not _NAMED.fullmatch(options.weights):
+        raise ServerMissing(f"no weights of {model.name}: there is no folder {_folder(options)} ({where})")
+    commit = _commit(options)
+    if not options.download and not (commit and (_repository(options) / "snapshots" / commit).is_dir()):
+        raise ServerMissing(
+            f"no weights of {model.name}: {options.weights} ({where}) is not in {_hub()}: run "
+            f"`hf download {options.weights} --revision {options.revision}`, or set "
+            f"model.{model.name}.server.download=true"
+        )
+    return True
+
+
+def _digest(options: Options) -> str | None:
+    """The commit on the hub; of a folder none."""
+    commit = None if _folder(options).is_dir() else _commit(options)
+    return f"commit:{commit}" if commit else None
+
+
+def _folder(options: Options) -> Path:
+    return Path(os.path.expandvars(options.weights)).expanduser().absolute()
+
+
+def _commit(options: Options) -> str | None:
+    """What the revision means, as far as the cache knows (its layout: huggingface_hub's guide to the cache)."""
+    if _COMMIT.fullmatch(options.revision):
+        return options.revision
+    reference = _repository(options) / "refs" / options.revision
+    return reference.read_text().strip() if reference.is_file() else None
+
+
+def _repository(options: Options) -> Path:
+    return _hub() / f"models--{options.weights.replace('/', '--')}"
+
+
+def _hub() -> Path:
+    """The hub's cache, by the variables that `huggingface_hub` reads."""
+    return Path(os.environ.get("HF_HUB_CACHE") or _hugging_face() / "hub").expanduser().absolute()
+
+
+def _hugging_face() -> Path:
+    return Path(os.environ.get("HF_HOME") or _cache() / "huggingface").expanduser().absolute()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute()

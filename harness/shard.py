@@ -1,0 +1,62 @@
+"""`--shard I/N`: the part of a suite that one of several machines runs, the same everywhere: it reads no history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from harness.case import Case
+
+_SLACK = 1.1
+
+
+class Shard(Struct, frozen=True):
+    """The `index`-th (from 1) of `count` parts."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """Read `I/N`. Raises `ValueError` with what is wrong."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is no shard: write I/N, as in 1/3 for the first of three")
+    index, count = map(int, match.groups())
+    if not 1 <= index <= count:
+        raise ValueError(f"there is no shard {text}: I goes from 1 to N")
+    return Shard(index, count)
+
+
+def shard(cases: Sequence[Case], part: Shard) -> list[Case]:
+    """The cases of one shard, in the order of the suite: those of all shards together are all, and none is in two.
+
+    Cases that share a model server stay together as long as no shard gets more than a tenth above the mean (or the one
+    case that a mean is no whole number by). A model that is too large for that is poured into the shards that have
+    least, one after the other: fewer models are split than there are shards. Cases without a server fill up the rest.
+    """
+    models: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.server is not None:
+            models.setdefault(case.server.key, []).append(case)
+    mean = -(-len(cases) // part.count)
+    most = max(mean, int(_SLACK * len(cases) / part.count))
+    shards: list[list[Case]] = [[] for _ in range(part.count)]
+    for model in sorted(models.values(), key=len, reverse=True):
+        left = model
+        while left:
+            least = min(shards, key=len)
+            fits = len(least) + len(left) <= most
+            room = len(left) if fits else mean - len(least)
+            least.extend(left[:room])
+            left = left[room:]
+    for case in cases:
+        if case.server is None:
+            min(shards, key=len).append(case)
+    mine = {case.id for case in shards[part.index - 1]}
+    return [case for case in cases if case.id in mine]

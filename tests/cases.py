@@ -1,0 +1,42 @@
+"""Cases made up by name, for what looks at no more of a case than its names and its server."""
+
+from __future__ import annotations
+
+from harness.case import (
+    BackendConf,
+    Case,
+    EnvironmentConf,
+    EvaluationConf,
+    Limits,
+    ModelConf,
+    ProviderConf,
+    SandboxConf,
+)
+
+REMOTE = ProviderConf("remote", kind="remote", wires=["openai_chat"], base_url="https://models.invalid")
+LOCAL = ProviderConf("ollama", kind="ollama", wires=["openai_chat"])
+
+
+def make_case(
+    backend: str = "claude",
+    model: str = "model",
+    environment: str = "maze",
+    *,
+    provider: ProviderConf = LOCAL,
+    gpus: int = 1,
+    parallel: int = 1,
+    replicate: int = 1,
+) -> Case:
+    """A case of that name; its model is served on this machine unless `provider` says otherwise."""
+    return Case(
+        id=f"{backend}-{model}-{environment}-r{replicate}",
+        backend=BackendConf(backend),
+        model=ModelConf(model, provider.name, gpus=gpus, parallel=parallel),
+        provider=provider,
+        wire="openai_chat",
+        environment=EnvironmentConf(environment, kind="maze"),
+        sandbox=SandboxConf("bubblewrap", kind="bubblewrap"),
+        limits=Limits(),
+        evaluation=EvaluationConf(),
+        replicate=replicate,
+    )

@@ -1,0 +1,159 @@
+"""Real CLIs whose model is a service behind TLS: through the sandbox, the gateway and its forwarder, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from backends.registry import backend, names
+from harness.agent.attempt import AttemptResult, run_attempt
+from harness.agent.cli import find_cli
+from harness.agent.double_entry import compare
+from harness.agent.model_server import remote_server
+from harness.case import (
+    BackendConf,
+    Case,
+    Ending,
+    EnvironmentConf,
+    EvaluationConf,
+    Limits,
+    ModelConf,
+    ProviderConf,
+    SandboxConf,
+)
+from harness.environments.factory import make_environment
+from harness.gateway.messages import Usage
+from harness.gateway.provider import Provider
+from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.server import Gateway
+from harness.http_host import HttpHost
+from harness.mcp.config import McpConfig
+from harness.sandbox.factory import make_sandbox
+from harness.sandbox.paths import interpreter_paths
+from harness.sandbox.workplace import Workplace
+from tests.stand_in_upstream import Certificate, Upstream
+
+KEY = "sk-host-0123456789"
+SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
+MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 3})
+USAGE = Usage(input_tokens=700, output_tokens=20, cache_read_tokens=300)
+SCRIPT = Script(
+    (
+        ScriptedTurn(text="I look around.", calls=(ScriptedCall(run="env"),), usage=USAGE),
+        ScriptedTurn(calls=(ScriptedCall(write="approach.py", content="x = 1\n"),), usage=USAGE),
+        ScriptedTurn(text="Done.", usage=USAGE),
+    )
+)
+REFUSED = Script((ScriptedTurn(fail=Fail(status=401, message=f"the key {KEY} is not valid")),))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[HttpHost]:
+    with HttpHost() as host:
+        yield host
+
+
+def play(
+    folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
+) -> tuple[AttemptResult, Upstream]:
+    """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
+    workplace = Workplace(make_sandbox(SANDBOX), folder, interpreter_paths())
+    with (
+        pytest.MonkeyPatch.context() as variables,
+        Upstream(certificate, ScriptedProvider(script, workspace="")) as upstream,
+        closing(make_environment(MAZE)) as environment,
+    ):
+        variables.setenv("SSL_CERT_FILE", str(certificate.authority_file))
+        variables.setenv("STAND_IN_KEY", KEY)
+        provider = ProviderConf(
+            "stand_in", "remote", wires=[], base_url=upstream.url, key_variable="STAND_IN_KEY", key_header="x-api-key"
+        )
+        case = Case(
+            id=f"{name}-{wire}",
+            backend=BackendConf(name),
+            model=ModelConf("served", "stand_in", served_as="maker/served-5"),
+            provider=provider,
+            wire=wire,
+            environment=MAZE,
+            sandbox=SANDBOX,
+            limits=Limits(turns=10, wall_s=120, failed_requests=2),
+            evaluation=EvaluationConf(),
+        )
+
+        served = remote_server(case)
+
+        def provider_of(workspace: str) -> Provider:
+            upstream.model = ScriptedProvider(script, workspace=workspace)
+            return served.provider(workspace)
+
+        def no_policy(_folder: str) -> Any:
+            raise NotImplementedError
+
+        result = run_attempt(
+            case=case,
+            backend=backend(name),
+            cli=find_cli(backend(name)),
+            prompt="Play your part.",
+            workplace=workplace,
+            gateway=Gateway(host),
+            model_server=msgspec.structs.replace(served, provider=provider_of),
+            mcp=McpConfig(environment, folder / "renders", no_policy, (NotImplementedError,), host),
+            progress=lambda _: None,
+        )
+    return result, upstream
+
+
+def check(folder: Path, result: AttemptResult, upstream: Upstream, name: str) -> None:
+    assert (result.ending, result.explanation) == (Ending.FINISHED, "the agent ended its session")
+    totals = result.metered
+    assert (totals.turns, totals.input_tokens, totals.output_tokens, totals.cache_read_tokens) == (3, 2100, 60, 900)
+    differences = compare(result.session, totals, habits=backend(name).habits, stopped=False)
+    assert [one for one in differences if one.explained is None] == []
+    assert (folder / "workspace/approach.py").read_text() == "x = 1\n"
+    assert {request.headers["x-api-key"] for request in upstream.requests} == {KEY}
+    assert "sealed" not in str([request.headers for request in upstream.requests])
+
+
+def check_that_the_key_is_nowhere(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize(("name", "wire"), [("claude", "anthropic_messages"), ("opencode", "google_generate")])
+def test_a_session_by_way_of_a_service(
+    tmp_path: Path, host: HttpHost, certificate: Certificate, name: str, wire: str
+) -> None:
+    result, upstream = play(tmp_path, host, certificate, SCRIPT, name, wire)
+    check(tmp_path, result, upstream, name)
+    check_that_the_key_is_nowhere(tmp_path)
+
+
+def test_a_service_that_refuses_the_key_and_quotes_it_tells_it_to_nobody(
+    tmp_path: Path, host: HttpHost, certificate: Certificate
+) -> None:
+    result, _ = play(tmp_path, host, certificate, REFUSED, "claude", "anthropic_messages")
+    assert result.ending == Ending.AUTH_FAILED
+    assert KEY not in result.explanation
+    check_that_the_key_is_nowhere(tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("name", "wire"), [(name, wire) for name in names() for wire in backend(name).capabilities.wires]
+)
+def test_every_backend_over_every_wire_that_it_speaks(
+    tmp_path: Path, host: HttpHost, certificate: Certificate, name: str, wire: str
+) -> None:
+    result, upstream = play(tmp_path, host, certificate, SCRIPT, name, wire)
+    check(tmp_path, result, upstream, name)

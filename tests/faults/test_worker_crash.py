@@ -1,0 +1,88 @@
+"""Workers that are killed in a case, for real: the case runs once more, and each is recorded exactly once."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.case import Cause, Ending
+from harness.results.store import read
+from tests.project import Project
+
+SUITE = "name: crashes\nbackends: [claude]\nmodels: [scripted]\nenvironments: [small_maze]\nreplicates: 4\n"
+TEST = """\
+import os
+import signal
+
+import pytest
+
+from harness.fixtures import DRAFT, RUN
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@pytest.fixture
+def submission(request, case):
+    folder = request.node.stash[DRAFT].folder
+    first = not (folder.parent / f"{case.id}.killed").exists()
+    folder.mkdir(parents=True)
+    (folder / "begun").touch()
+    if (case.replicate == 2 and first) or case.replicate == 3:
+        die()
+    yield
+    if case.replicate == 4:
+        die()
+
+def test_case(case, submission):
+    pass
+"""
+ID = "claude-scripted-small_maze-r"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.write("conf/suite/crashes.yaml", SUITE)
+    made.write("test_cases.py", TEST)
+    return made
+
+
+def test_a_case_that_kills_its_worker_runs_once_more_and_is_recorded_exactly_once(project: Project) -> None:
+    project.write("test_other.py", "import os, signal\n\ndef test_other(): os.kill(os.getpid(), signal.SIGKILL)\n")
+    files = ["test_cases.py", "test_other.py"]
+    done = project.pytest("--suite", "crashes", "-n", "2", "--junit-xml", "junit.xml", *files)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert f"{ID}2] killed its worker" in done.stdout
+    assert "1 failed, 3 passed, 2 errors, 2 rerun" in done.stdout
+
+    recorded = Counter(record.case.id for record in read(project.folder / "runs/latest/results.jsonl"))
+    assert recorded == {f"{ID}{replicate}": 1 for replicate in (1, 2, 3, 4)}
+    assert {name: record.outcome for name, record in project.records.items()} == {
+        f"{ID}1": "passed",
+        f"{ID}2": "passed",
+        f"{ID}3": "error",
+        f"{ID}4": "passed",
+    }
+    killer = project.records[f"{ID}3"]
+    assert (killer.ending, killer.cause) == (Ending.HARNESS_ERROR, Cause.HARNESS)
+    assert killer.explanation == "killed its worker twice"
+    for folder in (f"{ID}2", f"{ID}3"):
+        assert (project.folder / "runs/latest" / folder / "begun").exists()
+        assert (project.folder / "runs/latest" / f"{folder}.killed" / "begun").exists()
+
+    tests = ET.parse(project.folder / "junit.xml").findall(".//testcase")  # noqa: S314 - we had it written
+    assert Counter(test.get("name") for test in tests) == {
+        **{f"test_case[{ID}{replicate}]": 1 for replicate in (1, 2, 3, 4)},
+        "test_other": 1,
+    }
+    assert any("killed its worker twice" in (error.text or "") for test in tests for error in test.findall("error"))
+
+
+def test_where_no_worker_is_restarted_a_crash_is_an_error_at_once(project: Project) -> None:
+    done = project.pytest("--suite", "crashes", "-n", "1", "--max-worker-restart", "0", "-k", "r2")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert project.records[f"{ID}2"].outcome == "error"
+    assert "no more workers are started" in project.records[f"{ID}2"].explanation

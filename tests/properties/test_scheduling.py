@@ -1,0 +1,202 @@
+"""Distribution: whatever cases, workers and GPUs there are, in virtual time; and the shards of a suite."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says no types
+from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
+
+from harness.case import Case, ServerNeed
+from harness.plan import Job, Machine, Planner
+from harness.scheduling import CaseScheduling, Demand, NotAgainError
+from harness.shard import Shard, shard
+from harness.workers import CORES_A_SESSION, GB_A_SESSION, workers
+from tests.cases import REMOTE, make_case
+from tests.virtual_xdist import Item, Outcome, VirtualRun
+
+QUIET = Producer("", enabled=False)
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What there is to run, what is expected of it, and on what."""
+
+    items: list[Item]
+    expected: list[float]
+    workers: int
+    machine: Machine
+    load_s: float = 60.0
+
+    def run(self) -> tuple[Outcome, Counter[str]]:
+        """Run it; the tests that were given up because they had killed workers."""
+        demands = {
+            item.nodeid.partition("[")[2][:-1]: Demand(seconds, item.server)
+            for item, seconds in zip(self.items, self.expected, strict=True)
+            if "test_case" in item.nodeid
+        }
+        given_up = Counter[str]()
+
+        def on_crash(scheduler: CaseScheduling, nodeid: str) -> None:
+            if scheduler.case_id(nodeid) is None:
+                given_up[nodeid] += 1
+                return
+            try:
+                scheduler.run_again(nodeid)
+            except NotAgainError:
+                given_up[nodeid] += 1
+
+        run = VirtualRun(
+            self.items,
+            lambda config, clock: CaseScheduling(config, QUIET, demands, self.machine, clock),
+            workers=self.workers,
+            gpus=self.machine.gpus,
+            cpu_slots=self.machine.cpu_slots,
+            load_s=self.load_s,
+            on_crash=on_crash,
+        )
+        return run.run(), given_up
+
+    def stays(self, outcome: Outcome) -> list[list[str]]:
+        """The models with which each worker was, one after the other."""
+        models = {
+            item.nodeid: item.server.key for item in self.items if item.server and self.machine.has_room(item.server)
+        }
+        return [
+            [model for model, _ in itertools.groupby(map(models.get, order)) if model is not None]
+            for order in outcome.orders.values()
+        ]
+
+
+seconds = st.floats(0, 1000)
+one_gpu = st.builds(ServerNeed, st.sampled_from(["a", "b", "c", "d", "e"]), st.just(1), st.just(1))
+NEEDS = [ServerNeed(f"{gpus}-{parallel}", gpus, parallel) for gpus in (0, 1, 2, 4) for parallel in (1, 2, 3)]
+
+
+@st.composite
+def sessions(
+    draw: st.DrawFn,
+    needs: st.SearchStrategy[ServerNeed | None] = st.none() | st.sampled_from(NEEDS),  # noqa: B008 - strategies never change
+    kills: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 0, 0, 1, 2]),  # noqa: B008 - likewise
+    plain: int = 20,
+) -> Session:
+    """A session of some cases and at most so many tests that are none."""
+    cases = draw(st.lists(st.tuples(seconds, seconds, needs, kills), min_size=1, max_size=40))
+    others = draw(st.lists(st.tuples(st.floats(0, 5), kills), max_size=plain))
+    items = [Item(f"t.py::test_case[{i}-c]", took, need, kill) for i, (took, _, need, kill) in enumerate(cases)]
+    items += [Item(f"t.py::test_plain[{i}]", took, None, kill) for i, (took, kill) in enumerate(others)]
+    return Session(
+        items=items,
+        expected=[expected for _, expected, _, _ in cases] + [0.0] * len(others),
+        workers=draw(st.integers(1, 8)),
+        machine=Machine(gpus=draw(st.integers(0, 5)), cpu_slots=draw(st.integers(1, 2))),
+    )
+
+
+@given(sessions())
+def test_everything_runs_exactly_once_whatever_kills_workers(session: Session) -> None:
+    outcome, given_up = session.run()
+    assert outcome.ended + given_up == Counter(item.nodeid for item in session.items)
+    for item in session.items:
+        most = 2 if "test_case" in item.nodeid else 1
+        assert outcome.crashed[item.nodeid] == min(item.kills, most)
+        assert given_up[item.nodeid] == (item.kills >= most)
+
+
+@given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 6), st.none() | st.integers(1, 5))
+def test_a_session_without_cases_is_distributed_as_by_load(times: list[float], count: int, chunk: int | None) -> None:
+    items = [Item(f"t.py::test_plain[{i}]", took) for i, took in enumerate(times)]
+    outcomes = [
+        VirtualRun(items, scheduler, workers=count, gpus=0, options={"maxschedchunk": chunk}).run()
+        for scheduler in (
+            lambda config, clock: CaseScheduling(config, QUIET, {"other": Demand(1.0)}, Machine(0, 1), clock),
+            lambda config, clock: LoadScheduling(config, QUIET),
+        )
+    ]
+    assert outcomes[0] == outcomes[1]
+
+
+@given(sessions())
+def test_the_same_session_is_distributed_the_same_way(session: Session) -> None:
+    assert session.run() == session.run()
+
+
+@given(sessions(needs=st.none() | st.sampled_from([need for need in NEEDS if need.parallel == 1]), kills=st.just(0)))
+def test_a_worker_comes_back_to_no_model_that_it_left(session: Session) -> None:
+    for stays in session.stays(session.run()[0]):
+        assert len(stays) == len(set(stays))
+
+
+@given(sessions(needs=st.none() | one_gpu, kills=st.just(0)))
+def test_models_are_loaded_once_and_once_more_for_each_further_slot_at_most(session: Session) -> None:
+    outcome, _ = session.run()
+    slots = min(session.workers, session.machine.gpus)
+    models = {item.server.key for item in session.items if item.server}
+    assert len(outcome.loads) <= (len(models) + slots - 1 if slots else 0)
+    assert len(outcome.loads) == sum(map(len, session.stays(outcome)))
+
+
+@given(sessions(needs=st.none() | one_gpu, kills=st.just(0)))
+def test_no_worker_waits_for_a_gpu_where_a_model_takes_one(session: Session) -> None:
+    assert session.run()[0].waited == 0.0
+
+
+@given(sessions(needs=st.none(), kills=st.just(0), plain=0))
+def test_where_times_are_known_workers_end_within_two_cases_of_each_other(session: Session) -> None:
+    session = msgspec.structs.replace(session, expected=[item.seconds for item in session.items])
+    outcome, _ = session.run()
+    times = [item.seconds for item in session.items]
+    assert outcome.makespan - 1.0 <= sum(times) / session.workers + 2 * max(times) + 1e-6
+
+
+@given(
+    st.lists(st.none() | st.sampled_from(NEEDS), max_size=60),
+    st.builds(Machine, st.integers(0, 8), st.integers(1, 3)),
+    st.integers(1, 64),
+    st.floats(0.5, 256),
+)
+def test_auto_starts_no_more_workers_than_are_of_use(
+    needs: list[ServerNeed | None], machine: Machine, cores: int, memory_gb: float
+) -> None:
+    count = workers(needs, machine, cores=cores, memory_gb=memory_gb)
+    assert 1 <= count <= max(1, len(needs))
+    assert count == 1 or (count * CORES_A_SESSION <= cores and count * GB_A_SESSION <= memory_gb)
+    if needs:
+        planner = Planner([Job(i, 60.0, need) for i, need in enumerate(needs)], machine, load_s=0.0, clock=lambda: 0.0)
+        for number in range(count):
+            planner.add(str(number))
+        if all(need is None or (need.gpus < 2 and need.parallel == 1) for need in needs):
+            assert all(planner.next(str(number)) for number in range(count))
+
+
+suites = st.builds(
+    lambda sizes, rest: [
+        *(make_case(model=f"m{model}", replicate=i) for model, size in enumerate(sizes) for i in range(size)),
+        *(make_case(model="cloud", provider=REMOTE, replicate=i) for i in range(rest)),
+    ],
+    st.lists(st.integers(1, 40), max_size=8),
+    st.integers(0, 20),
+).flatmap(st.permutations)
+
+
+@given(suites, st.integers(1, 6))
+def test_shards_share_out_a_suite_evenly_and_split_few_models(cases: list[Case], count: int) -> None:
+    shards = [shard(cases, Shard(index, count)) for index in range(1, count + 1)]
+    assert sorted(case.id for part in shards for case in part) == sorted(case.id for case in cases)
+    for part in shards:
+        assert part == [case for case in cases if case in part]
+        assert len(part) <= max(1.1 * len(cases) / count, len(cases) / count + 1)
+    parts_of = Counter(key for part in shards for key in {case.server.key for case in part if case.server})
+    assert sum(parts_of.values()) <= len(parts_of) + count - 1
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 6))
+def test_no_model_is_split_where_models_share_out_evenly(each: int, size: int, count: int) -> None:
+    cases = [make_case(model=f"m{model}", replicate=i) for i in range(size) for model in range(each * count)]
+    for index in range(1, count + 1):
+        part = Counter(case.model.name for case in shard(cases, Shard(index, count)))
+        assert part == dict.fromkeys(part, size)
+        assert len(part) == each

@@ -1,0 +1,79 @@
+"""A terminal's screen in miniature: shows what bytes that were written to it would look like."""
+
+from __future__ import annotations
+
+import re
+
+_TOKENS = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|(.)", re.DOTALL)
+
+
+class Screen:
+    """So many columns and rows; what is scrolled away at the top is kept."""
+
+    def __init__(self, columns: int = 80, rows: int = 24) -> None:
+        self.columns = columns
+        self.rows = rows
+        self._lines: list[list[str]] = [[]]
+        self._top = 0  # the first line of the screen proper
+        self._row = 0
+        self._column = 0
+
+    def feed(self, text: str) -> None:
+        """Do as a terminal does with this text; anything that this one does not know is an error."""
+        for found in _TOKENS.finditer(text):
+            number, command, character = found.groups()
+            if command:
+                self._command(command, number)
+            elif character:
+                self._character(character)
+
+    @property
+    def text(self) -> str:
+        """All lines there ever were, as they stand, without white space at the end."""
+        return "\n".join("".join(line).rstrip() for line in self._lines).rstrip()
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Row (of all there ever were) and column, from 0."""
+        return self._row, self._column
+
+    def _character(self, character: str) -> None:
+        if character == "\r":
+            self._column = 0
+        elif character == "\n":
+            self._down()
+        else:
+            assert character.isprintable(), f"what is {character!r}?"
+            if self._column == self.columns:  # only now the line is broken
+                self._column = 0
+                self._down()
+            line = self._lines[self._row]
+            line += [" "] * (self._column + 1 - len(line))
+            line[self._column] = character
+            self._column += 1
+
+    def _down(self) -> None:
+        self._row += 1
+        if self._row == len(self._lines):
+            self._lines.append([])
+        self._top = max(self._top, self._row - self.rows + 1)
+
+    def _command(self, command: str, number: str) -> None:
+        match command, number:
+            case "m", _:
+                pass
+            case "A", _:
+                self._row = max(self._top, self._row - int(number or 1))
+                self._column = min(self._column, self.columns - 1)
+            case "G", _:
+                self._column = min(int(number or 1), self.columns) - 1
+            case "K", "":
+                del self._lines[self._row][self._column :]
+            case "K", "2":
+                self._lines[self._row].clear()
+            case "J", "":
+                del self._lines[self._row][self._column :]
+                for line in self._lines[self._row + 1 :]:
+                    line.clear()
+            case _:
+                raise AssertionError(f"what is CSI {number} {command}?")

@@ -1,0 +1,172 @@
+"""docs/ci.md: what its recipes name is there, and their commands do what they say.
+
+The recipes themselves run at night: on the `smoke` suite and with two workers, since this machine may have no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.results.store import read
+from tests.project import ROOT
+
+DOCS = (ROOT / "docs/ci.md").read_text()
+BLOCKS = [(kind, text) for kind, text in re.findall(r"```(\w+)\n(.*?)```", DOCS, re.DOTALL)]
+WORKFLOWS = {str(flow["name"]): flow for kind, text in BLOCKS if kind == "yaml" for flow in [yaml.safe_load(text)]}
+SCRIPTS = dict(re.findall(r"`([\w.]+)`[^`]*:\n\n```bash\n(.*?)```", DOCS, re.DOTALL))
+SUBMIT = [text for kind, text in BLOCKS if kind == "bash"][-1]
+
+BASH = shutil.which("bash") or "bash"
+
+SBATCH = '''\
+#!{python}
+"""Stands for Slurm: runs a batch script at once, the tasks of its array in turn, and prints the job's number."""
+import os, re, subprocess, sys
+options = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:-1])
+script = open(sys.argv[-1]).read()
+exported = dict(pair.split("=") for pair in options.get("export", "ALL").split(",")[1:])
+array = re.search(r"^#SBATCH --array=1-(\\d+)$", script, re.MULTILINE)
+tasks = int(array[1]) if array else 1
+for task in range(1, tasks + 1):
+    of_task = {{"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(tasks)}}
+    variables = os.environ | {{"SLURM_SUBMIT_DIR": os.getcwd()}} | exported | (of_task if array else {{}})
+    done = subprocess.run(["bash", sys.argv[-1]], env=variables, stdout=sys.stderr)
+    if done.returncode and not array:
+        sys.exit(done.returncode)
+print(7)
+'''
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    [job] = workflow["jobs"].values()
+    return list(job["steps"])
+
+
+def commands() -> list[str]:
+    """Every command line of the recipes, as one text each."""
+    runs = [step["run"] for flow in WORKFLOWS.values() for step in steps(flow) if "run" in step]
+    return [*runs, *(text for kind, text in BLOCKS if kind == "bash")]
+
+
+def called(pattern: str) -> list[str]:
+    """What follows this program in the commands, up to the end of the command."""
+    return [rest for text in commands() for rest in re.findall(rf"{pattern}\s+([^|\n>]*)", text)]
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"(?<=[\s\[(,=\"'])--[a-z][a-z-]*", f" {text}"))
+
+
+def test_the_recipes_are_whole() -> None:
+    assert set(WORKFLOWS) == {"pr", "nightly"}
+    assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
+    for flow in WORKFLOWS.values():
+        assert flow[True], "when it runs; YAML 1.1 reads `on` as true"
+        for step in steps(flow):
+            assert ("run" in step) != ("uses" in step)
+            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
+        ids = {step.get("id") for step in steps(flow)}
+        assert set(re.findall(r"steps\.(\w+)\.", str(flow))) <= ids
+
+
+@pytest.mark.parametrize("text", commands())
+def test_bash_reads_it(text: str) -> None:
+    checked = subprocess.run([BASH, "-n"], input=text, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_suites_targets_and_options_are_there() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {rest.split()[0] for rest in called("make")} <= targets
+    suites = {name for text in [*called("pytest"), DOCS] for name in re.findall(r"--suite (\w+)", text)}
+    assert suites == {"pr", "nightly"}
+    assert all((ROOT / f"conf/suite/{name}.yaml").exists() for name in suites)
+    to_pytest = set().union(*map(options, [*called(r"\.venv/bin/pytest"), *called("make")]))
+    assert to_pytest >= {"--suite", "--shard", "--require-all", "--junit-xml", "--record-cassettes"}
+    assert to_pytest <= options(_help("pytest"))
+
+
+@pytest.mark.parametrize("subcommand", ["doctor", "report", "merge"])
+def test_the_subcommands_and_their_options_are_there(subcommand: str) -> None:
+    used = [rest for rest in called(r"python -m harness") if rest.split()[0] == subcommand]
+    assert used
+    assert set().union(*map(options, used)) <= options(_help("harness", subcommand))
+
+
+def _help(module: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", module, *arguments, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout with the set-up of the original."""
+    copy = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".hypothesis", "__pycache__", "runs", "node_modules")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    (copy / "backends/cli/node_modules").symlink_to(ROOT / "backends/cli/node_modules")
+    for lock in ("requirements/requirements.lock", "backends/cli/package-lock.json"):
+        os.utime(copy / lock, (0, 0))  # make finds that set-up done
+    return copy
+
+
+def bash(text: str, checkout: Path, **variables: str) -> None:
+    small = text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 2")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    done = subprocess.run(
+        [BASH, "-eo", "pipefail", "-c", small],  # as GitHub calls it
+        cwd=checkout,
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{small}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["pr", "nightly"])
+def test_the_steps_of_a_workflow_run_and_leave_what_the_next_ones_take(name: str, checkout: Path) -> None:
+    page = checkout / "page.md"
+    uploads: list[str] = []
+    for step in steps(WORKFLOWS[name]):
+        if "upload" in step.get("uses", ""):
+            uploads += step["with"]["path"].split()
+        elif "run" in step and "sudo" not in step["run"] and "cache-hit" not in step.get("if", ""):
+            bash(step["run"], checkout, GITHUB_STEP_SUMMARY=str(page), PYTEST_ADDOPTS="-k claude")
+    assert "| claude-scripted-small\\_maze | passed |" in page.read_text()
+    assert all((checkout / upload).stat().st_size for upload in uploads)
+    for upload in uploads:
+        if upload.endswith(".xml"):
+            report = (checkout / upload).read_text()
+            assert ' errors="0" failures="0" ' in report
+            assert ' tests="0" ' not in report
+
+
+@pytest.mark.nightly
+def test_the_parts_of_a_job_array_are_joined_to_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
+    for name, text in SCRIPTS.items():
+        (checkout / name).write_text(text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 1"))
+    (tmp_path / "bin").mkdir()
+    slurm = tmp_path / "bin/sbatch"
+    slurm.write_text(SBATCH.format(python=sys.executable))
+    slurm.chmod(0o755)
+    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    merged = checkout / "runs/slurm-7-merged"
+    records = read(merged / "results.jsonl")
+    assert [record.case.id for record in records] == [
+        f"{backend}-scripted-small_maze" for backend in ("claude", "codex", "opencode", "pi")
+    ]
+    assert {record.outcome for record in records} == {"passed"}
+    assert all((merged / str(record.artifacts) / "stream.jsonl").exists() for record in records)
+    assert "**4 passed**" in (checkout / "runs/slurm-7.md").read_text()

@@ -1,0 +1,290 @@
+"""The gateway in front of a model service: what it passes on over real TLS by every wire, and what it keeps back."""
+
+import gzip
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.case import Price
+from harness.gateway.budget import Budget
+from tests.stand_in_upstream import Upstream
+from tests.unit.forwarding import DUMMY, KEY, PATHS, STREAMED, TURN, Bench, Opener, bench, metered
+from tests.unit.gateway_client import (
+    CHAT,
+    GOOGLE,
+    MESSAGES,
+    address,
+    conversation,
+    eventually,
+    text_of,
+)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("bench")) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def upstream(both: Bench) -> Upstream:
+    return both.upstream
+
+
+@pytest.fixture(scope="module")
+def opener(both: Bench) -> Opener:
+    return both.open
+
+
+# What goes through
+
+
+@PATHS
+@STREAMED
+def test_an_answer_passes_unchanged_and_is_metered(opener: Opener, upstream: Upstream, path: str, stream: bool) -> None:
+    session = opener()
+    with upstream.behaving(headers={"x-request-id": "req-7", "connection": "keep-alive", "set-cookie": "a=b"}):
+        answer = session.ask(path, stream=stream)
+        assert answer.status_code == 200
+        assert answer.content == upstream.sent[0]
+        assert text_of(answer) == TURN.text
+        assert answer.headers["x-request-id"] == "req-7"
+        assert "set-cookie" not in answer.headers
+        assert metered(session) == (1, 700, 50, 1000)
+        assert session.account.metered().tools_used == {"bash"}
+    [line] = session.books()
+    assert (line["status"], line["error"], line["stream"], line["note"]) == (200, None, stream, None)
+
+
+@PATHS
+@STREAMED
+def test_a_request_passes_unchanged_but_for_its_credentials(
+    opener: Opener, upstream: Upstream, path: str, stream: bool
+) -> None:
+    session = opener()
+    where = address(path, stream=stream)
+    where += ("&" if "?" in where else "?") + "beta=true&key=sealed"
+    body = json.dumps(conversation(path, 1, stream=stream), indent=3).encode()
+    headers = {"anthropic-version": "2023-06-01", "anthropic-beta": "x", "openai-organization": "theirs"}
+    with upstream.behaving():
+        session.client.post(where, content=body, headers=headers | {"content-type": "application/json"})
+        [came] = upstream.requests
+    assert came.body == body
+    assert came.path == where.replace("&key=sealed", "")
+    assert came.headers["authorization"] == f"Bearer {KEY}"
+    assert came.headers["accept-encoding"] == "identity"
+    assert came.headers["host"] == upstream.url.removeprefix("https://")
+    assert (came.headers["anthropic-version"], came.headers["anthropic-beta"]) == ("2023-06-01", "x")
+    assert "sealed" not in str(came)
+    assert "openai-organization" not in came.headers
+
+
+@pytest.mark.parametrize(("header", "value"), [("x-api-key", KEY), ("X-Goog-Api-Key", KEY)])
+def test_the_key_goes_where_the_service_wants_it(opener: Opener, upstream: Upstream, header: str, value: str) -> None:
+    with upstream.behaving():
+        opener(key_header=header).ask(MESSAGES)
+        opener(key=None).ask(MESSAGES)
+        with_key, without = upstream.requests
+    assert with_key.headers[header.lower()] == value
+    assert not set(DUMMY) & (set(with_key.headers) - {header.lower()})
+    assert not set(DUMMY) & set(without.headers)
+
+
+def test_a_chat_stream_is_made_to_tell_its_usage(opener: Opener, upstream: Upstream) -> None:
+    session = opener()
+    body = conversation(CHAT, 0, stream=True) | {"stream_options": {"include_obfuscation": False}}
+    with upstream.behaving():
+        session.client.post(CHAT, json=body)
+        [came] = upstream.requests
+    assert came.json == body | {"stream_options": {"include_obfuscation": False, "include_usage": True}}
+    assert metered(session) == (1, 700, 50, 1000)
+    assert "include_usage was set" in session.books()[0]["note"]
+
+
+@PATHS
+def test_the_first_bytes_are_there_before_the_last_are_written(opener: Opener, upstream: Upstream, path: str) -> None:
+    session = opener()
+    with (
+        upstream.behaving(hold_after=1),
+        session.client.stream("POST", address(path, stream=True), json=conversation(path, 0, stream=True)) as answer,
+    ):
+        received = answer.iter_raw()
+        first = next(received)
+        assert not session.account.metered().turns
+        assert [one.begun for one in session.account.waiting] == [True]
+        upstream.open()
+        assert first + b"".join(received) == upstream.sent[0]
+        assert session.account.metered().turns == 1
+
+
+@PATHS
+@settings(max_examples=8)
+@given(data=st.data())
+def test_it_does_not_matter_how_the_service_cuts_its_answer_into_pieces(
+    opener: Opener, upstream: Upstream, path: str, data: st.DataObject
+) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 200), max_size=30))
+    stream, zipped = data.draw(st.booleans()), data.draw(st.booleans())
+    session = opener()
+    with upstream.behaving(sizes=sizes, gzip=zipped):
+        answer = session.ask(path, stream=stream)
+        assert answer.content == upstream.sent[0]
+        assert metered(session) == (1, 700, 50, 1000)
+    session.account.close()
+
+
+@PATHS
+@STREAMED
+def test_a_compressed_answer_that_nobody_asked_for_is_unpacked(
+    opener: Opener, upstream: Upstream, path: str, stream: bool
+) -> None:
+    session = opener()
+    with upstream.behaving(gzip=True):
+        answer = session.ask(path, stream=stream)
+        assert "content-encoding" not in answer.headers
+        assert answer.content == upstream.sent[0]
+    assert metered(session) == (1, 700, 50, 1000)
+
+
+def test_an_answer_in_an_unknown_encoding_is_an_error_that_says_so(opener: Opener, upstream: Upstream) -> None:
+    with upstream.behaving(headers={"content-encoding": "br"}):
+        answer = opener().ask(MESSAGES)
+    assert answer.status_code == 502
+    assert "encoding br" in answer.json()["error"]["message"]
+
+
+def test_connections_are_kept_alive(opener: Opener, upstream: Upstream) -> None:
+    session = opener()
+    with upstream.behaving():
+        for turn in range(5):
+            assert session.ask(MESSAGES, turn).status_code == 200
+        assert len(upstream.connections) == 1
+
+
+# Counting tokens
+
+
+@pytest.mark.parametrize(("path", "counted_as"), [(MESSAGES, "input_tokens"), (GOOGLE, "totalTokens")])
+def test_tokens_are_counted_by_the_service_or_else_guessed(
+    opener: Opener, upstream: Upstream, path: str, counted_as: str
+) -> None:
+    session = opener(budget=Budget(0))
+    where = f"{path}/count_tokens" if path == MESSAGES else f"{path}/demo:countTokens"
+    body = conversation(path, 3, stream=False)
+    with upstream.behaving(count=1234):
+        assert session.client.post(where, json=body).json() == {counted_as: 1234}
+        assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    with upstream.behaving():
+        guessed = session.client.post(where, json=body).json()[counted_as]
+    assert 10 < guessed < 1000
+    with upstream.behaving(status=401, body=KEY.encode()):
+        refused = session.client.post(where, json=body)
+    assert (refused.status_code, KEY in refused.text) == (401, False)
+    assert {line["kind"] for line in session.books()} == {"count"}
+
+
+def test_nobody_counts_with_a_model_that_is_not_served(opener: Opener, upstream: Upstream) -> None:
+    with upstream.behaving(count=1):
+        answer = opener().client.post(f"{GOOGLE}/other:countTokens", json={"contents": []})
+        assert answer.status_code == 404
+        assert upstream.requests == []
+
+
+# Clients that go away
+
+
+@PATHS
+@STREAMED
+def test_a_client_that_goes_away_takes_its_request_with_it(
+    opener: Opener, upstream: Upstream, path: str, stream: bool
+) -> None:
+    session = opener(budget=Budget(1))
+    with upstream.behaving(hold_headers=True):
+        with pytest.raises(httpx2.ReadTimeout):
+            session.client.post(address(path, stream=stream), json=conversation(path, 0, stream=stream), timeout=0.3)
+        eventually(lambda: upstream.gone == 1)
+    eventually(lambda: session.account.open_requests == 0)
+    with upstream.behaving():  # nothing had come: its turn is there again
+        assert session.ask(path, stream=stream).status_code == 200
+    assert session.account.metered().abandoned_turns == 0
+
+
+@PATHS
+def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, upstream: Upstream, path: str) -> None:
+    session = opener(budget=Budget(1))
+    with upstream.behaving(hold_after=2):
+        where = address(path, stream=True)
+        with session.client.stream("POST", where, json=conversation(path, 0, stream=True)) as answer:
+            next(answer.iter_raw())
+        eventually(lambda: upstream.gone == 1)
+        eventually(lambda: session.account.open_requests == 0)
+        refused = session.ask(path)
+        assert (refused.status_code, session.account.passed) == (400, "turn_limit")
+    totals = session.account.metered()
+    assert (totals.turns, totals.broken_turns, totals.abandoned_turns) == (0, 1, 1)
+    assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had told by then
+    assert session.account.failures == 0
+    assert "went away" in session.books()[0]["error"]
+
+
+def test_closing_the_account_ends_the_request_upstream(opener: Opener, upstream: Upstream) -> None:
+    session = opener()
+    with upstream.behaving(hold_after=1), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(session.ask, MESSAGES)
+        eventually(lambda: any(one.begun for one in session.account.waiting))
+        session.account.close()
+        eventually(lambda: upstream.gone == 1)
+        with pytest.raises(httpx2.HTTPError):
+            answer.result(10)
+
+
+# Costs
+
+
+def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Opener, upstream: Upstream) -> None:
+    # a turn costs 700 x 1 + 50 x 10 + 1000 x 0.1 millionths of a dollar, and a side request a few more
+    session = opener(budget=Budget(cost_usd=0.00131), price=Price(input=1, output=10, cache_read=0.1))
+    with upstream.behaving():
+        assert session.ask(MESSAGES).status_code == 200
+        assert session.account.metered().cost_usd == pytest.approx(0.0013)
+        assert session.account.passed is None
+        assert session.ask(MESSAGES, tools=False).status_code == 200
+        assert session.account.passed == "cost_limit"
+        for tools in (True, False):
+            refused = session.ask(MESSAGES, tools=tools)
+            assert "cost_limit" in refused.json()["error"]["message"]
+        assert len(upstream.requests) == 2
+    assert [line["cost_usd"] is not None for line in session.books()] == [True, True, False, False]
+
+
+# The key
+
+
+def test_the_key_reaches_nobody_but_the_service(
+    opener: Opener, upstream: Upstream, capfd: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    session = opener(key_header="x-api-key")
+    quoted = {"x-you-sent": KEY}
+    told = []
+    with upstream.behaving(status=401, body=f"bad key {KEY}".encode(), headers=quoted):
+        told.append(session.ask(MESSAGES))
+    with upstream.behaving(status=500, body=gzip.compress(KEY.encode()), headers={"content-encoding": "gzip"}):
+        told.append(session.ask(CHAT))
+    with upstream.behaving(headers=quoted):
+        told.append(session.ask(MESSAGES))
+    with upstream.behaving(sizes=[30], cut_after=1), pytest.raises(httpx2.HTTPError) as cut:
+        session.ask(MESSAGES)
+    told.append(opener("https://127.0.0.1:1").ask(MESSAGES))
+    assert "bad key [key]" in told[0].text
+    seen = "".join(f"{answer.headers} {answer.text}" for answer in told) + repr(cut.value)
+    seen += json.dumps(session.books()) + repr(session.account.last_failure) + repr(session.account.provider)
+    seen += "".join(capfd.readouterr()) + caplog.text
+    assert KEY not in seen

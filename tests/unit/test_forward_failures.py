@@ -1,0 +1,163 @@
+"""The gateway in front of a model service that fails in every way there is."""
+
+import gzip
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+
+from backends.session import Session as Conversation
+from harness.agent.watchdog import Look, hangs
+from harness.case import Ending, Limits
+from harness.gateway.budget import Budget
+from tests.stand_in_upstream import Upstream
+from tests.unit.forwarding import PATHS, STREAMED, Bench, Opener, bench, metered
+from tests.unit.gateway_client import (
+    MESSAGES,
+    eventually,
+)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("bench")) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def upstream(both: Bench) -> Upstream:
+    return both.upstream
+
+
+@pytest.fixture(scope="module")
+def opener(both: Bench) -> Opener:
+    return both.open
+
+
+@PATHS
+@STREAMED
+@pytest.mark.parametrize("status", [401, 429, 500, 529])
+def test_an_error_answer_reaches_the_cli_as_it_is_and_costs_no_turn(
+    opener: Opener, upstream: Upstream, path: str, stream: bool, status: int
+) -> None:
+    session = opener(budget=Budget(1))
+    said = b'{"error": {"message": "so it is"}}'
+    with upstream.behaving(status=status, body=said, headers={"retry-after": "17"}):
+        answer = session.ask(path, stream=stream)
+    assert (answer.status_code, answer.content, answer.headers["retry-after"]) == (status, said, "17")
+    failure = session.account.last_failure
+    assert failure is not None
+    assert (failure.status, failure.retry_after_s, "so it is" in failure.message) == (status, 17.0, True)
+    with upstream.behaving():
+        assert session.ask(path, stream=stream).status_code == 200
+
+
+def test_a_date_to_retry_after_is_read_by_the_clock_of_the_service(opener: Opener, upstream: Upstream) -> None:
+    theirs = datetime.now(UTC) - timedelta(days=3)
+    at = format_datetime(theirs + timedelta(seconds=90), usegmt=True)
+    session = opener()
+    dated = {"retry-after": at, "date": format_datetime(theirs, usegmt=True)}
+    with upstream.behaving(status=429, body=b"{}", headers=dated):
+        session.ask(MESSAGES)
+    assert session.account.last_failure is not None
+    assert session.account.last_failure.retry_after_s == pytest.approx(90, abs=1)
+
+
+@PATHS
+@STREAMED
+def test_an_answer_that_breaks_off_is_cut_for_the_cli_too(
+    opener: Opener, upstream: Upstream, path: str, stream: bool
+) -> None:
+    session = opener(budget=Budget(1))
+    with upstream.behaving(sizes=[30], cut_after=1), pytest.raises(httpx2.RemoteProtocolError):
+        session.ask(path, stream=stream)
+    eventually(lambda: session.account.failures == 1)
+    assert session.account.metered().broken_turns == 1
+    with upstream.behaving():
+        assert session.ask(path, stream=stream).status_code == 200
+    assert "broke its answer off" in session.books()[0]["error"]
+
+
+@PATHS
+@STREAMED
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b'{"half', b"[]"])
+def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
+    opener: Opener, upstream: Upstream, path: str, stream: bool, body: bytes
+) -> None:
+    session = opener()
+    with upstream.behaving(body=body, headers={"content-type": "text/html"}):
+        answer = session.ask(path, stream=stream)
+    assert (answer.status_code, answer.content) == (200, body)
+    assert metered(session) == (0, 0, 0, 0)
+    assert "malformed" in session.books()[0]["error"]
+
+
+def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:
+    session = opener()
+    with upstream.behaving(body=b"plain", headers={"content-encoding": "gzip"}), pytest.raises(httpx2.HTTPError):
+        session.ask(MESSAGES)
+    eventually(lambda: session.account.failures == 1)
+    cut = gzip.compress(b"x" * 100)[:20]
+    with upstream.behaving(body=cut, headers={"content-encoding": "gzip"}):
+        session.ask(MESSAGES)
+    eventually(lambda: session.account.failures == 2)
+
+
+@PATHS
+@STREAMED
+def test_a_silent_service_is_seen_waiting(opener: Opener, upstream: Upstream, path: str, stream: bool) -> None:
+    session = opener()
+    with upstream.behaving(hold_headers=True), ThreadPoolExecutor(1) as pool:
+        asked = time.monotonic()
+        answer = pool.submit(session.ask, path, stream=stream)
+        eventually(lambda: bool(upstream.requests))
+        [waiting] = session.account.waiting
+        assert (waiting.begun, waiting.since >= asked) == (False, True)
+        upstream.open()
+        assert answer.result(10).status_code == 200
+    eventually(lambda: session.account.waiting == [])
+
+
+def test_a_service_that_is_not_there_is_unreachable(opener: Opener) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"https://127.0.0.1:{closed.getsockname()[1]}"
+    session = opener(url, budget=Budget(1))
+    for _ in range(2):
+        answer = session.ask(MESSAGES)
+        assert answer.status_code == 502
+        assert f"no answer from the model service at {url}" in answer.json()["error"]["message"]
+    assert session.account.failures == 2
+
+
+def test_a_service_that_nobody_vouches_for_gets_no_request_and_no_key(opener: Opener, upstream: Upstream) -> None:
+    with upstream.behaving():
+        answer = opener(trusted=ssl.create_default_context()).ask(MESSAGES)
+        assert answer.status_code == 502
+        assert "certificate verify failed" in answer.text
+        assert upstream.requests == []
+
+
+def test_the_failures_end_a_session_by_their_names(opener: Opener, upstream: Upstream) -> None:
+    """What the watchdog makes of them; `tests/unit/test_agent_driver.py` has the rest of it."""
+    limits, look = Limits(failed_requests=1), Look(now=1.0, began=0.0, last_output=1.0)
+    said = {
+        (401, b"no"): Ending.AUTH_FAILED,
+        (400, b'{"error": {"message": "API key not valid. Please pass a valid API key."}}'): Ending.AUTH_FAILED,
+        (400, b'{"error": {"message": "The input token count (9) exceeds the maximum"}}'): Ending.CONTEXT_OVERFLOW,
+        (429, b"slow down"): Ending.RATE_LIMITED,
+        (503, b"busy"): Ending.MODEL_ERROR,
+        (502, b"bad gateway"): Ending.MODEL_UNREACHABLE,
+    }
+    for (status, body), ending in said.items():
+        session = opener()
+        with upstream.behaving(status=status, body=body):
+            session.ask(MESSAGES)
+        stop = hangs(limits, session.account, Conversation(), look)
+        assert stop is not None
+        assert stop.ending == ending, body

@@ -1,0 +1,229 @@
+"""What a model answered is played again byte for byte, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.agent.cassettes import cassette_server, recorded
+from harness.agent.model_server import ModelServer
+from harness.case import Case, ConfError
+from harness.config import load
+from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, load_cassette
+from harness.gateway.messages import Request, Tool
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
+from harness.gateway.routes import WIRES
+from harness.gateway.script import Fail, Script, ScriptedTurn
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.wires import anthropic_messages
+from harness.gateway.wires.base import Wire
+from harness.matrix import cases
+from tests.project import ROOT, Project
+
+HEAD = Head(model="demo", wire="anthropic_messages", workspace="/room/workspace")
+
+Heard = tuple[int, Mapping[str, str], bytes]
+
+
+def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False) -> Call:
+    request = Request(model="demo", stream=stream, tools=() if side else (Tool("bash"),), turn=turn)
+    return Call(request=request, wire=wire, path="/", headers={}, body=b"{}")
+
+
+class Plays:
+    """Answers with these chunks."""
+
+    def __init__(self, *chunks: bytes, status: int = 200, headers: Mapping[str, str] = {}) -> None:
+        self._chunks, self._status, self._headers = chunks, status, headers
+
+    async def answer(self, call: Call) -> Answer:
+        return Answer(status=self._status, headers=self._headers, chunks=self._played())
+
+    async def count_tokens(self, call: Call) -> int:
+        return 7
+
+    async def _played(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+def cassette(folder: Path) -> Path:
+    path = folder / "tape.jsonl"
+    path.write_bytes(msgspec.json.encode(HEAD) + b"\n")
+    return path
+
+
+def player(path: Path) -> CassettePlayer:
+    return CassettePlayer(load_cassette(path))
+
+
+async def hear(provider: Provider, asked: Call) -> Heard:
+    answer = await provider.answer(asked)
+    return answer.status, answer.headers, b"".join([chunk async for chunk in answer.chunks])
+
+
+def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
+    """What each request gets; of a failed one what was said."""
+
+    async def each() -> list[Heard | str]:
+        heard: list[Heard | str] = []
+        for one in asked:
+            try:
+                heard.append(await hear(provider, one))
+            except (AnswerError, StreamCut) as error:
+                heard.append(f"{type(error).__name__} {getattr(error, 'status', '')}: {error}")
+        return heard
+
+    return asyncio.run(each())
+
+
+@settings(max_examples=50)  # files are written
+@given(chunks=st.lists(st.binary()), status=st.integers(200, 599))
+def test_any_bytes_come_back_as_they_were(
+    chunks: Sequence[bytes], status: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = cassette(tmp_path_factory.mktemp("tape"))
+    plays = Plays(*chunks, status=status, headers={"content-type": "text/event-stream", "set-cookie": "secret"})
+    [heard] = ask(Recorder(plays, path), call())
+    assert isinstance(heard, tuple)
+    assert heard[2] == b"".join(chunks)
+    assert ask(player(path), call()) == [(status, {"content-type": "text/event-stream"}, heard[2])]
+    assert b"secret" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.NAME)
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, tmp_path: Path) -> None:
+    script = Script(turns=(ScriptedTurn(text="Grüße"), ScriptedTurn(text="second")))
+    asked = [call(turn, wire=wire, stream=stream, side=side) for turn, side in ((0, False), (0, True), (1, False))]
+    path = cassette(tmp_path)
+    heard = ask(Recorder(ScriptedProvider(script, workspace="/"), path), *asked)
+    assert ask(player(path), *reversed(asked)) == heard[::-1]
+    assert "second" in path.read_text(), "people can read it"
+
+
+def test_a_turn_that_failed_fails_again_as_it_did_and_then_succeeds_for_good(tmp_path: Path) -> None:
+    failing = ScriptedTurn(text="at last", fail=Fail(status=529, times=1, retry_after=3, message="busy"))
+    path = cassette(tmp_path)
+    recorder = Recorder(ScriptedProvider(Script(turns=(failing,)), workspace="/"), path)
+    first, second = ask(recorder, call(), call())
+    assert isinstance(first, tuple)
+    assert first[0] == 529
+    assert first[1]["retry-after"] == "3"
+    assert ask(player(path), call(), call(), call()) == [first, second, second]
+
+
+def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> None:
+    class Refuses(Plays):
+        async def answer(self, call: Call) -> Answer:
+            raise AnswerError(502, "nobody is there")
+
+    cut = Script(turns=(ScriptedTurn(text="no end", fail=Fail(cut_after=1)),))
+    path = cassette(tmp_path)
+    heard = [
+        *ask(Recorder(ScriptedProvider(cut, workspace="/"), path), call(0)),
+        *ask(Recorder(Refuses(), path), call(1)),
+    ]
+    assert heard[1] == "AnswerError 502: nobody is there"
+    assert ask(player(path), call(0), call(1)) == heard
+    assert load_cassette(path).takes[0].text, "what came before the cut is there"
+
+
+def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(tmp_path: Path) -> None:
+    script = Script(turns=(ScriptedTurn(text="one"), ScriptedTurn(text="two")))
+    path = cassette(tmp_path)
+    recorder = Recorder(ScriptedProvider(script, workspace="/"), path)
+
+    async def hang_up(asked: Call, chunks: int | None) -> None:
+        answer = await recorder.answer(asked)
+        body, read = b"", 0
+        async for chunk in answer.chunks:
+            body, read = body + chunk, read + 1
+            if read == chunks or b"message_stop" in body:
+                break
+        await answer.chunks.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    asyncio.run(hang_up(call(0), chunks=None))
+    asyncio.run(hang_up(call(1), chunks=1))
+    assert [take.turn for take in load_cassette(path).takes] == [0]
+
+
+def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> None:
+    path = cassette(tmp_path)
+    ask(Recorder(Plays(b"x"), path), call(0))
+    [said] = ask(player(path), call(3))
+    assert said == (
+        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session goes another way than the recorded "
+        "one; record it anew with pytest --record-cassettes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(None, "No such file"), (b"", "no cassette"), (b"{}\n", "no cassette"), (b"x", "no cassette")]
+)
+def test_what_is_no_cassette_is_named_with_what_to_do(tmp_path: Path, content: bytes | None, what: str) -> None:
+    path = tmp_path / "tape.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CassetteError, match=rf"tape\.jsonl: {what}.*--record-cassettes"):
+        load_cassette(path)
+
+
+def case(**changes: object) -> Case:
+    return msgspec.structs.replace(cases(load(ROOT / "conf", "smoke"))[0], **changes)
+
+
+def test_the_first_replicate_of_a_case_is_recorded_whatever_its_attempts(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    server = ModelServer("scripted", lambda _workspace: Plays(b"x"), "sha256:0")
+    assert recorded(server, case(replicate=2), tmp_path) is server
+    recording = recorded(server, case(), tmp_path)
+    ask(recording.provider("/room/workspace"), call(0))
+    ask(recording.provider("/room/workspace"), call(1))
+    tape = load_cassette(tmp_path / "conf/cassettes/claude-scripted-small_maze.jsonl")
+    assert tape.head == Head(
+        model="scripted", digest="sha256:0", wire="anthropic_messages", workspace="/room/workspace"
+    )
+    assert [take.turn for take in tape.takes] == [0, 1]
+
+
+def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    with pytest.raises(ConfError, match=r"claude-scripted-small_maze\.jsonl: No such file"):
+        cassette_server(case(), tmp_path)
+    ask(recorded(ModelServer("scripted", lambda _: Plays(b"x")), case(), tmp_path).provider("/room/workspace"), call())
+    replayed = cassette_server(case(), tmp_path)
+    assert (replayed.digest or "").startswith("sha256:")
+    assert ask(replayed.provider("/room/workspace"), call()) == [(200, {}, b"x")]
+    with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
+        replayed.provider("/other")
+    with pytest.raises(ConfError, match="was recorded over anthropic_messages, and is asked over openai_chat"):
+        cassette_server(case(wire="openai_chat"), tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("backend", ["claude", "opencode", "codex", "pi"])
+def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path, backend: str) -> None:
+    project = Project(tmp_path)
+    project.write("conf/model/replayed.yaml", "name: replayed\nprovider: cassette\nscript: scripted\n")
+    one = ("--suite", "smoke", "-k", backend, "--set", f"suite.backends=[{backend}]")
+    done = project.pytest(*one, "--record-cassettes")
+    assert done.returncode == 0, done.stdout
+    [first] = project.records.values()
+    replayed = project.pytest(*one, "--set", "suite.models=[replayed]")
+    assert replayed.returncode == 0, replayed.stdout
+    [again] = project.records.values()
+    assert again.case.provider == "cassette"
+    assert again.scripted, "it measures no model"
+    assert first.submission is not None
+    assert again.submission is not None
+    assert again.submission["digest"] == first.submission["digest"]
+    assert first.usage.metered is not None
+    assert again.usage.metered is not None
+    assert again.usage.metered.output_tokens == first.usage.metered.output_tokens

@@ -1,0 +1,103 @@
+"""The services and models that come with Proctor: complete, priced, and each asked by some backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backends.registry import backend, names
+from harness.agent.model_server import remote_server
+from harness.case import Case, ConfError
+from harness.config import load
+from harness.gateway.prices import pricing
+from harness.matrix import cases
+from harness.servers.base import ServerMissing
+
+CONF = Path(__file__).parents[2] / "conf"
+REMOTE = {
+    "claude_haiku": "anthropic",
+    "claude_opus": "anthropic",
+    "claude_sonnet": "anthropic",
+    "gemini": "google",
+    "gemini_flash": "google",
+    "gpt": "openai",
+    "gpt_small": "openai",
+    "openrouter_qwen_coder": "openrouter",
+}
+KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Case]:
+    """A case of each of these models with each backend that speaks a wire of its provider."""
+    provider = load(CONF, "default", [f"suite.models=[{','.join(REMOTE)}]"]).provider
+    found: list[Case] = []
+    for name in names():
+        spoken = set(backend(name).capabilities.wires)
+        able = [model for model in REMOTE if spoken & set(provider[REMOTE[model]].wires)]
+        suite = [f"suite.models=[{','.join(able)}]", f"suite.backends=[{name}]", "suite.environments=[small_maze]"]
+        found += cases(load(CONF, "default", suite))
+    return found
+
+
+def test_every_one_is_asked_by_some_backend_over_a_wire_of_both(found: list[Case]) -> None:
+    assert {(case.model.name, case.provider.name) for case in found} == set(REMOTE.items())
+    asked = {(case.backend.name, case.provider.name): case.wire for case in found}
+    assert asked["claude", "anthropic"] == asked["opencode", "anthropic"] == "anthropic_messages"
+    assert asked["codex", "openai"] == asked["opencode", "openai"] == "openai_responses"
+    assert asked["opencode", "google"] == asked["pi", "google"] == "google_generate"
+    assert asked["claude", "openrouter"] == "anthropic_messages"
+    assert asked["opencode", "openrouter"] == "openai_chat"
+
+
+def test_each_has_a_price_and_an_address_over_tls(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in KEYS:
+        monkeypatch.setenv(variable, "sk-test")
+    for case in found:
+        assert pricing(case.model, case.provider) is not None, case.model
+        assert str(case.provider.base_url).startswith("https://")
+        server = remote_server(case)
+        assert (server.name, server.digest, server.warnings()) == (case.model.name, None, [])
+
+
+def test_without_its_key_it_is_missing_and_names_the_variable(
+    found: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in (None, "", "  \n"):
+        for variable in KEYS:
+            monkeypatch.delenv(variable, raising=False)
+            if value is not None:
+                monkeypatch.setenv(variable, value)
+        for case in found:
+            with pytest.raises(ServerMissing, match=f"set {case.provider.key_variable}"):
+                remote_server(case)
+
+
+def test_what_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    case = next(case for case in found if case.provider.name == "anthropic")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant\nx-evil: 1")
+    with pytest.raises(ServerMissing, match="the key in ANTHROPIC_API_KEY is no key") as refused:
+        remote_server(case)
+    assert "sk-ant" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        (None, "is missing; it is the address before /v1"),
+        ("api.example.org", "is no address"),
+        ("ftp://example.org", "is no address"),
+        ("https://api.example.org/v1/", "leave the version out"),
+        ("https://user:secret@example.org", "an address alone"),
+        ("https://example.org?key=1", "an address alone"),
+    ],
+)
+def test_a_wrong_address_is_named_with_its_place(found: list[Case], base_url: str | None, said: str) -> None:
+    provider = msgspec.structs.replace(found[0].provider, base_url=base_url)
+    with pytest.raises(ConfError) as refused:
+        remote_server(msgspec.structs.replace(found[0], provider=provider))
+    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.base_url: "
+    assert str(refused.value).startswith(where)
+    assert said in str(refused.value)

@@ -1,0 +1,103 @@
+"""The summary in Markdown that a CI job shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.__main__ import main
+from harness.case import Ending
+from harness.report.summary import escape, markdown
+from harness.results.record import Record, Timing, Usage, UsageTotals
+from harness.results.store import RunStore
+from tests.unit.test_results import record, records, score
+
+
+def metered(**totals: float) -> Usage:
+    return Usage(metered=UsageTotals(**totals))  # type: ignore[arg-type]  # the names are checked by the struct
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def rows(lines: list[str]) -> list[list[str]]:
+    return [cells(line) for line in lines if line.startswith("| ")]
+
+
+@settings(max_examples=30)
+@given(st.lists(records, max_size=6))
+def test_whatever_an_agent_or_server_said_the_table_stays_a_table(kept: list[Record]) -> None:
+    lines = markdown(kept)
+    assert {len(row) for row in rows(lines)} == {8}
+    assert len(rows(lines)) == 1 + len(kept)
+    assert not any("\n" in line for line in lines)
+
+
+@given(st.text())
+def test_escaped_text_says_the_same_and_marks_nothing_up(text: str) -> None:
+    shown = escape(text)
+    assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]<>|~]", shown)
+    assert re.sub(r"\\(.)", r"\1", shown) == "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def test_a_row_has_all_that_was_measured_and_a_dash_for_what_was_not() -> None:
+    ran = record(
+        "a",
+        score=score(0.5),
+        outcome="failed",
+        usage=metered(turns=12, input_tokens=9000, output_tokens=800, cache_read_tokens=200, cost_usd=0.25),
+        timing=Timing(setup_s=1.0, agent_s=60.0, evaluation_s=0.5),
+        explanation="a|b\nc",
+    )
+    lines = markdown([record("b"), ran])
+    assert rows(lines)[1:] == [
+        ["a", "failed", "0.50", "12", "10,000", "0.2500", "61.5", r"finished: a\|b c"],
+        ["b", "passed", "-", "-", "-", "-", "-", ""],
+    ]
+
+
+def test_the_totals_count_outcomes_and_say_of_how_many_the_cost_is_known() -> None:
+    lines = markdown(
+        [
+            record("a", usage=metered(turns=2, output_tokens=5, cost_usd=0.5), timing=Timing(agent_s=90.0)),
+            record("b", usage=metered(turns=1, output_tokens=5), scripted=False),
+            record("c", outcome="error", ending=Ending.MODEL_ERROR),
+            record("d", outcome="skipped", ending=Ending.UNAVAILABLE, explanation="no key: set KEY"),
+            record("e", outcome="skipped", ending=Ending.UNAVAILABLE, explanation="no key: set KEY"),
+        ]
+    )
+    assert lines[0] == (
+        "**2 passed, 1 error, 2 skipped** · 3 turns · 10 tokens · $ 0.5000 (known of 1 of 2 cases) · "
+        "1.5 minutes of cases"
+    )
+    assert lines[2] == "2 of these played a script: they measure the pipeline, no model."
+    assert lines[-1] == "- no key: set KEY: d, e"
+
+
+def test_warnings_stand_with_the_case() -> None:
+    (row,) = rows(markdown([record("a", warnings=["the server cut\nthe prompt to 4096 tokens"])]))[1:]
+    assert row[-1] == "the server cut the prompt to 4096 tokens"
+
+
+def test_the_command_prints_a_run_by_its_folder_its_link_or_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = RunStore(tmp_path / "runs/1")
+    store.append(record("a"))
+    for given_path in ("runs/1", "runs/latest", "runs/1/results.jsonl"):
+        assert main(["report", str(tmp_path / given_path)]) == 0
+        assert capsys.readouterr().out.splitlines()[1].split() == ["a", "passed", "-", "-", "-", "-"]
+    assert main(["report", str(tmp_path / "runs/latest"), "--markdown"]) == 0
+    assert capsys.readouterr().out == "\n".join(markdown([record("a")])) + "\n"
+
+
+def test_a_run_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["report", "runs/nonesuch", "--markdown"])
+    assert exited.value.code == 2
+    assert "runs/nonesuch: not the folder of a run" in capsys.readouterr().err

@@ -1,0 +1,163 @@
+"""The live view of a run with two workers, on a pseudo-terminal, as a user sees it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.report.canvas import Canvas
+from harness.report.status import StatusFile
+from harness.report.workers import LiveWorkers
+from tests.project import Project, wait_until
+from tests.screen import Screen
+
+COLUMNS, ROWS = 100, 30
+
+WAITING = """\
+import time
+from pathlib import Path
+from harness.fixtures import RUN
+from harness.report.live import CaseProgress
+
+def test_view(case, request):
+    live = request.config.stash[RUN].live
+    end = time.monotonic() + 120
+    while not Path("go").exists():
+        assert time.monotonic() < end
+        live.show(CaseProgress(case=case.id, turn=7, last_tool="Bash", output_tokens=0))
+        time.sleep(0.02)
+    live.clear()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write("test_view.py", WAITING)
+    return project
+
+
+def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Screen:
+    """Run pytest on a terminal; once the screen is as told, the tests may go on. What the screen shows at the end."""
+    screen = Screen(COLUMNS, ROWS)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    command = project.command("test_view.py", *arguments)
+    variables = project.variables | {"TMPDIR": str(project.folder)}
+    with subprocess.Popen(
+        command, cwd=project.folder, env=variables, stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        while shown := _read(master):
+            screen.feed(shown)
+            if until(screen.text):
+                (project.folder / "go").touch()
+    os.close(master)
+    assert process.returncode == 0, screen.text
+    return screen
+
+
+class FakeCanvas:
+    """Keeps what is drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: list[list[str]] = []
+        self.closed = 0
+
+    def open(self) -> None: ...
+
+    def size(self) -> tuple[int, int]:
+        return COLUMNS, ROWS
+
+    def draw(self, lines: list[str]) -> None:
+        self.drawn.append(lines)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def node(name: str) -> Any:
+    return SimpleNamespace(gateway=SimpleNamespace(id=name))
+
+
+@pytest.fixture
+def view() -> Iterator[tuple[LiveWorkers, FakeCanvas]]:
+    canvas = FakeCanvas()
+    view = LiveWorkers(cast(Canvas, canvas), lambda: ["a", "b"], lambda: {"a": 1.0})
+    yield view, canvas
+    view.pytest_unconfigure()
+    assert canvas.closed
+    assert not view.status_file("gw0").parent.exists()
+
+
+def test_tests_that_are_no_cases_have_no_live_view(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+    live, canvas = view
+    live.pytest_xdist_node_collection_finished(node("gw0"), ["test_x.py::test_x", "test_x.py::test_y[c]"])
+    live.pytest_runtest_logstart("test_x.py::test_x")
+    live.pytest_runtest_logfinish("test_x.py::test_x")
+    live.finish()
+    assert not canvas.drawn
+
+
+def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+    live, canvas = view
+    for name in ("gw0", "gw1"):
+        live.pytest_xdist_node_collection_finished(node(name), ["test_x.py::test_x[a]"])
+        StatusFile(live.status_file(name)).show(f"busy {name}")
+    live.pytest_testnodedown(node("gw0"))
+    wait_until(lambda: bool(canvas.drawn), "the board")
+    assert canvas.drawn[-1] == ["gw1  busy gw1", f"[{'-' * 24}] 0 of 1 cases, about 1 s left"]
+
+
+def _read(master: int) -> str:
+    assert select.select([master], [], [], 120)[0], "nothing more is shown"
+    try:
+        return os.read(master, 1 << 16).decode()
+    except OSError:  # EIO: the last process has closed its side
+        return ""
+
+
+def test_a_line_a_worker_and_a_bar_while_cases_run_and_nothing_of_it_afterwards(project: Project) -> None:
+    seen: list[str] = []
+
+    def both(text: str) -> bool:
+        lines = text.splitlines()
+        workers = [line for line in lines if line.startswith(("gw0  ", "gw1  "))]
+        if len(workers) == 2 and lines[-1].endswith("of 4 cases") and not seen:
+            seen.extend(lines)
+        return bool(seen)
+
+    screen = run(project, "-n", "2", until=both)
+    *_, first, second, bar = seen
+    for name, line in (("gw0", first), ("gw1", second)):
+        assert line.split()[0] == name
+        assert line.split()[2:] == ["turn", "7", "Bash", "0", "tok/s"]
+    assert {first.split()[1], second.split()[1]} < {
+        f"{backend}-scripted-{environment}"
+        for backend in ("claude", "opencode")
+        for environment in ("small_maze", "motion2d_easy")
+    }
+    assert bar.endswith("0 of 4 cases")
+    assert "\n....  " in screen.text, "pytest's own progress is whole"
+    for gone in ("gw0  ", "gw1  ", "of 4 cases", "tok/s"):
+        assert gone not in screen.text
+    assert not list(project.folder.glob("proctor-live-*"))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("arguments", [["-n", "2", "-q"], ["-n", "2", "--co"], ["-n", "0", "-q"]])
+def test_it_is_not_shown_where_it_is_not_wanted(project: Project, arguments: list[str]) -> None:
+    (project.folder / "go").touch()
+    screen = run(project, *arguments, until=lambda text: "of 4 cases" in text)
+    assert "of 4 cases" not in screen.text

@@ -1,0 +1,97 @@
+"""Which GPUs there are, and which of them may be used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.servers.gpus import Gpu, cpu_slots, inventory, visibility, visible
+from tests.fake_gpus import FakeGpus
+
+GPUS = [
+    Gpu(uuid=f"GPU-{letter * 8}", index=index, name="x", memory_mb=1, free_mb=1) for index, letter in enumerate("abcd")
+]
+INDICES = st.integers(0, 3)
+
+
+@given(st.lists(INDICES, unique=True, min_size=1), st.data())
+def test_indices_uuids_and_their_beginnings_choose_in_the_order_named(indices: list[int], data: st.DataObject) -> None:
+    names = [data.draw(st.sampled_from([str(i), GPUS[i].uuid, GPUS[i].uuid[:5]])) for i in indices]
+    assert [gpu.index for gpu in visible(GPUS, ",".join(names))] == indices
+
+
+@given(
+    st.lists(INDICES, unique=True),
+    st.sampled_from(["-1", "", "9", "GPU-", "GPU-x", "aaaa", "MIG-1", "1.0"]),
+    st.lists(INDICES),
+)
+def test_nothing_counts_from_the_first_on_that_is_none(before: list[int], invalid: str, after: list[int]) -> None:
+    value = ",".join([*map(str, before), invalid, *map(str, after)])
+    assert [gpu.index for gpu in visible(GPUS, value)] == before
+
+
+def test_unset_leaves_all_and_one_named_twice_leaves_none() -> None:
+    assert visible(GPUS, None) == tuple(GPUS)
+    assert visible(GPUS, "1,0,1") == ()
+
+
+@given(st.lists(st.sampled_from(GPUS), unique=True))
+def test_what_makes_some_visible_is_read_back_as_these(some: list[Gpu]) -> None:
+    assert list(visible(GPUS, visibility(some)["CUDA_VISIBLE_DEVICES"])) == some
+    assert visibility(some)["ROCR_VISIBLE_DEVICES"] == "-1"
+
+
+def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    FakeGpus(tmp_path).install(monkeypatch)
+    monkeypatch.delenv("PROCTOR_FAKE_NVML")
+    assert inventory() == ()
+
+
+def test_each_tells_its_memory_and_who_computes_on_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = FakeGpus(tmp_path, count=3)
+    fake.install(monkeypatch)
+    fake.use(os.getpid(), {fake.uuids[1]: 10_000})
+    fake.use(2**22 + 1, {fake.uuids[1]: 5_000})  # no process has such an id
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    used, idle = inventory()
+    assert (used.uuid, used.index, used.memory_mb, used.free_mb) == (fake.uuids[1], 1, 24_000, 14_000)
+    assert (used.processes, idle.processes, idle.free_mb) == ((os.getpid(),), (), 24_000)
+
+
+class TestAmd:
+    def test_its_gpus_are_known_by_what_rocr_visible_devices_takes(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        FakeGpus(tmp_path, count=0).install(monkeypatch)
+        monkeypatch.setitem(sys.modules, "amdsmi", _amdsmi())
+        (gpu,) = inventory()
+        assert (gpu.uuid, gpu.name, gpu.memory_mb, gpu.free_mb) == ("GPU-deadbeef00000001", "MI300X", 192_000, 190_000)
+        assert (gpu.vendor, gpu.processes) == ("amd", (42,))
+        assert visibility([gpu]) == {"CUDA_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": gpu.uuid}
+        monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1")
+        assert inventory() == ()
+
+
+def _amdsmi() -> Any:
+    """As much of the interface that AMD documents (amdsmi-py-api) as is used."""
+    return SimpleNamespace(
+        AmdSmiMemoryType=SimpleNamespace(VRAM="vram"),
+        amdsmi_init=lambda: None,
+        amdsmi_shut_down=lambda: None,
+        amdsmi_get_processor_handles=lambda: ["handle"],
+        amdsmi_get_gpu_asic_info=lambda _: {"asic_serial": "0xDEADBEEF00000001", "market_name": "MI300X"},
+        amdsmi_get_gpu_memory_total=lambda *_: 192_000_000_000,
+        amdsmi_get_gpu_memory_usage=lambda *_: 2_000_000_000,
+        amdsmi_get_gpu_process_list=lambda _: [{"pid": 42, "name": "train"}],
+    )
+
+
+def test_there_is_at_least_one_cpu_slot() -> None:
+    assert cpu_slots() >= 1

@@ -1,0 +1,153 @@
+"""Who belongs to a server, whatever became of its parents; and the file of the leases."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.servers.base import ServerFault
+from harness.servers.leases import FOLDER_VARIABLE, Holder, Leases, Server, lease_folder, new_holder, new_id
+from harness.servers.processes import MARKER, Process, end, family, marked, myself, process
+from tests.serving import wait_until
+
+TREE = """
+sh -c 'setsid sleep 1000 & sleep 1000 & exec sleep 1000' &
+env -i /bin/sleep 1000 &
+exec sleep 1000
+"""
+"""A child that orphans two (one in a session of its own), and one that has hidden its variables."""
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> str:
+    return f"{tmp_path}/{new_id()}"
+
+
+@pytest.fixture
+def leader(mark: str) -> Iterator[Process]:
+    """A server's first process, which has started five in all."""
+    child = subprocess.Popen(["/bin/sh", "-c", TREE], env={**os.environ, MARKER: mark}, start_new_session=True)
+    found = process(child.pid)
+    assert found
+    wait_until(lambda: len(family(found, mark)) == 5 and _names(family(found, mark)) == {"sleep"}, "five processes")
+    yield found
+    for pid in family(found, mark):
+        psutil.Process(pid).kill()
+    child.wait()
+
+
+def _names(pids: set[int]) -> set[str]:
+    return {psutil.Process(pid).name() for pid in pids if psutil.pid_exists(pid)}
+
+
+def test_orphans_are_found_by_their_mark_or_their_session(leader: Process, mark: str) -> None:
+    everyone = family(leader, mark)
+    psutil.Process(leader.pid).kill()
+    wait_until(lambda: not leader.lives, "its end")
+    assert family(leader, mark) == everyone - {leader.pid}
+    assert set(marked(mark).values()) == {mark}
+    assert len(marked(mark)) == 3, "one has hidden its variables"
+
+
+def test_a_stranger_in_a_session_of_the_same_number_is_left_alone(leader: Process, mark: str) -> None:
+    psutil.Process(leader.pid).kill()
+    wait_until(lambda: not leader.lives, "its end")
+    others = f"{mark}-other"
+    assert len(family(leader, others)) == 1, "the one whose variables tell nothing"
+    assert family(Process(leader.pid, leader.started + 10**9), others) == set()
+
+
+def test_end_leaves_nobody(leader: Process, mark: str) -> None:
+    assert end(leader, mark, grace_s=5) == set()
+    assert family(leader, mark) == set()
+    assert not leader.lives
+
+
+def test_a_process_lives_until_it_is_dead_buried_or_not() -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"]) as child:
+        found = process(child.pid)
+        assert found
+        assert found.lives
+        assert not Process(found.pid, found.started + 1).lives
+        child.kill()
+        wait_until(lambda: not found.lives, "its death")
+        assert psutil.pid_exists(child.pid)
+    assert process(child.pid) is None
+    assert myself() == process(os.getpid())
+
+
+class TestLeases:
+    def test_whoever_died_holds_nothing(self, tmp_path: Path) -> None:
+        dead = Holder(Process(os.getpid(), 1), "dead")
+        living = new_holder()
+        with Leases(tmp_path / "leases").change() as state:
+            state.servers.append(_server(holders=[dead, living]))
+        with Leases(tmp_path / "leases").change() as state:
+            assert state.servers[0].holders == [living]
+            assert not state.servers[0].abandoned
+            state.servers[0].holders.clear()
+        with Leases(tmp_path / "leases").change() as state:
+            assert state.servers[0].abandoned
+
+    def test_nothing_is_kept_where_the_change_fails(self, tmp_path: Path) -> None:
+        leases = Leases(tmp_path / "leases")
+
+        def fail() -> None:
+            with leases.change() as state:
+                state.servers.append(_server())
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        with leases.change() as state:
+            assert state.servers == []
+
+    @pytest.mark.parametrize("content", [b"", b"{", b'{"boot": "of another day", "servers": []}', b"[1]"])
+    def test_a_file_that_tells_nothing_counts_for_nothing(self, tmp_path: Path, content: bytes) -> None:
+        leases = Leases(tmp_path / "leases")
+        (leases.folder / "leases.json").write_bytes(content)
+        with leases.change() as state:
+            assert state.servers == []
+            state.servers.append(_server())
+        with leases.change() as state:
+            assert [server.key for server in state.servers] == ["ollama/x#1"]
+
+    def test_many_processes_change_it_one_after_the_other(self, tmp_path: Path) -> None:
+        program = (
+            "import sys; from pathlib import Path; from tests.unit.test_servers_processes import add\n"
+            "add(Path(sys.argv[1]), 20)"
+        )
+        command = [sys.executable, "-c", program, str(tmp_path / "leases")]
+        workers = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
+        assert [worker.wait() for worker in workers] == [0, 0, 0]
+        with Leases(tmp_path / "leases").change() as state:
+            assert len(state.servers) == 60
+
+    def test_the_folder_must_be_this_users_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        open_to_all = tmp_path / "leases"
+        open_to_all.mkdir()
+        open_to_all.chmod(0o777)
+        with pytest.raises(ServerFault, match=f"{open_to_all} must be a folder that only user"):
+            Leases(open_to_all)
+        (tmp_path / "link").symlink_to(tmp_path)
+        with pytest.raises(ServerFault, match="must be a folder"):
+            Leases(tmp_path / "link")
+        monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+        assert lease_folder() == Path("/", "tmp", f"proctor-{os.getuid()}")
+
+
+def add(folder: Path, count: int) -> None:
+    """Enter so many servers, one change each."""
+    for _ in range(count):
+        with Leases(folder).change() as state:
+            state.servers.append(_server())
+
+
+def _server(holders: list[Holder] | None = None) -> Server:
+    return Server(id=new_id(), key="ollama/x#1", parallel=9, state="ready", owner=None, holders=holders or [])
