@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,20 +133,24 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
 
 
 @pytest.fixture
-def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Ollama:
-    """Ollama: for a case whose model it serves, the server of that model, which is started where none runs.
+def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[Ollama]:
+    """An Ollama server: `url`, `version`. Skips where there is neither a server nor a binary, saying so.
 
-    In any other test the server that answers at OLLAMA_HOST, by default 127.0.0.1:11434 (`url`, `version`), or else the
-    `binary` that could be started. Skips where there is none, saying why.
+    For a case whose model it serves it is the server of that model. For any other test it is the one that answers at
+    OLLAMA_HOST, by default 127.0.0.1:11434, or else one of its own, on the CPU, to which the test brings its models.
     """
+    run = request.config.stash[RUN]
     case: Case | None = request.getfixturevalue("case") if "case" in request.fixturenames else None
-    try:
-        if case is not None and case.server is not None and case.provider.kind == "ollama":
-            return stages.ollama_of(server_pool.lease(case.server, case.model, case.provider))
-        return stages.find_ollama()
-    except (stages.OllamaMissing, stages.ServerMissing) as error:
-        _cannot_run(request, Ending.UNAVAILABLE, str(error))
-        raise
+    with ExitStack() as stack:
+        try:
+            if case is not None and case.server is not None and case.provider.kind == "ollama":
+                found = stages.ollama_of(server_pool.lease(case.server, case.model, case.provider))
+            else:
+                found = stack.enter_context(stages.running_ollama(run.folder, run.live.show))
+        except (stages.OllamaMissing, stages.ServerMissing) as error:
+            _cannot_run(request, Ending.UNAVAILABLE, str(error))
+            raise
+        yield found
 
 
 @pytest.fixture

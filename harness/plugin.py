@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
 
+from harness import view
 from harness.case import Case, ConfError
 from harness.fixtures import DRAFT, POOL, RUN
+from harness.lazy import LazyModule
 from harness.outcome import explain
-from harness.report.canvas import Canvas
-from harness.report.live import Live, LiveLine
-from harness.report.status import StatusFile
 from harness.report.table import table
-from harness.report.workers import LiveWorkers
 from harness.results.draft import Draft
 from harness.results.record import Record
 from harness.results.store import run_name
-from harness.results.times import UNKNOWN_S, Times
 from harness.run import Run
+from harness.servers.base import ServerFault
 from harness.shard import parse_shard
 
+if TYPE_CHECKING:
+    from harness import scheduling
+    from harness.servers import stop
+else:  # only a session with workers, or where there were model servers, needs them
+    scheduling = LazyModule("harness.scheduling")
+    stop = LazyModule("harness.servers.stop")
+
 _RECORD = "proctor_record"
-_VIEW = "proctor-live-workers"
 _CONF_ERROR = pytest.StashKey[str]()
 _FOLDER = pytest.StashKey[str]()
 
@@ -59,22 +62,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Name this run; check what the command line says of it."""
     run = _run(config)
-    run.live = _live(config)
+    run.live = view.live(config, lambda: _gpu_memory_mb(config))
     # With workers this process collects nothing, and a worker cannot end the session with a usage error.
     if config.getoption("suite") or run.settings or config.getoption("numprocesses", None):
         _cases(run)
     if not _is_worker(config):
         config.pluginmanager.register(_Writer(run), "proctor-writer")
-        _show_workers(config, run)
+        view.show_workers(config, run)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker the folder of the run."""
     node.workerinput["proctor_run"] = str(node.config.stash[RUN].folder)
-    view = node.config.pluginmanager.getplugin(_VIEW)
-    if view is not None:
-        node.workerinput["proctor_status"] = str(view.status_file(node.gateway.id))
+    view.tell_worker(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What `-n auto` means for a suite: as many workers as GPUs, cores and memory can use; else what xdist says."""
+    return scheduling.auto_workers(_cases(_run(config))) if config.getoption("suite") else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute cases over workers so that models are loaded as few times as possible."""
+    return scheduling.make_scheduler(config, log, config.stash[RUN])
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Show the note that a case which killed its worker is run once more."""
+    rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduling.RERUN`
+    return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -110,7 +129,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     case = _graded_case(item)
     if case is not None:
         run = item.config.stash[RUN]
-        item.stash[DRAFT] = Draft(case, run.folder / item.stash[_FOLDER], run.version)
+        folder = run.folder / item.stash[_FOLDER]
+        if folder.exists():  # it killed its worker, and is run once more
+            folder.rename(folder.with_name(f"{folder.name}.killed"))
+        item.stash[DRAFT] = Draft(case, folder, run.version)
 
 
 @pytest.hookimpl(trylast=True)
@@ -167,17 +189,33 @@ class _Writer:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._recorded = set[str]()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        """Record a case that has killed its worker for the last time."""
+        end = scheduling.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
+        if end is not None:
+            case = next(case for case in self._run.cases if case.id == end.case)
+            draft = Draft(case, self._run.folder / case.id, self._run.version)
+            draft.explanation = end.explanation
+            setattr(report, _RECORD, msgspec.json.encode(draft.record("error")).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text = getattr(report, _RECORD, None)
         if text is not None:
+            self._recorded.add(report.nodeid)
             try:
                 self._run.store.append(msgspec.json.decode(text, type=Record))
             except OSError as error:
                 pytest.exit(f"cannot write the record of {report.nodeid}: {error}", pytest.ExitCode.INTERNAL_ERROR)
 
+    def pytest_sessionstart(self) -> None:
+        _sweep()
+
     @pytest.hookimpl(trylast=True)  # once xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
+        _sweep()
         try:
             self._run.store.take_left()
         except (OSError, ValueError) as error:
@@ -218,6 +256,20 @@ def _cases(run: Run) -> list[Case]:
         raise pytest.UsageError(str(error)) from error
 
 
+def _sweep() -> None:
+    """Stop the model servers that a run left which was killed."""
+    try:
+        stop.sweep_left()
+    except ServerFault as error:
+        _complain(str(error))
+
+
+def _gpu_memory_mb(config: pytest.Config) -> float | None:
+    """Memory in use on the GPUs of the model server that this process holds."""
+    pool = config.stash.get(POOL, None)
+    return pool.gpu_memory_mb() if pool is not None else None
+
+
 def _complain(text: str) -> None:
     """Say what the user must know on standard error, which an xdist worker has too, while pytest captures nothing."""
     sys.stderr.write(f"\n{text}\n")
@@ -249,45 +301,3 @@ def _name_folders(items: list[pytest.Item]) -> None:
         if case is not None:
             runs[case.id] += 1
             item.stash[_FOLDER] = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
-
-
-def _live(config: pytest.Config) -> Live:
-    """Where this process shows what its case is doing: a line on its terminal, or a worker's file of the live view."""
-    if hasattr(config, "workerinput"):
-        path = config.workerinput.get("proctor_status")
-        return StatusFile(Path(path), lambda: _gpu_memory_mb(config)) if path else LiveLine(None)
-    terminal = None if config.getoption("numprocesses", None) else _terminal(config)
-    return LiveLine(terminal, lambda: config.get_terminal_writer().width_of_current_line)
-
-
-def _gpu_memory_mb(config: pytest.Config) -> float | None:
-    pool = config.stash.get(POOL, None)
-    return pool.gpu_memory_mb() if pool is not None else None
-
-
-def _show_workers(config: pytest.Config, run: Run) -> None:
-    """With workers and a terminal: a line for each of them, and a bar."""
-    terminal = _terminal(config) if config.getoption("numprocesses", None) else None
-    if terminal is None:
-        return
-
-    def expected() -> dict[str, float]:
-        times = Times.of_runs(run.folder.parent)
-        known = {case.id: times.expected_s(case) for case in run.cases}
-        return {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
-
-    canvas = Canvas(terminal, config.get_terminal_writer())
-    config.pluginmanager.register(LiveWorkers(canvas, lambda: [case.id for case in run.cases], expected), _VIEW)
-
-
-def _terminal(config: pytest.Config) -> int | None:
-    """A way to the terminal, which capturing takes away during a test; none without one, or under -q."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if config.option.verbose < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
-        return None
-    with capture.global_and_fixture_disabled():
-        if not sys.stdout.isatty():
-            return None
-        terminal = os.dup(1)
-    config.add_cleanup(lambda: os.close(terminal))
-    return terminal

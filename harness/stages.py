@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from harness.agent.files import set_aside
 from harness.agent.model_server import ModelServer, local_server, remote_server, scripted_server
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.retry import attempts
-from harness.case import Case, ConfError, Ending, Limits, Score
+from harness.case import Case, ConfError, Ending, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.decode import sample
 from harness.environments.base import Environment
 from harness.environments.factory import available
@@ -42,9 +42,9 @@ from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
 from harness.sandbox.workplace import Workplace
 from harness.servers.base import ServerFault, ServerMissing
-from harness.servers.ollama import Ollama, OllamaMissing, find_ollama
+from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.servers.shared import Lease
+from harness.servers.shared import Lease, acquire
 
 __all__ = [
     "Gateway",
@@ -53,7 +53,6 @@ __all__ = [
     "ServerMissing",
     "ServerPool",
     "collect_submission",
-    "find_ollama",
     "grade",
     "interpreter_paths",
     "make_environment",
@@ -65,7 +64,12 @@ __all__ = [
     "probe",
     "recorded",
     "run_agent",
+    "running_ollama",
 ]
+
+
+_SHARED_BY = 1000
+"""How many may use a server without a model at a time: any number."""
 
 
 def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
@@ -86,6 +90,22 @@ def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
 def ollama_of(lease: Lease) -> Ollama:
     """The Ollama server of that lease."""
     return Ollama(url=lease.url, version=lease.facts.version)
+
+
+@contextmanager
+def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterator[Ollama]:
+    """The Ollama server that answers at OLLAMA_HOST, or else one that is started, on the CPU and without a model.
+
+    Raises `OllamaMissing`, and `ServerFault` where it does not start.
+    """
+    found = find_ollama()
+    if found.url:
+        yield found
+        return
+    need, model = ServerNeed("ollama/bare", 0, _SHARED_BY), ModelConf("bare", "ollama", parallel=_SHARED_BY)
+    provider = ProviderConf("ollama", "ollama", wires=[])
+    with acquire(need, model, provider, kind=BARE, run_folder=run_folder, progress=progress) as lease:
+        yield ollama_of(lease)
 
 
 def missing_package(case: Case) -> str | None:

@@ -111,7 +111,7 @@ class Leases:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or lease_folder()
         _secure(self.folder)
-        self._file = self.folder / "leases.json"
+        self._file = lease_file(self.folder)
         self._lock = FileLock(self.folder / "leases.lock", timeout=_LOCK_S)
 
     def marker(self, server_id: str = "") -> str:
@@ -162,6 +162,11 @@ def lease_folder() -> Path:
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen).resolve() if chosen else Path("/tmp") / f"proctor-{os.getuid()}"  # noqa: S108 - see `_secure`
+
+
+def lease_file(folder: Path | None = None) -> Path:
+    """The file of leases in that folder, by default the one of this user."""
+    return (folder or lease_folder()) / "leases.json"
 
 
 def new_id() -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from harness.case import ModelConf, ProviderConf, ServerNeed
-from harness.servers.base import Progress
+from harness.servers.base import Progress, ServerFault, ServerMissing
 from harness.servers.kinds import kind_of
 from harness.servers.shared import Lease, acquire
+
+_TRIES = 2
 
 
 class ServerPool:
@@ -17,22 +20,31 @@ class ServerPool:
         self._run_folder = run_folder
         self._progress = progress
         self._held: tuple[ServerNeed, Lease] | None = None
+        self._failures = defaultdict[ServerNeed, list[ServerMissing | ServerFault]](list)
 
     def lease(self, need: ServerNeed, model: ModelConf, provider: ProviderConf) -> Lease:
         """The server of that need: the one that is held, or one that takes its place.
 
-        Raises `ServerMissing` or `ServerFault`, as `acquire` does.
+        Raises `ServerMissing` or `ServerFault`, as `acquire` does. What is missing is not looked for again, and a
+        server that failed `_TRIES` times is not started again.
         """
         self.keep(need)
         if self._held is None:
-            lease = acquire(
-                need,
-                model,
-                provider,
-                kind=kind_of(provider),
-                run_folder=self._run_folder,
-                progress=self._progress,
-            )
+            failures = self._failures[need]
+            if failures and (isinstance(failures[-1], ServerMissing) or len(failures) >= _TRIES):
+                raise failures[-1]
+            try:
+                lease = acquire(
+                    need,
+                    model,
+                    provider,
+                    kind=kind_of(provider),
+                    run_folder=self._run_folder,
+                    progress=self._progress,
+                )
+            except (ServerMissing, ServerFault) as error:
+                failures.append(error)
+                raise
             self._held = (need, lease)
         return self._held[1]
 

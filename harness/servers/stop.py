@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.servers import journal
 from harness.servers.gpus import inventory
-from harness.servers.leases import Leases, Server, State, new_holder
+from harness.servers.leases import Leases, Server, State, lease_file, new_holder
 from harness.servers.processes import end, marked
 from harness.servers.start import GRACE_S, reap
 
@@ -30,6 +30,12 @@ def sweep(leases: Leases | None = None) -> list[str]:
     with leases.change() as state:
         _kill_strays(leases, state)
     return clear(leases)
+
+
+def sweep_left() -> None:
+    """Sweep if there ever was a lease here. Raises `ServerFault`, as `Leases` does."""
+    if lease_file().exists():
+        sweep()
 
 
 def clear(leases: Leases) -> list[str]:
