@@ -236,7 +236,8 @@ class Case(Struct, frozen=True):
         """The server it needs on this machine; none where a service or a script answers."""
         if self.provider.kind not in LOCAL_KINDS:
             return None
-        return ServerNeed(f"{self.provider.name}/{self.model.name}", self.model.gpus, self.model.parallel)
+        gpus = 0 if self.provider.base_url else self.model.gpus  # a server that runs already has its own
+        return ServerNeed(f"{self.provider.name}/{self.model.name}", gpus, self.model.parallel)
 
 
 class Cause(StrEnum):

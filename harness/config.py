@@ -23,6 +23,7 @@ from yaml import YAMLError
 from backends.registry import backend
 from backends.wire import read_options
 from harness.case import (
+    LOCAL_KINDS,
     BackendConf,
     ConfError,
     EnvironmentConf,
@@ -33,6 +34,7 @@ from harness.case import (
     SandboxConf,
     SuiteConf,
 )
+from harness.servers.kinds import kind_of
 
 S = TypeVar("S", bound=Struct)
 
@@ -138,6 +140,9 @@ class _Loader:
                     f"conf/model/{name}.yaml: model.{name}.provider: there is no provider {model.provider}; "
                     f"choose from: {_listed(config.provider)}"
                 )
+            if config.provider[model.provider].kind in LOCAL_KINDS:
+                provider = config.provider[model.provider]
+                kind_of(provider).start_s(model, provider)
         for name, conf in config.backend.items():
             try:
                 read_options(backend(name).options, conf.options)

@@ -1,9 +1,9 @@
 """What every kind of model server answers: how it is found, started, checked and asked what it really loaded.
 
 What starts a server (`start.py`) gives it, beside the variables of its kind, PATH, LANG, HOME, LD_LIBRARY_PATH where
-it is set, and CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: none); both outputs go to its log. It
-waits `start_s` seconds for `healthy`: an option that every kind has, in `provider.options` or in `model.server`, which
-goes before it. The end of the log is added there to every `ServerFault`.
+it is set, and CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: none). Both its outputs go to its log,
+whose end is added to every `ServerFault`. The options of a kind stand in `provider.options`, or in `model.server`,
+which goes before it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ Progress = Callable[[str], None]
 
 class ServerKind(Protocol):
     """The adapter of one kind of server; what they share (lease, process, log, stop) is in `shared.py`."""
+
+    def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
+        """Seconds that a server may take until it is healthy. Raises `ConfError` where any of the options is wrong."""
 
     def there(self, provider: ProviderConf) -> str | None:
         """The address of a server that runs already and is to be used; none: start one.

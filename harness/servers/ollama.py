@@ -107,6 +107,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 class OllamaServers:
     """Ollama as a kind of server (`ServerKind`)."""
 
+    def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
+        """See `ServerKind`."""
+        return _options(model, provider).start_s
+
     def there(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
         if provider.base_url is None:

@@ -21,7 +21,7 @@ from harness.servers.gpus import inventory
 from harness.servers.leases import Leases, Server, new_holder
 from harness.servers.placement import Wait
 from harness.servers.serving import Request, Serving
-from harness.servers.start import log_since, log_size, start_s
+from harness.servers.start import log_since, log_size
 from harness.servers.stop import clear, sweep
 
 WAIT_S = 6 * 3600.0
@@ -53,7 +53,7 @@ def acquire(
     Raises `ServerMissing` where this machine can never serve the model, `ServerFault` where the server fails, serves
     something else than was asked, or nothing becomes free in `wait_s` seconds; `ConfError` for wrong options.
     """
-    start_s(model, provider)
+    kind.start_s(model, provider)
     request = Request(need=need, model=model, provider=provider, kind=kind, run_folder=run_folder, progress=progress)
     leases = Leases()
     sweep(leases)

@@ -9,13 +9,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
 import psutil
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from harness.case import ConfError, ModelConf, ProviderConf
+from harness.case import ModelConf, ProviderConf
 from harness.servers.base import Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.gpus import Gpu, visibility
 from harness.servers.processes import MARKER, Process, end, family, process
@@ -32,10 +31,6 @@ _TAIL_LINES = 20
 _IN_USE = re.compile(r"address already in use|couldn't bind", re.IGNORECASE)
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
-
-
-class _Options(Struct):
-    start_s: Annotated[float, Meta(gt=0)] = 600.0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -153,7 +148,7 @@ def _answers(plan: Plan, launch: Launch, child: subprocess.Popen[bytes], leader:
 
     Who answers may be somebody else who has just taken the port: then the server is about to end, and is waited for.
     """
-    patience = start_s(plan.model, plan.provider)
+    patience = plan.kind.start_s(plan.model, plan.provider)
     began = time.monotonic()
     answered: float | None = None
     while (now := time.monotonic()) - began < patience:
@@ -166,14 +161,6 @@ def _answers(plan: Plan, launch: Launch, child: subprocess.Popen[bytes], leader:
                 return True
         time.sleep(_POLL_S)
     raise ServerFault(with_tail(f"{plan.provider.kind} did not answer within {patience:g} s (start_s)", plan.folder))
-
-
-def start_s(model: ModelConf, provider: ProviderConf) -> float:
-    """Seconds that a server may take to answer: an option of every kind. Raises `ConfError` for a wrong one."""
-    try:
-        return msgspec.convert({**provider.options, **model.server}, _Options).start_s
-    except msgspec.ValidationError as error:
-        raise ConfError(f"conf/model/{model.name}.yaml or conf/provider/{provider.name}.yaml: {error}") from None
 
 
 def _listens(leader: Process, mark: str, port: int) -> bool:

@@ -49,6 +49,10 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class VllmServers:
     """vLLM as a kind of server (`ServerKind`)."""
 
+    def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
+        """See `ServerKind`."""
+        return inference.options_of(Options, model, provider).start_s
+
     def there(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
         return inference.running(provider)
