@@ -39,7 +39,7 @@ class Door:
                     await self._answer(Request(scope, receive), entry, send, group)
                     finished = True
                     group.cancel_scope.cancel()
-                if not finished:
+                if not finished and entry.stop_reason is None:  # Codex goes as soon as it has read the last event
                     entry.error = "the client went away before the answer was complete"
             except asyncio.CancelledError:
                 entry.error = "the session was closed before the answer was complete"

@@ -284,6 +284,18 @@ def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opene
     assert "went away" in session.books()[0]["error"]
 
 
+def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_session: Opener) -> None:
+    chunk = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
+    provider = Forwarder([f"data: {json.dumps(chunk)}\n\n".encode(), b"data: [DONE]\n\n"], [b": more\n\n"])
+    session = open_session("[{text: unused}]", provider=provider)
+    with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
+        assert any(b"[DONE]" in piece for piece in answer.iter_raw())
+    provider.go_on.set()
+    eventually(lambda: session.account.open_requests == 0)
+    assert session.account.metered().turns == 1
+    assert session.books()[0]["error"] is None
+
+
 @PATHS
 def test_closing_an_account_ends_its_open_requests_and_stands_in_the_books(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, delay_s: 600}]")
