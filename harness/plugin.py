@@ -71,6 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
         view.show_workers(config, run)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Where the model servers of a suite run."""
+    return scheduling.header(config.stash[RUN].cases) if config.getoption("suite") else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker the folder of the run."""

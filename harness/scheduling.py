@@ -57,6 +57,15 @@ def this_machine(cases: Sequence[Case]) -> Machine:
     return Machine(gpus=len(unused or gpus), cpu_slots=cpu_slots())
 
 
+def header(cases: Sequence[Case]) -> str | None:
+    """The line at the head of a run that says where its model servers run; none where its cases need no server."""
+    servers = {case.server for case in cases if case.server is not None}
+    machine = this_machine(cases)
+    missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
+    place = f"{machine.gpus} GPUs" if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
+    return f"model servers: {len(servers)}; {place}" if servers else None
+
+
 def auto_workers(cases: Sequence[Case]) -> int | None:
     """How many workers `-n auto` starts for these cases; none where PYTEST_XDIST_AUTO_NUM_WORKERS says it."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):

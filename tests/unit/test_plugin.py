@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import re
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,12 @@ def test_ctrl_c_in_a_case_is_recorded_and_no_file_for_it_is_no_traceback(project
     assert "cannot write the record of test_stopped.py::test_stopped[" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
+
+
+def test_a_suite_whose_models_need_servers_says_where_they_run(project: Project) -> None:
+    assert re.search(
+        r"^model servers: 1; \d+ at a time on the CPU$",
+        project.pytest("--collect-only", "--suite", "local").stdout,
+        re.MULTILINE,
+    )
+    assert "model servers" not in project.pytest("--collect-only", "--suite", "smoke").stdout
