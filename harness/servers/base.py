@@ -8,7 +8,7 @@ which goes before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -80,8 +80,11 @@ class ServerKind(Protocol):
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
         """Have the model there and loaded. Raises `ServerMissing` or `ServerFault`."""
 
-    def inspect(self, url: str, model: ModelConf) -> Facts:
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """What it has loaded. Raises `ServerFault` where that is not what the model's conf asks for."""
+
+    def metrics(self, url: str) -> Mapping[str, float]:
+        """Its own counters by name; empty where its kind tells none. Raises `ServerFault` where it does not answer."""
 
     def warnings(self, log: str) -> list[str]:
         """What a piece of its log says that makes a case's result doubtful."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Literal
 
@@ -82,10 +83,14 @@ def _nvidia() -> list[Gpu]:
         nvml.nvmlInit()
     except nvml.NVMLError:  # no driver, or no GPU
         return []
+    found = []
     try:
-        return [_nvidia_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        for index in range(nvml.nvmlDeviceGetCount()):
+            with suppress(nvml.NVMLError):  # one that was lost, or that tells nothing: the others are still there
+                found.append(_nvidia_gpu(nvml, index))
     finally:
         nvml.nvmlShutdown()
+    return found
 
 
 def _nvidia_gpu(nvml: Any, index: int) -> Gpu:
@@ -108,10 +113,14 @@ def _amd() -> list[Gpu]:
         smi.amdsmi_init()
     except Exception:  # each of its versions fails in its own way where its library does not fit the driver
         return []
+    found = []
     try:
-        return [_amd_gpu(smi, index, handle) for index, handle in enumerate(smi.amdsmi_get_processor_handles())]
+        for index, handle in enumerate(smi.amdsmi_get_processor_handles()):
+            with suppress(smi.AmdSmiException):
+                found.append(_amd_gpu(smi, index, handle))
     finally:
         smi.amdsmi_shut_down()
+    return found
 
 
 def _amd_gpu(smi: Any, index: int, handle: Any) -> Gpu:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -15,15 +16,16 @@ from harness.servers.leases import Server
 
 FILE = "servers.jsonl"
 
-Event = Literal["loaded", "crashed", "failed", "stopped"]
+Event = Literal["loaded", "crashed", "failed", "counted", "stopped"]
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened to a server, at a time in UTC.
 
-    `loaded` (also after a restart), `crashed`, `failed` (it never came to be of use), `stopped`; `seconds` is how long
-    starting and loading, or stopping, took. `server` is the name of its folder, `leftover` what stopping left: ids of
-    processes that could not be killed, GPUs whose memory did not become free.
+    `loaded` (also after a restart), `crashed`, `failed` (it never came to be of use), `counted` (what it counted
+    itself, asked when its last user is done), `stopped`; `seconds` is how long starting and loading, or stopping, took.
+    `server` is the name of its folder, `leftover` what stopping left: ids of processes that could not be killed, GPUs
+    whose memory did not become free.
     """
 
     event: Event
@@ -35,6 +37,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     facts: Facts | None = None
     message: str | None = None
+    counters: Mapping[str, float] = {}
     leftover: tuple[str, ...] = ()
 
 
@@ -44,6 +47,7 @@ def enter(
     *,
     seconds: float | None = None,
     message: str | None = None,
+    counters: Mapping[str, float] | None = None,
     leftover: tuple[str, ...] = (),
 ) -> None:
     """Append to the journal of the run that started the server; any process may, at any time.
@@ -63,6 +67,7 @@ def enter(
         url=server.url if loaded else None,
         facts=server.facts if loaded else None,
         message=message,
+        counters=counters or {},
         leftover=leftover,
     )
     path = Path(server.folder).parents[1] / FILE

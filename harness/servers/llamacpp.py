@@ -87,10 +87,10 @@ class LlamaCppServers:
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
         """See `ServerKind`: it loads its one model before it is healthy."""
 
-    def inspect(self, url: str, model: ModelConf) -> Facts:
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """See `ServerKind`: its file and the context of a session are those of the conf."""
         props = inference.ask(url, "/props", _Props)
-        served, wanted = Path(props.model_path), Path(inference.options_of(Options, model).file)
+        served, wanted = Path(props.model_path), Path(inference.options_of(Options, model, provider).file)
         if served.name != wanted.name:
             raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
         context = props.default_generation_settings.n_ctx

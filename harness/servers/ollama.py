@@ -8,8 +8,7 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -174,7 +173,7 @@ class OllamaServers:
                 )
             api.preload(name, options.load_s)
 
-    def inspect(self, url: str, model: ModelConf) -> Facts:
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - all is asked
         """See `ServerKind`: the weights, the context and the place of the model are what the conf asks for."""
         api, name = OllamaApi(url), model.asked_as
         with _as_fault(f"{url}: {name}"):
@@ -192,14 +191,17 @@ class OllamaServers:
                 raise ServerFault(_off_gpu(name, loaded))
             return Facts(version=api.version(), digest=f"sha256:{found.digest}", context=loaded.context_length)
 
+    def metrics(self, url: str) -> Mapping[str, float]:  # noqa: ARG002 - Ollama tells none
+        """See `ServerKind`."""
+        return {}
+
     def warnings(self, log: str) -> list[str]:
         """See `ServerKind`: a prompt that was cut makes the agent forget its task."""
-        cuts = Counter(match.groups() for match in _CUT.finditer(log))
-        return [
-            f"Ollama cut a prompt of {prompt} tokens to the {limit} that fit"
-            + (f" ({times} times)" if times > 1 else "")
-            for (limit, prompt), times in cuts.items()
-        ]
+        cuts: dict[str, list[int]] = {}
+        for match in _CUT.finditer(log):
+            limit, prompt = match.groups()
+            cuts.setdefault(limit, []).append(int(prompt))
+        return [_cut(limit, prompts) for limit, prompts in cuts.items()]
 
 
 class BareOllama(OllamaServers):
@@ -210,7 +212,7 @@ class BareOllama(OllamaServers):
         with _as_fault(url):
             _require_version(OllamaApi(url), provider)
 
-    def inspect(self, url: str, model: ModelConf) -> Facts:  # noqa: ARG002 - whatever the model
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - whatever the model
         """Only its version is known."""
         with _as_fault(url):
             return Facts(version=OllamaApi(url).version())
@@ -291,6 +293,12 @@ def _same_digest(found: str, pinned: str) -> bool:
     """Whether the digest is the pinned one: in full, or its first digits, at least the 12 that `ollama list` shows."""
     digits = pinned.removeprefix("sha256:")
     return len(digits) >= 12 and found.startswith(digits)
+
+
+def _cut(limit: str, prompts: list[int]) -> str:
+    """One line for them all: an agent's prompt grows with each turn."""
+    which = f"{len(prompts)} prompts of up to {max(prompts)}" if len(prompts) > 1 else f"a prompt of {prompts[0]}"
+    return f"Ollama cut {which} tokens to the {limit} that fit"
 
 
 def _too_short(name: str, loaded: Loaded, model: ModelConf, trained: int | None) -> str:

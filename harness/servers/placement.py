@@ -61,7 +61,9 @@ def place(
 
     A GPU is free that is not leased, on which nobody computes, and that has the memory free.
     """
-    ready = sorted((server for server in servers if server.key == key and server.has_room), key=_readiest)
+    here = {gpu.uuid for gpu in gpus}  # another run of this user, in another job, may have other GPUs
+    alike = (server for server in servers if server.key == key and server.has_room and here.issuperset(server.gpus))
+    ready = sorted(alike, key=_readiest)
     if ready:
         return Join(ready[0].id)
     if need.gpus == 0:
@@ -71,9 +73,9 @@ def place(
         return Wait(f"a CPU slot: all {cpu_slots} are taken by {_listed(server.name for server in taken)}")
     holders = {uuid: server for server in servers for uuid in server.gpus}
     free = [gpu for gpu in gpus if gpu.uuid not in holders and _is_free(gpu, memory_gb)]
-    for alike in _by_vendor(free):
-        if len(alike) >= need.gpus:
-            return Start(tuple(alike[: need.gpus]))
+    for together in _by_vendor(free):
+        if len(together) >= need.gpus:
+            return Start(tuple(together[: need.gpus]))
     held = (f"{gpu.index} {_holder(gpu, holders.get(gpu.uuid))}" for gpu in gpus if gpu not in free)
     return Wait(f"{_count(need.gpus)} ({_listed(held)})")
 

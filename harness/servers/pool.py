@@ -29,8 +29,11 @@ class ServerPool:
         server that failed `_TRIES` times is not started again.
         """
         self.keep(need)
+        failures = self._failures[need]
+        if self._held and not self._held[1].is_good:
+            failures.append(ServerFault(f"{need.key}: its server crashed again and again"))
+            self.keep(None)
         if self._held is None:
-            failures = self._failures[need]
             if failures and (isinstance(failures[-1], ServerMissing) or len(failures) >= _TRIES):
                 raise failures[-1]
             try:

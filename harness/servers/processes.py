@@ -110,8 +110,15 @@ def end(leader: Process | None, marker: str, grace_s: float) -> set[int]:
 
 def _all() -> list[_Seen]:
     """This user's processes that are not dead."""
-    pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _is_mine(entry)]
     return [seen for seen in map(_look, pids) if seen is not None and not seen.dead]
+
+
+def _is_mine(entry: Path) -> bool:
+    try:
+        return entry.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _look(pid: int) -> _Seen | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -127,7 +128,7 @@ class Serving:
         request.progress(f"{request.need.key}: loading")
         try:
             request.kind.prepare(url, request.model, request.provider, request.progress)
-            return request.kind.inspect(url, request.model)
+            return request.kind.inspect(url, request.model, request.provider)
         except ServerFault as error:
             raise ServerFault(with_tail(str(error), folder) if folder else str(error)) from error
 
@@ -143,8 +144,18 @@ class Serving:
             if server.folder is None or server.state == "failed":
                 state.remove(server_id)
                 return
+            ready = server.state == "ready"
             server.state, server.owner = "stopping", self.holder
+        if ready:
+            self._count(server)
         take_down(self.leases, server)
+
+    def _count(self, server: Server) -> None:
+        """Enter what the server counted itself."""
+        with suppress(ServerFault):
+            counters = self.request.kind.metrics(server.url or "")
+            if counters:
+                journal.enter("counted", server, counters=counters)
 
     def _place(self, state: State, gpus: tuple[Gpu, ...]) -> Join | Start | Wait:
         request = self.request
@@ -217,7 +228,7 @@ class Serving:
             provider=request.provider,
             folder=Path(server.folder or ""),
             mark=self.leases.marker(server.id),
-            gpus=tuple(gpu for gpu in inventory() if gpu.uuid in server.gpus) if server.gpus else (),
+            gpus=_still_there(server),
             port=urlsplit(server.url).port if server.url else None,
         )
         return start(plan, spawned, request.progress)
@@ -230,3 +241,12 @@ class Serving:
             failed = state.get(server.id)
             failed.state, failed.owner, failed.gpus, failed.free_mb = "failed", None, (), ()
             failed.failure = Failure(str(error), missing=isinstance(error, ServerMissing))
+
+
+def _still_there(server: Server) -> tuple[Gpu, ...]:
+    """The server's GPUs. Raises `ServerFault` where one is gone: it must not run on the CPU instead."""
+    gpus = tuple(gpu for gpu in inventory() if gpu.uuid in server.gpus) if server.gpus else ()
+    gone = set(server.gpus) - {gpu.uuid for gpu in gpus}
+    if gone:
+        raise ServerFault(f"{server.name}: its GPU is not there any more: {', '.join(sorted(gone))}")
+    return gpus

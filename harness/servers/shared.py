@@ -109,6 +109,13 @@ class Lease:
         """Where its log lies, in the run that started it; none where the server is somebody else's."""
         return Path(self._server.folder) if self._server.folder else None
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the server is still there, or can be started again: it did not fail for good."""
+        with self._serving.leases.change() as state:
+            server = state.find(self._server.id)
+        return server is not None and self._serving.holder in server.holders and server.failure is None
+
     def log_size(self) -> int:
         """Where its log ends now, for `warnings`."""
         return log_size(self.folder) if self.folder else 0

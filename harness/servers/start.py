@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -189,8 +189,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def gpus_of(uuids: Sequence[str], gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """The GPUs of these UUIDs."""
-    return tuple(gpu for gpu in gpus if gpu.uuid in uuids)

@@ -100,6 +100,7 @@ def _is_alive(pid: int) -> bool:
 def _kill_strays(leases: Leases, state: State) -> None:
     """Kill what bears a mark of this folder that no lease knows: the file was lost."""
     for pid, mark in marked(leases.marker()).items():
-        if pid != os.getpid() and state.find(mark.rpartition("/")[2]) is None:
+        folder, _, server_id = mark.rpartition("/")
+        if pid != os.getpid() and folder == str(leases.folder) and state.find(server_id) is None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -100,7 +100,7 @@ class VllmServers:
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
         """See `ServerKind`: it loads its one model before it is healthy."""
 
-    def inspect(self, url: str, model: ModelConf) -> Facts:
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """See `ServerKind`: the name and the context are those of the conf."""
         where = f"conf/model/{model.name}.yaml"
         models = inference.ask(url, "/v1/models", _Models).data
@@ -113,7 +113,7 @@ class VllmServers:
                 f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), and {where} asks "
                 f"for {model.context}"
             )
-        digest = _digest(inference.options_of(Options, model))
+        digest = _digest(inference.options_of(Options, model, provider))
         inference.require_digest(digest, model)
         version = inference.ask(url, "/version", _Version).version
         return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)

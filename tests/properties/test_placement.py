@@ -51,14 +51,16 @@ def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[Server]]:
     return gpus, servers
 
 
-@given(machines(), KEYS, st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]), st.integers(1, 2))
+@given(machines(), KEYS, st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]), st.integers(1, 2), st.booleans())
 def test_every_decision_is_sound(
-    machine: tuple[list[Gpu], list[Server]], key: str, count: int, memory_gb: float | None, slots: int
+    machine: tuple[list[Gpu], list[Server]], key: str, count: int, memory_gb: float | None, slots: int, hidden: bool
 ) -> None:
     gpus, servers = machine
     need = ServerNeed(key, count, 1)
+    gpus = gpus[:-1] if hidden else gpus
     decision = place(need, key, memory_gb, servers=servers, gpus=gpus, cpu_slots=slots)
-    joinable = {server.id for server in servers if server.key == key and server.has_room}
+    here = {gpu.uuid for gpu in gpus}
+    joinable = {server.id for server in servers if server.key == key and server.has_room and set(server.gpus) <= here}
     leased = {uuid for server in servers for uuid in server.gpus}
     free = [
         gpu

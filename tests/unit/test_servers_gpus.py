@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +66,21 @@ def test_each_tells_its_memory_and_who_computes_on_it(monkeypatch: pytest.Monkey
     assert (used.processes, idle.processes, idle.free_mb) == ((os.getpid(),), (), 24_000)
 
 
+def test_one_that_is_lost_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = FakeGpus(tmp_path, count=3)
+    fake.install(monkeypatch)
+    nvml: Any = import_module("pynvml")
+
+    def lost(handle: Any) -> Any:
+        if handle["uuid"] == fake.uuids[1]:
+            raise nvml.NVMLError("GPU is lost")
+        return whole(handle)
+
+    whole = nvml.nvmlDeviceGetMemoryInfo
+    monkeypatch.setattr(nvml, "nvmlDeviceGetMemoryInfo", lost)
+    assert [gpu.index for gpu in inventory()] == [0, 2]
+
+
 class TestAmd:
     def test_its_gpus_are_known_by_what_rocr_visible_devices_takes(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -82,6 +98,7 @@ class TestAmd:
 def _amdsmi() -> Any:
     """As much of the interface that AMD documents (amdsmi-py-api) as is used."""
     return SimpleNamespace(
+        AmdSmiException=RuntimeError,
         AmdSmiMemoryType=SimpleNamespace(VRAM="vram"),
         amdsmi_init=lambda: None,
         amdsmi_shut_down=lambda: None,

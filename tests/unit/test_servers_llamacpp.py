@@ -49,7 +49,7 @@ def test_it_serves_what_the_conf_asks_for(tmp_path: Path, weights: Path) -> None
     asked = launch(tiny, provider(program), tmp_path / "server")
     with served(KIND, asked) as url:
         KIND.prepare(url, tiny, asked.provider, print)
-        facts = KIND.inspect(url, tiny)
+        facts = KIND.inspect(url, tiny, provider())
         metrics = KIND.metrics(url)
     assert (facts.version, facts.digest, facts.context) == ("llama.cpp b8681-Debian", DIGEST, 8192)
     assert metrics["llamacpp:prompt_tokens_total"] == 21
@@ -87,7 +87,7 @@ def test_a_server_of_something_else_is_a_fault(tmp_path: Path, weights: Path, fa
     program = install(tmp_path / "bin", "llama-server", **faults)
     tiny = model(weights)
     with served(KIND, launch(tiny, provider(program), tmp_path)) as url, pytest.raises(ServerFault, match=said):
-        KIND.inspect(url, tiny)
+        KIND.inspect(url, tiny, provider())
 
 
 def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path, weights: Path) -> None:
@@ -97,16 +97,16 @@ def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path, weight
         served(KIND, launch(pinned, provider(program), tmp_path)) as url,
         pytest.raises(ServerFault, match=rf"are {DIGEST}, and conf/model/tiny\.yaml pins sha256:000"),
     ):
-        KIND.inspect(url, pinned)
+        KIND.inspect(url, pinned, provider())
 
 
 def test_pinned_weights_that_cannot_be_read_here_are_a_fault(tmp_path: Path, weights: Path) -> None:
     program = install(tmp_path / "bin", "llama-server", serves="/elsewhere/tiny.gguf")
     tiny, pinned = model(weights), model(weights, digest=DIGEST)
     with served(KIND, launch(tiny, provider(program), tmp_path)) as url:
-        assert KIND.inspect(url, tiny).digest is None
+        assert KIND.inspect(url, tiny, provider()).digest is None
         with pytest.raises(ServerFault, match="cannot be identified"):
-            KIND.inspect(url, pinned)
+            KIND.inspect(url, pinned, provider())
 
 
 def test_weights_in_several_files_have_the_digest_of_all(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_weights_in_several_files_have_the_digest_of_all(tmp_path: Path) -> None
     split = model(tmp_path / "tiny-00001-of-00002.gguf", digest=DIGEST)
     program = install(tmp_path / "bin", "llama-server")
     with served(KIND, launch(split, provider(program), tmp_path)) as url:
-        assert KIND.inspect(url, split).digest == DIGEST
+        assert KIND.inspect(url, split, provider()).digest == DIGEST
 
 
 def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path, weights: Path) -> None:
@@ -164,7 +164,7 @@ def test_weights_out_of_a_package_are_found_without_importing_it(
     program = install(tmp_path / "bin", "llama-server")
     tiny = model("package:tiny_weights/tiny.gguf")
     with served(KIND, launch(tiny, provider(program), tmp_path)) as url:
-        assert KIND.inspect(url, tiny).digest == DIGEST
+        assert KIND.inspect(url, tiny, provider()).digest == DIGEST
     assert option(started(program)["arguments"], "--model") == str(folder / "tiny.gguf")
 
 

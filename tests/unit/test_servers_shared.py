@@ -13,9 +13,10 @@ import httpx2
 import psutil
 import pytest
 
-from harness.case import ProviderConf
+from harness.case import ModelConf, ProviderConf, ServerNeed
 from harness.servers import journal, serving, start
 from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.pool import ServerPool
 from harness.servers.stop import quench, sweep
 from tests.serving import MODEL, OLLAMA, Machine, wait_until
 
@@ -254,6 +255,30 @@ class TestCrashes:
             assert httpx2.get(fresh.url).text == "Ollama is running"
         one.release()
         other.release()
+        assert machine.is_clean()
+
+    def test_a_server_whose_gpu_is_gone_is_not_started_on_the_cpu(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with machine.acquire() as lease:
+            _crash(machine)
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+            with pytest.raises(ServerFault, match=f"its GPU is not there any more: {machine.gpus.uuids[0]}"):
+                lease.revive()
+
+    def test_a_server_that_failed_for_good_makes_room_for_a_new_one_twice(self, machine: Machine) -> None:
+        conf = ModelConf("qwen", "ollama", served_as=MODEL, gpus=1)
+        need, pool = ServerNeed("ollama/qwen", 1, 1), ServerPool(machine.run, lambda _: None)
+        for _ in range(2):
+            lease = pool.lease(need, conf, OLLAMA)
+            assert pool.lease(need, conf, OLLAMA) is lease
+            _crash(machine)
+            lease.revive()
+            _crash(machine)
+            with pytest.raises(ServerFault, match="crashed for the second time"):
+                lease.revive()
+        with pytest.raises(ServerFault, match="crashed again and again"):
+            pool.lease(need, conf, OLLAMA)
         assert machine.is_clean()
 
     def test_a_server_that_does_not_answer_counts_as_crashed(

@@ -42,6 +42,14 @@ def provider(executable: Path | str = "/nowhere/vllm", **changes: Any) -> Provid
     return ProviderConf("vllm", "vllm", [], options={"executable": str(executable)}, **changes)
 
 
+def test_options_of_the_provider_count_where_the_model_says_nothing(tmp_path: Path) -> None:
+    program = install(tmp_path / "bin", "vllm")
+    shared = ProviderConf("vllm", "vllm", [], options={"executable": str(program), "tool_call_parser": "hermes"})
+    tiny = ModelConf("tiny", "vllm", context=32_768, server={"weights": "Qwen/Tiny"})
+    with served(KIND, launch(tiny, shared, tmp_path)) as url:
+        assert KIND.inspect(url, tiny, shared).context == 32_768
+
+
 def _tells_its_version(url: str) -> bool:
     try:
         return bool(ask(url, "/version", dict))
@@ -59,7 +67,7 @@ def test_it_serves_what_the_conf_asks_for(tmp_path: Path) -> None:
     asked = launch(tiny, provider(program), tmp_path / "server", ["GPU-1", "GPU-2"])
     with served(KIND, asked) as url:
         KIND.prepare(url, tiny, asked.provider, print)
-        facts = KIND.inspect(url, tiny)
+        facts = KIND.inspect(url, tiny, provider())
         metrics = KIND.metrics(url)
     assert (facts.version, facts.digest, facts.context) == ("vLLM 0.19.1", f"commit:{COMMIT}", 32_768)
     assert metrics["vllm:prompt_tokens_total"] == 21
@@ -111,7 +119,7 @@ def test_weights_in_a_folder_are_served_by_its_path_without_a_revision(tmp_path:
 def test_a_server_of_something_else_is_a_fault(tmp_path: Path, faults: dict[str, Any], said: str) -> None:
     program = install(tmp_path / "bin", "vllm", **faults)
     with served(KIND, launch(model(), provider(program), tmp_path)) as url, pytest.raises(ServerFault, match=said):
-        KIND.inspect(url, model())
+        KIND.inspect(url, model(), provider())
 
 
 def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path) -> None:
@@ -121,7 +129,7 @@ def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path) -> Non
         served(KIND, launch(pinned, provider(program), tmp_path)) as url,
         pytest.raises(ServerFault, match=rf"are commit:{COMMIT}, and conf/model/tiny\.yaml pins commit:f"),
     ):
-        KIND.inspect(url, pinned)
+        KIND.inspect(url, pinned, provider())
 
 
 def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path) -> None:
