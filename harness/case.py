@@ -82,6 +82,8 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
 Wire = Literal["openai_chat", "anthropic_messages", "openai_responses", "google_generate"]
 """How a model is asked: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, Google generateContent."""
 
+ProviderKind = Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
+
 LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
 """Kinds of provider that serve models on this machine."""
 
@@ -97,10 +99,10 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    kind: Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
+    kind: ProviderKind
     wires: list[Wire]
     base_url: str | None = None
-    key_variable: str | None = None
+    key_variable: Annotated[str, Meta(min_length=1)] | None = None
     key_header: str = "authorization"
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from hydra import compose, initialize_config_dir
@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from backends.registry import backend
 from backends.wire import read_options
+from harness.addresses import require_address
 from harness.case import (
     LOCAL_KINDS,
     BackendConf,
@@ -31,8 +32,10 @@ from harness.case import (
     Limits,
     ModelConf,
     ProviderConf,
+    ProviderKind,
     SandboxConf,
     SuiteConf,
+    Wire,
 )
 from harness.servers.kinds import kind_of
 
@@ -140,9 +143,7 @@ class _Loader:
                     f"conf/model/{name}.yaml: model.{name}.provider: there is no provider {model.provider}; "
                     f"choose from: {_listed(config.provider)}"
                 )
-            if config.provider[model.provider].kind in LOCAL_KINDS:
-                provider = config.provider[model.provider]
-                kind_of(provider).start_s(model, provider)
+            _require_apt(model, config.provider[model.provider])
         for name, conf in config.backend.items():
             try:
                 read_options(backend(name).options, conf.options)
@@ -220,6 +221,8 @@ class _Loader:
             key = prefix + inside.rstrip("`")
             setting = next((f"--set {o.input_line}: " for o in self.overrides if key.startswith(o.key_or_group)), "")
             hint = f"; valid: {_listed(kind.__struct_fields__)}" if "unknown field" in message else ""
+            if "Invalid enum value" in message:
+                hint = f"; choose from: {_listed(get_args(Wire if '.wires' in inside else ProviderKind))}"
             raise ConfError(f"{setting}conf/{file}.yaml: {key}: {message}{hint}") from error
 
     def _choices(self, group: str) -> list[str]:
@@ -230,6 +233,26 @@ class _Loader:
             raise ConfError(
                 f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml); "
                 f"choose from: {_listed(self._choices(group))}"
+            )
+
+
+def _require_apt(model: ModelConf, provider: ProviderConf) -> None:
+    """Raise `ConfError` for what makes no sense for a model of this provider."""
+    if provider.kind == "remote" or (provider.kind in LOCAL_KINDS and provider.base_url is not None):
+        require_address(provider)
+    if provider.kind in LOCAL_KINDS:
+        kind_of(provider).start_s(model, provider)
+        return
+    if provider.options:
+        raise ConfError(
+            f"conf/provider/{provider.name}.yaml: provider.{provider.name}.options: only these kinds have any: "
+            f"{_listed(LOCAL_KINDS)}"
+        )
+    for key in ("gpus", "gpu_memory_gb", "server"):
+        if getattr(model, key):
+            raise ConfError(
+                f"conf/model/{model.name}.yaml: model.{model.name}.{key}: only for a model that is served on this "
+                f"machine, by {_listed(LOCAL_KINDS)}"
             )
 
 

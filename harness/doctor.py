@@ -21,7 +21,7 @@ from harness.sandbox.probe import probe
 from harness.servers.gpus import cpu_slots, inventory
 from harness.servers.ollama import OllamaMissing, find_ollama
 
-KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY")
+KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
 
 
 class Finding(Struct, frozen=True):

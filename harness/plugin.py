@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run = _run(config)
     run.live = view.live(config, lambda: _gpu_memory_mb(config))
     # With workers this process collects nothing, and a worker cannot end the session with a usage error.
-    if config.getoption("suite") or run.settings or config.getoption("numprocesses", None):
+    if config.getoption("suite") is not None or run.part or run.settings or config.getoption("numprocesses", None):
         _cases(run)
     if not _is_worker(config):
         config.pluginmanager.register(_Writer(run), "proctor-writer")
@@ -73,7 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Where the model servers of a suite run."""
-    return scheduling.header(config.stash[RUN].cases) if config.getoption("suite") else None
+    run = config.stash[RUN]
+    if run.part and not run.cases:
+        return f"shard {run.part} has none of the cases of suite {run.suite}: there are more shards than cases"
+    return scheduling.header(run.cases) if config.getoption("suite") else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -126,6 +129,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if _case(item) is None])
         items[:] = cases
     _name_folders(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write down what is about to run, so that nothing which never ran goes unseen."""
+    names = [item.stash[_FOLDER] for item in session.items if _FOLDER in item.stash]
+    if names and not session.config.option.collectonly:
+        try:
+            session.config.stash[RUN].store.begin(names)
+        except OSError as error:
+            raise pytest.UsageError(f"cannot write the run: {error}") from error
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -228,7 +241,7 @@ class _Writer:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._run.store.records:
-            terminalreporter.section("cases")
+            terminalreporter.write_sep("=", "cases")
             for line in table(self._run.store.records):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"records: {self._run.store.results}")
@@ -242,9 +255,9 @@ def _is_worker(config: pytest.Config) -> bool:
 def _run(config: pytest.Config) -> Run:
     """The run of this session, made when first asked for: `-n auto` asks before pytest is configured."""
     if RUN not in config.stash:
-        suite = config.getoption("suite") or "default"
+        suite = "default" if config.getoption("suite") is None else config.getoption("suite")
         try:
-            part = parse_shard(config.getoption("shard")) if config.getoption("shard") else None
+            part = None if config.getoption("shard") is None else parse_shard(config.getoption("shard"))
         except ValueError as error:
             raise pytest.UsageError(f"--shard: {error}") from error
         given: str | None = getattr(config, "workerinput", {}).get("proctor_run")
@@ -264,9 +277,12 @@ def _cases(run: Run) -> list[Case]:
 def _sweep() -> None:
     """Stop the model servers that a run left which was killed."""
     try:
-        stop.sweep_left()
+        stopped = stop.sweep_left()
     except ServerFault as error:
         _complain(str(error))
+    else:
+        if stopped:
+            _complain(f"stopped what a run that was killed had left: {', '.join(stopped)}")
 
 
 def _gpu_memory_mb(config: pytest.Config) -> float | None:
@@ -283,7 +299,8 @@ def _complain(text: str) -> None:
 def _case(item: pytest.Item) -> Case | None:
     """The case that a test runs for, if it asks for one."""
     callspec = getattr(item, "callspec", None)
-    return cast(Case, callspec.params["case"]) if callspec and "case" in callspec.params else None
+    case = callspec.params.get("case") if callspec else None
+    return case if isinstance(case, Case) else None  # pytest has a value of its own where there are no cases
 
 
 def _named(expression: str, items: list[pytest.Item]) -> bool:

@@ -62,7 +62,8 @@ def header(cases: Sequence[Case]) -> str | None:
     servers = {case.server for case in cases if case.server is not None}
     machine = this_machine(cases)
     missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
-    place = f"{machine.gpus} GPUs" if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
+    gpus = "1 GPU" if machine.gpus == 1 else f"{machine.gpus} GPUs"
+    place = gpus if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
     return f"model servers: {len(servers)}; {place}" if servers else None
 
 

@@ -21,7 +21,7 @@ def workers(needs: Sequence[ServerNeed | None], machine: Machine, *, cores: int,
     No more than cores and memory allow, than there are cases, and than can sit at a model server at a time beside those
     whose case needs none: a worker more would only wait for a GPU.
     """
-    useful = _seats(needs, machine) + sum(need is None or not machine.has_room(need) for need in needs)
+    useful = _seats(needs, machine) + sum(need is None for need in needs)
     return max(1, min(useful, int(cores / CORES_A_SESSION), int(memory_gb / GB_A_SESSION)))
 
 

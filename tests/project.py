@@ -62,7 +62,8 @@ class Project:
     def variables(self) -> dict[str, str]:
         """The environment of that command: this one, less what an outer pytest put there."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        return kept | {"PYTHONPATH": str(ROOT)}
+        paths = [str(ROOT), kept.get("PYTHONPATH", "")]  # it may hold the fake GPUs
+        return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest to its end."""

@@ -21,7 +21,7 @@ from harness.servers.kinds import kind_of
 from harness.servers.leases import FOLDER_VARIABLE, Leases, Server
 from harness.servers.processes import marked
 from harness.servers.shared import Lease, acquire
-from tests.fake_gpus import FakeGpus
+from tests.fake_gpus import MEMORY_MB, FakeGpus
 from tests.ollama_on_path import StandIn
 from tests.stand_in_ollama import ROOT
 
@@ -43,8 +43,10 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 60.
 class Machine:
     """A machine with GPUs and Ollama, and one run on it."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: int = 8) -> None:
-        self.gpus = FakeGpus(folder / "gpus", gpus)
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: int = 8, memory_mb: int = MEMORY_MB
+    ) -> None:
+        self.gpus = FakeGpus(folder / "gpus", gpus, memory_mb)
         self.gpus.install(monkeypatch)
         self.ollama = StandIn(folder / "ollama")
         self.ollama.add_model(MODEL)

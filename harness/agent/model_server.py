@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from harness.addresses import require_address
 from harness.case import Case, ConfError, ProviderConf
 from harness.gateway.forward import Forwarder
 from harness.gateway.provider import Provider
@@ -56,7 +56,7 @@ def remote_server(case: Case) -> ModelServer:
     Raises `ServerMissing` where the host's variable holds no key, and `ConfError` for an address that is none.
     """
     conf = case.provider
-    return ModelServer(case.model.name, forwarding(case, _base_url(conf), _key(conf)))
+    return ModelServer(case.model.name, forwarding(case, require_address(conf), _key(conf)))
 
 
 def local_server(case: Case, lease: Lease) -> ModelServer:
@@ -76,19 +76,6 @@ def local_server(case: Case, lease: Lease) -> ModelServer:
 def forwarding(case: Case, base_url: str, key: str | None = None) -> Callable[[str], Provider]:
     """Makes providers that forward to `base_url` (the address before `/v1`), one a session; for `ModelServer`."""
     return lambda _workspace: Forwarder(base_url, key=key, key_header=case.provider.key_header)
-
-
-def _base_url(conf: ProviderConf) -> str:
-    address = urlsplit(conf.base_url or "")
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        fault = "is no address" if conf.base_url else "is missing; it is the address before /v1"
-    elif address.path.rstrip("/").endswith(("/v1", "/v1beta")):
-        fault = "is the address before /v1: leave the version out"
-    elif address.query or address.fragment or address.username:
-        fault = "is an address alone: no name, query or fragment"
-    else:
-        return str(conf.base_url)
-    raise ConfError(f"conf/provider/{conf.name}.yaml: provider.{conf.name}.base_url: {conf.base_url or 'it'} {fault}")
 
 
 def _key(conf: ProviderConf) -> str | None:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.results.record import Record, UsageTotals
+
+_FEW = 3
+_WHY = 300
 
 _HEAD = ("case", "outcome", "solve rate", "turns", "cost $", "seconds", "why")
 
 
 def table(records: Iterable[Record]) -> list[str]:
-    """One line a case: outcome, solve rate, turns, cost, seconds, and the ending where it is not `finished`."""
-    rows = [_HEAD, *(_row(record) for record in sorted(records, key=lambda r: r.case.id))]
+    """One line a case: outcome, solve rate, turns, cost, seconds, and the ending where it is not `finished`.
+
+    Of cases that were skipped for one reason, more than a few are one line below.
+    """
+    ordered = sorted(records, key=lambda r: r.case.id)
+    skips = Counter(record.explanation for record in ordered if record.outcome == "skipped")
+    many = {reason: number for reason, number in skips.items() if number > _FEW}
+    shown_ones = [one for one in ordered if one.outcome != "skipped" or one.explanation not in many]
+    rows = [_HEAD, *(_row(record) for record in shown_ones)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return [_line(row, widths) for row in rows]
+    grouped = [f"{number} skipped: {' '.join(reason.split())}" for reason, number in many.items()]
+    return [*(_line(row, widths) for row in rows), *grouped]
 
 
 def used(record: Record) -> UsageTotals | None:
@@ -48,7 +60,7 @@ def why(record: Record) -> str:
         if one.explained is None
     ]
     warnings = [" ".join(warning.split()) for warning in record.warnings]
-    return "; ".join(["" if ending == "finished" else ending[:100], *odd, *warnings]).removeprefix("; ")
+    return "; ".join(["" if ending == "finished" else ending[:_WHY], *odd, *warnings]).removeprefix("; ")
 
 
 def _row(record: Record) -> tuple[str, ...]:

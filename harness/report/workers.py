@@ -71,6 +71,11 @@ class LiveWorkers:
             if self._board:
                 self._board.done(_case(nodeid), time.monotonic())
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test that killed its worker for the last time is over too, and xdist does not say that it is."""
+        if report.failed and report.when != "call":
+            self.pytest_runtest_logfinish(report.nodeid)
+
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker is gone, and what it said last with it."""
         with self._lock:

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.results.record import Record
 from harness.results.runs import RunError, read_run
-from harness.results.store import run_name
+from harness.results.store import CASES, run_name, unrecorded
 
 
 def merged_name(runs: Sequence[Path]) -> str:
@@ -31,6 +31,7 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     _require_distinct(whole)
     sources = [_source(folder, record) for folder, records in whole for record in records if record.artifacts]
     records = sorted((record for _folder, records in whole for record in records), key=_order)
+    missing = [name for folder, found in whole for name in unrecorded(folder, found)]
     if into.exists():
         raise RunError(f"{into}: is there already")
     part = into.with_name(f".{into.name}.{os.getpid()}")
@@ -39,6 +40,8 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
         for source in sources:
             shutil.copytree(source, part / source.name, symlinks=True, copy_function=_link)
         (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        planned = [*(record.artifacts or record.case.id for record in records), *missing]
+        (part / CASES).write_bytes(msgspec.json.format(msgspec.json.encode(planned)))
         part.rename(into)
     except OSError as error:  # shutil.Error is one, too
         raise RunError(f"{into}: {error}") from error

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from harness.results.record import Record
+
+CASES = "cases.json"
+"""The file with the names of the cases that were to run."""
 
 _LEFT = "interrupted"
 
@@ -21,7 +25,7 @@ def run_name(suite: str, now: datetime | None = None) -> str:
 class RunStore:
     """Appends records to `results.jsonl`, each line flushed to disk, and puts each into its case's folder too.
 
-    The folder is made by the first record, which also makes `runs/latest` point to it.
+    `begin` makes the folder, and `runs/latest` point to it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -33,11 +37,20 @@ class RunStore:
         """The file of records."""
         return self.run / "results.jsonl"
 
+    def begin(self, names: Sequence[str]) -> None:
+        """Make the folder, and write down by the names of their folders which cases are to run. Raises `OSError`.
+
+        Every worker does so, and all write the same.
+        """
+        self.run.mkdir(parents=True, exist_ok=True)
+        new = self.run / f".{CASES}.{os.getpid()}"
+        new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
+        new.replace(self.run / CASES)
+        _point(self.run.parent / "latest", self.run.name)
+
     def append(self, record: Record) -> None:
         """Write one record; when this returns it survives a crash."""
-        if not self.records:
-            self.run.mkdir(parents=True, exist_ok=True)
-            _point(self.run.parent / "latest", self.run.name)
+        self.run.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
             file.write(line)
@@ -68,6 +81,16 @@ class RunStore:
                 self.append(record)
                 file.unlink()
             left.rmdir()
+
+
+def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
+    """The cases that were to run, in their order, and have no record: the run was stopped, or goes on."""
+    try:
+        names = msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):  # a run of an older version
+        return []
+    known = {name for record in records for name in (record.artifacts, record.case.id)}
+    return [name for name in names if name not in known]
 
 
 def read(results: Path) -> list[Record]:

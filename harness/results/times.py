@@ -56,8 +56,9 @@ class Times:
 
     @classmethod
     def of_runs(cls, runs: Path, newest: int = 20) -> Times:
-        """By the newest runs in that folder (names of runs sort by time)."""
-        files = sorted((file for file in runs.glob("*/results.jsonl") if not file.parent.is_symlink()), reverse=True)
+        """By the newest runs in that folder, by their last record: a merged run may have any name."""
+        found = (file for file in runs.glob("*/results.jsonl") if not file.parent.is_symlink())
+        files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, file), reverse=True)
         return cls(line for file in files[:newest] for line in file.read_bytes().splitlines())
 
     def expected_s(self, case: Case) -> float:

@@ -32,10 +32,9 @@ def sweep(leases: Leases | None = None) -> list[str]:
     return clear(leases)
 
 
-def sweep_left() -> None:
-    """Sweep if there ever was a lease here. Raises `ServerFault`, as `Leases` does."""
-    if lease_file().exists():
-        sweep()
+def sweep_left() -> list[str]:
+    """Sweep if there ever was a lease here; returns the keys of what it stopped. Raises `ServerFault`."""
+    return sweep() if lease_file().exists() else []
 
 
 def clear(leases: Leases) -> list[str]:
@@ -59,9 +58,9 @@ def take_down(leases: Leases, server: Server) -> None:
     """End all processes of a server that is `stopping`, see its GPUs free, and give up its lease."""
     began = time.monotonic()
     leftover = quench(leases, server)
-    with leases.change() as state:
-        state.remove(server.id)
     journal.enter("stopped", server, seconds=time.monotonic() - began, leftover=leftover)
+    with leases.change() as state:  # only now: what is loaded next on its GPUs comes later in the journal
+        state.remove(server.id)
 
 
 def quench(leases: Leases, server: Server, *, grace_s: float = GRACE_S) -> tuple[str, ...]:

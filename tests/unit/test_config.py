@@ -99,6 +99,13 @@ def test_any_key_can_be_set(setting: str, reads: object) -> None:
         ("model.scripted.provider=nope", ["conf/model/scripted.yaml", "no provider nope", "scripted"]),
         ("backend.opencode.options.colour=red", ["conf/backend/opencode.yaml", "colour", "variant, log_level"]),
         ("backend.claude.options.max_retries=-1", ["conf/backend/claude.yaml", "max_retries"]),
+        ("model.scripted.gpus=1", ["conf/model/scripted.yaml", "model.scripted.gpus", "ollama, vllm, llamacpp"]),
+        ("provider.scripted.options.pull=true", ["provider.scripted.options", "ollama, vllm, llamacpp"]),
+        (
+            "provider.scripted.kind=azure",
+            ["provider.scripted.kind", "'azure'", "choose from: scripted, cassette, remote"],
+        ),
+        ("provider.scripted.wires=[soap]", ["provider.scripted.wires", "'soap'", "choose from: openai_chat"]),
         ("evaluation.episodes=0", ["evaluation.episodes", ">= 1"]),
         ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int`, got `float`"]),
         ("limits.turns=${nowhere}", ["nowhere"]),
@@ -110,6 +117,11 @@ def test_a_wrong_setting_is_named_with_its_file_and_the_choices(setting: str, pa
     for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_address_is_named_before_anything_runs() -> None:
+    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave the version out"):
+        load(CONF, "nightly", ["provider.ollama.base_url=http://h:1/v1"])
 
 
 def test_an_unknown_suite_is_named_with_the_choices() -> None:

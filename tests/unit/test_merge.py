@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,10 @@ from harness.results.store import RunStore, read
 from tests.unit.test_results import record
 
 
-def run(folder: Path, *artifacts: str, skipped: str = "") -> Path:
-    """A run with these folders of cases, and a case that was skipped."""
+def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str] = ()) -> Path:
+    """A run with these folders of cases, a case that was skipped, and cases that have no record."""
     store = RunStore(folder)
+    store.begin([*artifacts, *([skipped] if skipped else []), *missing])
     for name in artifacts:
         (folder / name / "workspace").mkdir(parents=True)
         (folder / name / "workspace/approach.py").write_text(f"# of {name}")
@@ -153,6 +155,17 @@ def test_the_command_prints_the_table_and_where_the_records_are(
     assert [line.split()[:2] for line in lines] == [
         ["case", "outcome"], ["a", "passed"], ["b", "passed"], ["records:", str(tmp_path / "all/results.jsonl")]
     ]  # fmt: skip
+
+
+def test_cases_that_were_to_run_and_have_no_record_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [run(tmp_path / "1", "a", missing=["b", "c"]), run(tmp_path / "2", "d", missing=["e"])]
+    assert main(["merge", *map(str, runs), "--into", str(tmp_path / "all")]) == 0
+    assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
+    for markdown in ([], ["--markdown"]):
+        assert main(["report", str(tmp_path / "all"), *markdown]) == 0
+        assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
 
 
 def test_the_command_says_in_words_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.case import Ending
-from tests.project import Project
+from tests.project import ROOT, Project
 
 IDS = [
     "claude-scripted-small_maze",
@@ -129,12 +129,62 @@ def test_an_error_names_no_folder_that_is_not_there(project: Project) -> None:
 
 
 def test_records_that_cannot_be_written_end_the_run_in_words(project: Project) -> None:
-    project.write("runs", "a file where the folder should be")
+    project.write(
+        "conftest.py",
+        (ROOT / "conftest.py").read_text()
+        + """
+import pathlib
+
+def pytest_runtest_setup(item):
+    pathlib.Path("runs/latest/results.jsonl").mkdir()
+""",
+    )
     done = project.pytest(*BROKEN)
     assert done.returncode == pytest.ExitCode.INTERNAL_ERROR
     assert "cannot write the record of test_cases.py::test_case[claude-scripted-small_maze]" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
+
+
+def test_a_run_that_cannot_be_begun_is_a_usage_error(project: Project) -> None:
+    project.write("runs", "a file where the folder should be")
+    done = project.pytest(*BROKEN)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "cannot write the run: " in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_was_to_run_is_written_down_before_it_does(project: Project) -> None:
+    project.write(
+        "conftest.py",
+        (ROOT / "conftest.py").read_text()
+        + """
+import os
+
+def pytest_runtest_setup(item):
+    os._exit(9)
+""",
+    )
+    assert project.pytest("--suite", "default", "-k", "claude").returncode == 9
+    assert not (project.folder / "runs/latest/results.jsonl").exists()
+    assert json.loads((project.folder / "runs/latest/cases.json").read_bytes()) == IDS[:2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is no shard"),
+        (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "there is no suite"),
+        (["--shard", "9/9"], pytest.ExitCode.NO_TESTS_COLLECTED, "shard 9/9 has none of the cases of suite default"),
+    ],
+)
+def test_an_empty_part_of_a_suite_is_never_the_whole(
+    project: Project, arguments: list[str], code: pytest.ExitCode, said: str
+) -> None:
+    done = project.pytest(*arguments)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) -> None:
@@ -145,10 +195,12 @@ def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) ->
 
 
 CTRL_C = """\
-import pytest
+import pathlib, pytest
 
 @pytest.fixture
 def submission(case):
+    if pathlib.Path("broken").exists():
+        pathlib.Path("runs/latest/interrupted").write_text("no folder")
     raise KeyboardInterrupt
 
 @pytest.mark.parametrize("way", [1, 2])
@@ -163,8 +215,7 @@ def test_ctrl_c_in_a_case_is_recorded_and_no_file_for_it_is_no_traceback(project
     done = project.pytest(*stopped)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
     assert [record.ending for record in project.records.values()] == [Ending.INTERRUPTED]
-    shutil.rmtree(project.folder / "runs")
-    project.write("runs", "no folder")
+    project.write("broken", "")
     done = project.pytest(*stopped)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
     assert "cannot write the record of test_stopped.py::test_stopped[" in done.stderr

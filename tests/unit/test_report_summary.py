@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.__main__ import main
 from harness.case import Ending
 from harness.report.summary import escape, markdown
+from harness.report.table import table
 from harness.results.record import Record, Timing, Usage, UsageTotals
 from harness.results.store import RunStore
 from tests.unit.test_results import record, records, score
@@ -88,12 +89,21 @@ def test_the_command_prints_a_run_by_its_folder_its_link_or_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = RunStore(tmp_path / "runs/1")
+    store.begin(["a"])
     store.append(record("a"))
     for given_path in ("runs/1", "runs/latest", "runs/1/results.jsonl"):
         assert main(["report", str(tmp_path / given_path)]) == 0
         assert capsys.readouterr().out.splitlines()[1].split() == ["a", "passed", "-", "-", "-", "-"]
     assert main(["report", str(tmp_path / "runs/latest"), "--markdown"]) == 0
     assert capsys.readouterr().out == "\n".join(markdown([record("a")])) + "\n"
+
+
+def test_many_that_were_skipped_for_one_reason_are_one_line() -> None:
+    skipped = [record(f"s{i}", outcome="skipped", explanation="no GPU") for i in range(4)]
+    few = [record("t", outcome="skipped", explanation="no key")]
+    lines = table([record("a"), *skipped, *few])
+    assert [line.split()[0] for line in lines] == ["case", "a", "t", "4"]
+    assert lines[-1] == "4 skipped: no GPU"
 
 
 def test_a_run_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

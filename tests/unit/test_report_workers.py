@@ -91,6 +91,11 @@ def node(name: str) -> Any:
     return SimpleNamespace(gateway=SimpleNamespace(id=name))
 
 
+def crash(nodeid: str, outcome: Any) -> pytest.TestReport:
+    """The report that xdist makes of a test which killed its worker, as the scheduler leaves it."""
+    return pytest.TestReport(nodeid, ("test_x.py", None, ""), {}, outcome, "killed its worker", "setup")
+
+
 @pytest.fixture
 def view() -> Iterator[tuple[LiveWorkers, FakeCanvas]]:
     canvas = FakeCanvas()
@@ -118,6 +123,16 @@ def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas]
     live.pytest_testnodedown(node("gw0"))
     wait_until(lambda: bool(canvas.drawn), "the board")
     assert canvas.drawn[-1] == ["gw1  busy gw1", f"[{'-' * 24}] 0 of 1 cases, about 1 s left"]
+
+
+def test_a_case_that_killed_its_worker_for_the_last_time_is_over(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+    live, canvas = view
+    live.pytest_xdist_node_collection_finished(node("gw0"), ["test_x.py::test_x[a]", "test_x.py::test_x[b]"])
+    for nodeid, outcome in (("test_x.py::test_x[a]", "failed"), ("test_x.py::test_x[b]", "rerun")):
+        live.pytest_runtest_logstart(nodeid)
+        live.pytest_runtest_logreport(crash(nodeid, outcome))
+    wait_until(lambda: bool(canvas.drawn), "the board")
+    assert "1 of 2 cases" in canvas.drawn[-1][-1]
 
 
 def _read(master: int) -> str:

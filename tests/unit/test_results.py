@@ -90,7 +90,7 @@ def test_a_run_without_records_leaves_no_folder(tmp_path: Path) -> None:
 
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        RunStore(tmp_path / name).append(record())
+        RunStore(tmp_path / name).begin(["a"])
     assert (tmp_path / "latest").resolve() == tmp_path / "second"
 
 

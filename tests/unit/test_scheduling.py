@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
@@ -158,6 +159,8 @@ def test_the_newest_runs_are_read(tmp_path: Path) -> None:
         folder = tmp_path / f"2026010{number}T000000.000Z-default"
         folder.mkdir()
         (folder / "results.jsonl").write_bytes(line(case.id, seconds) + b"\n")
+        os.utime(folder / "results.jsonl", (number, number))
+    (tmp_path / "20260100T000000.000Z-default").rename(tmp_path / "slurm-7-merged")
     (tmp_path / "latest").symlink_to(folder.name)
     assert Times.of_runs(tmp_path, newest=3).expected_s(case) == 30.0
     assert Times.of_runs(tmp_path / "none").expected_s(case) == UNKNOWN_S
@@ -215,7 +218,7 @@ def test_a_shard_is_written_as_a_fraction() -> None:
 
 
 PROVIDER = "name: local\nkind: llamacpp\nwires: [anthropic_messages]\n"
-MODEL = "name: {name}\nprovider: local\n"
+MODEL = "name: {name}\nprovider: local\nserver: {{file: weights.gguf}}\n"
 SUITE = "name: mixed\nbackends: [claude]\nmodels: [one, two, scripted]\nenvironments: [small_maze]\nreplicates: 3\n"
 TEST = """\
 import os
