@@ -71,12 +71,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+_TOOL = 16
+"""Columns of a tool's name, without its MCP server: what follows it must fit, too."""
+
+
 def _cells(name: str, status: WorkerStatus) -> list[str]:
     return [
         name,
         status.case or status.doing or "",
         "" if status.turn is None else f"turn {status.turn}",
-        status.last_tool or "",
+        (status.last_tool or "").rpartition("__")[2][:_TOOL],
         "" if status.tokens_per_s is None else f"{status.tokens_per_s:.0f} tok/s",
         "" if status.gpu_memory_mb is None else f"{status.gpu_memory_mb / 1000:.1f} GB",
     ]
