@@ -45,12 +45,17 @@ class Habits(Struct, frozen=True, kw_only=True):
 
     `hides_subagents`: not all turns of a subagent are in its stream or its totals. `totals_at_end`: some of its tokens
     are told by its final event alone, which a session that was stopped does not have. `hides_refused_calls`: a call of
-    a tool that it does not have, or with arguments that do not fit, is not in its stream.
+    a tool that it does not have, or with arguments that do not fit, or of one that it does not show, is not in its
+    stream. `merges_cache_writes`: over some wires it takes tokens that the model's service wrote to a cache for others
+    of the prompt. `script_tool`: the tool that runs scripts of the model's; its stream has the calls that a script
+    makes, and not the script's own.
     """
 
     hides_subagents: bool = False
     totals_at_end: bool = False
     hides_refused_calls: bool = False
+    merges_cache_writes: bool = False
+    script_tool: str | None = None
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):

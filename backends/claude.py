@@ -22,15 +22,12 @@ from msgspec import Meta, Raw, Struct, field
 
 from backends import events as ev
 from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_kind, reset_hint
+from backends.errors import error_events, error_kind
 from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The built-in tools the agent gets, and how often a failed request is repeated before the CLI gives up.
-
-    `system_prompt` takes the place of Claude Code's own (none: that).
-    """
+    """The agent's built-in tools, how often a failed request is repeated, the system prompt (none: the CLI's own)."""
 
     tools: Annotated[list[str], Meta(min_length=1)] = field(
         default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"]
@@ -292,7 +289,8 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     blocks = [_Text(text=message.content)] if isinstance(message.content, str) else message.content
     if message.model == _SYNTHETIC:
         text = " ".join(block.text for block in blocks if isinstance(block, _Text))
-        return (_error(text, line.error, None, line.session_id),) if line.error else ()
+        kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
+        return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),) if line.error else ()
     turn, parent = message.id, line.parent_tool_use_id
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
@@ -358,10 +356,8 @@ def _result(line: _Result, _raw: bytes) -> Iterator[ev.Event]:
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
     if line.is_error and not line.subtype.startswith("error_max"):
-        error = _error(text or line.terminal_reason or line.subtype, "", line.api_error_status, line.session_id)
-        if error.kind is ev.ErrorKind.RATE_LIMIT:
-            yield ev.RateLimit(resets_at=reset_hint(text), message=error.message)
-        yield error
+        message, status = text or line.terminal_reason or line.subtype, line.api_error_status
+        yield from error_events(error_kind(message, status), message, status, session_id=line.session_id)
     yield ev.SessionFinished(
         is_error=line.is_error,
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
@@ -373,11 +369,6 @@ def _result(line: _Result, _raw: bytes) -> Iterator[ev.Event]:
         model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
         session_id=line.session_id,
     )
-
-
-def _error(message: str, name: str, status: int | None, session_id: str) -> ev.Error:
-    kind = _ERROR_NAMES.get(name) or error_kind(message, status)
-    return ev.Error(kind=kind, message=message[:4096], status=status, session_id=session_id)
 
 
 def _rate_limit(line: _RateLimit, _raw: bytes) -> Iterator[ev.Event]:

@@ -17,6 +17,11 @@ Those that shape the configuration:
 - An MCP server that fails is not in the stream; `required` makes the CLI stop before its first request and say so on
   standard error. The tools of a server are offered as a namespace of functions.
 - For a model that it does not know it warns (an `error` item) and uses defaults; the context is the one given.
+- To models that it knows it offers MCP tools after a search alone (gpt-5.5), or most tools in scripts alone (gpt-5.6,
+  gpt-6): `functions.exec` runs JavaScript that calls `tools.exec_command` and others; these calls are in the stream,
+  its own is not. `features.code_mode = false` changes nothing; instructions of gpt-6 reckon with it.
+  `direct_only_tool_namespaces` has MCP tools offered to every model, and under one name. The subagents of these models
+  (`collaboration`) appear nowhere but as responses.
 - `project_doc_max_bytes = 0` leaves AGENTS.md of the workspace and above it out; that of its home is read.
 """
 
@@ -33,7 +38,7 @@ from msgspec import Meta, Raw, Struct
 
 from backends import events as ev
 from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_kind, reset_hint
+from backends.errors import error_events, error_kind
 from backends.quoting import inner_command
 from backends.wire import LineReader, Other, plain_name, read_options, unread
 
@@ -55,7 +60,7 @@ class Codex(Backend):
     program = "codex"
     options = Options
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, limits=(), wires=("openai_responses",))
-    habits = Habits(hides_subagents=True, hides_refused_calls=True)
+    habits = Habits(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Codex's own sandbox stays off: it runs in ours."""
@@ -70,6 +75,8 @@ class Codex(Backend):
             "": _settings(spec, options),
             "analytics": {"enabled": False},
             "features": dict.fromkeys(_FEATURES_OFF, False),
+            "features.code_mode": {"direct_only_tool_namespaces": [_namespace(server.name) for server in spec.mcp]},
+            "features.multi_agent_v2": {"expose_spawn_agent_model_overrides": False},
             "skills.bundled": {"enabled": False},
             f"model_providers.{_PROVIDER}": {
                 "name": "Proctor",
@@ -110,7 +117,7 @@ class Codex(Backend):
 
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`."""
-        return f"mcp__{plain_name(server)}.{plain_name(tool)}"
+        return f"{_namespace(server)}.{plain_name(tool)}"
 
 
 BACKEND = Codex()
@@ -119,6 +126,10 @@ _TOOL_TIMEOUT_S = 600
 """Seconds that an MCP tool may take; Codex's own default of 60 is less than an episode may."""
 
 _FEATURES_OFF = ("apps", "goals", "hooks", "plugins", "unbounded_connection_retries")
+
+
+def _namespace(server: str) -> str:
+    return f"mcp__{plain_name(server)}"
 
 
 def _settings(spec: SessionSpec, options: Options) -> dict[str, Any]:
@@ -323,11 +334,7 @@ def _failure(message: str) -> tuple[ev.Event, ...]:
     text, found = _body_message(message), _STATUS.search(message[:4096])
     status = 400 if text != message else int(found[1]) if found else None
     own = (kind for phrase, kind in _PHRASES.items() if phrase in text[:4096])
-    kind = next(own, None) or error_kind(text, status)
-    error = ev.Error(kind=kind, message=text[:4096], status=status)
-    if kind is ev.ErrorKind.RATE_LIMIT:
-        return (ev.RateLimit(resets_at=reset_hint(text), message=text[:4096]), error)
-    return (error,)
+    return error_events(next(own, None) or error_kind(text, status), text, status)
 
 
 def _body_message(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from backends.events import ErrorKind
+from backends.events import Error, ErrorKind, RateLimit
 
 _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.CONTEXT_OVERFLOW, r"prompt.(is.)?too.long|maximum context length|context.?(length.exceeded|overflow)"),
@@ -71,6 +71,16 @@ def error_kind(message: str, status: int | None = None) -> ErrorKind:
         if pattern.search(text):
             return kind
     return ErrorKind.OTHER
+
+
+def error_events(
+    kind: ErrorKind, message: str, status: int | None = None, *, session_id: str = "", resets_at: str | None = None
+) -> tuple[RateLimit | Error, ...]:
+    """The error as events: of a rate limit also when it ends, `resets_at` if the message does not say."""
+    error = Error(kind=kind, message=message[:_READ_CAP], status=status, session_id=session_id)
+    if kind is not ErrorKind.RATE_LIMIT:
+        return (error,)
+    return (RateLimit(resets_at=reset_hint(message) or resets_at, message=error.message), error)
 
 
 def reset_hint(message: str) -> str | None:

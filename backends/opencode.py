@@ -22,7 +22,7 @@ from msgspec import Raw, Struct, field
 
 from backends import events as ev
 from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_kind, reset_hint
+from backends.errors import error_events, error_kind
 from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
 
 _PROVIDER = "proctor"
@@ -55,7 +55,7 @@ class OpenCode(Backend):
         limits=(),
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
     )
-    habits = Habits(hides_subagents=True)
+    habits = Habits(hides_subagents=True, merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
@@ -331,14 +331,9 @@ def _error(line: _Error) -> tuple[ev.Event, ...]:
     data = failure.data or _ErrorData()
     message = data.message or failure.name
     kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status)
-    error = ev.Error(kind=kind, message=message[:4096], status=data.status, session_id=line.session_id)
-    if kind is not ev.ErrorKind.RATE_LIMIT:
-        return (error,)
     after = data.headers.get("retry-after")
-    return (
-        ev.RateLimit(resets_at=reset_hint(message) or (f"{after} s" if after else None), message=message[:4096]),
-        error,
-    )
+    resets_at = f"{after} s" if after else None
+    return error_events(kind, message, data.status, session_id=line.session_id, resets_at=resets_at)
 
 
 _READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {

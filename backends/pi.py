@@ -22,8 +22,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, SessionSpec
-from backends.errors import error_kind, reset_hint
+from backends.base import Backend, Capabilities, Habits, SessionSpec
+from backends.errors import error_events, error_kind
 from backends.wire import Amount, Count, LineReader, Other, output_limit, read_options, tool_result, unread
 
 _PROVIDER = "proctor"
@@ -50,6 +50,7 @@ class Pi(Backend):
         limits=(),
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
     )
+    habits = Habits(merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Of the home and the workspace it reads its own settings and nothing else."""
@@ -265,16 +266,14 @@ def _block(block: _Text | _Thinking | _ToolCall, turn: str) -> ev.Event:
             return ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.arguments)
 
 
-def _failure(text: str) -> Iterator[ev.Event]:
+def _failure(text: str) -> tuple[ev.Event, ...]:
     """A request that failed, whatever the words: nothing else makes a message fail."""
     first = text.split(maxsplit=1)[0] if text.strip() else ""
     status = int(first) if first.isdecimal() and len(first) == 3 else None
     kind = error_kind(text, status)
     if kind is ev.ErrorKind.OTHER:
         kind = ev.ErrorKind.MODEL_ERROR
-    if kind is ev.ErrorKind.RATE_LIMIT:
-        yield ev.RateLimit(resets_at=reset_hint(text), message=text[:4096])
-    yield ev.Error(kind=kind, message=text[:4096], status=status)
+    return error_events(kind, text, status)
 
 
 def _tool_end(line: _ToolEnd) -> Iterator[ev.Event]:

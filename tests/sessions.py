@@ -45,7 +45,7 @@ from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.workplace import Workplace
 
 MODEL = "scripted"
-"""The name of the model that every session asks for."""
+"""The name of the model that a session asks for, if none is named."""
 
 MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 3}, max_steps=100)
 SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
@@ -140,6 +140,7 @@ class Play(Struct, frozen=True, kw_only=True):
     script: Script
     first: Script | None = None
     prompt: str = "Play the script."
+    model: str = MODEL
     context: int = 65_536
     limits: Limits = LIMITS
     options: Mapping[str, Any] = {}
@@ -216,7 +217,7 @@ class Stage:
             case=Case(
                 id=f"{backend.name}-{name}",
                 backend=BackendConf(backend.name, dict(play.options)),
-                model=ModelConf(MODEL, "scripted", context=play.context, price=play.price),
+                model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
                 provider=ProviderConf("scripted", "scripted", wires=[]),
                 wire=backend.capabilities.wires[0],
                 environment=MAZE,

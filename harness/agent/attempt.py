@@ -24,6 +24,7 @@ from harness.agent.model_server import ModelServer
 from harness.agent.prompt import INSTRUCTIONS
 from harness.agent.stream import stderr_tail
 from harness.agent.tree import settle
+from harness.agent.watchdog import failed
 from harness.case import Case, Ending, Limits
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
@@ -135,6 +136,9 @@ def run_attempt(
     for event in backend.read_stderr(tail):
         outcome.session.add(event)
     ending, explanation = outcome.stop or classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=tail)
+    failure = account.last_failure if account.failures else None
+    if ending is Ending.MODEL_ERROR and outcome.stop is None and failure:  # the books know better what failed
+        ending, explanation = failed(failure, "the CLI gave up when a model request failed")
     return AttemptResult(
         ending=ending,
         explanation=explanation,

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.agent.model_server import ModelServer
 from harness.case import Case, ConfError
-from harness.gateway.cassette import Cassette, CassetteError, CassettePlayer, Head, Recorder, load_cassette
+from harness.gateway.cassette import Cassette, CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
 from harness.gateway.provider import Provider
 
 
@@ -41,14 +41,12 @@ def recorded(server: ModelServer, case: Case, root: Path) -> ModelServer:
     path = _path(case, root, case.model.name)
 
     @cache  # the attempts of a case share a cassette
-    def begin(workspace: str) -> None:
-        path.parent.mkdir(exist_ok=True)
+    def tape(workspace: str) -> Tape:
         head = Head(model=case.model.asked_as, digest=server.digest, wire=case.wire, workspace=workspace)
-        path.write_bytes(msgspec.json.encode(head) + b"\n")
+        return Tape(path, head)
 
     def provider(workspace: str) -> Provider:
-        begin(workspace)
-        return Recorder(server.provider(workspace), path)
+        return Recorder(server.provider(workspace), tape(workspace))
 
     return msgspec.structs.replace(server, provider=provider)
 

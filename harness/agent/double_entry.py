@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.base import Habits
+from backends.events import Usage as Reported
 from backends.session import Session
+from harness.gateway.messages import Usage
 from harness.gateway.meter import Metered
 from harness.results.record import Difference
 
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_PROMPT = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+_TOKENS = (*_PROMPT, "output_tokens")
 
 
 def compare(session: Session, metered: Metered, *, habits: Habits, stopped: bool, attempt: int = 1) -> list[Difference]:
@@ -36,6 +39,10 @@ def _reasons(
     name: str, missing: int, session: Session, metered: Metered, habits: Habits, *, stopped: bool
 ) -> Iterator[str]:
     """What explains that so much of `name` is missing in the CLI's report (negative: it reports more)."""
+    if name == "tool_calls" and habits.script_tool in metered.tools_used:
+        yield "it counts the calls that a script makes, and not the script's own"
+    if name in _PROMPT and habits.merges_cache_writes and _merged(missing, session, metered):
+        yield "it takes tokens written to the cache for others of the prompt"
     if missing < 0:
         if metered.broken_turns and (name != "turns" or -missing <= metered.broken_turns):
             yield "it counts answers that broke off"
@@ -49,8 +56,26 @@ def _reasons(
         if habits.totals_at_end and session.final is None:
             yield "it tells its totals at the end, which did not come"
     if habits.hides_refused_calls and name == "tool_calls":
-        yield "calls that it refused are not in its account"
+        yield "calls that it refused, or of tools that it does not show, are not in its account"
     if habits.hides_subagents and session.subagents:
         yield "turns of subagents are not in its account"
     if stopped or not session.finished:
         yield "it ended before it could tell"
+
+
+def _merged(missing: int, session: Session, metered: Metered) -> bool:
+    """Whether it can be that tokens written to the cache are all there, and under another name.
+
+    The prompts' totals tell: they are equal, but for what the CLI leaves out of its account as a rule. Where it leaves
+    out more, it can only be why there is too much of one kind, and of no more than was written.
+    """
+    side, broken = _prompt(metered.side), _prompt(metered.broken)
+    left_out = _prompt(metered) - _prompt(session.usage)
+    if metered.cache_write_tokens and left_out in {0, side, broken, side + broken}:
+        return True
+    return left_out > 0 and 0 < -missing <= metered.cache_write_tokens
+
+
+def _prompt(usage: Reported | Metered | Usage) -> int:
+    """All tokens that went into the model, from wherever."""
+    return sum(getattr(usage, name) for name in _PROMPT)

@@ -12,6 +12,7 @@ from backends.events import ErrorKind
 from backends.session import Session
 from harness.agent.footprint import Footprint
 from harness.case import Ending, Limits
+from harness.gateway.budget import side_limit
 from harness.gateway.meter import Failure, Metered, Waiting
 
 _MB = 1e6
@@ -76,7 +77,7 @@ class Look(Struct, frozen=True, kw_only=True):
 def spent(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Stop | None:
     """The first limit on what a session uses that it has passed, or none."""
     if traffic.passed is not None:
-        return Stop(Ending(traffic.passed), f"it has used up its {_allowed(limits, traffic.passed)}")
+        return Stop(Ending(traffic.passed), f"it has used up its {_allowed(limits, traffic.passed, traffic.metered())}")
     metered = traffic.metered()
     if limits.cost_usd is not None and metered.cost_usd is None and session.cost_usd > limits.cost_usd:
         said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
@@ -97,9 +98,9 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> It
         yield Stop(Ending.WALL_LIMIT, f"not finished after {limits.wall_s:g} seconds")
     failure = traffic.last_failure if traffic.failures else None
     if failure and traffic.failures >= limits.failed_requests:
-        yield _failed(failure, f"{traffic.failures} model requests in a row failed")
+        yield failed(failure, f"{traffic.failures} model requests in a row failed")
     if failure and (failure.retry_after_s or 0.0) >= limits.idle_s:
-        yield _failed(failure, f"to be tried again in {failure.retry_after_s:.0f} seconds, which the CLI would wait")
+        yield failed(failure, f"to be tried again in {failure.retry_after_s:.0f} seconds, which the CLI would wait")
     waiting = traffic.waiting
     for request in waiting:
         allowed = limits.stalled_s if request.begun else limits.first_byte_s
@@ -109,7 +110,7 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> It
     silent_s = 0.0 if waiting else look.now - max(look.began, look.last_output, traffic.last_activity)
     if silent_s >= limits.idle_s:
         idle = f"no sign of life for {limits.idle_s:g} seconds"
-        yield _failed(failure, f"{idle} after a failed model request") if failure else Stop(Ending.IDLE_LIMIT, idle)
+        yield failed(failure, f"{idle} after a failed model request") if failure else Stop(Ending.IDLE_LIMIT, idle)
     if session.empty_turns >= limits.empty_turns:
         yield Stop(Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty")
     if session.compactions_in_a_row >= limits.compactions:
@@ -128,8 +129,10 @@ def _used(limits: Limits, look: Look) -> Iterator[tuple[Ending, float, float | N
     yield Ending.DISK_LIMIT, box.disk_bytes / _MB, limits.disk_mb, "MB on disk"
 
 
-def _allowed(limits: Limits, passed: str) -> str:
+def _allowed(limits: Limits, passed: str, metered: Metered) -> str:
     match Ending(passed):
+        case Ending.TURN_LIMIT if limits.turns is not None and metered.side_requests > side_limit(limits.turns):
+            return f"{side_limit(limits.turns)} requests without tools, which go with {limits.turns} turns"
         case Ending.TURN_LIMIT:
             return f"{limits.turns} turns"
         case Ending.TOKEN_LIMIT:
@@ -138,7 +141,8 @@ def _allowed(limits: Limits, passed: str) -> str:
             return f"{limits.cost_usd} US dollars"
 
 
-def _failed(failure: Failure, what: str) -> Stop:
+def failed(failure: Failure, what: str) -> Stop:
+    """What a failed model request makes of the session that it ends."""
     ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")
 

@@ -65,11 +65,6 @@ class Account:
         return self.meter.last_activity
 
     @property
-    def open_requests(self) -> int:
-        """How many requests are being answered."""
-        return self.meter.open_requests
-
-    @property
     def model_s(self) -> float:
         """Seconds during which at least one request was being answered."""
         return self.meter.busy_s

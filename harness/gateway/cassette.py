@@ -54,12 +54,29 @@ class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class Recorder:
-    """Answers as `provider` does, and adds each answer to the file; one that the CLI did not wait for is left out."""
+class Tape:
+    """A cassette that is being recorded. Its first take replaces what was there: a session that gets none leaves it."""
 
-    def __init__(self, provider: Provider, path: Path) -> None:
-        self._provider = provider
+    def __init__(self, path: Path, head: Head) -> None:
         self._path = path
+        self._head = head
+        self._begun = False
+
+    def add(self, take: Take) -> None:
+        """Record one more answer. Raises `OSError`."""
+        lines = [take] if self._begun else [self._head, take]
+        self._path.parent.mkdir(exist_ok=True)
+        with self._path.open("ab" if self._begun else "wb") as file:
+            file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        self._begun = True
+
+
+class Recorder:
+    """Answers as `provider` does, and adds each answer to the tape; one that the CLI did not wait for is left out."""
+
+    def __init__(self, provider: Provider, tape: Tape) -> None:
+        self._provider = provider
+        self._tape = tape
         self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -76,7 +93,7 @@ class Recorder:
         try:
             answer = await self._provider.answer(call)
         except AnswerError as error:
-            self._add(msgspec.structs.replace(take, status=error.status, error=str(error)))
+            self._tape.add(msgspec.structs.replace(take, status=error.status, error=str(error)))
             raise
         headers = {name: value for name, value in answer.headers.items() if name in _KEPT}
         take = msgspec.structs.replace(take, status=answer.status, headers=headers)
@@ -94,17 +111,13 @@ class Recorder:
                 reader.feed(chunk)
                 yield chunk
         except Exception as error:
-            self._add(_with_body(take, bytes(body), cut=str(error)))
+            self._tape.add(_with_body(take, bytes(body), cut=str(error)))
             raise
         except BaseException:  # the CLI went away, as some do once they have read the end
             if reader.outcome.complete:
-                self._add(_with_body(take, bytes(body)))
+                self._tape.add(_with_body(take, bytes(body)))
             raise
-        self._add(_with_body(take, bytes(body)))
-
-    def _add(self, take: Take) -> None:
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(take) + b"\n")
+        self._tape.add(_with_body(take, bytes(body)))
 
 
 def _reader(call: Call, answer: Answer) -> Reader:

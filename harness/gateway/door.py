@@ -9,7 +9,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from harness.gateway import ollama
+from harness.gateway import messages, ollama
 from harness.gateway.account import Account
 from harness.gateway.exchange import Exchange, Send
 from harness.gateway.messages import WireError
@@ -21,12 +21,19 @@ from harness.gateway.wires.base import Wire
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes a request's body may have: whoever sends it is inside the sandbox, and it is held in memory."""
 
+MAX_OPEN: Final = 8
+"""Model requests of an account that are answered side by side; others wait, and meet the budget when their turn comes.
+
+What an answer uses is known when it has come: this many answers at most go beyond a limit of tokens or cost.
+"""
+
 
 class Door:
     """The ASGI app of one account."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._slots = asyncio.Semaphore(MAX_OPEN)
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
         """Answer one request; stop working on it when its client goes away."""
@@ -71,7 +78,7 @@ class Door:
             await response(request.scope, request.receive, send)
 
     async def _ask(self, asked: Route, request: Request, body: bytes, entry: Entry, send: Send) -> Response | None:
-        """A request of a wire: check it, reserve its turn, have it answered."""
+        """A request of a wire: check it, and have it answered."""
         account, wire = self._account, asked.wire
         entry.wire = wire.NAME
         try:
@@ -82,29 +89,37 @@ class Door:
         call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
         if asked.counts:
             entry.kind = "count"
-            self._check_served(parsed.model)
+            self._check(parsed)
             return JSONResponse({wire.COUNTED_AS: await account.provider.count_tokens(call)})
         entry.kind = "side" if parsed.side else "turn"
         account.meter.asked(entry)
-        self._check_served(parsed.model)
-        if parsed.hosted:
-            said = f"the model's service would run {', '.join(parsed.hosted)} itself, and has a network"
+        self._check(parsed)
+        async with self._slots:
+            await self._exchange(call, entry, send)
+        return None
+
+    def _check(self, asked: messages.Request) -> None:
+        """Raises `AnswerError` for what is not served here."""
+        served = self._account.model
+        if asked.model != served:
+            raise AnswerError(404, f"model '{asked.model}' is not served here: this session has '{served}'")
+        if asked.hosted:
+            said = f"the model's service would run or fetch {', '.join(asked.hosted)} itself, and has a network"
             raise AnswerError(400, f"{said}: this session is sealed")
-        limit = account.budget.reserve(turn=not parsed.side)
+
+    async def _exchange(self, call: Call, entry: Entry, send: Send) -> None:
+        """Reserve a request's turn, and have it answered."""
+        account = self._account
+        limit = account.budget.reserve(turn=not call.request.side)
         if limit:
             entry.refused = limit
             raise AnswerError(400, f"{limit}: {account.budget.explain(limit)}")
+        account.meter.started(entry)
         exchange = Exchange(call, entry, account.meter, account.budget)
         try:
             await exchange.run(account.provider, send)
         finally:
             exchange.settle()
-        return None
-
-    def _check_served(self, model: str) -> None:
-        served = self._account.model
-        if model != served:
-            raise AnswerError(404, f"model '{model}' is not served here: this session has '{served}'")
 
     def _tell(self, request: Request, body: bytes) -> Response:
         """Everything that is no request to a model: what is served here, or that there is no such path."""

@@ -10,9 +10,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio
+import msgspec
 
 from harness.gateway.budget import Budget
-from harness.gateway.messages import Outcome, Usage
+from harness.gateway.messages import BYTES_PER_TOKEN, Outcome, Usage, pseudo_count
 from harness.gateway.meter import Entry, Failure, Meter
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
 from harness.gateway.wires.reader import Reader
@@ -24,7 +25,7 @@ ERROR_EXCERPT = 500
 
 
 class Exchange:
-    """A model request whose turn, if it is one, has been reserved; `run` answers it, `settle` closes the account of it.
+    """A model request for which the budget has room reserved; `run` answers it, `settle` closes the account of it.
 
     The totals are settled before the CLI can see the end of its answer: whoever has seen it finds them up to date.
     """
@@ -37,6 +38,7 @@ class Exchange:
         self._settled = False
         self._begun = False
         self._abandoned = False
+        self._seen = 0
 
     async def run(self, provider: Provider, send: Send) -> None:
         """Have the provider answer, and pass the answer on.
@@ -47,6 +49,9 @@ class Exchange:
             answer = await self._answer(provider)
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
+            raise
+        except asyncio.CancelledError:
+            self._abandon()
             raise
         try:
             await self._pass_on(answer, send)
@@ -66,30 +71,36 @@ class Exchange:
         """Enter the outcome; without one, nothing came back. Only the first call counts.
 
         Of an answer that had begun and that the client went away from, the turn is not given back: it costs money, and
-        who has read most of it could have all turns for nothing.
+        who has read most of it could have all turns for nothing. What such an answer used is charged by estimate.
         """
         if self._settled:
             return
         self._settled = True
-        reserved = self._entry.kind == "turn"
-        turn = reserved and outcome.complete and outcome.error is None
-        abandoned = reserved and not turn and self._abandoned and self._begun
+        is_turn = self._entry.kind == "turn"
+        whole = outcome.complete and outcome.error is None
+        left = self._abandoned and not whole
         self._entry.error = self._entry.error or outcome.error
-        self._meter.answered(self._entry, outcome, turn=turn, abandoned=abandoned)
-        self._budget.spend(outcome.usage or Usage(), self._entry.cost_usd)
-        if turn:
+        self._meter.answered(self._entry, outcome, turn=is_turn and whole, abandoned=is_turn and left and self._begun)
+        billed = left and self._entry.status in {None, 200}
+        usage = self._estimate(outcome.usage) if billed else outcome.usage or Usage()
+        self._budget.spend(usage, self._meter.cost_usd(usage))
+        if not whole and not (left and self._begun):
+            self._budget.give_back(turn=is_turn)
+        if is_turn and whole:
             self._meter.succeeded()
-        elif reserved:
-            if not abandoned:
-                self._budget.give_back()
-            if self._entry.error and not self._abandoned:
-                self._meter.failed(Failure(self._entry.status, self._entry.error, self._entry.retry_after_s))
+        elif is_turn and self._entry.error and not left:
+            self._meter.failed(Failure(self._entry.status, self._entry.error, self._entry.retry_after_s))
+
+    def _estimate(self, told: Usage | None) -> Usage:
+        """What an answer that its client left may have used, beyond what it had told: services bill all the same."""
+        known = told or Usage(input_tokens=pseudo_count(self._call.body))
+        return msgspec.structs.replace(known, output_tokens=max(known.output_tokens, self._seen // BYTES_PER_TOKEN))
 
     async def _pass_on(self, answer: Answer, send: Send) -> None:
         self._entry.status, self._entry.note = answer.status, answer.note
         self._entry.retry_after_s = _retry_after_s(answer.headers)
         self._begun = answer.status == 200
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             if answer.headers.get("content-type", "").startswith("text/event-stream"):
@@ -109,17 +120,18 @@ class Exchange:
         try:
             async for chunk in answer.chunks:
                 self._meter.touch(self._entry)
+                self._seen += len(chunk)
                 reader.feed(chunk)
                 if reader.outcome.complete:
                     self.settle(reader.outcome)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except asyncio.CancelledError:
-            reader.finish()
+            reader.finish(cut=True)
             self._abandon(reader.outcome)
             raise
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
-            reader.finish()
+            reader.finish(cut=True)
             self.settle(reader.outcome)
             return  # without a last message: the server drops the connection
         reader.finish()
@@ -134,6 +146,7 @@ class Exchange:
         try:
             async for chunk in answer.chunks:
                 self._meter.touch(self._entry)
+                self._seen += len(chunk)
                 body += chunk
         except Exception as error:
             cut = _broken(error)
@@ -143,8 +156,20 @@ class Exchange:
         else:
             reader.feed(bytes(body))
             reader.finish()
+            kind = answer.headers.get("content-type", "no type")
+            if reader.outcome.error and "json" not in kind:
+                said = f"{reader.outcome.error} (it is {kind}: does the model service answer at this address?)"
+                self._entry.error = said
             self.settle(reader.outcome)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
+
+
+def _raw(header: str) -> bytes:
+    """A header's name or value as bytes: HTTP has them in Latin-1, and some services in UTF-8."""
+    try:
+        return header.encode("latin-1")
+    except UnicodeEncodeError:
+        return header.encode("utf-8", "replace")
 
 
 async def _let_go(answer: Answer) -> None:

@@ -38,8 +38,12 @@ _NOT_SENT: Final = _HOP_BY_HOP | {
 """What a client's request loses: what is about its connection to us, and all by which it says who pays."""
 _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
     *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
+    *("anthropic-organization-id", "openai-organization", "openai-project"),
 }
-"""What an answer loses: what is about our connection to the service. Its body is decoded, and sent on as it comes."""
+"""What an answer loses: what is about our connection to the service, and all by which it says who pays.
+
+Its body is decoded, and sent on as it comes.
+"""
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 _HIDDEN: Final = b"[key]"

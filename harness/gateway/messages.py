@@ -59,7 +59,7 @@ class Request(Struct, frozen=True, kw_only=True):
     `opening` is the text of the conversation's first user message; `turn` is the number of model turns it already
     holds; `results` are the tool results since the
     last of them. `stream_usage` says whether a stream is to end with its usage (always so in the Anthropic wire).
-    `hosted` are the tools that the service itself would run, such as a search of the web.
+    `hosted` is what the service itself would run or fetch: tools such as a search of the web, or a URL in the content.
     """
 
     model: str
@@ -101,11 +101,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What a response's bytes turned out to be: read from the wire, whoever wrote them.
 
     `usage` and `stop_reason` (in the wire's own word) are none while the response has not told them. `complete` means
-    that it gave a stop reason and came to its proper end; `error` is what the provider said or what is malformed.
+    that it gave a stop reason and came to its proper end, `may_end` that it will be if its stream ends here; `error` is
+    what the provider said or what is malformed.
     """
 
     usage: Usage | None = None
     tools_called: tuple[str, ...] = ()
     stop_reason: str | None = None
     complete: bool = False
+    may_end: bool = False
     error: str | None = None

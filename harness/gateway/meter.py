@@ -152,12 +152,19 @@ class Meter:
         entry.request_sha256 = hashlib.sha256(body).hexdigest()
 
     def asked(self, entry: Entry) -> None:
-        """A request to a model has come and is about to be answered."""
-        self._waiting[id(entry)] = Waiting(self.last_activity)
+        """A request to a model has come."""
         totals = self.totals
         self.totals = msgspec.structs.replace(
             totals, requests=totals.requests + 1, side_requests=totals.side_requests + (entry.kind == "side")
         )
+
+    def started(self, entry: Entry) -> None:
+        """The turn of a request to a model has come: from now on its answer is waited for."""
+        self._waiting[id(entry)] = Waiting(time.monotonic())
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What so many tokens cost in US dollars; none where no price is known."""
+        return None if self._price is None else self._price.cost_usd(**msgspec.structs.asdict(usage))
 
     def answered(self, entry: Entry, outcome: Outcome, *, turn: bool, abandoned: bool = False) -> None:
         """An answer has ended; `turn` says whether it makes one, `abandoned` that its client left it in the middle."""
@@ -165,8 +172,7 @@ class Meter:
         entry.usage = outcome.usage
         entry.tools_called = outcome.tools_called
         entry.stop_reason = outcome.stop_reason
-        if self._price is not None and outcome.usage is not None:
-            entry.cost_usd = self._price.cost_usd(**msgspec.structs.asdict(usage))
+        entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
         self._add(entry, usage, turn=turn, abandoned=abandoned)
 
     def _add(self, entry: Entry, usage: Usage, *, turn: bool, abandoned: bool) -> None:

@@ -18,8 +18,6 @@ class Route(Struct, frozen=True):
     counts: bool = False
 
 
-WIRES: Final[tuple[Wire, ...]] = (anthropic_messages, google_generate, openai_chat, openai_responses)
-
 _ROUTES: Final[Mapping[str, Route]] = {
     "/v1/messages": Route(anthropic_messages),
     "/v1/messages/count_tokens": Route(anthropic_messages, counts=True),

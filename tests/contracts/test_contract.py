@@ -31,6 +31,9 @@ from tests.words import WORDS
 
 pytestmark = pytest.mark.contract
 
+KNOWN = [("claude", "claude-opus-4-8"), ("codex", "gpt-5.5"), ("codex", "gpt-6.1-sol")]
+"""Models that a CLI knows by name, and may treat otherwise than those that it does not."""
+
 RESUMING = [name for name in names() if backend(name).capabilities.resume]
 
 DEADLINE_S = 60.0
@@ -110,6 +113,19 @@ def test_an_mcp_tool_works_on_the_first_turn_beside_others(session: Rich) -> Non
         assert '"agent"' in seen.text
 
 
+@pytest.mark.parametrize(("name", "model"), KNOWN)
+def test_models_that_the_cli_knows_are_offered_the_mcp_tools_alike(
+    name: str, model: str, stage: Stage, sessions: Path
+) -> None:
+    look = ScriptedTurn(calls=(ScriptedCall(mcp="render_state", arguments={"seed": 3}),))
+    play = Play(script=Script((look, ScriptedTurn(text="Done."))), limits=QUICK, model=model)
+    adapter, played = backend(name), stage.play(backend(name), sessions / f"{name}-{model}", play)
+    assert played.result.ending is Ending.FINISHED, played.result.explanation
+    offered = {tool.name for tool in played.requests[0].request.tools}
+    assert {adapter.tool_name(McpConfig.name, tool) for tool in McpConfig.tools} <= offered
+    assert compare(played.result.session, played.result.metered, habits=adapter.habits, stopped=False) == []
+
+
 def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
     if session.backend.capabilities.subagents:
         asked = [rich.SUBTASK in call.request.opening for call in session.played.requests]
@@ -165,7 +181,10 @@ LIMITED = {
     "cost": (msgspec.structs.replace(QUICK, cost_usd=0.001), Ending.COST_LIMIT),
     "output": (msgspec.structs.replace(QUICK, output_mb=0.0001), Ending.OUTPUT_LIMIT),
 }
-"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars: the second one passes the limit."""
+"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars: the second one passes the limit.
+
+It ends the session for tokens; for cost the third request does, which is refused.
+"""
 
 
 @pytest.mark.parametrize("limit", LIMITED)

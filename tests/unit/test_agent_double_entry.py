@@ -75,3 +75,45 @@ def test_more_than_the_books_is_explained_by_broken_answers_alone() -> None:
     assert differences(session(), fewer, stopped=True) == {"turns": None}
     assert "broke off" in str(differences(session(), msgspec.structs.replace(fewer, broken_turns=1))["turns"])
     assert differences(session(3, tokens=0), msgspec.structs.replace(SAME, turns=1, broken_turns=1))["turns"] is None
+
+
+MERGES = Habits(merges_cache_writes=True)
+WRITTEN = msgspec.structs.replace(SAME, input_tokens=14, cache_write_tokens=6)
+
+
+def test_tokens_written_to_a_cache_may_be_under_another_name_if_none_is_lost() -> None:
+    assert differences(session(), WRITTEN) == {"input_tokens": None, "cache_write_tokens": None}
+    told = differences(session(), WRITTEN, MERGES)
+    assert "written to the cache" in str(told["input_tokens"])
+    assert "written to the cache" in str(told["cache_write_tokens"])
+    lost = msgspec.structs.replace(WRITTEN, input_tokens=15)
+    assert differences(session(), lost, MERGES)["cache_write_tokens"] is None
+
+
+def test_side_requests_and_a_stop_do_not_hide_that_cache_writes_are_under_another_name() -> None:
+    side = msgspec.structs.replace(WRITTEN, input_tokens=44, side=Usage(input_tokens=30))
+    assert None not in differences(session(), side, MERGES).values()
+    stopped = msgspec.structs.replace(WRITTEN, cache_write_tokens=9)
+    assert None not in differences(session(final=False), stopped, MERGES, stopped=True).values()
+
+
+def test_a_script_explains_other_numbers_of_calls_where_one_ran() -> None:
+    habits = Habits(script_tool="functions.exec")
+    calls = [ev.ToolCall(turn="0", call_id=str(number), name="exec_command") for number in range(3)]
+    ran = msgspec.structs.replace(SAME, tool_calls=1, tools_used=frozenset({"functions.exec"}))
+    assert "script" in str(differences(session(2, *calls), ran, habits)["tool_calls"])
+    assert "script" in str(differences(session(), ran, habits)["tool_calls"])
+    assert differences(session(2, *calls), ran) == {"tool_calls": None}
+    none_ran = msgspec.structs.replace(ran, tools_used=frozenset({"exec_command"}))
+    assert differences(session(2, *calls), none_ran, habits) == {"tool_calls": None}
+
+
+@given(st.integers(1, 3))
+def test_answers_that_the_cli_left_are_explained_whether_it_counts_them_or_not(left: int) -> None:
+    broken = Usage(input_tokens=10 * left)
+    books = msgspec.structs.replace(
+        SAME, input_tokens=20 + 10 * left, broken_turns=left, abandoned_turns=left, broken=broken
+    )
+    assert set(differences(session(), books)) == {"input_tokens"}
+    assert set(differences(session(2 + left), books)) == {"turns", "output_tokens"}
+    assert None not in {*differences(session(), books).values(), *differences(session(2 + left), books).values()}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from backends.base import Backend, McpEndpoint, SessionSpec
 from backends.registry import backend, names
-from harness.case import Limits
-from harness.gateway.routes import WIRES
+from harness.case import Limits, Wire
 
 WORKSPACE, HOME = "/box/workspace", "/box/home"
 
@@ -89,7 +88,7 @@ def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(mcp_backend: B
 def test_what_a_backend_can_is_said_in_the_words_of_the_rooms_above(any_backend: Backend) -> None:
     capabilities = any_backend.capabilities
     assert capabilities.wires
-    assert set(capabilities.wires) <= {wire.NAME for wire in WIRES}
+    assert set(capabilities.wires) <= set(get_args(Wire))
     assert set(capabilities.limits) <= set(Limits.__struct_fields__)
 
 
@@ -253,6 +252,13 @@ class TestCodex:
     def test_does_not_start_without_its_mcp_server(self) -> None:
         server = self.config()["mcp_servers"]["proctor"]
         assert (server["url"], server["required"]) == ("http://127.0.0.1:4001/mcp", True)
+
+    def test_every_model_is_offered_the_mcp_tools_by_the_names_of_the_prompt(self) -> None:
+        namespaces = self.config()["features"]["code_mode"]["direct_only_tool_namespaces"]
+        assert [f"{name}.render_state" for name in namespaces] == [self.adapter.tool_name("proctor", "render_state")]
+
+    def test_subagents_are_of_the_model_that_is_served(self) -> None:
+        assert self.config()["features"]["multi_agent_v2"] == {"expose_spawn_agent_model_overrides": False}
 
     def test_reads_no_instructions_but_ours(self) -> None:
         assert self.config()["project_doc_max_bytes"] == 0

@@ -20,6 +20,7 @@ from tests.unit.gateway_client import (
     CHAT,
     GOOGLE,
     MESSAGES,
+    Session,
     address,
     conversation,
     eventually,
@@ -210,7 +211,7 @@ def test_a_client_that_goes_away_takes_its_request_with_it(
         with pytest.raises(httpx2.ReadTimeout):
             session.client.post(address(path, stream=stream), json=conversation(path, 0, stream=stream), timeout=0.3)
         eventually(lambda: upstream.gone == 1)
-    eventually(lambda: session.account.open_requests == 0)
+    eventually(lambda: session.account.meter.open_requests == 0)
     with upstream.behaving():  # nothing had come: its turn is there again
         assert session.ask(path, stream=stream).status_code == 200
     assert session.account.metered().abandoned_turns == 0
@@ -224,7 +225,7 @@ def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, u
         with session.client.stream("POST", where, json=conversation(path, 0, stream=True)) as answer:
             next(answer.iter_raw())
         eventually(lambda: upstream.gone == 1)
-        eventually(lambda: session.account.open_requests == 0)
+        eventually(lambda: session.account.meter.open_requests == 0)
         refused = session.ask(path)
         assert (refused.status_code, session.account.passed) == (400, "turn_limit")
     totals = session.account.metered()
@@ -256,12 +257,63 @@ def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Ope
         assert session.account.metered().cost_usd == pytest.approx(0.0013)
         assert session.account.passed is None
         assert session.ask(MESSAGES, tools=False).status_code == 200
-        assert session.account.passed == "cost_limit"
+        assert session.account.passed is None, "what is paid for may be used"
         for tools in (True, False):
             refused = session.ask(MESSAGES, tools=tools)
+            assert session.account.passed == "cost_limit"
             assert "cost_limit" in refused.json()["error"]["message"]
         assert len(upstream.requests) == 2
     assert [line["cost_usd"] is not None for line in session.books()] == [True, True, False, False]
+
+
+PRICE = Price(input=0.15, output=1000)
+SIDES = pytest.mark.parametrize("tools", [True, False], ids=["turn", "side"])
+
+
+@PATHS
+@SIDES
+def test_an_answer_that_its_client_left_is_charged_by_estimate(
+    opener: Opener, upstream: Upstream, path: str, tools: bool
+) -> None:
+    """What Anthropic's wire has told by then is one token of output, and the others' nothing."""
+    session = opener(budget=Budget(cost_usd=0.01), price=PRICE)
+    body = conversation(path, 0, stream=True, tools=tools)
+    with upstream.behaving(hold_after=1):
+        with session.client.stream("POST", address(path, stream=True), json=body) as answer:
+            next(answer.iter_raw())
+        _assert_charged(session, upstream, path, told=0.002)
+
+
+@PATHS
+@SIDES
+def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate(
+    opener: Opener, upstream: Upstream, path: str, tools: bool
+) -> None:
+    session = opener(budget=Budget(cost_usd=0.0001), price=PRICE)
+    body = conversation(path, 0, stream=True, tools=tools) | {"user": "x" * 4000}  # about 1000 tokens
+    with upstream.behaving(hold_headers=True):
+        with pytest.raises(httpx2.ReadTimeout):
+            session.client.post(address(path, stream=True), json=body, timeout=0.3)
+        _assert_charged(session, upstream, path, told=0.0)
+
+
+def _assert_charged(session: Session, upstream: Upstream, path: str, *, told: float) -> None:
+    """The cost limit is passed, though the books hold no more than was told."""
+    eventually(lambda: upstream.gone == 1)
+    eventually(lambda: session.account.meter.open_requests == 0)
+    assert session.ask(path).status_code == 400
+    assert session.account.passed == "cost_limit"
+    assert (session.account.metered().cost_usd or 0.0) <= told
+
+
+# Headers
+
+
+def test_a_header_beyond_latin_1_reaches_the_cli(opener: Opener, upstream: Upstream) -> None:
+    with upstream.behaving(headers={"x-says": "Ω"}):
+        answer = opener().ask(MESSAGES)
+    assert answer.status_code == 200
+    assert dict(answer.headers.raw)[b"x-says"].decode() == "Ω"
 
 
 # The key
@@ -272,7 +324,7 @@ def test_the_key_reaches_nobody_but_the_service(
 ) -> None:
     caplog.set_level(logging.INFO)
     session = opener(key_header="x-api-key")
-    quoted = {"x-you-sent": KEY}
+    quoted = {"x-you-sent": KEY, "anthropic-organization-id": "org-of-the-host"}
     told = []
     with upstream.behaving(status=401, body=f"bad key {KEY}".encode(), headers=quoted):
         told.append(session.ask(MESSAGES))
@@ -288,3 +340,4 @@ def test_the_key_reaches_nobody_but_the_service(
     seen += json.dumps(session.books()) + repr(session.account.last_failure) + repr(session.account.provider)
     seen += "".join(capfd.readouterr()) + caplog.text
     assert KEY not in seen
+    assert "org-of-the-host" not in seen

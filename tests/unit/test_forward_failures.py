@@ -96,6 +96,7 @@ def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
     assert (answer.status_code, answer.content) == (200, body)
     assert metered(session) == (0, 0, 0, 0)
     assert "malformed" in session.books()[0]["error"]
+    assert "text/html: does the model service answer at this address?" in session.books()[0]["error"]
 
 
 def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:

@@ -15,17 +15,17 @@ from harness.agent.cassettes import cassette_server, recorded
 from harness.agent.model_server import ModelServer
 from harness.case import Case, ConfError
 from harness.config import load
-from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, load_cassette
+from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
 from harness.gateway.messages import Request, Tool
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
-from harness.gateway.routes import WIRES
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
-from harness.gateway.wires import anthropic_messages
+from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 from harness.matrix import cases
 from tests.project import ROOT, Project
 
+WIRES = (anthropic_messages, google_generate, openai_chat, openai_responses)
 HEAD = Head(model="demo", wire="anthropic_messages", workspace="/room/workspace")
 
 Heard = tuple[int, Mapping[str, str], bytes]
@@ -53,10 +53,8 @@ class Plays:
             yield chunk
 
 
-def cassette(folder: Path) -> Path:
-    path = folder / "tape.jsonl"
-    path.write_bytes(msgspec.json.encode(HEAD) + b"\n")
-    return path
+def recorder(provider: Provider, path: Path) -> Recorder:
+    return Recorder(provider, Tape(path, HEAD))
 
 
 def player(path: Path) -> CassettePlayer:
@@ -88,9 +86,9 @@ def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
 def test_any_bytes_come_back_as_they_were(
     chunks: Sequence[bytes], status: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = cassette(tmp_path_factory.mktemp("tape"))
+    path = tmp_path_factory.mktemp("tape") / "tape.jsonl"
     plays = Plays(*chunks, status=status, headers={"content-type": "text/event-stream", "set-cookie": "secret"})
-    [heard] = ask(Recorder(plays, path), call())
+    [heard] = ask(recorder(plays, path), call())
     assert isinstance(heard, tuple)
     assert heard[2] == b"".join(chunks)
     assert ask(player(path), call()) == [(status, {"content-type": "text/event-stream"}, heard[2])]
@@ -102,17 +100,17 @@ def test_any_bytes_come_back_as_they_were(
 def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, tmp_path: Path) -> None:
     script = Script(turns=(ScriptedTurn(text="Grüße"), ScriptedTurn(text="second")))
     asked = [call(turn, wire=wire, stream=stream, side=side) for turn, side in ((0, False), (0, True), (1, False))]
-    path = cassette(tmp_path)
-    heard = ask(Recorder(ScriptedProvider(script, workspace="/"), path), *asked)
+    path = tmp_path / "tape.jsonl"
+    heard = ask(recorder(ScriptedProvider(script, workspace="/"), path), *asked)
     assert ask(player(path), *reversed(asked)) == heard[::-1]
     assert "second" in path.read_text(), "people can read it"
 
 
 def test_a_turn_that_failed_fails_again_as_it_did_and_then_succeeds_for_good(tmp_path: Path) -> None:
     failing = ScriptedTurn(text="at last", fail=Fail(status=529, times=1, retry_after=3, message="busy"))
-    path = cassette(tmp_path)
-    recorder = Recorder(ScriptedProvider(Script(turns=(failing,)), workspace="/"), path)
-    first, second = ask(recorder, call(), call())
+    path = tmp_path / "tape.jsonl"
+    recording = recorder(ScriptedProvider(Script(turns=(failing,)), workspace="/"), path)
+    first, second = ask(recording, call(), call())
     assert isinstance(first, tuple)
     assert first[0] == 529
     assert first[1]["retry-after"] == "3"
@@ -125,10 +123,11 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
             raise AnswerError(502, "nobody is there")
 
     cut = Script(turns=(ScriptedTurn(text="no end", fail=Fail(cut_after=1)),))
-    path = cassette(tmp_path)
+    path = tmp_path / "tape.jsonl"
+    tape = Tape(path, HEAD)
     heard = [
-        *ask(Recorder(ScriptedProvider(cut, workspace="/"), path), call(0)),
-        *ask(Recorder(Refuses(), path), call(1)),
+        *ask(Recorder(ScriptedProvider(cut, workspace="/"), tape), call(0)),
+        *ask(Recorder(Refuses(), tape), call(1)),
     ]
     assert heard[1] == "AnswerError 502: nobody is there"
     assert ask(player(path), call(0), call(1)) == heard
@@ -137,11 +136,11 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
 
 def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(tmp_path: Path) -> None:
     script = Script(turns=(ScriptedTurn(text="one"), ScriptedTurn(text="two")))
-    path = cassette(tmp_path)
-    recorder = Recorder(ScriptedProvider(script, workspace="/"), path)
+    path = tmp_path / "tape.jsonl"
+    recording = recorder(ScriptedProvider(script, workspace="/"), path)
 
     async def hang_up(asked: Call, chunks: int | None) -> None:
-        answer = await recorder.answer(asked)
+        answer = await recording.answer(asked)
         body, read = b"", 0
         async for chunk in answer.chunks:
             body, read = body + chunk, read + 1
@@ -155,8 +154,8 @@ def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(
 
 
 def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> None:
-    path = cassette(tmp_path)
-    ask(Recorder(Plays(b"x"), path), call(0))
+    path = tmp_path / "tape.jsonl"
+    ask(recorder(Plays(b"x"), path), call(0))
     [said] = ask(player(path), call(3))
     assert said == (
         "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session goes another way than the recorded "
@@ -191,6 +190,22 @@ def test_the_first_replicate_of_a_case_is_recorded_whatever_its_attempts(tmp_pat
         model="scripted", digest="sha256:0", wire="anthropic_messages", workspace="/room/workspace"
     )
     assert [take.turn for take in tape.takes] == [0, 1]
+
+
+def test_a_session_that_gets_no_answer_leaves_the_cassette_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "conf/cassettes/claude-scripted-small_maze.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("what was there")
+
+    def fails(_workspace: str) -> Provider:
+        raise ConfError("no such model")
+
+    with pytest.raises(ConfError):
+        recorded(ModelServer("scripted", fails), case(), tmp_path).provider("/room/workspace")
+    recording = recorded(ModelServer("scripted", lambda _: Plays(b"x")), case(), tmp_path).provider("/room/workspace")
+    assert path.read_text() == "what was there"
+    ask(recording, call())
+    assert [take.text for take in load_cassette(path).takes] == ["x"]
 
 
 def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.case import Price
-from harness.gateway.budget import Budget
+from harness.gateway.budget import Budget, side_limit
 from harness.gateway.messages import Usage
 from harness.gateway.meter import Meter
 
@@ -71,14 +71,27 @@ def test_tokens_are_refused_once_used_up_and_passed_once_exceeded(limit: int, sp
         assert used >= limit or budget.passed is None
 
 
-def test_a_cost_limit_counts_what_has_a_price_and_a_side_request_takes_no_turn() -> None:
-    budget = Budget(1, cost_usd=1.0)
+def test_a_cost_limit_is_passed_by_the_request_that_would_start_beyond_it_and_not_by_an_answer() -> None:
+    budget = Budget(1, cost_usd=0.9)
     assert budget.reserve(turn=False) is None
     assert budget.reserve() is None
     budget.spend(Usage(), None)
     budget.spend(Usage(), 1.0)
     assert (budget.passed, budget.reserve(turn=False), budget.passed) == (None, "cost_limit", "cost_limit")
-    assert "1.0000 of 1 US dollars" in budget.explain("cost_limit")
+    assert "1.0000 of 0.9 US dollars" in budget.explain("cost_limit")
+
+
+@given(turns=st.integers(0, 3), moves=st.lists(st.booleans(), max_size=80))
+def test_limited_turns_limit_the_side_requests_too_but_for_those_that_failed(turns: int, moves: list[bool]) -> None:
+    budget, lent = Budget(turns), 0
+    for reserve in moves:
+        if reserve:
+            assert (budget.reserve(turn=False) == "turn_limit") == (lent == side_limit(turns))
+            lent = min(lent + 1, side_limit(turns))
+        elif lent:
+            budget.give_back(turn=False)
+            lent -= 1
+    assert (budget.reserve() is None) == (turns > 0), "they take no turn"
 
 
 def test_a_session_that_is_being_stopped_gets_nothing_more() -> None:

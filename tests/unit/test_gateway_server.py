@@ -13,7 +13,11 @@ from typing import Any, Protocol
 import httpx2
 import pytest
 
-from harness.gateway.budget import Budget
+from backends.session import Session as Conversation
+from harness.agent.watchdog import Look, spent
+from harness.case import Ending, Limits
+from harness.gateway.budget import Budget, side_limit
+from harness.gateway.door import MAX_OPEN
 from harness.gateway.provider import Provider
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
@@ -39,7 +43,14 @@ STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "wh
 class Opener(Protocol):
     """How tests open a session."""
 
-    def __call__(self, script: str, *, turns: int | None = None, provider: Provider | None = None) -> Session: ...
+    def __call__(
+        self,
+        script: str,
+        *,
+        turns: int | None = None,
+        tokens: int | None = None,
+        provider: Provider | None = None,
+    ) -> Session: ...
 
 
 @pytest.fixture
@@ -47,7 +58,9 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
     with HttpHost() as host, ExitStack() as stack:
         numbers = itertools.count()
 
-        def opener(script: str, *, turns: int | None = None, provider: Provider | None = None) -> Session:
+        def opener(
+            script: str, *, turns: int | None = None, tokens: int | None = None, provider: Provider | None = None
+        ) -> Session:
             number = next(numbers)
             path = tmp_path / f"script{number}.yaml"
             path.write_text(f"turns: {script}", "utf-8")
@@ -58,7 +71,7 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
                 door,
                 model="demo",
                 provider=provider or ScriptedProvider(load_script(path), workspace="/sandbox/workspace"),
-                budget=Budget(turns),
+                budget=Budget(turns, tokens=tokens),
                 books=books,
             )
             stack.callback(account.close)
@@ -155,6 +168,15 @@ def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path:
     assert session.account.passed is None
 
 
+def test_side_requests_are_no_way_to_ask_the_model_for_ever(open_session: Opener) -> None:
+    session = open_session("[{text: first}]", turns=1)
+    codes = [session.ask(MESSAGES, tools=False).status_code for _ in range(side_limit(1) + 1)]
+    assert codes == [200] * side_limit(1) + [400]
+    assert session.account.passed == "turn_limit"
+    stop = spent(Limits(turns=1), session.account, Conversation(), Look(now=1, began=0, last_output=0))
+    assert stop == (Ending.TURN_LIMIT, "it has used up its 24 requests without tools, which go with 1 turns")
+
+
 @PATHS
 def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, delay_s: 0.05}]", turns=5)
@@ -162,7 +184,39 @@ def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) 
         codes = list(pool.map(lambda _: session.ask(path).status_code, range(12)))
     assert sorted(codes) == [200] * 5 + [400] * 7
     assert session.account.metered().turns == 5
-    eventually(lambda: session.account.open_requests == 0)
+    eventually(lambda: session.account.meter.open_requests == 0)
+
+
+def test_side_by_side_so_many_requests_are_answered_and_the_others_meet_the_budget_then(open_session: Opener) -> None:
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}
+    provider = Forwarder([b": comment\n\n"], [f"data: {json.dumps(end)}\n\n".encode(), b"data: [DONE]\n\n"])
+    session = open_session("[{text: unused}]", tokens=15, provider=provider)
+    with ThreadPoolExecutor(MAX_OPEN + 4) as pool:
+        asked = [pool.submit(session.ask, CHAT) for _ in range(MAX_OPEN + 4)]
+        eventually(lambda: session.account.metered().requests == MAX_OPEN + 4)
+        eventually(lambda: all(one.begun for one in session.account.waiting))
+        assert len(session.account.waiting) == MAX_OPEN
+        assert session.account.passed is None
+        provider.go_on.set()
+        codes = sorted(one.result(10).status_code for one in asked)
+    assert session.account.passed == "token_limit"
+    assert codes == [200] * MAX_OPEN + [400] * 4
+    assert session.account.metered().turns == MAX_OPEN
+
+
+def test_one_that_waits_for_its_turn_may_go_away_and_takes_nobodys_place(open_session: Opener) -> None:
+    end = b'data: {"choices": [{"finish_reason": "stop", "delta": {}}]}\n\ndata: [DONE]\n\n'
+    provider = Forwarder([b": comment\n\n"], [end])
+    session = open_session("[{text: unused}]", turns=MAX_OPEN + 1, provider=provider)
+    with ThreadPoolExecutor(MAX_OPEN) as pool:
+        asked = [pool.submit(session.ask, CHAT) for _ in range(MAX_OPEN)]
+        eventually(lambda: len(session.account.waiting) == MAX_OPEN)
+        with pytest.raises(httpx2.ReadTimeout):
+            session.client.post(CHAT, json=conversation(CHAT, 0, stream=True), timeout=0.3)
+        eventually(lambda: session.account.meter.open_requests == MAX_OPEN)
+        provider.go_on.set()
+        assert {one.result(10).status_code for one in asked} == {200}
+    assert [session.ask(CHAT).status_code for _ in range(2)] == [200, 400]
 
 
 @PATHS
@@ -223,8 +277,19 @@ def test_a_tool_that_the_service_would_run_itself_is_no_way_out_of_the_sandbox(o
     search = {"type": "web_search_20250305", "name": "web_search"}
     answer = session.client.post(MESSAGES, json=conversation(MESSAGES, 0, stream=False) | {"tools": [search]})
     assert answer.status_code == 400
-    assert "would run web_search_20250305 itself" in answer.json()["error"]["message"]
+    assert "would run or fetch web_search_20250305 itself" in answer.json()["error"]["message"]
     assert session.account.failures == 0
+    assert session.ask(MESSAGES).status_code == 200
+
+
+@pytest.mark.parametrize("counting", [False, True], ids=["asked", "counted"])
+def test_a_url_that_the_service_would_fetch_is_no_way_out_of_the_sandbox(open_session: Opener, counting: bool) -> None:
+    session = open_session("[{text: a}]", turns=1)
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.org/?secret"}}
+    body = conversation(MESSAGES, 0, stream=False) | {"messages": [{"role": "user", "content": [image]}]}
+    answer = session.client.post(f"{MESSAGES}/count_tokens" if counting else MESSAGES, json=body)
+    assert answer.status_code == 400
+    assert "would run or fetch url source itself" in answer.json()["error"]["message"]
     assert session.ask(MESSAGES).status_code == 200
 
 
@@ -279,7 +344,7 @@ def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opene
     session = open_session("[{text: a, delay_s: 600}]", turns=1)
     with pytest.raises(httpx2.ReadTimeout):
         session.client.post(address(path, stream=True), json=conversation(path, 0, stream=True), timeout=0.3)
-    eventually(lambda: session.account.open_requests == 0)
+    eventually(lambda: session.account.meter.open_requests == 0)
     assert text_of(session.ask(path, 1)) == "Done."
     assert "went away" in session.books()[0]["error"]
 
@@ -291,7 +356,7 @@ def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_ses
     with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
         assert any(b"[DONE]" in piece for piece in answer.iter_raw())
     provider.go_on.set()
-    eventually(lambda: session.account.open_requests == 0)
+    eventually(lambda: session.account.meter.open_requests == 0)
     assert session.account.metered().turns == 1
     assert session.books()[0]["error"] is None
 
@@ -302,7 +367,7 @@ def test_closing_an_account_ends_its_open_requests_and_stands_in_the_books(open_
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(session.ask, path)
         eventually(lambda: session.account.metered().requests == 1)
-        assert session.account.open_requests == 1
+        assert session.account.meter.open_requests == 1
         lines = session.books()
         with pytest.raises(httpx2.TransportError):
             answer.result(10)
@@ -331,7 +396,7 @@ def test_a_turn_counts_before_the_client_can_see_its_end(open_session: Opener) -
     session = open_session("[{text: unused}]", provider=provider)
     with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
         assert next(answer.iter_raw()) == end
-        assert (session.account.metered().turns, session.account.open_requests) == (1, 1)
+        assert (session.account.metered().turns, session.account.meter.open_requests) == (1, 1)
         provider.go_on.set()
 
 

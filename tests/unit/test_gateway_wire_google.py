@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from harness.gateway.messages import Outcome, Reply, Usage, WireError
+from harness.gateway.wires.reader import Reader
 from tests.unit.test_gateway_wires import FEW, GOOGLE, REQUEST, data_lines, read, replies
 
 
@@ -101,6 +102,30 @@ def test_google_counts_thoughts_as_output_and_cached_tokens_apart() -> None:
         stop_reason="MAX_TOKENS",
         complete=True,
     )
+
+
+def chunk(**data: Any) -> bytes:
+    return f"data: {json.dumps(data)}\r\n\r\n".encode()
+
+
+REASON: dict[str, Any] = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
+
+
+def test_google_may_tell_the_usage_after_the_reason() -> None:
+    reader = Reader(GOOGLE, streamed=True)
+    reader.feed(chunk(usageMetadata={"promptTokenCount": 1}) + chunk(**REASON))
+    assert not reader.outcome.complete, "the usage so far is not that of the whole"
+    reader.feed(chunk(usageMetadata={"promptTokenCount": 9, "candidatesTokenCount": 4}))
+    usage = Usage(input_tokens=9, output_tokens=4)
+    assert reader.outcome == Outcome(usage=usage, stop_reason="STOP", complete=True)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_google_stream_without_usage_is_whole_if_it_ends_by_itself(cut: bool) -> None:
+    reader = Reader(GOOGLE, streamed=True)
+    reader.feed(chunk(**REASON))
+    reader.finish(cut=cut)
+    assert (reader.outcome.usage, reader.outcome.complete, reader.outcome.error is None) == (None, not cut, not cut)
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -19,6 +19,7 @@ ANTHROPIC: Wire = anthropic_messages
 OPENAI: Wire = openai_chat
 RESPONSES: Wire = openai_responses
 GOOGLE: Wire = google_generate
+OPENROUTER = (ANTHROPIC, OPENAI, RESPONSES)
 WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES, GOOGLE], ids=lambda wire: wire.NAME)
 PATH = "/v1beta/models/m:generateContent"
 """Where a request comes by, for the one wire that has its model there."""
@@ -322,6 +323,8 @@ def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) ->
         (ANTHROPIC, {"mcp_servers": [{"type": "url", "url": "https://example.org"}]}, "mcp_servers"),
         (OPENAI, {"web_search_options": {}}, "web_search_options"),
         (OPENAI, {"plugins": [{"id": "web"}]}, "plugins"),
+        (ANTHROPIC, {"plugins": [{"id": "web"}]}, "plugins"),
+        (RESPONSES, {"plugins": [{"id": "web"}]}, "plugins"),
         (OPENAI, {"tools": [{"type": "openrouter:web_search"}]}, "openrouter:web_search"),
         (RESPONSES, {"tools": [{"type": "mcp", "server_url": "https://example.org"}]}, "mcp"),
         (RESPONSES, {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "web_search"}]}]}, "web_search"),
@@ -334,6 +337,23 @@ def test_tools_that_the_service_would_run_itself_are_seen(wire: Wire, body: dict
     plain: dict[str, Any] = {"model": "m", "messages": [], "input": [], "contents": []}
     assert wire.parse(json.dumps(plain | body).encode(), PATH).hosted == (named,)
     assert wire.parse(json.dumps(plain).encode(), PATH).hosted == ()
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "said"),
+    [
+        (RESPONSES, b'{"model": "m", "input": "a", "background": true}', "background: "),
+        *((wire, b'{"model": "m", "messages": [], "input": [], "models": ["n"]}', "models: ") for wire in OPENROUTER),
+        *(
+            (wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' stands")
+            for wire in OPENROUTER
+        ),
+        (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' stands"),
+    ],
+)
+def test_what_would_be_answered_by_another_model_or_uncounted_is_refused(wire: Wire, body: bytes, said: str) -> None:
+    with pytest.raises(WireError, match=said):
+        wire.parse(body, PATH)
 
 
 def test_tools_that_clients_run_are_none_of_those() -> None:

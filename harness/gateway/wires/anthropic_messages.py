@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage
-from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "anthropic_messages"
 COUNTED_AS: Final = "input_tokens"
@@ -45,10 +46,10 @@ class _Tool(Struct, frozen=True):
     type: str | None = None
 
 
-class _Body(Struct, frozen=True):
+class _Body(Extras, frozen=True):
     model: str
     messages: list[_Message]
-    tools: list[_Tool] = []
+    tools: list[_Tool] = field(default_factory=list)
     stream: bool = False
     mcp_servers: list[Any] | None = None
 
@@ -72,6 +73,8 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
         hosted=(
             *(tool.type for tool in data.tools if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
             *(["mcp_servers"] if data.mcp_servers else []),
+            *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
+            *data.hosted,
         ),
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from harness.gateway.messages import Outcome, Reply, Request, WireError
 
@@ -46,15 +48,38 @@ class Wire(Protocol):
         """What is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
 
 
+class Extras(Struct, frozen=True, kw_only=True):
+    """What OpenRouter takes on each of its wires beside the service's own API: tools that it runs, and other models."""
+
+    plugins: Any = None
+    models: Any = None
+
+    @property
+    def hosted(self) -> tuple[str, ...]:
+        """The plugins, if there are any. Raises `WireError` for a request that may be answered by another model."""
+        if self.models:
+            raise WireError("models: this session has one, and no other to fall back on")
+        return ("plugins",) if self.plugins else ()
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """The JSON of a request body as `kind`. Raises `WireError` naming the place.
 
-    Python's own parser comes first: unlike msgspec it takes the lone surrogates that JavaScript clients send.
+    Python's own parser comes first: unlike msgspec it takes the lone surrogates that JavaScript clients send. A key
+    that stands in an object twice is refused: the service might take the other one.
     """
     try:
-        return msgspec.convert(json.loads(body), kind)
+        return msgspec.convert(json.loads(body, object_pairs_hook=_distinct), kind)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the request body is not valid: {error}") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} stands in an object twice")
+    return found
 
 
 def dumps(data: Any) -> str:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage, WireError
 from harness.gateway.wires.base import decode, dumps, fragments
+from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "google_generate"
 COUNTED_AS: Final = "totalTokens"
@@ -85,11 +86,12 @@ def parse(body: bytes, path: str = "") -> Request:
     found = PATH.fullmatch(place)
     if found is None:
         raise WireError(f"{place} names no model and method, as /v1beta/models/MODEL:generateContent does")
-    data = decode(body, _Body)
+    raw = decode(body, dict[str, Any])
     try:
+        data = msgspec.convert(raw, _Body)
         offered = msgspec.convert(data.tools or [], list[_Tools])
     except msgspec.ValidationError as error:
-        raise WireError(f"the request body is not valid: tools: {error}") from None
+        raise WireError(f"the request body is not valid: {error}") from None
     stream = found["method"] == "streamGenerateContent"
     if stream and "alt=sse" not in query.split("&"):
         raise WireError("streamGenerateContent is served with ?alt=sse alone")
@@ -106,7 +108,10 @@ def parse(body: bytes, path: str = "") -> Request:
         opening=next((_text(content) for content in data.contents if content.role != "model"), ""),
         turn=sum(content.calls for content in data.contents),
         results=tuple(ToolResult(one.id or one.name, _said(one.response)) for one in answers),
-        hosted=tuple(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
+        hosted=(
+            *(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
+            *([URL_SOURCE] if fetched(raw) else []),
+        ),
     )
 
 
@@ -220,9 +225,11 @@ def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
 
 
 def _after(outcome: Outcome, answer: _Answer) -> Outcome:
+    """This wire marks no end, and the usage may come after the reason; some services never tell it."""
     candidate = answer.candidates[0] if answer.candidates else _Candidate()
     parts = candidate.content.parts if candidate.content else []
     reason = candidate.finish_reason or outcome.stop_reason
+    complete = outcome.complete or (reason is not None and answer.usage_metadata is not None)
     fault = outcome.error
     if answer.error:
         fault = f"{answer.error.status or 'error'}: {answer.error.message}"
@@ -232,7 +239,8 @@ def _after(outcome: Outcome, answer: _Answer) -> Outcome:
         usage=_known(outcome.usage, answer.usage_metadata),
         tools_called=outcome.tools_called + tuple(part.function_call.name for part in parts if part.function_call),
         stop_reason=reason,
-        complete=reason is not None,
+        complete=complete,
+        may_end=reason is not None and not complete,
         error=fault,
     )
 
@@ -240,9 +248,9 @@ def _after(outcome: Outcome, answer: _Answer) -> Outcome:
 def read_body(data: Any) -> Outcome:
     """What a whole response object says."""
     outcome = _after(Outcome(), msgspec.convert(data, _Answer))
-    if not outcome.complete and outcome.error is None:
+    if outcome.stop_reason is None and outcome.error is None:
         raise msgspec.ValidationError("no candidate with a finish reason")
-    return outcome
+    return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None, may_end=False)
 
 
 def read_event(outcome: Outcome, data: str) -> Outcome:

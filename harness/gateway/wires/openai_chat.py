@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
-from harness.gateway.wires.base import decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "openai_chat"
 COUNTED_AS: Final = None
@@ -46,14 +47,13 @@ class _StreamOptions(Struct, frozen=True):
     include_usage: bool = False
 
 
-class _Body(Struct, frozen=True):
+class _Body(Extras, frozen=True):
     model: str
     messages: list[_Message]
     tools: list[_Tool] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
-    plugins: Any = None
 
 
 def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
@@ -73,7 +73,8 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
         hosted=(
             *(tool.type for tool in data.tools or () if tool.type not in {"function", "custom"}),
             *(["web_search_options"] if data.web_search_options is not None else []),
-            *(["plugins"] if data.plugins else []),
+            *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
+            *data.hosted,
         ),
     )
 
@@ -147,15 +148,29 @@ def models(model: str) -> dict[str, Any]:
     return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
 
 
-class _Details(Struct, frozen=True):
+class Cached(Struct, frozen=True):
+    """Which of the input tokens were cached."""
+
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+
+
+def disjoint(sent: int, output: int, cached: Cached | None) -> Usage:
+    """The usage, of which both of OpenAI's wires count the cached tokens among those that were sent."""
+    details = cached or Cached()
+    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+    return Usage(
+        input_tokens=max(sent - read - written, 0),
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
 
 
 class _Usage(Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens_details: Cached | None = None
 
 
 class _CalledFunction(Struct, frozen=True):
@@ -185,14 +200,7 @@ class _Answer(Struct, frozen=True):
 def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
     if found is None:
         return before
-    details = found.prompt_tokens_details or _Details()
-    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    return Usage(
-        input_tokens=max(found.prompt_tokens - read - written, 0),
-        output_tokens=found.completion_tokens,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-    )
+    return disjoint(found.prompt_tokens, found.completion_tokens, found.prompt_tokens_details)
 
 
 def _names(deltas: list[_Delta | None]) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
-from harness.gateway.wires.base import decode, dumps, flatten, fragments
-from harness.gateway.wires.openai_chat import error, models
+from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage, WireError
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments
+from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
+from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 __all__ = ["COUNTED_AS", "NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
 
@@ -48,11 +49,12 @@ class _Tool(Struct, frozen=True):
     tools: list[_Tool] = []
 
 
-class _Body(Struct, frozen=True):
+class _Body(Extras, frozen=True):
     model: str
     input: str | list[_Item]
     tools: list[_Tool] | None = None
     stream: bool | None = None
+    background: bool | None = None
 
 
 def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
@@ -63,6 +65,8 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
     Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
     """
     data = decode(body, _Body)
+    if data.background:
+        raise WireError("background: an answer that nobody waits for is not served: nobody would count it")
     items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
@@ -74,7 +78,11 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
         results=tuple(ToolResult(item.call_id, flatten(item.output)) for item in answers),
-        hosted=tuple(_hosted(offered)),
+        hosted=(
+            *_hosted(offered),
+            *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
+            *data.hosted,
+        ),
     )
 
 
@@ -197,15 +205,10 @@ def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (
         yield f"event: {kind}\ndata: {dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
 
 
-class _Details(Struct, frozen=True):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
 class _Usage(Struct, frozen=True):
     input_tokens: int = 0
     output_tokens: int = 0
-    input_tokens_details: _Details | None = None
+    input_tokens_details: Cached | None = None
 
 
 class _Output(Struct, frozen=True):
@@ -245,16 +248,7 @@ _ENDS: Final = {"response.completed", "response.incomplete"}
 
 
 def _known(found: _Usage | None) -> Usage | None:
-    if found is None:
-        return None
-    details = found.input_tokens_details or _Details()
-    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    return Usage(
-        input_tokens=max(found.input_tokens - read - written, 0),
-        output_tokens=found.output_tokens,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-    )
+    return disjoint(found.input_tokens, found.output_tokens, found.input_tokens_details) if found else None
 
 
 def _names(items: Iterable[_Output]) -> tuple[str, ...]:

@@ -30,13 +30,15 @@ class Reader:
         for line in lines:
             self._line(bytes(line.removesuffix(b"\r")))
 
-    def finish(self) -> None:
-        """The body has ended: read it, if it was not streamed."""
+    def finish(self, *, cut: bool = False) -> None:
+        """The body has ended, or was cut off: read it, if it was not streamed."""
         if not self._streamed:
             try:
                 self.outcome = self._wire.read_body(json.loads(self._rest))
             except (ValueError, RecursionError) as error:
                 self._malformed(error)
+        elif self.outcome.may_end and not cut:
+            self.outcome = msgspec.structs.replace(self.outcome, complete=True, may_end=False)
         elif not self.outcome.complete and not self.outcome.error:
             self.outcome = msgspec.structs.replace(self.outcome, error="the stream ended before the answer did")
 
