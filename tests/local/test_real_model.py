@@ -109,7 +109,7 @@ def test_the_first_request_is_trimmed_and_fits(played: Played, backend: str) -> 
 
 def test_one_server_was_loaded_once_and_its_own_log_counts_the_same(played: Played) -> None:
     entries = journal.read(played.folder)
-    assert [entry.event for entry in entries] == ["loaded", "stopped"]
+    assert [entry.event for entry in entries] == ["loaded", "counted", "stopped"]
     loaded = entries[0].facts
     assert loaded is not None
     assert (loaded.digest, loaded.context) == (DIGEST, 4096)
@@ -118,6 +118,9 @@ def test_one_server_was_loaded_once_and_its_own_log_counts_the_same(played: Play
     metered = [played.record(backend).usage.metered for backend in BACKENDS]
     assert _tokens("prompt eval time", log) == [used.input_tokens for used in metered if used]
     assert _tokens(" eval time", log) == [used.output_tokens for used in metered if used]
+    assert entries[1].counters["llamacpp:tokens_predicted_total"] == sum(
+        used.output_tokens or 0 for used in metered if used
+    )
 
 
 def test_a_prompt_that_does_not_fit_ends_the_session_as_context_overflow(tmp_path: Path) -> None:
