@@ -242,6 +242,11 @@ class Case(Struct, frozen=True):
         return ServerNeed(f"{self.provider.name}/{self.model.name}", gpus, self.model.parallel)
 
 
+def parameters_of(nodeid: str) -> str:
+    """What pytest's id of a test says of its parameters: the id of its case, where it has no others."""
+    return nodeid.rpartition("[")[2].removesuffix("]")
+
+
 class Cause(StrEnum):
     """Who answers for an ending."""
 

@@ -12,6 +12,7 @@ from harness.case import Case
 from harness.lazy import LazyModule
 from harness.report.live import Live, LiveLine
 from harness.results.store import RunStore
+from harness.results.times import Times
 from harness.shard import Shard, shard
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Run:
             cases = shard(cases, self.part)
         gc.freeze()  # what Hydra and the cases hold stays: no collection need walk it again for each case collected
         return cases
+
+    @cached_property
+    def times(self) -> Times:
+        """How long cases took in the earlier runs beside this one."""
+        return Times.of_runs(self.folder.parent)
 
     @cached_property
     def version(self) -> str:

@@ -19,9 +19,8 @@ from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says 
 from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
-from harness.case import Case, ServerNeed
+from harness.case import Case, ServerNeed, parameters_of
 from harness.plan import Job, Machine, Planner
-from harness.results.times import Times
 from harness.run import Run
 from harness.servers.gpus import cpu_slots, inventory
 from harness.workers import workers
@@ -41,8 +40,7 @@ def make_scheduler(config: pytest.Config, log: Producer, run: Run) -> CaseSchedu
     """The scheduler of a session with workers; none where the user chose a distribution other than `load`."""
     if config.getvalue("dist") != "load":
         return None
-    times = Times.of_runs(run.folder.parent)
-    demands = {case.id: Demand(times.expected_s(case), case.server) for case in run.cases}
+    demands = {case.id: Demand(run.times.expected_s(case), case.server) for case in run.cases}
     return CaseScheduling(config, log, demands, this_machine(run.cases))
 
 
@@ -220,7 +218,7 @@ class CaseScheduling:
 
     def case_id(self, nodeid: str) -> str | None:
         """The id of the case that a test runs for."""
-        parameters = nodeid.rpartition("[")[2].removesuffix("]")
+        parameters = parameters_of(nodeid)
         return parameters if parameters in self._demands else None
 
     def run_again(self, nodeid: str) -> None:

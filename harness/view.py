@@ -14,7 +14,7 @@ from harness.report.canvas import Canvas
 from harness.report.live import Live, LiveLine
 from harness.report.status import StatusFile
 from harness.report.workers import LiveWorkers
-from harness.results.times import UNKNOWN_S, Times
+from harness.results.times import UNKNOWN_S
 from harness.run import Run
 
 _PLUGIN = "proctor-live-workers"
@@ -37,8 +37,7 @@ def show_workers(config: pytest.Config, run: Run) -> None:
         return
 
     def expected() -> dict[str, float]:
-        times = Times.of_runs(run.folder.parent)
-        known = {case.id: times.expected_s(case) for case in run.cases}
+        known = {case.id: run.times.expected_s(case) for case in run.cases}
         return {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
 
     canvas = Canvas(terminal, config.get_terminal_writer())

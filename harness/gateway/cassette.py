@@ -97,7 +97,9 @@ class Recorder:
             raise
         headers = {name: value for name, value in answer.headers.items() if name in _KEPT}
         take = msgspec.structs.replace(take, status=answer.status, headers=headers)
-        return msgspec.structs.replace(answer, chunks=self._heard(take, answer.chunks, _reader(call, answer)))
+        return msgspec.structs.replace(
+            answer, chunks=self._heard(take, answer.chunks, Reader(call.wire, streamed=answer.is_streamed))
+        )
 
     async def count_tokens(self, call: Call) -> int:
         """See `Provider.count_tokens`."""
@@ -118,10 +120,6 @@ class Recorder:
                 self._tape.add(_with_body(take, bytes(body)))
             raise
         self._tape.add(_with_body(take, bytes(body)))
-
-
-def _reader(call: Call, answer: Answer) -> Reader:
-    return Reader(call.wire, streamed=answer.headers.get("content-type", "").startswith("text/event-stream"))
 
 
 def _with_body(take: Take, body: bytes, cut: str | None = None) -> Take:

@@ -103,7 +103,7 @@ class Exchange:
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            if answer.is_streamed:
                 await self._stream(answer, send)
             else:
                 await self._whole(answer, send)

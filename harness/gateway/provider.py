@@ -50,6 +50,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     close: Callable[[], Awaitable[None]] = _nothing
     note: str | None = None
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether it comes as server-sent events."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
 
 class Provider(Protocol):
     """Answers model requests. Its methods run on the gateway's event loop and may be called side by side."""

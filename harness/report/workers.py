@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.case import parameters_of
 from harness.report.board import Board
 from harness.report.canvas import Canvas
 from harness.report.status import read_statuses
@@ -53,7 +54,7 @@ class LiveWorkers:
             self._workers.add(node.gateway.id)
             if self._board is None:
                 there = set(self._cases())
-                cases = [case for nodeid in ids if (case := _case(nodeid)) in there]
+                cases = [case for nodeid in ids if (case := parameters_of(nodeid)) in there]
                 if cases:
                     board = self._board = Board(cases, self._expected())
                     self._thread = Thread(target=self._run, args=(board,), name="proctor-live", daemon=True)
@@ -63,13 +64,13 @@ class LiveWorkers:
         """A worker begins a test."""
         with self._lock:
             if self._board:
-                self._board.began(_case(nodeid), time.monotonic())
+                self._board.began(parameters_of(nodeid), time.monotonic())
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """A test is over."""
         with self._lock:
             if self._board:
-                self._board.done(_case(nodeid), time.monotonic())
+                self._board.done(parameters_of(nodeid), time.monotonic())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test that killed its worker for the last time is over too, and xdist does not say that it is."""
@@ -110,8 +111,3 @@ class LiveWorkers:
         statuses = read_statuses(Path(self._files.name))
         with self._lock:
             return board.lines(statuses, now=time.monotonic(), workers=len(self._workers), columns=columns, rows=rows)
-
-
-def _case(nodeid: str) -> str:
-    """The id of the case that a test runs for, if it has no parameter beside."""
-    return nodeid.partition("[")[2].removesuffix("]")

@@ -1,57 +1,60 @@
-"""What vLLM's and llama.cpp's servers have in common: options, `/health`, JSON answers and `/metrics`."""
+"""What vLLM's and llama.cpp's servers have in common: `/health`, JSON answers and `/metrics`."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 import httpx2
 import msgspec
-from msgspec import Meta, Struct
 
-from backends.wire import read_options
-from harness.case import ConfError, ModelConf, ProviderConf
-from harness.servers.base import ServerFault
+from harness.case import ModelConf, ProviderConf
+from harness.servers.base import Progress, ServerFault
 
 T = TypeVar("T")
-S = TypeVar("S", bound=Struct)
-
-Seconds = Annotated[float, Meta(gt=0)]
 
 _HEALTH_S: Final = 2.0
 _ANSWER_S: Final = 30.0
 _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILINE)
 
 
-def options_of(kind: type[S], model: ModelConf, provider: ProviderConf | None = None) -> S:
-    """`model.server` as a kind's own options, over those of the provider. Raises `ConfError`."""
-    given = {**(provider.options if provider else {}), **model.server}
-    try:
-        return read_options(kind, given)
-    except ValueError as error:
-        provider_file = f", or conf/provider/{provider.name}.yaml: options" if provider and provider.options else ""
-        raise ConfError(f"conf/model/{model.name}.yaml: server{provider_file}: {error}") from None
+class InferenceServers:
+    """What the two kinds answer alike (`ServerKind`)."""
 
+    def there(self, provider: ProviderConf) -> str | None:
+        """See `ServerKind`."""
+        if provider.base_url is None:
+            return None
+        url = provider.base_url.rstrip("/")
+        if not self.healthy(url):
+            raise ServerFault(
+                f"nothing answers {url}/health with 200 (conf/provider/{provider.name}.yaml: base_url): it is not "
+                f"running, or still loading; start it, or set provider.{provider.name}.base_url=null to have one "
+                "started"
+            )
+        return url
 
-def running(provider: ProviderConf) -> str | None:
-    """The configured server's address; none where none is configured. Raises `ServerFault` where it does not answer."""
-    if provider.base_url is None:
-        return None
-    url = provider.base_url.rstrip("/")
-    if not healthy(url):
-        raise ServerFault(
-            f"nothing answers {url}/health with 200 (conf/provider/{provider.name}.yaml: base_url): it is not running, "
-            f"or still loading; start it, or set provider.{provider.name}.base_url=null to have one started"
-        )
-    return url
+    def healthy(self, url: str) -> bool:
+        """See `ServerKind`: until its model is loaded it answers 503, or not at all."""
+        try:
+            return _get(f"{url}/health", _HEALTH_S).status_code == 200
+        except httpx2.HTTPError:
+            return False
 
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
+        """See `ServerKind`: it loads its one model before it is healthy."""
 
-def healthy(url: str) -> bool:
-    """Whether it has loaded its model: until then both answer 503, or not at all."""
-    try:
-        return _get(f"{url}/health", _HEALTH_S).status_code == 200
-    except httpx2.HTTPError:
-        return False
+    def metrics(self, url: str) -> Mapping[str, float]:
+        """See `ServerKind`: `/metrics`, in Prometheus' form, labels added up."""
+        try:
+            answer = _get(f"{url}/metrics", _ANSWER_S)
+        except httpx2.HTTPError as error:
+            raise ServerFault(f"{url}/metrics: no answer: {error}") from error
+        found: dict[str, float] = {}
+        for name, value in _SAMPLE.findall(answer.text):
+            found[name] = found.get(name, 0.0) + float(value)
+        return found
 
 
 def ask(url: str, path: str, kind: type[T]) -> T:
@@ -66,18 +69,6 @@ def ask(url: str, path: str, kind: type[T]) -> T:
         return msgspec.json.decode(answer.content, type=kind)
     except msgspec.DecodeError as error:
         raise ServerFault(f"{url}{path}: not the answer that was expected: {error}") from None
-
-
-def metrics(url: str) -> dict[str, float]:
-    """Its own counters by name (`/metrics`, in Prometheus' form), labels added up. Raises `ServerFault`."""
-    try:
-        answer = _get(f"{url}/metrics", _ANSWER_S)
-    except httpx2.HTTPError as error:
-        raise ServerFault(f"{url}/metrics: no answer: {error}") from error
-    found: dict[str, float] = {}
-    for name, value in _SAMPLE.findall(answer.text):
-        found[name] = found.get(name, 0.0) + float(value)
-    return found
 
 
 def require_digest(digest: str | None, model: ModelConf) -> None:

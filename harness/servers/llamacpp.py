@@ -12,17 +12,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import ConfError, Count, ModelConf, ProviderConf
-from harness.servers import inference
-from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
-from harness.servers.inference import Seconds
+from harness.case import ConfError, Count, ModelConf, ProviderConf, Seconds
+from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
+from harness.servers.inference import InferenceServers, ask, require_digest
+from harness.servers.options import options_of
 
 _LAUNCHER: Final = Path(__file__).with_name("llamacpp_launcher.py")
 _ALL_LAYERS: Final = 999
@@ -51,20 +51,16 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start_s: Seconds = 600.0
 
 
-class LlamaCppServers:
+class LlamaCppServers(InferenceServers):
     """llama.cpp as a kind of server (`ServerKind`)."""
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return inference.options_of(Options, model, provider).start_s
-
-    def there(self, provider: ProviderConf) -> str | None:
-        """See `ServerKind`."""
-        return inference.running(provider)
+        return options_of(Options, model, provider).start_s
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`. The context is divided among the sessions, so that it is given once for each."""
-        model, options = launch.model, inference.options_of(Options, launch.model, launch.provider)
+        model, options = launch.model, options_of(Options, launch.model, launch.provider)
         return [
             *_program(options, launch.gpus),
             *("--model", str(_weights(options, model)), "--alias", model.asked_as),
@@ -80,17 +76,10 @@ class LlamaCppServers:
         """See `ServerKind`."""
         return {}
 
-    def healthy(self, url: str) -> bool:
-        """See `ServerKind`."""
-        return inference.healthy(url)
-
-    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """See `ServerKind`: it loads its one model before it is healthy."""
-
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """See `ServerKind`: its file and the context of a session are those of the conf."""
-        props = inference.ask(url, "/props", _Props)
-        served, wanted = Path(props.model_path), Path(inference.options_of(Options, model, provider).file)
+        props = ask(url, "/props", _Props)
+        served, wanted = Path(props.model_path), Path(options_of(Options, model, provider).file)
         if served.name != wanted.name:
             raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
         context = props.default_generation_settings.n_ctx
@@ -101,16 +90,12 @@ class LlamaCppServers:
                 f"yourself was started with too little --ctx-size for its --parallel sessions"
             )
         digest = _digest(served)
-        inference.require_digest(digest, model)
+        require_digest(digest, model)
         return Facts(version=f"llama.cpp {props.build_info}", digest=digest, context=context)
 
     def warnings(self, log: str) -> list[str]:
         """See `ServerKind`."""
         return [meaning for pattern, meaning in _WARNINGS.items() if pattern.search(log)]
-
-    def metrics(self, url: str) -> Mapping[str, float]:
-        """Its own counters, such as `llamacpp:prompt_tokens_total`. Raises `ServerFault`."""
-        return inference.metrics(url)
 
 
 KIND: ServerKind = LlamaCppServers()

@@ -11,17 +11,17 @@ import urllib.request
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 from filelock import FileLock
-from msgspec import Meta, Struct
+from msgspec import Struct, field
 
-from harness.case import ConfError, ModelConf, ProviderConf
+from harness.case import ConfError, ModelConf, ProviderConf, Seconds
 from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.leases import Leases
 from harness.servers.ollama_api import ApiError, Loaded, OllamaApi, Pulled
+from harness.servers.options import options_of
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 _ANSWER_S = 2.0
@@ -85,7 +85,7 @@ def _version(url: str) -> str | None:
     return str(version)
 
 
-class Options(Struct, frozen=True, forbid_unknown_fields=True):
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of `provider.options` and, before it, `model.server`.
 
     `executable`: the name on PATH or a path. `pull`: fetch a model that is missing. `models`: the folder of the models
@@ -98,9 +98,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     pull: bool = False
     models: str | None = None
     keep_alive: str = "-1"
-    start_s: Annotated[float, Meta(gt=0)] = 60.0
-    load_s: Annotated[float, Meta(gt=0)] = 600.0
-    variables: dict[str, str] = {}
+    start_s: Seconds = 60.0
+    load_s: Seconds = 600.0
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 class OllamaServers:
@@ -108,7 +108,7 @@ class OllamaServers:
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return _options(model, provider).start_s
+        return options_of(Options, model, provider).start_s
 
     def there(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
@@ -127,7 +127,7 @@ class OllamaServers:
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`."""
-        wanted = _options(launch.model, launch.provider).executable
+        wanted = options_of(Options, launch.model, launch.provider).executable
         found = shutil.which(wanted)
         if found is None:
             raise ServerMissing(f"no Ollama: there is no `{wanted}` on PATH; install it from ollama.com/download")
@@ -135,7 +135,7 @@ class OllamaServers:
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """See `ServerKind`. The models are shared with every other Ollama of this user: none may prune them."""
-        options = _options(launch.model, launch.provider)
+        options = options_of(Options, launch.model, launch.provider)
         return {
             **{name: os.environ[name] for name in _PROXIES if name in os.environ},
             "OLLAMA_HOST": f"127.0.0.1:{launch.port}",
@@ -160,7 +160,7 @@ class OllamaServers:
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
         """See `ServerKind`."""
-        options, name, api = _options(model, provider), model.asked_as, OllamaApi(url)
+        options, name, api = options_of(Options, model, provider), model.asked_as, OllamaApi(url)
         with _as_fault(f"{url}: {name}"):
             _require_version(api, provider)
             if api.model(name) is None:
@@ -230,17 +230,6 @@ def _as_fault(what: str) -> Iterator[None]:
     except ApiError as error:
         status = f"status {error.status}: " if error.status not in {0, 200} else ""
         raise ServerFault(f"{what}: {status}{error}") from error
-
-
-def _options(model: ModelConf, provider: ProviderConf) -> Options:
-    try:
-        return msgspec.convert({**provider.options, **model.server}, Options)
-    except msgspec.ValidationError as error:
-        names = ", ".join(Options.__struct_fields__)
-        raise ConfError(
-            f"conf/model/{model.name}.yaml: server, or conf/provider/{provider.name}.yaml: options: {error}; the "
-            f"options are: {names}"
-        ) from None
 
 
 def _models(options: Options) -> Path:

@@ -6,12 +6,11 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from harness.servers import journal
 from harness.servers.gpus import inventory
 from harness.servers.leases import Leases, Server, State, lease_file, new_holder
-from harness.servers.processes import end, marked
+from harness.servers.processes import end, marked, process
 from harness.servers.start import GRACE_S, reap
 
 VRAM_S = 30.0
@@ -84,16 +83,12 @@ def _not_freed(server: Server) -> list[str]:
         held = [
             uuid
             for uuid, gpu in now.items()
-            if gpu.free_mb + _SLACK_MB < before[uuid] and not any(_is_alive(pid) for pid in gpu.processes)
+            if gpu.free_mb + _SLACK_MB < before[uuid] and not any(process(pid) for pid in gpu.processes)
         ]
         if not held or time.monotonic() > deadline:
             return held
         time.sleep(_POLL_S)
     return []
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def _kill_strays(leases: Leases, state: State) -> None:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import ConfError, ModelConf, ProviderConf
-from harness.servers import inference
-from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
-from harness.servers.inference import Seconds
+from harness.case import ConfError, ModelConf, ProviderConf, Seconds
+from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
+from harness.servers.inference import InferenceServers, ask, require_digest
+from harness.servers.options import options_of
 
 _INHERITED: Final = re.compile(r"HF_|CUDA_HOME$|LD_LIBRARY_PATH$|(https?|no)_proxy$|SSL_CERT_FILE$", re.IGNORECASE)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -46,20 +46,16 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start_s: Seconds = 1800.0
 
 
-class VllmServers:
+class VllmServers(InferenceServers):
     """vLLM as a kind of server (`ServerKind`)."""
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return inference.options_of(Options, model, provider).start_s
-
-    def there(self, provider: ProviderConf) -> str | None:
-        """See `ServerKind`."""
-        return inference.running(provider)
+        return options_of(Options, model, provider).start_s
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`."""
-        model, options = launch.model, inference.options_of(Options, launch.model, launch.provider)
+        model, options = launch.model, options_of(Options, launch.model, launch.provider)
         if "/" in model.asked_as:  # Claude Code asks for no such model
             raise ConfError(f"conf/model/{model.name}.yaml: served_as: {model.asked_as}: must have no `/` in it")
         program = shutil.which(Path(options.executable).expanduser())
@@ -82,7 +78,7 @@ class VllmServers:
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs have theirs."""
-        options = inference.options_of(Options, launch.model, launch.provider)
+        options = options_of(Options, launch.model, launch.provider)
         inherited = {name: value for name, value in os.environ.items() if _INHERITED.match(name)}
         return {
             **inherited,
@@ -93,17 +89,10 @@ class VllmServers:
             **({} if options.download else {"HF_HUB_OFFLINE": "1"}),
         }
 
-    def healthy(self, url: str) -> bool:
-        """See `ServerKind`."""
-        return inference.healthy(url)
-
-    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """See `ServerKind`: it loads its one model before it is healthy."""
-
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """See `ServerKind`: the name and the context are those of the conf."""
         where = f"conf/model/{model.name}.yaml"
-        models = inference.ask(url, "/v1/models", _Models).data
+        models = ask(url, "/v1/models", _Models).data
         served = next((served for served in models if served.id == model.asked_as), None)
         if served is None:
             names = ", ".join(served.id for served in models) or "nothing"
@@ -113,18 +102,14 @@ class VllmServers:
                 f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), and {where} asks "
                 f"for {model.context}"
             )
-        digest = _digest(inference.options_of(Options, model, provider))
-        inference.require_digest(digest, model)
-        version = inference.ask(url, "/version", _Version).version
+        digest = _digest(options_of(Options, model, provider))
+        require_digest(digest, model)
+        version = ask(url, "/version", _Version).version
         return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)
 
     def warnings(self, log: str) -> list[str]:  # noqa: ARG002 - the contract of ServerKind
         """See `ServerKind`: none, since it refuses what it cannot do in full."""
         return []
-
-    def metrics(self, url: str) -> Mapping[str, float]:
-        """Its own counters, such as `vllm:prompt_tokens_total`. Raises `ServerFault`."""
-        return inference.metrics(url)
 
 
 KIND: ServerKind = VllmServers()

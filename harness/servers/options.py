@@ -1,0 +1,21 @@
+"""The options of a kind of server, out of the two files that may set them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import Struct
+
+from backends.wire import read_options
+from harness.case import ConfError, ModelConf, ProviderConf
+
+S = TypeVar("S", bound=Struct)
+
+
+def options_of(kind: type[S], model: ModelConf, provider: ProviderConf) -> S:
+    """`model.server` as a kind's own options, over those of the provider. Raises `ConfError`."""
+    try:
+        return read_options(kind, {**provider.options, **model.server})
+    except ValueError as error:
+        files = f"conf/model/{model.name}.yaml: server, or conf/provider/{provider.name}.yaml: options"
+        raise ConfError(f"{files}: {error}") from None
