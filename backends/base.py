@@ -40,8 +40,8 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     resume: str | None = None
 
 
-class Habits(Struct, frozen=True, kw_only=True):
-    """Where a CLI's own account of a session may rightly differ from the books of what its model was asked.
+class ReportingQuirks(Struct, frozen=True, kw_only=True):
+    """Where a CLI's own account of a session may rightly differ from the ledger of what its model was asked.
 
     `hides_subagents`: not all turns of a subagent are in its stream or its totals. `totals_at_end`: some of its tokens
     are told by its final event alone, which a session that was stopped does not have. `hides_refused_calls`: a call of
@@ -83,8 +83,8 @@ class Backend(ABC):
     options: ClassVar[type[Struct]]
     """The knobs of this adapter, as `options` in `conf/backend/NAME.yaml` may set them."""
     capabilities: ClassVar[Capabilities]
-    habits: ClassVar[Habits] = Habits()
-    """What explains differences between its report and the gateway's books."""
+    quirks: ClassVar[ReportingQuirks] = ReportingQuirks()
+    """What explains differences between its report and the gateway's ledger."""
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:

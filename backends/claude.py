@@ -8,7 +8,7 @@ shape the reading:
   subagent's last response are not shown at all.
 - Of a `result`, `usage`, `num_turns` and `duration_ms` are its own and leave out subagents; `modelUsage`,
   `total_cost_usd` and `duration_api_ms` are running totals of the process with them. The running totals are read.
-- The cost of a model that the CLI does not know is invented: the gateway's books decide.
+- The cost of a model that the CLI does not know is invented: the gateway's ledger decide.
 """
 
 from __future__ import annotations
@@ -21,12 +21,22 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct, field
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_events, error_kind
-from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
+from backends.base import Backend, Capabilities, ReportingQuirks, SessionSpec
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import (
+    Amount,
+    Count,
+    LinePart,
+    ObjectReader,
+    Other,
+    output_limit,
+    plain_name,
+    read_options,
+    unread,
+)
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The agent's built-in tools, how often a failed request is repeated, the system prompt (none: the CLI's own)."""
 
     tools: Annotated[list[str], Meta(min_length=1)] = field(
@@ -42,11 +52,11 @@ class Claude(Backend):
     name = "claude"
     package = "@anthropic-ai/claude-code"
     program = "claude"
-    options = Options
+    options = ClaudeOptions
     capabilities = Capabilities(
         mcp=True, resume=True, subagents=True, limits=("turns", "cost_usd"), wires=("anthropic_messages",)
     )
-    habits = Habits(hides_subagents=True, totals_at_end=True)
+    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
@@ -112,8 +122,8 @@ class Claude(Backend):
         """See `Backend.tool_name`."""
         return f"mcp__{plain_name(server)}__{plain_name(tool)}"
 
-    def _options(self, spec: SessionSpec) -> Options:
-        return read_options(Options, spec.options)
+    def _options(self, spec: SessionSpec) -> ClaudeOptions:
+        return read_options(ClaudeOptions, spec.options)
 
 
 BACKEND = Claude()
@@ -127,98 +137,94 @@ def _system_prompt(spec: SessionSpec) -> str:
     return f"{spec.home}/system_prompt.md"
 
 
-class _Wire(Struct, gc=False):
-    """A part of a line; fields that are not named are skipped unread."""
-
-
-class _Text(_Wire, tag="text"):
+class _ClaudeText(LinePart, tag="text"):
     text: str = ""
 
 
-class _Thinking(_Wire, tag="thinking"):
+class _ClaudeThinking(LinePart, tag="thinking"):
     thinking: str = ""
 
 
-class _RedactedThinking(_Thinking, tag="redacted_thinking"): ...
+class _RedactedThinking(_ClaudeThinking, tag="redacted_thinking"): ...
 
 
-class _ToolUse(_Wire, tag="tool_use"):
+class _ClaudeToolUse(LinePart, tag="tool_use"):
     id: str = ""
     name: str = ""
     input: Any = None
 
 
-class _ToolResult(_Wire, tag="tool_result"):
+class _ToolResult(LinePart, tag="tool_result"):
     tool_use_id: str = ""
     content: Raw = Raw(b'""')
     is_error: bool | None = None
 
 
-_Block = _Text | _Thinking | _RedactedThinking | _ToolUse | _ToolResult | Other
+_Block = _ClaudeText | _ClaudeThinking | _RedactedThinking | _ClaudeToolUse | _ToolResult | Other
 
 
-class _Usage(_Wire):
+class _ClaudeUsage(LinePart):
     input_tokens: Count | None = 0
     output_tokens: Count | None = 0
     cache_read_input_tokens: Count | None = 0
     cache_creation_input_tokens: Count | None = 0
 
 
-class _ModelUsage(_Wire, rename="camel"):
+class _ModelUsage(LinePart, rename="camel"):
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count = 0
     cache_creation_input_tokens: Count = 0
 
 
-class _Message(_Wire):
+class _ClaudeMessage(LinePart):
     id: str = ""
     model: str = ""
     content: str | list[_Block] = ""
-    usage: _Usage | None = None
+    usage: _ClaudeUsage | None = None
     stop_reason: str | None = None
 
 
-class _Server(_Wire):
+class _McpServer(LinePart):
     name: str = ""
     status: str = ""
 
 
-class _Compact(_Wire):
+class _Compact(LinePart):
     trigger: str = ""
     pre_tokens: Count = 0
 
 
-class _Denial(_Wire):
+class _Denial(LinePart):
     tool_name: str = ""
     tool_use_id: str = ""
 
 
-class _Limit(_Wire, rename="camel"):
+class _Limit(LinePart, rename="camel"):
     status: str = ""
     resets_at: Amount | None = None
     rate_limit_type: str = ""
 
 
-class _Assistant(_Wire, tag="assistant"):
-    message: _Message | None = None
+class _Assistant(LinePart, tag="assistant"):
+    message: _ClaudeMessage | None = None
     parent_tool_use_id: str | None = None
     session_id: str = ""
     error: str | None = None
 
 
-class _User(_Wire, tag="user"):
-    message: _Message | None = None
+class _User(LinePart, tag="user"):
+    message: _ClaudeMessage | None = None
 
 
-class _System(_Wire, tag="system"):
+class _System(LinePart, tag="system"):
     """Every subtype in one (init, api_retry, compact_boundary, …): the fields of the others keep their defaults."""
 
     subtype: str = ""
     session_id: str = ""
     model: str = ""
-    tools: list[str] = []
-    mcp_servers: list[_Server] = []
+    tools: list[str] = field(default_factory=list)
+    mcp_servers: list[_McpServer] = field(default_factory=list)
     claude_code_version: str = ""
     attempt: Count = 0
     max_retries: Count = 0
@@ -231,7 +237,7 @@ class _System(_Wire, tag="system"):
     decision_reason: str | None = None
 
 
-class _Result(_Wire, tag="result"):
+class _ClaudeResult(LinePart, tag="result"):
     subtype: str = ""
     session_id: str = ""
     is_error: bool = False
@@ -240,20 +246,20 @@ class _Result(_Wire, tag="result"):
     duration_api_ms: Amount | None = None
     num_turns: Count = 0
     result: str | None = None
-    errors: list[str] = []
+    errors: list[str] = field(default_factory=list)
     total_cost_usd: Amount | None = None
-    usage: _Usage | None = None
+    usage: _ClaudeUsage | None = None
     model_usage: dict[str, _ModelUsage] = field(default_factory=dict, name="modelUsage")
-    permission_denials: list[_Denial] = []
+    permission_denials: list[_Denial] = field(default_factory=list)
     terminal_reason: str | None = None
 
 
-class _RateLimit(_Wire, tag="rate_limit_event"):
+class _RateLimit(LinePart, tag="rate_limit_event"):
     rate_limit_info: _Limit | None = None
 
 
-_Line = _Assistant | _User | _System | _Result | _RateLimit | Other
-_READER: LineReader[_Line] = LineReader(_Line)
+_Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | Other
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SYNTHETIC = "<synthetic>"
 """The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
@@ -285,10 +291,10 @@ _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
 
 
 def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
-    message = line.message or _Message()
-    blocks = [_Text(text=message.content)] if isinstance(message.content, str) else message.content
+    message = line.message or _ClaudeMessage()
+    blocks = [_ClaudeText(text=message.content)] if isinstance(message.content, str) else message.content
     if message.model == _SYNTHETIC:
-        text = " ".join(block.text for block in blocks if isinstance(block, _Text))
+        text = " ".join(block.text for block in blocks if isinstance(block, _ClaudeText))
         kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
         return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),) if line.error else ()
     turn, parent = message.id, line.parent_tool_use_id
@@ -301,11 +307,11 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
 
 def _block(block: _Block, turn: str, parent: str | None, raw: bytes) -> ev.Event:
     match block:
-        case _ToolUse():
+        case _ClaudeToolUse():
             return ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.input, parent=parent)
-        case _Text():
+        case _ClaudeText():
             return ev.Text(turn=turn, text=block.text, parent=parent)
-        case _Thinking():
+        case _ClaudeThinking():
             return ev.Thinking(turn=turn, text=block.thinking, parent=parent)
         case _ToolResult():
             return _tool_result(block)
@@ -351,7 +357,7 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
             yield from unread(Other(kind=f"system/{subtype}"), raw)
 
 
-def _result(line: _Result, _raw: bytes) -> Iterator[ev.Event]:
+def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
     text = line.result or "; ".join(line.errors)
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
@@ -377,8 +383,8 @@ def _rate_limit(line: _RateLimit, _raw: bytes) -> Iterator[ev.Event]:
         yield ev.RateLimit(resets_at=limit.resets_at, message=limit.rate_limit_type)
 
 
-def _usage(usage: _Usage | _ModelUsage | None) -> ev.Usage:
-    usage = usage or _Usage()
+def _usage(usage: _ClaudeUsage | _ModelUsage | None) -> ev.Usage:
+    usage = usage or _ClaudeUsage()
     return ev.Usage(
         input_tokens=usage.input_tokens or 0,
         output_tokens=usage.output_tokens or 0,
@@ -391,7 +397,7 @@ _READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
     _Assistant: _assistant,
     _User: _user,
     _System: _system,
-    _Result: _result,
+    _ClaudeResult: _result,
     _RateLimit: _rate_limit,
     Other: partial(unread, silent=_SILENT),
     ev.Malformed: partial(unread, silent=_SILENT),

@@ -37,15 +37,15 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_events, error_kind
-from backends.quoting import inner_command
-from backends.wire import LineReader, Other, plain_name, read_options, unread
+from backends.base import Backend, Capabilities, ReportingQuirks, SessionSpec
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import LinePart, ObjectReader, Other, plain_name, read_options, unread
+from backends.reading.quoting import inner_command
 
 _PROVIDER = "proctor"
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CodexOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`reasoning_effort`: asked of the model; `max_retries`: of a failed request, and again of a failed stream."""
 
     reasoning_effort: str | None = None
@@ -58,9 +58,9 @@ class Codex(Backend):
     name = "codex"
     package = "@openai/codex"
     program = "codex"
-    options = Options
+    options = CodexOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, limits=(), wires=("openai_responses",))
-    habits = Habits(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
+    quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Codex's own sandbox stays off: it runs in ours."""
@@ -70,7 +70,7 @@ class Codex(Backend):
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. All of it lies in the home."""
-        options = read_options(Options, spec.options)
+        options = read_options(CodexOptions, spec.options)
         tables: dict[str, dict[str, Any]] = {
             "": _settings(spec, options),
             "analytics": {"enabled": False},
@@ -132,7 +132,7 @@ def _namespace(server: str) -> str:
     return f"mcp__{plain_name(server)}"
 
 
-def _settings(spec: SessionSpec, options: Options) -> dict[str, Any]:
+def _settings(spec: SessionSpec, options: CodexOptions) -> dict[str, Any]:
     settings = {
         "model_provider": _PROVIDER,
         "model_context_window": spec.context,
@@ -164,25 +164,21 @@ _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: 
 _NOTHING = Raw(b'""')
 
 
-class _Wire(Struct, gc=False):
-    """A part of a line; fields that are not named are skipped unread."""
-
-
-class _Message(_Wire, tag="agent_message"):
+class _CodexMessage(LinePart, tag="agent_message"):
     text: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
         return (ev.Text(turn=_TURN, text=self.text),)
 
 
-class _Reasoning(_Wire, tag="reasoning"):
+class _CodexReasoning(LinePart, tag="reasoning"):
     text: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
         return (ev.Thinking(turn=_TURN, text=self.text),)
 
 
-class _Command(_Wire, tag="command_execution"):
+class _Command(LinePart, tag="command_execution"):
     id: str = ""
     command: str = ""
 
@@ -190,7 +186,7 @@ class _Command(_Wire, tag="command_execution"):
         return (_call(self.id, "exec_command", {"cmd": inner_command(self.command)}),)
 
 
-class _McpCall(_Wire, tag="mcp_tool_call"):
+class _McpCall(LinePart, tag="mcp_tool_call"):
     id: str = ""
     server: str = ""
     tool: str = ""
@@ -200,7 +196,7 @@ class _McpCall(_Wire, tag="mcp_tool_call"):
         return (_call(self.id, BACKEND.tool_name(self.server, self.tool), self.arguments),)
 
 
-class _AgentCall(_Wire, tag="collab_tool_call"):
+class _AgentCall(LinePart, tag="collab_tool_call"):
     id: str = ""
     tool: str = ""
     prompt: str | None = None
@@ -210,7 +206,7 @@ class _AgentCall(_Wire, tag="collab_tool_call"):
         return (_call(self.id, f"multi_agent_v1.{self.tool}", {"message": self.prompt}), *started)
 
 
-class _FileChange(_Wire, tag="file_change"):
+class _FileChange(LinePart, tag="file_change"):
     id: str = ""
     changes: Any = None
 
@@ -222,7 +218,7 @@ def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
     return ev.ToolCall(turn=_TURN, call_id=call_id, name=name[:200], arguments=arguments)
 
 
-class _Done(_Wire):
+class _Done(LinePart):
     """A tool call at its end. It tells its arguments again, which are most of its bytes and stay unread."""
 
     id: str = ""
@@ -243,17 +239,17 @@ class _CommandDone(_Done, tag="command_execution"):
         return self.aggregated_output
 
 
-class _Result(_Wire):
+class _CodexResult(LinePart):
     content: Raw = _NOTHING
 
 
-class _Fault(_Wire):
+class _CodexFault(LinePart):
     message: str = ""
 
 
 class _McpDone(_Done, tag="mcp_tool_call"):
-    result: _Result | None = None
-    error: _Fault | None = None
+    result: _CodexResult | None = None
+    error: _CodexFault | None = None
 
     def output(self) -> Raw:
         """What the server answered, or else why it did not."""
@@ -268,31 +264,31 @@ class _AgentDone(_Done, tag="collab_tool_call"): ...
 class _FileChanged(_Done, tag="file_change"): ...
 
 
-class _Started(_Wire, tag="item.started"):
+class _Started(LinePart, tag="item.started"):
     item: _Command | _McpCall | _AgentCall | _FileChange | Other | None = None
 
 
-class _Completed(_Wire, tag="item.completed"):
-    item: _Message | _Reasoning | _CommandDone | _McpDone | _AgentDone | _FileChanged | Other | None = None
+class _Completed(LinePart, tag="item.completed"):
+    item: _CodexMessage | _CodexReasoning | _CommandDone | _McpDone | _AgentDone | _FileChanged | Other | None = None
 
 
-class _Thread(_Wire, tag="thread.started"):
+class _Thread(LinePart, tag="thread.started"):
     thread_id: str = ""
 
 
-class _TurnCompleted(_Wire, tag="turn.completed"): ...
+class _TurnCompleted(LinePart, tag="turn.completed"): ...
 
 
-class _TurnFailed(_Wire, tag="turn.failed"):
-    error: _Fault | None = None
+class _TurnFailed(LinePart, tag="turn.failed"):
+    error: _CodexFault | None = None
 
 
-class _Error(_Wire, tag="error"):
+class _CodexError(LinePart, tag="error"):
     message: str = ""
 
 
-_Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _Error | Other
-_READER: LineReader[_Line] = LineReader(_Line)
+_Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _CodexError | Other
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {"turn.started", "item.updated"}
 """Kinds of line that tell nothing the others do not."""
@@ -311,7 +307,7 @@ def _item(line: _Started | _Completed, raw: bytes) -> tuple[ev.Event, ...]:
     return item.events() if item else ()
 
 
-def _error(line: _Error, _raw: bytes) -> tuple[ev.Event, ...]:
+def _error(line: _CodexError, _raw: bytes) -> tuple[ev.Event, ...]:
     retry = _RETRY.match(line.message)
     if retry is None:
         return _failure(line.message)
@@ -368,7 +364,7 @@ _READINGS: dict[type, Callable[[Any, bytes], tuple[ev.Event, ...]]] = {
     _Completed: _item,
     _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(reason="turn.completed"),),
     _TurnFailed: _turn_failed,
-    _Error: _error,
+    _CodexError: _error,
     Other: partial(unread, silent=_SILENT),
     ev.Malformed: partial(unread, silent=_SILENT),
 }

@@ -21,14 +21,24 @@ from typing import Any, Literal
 from msgspec import Raw, Struct, field
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_events, error_kind
-from backends.wire import Amount, Count, LineReader, Other, output_limit, plain_name, read_options, unread
+from backends.base import Backend, Capabilities, ReportingQuirks, SessionSpec
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import (
+    Amount,
+    Count,
+    LinePart,
+    ObjectReader,
+    Other,
+    output_limit,
+    plain_name,
+    read_options,
+    unread,
+)
 
 _PROVIDER = "proctor"
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`variant`: the reasoning effort asked of the model; `log_level`: OpenCode's own log, on standard error.
 
     At `ERROR` the log no longer says that an MCP server failed. `tools` are the built-in tools that the agent gets
@@ -47,7 +57,7 @@ class OpenCode(Backend):
     name = "opencode"
     package = "opencode-ai"
     program = "opencode"
-    options = Options
+    options = OpenCodeOptions
     capabilities = Capabilities(
         mcp=True,
         resume=True,
@@ -55,7 +65,7 @@ class OpenCode(Backend):
         limits=(),
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
     )
-    habits = Habits(hides_subagents=True, merges_cache_writes=True)
+    quirks = ReportingQuirks(hides_subagents=True, merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
@@ -116,8 +126,8 @@ class OpenCode(Backend):
             agent["tools"] = {"*": False, **dict.fromkeys(kept, True)}
         return agent
 
-    def _options(self, spec: SessionSpec) -> Options:
-        return read_options(Options, spec.options)
+    def _options(self, spec: SessionSpec) -> OpenCodeOptions:
+        return read_options(OpenCodeOptions, spec.options)
 
 
 BACKEND = OpenCode()
@@ -157,7 +167,7 @@ def _effort(wire: str, effort: str) -> dict[str, Any]:
     return {"reasoningEffort": effort}
 
 
-def _provider(spec: SessionSpec, options: Options) -> dict[str, Any]:
+def _provider(spec: SessionSpec, options: OpenCodeOptions) -> dict[str, Any]:
     model: dict[str, Any] = {
         "name": spec.model,
         "tool_call": True,
@@ -174,21 +184,17 @@ def _provider(spec: SessionSpec, options: Options) -> dict[str, Any]:
     }
 
 
-class _Wire(Struct, gc=False):
-    """A part of a line; fields that are not named are skipped unread."""
-
-
-class _Time(_Wire):
+class _Time(LinePart):
     start: Amount | None = None
     end: Amount | None = None
 
 
-class _Metadata(_Wire):
+class _Metadata(LinePart):
     exit: int | None = None
     session_id: str = field(default="", name="sessionId")
 
 
-class _State(_Wire):
+class _State(LinePart):
     status: str = ""
     input: Any = None
     output: Raw = Raw(b'""')
@@ -197,77 +203,77 @@ class _State(_Wire):
     time: _Time | None = None
 
 
-class _Cache(_Wire):
+class _Cache(LinePart):
     read: Count = 0
     write: Count = 0
 
 
-class _Tokens(_Wire):
+class _Tokens(LinePart):
     input: Count = 0
     output: Count = 0
     reasoning: Count = 0
     cache: _Cache | None = None
 
 
-class _Part(_Wire):
+class _OpenCodePart(LinePart):
     message_id: str = field(default="", name="messageID")
 
 
-class _TextPart(_Part):
+class _TextPart(_OpenCodePart):
     text: str = ""
 
 
-class _ToolPart(_Part):
+class _ToolPart(_OpenCodePart):
     call_id: str = field(default="", name="callID")
     tool: str = ""
     state: _State | None = None
 
 
-class _FinishPart(_Part):
+class _FinishPart(_OpenCodePart):
     reason: str | None = None
     tokens: _Tokens | None = None
     cost: Amount | None = None
 
 
-class _ErrorData(_Wire):
+class _ErrorData(LinePart):
     message: str = ""
     status: int | None = field(default=None, name="statusCode")
     headers: dict[str, str] = field(default_factory=dict, name="responseHeaders")
 
 
-class _Failure(_Wire):
+class _Failure(LinePart):
     name: str = ""
     data: _ErrorData | None = None
 
 
-class _StepStart(_Wire, tag="step_start"):
+class _StepStart(LinePart, tag="step_start"):
     session_id: str = field(default="", name="sessionID")
-    part: _Part | None = None
+    part: _OpenCodePart | None = None
 
 
-class _Text(_Wire, tag="text"):
+class _OpenCodeText(LinePart, tag="text"):
     part: _TextPart | None = None
 
 
-class _Reasoning(_Wire, tag="reasoning"):
+class _OpenCodeReasoning(LinePart, tag="reasoning"):
     part: _TextPart | None = None
 
 
-class _ToolUse(_Wire, tag="tool_use"):
+class _OpenCodeToolUse(LinePart, tag="tool_use"):
     part: _ToolPart | None = None
 
 
-class _StepFinish(_Wire, tag="step_finish"):
+class _StepFinish(LinePart, tag="step_finish"):
     part: _FinishPart | None = None
 
 
-class _Error(_Wire, tag="error"):
+class _OpenCodeError(LinePart, tag="error"):
     session_id: str = field(default="", name="sessionID")
     error: _Failure | None = None
 
 
-_Line = _StepStart | _Text | _Reasoning | _ToolUse | _StepFinish | _Error | Other
-_READER: LineReader[_Line] = LineReader(_Line)
+_Line = _StepStart | _OpenCodeText | _OpenCodeReasoning | _OpenCodeToolUse | _StepFinish | _OpenCodeError | Other
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _ERROR_NAMES = {
     "ProviderAuthError": ev.ErrorKind.AUTH,
@@ -278,21 +284,21 @@ _ERROR_NAMES = {
 
 
 def _step_start(line: _StepStart) -> tuple[ev.Event, ...]:
-    part = line.part or _Part()
+    part = line.part or _OpenCodePart()
     return (ev.TurnStarted(turn=part.message_id, session_id=line.session_id),)
 
 
-def _text(line: _Text) -> tuple[ev.Event, ...]:
+def _text(line: _OpenCodeText) -> tuple[ev.Event, ...]:
     part = line.part or _TextPart()
     return (ev.Text(turn=part.message_id, text=part.text),)
 
 
-def _reasoning(line: _Reasoning) -> tuple[ev.Event, ...]:
+def _reasoning(line: _OpenCodeReasoning) -> tuple[ev.Event, ...]:
     part = line.part or _TextPart()
     return (ev.Thinking(turn=part.message_id, text=part.text),)
 
 
-def _tool_use(line: _ToolUse) -> tuple[ev.Event, ...]:
+def _tool_use(line: _OpenCodeToolUse) -> tuple[ev.Event, ...]:
     part = line.part or _ToolPart()
     state, name = part.state or _State(), part.tool
     failed = state.status == "error" or bool(state.metadata and state.metadata.exit)
@@ -326,7 +332,7 @@ def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
     return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=reason, cost_usd=cost),)
 
 
-def _error(line: _Error) -> tuple[ev.Event, ...]:
+def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
     failure = line.error or _Failure()
     data = failure.data or _ErrorData()
     message = data.message or failure.name
@@ -338,9 +344,9 @@ def _error(line: _Error) -> tuple[ev.Event, ...]:
 
 _READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {
     _StepStart: _step_start,
-    _Text: _text,
-    _Reasoning: _reasoning,
-    _ToolUse: _tool_use,
+    _OpenCodeText: _text,
+    _OpenCodeReasoning: _reasoning,
+    _OpenCodeToolUse: _tool_use,
     _StepFinish: _step_finish,
-    _Error: _error,
+    _OpenCodeError: _error,
 }

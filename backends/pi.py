@@ -19,17 +19,27 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, Habits, SessionSpec
-from backends.errors import error_events, error_kind
-from backends.wire import Amount, Count, LineReader, Other, output_limit, read_options, tool_result, unread
+from backends.base import Backend, Capabilities, ReportingQuirks, SessionSpec
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import (
+    Amount,
+    Count,
+    LinePart,
+    ObjectReader,
+    Other,
+    output_limit,
+    read_options,
+    tool_result,
+    unread,
+)
 
 _PROVIDER = "proctor"
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`thinking`: the effort asked of a model that reasons; `max_retries`: of a failed request."""
 
     thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh"] = "off"
@@ -42,7 +52,7 @@ class Pi(Backend):
     name = "pi"
     package = "@mariozechner/pi-coding-agent"
     program = "pi"
-    options = Options
+    options = PiOptions
     capabilities = Capabilities(
         mcp=False,
         resume=True,
@@ -50,11 +60,11 @@ class Pi(Backend):
         limits=(),
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
     )
-    habits = Habits(merges_cache_writes=True)
+    quirks = ReportingQuirks(merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Of the home and the workspace it reads its own settings and nothing else."""
-        options = read_options(Options, spec.options)
+        options = read_options(PiOptions, spec.options)
         command = [spec.executable, "--mode", "json", "--print", "--offline"]
         command += ["--provider", _PROVIDER, "--model", spec.model, "--thinking", options.thinking]
         command += ["--no-context-files", "--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"]
@@ -63,7 +73,7 @@ class Pi(Backend):
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. All of it lies in the home."""
-        options = read_options(Options, spec.options)
+        options = read_options(PiOptions, spec.options)
         model = {
             "id": spec.model,
             "reasoning": options.thinking != "off",
@@ -129,32 +139,28 @@ def _instructions(spec: SessionSpec) -> str:
     return f"{_folder(spec)}/instructions.md"
 
 
-class _Wire(Struct, gc=False):
-    """A part of a line; fields that are not named are skipped unread."""
-
-
-class _Text(_Wire, tag="text"):
+class _PiText(LinePart, tag="text"):
     text: str = ""
 
 
-class _Thinking(_Wire, tag="thinking"):
+class _PiThinking(LinePart, tag="thinking"):
     thinking: str = ""
 
 
-class _ToolCall(_Wire, tag="toolCall"):
+class _ToolCall(LinePart, tag="toolCall"):
     id: str = ""
     name: str = ""
     arguments: Any = None
 
 
-_Block = _Text | _Thinking | _ToolCall | Other
+_Block = _PiText | _PiThinking | _ToolCall | Other
 
 
-class _Cost(_Wire):
+class _Cost(LinePart):
     total: Amount = 0.0
 
 
-class _Usage(_Wire, rename="camel"):
+class _PiUsage(LinePart, rename="camel"):
     input: Count = 0
     output: Count = 0
     cache_read: Count = 0
@@ -162,55 +168,55 @@ class _Usage(_Wire, rename="camel"):
     cost: _Cost | None = None
 
 
-class _Message(_Wire, rename="camel"):
+class _PiMessage(LinePart, rename="camel"):
     role: str = ""
     content: str | list[_Block] = ""
-    usage: _Usage | None = None
+    usage: _PiUsage | None = None
     stop_reason: str | None = None
     error_message: str | None = None
     response_id: str | None = None
     timestamp: Count = 0
 
 
-class _Session(_Wire, tag="session"):
+class _Session(LinePart, tag="session"):
     id: str = ""
 
 
-class _MessageEnd(_Wire, tag="message_end"):
-    message: _Message | None = None
+class _MessageEnd(LinePart, tag="message_end"):
+    message: _PiMessage | None = None
 
 
-class _Result(_Wire):
-    content: list[_Block] = []
+class _PiResult(LinePart):
+    content: list[_Block] = field(default_factory=list)
 
 
-class _ToolEnd(_Wire, tag="tool_execution_end", rename="camel"):
+class _ToolEnd(LinePart, tag="tool_execution_end", rename="camel"):
     tool_call_id: str = ""
-    result: _Result | None = None
+    result: _PiResult | None = None
     is_error: bool = False
 
 
-class _Retry(_Wire, tag="auto_retry_start", rename="camel"):
+class _Retry(LinePart, tag="auto_retry_start", rename="camel"):
     attempt: Count = 0
     max_attempts: Count = 0
     delay_ms: Amount = 0.0
     error_message: str = ""
 
 
-class _Compacted(_Wire, rename="camel"):
+class _Compacted(LinePart, rename="camel"):
     tokens_before: Count = 0
 
 
-class _Compaction(_Wire, tag="compaction_end"):
+class _Compaction(LinePart, tag="compaction_end"):
     reason: str = ""
     result: _Compacted | None = None
 
 
-class _AgentEnd(_Wire, tag="agent_end"): ...
+class _AgentEnd(LinePart, tag="agent_end"): ...
 
 
 _Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AgentEnd | Other
-_READER: LineReader[_Line] = LineReader(_Line)
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {
     *("agent_start", "turn_start", "turn_end", "message_start", "message_update"),
@@ -230,11 +236,11 @@ def _session(line: _Session) -> Iterator[ev.Event]:
 
 
 def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
-    message = line.message or _Message()
+    message = line.message or _PiMessage()
     if message.role != "assistant":
         return
     turn = message.response_id or str(message.timestamp)
-    blocks = [_Text(text=message.content)] if isinstance(message.content, str) else message.content
+    blocks = [_PiText(text=message.content)] if isinstance(message.content, str) else message.content
     yield ev.TurnStarted(turn=turn)
     yield from (_block(block, turn) for block in blocks if not isinstance(block, Other))
     if message.stop_reason in _FAILED:
@@ -243,7 +249,7 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
     if not message.response_id and not blocks:
         yield from _failure("the model server's answer held no response")
         return
-    used = message.usage or _Usage()
+    used = message.usage or _PiUsage()
     usage = ev.Usage(
         input_tokens=used.input,
         output_tokens=used.output,
@@ -256,11 +262,11 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         yield ev.Error(kind=ev.ErrorKind.OUTPUT_TOKENS, message="the last response was cut by its output limit")
 
 
-def _block(block: _Text | _Thinking | _ToolCall, turn: str) -> ev.Event:
+def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
     match block:
-        case _Text():
+        case _PiText():
             return ev.Text(turn=turn, text=block.text)
-        case _Thinking():
+        case _PiThinking():
             return ev.Thinking(turn=turn, text=block.thinking)
         case _ToolCall():
             return ev.ToolCall(turn=turn, call_id=block.id, name=block.name, arguments=block.arguments)
@@ -278,7 +284,7 @@ def _failure(text: str) -> tuple[ev.Event, ...]:
 
 def _tool_end(line: _ToolEnd) -> Iterator[ev.Event]:
     blocks = line.result.content if line.result else []
-    said = [block.text if isinstance(block, _Text) else "[image]" for block in blocks]
+    said = [block.text if isinstance(block, _PiText) else "[image]" for block in blocks]
     yield tool_result(line.tool_call_id, "\n".join(said), is_error=line.is_error)
 
 

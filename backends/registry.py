@@ -1,4 +1,4 @@
-"""Finds a backend by name: the name is that of its module, imported when first asked for."""
+"""Finds the adapter of a backend by its name."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from importlib import import_module
 import backends
 from backends.base import Backend
 
-_NOT_BACKENDS = {"base", "errors", "events", "experiment", "quoting", "registry", "resets", "session", "wire"}
 
-
+@cache
 def names() -> tuple[str, ...]:
-    """The names of all backends, sorted."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(backends.__path__) if m.name not in _NOT_BACKENDS))
+    """Return the names of the adapters in this package, sorted: those of its modules that have a `BACKEND`."""
+    modules = (module.name for module in pkgutil.iter_modules(backends.__path__) if not module.ispkg)
+    return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
 
 
 @cache
 def backend(name: str) -> Backend:
-    """The adapter of that name; `ValueError` names the choices."""
+    """Return the adapter of that name. Raises `ValueError`, which names the choices."""
     if name not in names():
         raise ValueError(f"no backend {name!r}; choose one of: {', '.join(names())}")
     adapter = import_module(f"backends.{name}").BACKEND

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from backends import events as ev
-from backends.experiment import is_experiment, shell_command
+from backends.reading.experiment import is_experiment, shell_command
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -35,7 +35,7 @@ class Session:
     - `usage`: kind by kind the greater of the sum over turns and of the CLI's own running total. Claude Code
       repeats a turn's usage once a block (a turn's usage is its greatest) with hardly any output in it; its
       final totals hold what was missing. OpenCode has no totals, its turns hold everything.
-    - `cost_usd`: likewise. It is what the CLI believes; what was really paid stands in the gateway's books.
+    - `cost_usd`: likewise. It is what the CLI believes; what was really paid stands in the gateway's ledger.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of the others. A call
       takes what its CLI says, else the time from the arrival of its line to that of its result's. Calls side by side
       count each. A call that started a subagent is none of both: its time is its model's and its own tools'.

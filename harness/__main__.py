@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from backends.registry import names
-from harness.decode import decode_file
-from harness.doctor import doctor
-from harness.reports import merge_runs, report
+from harness.commands.decode import decode_file
+from harness.commands.doctor import doctor
+from harness.commands.runs import merge_runs, report
 from harness.results.runs import RunError
 
 

@@ -1,9 +1,8 @@
-"""What a case is and how it can end: plain data, shared by every room of the harness."""
+"""What a case is: plain data, shared by every room of the harness."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -12,10 +11,6 @@ Seconds = Annotated[float, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Dollars = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class ConfError(Exception):
-    """The configuration is wrong; the message names the file, the key and the valid choices."""
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +46,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
 
-    `price` goes before the one that the provider's price list knows; where neither is, the books know no cost.
+    `price` goes before the one that the provider's price list knows; where neither is, the ledger know no cost.
     `script` is the script that the scripted provider plays, by name (`conf/scripts/NAME.yaml`) or by path; none means
     the one named after the environment. For the cassette provider it is the model whose recorded answers it plays; none
     means one of this name.
@@ -141,8 +136,8 @@ class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """What a session may use (none: no limit), and the signs by which a session that hangs is known.
 
-    `turns` are model responses; `tokens` input and output tokens, cached input left out; `cost_usd` counts by the
-    gateway's books where the model has a price, else by the CLI's. `wall_s` covers all attempts and the waiting between
+    `turns` are model responses; `tokens` input and output tokens, cached input left out; `cost_usd` is counted
+    by the gateway where the model has a price, else by the CLI. `wall_s` covers all attempts and the waiting between
     them, `idle_s` is without output and without model traffic. `output_mb` is standard output, `memory_mb` and
     `processes` are those of the whole box, `disk_mb` the size of workspace and home (MB: a million bytes).
 
@@ -245,104 +240,6 @@ class Case(Struct, frozen=True):
 def parameters_of(nodeid: str) -> str:
     """What pytest's id of a test says of its parameters: the id of its case, where it has no others."""
     return nodeid.rpartition("[")[2].removesuffix("]")
-
-
-class Cause(StrEnum):
-    """Who answers for an ending."""
-
-    AGENT = "agent"
-    LIMIT = "limit"
-    MODEL = "model"
-    CLI = "cli"
-    MCP = "mcp"
-    SANDBOX = "sandbox"
-    HARNESS = "harness"
-
-
-class Ending(StrEnum):
-    """Why an agent's session stopped."""
-
-    FINISHED = "finished"
-    TURN_LIMIT = "turn_limit"
-    COST_LIMIT = "cost_limit"
-    TOKEN_LIMIT = "token_limit"
-    WALL_LIMIT = "wall_limit"
-    IDLE_LIMIT = "idle_limit"
-    OUTPUT_LIMIT = "output_limit"
-    MEMORY_LIMIT = "memory_limit"
-    PROCESS_LIMIT = "process_limit"
-    DISK_LIMIT = "disk_limit"
-    OUTPUT_TOKEN_LIMIT = "output_token_limit"
-    CONTEXT_OVERFLOW = "context_overflow"
-    EMPTY_STEPS = "empty_steps"
-    ENDLESS_COMPACTION = "endless_compaction"
-    RATE_LIMITED = "rate_limited"
-    AUTH_FAILED = "auth_failed"
-    MODEL_REFUSED_TOOLS = "model_refused_tools"
-    MODEL_UNREACHABLE = "model_unreachable"
-    MODEL_ERROR = "model_error"
-    STALLED = "stalled"
-    MCP_UNAVAILABLE = "mcp_unavailable"
-    CLI_MISSING = "cli_missing"
-    UNAVAILABLE = "unavailable"
-    CLI_CRASHED = "cli_crashed"
-    SILENT_EXIT = "silent_exit"
-    HUNG_AFTER_FINAL = "hung_after_final"
-    SANDBOX_FAILED = "sandbox_failed"
-    INTERRUPTED = "interrupted"
-    HARNESS_ERROR = "harness_error"
-
-
-class Policy(NamedTuple):
-    """What follows from an ending. `outcome` is `score` (decided by the grade), `error` or `skipped`."""
-
-    cause: Cause
-    retried: bool
-    graded: bool
-    outcome: str
-
-
-_LIMIT = Policy(Cause.LIMIT, retried=False, graded=True, outcome="score")
-_SKIPPED = Policy(Cause.HARNESS, retried=False, graded=False, outcome="skipped")
-_AGENT = Policy(Cause.AGENT, retried=False, graded=True, outcome="score")
-
-
-def _error(cause: Cause, *, retried: bool) -> Policy:
-    return Policy(cause, retried=retried, graded=False, outcome="error")
-
-
-ENDINGS: dict[Ending, Policy] = {
-    Ending.FINISHED: _AGENT,
-    Ending.TURN_LIMIT: _LIMIT,
-    Ending.COST_LIMIT: _LIMIT,
-    Ending.TOKEN_LIMIT: _LIMIT,
-    Ending.WALL_LIMIT: _LIMIT,
-    Ending.IDLE_LIMIT: _LIMIT,
-    Ending.OUTPUT_LIMIT: _LIMIT,
-    Ending.MEMORY_LIMIT: _LIMIT,
-    Ending.PROCESS_LIMIT: _LIMIT,
-    Ending.DISK_LIMIT: _LIMIT,
-    Ending.OUTPUT_TOKEN_LIMIT: _AGENT,
-    Ending.CONTEXT_OVERFLOW: _AGENT,
-    Ending.EMPTY_STEPS: _AGENT,
-    Ending.ENDLESS_COMPACTION: _AGENT,
-    Ending.RATE_LIMITED: _error(Cause.MODEL, retried=True),
-    Ending.AUTH_FAILED: _error(Cause.MODEL, retried=False),
-    Ending.MODEL_REFUSED_TOOLS: _error(Cause.MODEL, retried=False),
-    Ending.MODEL_UNREACHABLE: _error(Cause.MODEL, retried=True),
-    Ending.MODEL_ERROR: _error(Cause.MODEL, retried=True),
-    Ending.STALLED: _error(Cause.MODEL, retried=True),
-    Ending.MCP_UNAVAILABLE: _error(Cause.MCP, retried=True),
-    Ending.CLI_MISSING: _SKIPPED,
-    Ending.UNAVAILABLE: _SKIPPED,
-    Ending.CLI_CRASHED: _error(Cause.CLI, retried=True),
-    Ending.SILENT_EXIT: _error(Cause.CLI, retried=True),
-    Ending.HUNG_AFTER_FINAL: Policy(Cause.CLI, retried=False, graded=True, outcome="score"),
-    Ending.SANDBOX_FAILED: _error(Cause.SANDBOX, retried=True),
-    Ending.INTERRUPTED: _error(Cause.HARNESS, retried=False),
-    Ending.HARNESS_ERROR: _error(Cause.HARNESS, retried=False),
-}
-"""The one table of endings: retry, grading, outcome and summary all read it."""
 
 
 class Score(Struct, frozen=True, kw_only=True):

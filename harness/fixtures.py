@@ -12,37 +12,37 @@ import pytest
 from backends.base import Backend
 from backends.registry import backend as backend_named
 from harness.agent.cli import Cli, CliMissing, find_cli
-from harness.case import ENDINGS, Case, Ending, SandboxConf, Score
+from harness.case import Case, SandboxConf, Score
+from harness.endings import ENDINGS, CaseEnded, Ending
 from harness.lazy import LazyModule
-from harness.outcome import CaseEnded
-from harness.results.draft import Draft
+from harness.results.record_builder import RecordBuilder
 from harness.run import Run
 from harness.sandbox.base import Sandbox, SandboxError
-from harness.sandbox.workplace import Workplace
+from harness.sandbox.dirs import SandboxDirs
 
 if TYPE_CHECKING:
-    from harness import stages
-    from harness.agent.model_server import ModelServer
+    from harness import pipeline
     from harness.environments.base import Environment
     from harness.evaluation.submission import Submission
     from harness.gateway.server import Gateway
     from harness.http_host import HttpHost
-    from harness.mcp.config import McpConfig
+    from harness.mcp.server import McpServer
+    from harness.models.model_server import ModelServer
     from harness.servers.ollama import Ollama
     from harness.servers.pool import ServerPool
 else:  # loads the gateway, MCP, NumPy: a second that only a case should cost
-    stages = LazyModule("harness.stages")
+    pipeline = LazyModule("harness.pipeline")
 
 RUN = pytest.StashKey[Run]()
-DRAFT = pytest.StashKey[Draft]()
+BUILDER = pytest.StashKey[RecordBuilder]()
 POOL = pytest.StashKey["ServerPool"]()
 
 
 def _cannot_run(request: pytest.FixtureRequest, ending: Ending, reason: str) -> None:
     """Skip the test, or fail it under --require-all, for something that this machine lacks."""
-    draft = request.node.stash.get(DRAFT, None)
-    if draft is not None:
-        draft.ending, draft.explanation = ending, reason
+    builder = request.node.stash.get(BUILDER, None)
+    if builder is not None:
+        builder.ending, builder.explanation = ending, reason
     if request.config.getoption("require_all"):
         raise CaseEnded(ending, reason)
     pytest.skip(reason)
@@ -51,7 +51,7 @@ def _cannot_run(request: pytest.FixtureRequest, ending: Ending, reason: str) -> 
 @pytest.fixture(scope="session")
 def http_host() -> Iterator[HttpHost]:
     """The event loop on which this process serves its endpoints: `serve(app, listener)`."""
-    with stages.HttpHost() as host:
+    with pipeline.HttpHost() as host:
         yield host
 
 
@@ -59,10 +59,10 @@ def http_host() -> Iterator[HttpHost]:
 def gateway(http_host: HttpHost) -> Gateway:
     """The gateway through which all model traffic of this process passes.
 
-    `open_account(listener, model=…, provider=…, budget=…, books=…)` serves one session on the listening socket of a
+    `open_account(listener, model=…, provider=…, budget=…, ledger=…)` serves one session on the listening socket of a
     sandbox's endpoint, and tells what was used: `account.metered()`.
     """
-    return stages.Gateway(http_host)
+    return pipeline.Gateway(http_host)
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +72,8 @@ def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
 
     def prove(conf: SandboxConf) -> Sandbox:
         if conf not in proven:
-            sandbox = stages.make_sandbox(conf)
-            capability = stages.probe(sandbox)
+            sandbox = pipeline.make_sandbox(conf)
+            capability = pipeline.probe(sandbox)
             if not capability.ok:
                 raise SandboxError(f"{capability.reason}\n{capability.remedy}")
             proven[conf] = sandbox
@@ -83,16 +83,16 @@ def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
 
 
 @pytest.fixture
-def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxConf], Sandbox]) -> Workplace:
+def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxConf], Sandbox]) -> SandboxDirs:
     """A sealed place with this test's own workspace and home.
 
     `run(argv)` runs a command in it to its end; `open(endpoints=[…])` gives a box whose loopback ports are served from
     outside. A case's files are kept in the folder of the run; those of any other test are in its `tmp_path`.
     """
-    draft = request.node.stash.get(DRAFT, None)
-    folder: Path = draft.folder if draft else request.getfixturevalue("tmp_path") / "sandbox"
+    builder = request.node.stash.get(BUILDER, None)
+    folder: Path = builder.folder if builder else request.getfixturevalue("tmp_path") / "sandbox"
     sealed = proven_sandbox(request.config.stash[RUN].config.sandbox)
-    return Workplace(sealed, folder, stages.interpreter_paths())
+    return SandboxDirs(sealed, folder, pipeline.interpreter_paths())
 
 
 @pytest.fixture
@@ -114,10 +114,10 @@ def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
 @pytest.fixture
 def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environment]:
     """The case's environment, alive in this process; the agent's program never is. Skips without its package."""
-    missing = stages.missing_package(case)
+    missing = pipeline.missing_package(case)
     if missing is not None:
         _cannot_run(request, Ending.UNAVAILABLE, missing)
-    environment = stages.make_environment(case)
+    environment = pipeline.make_environment(case)
     yield environment
     environment.close()
 
@@ -126,7 +126,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
 def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     """The model server that this process holds, one at a time; it is shared with other processes that need the same."""
     run = request.config.stash[RUN]
-    pool = stages.ServerPool(run.folder, run.live.show)
+    pool = pipeline.ServerPool(run.folder, run.live.show)
     request.config.stash[POOL] = pool
     yield pool
     pool.keep(None)
@@ -144,10 +144,10 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
     with ExitStack() as stack:
         try:
             if case is not None and case.server is not None and case.provider.kind == "ollama":
-                found = stages.ollama_of(server_pool.lease(case.server, case.model, case.provider))
+                found = pipeline.ollama_of(server_pool.lease(case.server, case.model, case.provider))
             else:
-                found = stack.enter_context(stages.running_ollama(run.folder, run.live.show))
-        except (stages.OllamaMissing, stages.ServerMissing) as error:
+                found = stack.enter_context(pipeline.running_ollama(run.folder, run.live.show))
+        except (pipeline.OllamaMissing, pipeline.ServerMissing) as error:
             _cannot_run(request, Ending.UNAVAILABLE, str(error))
             raise
         yield found
@@ -161,17 +161,17 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
     """
     root = request.config.stash[RUN].root
     try:
-        server = stages.model_server(case, root, server_pool)
-    except stages.ServerMissing as error:
+        server = pipeline.model_server(case, root, server_pool)
+    except pipeline.ServerMissing as error:
         _cannot_run(request, Ending.UNAVAILABLE, str(error))
         raise
-    return stages.recorded(server, case, root) if request.config.getoption("record_cassettes") else server
+    return pipeline.recorded(server, case, root) if request.config.getoption("record_cassettes") else server
 
 
 @pytest.fixture
-def mcp_config(environment: Environment, sandbox: Workplace, http_host: HttpHost) -> McpConfig:
+def mcp_config(environment: Environment, sandbox: SandboxDirs, http_host: HttpHost) -> McpServer:
     """The MCP server of the case: its name, its tools, and `serve(listener)` to offer them at a sandbox's endpoint."""
-    return stages.mcp_config(environment, sandbox, http_host)
+    return pipeline.mcp_config(environment, sandbox, http_host)
 
 
 @pytest.fixture
@@ -180,23 +180,23 @@ def submission(
     backend: Backend,
     cli: Cli,
     environment: Environment,
-    sandbox: Workplace,
+    sandbox: SandboxDirs,
     gateway: Gateway,
     model_server: ModelServer,
-    mcp_config: McpConfig,
+    mcp_config: McpServer,
 ) -> Submission:
     """What the agent left behind: runs the case's CLI on its task, sealed, and collects `approach.py` and its siblings.
 
-    An ending that leaves nothing to grade (the table is in `harness.case`) is an error of the test, with its reason.
+    An ending that leaves nothing to grade (the table is in `harness.endings`) is an error of the test, with its reason.
     """
     run = request.config.stash[RUN]
-    draft = request.node.stash[DRAFT]
-    result = stages.run_agent(
-        draft,
+    builder = request.node.stash[BUILDER]
+    result = pipeline.run_agent(
+        builder,
         backend=backend,
         cli=cli,
         environment=environment,
-        workplace=sandbox,
+        dirs=sandbox,
         gateway=gateway,
         model_server=model_server,
         mcp=mcp_config,
@@ -204,13 +204,13 @@ def submission(
     )
     if not ENDINGS[result.ending].graded:
         raise CaseEnded(result.ending, result.explanation)
-    return stages.collect_submission(draft)
+    return pipeline.collect_submission(builder)
 
 
 @pytest.fixture
 def score(
-    request: pytest.FixtureRequest, environment: Environment, sandbox: Workplace, submission: Submission
+    request: pytest.FixtureRequest, environment: Environment, sandbox: SandboxDirs, submission: Submission
 ) -> Score:
     """The grade of the submission over the held-out episodes; its program runs in a second sandbox."""
-    draft = request.node.stash[DRAFT]
-    return stages.grade(draft, environment, sandbox, submission, request.config.stash[RUN].live)
+    builder = request.node.stash[BUILDER]
+    return pipeline.grade(builder, environment, sandbox, submission, request.config.stash[RUN].live)

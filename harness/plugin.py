@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from harness import view
-from harness.case import Case, ConfError
-from harness.fixtures import DRAFT, POOL, RUN
+from harness.case import Case
+from harness.endings import ConfError, explain
+from harness.fixtures import BUILDER, POOL, RUN
 from harness.lazy import LazyModule
-from harness.outcome import explain
+from harness.live import view
 from harness.report.table import table
-from harness.results.draft import Draft
 from harness.results.record import Record
+from harness.results.record_builder import RecordBuilder
 from harness.results.store import run_name
 from harness.run import Run
 from harness.servers.base import ServerFault
-from harness.shard import parse_shard
+from harness.suite.shard import parse_shard
 
 if TYPE_CHECKING:
-    from harness import scheduling
+    from harness.schedule import scheduler
     from harness.servers import stop
 else:  # only a session with workers, or where there were model servers, needs them
-    scheduling = LazyModule("harness.scheduling")
+    scheduler = LazyModule("harness.schedule.scheduler")
     stop = LazyModule("harness.servers.stop")
 
 _RECORD = "proctor_record"
@@ -76,7 +76,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     run = config.stash[RUN]
     if run.part and not run.cases:
         return f"shard {run.part} has none of the cases of suite {run.suite}: there are more shards than cases"
-    return scheduling.header(run.cases) if config.getoption("suite") else None
+    return scheduler.header(run.cases) if config.getoption("suite") else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -89,18 +89,18 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """What `-n auto` means for a suite: as many workers as GPUs, cores and memory can use; else what xdist says."""
-    return scheduling.auto_workers(_cases(_run(config))) if config.getoption("suite") else None
+    return scheduler.auto_workers(_cases(_run(config))) if config.getoption("suite") else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Distribute cases over workers so that models are loaded as few times as possible."""
-    return scheduling.make_scheduler(config, log, config.stash[RUN])
+    return scheduler.make_scheduler(config, log, config.stash[RUN])
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Show the note that a case which killed its worker is run once more."""
-    rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduling.RERUN`
+    rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduler.RERUN`
     return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
 
@@ -150,7 +150,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         folder = run.folder / item.stash[_FOLDER]
         if folder.exists():  # it killed its worker, and is run once more
             folder.rename(folder.with_name(f"{folder.name}.killed"))
-        item.stash[DRAFT] = Draft(case, folder, run.version)
+        item.stash[BUILDER] = RecordBuilder(case, folder, run.version)
 
 
 @pytest.hookimpl(trylast=True)
@@ -168,11 +168,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
     try:
         return (yield)
     except KeyboardInterrupt:
-        draft = item.stash.get(DRAFT, None)
-        if draft is not None and not draft.recorded:
-            draft.interrupt()
+        builder = item.stash.get(BUILDER, None)
+        if builder is not None and not builder.recorded:
+            builder.interrupt()
             try:
-                item.config.stash[RUN].store.leave(draft.record("error"), draft.folder.name)
+                item.config.stash[RUN].store.leave(builder.record("error"), builder.folder.name)
             except OSError as error:
                 _complain(f"cannot write the record of {item.nodeid}: {error}")
         raise
@@ -185,18 +185,18 @@ def pytest_runtest_makereport(
     """Attach the record to the report that decides a case, and say briefly how an infrastructure failure came about."""
     report = yield
     item.config.stash[RUN].live.clear()
-    draft = item.stash.get(DRAFT, None)
-    if draft is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
+    builder = item.stash.get(BUILDER, None)
+    if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         if report.when == "setup" and report.failed and call.excinfo is not None:
-            draft.ending, draft.explanation, brief = explain(call.excinfo.value)
+            builder.ending, builder.explanation, brief = explain(call.excinfo.value)
             if brief:
-                report.longrepr = f"{draft.ending}: {draft.explanation}"
+                report.longrepr = f"{builder.ending}: {builder.explanation}"
         outcome = "error" if report.when == "setup" and report.failed else report.outcome
-        record = draft.record(outcome)
+        record = builder.record(outcome)
         setattr(report, _RECORD, msgspec.json.encode(record).decode())
         if report.failed:
             said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
-            files = f"files: {draft.folder}" if draft.folder.exists() else ""
+            files = f"files: {builder.folder}" if builder.folder.exists() else ""
             if said or files:
                 report.sections.append(("case", said + files))
     return report
@@ -212,12 +212,12 @@ class _Writer:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Record a case that has killed its worker for the last time."""
-        end = scheduling.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
+        end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            draft = Draft(case, self._run.folder / case.id, self._run.version)
-            draft.explanation = end.explanation
-            setattr(report, _RECORD, msgspec.json.encode(draft.record("error")).decode())
+            builder = RecordBuilder(case, self._run.folder / case.id, self._run.version)
+            builder.explanation = end.explanation
+            setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text = getattr(report, _RECORD, None)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from harness.case import Case
 from harness.lazy import LazyModule
-from harness.report.live import Live, LiveLine
+from harness.live.line import Live, LiveLine
 from harness.results.store import RunStore
 from harness.results.times import Times
-from harness.shard import Shard, shard
+from harness.suite.shard import Shard, shard
 
 if TYPE_CHECKING:
-    from harness import config as configuration
-    from harness import matrix
+    from harness.suite import config as configuration
+    from harness.suite import matrix
 else:  # Hydra takes 0.2 s to import, which a session without cases need not pay
-    configuration = LazyModule("harness.config")
-    matrix = LazyModule("harness.matrix")
+    configuration = LazyModule("harness.suite.config")
+    matrix = LazyModule("harness.suite.matrix")
 
 _PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 

@@ -11,30 +11,31 @@ from pathlib import PurePosixPath
 from msgspec import Struct, field
 
 from backends.base import Backend, McpEndpoint, SessionSpec
-from backends.errors import reset_hint
-from backends.resets import reset_time
+from backends.reading.errors import reset_hint
+from backends.reading.resets import reset_time
 from backends.session import Session
 from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
-from harness.agent.footprint import BoxGauge
-from harness.agent.model_server import ModelServer
 from harness.agent.prompt import INSTRUCTIONS
+from harness.agent.resources import BoxMonitor
 from harness.agent.stream import stderr_tail
 from harness.agent.tree import settle
 from harness.agent.watchdog import failed
-from harness.case import Case, Ending, Limits
+from harness.case import Case, Limits
+from harness.endings import Ending
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
-from harness.gateway.meter import Metered
+from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.gateway.server import Gateway
-from harness.mcp.config import McpConfig
+from harness.mcp.server import McpServer
+from harness.models.model_server import ModelServer
 from harness.sandbox.base import Box
+from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.paths import program_paths
-from harness.sandbox.workplace import Workplace
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
 
     @property
     def cost_usd(self) -> float:
-        """By the gateway's books where a price is known, else as the CLI reports it."""
+        """By the gateway's ledger where a price is known, else as the CLI reports it."""
         return self.session.cost_usd if self.metered.cost_usd is None else self.metered.cost_usd
 
 
@@ -73,10 +74,10 @@ def run_attempt(
     backend: Backend,
     cli: Cli,
     prompt: str,
-    workplace: Workplace,
+    dirs: SandboxDirs,
     gateway: Gateway,
     model_server: ModelServer,
-    mcp: McpConfig,
+    mcp: McpServer,
     progress: Callable[[Progress], None],
     limits: Limits | None = None,
     resume: str | None = None,
@@ -84,7 +85,7 @@ def run_attempt(
     """Run the CLI on the prompt until it ends or passes a limit. Raises `SandboxError` where it cannot be started.
 
     `limits` are what is left of the case's, which is all of them by default; `resume` is the id of the conversation to
-    go on with in the same workplace. Leaves `stream.jsonl`, `gateway.jsonl` and `stderr.log` in the workplace's
+    go on with in the same dirs. Leaves `stream.jsonl`, `gateway.jsonl` and `stderr.log` in the dirs's
     folder; nothing of the session runs afterwards, and its folders do not change any more.
     """
     limits = limits or case.limits
@@ -93,7 +94,7 @@ def run_attempt(
     mcp.renders.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         box = stack.enter_context(
-            workplace.open(
+            dirs.open(
                 endpoints=("model", *(server.name for server in servers)),
                 mounts={"renders": mcp.renders},
                 readable=program_paths(cli.executable),
@@ -108,7 +109,7 @@ def run_attempt(
                     provider=model_server.provider(box.workspace),
                     price=pricing(case.model, case.provider),
                     budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
-                    books=workplace.folder / "gateway.jsonl",
+                    ledger=dirs.folder / "gateway.jsonl",
                 )
             )
         )
@@ -117,7 +118,7 @@ def run_attempt(
             offered = server.serve(listener, workspace=box.workspace, renders=box.mounts["renders"])
             stack.enter_context(closing(offered))
         spec = _spec(case, cli, box, servers, resume)
-        _write_config(backend, spec, box, workplace)
+        _write_config(backend, spec, box, dirs)
         hints = backend.prompt_hints(spec)
         box.exec(backend.command(spec), backend.environment(spec))
         setup_s = time.monotonic() - began
@@ -127,17 +128,17 @@ def run_attempt(
             prompt=f"{prompt}\n{hints}\n" if hints else prompt,
             limits=limits,
             traffic=account,
-            gauge=BoxGauge(box.pid, (workplace.workspace, workplace.home)),
-            stream=workplace.folder / "stream.jsonl",
+            monitor=BoxMonitor(box.pid, (dirs.workspace, dirs.home)),
+            stream=dirs.folder / "stream.jsonl",
             progress=progress,
         )
-    settle_s = settle((workplace.workspace, workplace.home), SystemClock())
-    tail = stderr_tail(workplace.stderr)
+    settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+    tail = stderr_tail(dirs.stderr)
     for event in backend.read_stderr(tail):
         outcome.session.add(event)
     ending, explanation = outcome.stop or classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=tail)
     failure = account.last_failure if account.failures else None
-    if ending is Ending.MODEL_ERROR and outcome.stop is None and failure:  # the books know better what failed
+    if ending is Ending.MODEL_ERROR and outcome.stop is None and failure:  # the ledger know better what failed
         ending, explanation = failed(failure, "the CLI gave up when a model request failed")
     return AttemptResult(
         ending=ending,
@@ -168,7 +169,7 @@ def _resets_in_s(session: Session, account: Account) -> float | None:
     return (at - now).total_seconds() if at else None
 
 
-def _spec(case: Case, cli: Cli, box: Box, servers: Sequence[McpConfig], resume: str | None) -> SessionSpec:
+def _spec(case: Case, cli: Cli, box: Box, servers: Sequence[McpServer], resume: str | None) -> SessionSpec:
     return SessionSpec(
         executable=str(cli.executable),
         workspace=box.workspace,
@@ -184,8 +185,8 @@ def _spec(case: Case, cli: Cli, box: Box, servers: Sequence[McpConfig], resume: 
     )
 
 
-def _write_config(backend: Backend, spec: SessionSpec, box: Box, workplace: Workplace) -> None:
-    places = {PurePosixPath(box.workspace): workplace.workspace, PurePosixPath(box.home): workplace.home}
+def _write_config(backend: Backend, spec: SessionSpec, box: Box, dirs: SandboxDirs) -> None:
+    places = {PurePosixPath(box.workspace): dirs.workspace, PurePosixPath(box.home): dirs.home}
     for name, text in backend.config_files(spec).items():
         path = PurePosixPath(name)
         inside, folder = next((i, folder) for i, folder in places.items() if path.is_relative_to(i))

@@ -14,17 +14,18 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.session import Session
 from harness.agent.clock import Clock, SystemClock
-from harness.agent.footprint import Gauge
+from harness.agent.resources import ResourceMonitor
 from harness.agent.stream import StreamReader
-from harness.agent.watchdog import Look, Stop, Traffic, hangs, spent
-from harness.case import Ending, Limits
+from harness.agent.watchdog import Snapshot, Stop, Traffic, hangs, spent
+from harness.case import Limits
+from harness.endings import Ending
 from harness.sandbox.base import Box
 
 _LOOK_S = 0.1
 _CHUNK = 1 << 16
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class SessionOutcome(Struct, frozen=True, kw_only=True):
     """How a session went. `stop` says why the harness ended it, none where the CLI ended itself.
 
     `seconds` is the whole of it; of these `term_s` passed between SIGTERM and the CLI's end (0: it was not asked), and
@@ -42,8 +43,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Progress(Struct, frozen=True, kw_only=True):
     """How far a session is: seconds since it began, turns, the tool called last ("": none), tokens put out.
 
-    `turns` are those of the stream or of the gateway's books, whichever knows of more: some CLIs tell theirs at the end
-    only. The tokens are those of the books.
+    `turns` are those of the stream or of the gateway's ledger, whichever knows of more: some CLIs report theirs only at
+    the end. The tokens are those of the ledger.
     """
 
     seconds: float
@@ -59,18 +60,18 @@ def drive(
     prompt: str,
     limits: Limits,
     traffic: Traffic,
-    gauge: Gauge,
+    monitor: ResourceMonitor,
     stream: Path,
     progress: Callable[[Progress], None],
     clock: Clock | None = None,
-) -> Outcome:
+) -> SessionOutcome:
     """Follow the command that `box` has started to its end, or to the first limit; the box is closed afterwards.
 
     Every byte of standard output goes to `stream` as it came. Ctrl-C ends the session as a limit does; a second one
     cuts its grace short.
     """
     clock = clock or SystemClock()
-    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, gauge, file, clock) as running:
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, monitor, file, clock) as running:
         try:
             while running.step():
                 progress(running.progress)
@@ -94,12 +95,12 @@ class Drive:
         prompt: str,
         limits: Limits,
         traffic: Traffic,
-        gauge: Gauge,
+        monitor: ResourceMonitor,
         stream: IO[bytes],
         clock: Clock,
     ) -> None:
         self.stop: Stop | None = None
-        self._box, self._limits, self._traffic, self._gauge, self._clock = box, limits, traffic, gauge, clock
+        self._box, self._limits, self._traffic, self._monitor, self._clock = box, limits, traffic, monitor, clock
         self._reader = StreamReader(backend)
         self._pipes = _Pipes(box, stream, prompt.encode(), clock)
         self._began = self._last_output = clock.now()
@@ -149,9 +150,9 @@ class Drive:
         if self.stop is not None:
             self._ask_to_end(now)
             return True
-        look = self._look(now)
-        stop = spent(self._limits, self._traffic, self.session, look) or hangs(
-            self._limits, self._traffic, self.session, look
+        snapshot = self._snapshot(now)
+        stop = spent(self._limits, self._traffic, self.session, snapshot) or hangs(
+            self._limits, self._traffic, self.session, snapshot
         )
         if stop is not None:
             self.end(stop)
@@ -176,17 +177,17 @@ class Drive:
             self._asked = now
             self._deadline = now + self._limits.grace_s
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SessionOutcome:
         """How it went; to be asked for once the context is left."""
         return self._outcome
 
-    def _look(self, now: float) -> Look:
-        return Look(
+    def _snapshot(self, now: float) -> Snapshot:
+        return Snapshot(
             now=now,
             began=self._began,
             last_output=self._last_output,
             output_bytes=self._pipes.bytes_read,
-            footprint=self._gauge.look(now),
+            resources=self._monitor.measure(now),
         )
 
     def __enter__(self) -> Self:
@@ -200,8 +201,8 @@ class Drive:
         death = self._box.close()
         self._reader.finish(ended)
         if self.stop is None:  # a CLI may end itself on a refusal before the limits are looked at
-            self.stop = spent(self._limits, self._traffic, self.session, self._look(ended))
-        self._outcome = Outcome(
+            self.stop = spent(self._limits, self._traffic, self.session, self._snapshot(ended))
+        self._outcome = SessionOutcome(
             session=self.session,
             exit_code=death.exit_code,
             stop=self.stop,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backends.errors import error_kind
 from backends.events import ErrorKind
+from backends.reading.errors import error_kind
 from backends.session import Session
-from harness.case import Ending, Limits
+from harness.case import Limits
+from harness.endings import Ending
 
 _SIGNS = Limits()
 """How many empty turns, or compactions without a tool call between them, are no accident any more."""

@@ -39,7 +39,7 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
 def set_aside(folder: Path, number: int, *, fresh: bool) -> None:
     """Move what attempt `number` has left in a case's folder to `attempt-NUMBER/` in it.
 
-    That is its stream, its standard error and the gateway's books; with `fresh`, workspace and home too.
+    That is its stream, its standard error and the gateway's ledger; with `fresh`, workspace and home too.
     """
     aside = folder / f"attempt-{number}"
     aside.mkdir()

@@ -9,7 +9,8 @@ import msgspec
 
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
-from harness.case import ENDINGS, Ending, Limits
+from harness.case import Limits
+from harness.endings import ENDINGS, Ending
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
@@ -52,7 +53,7 @@ def attempts(
         waited_s = wait_s
         if result.ending in _FROM_THE_START or not resumes:
             conversation = None
-        elif result.metered.turns:  # by the books: a CLI that is killed may not have told of its first one
+        elif result.metered.turns:  # by the ledger: a CLI that is killed may not have told of its first one
             conversation = result.session.session_id or conversation
         set_aside(len(results), conversation is None)
 

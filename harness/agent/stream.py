@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from backends.base import Backend
 from backends.events import Malformed
+from backends.reading.lines import sample
 from backends.session import Session
-from backends.wire import sample
 
 LINE_CAP = 8 * 1024 * 1024
 """Bytes of a line that are kept; the rest is counted and dropped."""
@@ -26,7 +26,7 @@ class Line(Struct, frozen=True, gc=False):
     cut: int
 
 
-class LineReader:
+class LineSplitter:
     r"""Splits on `\n` bytes alone: JSON text may hold any other line separator. Holds at most `cap` bytes.
 
     `truncated_lines` counts the lines that were longer, `truncated_bytes` what was dropped of them.
@@ -82,7 +82,7 @@ class StreamReader:
 
     def __init__(self, backend: Backend, session: Session | None = None) -> None:
         self.session = session or Session()
-        self.lines = LineReader()
+        self.lines = LineSplitter()
         self._decode = backend.decode
 
     def feed(self, chunk: bytes, at: float | None = None) -> None:

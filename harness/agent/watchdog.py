@@ -7,13 +7,14 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from backends.errors import error_kind
 from backends.events import ErrorKind
+from backends.reading.errors import error_kind
 from backends.session import Session
-from harness.agent.footprint import Footprint
-from harness.case import Ending, Limits
+from harness.agent.resources import Resources
+from harness.case import Limits
+from harness.endings import Ending
 from harness.gateway.budget import side_limit
-from harness.gateway.meter import Failure, Metered, Waiting
+from harness.gateway.ledger import Metered, RequestFailure, Waiting
 
 _MB = 1e6
 
@@ -54,7 +55,7 @@ class Traffic(Protocol):
         """Turns in a row, up to the last one, whose request failed."""
 
     @property
-    def last_failure(self) -> Failure | None:
+    def last_failure(self) -> RequestFailure | None:
         """The latest of them."""
 
     def metered(self) -> Metered:
@@ -64,17 +65,17 @@ class Traffic(Protocol):
         """Refuse every further request."""
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class Snapshot(Struct, frozen=True, kw_only=True):
     """A session at one moment; all times are of one steady clock, in seconds."""
 
     now: float
     began: float
     last_output: float
     output_bytes: int = 0
-    footprint: Footprint = Footprint()
+    resources: Resources = Resources()
 
 
-def spent(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Stop | None:
+def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
     """The first limit on what a session uses that it has passed, or none."""
     if traffic.passed is not None:
         return Stop(Ending(traffic.passed), f"it has used up its {_allowed(limits, traffic.passed, traffic.metered())}")
@@ -82,19 +83,19 @@ def spent(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Sto
     if limits.cost_usd is not None and metered.cost_usd is None and session.cost_usd > limits.cost_usd:
         said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
         return Stop(Ending.COST_LIMIT, said)
-    for ending, used, allowed, what in _used(limits, look):
+    for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:
             return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")
     return None
 
 
-def hangs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Stop | None:
+def hangs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
     """The first sign that a session goes on too long or no more, or none."""
-    return next(_signs(limits, traffic, session, look), None)
+    return next(_signs(limits, traffic, session, snapshot), None)
 
 
-def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> Iterator[Stop]:
-    if look.now - look.began >= limits.wall_s:
+def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Iterator[Stop]:
+    if snapshot.now - snapshot.began >= limits.wall_s:
         yield Stop(Ending.WALL_LIMIT, f"not finished after {limits.wall_s:g} seconds")
     failure = traffic.last_failure if traffic.failures else None
     if failure and traffic.failures >= limits.failed_requests:
@@ -104,10 +105,10 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> It
     waiting = traffic.waiting
     for request in waiting:
         allowed = limits.stalled_s if request.begun else limits.first_byte_s
-        if look.now - request.since >= allowed:
+        if snapshot.now - request.since >= allowed:
             what = "goes on no more" if request.begun else "does not begin"
             yield Stop(Ending.STALLED, f"the model's answer {what}: no byte for {allowed:g} seconds")
-    silent_s = 0.0 if waiting else look.now - max(look.began, look.last_output, traffic.last_activity)
+    silent_s = 0.0 if waiting else snapshot.now - max(snapshot.began, snapshot.last_output, traffic.last_activity)
     if silent_s >= limits.idle_s:
         idle = f"no sign of life for {limits.idle_s:g} seconds"
         yield failed(failure, f"{idle} after a failed model request") if failure else Stop(Ending.IDLE_LIMIT, idle)
@@ -120,10 +121,10 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, look: Look) -> It
         yield Stop(Ending.HUNG_AFTER_FINAL, f"still there {limits.after_final_s:g} seconds after its last word")
 
 
-def _used(limits: Limits, look: Look) -> Iterator[tuple[Ending, float, float | None, str]]:
+def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, float | None, str]]:
     """Each limit on the machine: its ending, what is used, what is allowed, and of what."""
-    box = look.footprint
-    yield Ending.OUTPUT_LIMIT, look.output_bytes / _MB, limits.output_mb, "MB of output"
+    box = snapshot.resources
+    yield Ending.OUTPUT_LIMIT, snapshot.output_bytes / _MB, limits.output_mb, "MB of output"
     yield Ending.MEMORY_LIMIT, box.memory_bytes / _MB, limits.memory_mb, "MB of memory in use"
     yield Ending.PROCESS_LIMIT, box.processes, limits.processes, "processes"
     yield Ending.DISK_LIMIT, box.disk_bytes / _MB, limits.disk_mb, "MB on disk"
@@ -141,12 +142,12 @@ def _allowed(limits: Limits, passed: str, metered: Metered) -> str:
             return f"{limits.cost_usd} US dollars"
 
 
-def failed(failure: Failure, what: str) -> Stop:
+def failed(failure: RequestFailure, what: str) -> Stop:
     """What a failed model request makes of the session that it ends."""
     ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")
 
 
-def _said(failure: Failure) -> str:
+def _said(failure: RequestFailure) -> str:
     status = f"{failure.status} " if failure.status and failure.status >= 400 else ""
     return status + " ".join(failure.message.split())[:200]

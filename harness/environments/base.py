@@ -59,3 +59,13 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+class Policy(Protocol):
+    """A program that plays an environment. Both methods raise what its host raises, `act` also `InvalidAction`."""
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
+        """Begin an episode."""
+
+    def act(self, observation: Plain, timeout_s: float) -> Plain:
+        """Choose an action."""

@@ -21,7 +21,7 @@ _FREE, _WALL, _GOAL, _AGENT, _LINE = (255, 255, 255), (40, 40, 40), (60, 170, 80
 Cell = tuple[int, int]
 
 
-class State(NamedTuple):
+class MazeState(NamedTuple):
     """One moment of a maze; cells are (row, column), row 0 on top."""
 
     agent: Cell
@@ -45,7 +45,7 @@ class Maze:
             )
         self.max_steps = max_steps
         self._sizes = (min_size, max_size)
-        self._state: State | None = None
+        self._state: MazeState | None = None
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the maze of this seed; info is empty."""
@@ -116,8 +116,8 @@ class Maze:
 
     def set_state(self, state: Plain) -> None:
         """Take over any maze within the sizes of this environment, solvable or not. Raises `ValueError`."""
-        if not isinstance(state, dict) or set(state) != set(State._fields):
-            raise ValueError(f"a maze state is an object with exactly the keys {', '.join(State._fields)}")
+        if not isinstance(state, dict) or set(state) != set(MazeState._fields):
+            raise ValueError(f"a maze state is an object with exactly the keys {', '.join(MazeState._fields)}")
         low, high = self._sizes
         height, width = (_whole(state[name], name, low, high) for name in ("height", "width"))
         obstacles = state["obstacles"]
@@ -127,30 +127,30 @@ class Maze:
         agent, goal = (_cell(state[name], name, height, width) for name in ("agent", "goal"))
         if agent in walls or goal in walls:
             raise ValueError("agent and goal must stand on free cells")
-        self._state = State(agent, goal, walls, height, width)
+        self._state = MazeState(agent, goal, walls, height, width)
 
     def close(self) -> None:
         """Nothing to free."""
 
-    def _now(self) -> State:
+    def _now(self) -> MazeState:
         if self._state is None:
             raise RuntimeError("reset must be called first")
         return self._state
 
 
-def generate(seed: int, min_size: int, max_size: int) -> State:
+def generate(seed: int, min_size: int, max_size: int) -> MazeState:
     """The maze of a seed: random obstacles, drawn anew until a path joins agent and goal."""
     rng = random.Random(seed)  # noqa: S311 - puzzles must be repeatable, not secret
     height, width = rng.randint(min_size, max_size), rng.randint(min_size, max_size)
     cells = [(row, column) for row in range(height) for column in range(width)]
     while True:
         agent, goal, *others = rng.sample(cells, len(cells))
-        state = State(agent, goal, frozenset(others[: int(_DENSITY * len(cells))]), height, width)
+        state = MazeState(agent, goal, frozenset(others[: int(_DENSITY * len(cells))]), height, width)
         if distance(state) is not None:
             return state
 
 
-def distance(state: State) -> int | None:
+def distance(state: MazeState) -> int | None:
     """Length of the shortest path from agent to goal, or none if there is no path (breadth-first search)."""
     steps = {state.agent: 0}
     queue = deque(steps)

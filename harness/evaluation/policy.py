@@ -15,7 +15,7 @@ from harness.environments.base import InvalidAction, Plain
 from harness.evaluation.channel import Channel, accept
 from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
-from harness.sandbox.base import Box, Request, Sandbox, SandboxError
+from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
 from harness.sandbox.paths import interpreter_paths
 
 CALL_S = 60.0
@@ -113,7 +113,7 @@ class PolicyHost:
         self._starts += 1
         for name in ("workspace", "home"):
             (self._room / name).mkdir(parents=True)
-        request = Request(
+        request = BoxRequest(
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self._room / "stderr.log",

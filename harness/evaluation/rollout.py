@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from harness.case import EvaluationConf, Score
-from harness.environments.base import Environment, InvalidAction, Plain
+from harness.environments.base import Environment, InvalidAction, Policy
 from harness.evaluation.policy import PolicyError, PolicyHost, PolicyTimeout
 from harness.evaluation.submission import Submission
 from harness.evaluation.text import printable
@@ -24,17 +23,7 @@ TIMEOUTS_IN_A_ROW = 3
 """After so many the rest is not attempted: a policy that hangs costs minutes, not episodes x wall limit."""
 
 
-class Policy(Protocol):
-    """What a rollout asks of a policy (`PolicyHost` is one). Raises `PolicyError`, `act` also `InvalidAction`."""
-
-    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
-        """Begin an episode."""
-
-    def act(self, observation: Plain, timeout_s: float) -> Plain:
-        """Choose an action."""
-
-
-class Outcome(StrEnum):
+class EpisodeOutcome(StrEnum):
     """How an episode ended; all but `SOLVED` count as unsolved."""
 
     SOLVED = "solved"
@@ -51,7 +40,7 @@ class Episode(Struct, frozen=True, kw_only=True):
     """
 
     index: int
-    outcome: Outcome
+    outcome: EpisodeOutcome
     steps: int = 0
     reward: float = 0.0
     seconds: float = 0.0
@@ -82,7 +71,7 @@ def run_episode(
             raise PolicyTimeout("no time is left")
         return seconds
 
-    def ended(outcome: Outcome, error: str | None = None) -> Episode:
+    def ended(outcome: EpisodeOutcome, error: str | None = None) -> Episode:
         seconds = round(clock() - start, 4)
         return Episode(index=index, outcome=outcome, steps=steps, reward=reward, seconds=seconds, error=error)
 
@@ -94,14 +83,14 @@ def run_episode(
             observation, steps, reward = step.observation, steps + 1, reward + float(step.reward)
             left()
             if step.terminated or step.truncated:
-                return ended(Outcome.SOLVED if step.terminated else Outcome.UNSOLVED)
+                return ended(EpisodeOutcome.SOLVED if step.terminated else EpisodeOutcome.UNSOLVED)
     except InvalidAction as error:
-        return ended(Outcome.INVALID_ACTION, printable(str(error)))
+        return ended(EpisodeOutcome.INVALID_ACTION, printable(str(error)))
     except PolicyTimeout as error:
-        return ended(Outcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
+        return ended(EpisodeOutcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
     except PolicyError as error:
-        return ended(Outcome.CRASHED, str(error))
-    return ended(Outcome.UNSOLVED)
+        return ended(EpisodeOutcome.CRASHED, str(error))
+    return ended(EpisodeOutcome.UNSOLVED)
 
 
 def evaluate(
@@ -143,13 +132,13 @@ def score(episodes: Sequence[Episode]) -> Score:
     if not episodes:
         raise ValueError("no episodes were scheduled: set evaluation.episodes to 1 or more")
     outcomes = Counter(episode.outcome for episode in episodes)
-    whole = [episode for episode in episodes if episode.outcome in (Outcome.SOLVED, Outcome.UNSOLVED)]
+    whole = [episode for episode in episodes if episode.outcome in (EpisodeOutcome.SOLVED, EpisodeOutcome.UNSOLVED)]
     return Score(
-        solve_rate=outcomes[Outcome.SOLVED] / len(episodes),
+        solve_rate=outcomes[EpisodeOutcome.SOLVED] / len(episodes),
         episodes=len(episodes),
-        solved=outcomes[Outcome.SOLVED],
-        crashed=outcomes[Outcome.CRASHED] + outcomes[Outcome.INVALID_ACTION],
-        timed_out=outcomes[Outcome.TIMED_OUT],
+        solved=outcomes[EpisodeOutcome.SOLVED],
+        crashed=outcomes[EpisodeOutcome.CRASHED] + outcomes[EpisodeOutcome.INVALID_ACTION],
+        timed_out=outcomes[EpisodeOutcome.TIMED_OUT],
         mean_steps=fmean(episode.steps for episode in whole) if whole else None,
         mean_reward=fmean(episode.reward for episode in whole) if whole else None,
     )
@@ -170,7 +159,7 @@ def _no_score(scheduled: int, reason: str) -> Score:
 
 def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: Sequence[int]) -> Iterator[Episode]:
     """One episode a seed; once there is a reason to give up, the rest is not attempted and gets that reason."""
-    given_up: tuple[Outcome, str] | None = None
+    given_up: tuple[EpisodeOutcome, str] | None = None
     timeouts = 0
     for index, seed in enumerate(seeds):
         given_up = given_up or _reason_to_give_up(policy, timeouts, wall_s)
@@ -180,17 +169,17 @@ def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: 
         episode = run_episode(
             environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s
         )
-        timeouts = timeouts + 1 if episode.outcome is Outcome.TIMED_OUT else 0
+        timeouts = timeouts + 1 if episode.outcome is EpisodeOutcome.TIMED_OUT else 0
         yield episode
 
 
-def _reason_to_give_up(policy: PolicyHost, timeouts: int, wall_s: float) -> tuple[Outcome, str] | None:
+def _reason_to_give_up(policy: PolicyHost, timeouts: int, wall_s: float) -> tuple[EpisodeOutcome, str] | None:
     if timeouts >= TIMEOUTS_IN_A_ROW:
-        return Outcome.TIMED_OUT, f"not attempted after {timeouts} timeouts in a row"
+        return EpisodeOutcome.TIMED_OUT, f"not attempted after {timeouts} timeouts in a row"
     try:
         policy.load(wall_s)
     except PolicyTimeout as error:
-        return Outcome.TIMED_OUT, f"approach.py cannot be loaded: {error}"
+        return EpisodeOutcome.TIMED_OUT, f"approach.py cannot be loaded: {error}"
     except PolicyError as error:
-        return Outcome.CRASHED, f"approach.py cannot be loaded: {error}"
+        return EpisodeOutcome.CRASHED, f"approach.py cannot be loaded: {error}"
     return None

@@ -1,1 +1,1 @@
-"""The one way by which all model traffic passes: wires, meter, budget, providers."""
+"""The one way by which all model traffic passes: wires, ledger, budget, providers."""

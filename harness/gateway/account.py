@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.gateway.budget import Budget
-from harness.gateway.meter import Failure, Meter, Metered, Waiting
+from harness.gateway.ledger import Ledger, Metered, RequestFailure, Waiting
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Provider
 from harness.http_host import Served
@@ -21,19 +21,19 @@ class Account:
         context: int,
         provider: Provider,
         budget: Budget,
-        books: Path,
+        ledger: Path,
         price: Pricing | None = None,
     ) -> None:
         self.model = model
         self.context = context
         self.provider = provider
         self.budget = budget
-        self.meter = Meter(books, price)
+        self.ledger = Ledger(ledger, price)
         self.served: Served | None = None
 
     def metered(self) -> Metered:
         """Totals so far. An answer counts before its last bytes are sent."""
-        return self.meter.totals
+        return self.ledger.totals
 
     @property
     def passed(self) -> str | None:
@@ -47,32 +47,32 @@ class Account:
     @property
     def failures(self) -> int:
         """How many turns in a row, up to the last one, failed at the provider."""
-        return self.meter.failures
+        return self.ledger.failures
 
     @property
-    def last_failure(self) -> Failure | None:
+    def last_failure(self) -> RequestFailure | None:
         """The latest failure of a turn, or none."""
-        return self.meter.last_failure
+        return self.ledger.last_failure
 
     @property
     def waiting(self) -> list[Waiting]:
         """The model requests that are being answered, and since when each has been silent."""
-        return self.meter.waiting
+        return self.ledger.waiting
 
     @property
     def last_activity(self) -> float:
         """When the last byte came or went, in seconds of `time.monotonic`."""
-        return self.meter.last_activity
+        return self.ledger.last_activity
 
     @property
     def model_s(self) -> float:
         """Seconds during which at least one request was being answered."""
-        return self.meter.busy_s
+        return self.ledger.busy_s
 
     def close(self) -> None:
-        """Stop serving, cancel open requests, close the books. May be called again."""
+        """Stop serving, cancel open requests, close the ledger. May be called again."""
         try:
             if self.served:
                 self.served.close()
         finally:
-            self.meter.close()
+            self.ledger.close()

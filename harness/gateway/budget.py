@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.gateway.messages import Usage
+from harness.gateway.messages import TokenCounts
 
 
 def side_limit(turns: int) -> int:
@@ -62,7 +62,7 @@ class Budget:
         self._taken -= turn
         self._sides -= not turn
 
-    def spend(self, usage: Usage, cost_usd: float | None) -> None:
+    def spend(self, usage: TokenCounts, cost_usd: float | None) -> None:
         """An answer has used so much; its cost is none where no price is known."""
         self._tokens += usage.input_tokens + usage.output_tokens
         self._cost_usd += cost_usd or 0.0

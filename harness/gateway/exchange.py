@@ -1,4 +1,4 @@
-"""One model request on its way: to the provider, back to the CLI, and into the books."""
+"""One model request on its way: to the provider, back to the CLI, and into the ledger."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import anyio
 import msgspec
 
 from harness.gateway.budget import Budget
-from harness.gateway.messages import BYTES_PER_TOKEN, Outcome, Usage, pseudo_count
-from harness.gateway.meter import Entry, Failure, Meter
+from harness.gateway.ledger import Ledger, LedgerEntry, RequestFailure
+from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
 from harness.gateway.wires.reader import Reader
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ERROR_EXCERPT = 500
-"""Bytes of a provider's error answer that the books keep."""
+"""Bytes of a provider's error answer that the ledger keep."""
 
 
 class Exchange:
@@ -30,10 +30,10 @@ class Exchange:
     The totals are settled before the CLI can see the end of its answer: whoever has seen it finds them up to date.
     """
 
-    def __init__(self, call: Call, entry: Entry, meter: Meter, budget: Budget) -> None:
+    def __init__(self, call: Call, entry: LedgerEntry, ledger: Ledger, budget: Budget) -> None:
         self._call = call
         self._entry = entry
-        self._meter = meter
+        self._ledger = ledger
         self._budget = budget
         self._settled = False
         self._begun = False
@@ -64,10 +64,10 @@ class Exchange:
             return await provider.answer(self._call)
         except AnswerError:
             raise
-        except Exception as error:  # a fault in a provider must end in the books, not on a terminal
+        except Exception as error:  # a fault in a provider must end in the ledger, not on a terminal
             raise AnswerError(500, f"the provider failed: {error!r}") from error
 
-    def settle(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
+    def settle(self, outcome: AnswerOutcome = AnswerOutcome()) -> None:  # noqa: B008 (frozen)
         """Enter the outcome; without one, nothing came back. Only the first call counts.
 
         Of an answer that had begun and that the client went away from, the turn is not given back: it costs money, and
@@ -80,20 +80,20 @@ class Exchange:
         whole = outcome.complete and outcome.error is None
         left = self._abandoned and not whole
         self._entry.error = self._entry.error or outcome.error
-        self._meter.answered(self._entry, outcome, turn=is_turn and whole, abandoned=is_turn and left and self._begun)
+        self._ledger.answered(self._entry, outcome, turn=is_turn and whole, abandoned=is_turn and left and self._begun)
         billed = left and self._entry.status in {None, 200}
-        usage = self._estimate(outcome.usage) if billed else outcome.usage or Usage()
-        self._budget.spend(usage, self._meter.cost_usd(usage))
+        usage = self._estimate(outcome.usage) if billed else outcome.usage or TokenCounts()
+        self._budget.spend(usage, self._ledger.cost_usd(usage))
         if not whole and not (left and self._begun):
             self._budget.give_back(turn=is_turn)
         if is_turn and whole:
-            self._meter.succeeded()
+            self._ledger.succeeded()
         elif is_turn and self._entry.error and not left:
-            self._meter.failed(Failure(self._entry.status, self._entry.error, self._entry.retry_after_s))
+            self._ledger.failed(RequestFailure(self._entry.status, self._entry.error, self._entry.retry_after_s))
 
-    def _estimate(self, told: Usage | None) -> Usage:
+    def _estimate(self, told: TokenCounts | None) -> TokenCounts:
         """What an answer that its client left may have used, beyond what it had told: services bill all the same."""
-        known = told or Usage(input_tokens=pseudo_count(self._call.body))
+        known = told or TokenCounts(input_tokens=pseudo_count(self._call.body))
         return msgspec.structs.replace(known, output_tokens=max(known.output_tokens, self._seen // BYTES_PER_TOKEN))
 
     async def _pass_on(self, answer: Answer, send: Send) -> None:
@@ -111,7 +111,7 @@ class Exchange:
             self._abandon()
             raise
 
-    def _abandon(self, outcome: Outcome = Outcome()) -> None:  # noqa: B008 (frozen)
+    def _abandon(self, outcome: AnswerOutcome = AnswerOutcome()) -> None:  # noqa: B008 (frozen)
         self._abandoned = True
         self.settle(outcome)
 
@@ -119,7 +119,7 @@ class Exchange:
         reader = Reader(self._call.wire, streamed=True)
         try:
             async for chunk in answer.chunks:
-                self._meter.touch(self._entry)
+                self._ledger.touch(self._entry)
                 self._seen += len(chunk)
                 reader.feed(chunk)
                 if reader.outcome.complete:
@@ -145,7 +145,7 @@ class Exchange:
         cut: str | None = None
         try:
             async for chunk in answer.chunks:
-                self._meter.touch(self._entry)
+                self._ledger.touch(self._entry)
                 self._seen += len(chunk)
                 body += chunk
         except Exception as error:
@@ -201,5 +201,5 @@ def _date(said: str) -> datetime | None:
 
 
 def _broken(error: Exception) -> str:
-    """What the books say of an answer that broke off: the provider meant it so, or has a fault."""
+    """What the ledger say of an answer that broke off: the provider meant it so, or has a fault."""
     return str(error) if isinstance(error, StreamCut) else f"the provider failed: {error!r}"

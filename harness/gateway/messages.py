@@ -12,7 +12,7 @@ class WireError(Exception):
     """A request body is not one of its wire; the message says what is wrong and where."""
 
 
-class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens by kind. `input_tokens` leaves out those read from and written to the prompt cache."""
 
     input_tokens: int = 0
@@ -20,8 +20,8 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
+    def __add__(self, other: TokenCounts) -> TokenCounts:
+        return TokenCounts(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
@@ -38,14 +38,14 @@ def pseudo_count(data: bytes) -> int:
     return max(1, len(data) // BYTES_PER_TOKEN)
 
 
-class Tool(Struct, frozen=True):
+class OfferedTool(Struct, frozen=True):
     """A tool the request offers: its name and the JSON schema of its arguments."""
 
     name: str
     schema: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ToolResult(Struct, frozen=True):
+class RequestToolResult(Struct, frozen=True):
     """What the CLI answered to one tool call. Chat completions cannot say that it is an error."""
 
     call_id: str
@@ -53,7 +53,7 @@ class ToolResult(Struct, frozen=True):
     is_error: bool = False
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class ModelRequest(Struct, frozen=True, kw_only=True):
     """A parsed model request.
 
     `opening` is the text of the conversation's first user message; `turn` is the number of model turns it already
@@ -64,10 +64,10 @@ class Request(Struct, frozen=True, kw_only=True):
 
     model: str
     stream: bool
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[OfferedTool, ...] = ()
     opening: str = ""
     turn: int = 0
-    results: tuple[ToolResult, ...] = ()
+    results: tuple[RequestToolResult, ...] = ()
     stream_usage: bool = True
     hosted: tuple[str, ...] = ()
 
@@ -77,7 +77,7 @@ class Request(Struct, frozen=True, kw_only=True):
         return not self.tools
 
 
-class ToolCall(Struct, frozen=True):
+class ReplyToolCall(Struct, frozen=True):
     """A tool the model calls."""
 
     call_id: str
@@ -92,12 +92,12 @@ class Reply(Struct, frozen=True, kw_only=True):
     created: int
     model: str
     text: str = ""
-    calls: tuple[ToolCall, ...] = ()
-    usage: Usage = Usage()
+    calls: tuple[ReplyToolCall, ...] = ()
+    usage: TokenCounts = TokenCounts()
     truncated: bool = False
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class AnswerOutcome(Struct, frozen=True, kw_only=True):
     """What a response's bytes turned out to be: read from the wire, whoever wrote them.
 
     `usage` and `stop_reason` (in the wire's own word) are none while the response has not told them. `complete` means
@@ -105,7 +105,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     what the provider said or what is malformed.
     """
 
-    usage: Usage | None = None
+    usage: TokenCounts | None = None
     tools_called: tuple[str, ...] = ()
     stop_reason: str | None = None
     complete: bool = False

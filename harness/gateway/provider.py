@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from harness.gateway.messages import Request
+from harness.gateway.messages import ModelRequest
 from harness.gateway.wires.base import Wire
 
 
@@ -26,7 +26,7 @@ class StreamCut(Exception):
 class Call(Struct, frozen=True, kw_only=True):
     """One model request, as parsed and as it came: path with query, headers in lower case, body."""
 
-    request: Request
+    request: ModelRequest
     wire: Wire
     path: str
     headers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there.
 
     `headers` have lower-case names. `close` lets go of what the answer holds, whether or not its chunks were read.
-    `note` is for the books: what was changed in the request.
+    `note` is for the ledger: what was changed in the request.
     """
 
     status: int

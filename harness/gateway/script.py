@@ -37,7 +37,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from harness.gateway.messages import Usage
+from harness.gateway.messages import TokenCounts
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -124,7 +124,7 @@ class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
     calls: tuple[ScriptedCall, ...] = ()
     delay_s: Seconds = 0.0
     fail: Fail | None = None
-    usage: Usage | None = None
+    usage: TokenCounts | None = None
     truncated: bool = False
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
-from harness.gateway.messages import Reply, Request, Tool, ToolCall, Usage, pseudo_count
+from harness.gateway.messages import ModelRequest, OfferedTool, Reply, ReplyToolCall, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
@@ -56,7 +56,7 @@ class ScriptedProvider:
         """The pseudo-count of the request."""
         return pseudo_count(call.body)
 
-    def _turn(self, request: Request) -> ScriptedTurn:
+    def _turn(self, request: ModelRequest) -> ScriptedTurn:
         turns = _playable(self._script.played_in(request.opening), request.tools)
         return turns[request.turn] if request.turn < len(turns) else CLOSING
 
@@ -66,7 +66,7 @@ class ScriptedProvider:
         return fail.times is None or self._failures[id(fail)] <= fail.times
 
 
-def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[Tool]) -> list[ScriptedTurn]:
+def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> list[ScriptedTurn]:
     """The turns without the optional calls whose tools are not offered; without those, too, that make no other call."""
     playable = []
     for turn in turns:
@@ -91,9 +91,10 @@ def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
         created=int(time.time()),
         model=call.request.model,
         text=text or "",
-        calls=tuple(ToolCall(f"call_{uuid.uuid4().hex}", name, arguments) for name, arguments in mapped),
+        calls=tuple(ReplyToolCall(f"call_{uuid.uuid4().hex}", name, arguments) for name, arguments in mapped),
         truncated=turn.truncated,
-        usage=turn.usage or Usage(input_tokens=pseudo_count(call.body), output_tokens=pseudo_count(said.encode())),
+        usage=turn.usage
+        or TokenCounts(input_tokens=pseudo_count(call.body), output_tokens=pseudo_count(said.encode())),
     )
 
 

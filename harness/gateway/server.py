@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from harness.gateway.account import Account
+from harness.gateway.account_app import AccountApp
 from harness.gateway.budget import Budget
-from harness.gateway.door import Door
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Provider
 from harness.http_host import HttpHost
@@ -31,19 +31,19 @@ class Gateway:
         model: str,
         provider: Provider,
         budget: Budget,
-        books: Path,
+        ledger: Path,
         context: int = 65_536,
         price: Pricing | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
         A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
-        `books` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
-        model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `books`
+        `ledger` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
+        model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `ledger`
         cannot be written.
         """
-        account = Account(model=model, context=context, provider=provider, budget=budget, books=books, price=price)
-        app = Starlette(routes=[Mount("/", app=Door(account))], lifespan=_holding(provider))
+        account = Account(model=model, context=context, provider=provider, budget=budget, ledger=ledger, price=price)
+        app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:
             account.served = self._host.serve(app, listener)
         except BaseException:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from harness.gateway.messages import Tool
+from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall
 
 PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path")
@@ -37,7 +37,7 @@ _NEEDS: Final = {
 }
 
 
-def map_call(call: ScriptedCall, tools: Sequence[Tool], workspace: str) -> tuple[str, Mapping[str, Any]]:
+def map_call(call: ScriptedCall, tools: Sequence[OfferedTool], workspace: str) -> tuple[str, Mapping[str, Any]]:
     """The name of the offered tool that does what `call` says, and its arguments. Raises `UnknownTool`.
 
     Paths are made absolute, below `workspace`: the tools of every CLI take such ones, and some no other. Where no tool
@@ -57,12 +57,12 @@ def map_call(call: ScriptedCall, tools: Sequence[Tool], workspace: str) -> tuple
     return tool.name, {key: values[key] for key in sorted(_keys(tool, need))}
 
 
-def is_offered(call: ScriptedCall, tools: Sequence[Tool]) -> bool:
+def is_offered(call: ScriptedCall, tools: Sequence[OfferedTool]) -> bool:
     """Whether the tool that an `mcp` or `tool` call names is there."""
     return bool(_named(call, tools))
 
 
-def _named(call: ScriptedCall, tools: Sequence[Tool]) -> list[Tool]:
+def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
     """The tools of that name, or of an MCP server's tool of that name behind its server's."""
     found = [tool for tool in tools if tool.name == call.target]
     if call.kind == "mcp" and not found:
@@ -78,9 +78,9 @@ def _shell_command(call: ScriptedCall, path: str) -> str:
     return f"mkdir -p {folder} && printf %s {shlex.quote(call.content or '')} > {shlex.quote(path)}"
 
 
-def _fitting(need: _Need, tools: Sequence[Tool]) -> list[Tool]:
+def _fitting(need: _Need, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
     """The tools whose schemas take exactly what there is to give; one that bears a name exactly goes before others."""
-    found: list[Tool] = []
+    found: list[OfferedTool] = []
     for tool in tools:
         keys = _keys(tool, need)
         name = tool.name.lower()
@@ -89,7 +89,7 @@ def _fitting(need: _Need, tools: Sequence[Tool]) -> list[Tool]:
     return [tool for tool in found if tool.name.lower() in need.names] or found
 
 
-def _keys(tool: Tool, need: _Need) -> set[str]:
+def _keys(tool: OfferedTool, need: _Need) -> set[str]:
     """The arguments to fill in: one of each group, and a description where there is room; empty if a group lacks."""
     properties = tool.schema.get("properties", {})
     filled = [[key for key in group if key in properties][:1] for group in need.keys]
@@ -98,7 +98,7 @@ def _keys(tool: Tool, need: _Need) -> set[str]:
     return {key for group in filled for key in group} | ({"description"} & set(properties))
 
 
-def _only(found: Sequence[Tool], call: ScriptedCall, tools: Sequence[Tool]) -> Tool:
+def _only(found: Sequence[OfferedTool], call: ScriptedCall, tools: Sequence[OfferedTool]) -> OfferedTool:
     if len(found) == 1:
         return found[0]
     wanted = f"the script's `{call.kind}: {call.target[:80]}`"

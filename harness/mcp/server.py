@@ -1,78 +1,67 @@
-"""The MCP server of one session: the environment's tools over streamable HTTP."""
+"""The MCP server of a case, ready to be offered at a sandbox's endpoint."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from mcp.server.mcpserver import Image, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import Field
-from starlette.applications import Starlette
-
-from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, Shown, ToolFault
-
-NAME = "environment"
-"""The server's name: Claude shows its tools as mcp__environment__render_state, OpenCode as environment_render_state."""
-PATH = "/mcp"
-TOOLS = ("render_state", "render_policy")
-
-_Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]
-_State = Annotated[
-    dict[str, Any] | list[Any] | None,
-    Field(description="a state to draw instead of the seed's first one, in the form of the environment's state"),
-]
-_Label = Annotated[str, Field(description="goes into the picture's file name")]
-_Folder = Annotated[str, Field(description="the directory that holds approach.py; . is your workspace")]
-_Steps = Annotated[int, Field(description="steps at most; the environment's own limit holds too")]
-_FrameCount = Annotated[int, Field(description=f"pictures at most, 1 to {MAX_FRAMES}, evenly spaced over the episode")]
-
-_STATE_TEXT = (
-    "Draw the initial state of a seed, or a state that you give. Answers the picture, its path, and the state."
-)
-_POLICY_TEXT = (
-    "Run the program approach.py in a directory of your workspace for one episode. "
-    "Answers whether it solved the episode, steps and total reward or its error, and pictures of the episode. "
-    f"Stops after {ROLLOUT_S:g} seconds."
-)
+from harness.environments.base import Environment, Policy
+from harness.http_host import HttpHost, Served
+from harness.mcp import app as server
+from harness.mcp.renders import Renders
+from harness.mcp.tools import EnvironmentTools
 
 
-def build_app(tools: EnvironmentTools) -> Starlette:
-    """The ASGI app that offers `tools` at `PATH`; it must be served on a loopback address (other hosts are refused)."""
+class OfferedTools:
+    """The tools being offered at one endpoint. Made by `McpServer.serve`."""
 
-    def render_state(seed: _Seed, state: _State = None, label: _Label = "state") -> list[Any]:
-        return _answer(lambda: tools.render_state(seed, state, label))
+    def __init__(self, tools: EnvironmentTools, served: Served) -> None:
+        self._tools = tools
+        self._served = served
 
-    def render_policy(
-        approach_dir: _Folder = ".", seed: _Seed = 0, max_steps: _Steps = 1000, max_frames: _FrameCount = 4
-    ) -> list[Any]:
-        return _answer(lambda: tools.render_policy(approach_dir, seed, max_steps, max_frames))
-
-    with _logging_left_alone():
-        server: MCPServer[Any] = MCPServer(NAME, log_level="WARNING")
-    # Plain functions: the package runs them on worker threads, so that a long episode never blocks the event loop.
-    server.add_tool(render_state, description=_STATE_TEXT, structured_output=False)
-    server.add_tool(render_policy, description=_POLICY_TEXT, structured_output=False)
-    return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
+    def close(self) -> None:
+        """Stop offering them; no tool touches the environment any more when this returns."""
+        self._tools.close()
+        self._served.close()
 
 
-def _answer(call: Callable[[], Shown]) -> list[Any]:
-    """The text and the pictures of a tool's answer. Raises `ToolError`, which reaches the agent."""
-    try:
-        shown = call()
-    except ToolFault as error:
-        raise ToolError(str(error)) from error
-    return [shown.text, *(Image(data=picture.png, format="png") for picture in shown.pictures)]
+class McpServer:
+    """What a CLI is told of the environment's MCP server, and the server itself.
 
+    `name` and `path` make its address, `tools` are the names of its tools; `renders` is the host folder of the pictures
+    they draw. `open_policy` runs the agent's program from a folder of its workspace, raising `policy_errors`.
+    """
 
-@contextmanager
-def _logging_left_alone() -> Iterator[None]:
-    """Keeps `MCPServer` from configuring the root logger, which it does unless that has a handler."""
-    root, handler = logging.getLogger(), logging.NullHandler()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
+    name = server.NAME
+    path = server.PATH
+    tools = server.TOOLS
+
+    def __init__(
+        self,
+        environment: Environment,
+        renders: Path,
+        open_policy: Callable[[str], AbstractContextManager[Policy]],
+        policy_errors: tuple[type[Exception], ...],
+        http_host: HttpHost,
+    ) -> None:
+        self.renders = renders
+        self._environment = environment
+        self._open_policy = open_policy
+        self._policy_errors = policy_errors
+        self._http_host = http_host
+
+    def serve(self, listener: socket.socket, *, workspace: str, renders: str) -> OfferedTools:
+        """Offer the tools on a listening socket; they answer when this returns.
+
+        `workspace` and `renders` are those folders as the agent sees them.
+        """
+        tools = EnvironmentTools(
+            self._environment,
+            renders=Renders(self.renders, renders),
+            open_policy=self._open_policy,
+            policy_errors=self._policy_errors,
+            workspace=workspace,
+        )
+        return OfferedTools(tools, self._http_host.serve(server.build_app(tools), listener))

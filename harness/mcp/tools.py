@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.environments.base import Environment, InvalidAction, Plain
+from harness.environments.base import Environment, InvalidAction, Plain, Policy
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 
 MAX_SEED = 9999
@@ -32,17 +32,7 @@ class ToolFault(Exception):
     """A tool cannot do what it was asked; the message is for the agent."""
 
 
-class Policy(Protocol):
-    """The agent's program, running in a sandbox (`PolicyHost` is one)."""
-
-    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
-        """Begin an episode."""
-
-    def act(self, observation: Plain, timeout_s: float) -> Plain:
-        """Choose an action; raises `InvalidAction` when it is no plain data."""
-
-
-class Shown(NamedTuple):
+class ToolAnswer(NamedTuple):
     """What a tool answers: text, and pictures."""
 
     text: str
@@ -91,7 +81,7 @@ class EnvironmentTools:
         with self._turn:
             pass
 
-    def render_state(self, seed: int, state: Plain, label: str) -> Shown:
+    def render_state(self, seed: int, state: Plain, label: str) -> ToolAnswer:
         """Draw the first state of a seed, or `state` where it is given. Raises `ToolFault`."""
         _check_seed(seed)
         name = _label(label)
@@ -105,9 +95,9 @@ class EnvironmentTools:
             picture = self._save(self._draw(), name)
             now = json.dumps(self._environment.get_state(), default=_listed)
         shown = now if len(now) <= _STATE_LENGTH else f"too long to show ({len(now)} characters)"
-        return Shown(f"picture: {picture.path}\nstate: {shown}", [picture])
+        return ToolAnswer(f"picture: {picture.path}\nstate: {shown}", [picture])
 
-    def render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> Shown:
+    def render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> ToolAnswer:
         """Play one episode with the program in `approach_dir` and draw it. Raises `ToolFault`."""
         _check_seed(seed)
         if max_steps < 1 or max_frames < 1:
@@ -122,7 +112,7 @@ class EnvironmentTools:
             pictures = [self._save(picture, f"seed{seed}-step{step:04d}") for step, picture in rollout.frames]
         lines = [rollout.ending, f"steps: {rollout.steps}; total reward: {rollout.reward:g}"]
         lines += [f"step {step}: {shown.path}" for (step, _), shown in zip(rollout.frames, pictures, strict=True)]
-        return Shown("\n".join(lines), pictures)
+        return ToolAnswer("\n".join(lines), pictures)
 
     def _roll_out(self, policy: Policy, seed: int, max_steps: int, max_frames: int) -> Rollout:
         deadline = self._clock() + ROLLOUT_S

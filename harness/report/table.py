@@ -29,7 +29,7 @@ def table(records: Iterable[Record]) -> list[str]:
 
 
 def used(record: Record) -> UsageTotals | None:
-    """What a case used: by the gateway's books, else as its CLI reports it."""
+    """What a case used: by the gateway's ledger, else as its CLI reports it."""
     return record.usage.metered or record.usage.reported
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from harness.case import Cause, Ending, Limits, Score
+from harness.case import Limits, Score
+from harness.endings import Cause, Ending
 
 SCHEMA = 1
 
@@ -35,8 +36,8 @@ class UsageTotals(Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
 
 
-class Usage(Struct, frozen=True, kw_only=True):
-    """The same session twice: as the CLI reports it, and by the gateway's books."""
+class CaseUsage(Struct, frozen=True, kw_only=True):
+    """The same session twice: as the CLI reports it, and by the gateway's ledger."""
 
     reported: UsageTotals | None = None
     metered: UsageTotals | None = None
@@ -88,11 +89,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     tools_s: float | None = None
     experiment_s: float | None = None
-    usage: Usage
+    usage: CaseUsage
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Where the CLI's report and the gateway's books differ; `explained` by a habit of the CLI, or null: it is not."""
+    """Where the CLI's report and the gateway's ledger differ; `explained` by a habit of the CLI, or null: it is not."""
 
     attempt: int
     field: str
@@ -116,7 +117,7 @@ class Record(Struct, frozen=True, kw_only=True):
     outcome: str
     explanation: str
     score: Score | None = None
-    usage: Usage = Usage()
+    usage: CaseUsage = CaseUsage()
     differences: list[Difference] = field(default_factory=list)
     limits: Limits
     timing: Timing = Timing()

@@ -10,12 +10,16 @@ from typing import IO, Protocol, Self
 
 from msgspec import Struct
 
+from harness.endings import CaseFault, Ending
 
-class SandboxError(Exception):
+
+class SandboxError(CaseFault):
     """The sandbox could not be set up; the message says what happened and, on a second line, the remedy."""
 
+    ending = Ending.SANDBOX_FAILED
 
-class Request(Struct, frozen=True, kw_only=True):
+
+class BoxRequest(Struct, frozen=True, kw_only=True):
     """What one sealed box holds.
 
     `workspace` and `home` are host directories (made and handed over to the sealed uid if need be) that the
@@ -95,5 +99,5 @@ class Sandbox(Protocol):
     def version(self) -> str:
         """What seals, and its version, for the record."""
 
-    def open(self, request: Request) -> Box:
+    def open(self, request: BoxRequest) -> Box:
         """Seal a box and open its doors. Raises `SandboxError`."""

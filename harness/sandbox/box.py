@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from harness.sandbox.base import Death, Endpoint, Request, SandboxError
+from harness.sandbox.base import BoxRequest, Death, Endpoint, SandboxError
 from harness.sandbox.filesystem import HOME, WORKSPACE, mount_point
 from harness.sandbox.launch import START_S, Launched
 from harness.sandbox.process import Pipes, complete, open_stderr
@@ -25,10 +25,10 @@ FIRST_PORT = 18080
 
 
 class BubblewrapBox:
-    """See `harness.sandbox.base.Box`. `pid` is the host's pid of the namespace's init (for books on its memory)."""
+    """See `harness.sandbox.base.Box`. `pid` is the host's pid of the namespace's init (to measure its memory)."""
 
     def __init__(
-        self, request: Request, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
+        self, request: BoxRequest, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
     ) -> None:
         """Tell init what to open and to become; `uid` none: it is unprivileged already. Raises `SandboxError`."""
         self.workspace, self.home = WORKSPACE, HOME

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.case import SandboxConf
-from harness.sandbox.base import Request, SandboxError
+from harness.sandbox.base import BoxRequest, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.filesystem import INIT, files, visible
 from harness.sandbox.launch import launch
@@ -53,7 +53,7 @@ class BubblewrapSandbox:
         """See `Sandbox.version`. Raises `SandboxError` without bubblewrap."""
         return subprocess.run([_program(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
-    def open(self, request: Request) -> BubblewrapBox:
+    def open(self, request: BoxRequest) -> BubblewrapBox:
         """Seal a box and open its doors; workspace and home are made, and as root given to the uid.
 
         Raises `SandboxError`.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.sandbox.base import Request, SandboxError
+from harness.sandbox.base import BoxRequest, SandboxError
 
 ROOM = "/sandbox"
 WORKSPACE, HOME, INIT = f"{ROOM}/workspace", f"{ROOM}/home", f"{ROOM}/init.py"
@@ -43,7 +43,7 @@ class Files(Struct, frozen=True):
     texts: Mapping[str, str]
 
 
-def files(request: Request, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
+def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
     """The room of a request: only workspace, home, /tmp and /dev/shm can be written.
 
     `readable` are the request's paths and whatever else must show at its original place; `uid` is the sealed

@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 
 from harness.case import SandboxConf
-from harness.sandbox.base import Death, Endpoint, Request, SandboxError
+from harness.sandbox.base import BoxRequest, Death, Endpoint, SandboxError
 from harness.sandbox.process import Pipes, complete, open_stderr, search_path
 
 
@@ -32,7 +32,7 @@ class NoSandbox:
         """See `Sandbox.version`."""
         return self.name
 
-    def open(self, request: Request) -> NoBox:
+    def open(self, request: BoxRequest) -> NoBox:
         """Open the endpoints on free loopback ports of the host; workspace and home are made. Raises `SandboxError`."""
         for directory in (request.workspace, request.home):
             try:
@@ -45,7 +45,7 @@ class NoSandbox:
 class NoBox:
     """The unsealed counterpart of a box; see `harness.sandbox.base.Box`."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: BoxRequest) -> None:
         self.pid = os.getpid()
         self.workspace = str(request.workspace)
         self.home = str(request.home)

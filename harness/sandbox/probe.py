@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.sandbox.base import Box, Request, Sandbox, SandboxError
+from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.none import NoSandbox
 from harness.sandbox.paths import base_interpreter, base_paths
@@ -31,7 +31,7 @@ def probe(sandbox: Sandbox) -> Capability:
         return Capability(ok=True, reason="it seals nothing: for debugging only")
     with tempfile.TemporaryDirectory(prefix="probe-") as name:
         folder = Path(name)
-        request = Request(
+        request = BoxRequest(
             workspace=folder / "workspace",
             home=folder / "home",
             stderr=folder / "stderr",

@@ -15,14 +15,17 @@ from typing import Protocol
 from msgspec import Struct
 
 from harness.case import ModelConf, ProviderConf
+from harness.endings import CaseFault, Ending
 
 
 class ServerMissing(Exception):
     """This machine cannot serve the model: no binary, no such model, no such GPU. The message says how to get it."""
 
 
-class ServerFault(Exception):
+class ServerFault(CaseFault):
     """A model server failed, or serves something else than was asked; the message holds the end of its log."""
+
+    ending = Ending.MODEL_UNREACHABLE
 
 
 class Launch(Struct, frozen=True, kw_only=True):

@@ -12,14 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from harness.servers.base import Facts
-from harness.servers.leases import Server
+from harness.servers.leases import LeasedServer
 
 FILE = "servers.jsonl"
 
 Event = Literal["loaded", "crashed", "failed", "counted", "stopped"]
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened to a server, at a time in UTC.
 
     `loaded` (also after a restart), `crashed`, `failed` (it never came to be of use), `counted` (what it counted
@@ -43,7 +43,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def enter(
     event: Event,
-    server: Server,
+    server: LeasedServer,
     *,
     seconds: float | None = None,
     message: str | None = None,
@@ -57,7 +57,7 @@ def enter(
     if server.folder is None or not Path(server.folder).is_dir():
         return
     loaded = event == "loaded"
-    entry = Entry(
+    entry = JournalEntry(
         event=event,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         key=server.name,
@@ -78,10 +78,10 @@ def enter(
         os.close(descriptor)
 
 
-def read(run_folder: Path) -> list[Entry]:
+def read(run_folder: Path) -> list[JournalEntry]:
     """What the journal of a run says, in order; nothing where no server was started."""
     try:
         lines = (run_folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=Entry) for line in lines]
+    return [msgspec.json.decode(line, type=JournalEntry) for line in lines]

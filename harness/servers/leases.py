@@ -35,14 +35,14 @@ class Holder(Struct, frozen=True):
     id: str
 
 
-class Failure(Struct, frozen=True):
+class ServerFailure(Struct, frozen=True):
     """Why a server is of no use; `missing` tells `ServerMissing` from `ServerFault`."""
 
     message: str
     missing: bool = False
 
 
-class Server(Struct, kw_only=True):
+class LeasedServer(Struct, kw_only=True):
     """A model server: who uses it and, while it is started or stopped, who does that (`owner`).
 
     `key` is the need's, and after `#` what tells apart servers of that name that are not set up alike.
@@ -63,7 +63,7 @@ class Server(Struct, kw_only=True):
     url: str | None = None
     facts: Facts = Facts()
     restarts: int = 0
-    failure: Failure | None = None
+    failure: ServerFailure | None = None
 
     @property
     def name(self) -> str:
@@ -83,17 +83,17 @@ class Server(Struct, kw_only=True):
         return not any(holder.process.lives for holder in self.holders)
 
 
-class State(Struct):
+class LeaseState(Struct):
     """All that the file holds."""
 
     boot: str
-    servers: list[Server] = field(default_factory=list)
+    servers: list[LeasedServer] = field(default_factory=list)
 
-    def find(self, server_id: str) -> Server | None:
+    def find(self, server_id: str) -> LeasedServer | None:
         """The server of that id; none if it is no more."""
         return next((server for server in self.servers if server.id == server_id), None)
 
-    def get(self, server_id: str) -> Server:
+    def get(self, server_id: str) -> LeasedServer:
         """The server of that id. Raises `ServerFault` if it is no more."""
         server = self.find(server_id)
         if server is None:
@@ -119,7 +119,7 @@ class Leases:
         return f"{self.folder}/{server_id}"
 
     @contextmanager
-    def change(self) -> Iterator[State]:
+    def change(self) -> Iterator[LeaseState]:
         """The state, to look at or to change while no other process can; what is changed is kept.
 
         Whoever died is struck off the holders. Raises `ServerFault` where another process keeps the lock.
@@ -140,14 +140,14 @@ class Leases:
         finally:
             self._lock.release()
 
-    def _read(self) -> State:
+    def _read(self) -> LeaseState:
         """The file's state; an empty one where there is none, of another start of the machine, or of another form."""
         boot = _BOOT.read_text().strip()
         try:
-            state = msgspec.json.decode(self._file.read_bytes(), type=State)
+            state = msgspec.json.decode(self._file.read_bytes(), type=LeaseState)
         except (FileNotFoundError, msgspec.DecodeError):
-            return State(boot)
-        return state if state.boot == boot else State(boot)
+            return LeaseState(boot)
+        return state if state.boot == boot else LeaseState(boot)
 
     def _write(self, data: bytes) -> None:
         new = self._file.with_suffix(".new")

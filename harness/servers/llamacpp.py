@@ -19,7 +19,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import ConfError, Count, ModelConf, ProviderConf, Seconds
+from harness.case import Count, ModelConf, ProviderConf, Seconds
+from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
 from harness.servers.inference import InferenceServers, ask, require_digest
 from harness.servers.options import options_of
@@ -35,7 +36,7 @@ _WARNINGS: Final = {
 }
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LlamaCppOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of `model.server`, over `provider.options`.
 
     `file`: the weights as GGUF, by their path (of the first file, where there are several), or as `package:NAME/FILE`
@@ -56,11 +57,11 @@ class LlamaCppServers(InferenceServers):
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return options_of(Options, model, provider).start_s
+        return options_of(LlamaCppOptions, model, provider).start_s
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`. The context is divided among the sessions, so that it is given once for each."""
-        model, options = launch.model, options_of(Options, launch.model, launch.provider)
+        model, options = launch.model, options_of(LlamaCppOptions, launch.model, launch.provider)
         return [
             *_program(options, launch.gpus),
             *("--model", str(_weights(options, model)), "--alias", model.asked_as),
@@ -79,7 +80,7 @@ class LlamaCppServers(InferenceServers):
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
         """See `ServerKind`: its file and the context of a session are those of the conf."""
         props = ask(url, "/props", _Props)
-        served, wanted = Path(props.model_path), Path(options_of(Options, model, provider).file)
+        served, wanted = Path(props.model_path), Path(options_of(LlamaCppOptions, model, provider).file)
         if served.name != wanted.name:
             raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
         context = props.default_generation_settings.n_ctx
@@ -111,7 +112,7 @@ class _Props(Struct):
     build_info: str = ""
 
 
-def _program(options: Options, gpus: Sequence[str]) -> list[str]:
+def _program(options: LlamaCppOptions, gpus: Sequence[str]) -> list[str]:
     found = shutil.which(Path(options.executable or "llama-server").expanduser())
     if found is None and options.executable is None and importlib.util.find_spec("xllamacpp"):
         return [sys.executable, "-I", str(_LAUNCHER)]
@@ -135,7 +136,7 @@ def _devices(program: str) -> str:
         raise ServerMissing(f"{program} --list-devices: {error}") from error
 
 
-def _weights(options: Options, model: ModelConf) -> Path:
+def _weights(options: LlamaCppOptions, model: ModelConf) -> Path:
     """The GGUF file. Raises `ServerMissing` where there is none."""
     where = f"conf/model/{model.name}.yaml: server.file"
     if not options.file.startswith(_PACKAGED):

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 from msgspec import Struct, field
 
-from harness.case import ConfError, ModelConf, ProviderConf, Seconds
+from harness.case import ModelConf, ProviderConf, Seconds
+from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.leases import Leases
 from harness.servers.ollama_api import ApiError, Loaded, OllamaApi, Pulled
@@ -85,7 +86,7 @@ def _version(url: str) -> str | None:
     return str(version)
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OllamaOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of `provider.options` and, before it, `model.server`.
 
     `executable`: the name on PATH or a path. `pull`: fetch a model that is missing. `models`: the folder of the models
@@ -108,7 +109,7 @@ class OllamaServers:
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return options_of(Options, model, provider).start_s
+        return options_of(OllamaOptions, model, provider).start_s
 
     def there(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
@@ -127,7 +128,7 @@ class OllamaServers:
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`."""
-        wanted = options_of(Options, launch.model, launch.provider).executable
+        wanted = options_of(OllamaOptions, launch.model, launch.provider).executable
         found = shutil.which(wanted)
         if found is None:
             raise ServerMissing(f"no Ollama: there is no `{wanted}` on PATH; install it from ollama.com/download")
@@ -135,7 +136,7 @@ class OllamaServers:
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """See `ServerKind`. The models are shared with every other Ollama of this user: none may prune them."""
-        options = options_of(Options, launch.model, launch.provider)
+        options = options_of(OllamaOptions, launch.model, launch.provider)
         return {
             **{name: os.environ[name] for name in _PROXIES if name in os.environ},
             "OLLAMA_HOST": f"127.0.0.1:{launch.port}",
@@ -160,7 +161,7 @@ class OllamaServers:
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
         """See `ServerKind`."""
-        options, name, api = options_of(Options, model, provider), model.asked_as, OllamaApi(url)
+        options, name, api = options_of(OllamaOptions, model, provider), model.asked_as, OllamaApi(url)
         with _as_fault(f"{url}: {name}"):
             _require_version(api, provider)
             if api.model(name) is None:
@@ -232,7 +233,7 @@ def _as_fault(what: str) -> Iterator[None]:
         raise ServerFault(f"{what}: {status}{error}") from error
 
 
-def _models(options: Options) -> Path:
+def _models(options: OllamaOptions) -> Path:
     chosen = options.models or os.environ.get("OLLAMA_MODELS") or "~/.ollama/models"
     return Path(chosen).expanduser().resolve()
 
@@ -250,7 +251,7 @@ def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
             raise ServerMissing(f"Ollama {version} at {api.url} is too old: {what} came with {wanted}; update it")
 
 
-def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: Options, progress: Progress) -> None:
+def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOptions, progress: Progress) -> None:
     """Pull the model, one server of this user at a time; `ServerMissing` where that is not wanted."""
     if not options.pull:
         where = f"at {api.url}" if provider.base_url else f"in {_models(options)}"

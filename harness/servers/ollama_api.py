@@ -43,7 +43,7 @@ class Loaded(Struct, frozen=True):
     context_length: int = 0
 
 
-class Shown(Struct, frozen=True):
+class ModelDetails(Struct, frozen=True):
     """What a model can do (`/api/show`)."""
 
     capabilities: list[str] = []
@@ -66,7 +66,7 @@ class Pulled(Struct, frozen=True):
     error: str | None = None
 
 
-class _Version(Struct, frozen=True):
+class _OllamaVersion(Struct, frozen=True):
     version: str
 
 
@@ -86,7 +86,7 @@ class OllamaApi:
 
     def version(self, seconds: float = _HEALTH_S) -> str:
         """The server's version; it answers as soon as it serves."""
-        return self._ask("GET", "/api/version", _Version, seconds=seconds).version
+        return self._ask("GET", "/api/version", _OllamaVersion, seconds=seconds).version
 
     def model(self, name: str) -> Model | None:
         """The model of that name on disk."""
@@ -96,9 +96,9 @@ class OllamaApi:
         """The model of that name in memory."""
         return _named(self._ask("GET", "/api/ps", _Ps).models, name)
 
-    def show(self, name: str) -> Shown:
+    def show(self, name: str) -> ModelDetails:
         """What the model can do."""
-        return self._ask("POST", "/api/show", Shown, body={"model": name})
+        return self._ask("POST", "/api/show", ModelDetails, body={"model": name})
 
     def preload(self, name: str, seconds: float) -> None:
         """Have the model loaded; while the server's queue is full, ask again."""

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from backends.wire import read_options
-from harness.case import ConfError, ModelConf, ProviderConf
+from backends.reading.lines import read_options
+from harness.case import ModelConf, ProviderConf
+from harness.endings import ConfError
 
 S = TypeVar("S", bound=Struct)
 

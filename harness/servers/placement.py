@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from harness.case import ServerNeed
 from harness.servers.gpus import Gpu
-from harness.servers.leases import Server
+from harness.servers.leases import LeasedServer
 
 IDLE_SHARE = 0.9
 """Share of its memory that a GPU must have free for a model whose conf does not say how much it needs."""
@@ -53,7 +53,7 @@ def place(
     key: str,
     memory_gb: float | None,
     *,
-    servers: Sequence[Server],
+    servers: Sequence[LeasedServer],
     gpus: Sequence[Gpu],
     cpu_slots: int,
 ) -> Join | Start | Wait:
@@ -80,7 +80,7 @@ def place(
     return Wait(f"{_count(need.gpus)} ({_listed(held)})")
 
 
-def _readiest(server: Server) -> tuple[bool, int]:
+def _readiest(server: LeasedServer) -> tuple[bool, int]:
     """Ready ones before those being started, then the least used."""
     return server.state != "ready", len(server.holders)
 
@@ -99,7 +99,7 @@ def _by_vendor(gpus: Iterable[Gpu]) -> list[list[Gpu]]:
     return [list(alike) for _, alike in groupby(ordered, key=attrgetter("vendor"))]
 
 
-def _holder(gpu: Gpu, server: Server | None) -> str:
+def _holder(gpu: Gpu, server: LeasedServer | None) -> str:
     if server is not None:
         return f"serves {server.name}"
     if gpu.processes:

@@ -17,7 +17,7 @@ from harness.case import ModelConf, ProviderConf, ServerNeed
 from harness.servers import journal
 from harness.servers.base import Facts, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.gpus import Gpu, cpu_slots, inventory
-from harness.servers.leases import Failure, Holder, Leases, Server, State, new_id
+from harness.servers.leases import Holder, LeasedServer, Leases, LeaseState, ServerFailure, new_id
 from harness.servers.placement import Join, Start, Wait, impossible, place
 from harness.servers.processes import Process
 from harness.servers.start import Plan, start, with_tail
@@ -29,7 +29,7 @@ SILENT_S = 20.0
 _POLL_S = 0.2
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class ServerRequest(Struct, frozen=True, kw_only=True):
     """What is asked for: a server of this model, in the folder of this run where it must be started."""
 
     need: ServerNeed
@@ -43,7 +43,7 @@ class Request(Struct, frozen=True, kw_only=True):
 class Serving:
     """Serves one request for one holder. `there` is the address of a server that runs already; none: one is started."""
 
-    def __init__(self, request: Request, holder: Holder, leases: Leases) -> None:
+    def __init__(self, request: ServerRequest, holder: Holder, leases: Leases) -> None:
         self.request = request
         self.holder = holder
         self.leases = leases
@@ -51,7 +51,7 @@ class Serving:
         setup = msgspec.json.encode((request.model, request.provider, self.there))
         self._key = f"{request.need.key}#{hashlib.sha256(setup).hexdigest()[:12]}"
 
-    def find(self) -> Server | Wait:
+    def find(self) -> LeasedServer | Wait:
         """A server that is held from now on: it is ready, or being started, if need be by this holder.
 
         Raises `ServerMissing` where no wait can help.
@@ -69,7 +69,7 @@ class Serving:
             take_down(self.leases, each)
         return held
 
-    def answers(self, server: Server) -> bool:
+    def answers(self, server: LeasedServer) -> bool:
         """Whether a server that was ready still is."""
         deadline = time.monotonic() + SILENT_S
         while server.process is None or server.process.lives:
@@ -80,7 +80,7 @@ class Serving:
             time.sleep(_POLL_S)
         return False
 
-    def claim_restart(self, server: Server) -> None:
+    def claim_restart(self, server: LeasedServer) -> None:
         """Enter that a server crashed, unless somebody has: the restart is then this holder's.
 
         Raises `ServerFault` for one that is somebody else's.
@@ -94,7 +94,7 @@ class Serving:
             current.state, current.owner, current.restarts = "starting", self.holder, current.restarts + 1
         journal.enter("crashed", server, message=with_tail("the end of its log", Path(server.folder)))
 
-    def bring_up(self, server: Server) -> None:
+    def bring_up(self, server: LeasedServer) -> None:
         """Start the server that this holder owns, have the model loaded, and tell all who wait for it.
 
         Raises `ServerMissing` or `ServerFault`, and so will they. If this is interrupted, one of them takes over.
@@ -116,7 +116,7 @@ class Serving:
             ready.state, ready.owner, ready.url, ready.facts = "ready", None, url, facts
         journal.enter("loaded", ready, seconds=time.monotonic() - began)
 
-    def check(self, server: Server) -> None:
+    def check(self, server: LeasedServer) -> None:
         """See that somebody else's server serves what is asked. Raises `ServerMissing` or `ServerFault`."""
         facts = self.load(server.url or "", None)
         with self.leases.change() as state:
@@ -150,14 +150,14 @@ class Serving:
             self._count(server)
         take_down(self.leases, server)
 
-    def _count(self, server: Server) -> None:
+    def _count(self, server: LeasedServer) -> None:
         """Enter what the server counted itself."""
         with suppress(ServerFault):
             counters = self.request.kind.metrics(server.url or "")
             if counters:
                 journal.enter("counted", server, counters=counters)
 
-    def _place(self, state: State, gpus: tuple[Gpu, ...]) -> Join | Start | Wait:
+    def _place(self, state: LeaseState, gpus: tuple[Gpu, ...]) -> Join | Start | Wait:
         request = self.request
         if not self.there:
             return place(
@@ -174,7 +174,7 @@ class Serving:
         full = Wait(f"a place at {self.there}, which takes {known.parallel} at a time")
         return Join(known.id) if known.has_room else full
 
-    def _hold(self, state: State, found: Join | Start) -> Server:
+    def _hold(self, state: LeaseState, found: Join | Start) -> LeasedServer:
         if isinstance(found, Join):
             server = state.get(found.id)
         else:
@@ -183,8 +183,8 @@ class Serving:
         server.holders.append(self.holder)
         return server
 
-    def _registered(self, gpus: tuple[Gpu, ...]) -> Server:
-        return Server(
+    def _registered(self, gpus: tuple[Gpu, ...]) -> LeasedServer:
+        return LeasedServer(
             id=new_id(),
             key=self._key,
             parallel=self.request.need.parallel,
@@ -209,7 +209,7 @@ class Serving:
             break
         return folder
 
-    def _run(self, server: Server) -> str:
+    def _run(self, server: LeasedServer) -> str:
         """Start its process, and after a crash see to what is left of the old one first."""
         request = self.request
         if server.restarts:
@@ -233,17 +233,17 @@ class Serving:
         )
         return start(plan, spawned, request.progress)
 
-    def _fail(self, server: Server, error: ServerMissing | ServerFault) -> None:
+    def _fail(self, server: LeasedServer, error: ServerMissing | ServerFault) -> None:
         """Stop what was started, free its GPUs, and leave the reason to all who wait."""
         leftover = quench(self.leases, server)
         journal.enter("failed", server, message=str(error), leftover=leftover)
         with self.leases.change() as state:
             failed = state.get(server.id)
             failed.state, failed.owner, failed.gpus, failed.free_mb = "failed", None, (), ()
-            failed.failure = Failure(str(error), missing=isinstance(error, ServerMissing))
+            failed.failure = ServerFailure(str(error), missing=isinstance(error, ServerMissing))
 
 
-def _still_there(server: Server) -> tuple[Gpu, ...]:
+def _still_there(server: LeasedServer) -> tuple[Gpu, ...]:
     """The server's GPUs. Raises `ServerFault` where one is gone: it must not run on the CPU instead."""
     gpus = tuple(gpu for gpu in inventory() if gpu.uuid in server.gpus) if server.gpus else ()
     gone = set(server.gpus) - {gpu.uuid for gpu in gpus}

@@ -18,9 +18,9 @@ from typing import Self
 from harness.case import ModelConf, ProviderConf, ServerNeed
 from harness.servers.base import Facts, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.gpus import inventory
-from harness.servers.leases import Leases, Server, new_holder
+from harness.servers.leases import LeasedServer, Leases, new_holder
 from harness.servers.placement import Wait
-from harness.servers.serving import Request, Serving
+from harness.servers.serving import ServerRequest, Serving
 from harness.servers.start import log_since, log_size
 from harness.servers.stop import clear, sweep
 
@@ -54,7 +54,9 @@ def acquire(
     something else than was asked, or nothing becomes free in `wait_s` seconds; `ConfError` for wrong options.
     """
     kind.start_s(model, provider)
-    request = Request(need=need, model=model, provider=provider, kind=kind, run_folder=run_folder, progress=progress)
+    request = ServerRequest(
+        need=need, model=model, provider=provider, kind=kind, run_folder=run_folder, progress=progress
+    )
     leases = Leases()
     sweep(leases)
     serving = Serving(request, new_holder(), leases)
@@ -82,7 +84,7 @@ def acquire(
 class Lease:
     """The right to use a server until `release`; a context manager. Made by `acquire`."""
 
-    def __init__(self, serving: Serving, server: Server) -> None:
+    def __init__(self, serving: Serving, server: LeasedServer) -> None:
         self._serving = serving
         self._server = server
         self._released = False
@@ -165,7 +167,7 @@ class Lease:
             atexit.unregister(self.release)
             self._serving.leave(self._server.id)
 
-    def _current(self) -> Server:
+    def _current(self) -> LeasedServer:
         with self._serving.leases.change() as state:
             server = state.find(self._server.id)
         if server is None or self._serving.holder not in server.holders:

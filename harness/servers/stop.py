@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from harness.servers import journal
 from harness.servers.gpus import inventory
-from harness.servers.leases import Leases, Server, State, lease_file, new_holder
+from harness.servers.leases import LeasedServer, Leases, LeaseState, lease_file, new_holder
 from harness.servers.processes import end, marked, process
 from harness.servers.start import GRACE_S, reap
 
@@ -45,7 +45,7 @@ def clear(leases: Leases) -> list[str]:
     return [server.name for server in claimed]
 
 
-def claim(state: State) -> list[Server]:
+def claim(state: LeaseState) -> list[LeasedServer]:
     """Take over the stopping of all abandoned servers; the caller must then `take_down` each."""
     claimed = [server for server in state.servers if server.abandoned]
     for server in claimed:
@@ -53,7 +53,7 @@ def claim(state: State) -> list[Server]:
     return claimed
 
 
-def take_down(leases: Leases, server: Server) -> None:
+def take_down(leases: Leases, server: LeasedServer) -> None:
     """End all processes of a server that is `stopping`, see its GPUs free, and give up its lease."""
     began = time.monotonic()
     leftover = quench(leases, server)
@@ -62,7 +62,7 @@ def take_down(leases: Leases, server: Server) -> None:
         state.remove(server.id)
 
 
-def quench(leases: Leases, server: Server, *, grace_s: float = GRACE_S) -> tuple[str, ...]:
+def quench(leases: Leases, server: LeasedServer, *, grace_s: float = GRACE_S) -> tuple[str, ...]:
     """End all processes of a server and wait until its GPUs' memory is free; returns what is left of either."""
     if server.folder is None:
         return ()
@@ -71,7 +71,7 @@ def quench(leases: Leases, server: Server, *, grace_s: float = GRACE_S) -> tuple
     return (*(f"process {pid}" for pid in sorted(alive)), *(f"memory of {uuid}" for uuid in _not_freed(server)))
 
 
-def _not_freed(server: Server) -> list[str]:
+def _not_freed(server: LeasedServer) -> list[str]:
     """The GPUs that do not have the memory free, in time, that they had before the server came.
 
     One on which somebody else has begun to compute meanwhile is not waited for.
@@ -91,7 +91,7 @@ def _not_freed(server: Server) -> list[str]:
     return []
 
 
-def _kill_strays(leases: Leases, state: State) -> None:
+def _kill_strays(leases: Leases, state: LeaseState) -> None:
     """Kill what bears a mark of this folder that no lease knows: the file was lost."""
     for pid, mark in marked(leases.marker()).items():
         folder, _, server_id = mark.rpartition("/")

@@ -15,7 +15,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import ConfError, ModelConf, ProviderConf, Seconds
+from harness.case import ModelConf, ProviderConf, Seconds
+from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
 from harness.servers.inference import InferenceServers, ask, require_digest
 from harness.servers.options import options_of
@@ -27,7 +28,7 @@ _NAMED: Final = re.compile(r"[\w.-]+/[\w.-]+")
 Text = Annotated[str, Meta(min_length=1)]
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VllmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of `model.server`, over `provider.options`.
 
     `weights`: a folder, or ORGANISATION/NAME on Hugging Face's hub, there of `revision`; `download` lets vLLM fetch
@@ -51,11 +52,11 @@ class VllmServers(InferenceServers):
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
         """See `ServerKind`."""
-        return options_of(Options, model, provider).start_s
+        return options_of(VllmOptions, model, provider).start_s
 
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`."""
-        model, options = launch.model, options_of(Options, launch.model, launch.provider)
+        model, options = launch.model, options_of(VllmOptions, launch.model, launch.provider)
         if "/" in model.asked_as:  # Claude Code asks for no such model
             raise ConfError(f"conf/model/{model.name}.yaml: served_as: {model.asked_as}: must have no `/` in it")
         program = shutil.which(Path(options.executable).expanduser())
@@ -78,7 +79,7 @@ class VllmServers(InferenceServers):
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs have theirs."""
-        options = options_of(Options, launch.model, launch.provider)
+        options = options_of(VllmOptions, launch.model, launch.provider)
         inherited = {name: value for name, value in os.environ.items() if _INHERITED.match(name)}
         return {
             **inherited,
@@ -102,9 +103,9 @@ class VllmServers(InferenceServers):
                 f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), and {where} asks "
                 f"for {model.context}"
             )
-        digest = _digest(options_of(Options, model, provider))
+        digest = _digest(options_of(VllmOptions, model, provider))
         require_digest(digest, model)
-        version = ask(url, "/version", _Version).version
+        version = ask(url, "/version", _VllmVersion).version
         return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)
 
     def warnings(self, log: str) -> list[str]:  # noqa: ARG002 - the contract of ServerKind
@@ -124,11 +125,11 @@ class _Models(Struct):
     data: list[_Model]
 
 
-class _Version(Struct):
+class _VllmVersion(Struct):
     version: str
 
 
-def _find(options: Options, model: ModelConf) -> bool:
+def _find(options: VllmOptions, model: ModelConf) -> bool:
     """Whether the weights are named ones, out of the hub's cache. Raises `ServerMissing` where there are none."""
     where = f"conf/model/{model.name}.yaml: server.weights"
     if _folder(options).is_dir():
@@ -145,17 +146,17 @@ def _find(options: Options, model: ModelConf) -> bool:
     return True
 
 
-def _digest(options: Options) -> str | None:
+def _digest(options: VllmOptions) -> str | None:
     """The commit on the hub; of a folder none."""
     commit = None if _folder(options).is_dir() else _commit(options)
     return f"commit:{commit}" if commit else None
 
 
-def _folder(options: Options) -> Path:
+def _folder(options: VllmOptions) -> Path:
     return Path(os.path.expandvars(options.weights)).expanduser().absolute()
 
 
-def _commit(options: Options) -> str | None:
+def _commit(options: VllmOptions) -> str | None:
     """What the revision means, as far as the cache knows (its layout: huggingface_hub's guide to the cache)."""
     if _COMMIT.fullmatch(options.revision):
         return options.revision
@@ -163,7 +164,7 @@ def _commit(options: Options) -> str | None:
     return reference.read_text().strip() if reference.is_file() else None
 
 
-def _repository(options: Options) -> Path:
+def _repository(options: VllmOptions) -> Path:
     return _hub() / f"models--{options.weights.replace('/', '--')}"
 
 

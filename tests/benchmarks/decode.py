@@ -3,7 +3,7 @@
 Sessions of 50 turns are made up in the shapes of each CLI's streams: a text, a call that writes or edits a file or runs
 a command, and its output a turn. Files and outputs are pieces of this project's source, with as many quotes, line
 breaks and blanks as what agents look at; the length of an output is log-normal (median 1.1 KB, one in a hundred at the
-30 KB to which the CLIs cut it). Both readers get their lines from the same `LineReader`.
+30 KB to which the CLIs cut it). Both readers get their lines from the same `LineSplitter`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import psutil
 
 from backends.events import Usage
 from backends.registry import backend, names
-from harness.agent.stream import LineReader
-from harness.decode import CHUNK, read_session
+from harness.agent.stream import LineSplitter
+from harness.commands.decode import CHUNK, read_session
 from tests.properties.grammar import Call, Script, Turn, grammar
 
 SIZE = 100_000_000
@@ -103,7 +103,7 @@ def _read(name: str, path: Path) -> int:
 
 
 def _json(path: Path) -> None:
-    lines = LineReader()
+    lines = LineSplitter()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             for line in lines.feed(chunk):

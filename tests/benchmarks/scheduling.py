@@ -3,7 +3,7 @@
 Durations are log-normal, around a mean of each model's and environment's own; one case in ten fails early. Earlier runs
 tell what a case took then, not what it takes now; in one of the rows 20 cases kill their worker once. Each model needs
 one GPU, whose memory holds one model; to load it takes a minute. Eight workers run the real schedulers; only time,
-workers and servers are made up (`tests/virtual_xdist.py`).
+workers and servers are made up (`tests/support/virtual_xdist.py`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from xdist.scheduler import (  # type: ignore[import-untyped]  # xdist says no t
 )
 
 from harness.case import ServerNeed
-from harness.plan import LOAD_S, Machine
 from harness.results.times import UNKNOWN_S
-from harness.scheduling import CaseScheduling, Demand
-from tests.virtual_xdist import Item, Outcome, VirtualRun
+from harness.schedule.planner import LOAD_S, Machine
+from harness.schedule.scheduler import CaseScheduling, Demand
+from tests.support.virtual_xdist import Item, Outcome, VirtualRun
 
 _QUIET = Producer("", enabled=False)
 MODELS, GPUS, SEEDS = 12, 8, range(10)

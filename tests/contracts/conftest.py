@@ -14,7 +14,7 @@ import pytest
 from backends.registry import backend, names
 from harness.agent.cli import CLI_ROOT
 from tests.contracts import canaries, rich
-from tests.sessions import Stage
+from tests.support.sessions import Stage
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from backends.registry import backend, names
 from harness.agent.cli import CLI_ROOT, find_cli
 from tests.contracts import rich
 from tests.contracts.changes import changed_request, changed_shapes
-from tests.sessions import Stage
+from tests.support.sessions import Stage
 
 LATEST = CLI_ROOT.with_name("cli-latest")
 ROOT = CLI_ROOT.parents[1]

@@ -11,11 +11,11 @@ from msgspec import Struct, field
 
 from backends.base import Backend
 from backends.events import Event
-from harness.gateway.messages import Request, ToolResult
+from harness.gateway.messages import ModelRequest, RequestToolResult
 from harness.gateway.provider import Call
 from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedTurn
-from tests.sessions import UNKNOWN_TOOL, Play, Played, Stage
-from tests.words import WORDS
+from tests.support.sessions import UNKNOWN_TOOL, Play, Played, Stage
+from tests.support.words import WORDS
 
 PROMPT = "Schreibe „Grüße“, 挨拶 und 🤖, wie das Drehbuch es will: Losung-Nashorn."
 PASSWORD = "Losung-Nashorn"  # noqa: S105 - it is no password, but a word of the prompt that nothing else holds
@@ -42,7 +42,7 @@ class Rich(Struct):
     environments: list[str] = field(default_factory=list)
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ModelRequest]:
         """The requests of the main conversation."""
         parsed = (call.request for call in self.played.requests)
         return [request for request in parsed if PASSWORD in request.opening and not request.side]
@@ -52,7 +52,7 @@ class Rich(Struct):
         """The last request of the main conversation."""
         return [call for call in self.played.requests if PASSWORD in call.request.opening and call.request.tools][-1]
 
-    def results(self, name: str) -> tuple[ToolResult, ...]:
+    def results(self, name: str) -> tuple[RequestToolResult, ...]:
         """What the CLI answered to the tool calls of that turn."""
         number = self.names.index(name) + 1
         return next(request.results for request in self.requests if request.turn == number)

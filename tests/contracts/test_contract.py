@@ -17,17 +17,18 @@ import pytest
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
 from harness.agent.cli import CLI_ROOT, find_cli
-from harness.agent.double_entry import compare
 from harness.agent.driver import Progress
-from harness.case import Ending, Limits, Price
-from harness.gateway.messages import Usage
+from harness.agent.reconcile import reconcile
+from harness.case import Limits, Price
+from harness.endings import Ending
+from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
-from harness.mcp.config import McpConfig
+from harness.mcp.server import McpServer
 from harness.sandbox.paths import program_paths
 from tests.contracts import canaries, rich
 from tests.contracts.rich import Rich
-from tests.sessions import Play, Stage
-from tests.words import WORDS
+from tests.support.sessions import Play, Stage
+from tests.support.words import WORDS
 
 pytestmark = pytest.mark.contract
 
@@ -41,7 +42,7 @@ DEADLINE_S = 60.0
 
 QUICK = Limits(turns=20, wall_s=90, idle_s=30, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
 
-ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=Usage(input_tokens=600, output_tokens=60))
+ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCounts(input_tokens=600, output_tokens=60))
 
 
 # Starting
@@ -53,7 +54,7 @@ def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Pat
     cli = find_cli(adapter, cli_root)
     if cli_root == CLI_ROOT:
         assert cli.version == json.loads((CLI_ROOT / "package.json").read_text())["dependencies"][adapter.package]
-    place = stage.workplace(sessions / f"{name}-version", program_paths(cli.executable))
+    place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
     ran = place.run([str(cli.executable), "--version"])
     assert ran.exit_code == 0, ran.stderr
     assert cli.version in (ran.stdout + ran.stderr).decode()
@@ -95,7 +96,7 @@ def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> 
 def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promised(session: Rich) -> None:
     offered = {tool.name for tool in session.requests[0].tools}
     if session.backend.capabilities.mcp:
-        assert {session.backend.tool_name(McpConfig.name, tool) for tool in McpConfig.tools} <= offered
+        assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
 
 
 def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: Rich) -> None:
@@ -122,8 +123,8 @@ def test_models_that_the_cli_knows_are_offered_the_mcp_tools_alike(
     adapter, played = backend(name), stage.play(backend(name), sessions / f"{name}-{model}", play)
     assert played.result.ending is Ending.FINISHED, played.result.explanation
     offered = {tool.name for tool in played.requests[0].request.tools}
-    assert {adapter.tool_name(McpConfig.name, tool) for tool in McpConfig.tools} <= offered
-    assert compare(played.result.session, played.result.metered, habits=adapter.habits, stopped=False) == []
+    assert {adapter.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
+    assert reconcile(played.result.session, played.result.metered, quirks=adapter.quirks, stopped=False) == []
 
 
 def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
@@ -166,9 +167,9 @@ def test_each_tool_result_belongs_to_a_call(session: Rich) -> None:
 
 def test_what_the_cli_reports_is_what_was_metered(session: Rich) -> None:
     result = session.played.result
-    differences = compare(result.session, result.metered, habits=session.backend.habits, stopped=False)
+    differences = reconcile(result.session, result.metered, quirks=session.backend.quirks, stopped=False)
     assert [one for one in differences if one.explained is None] == []
-    if not session.backend.habits.hides_subagents:
+    if not session.backend.quirks.hides_subagents:
         assert differences == []
 
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from backends.registry import backend, names
-from harness.case import Ending
+from harness.endings import Ending
 from harness.gateway.script import Script, ScriptedTurn
-from tests.sessions import LIMITS, Play, Stage
+from tests.support.sessions import LIMITS, Play, Stage
 
 pytestmark = pytest.mark.nightly
 

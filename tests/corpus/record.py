@@ -1,7 +1,7 @@
 """Records the corpus: `python -m tests.corpus.record [--backend NAME] [CASE …]`, or `make corpus`.
 
 Each scenario of `scenarios.yaml` is played to the real CLI in the sandbox. A case is written only if what our decoder
-read of its stream agrees with the gateway's books, or the scenario says why not, and if it names nothing of this
+read of its stream agrees with the gateway's ledger, or the scenario says why not, and if it names nothing of this
 machine. `--reread` plays nothing: it renews `expected.json` of the recorded streams, for a decoder that reads more.
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from backends.base import Habits
+from backends.base import ReportingQuirks
 from backends.registry import backend, names
-from harness.agent.double_entry import compare
-from harness.decode import decode_file
+from harness.agent.reconcile import reconcile
+from harness.commands.decode import decode_file
 from tests.corpus.scenarios import Scenario, scenarios
-from tests.sessions import Played, Stage
+from tests.support.sessions import Played, Stage
 
 CORPUS = Path(__file__).parent
 ROOT = CORPUS.parents[1]
@@ -63,7 +63,7 @@ def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenari
     try:
         played = stage.play(backend(name), scratch / f"{name}-{case}", scenario.play())
         expected = _read(name, played)
-        _check(played, expected, backend(name).habits, scenario.differs(name))
+        _check(played, expected, backend(name).quirks, scenario.differs(name))
         _check_neutral(played, scratch)
     except Exception as error:  # one scenario that fails must not cost the others
         print(f"{name}/{case}: REFUSED: {error or type(error)}", file=sys.stderr, flush=True)
@@ -93,12 +93,12 @@ def _write_expected(name: str, folder: Path) -> None:
     (folder / "expected.json").write_text(json.dumps(read, indent=2, ensure_ascii=False) + "\n")
 
 
-def _check(played: Played, expected: dict[str, Any], habits: Habits, explained: dict[str, str]) -> None:
-    """Compare what the CLI reports with the gateway's books. Raises `Refused`."""
+def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, explained: dict[str, str]) -> None:
+    """Compare what the CLI reports with the gateway's ledger. Raises `Refused`."""
     result = played.result
-    differences = compare(result.session, result.metered, habits=habits, stopped=result.stopped)
+    differences = reconcile(result.session, result.metered, quirks=quirks, stopped=result.stopped)
     differing = {
-        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's books say {one.metered}"
+        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's ledger say {one.metered}"
         for one in differences
         if one.explained is None
     }

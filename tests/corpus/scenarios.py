@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from backends.registry import backend
 from harness.gateway.script import Conversation, Script, ScriptedTurn
-from tests.sessions import LIMITS, Play, Rewrite
-from tests.words import WORDS
+from tests.support.sessions import LIMITS, Play, Rewrite
+from tests.support.words import WORDS
 
 SCENARIOS = Path(__file__).with_name("scenarios.yaml")
 
@@ -56,7 +56,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `first` are the turns of a session that is interrupted, which this one resumes. `only` names the backends that it is
     for (none: all), `needs` the capabilities without which a backend is left out. `limits` replaces some of the
     recorder's limits, `options` some of the adapter's. `explained` says for each backend why a field of its own account
-    is not what the gateway metered. The rest is a script, or as in `tests.sessions.Play`.
+    is not what the gateway metered. The rest is a script, or as in `tests.support.sessions.Play`.
     """
 
     turns: tuple[ScriptedTurn, ...]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Cause, Ending
-from tests.project import Project
+from harness.endings import Cause, Ending
+from tests.support.project import Project
 
 WRONG = """\
 turns:
@@ -69,6 +69,6 @@ def test_a_turn_limit_of_one_ends_each_session_after_exactly_one_response(projec
         assert record.score is not None
         assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
         assert "no submission" in record.explanation
-        books = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
-        answered = [json.loads(line) for line in books.read_text().splitlines()]
+        ledger = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
+        answered = [json.loads(line) for line in ledger.read_text().splitlines()]
         assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]

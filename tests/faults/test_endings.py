@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from harness.case import ENDINGS, Ending
+from harness.endings import ENDINGS, Ending
 from harness.results.record import Record
-from tests.project import Project
+from tests.support.project import Project
 
 LIMITS = {
     "evaluation.episodes": 1,

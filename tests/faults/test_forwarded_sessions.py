@@ -13,12 +13,10 @@ import pytest
 from backends.registry import backend, names
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
-from harness.agent.double_entry import compare
-from harness.agent.model_server import remote_server
+from harness.agent.reconcile import reconcile
 from harness.case import (
     BackendConf,
     Case,
-    Ending,
     EnvironmentConf,
     EvaluationConf,
     Limits,
@@ -26,23 +24,25 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.endings import Ending
 from harness.environments.factory import make_environment
-from harness.gateway.messages import Usage
+from harness.gateway.messages import TokenCounts
 from harness.gateway.provider import Provider
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
-from harness.mcp.config import McpConfig
+from harness.mcp.server import McpServer
+from harness.models.model_server import remote_server
+from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
-from harness.sandbox.workplace import Workplace
-from tests.stand_in_upstream import Certificate, Upstream
+from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
 SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
 MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 3})
-USAGE = Usage(input_tokens=700, output_tokens=20, cache_read_tokens=300)
+USAGE = TokenCounts(input_tokens=700, output_tokens=20, cache_read_tokens=300)
 SCRIPT = Script(
     (
         ScriptedTurn(text="I look around.", calls=(ScriptedCall(run="env"),), usage=USAGE),
@@ -68,7 +68,7 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
-    workplace = Workplace(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
     with (
         pytest.MonkeyPatch.context() as variables,
         Upstream(certificate, ScriptedProvider(script, workspace="")) as upstream,
@@ -105,10 +105,10 @@ def play(
             backend=backend(name),
             cli=find_cli(backend(name)),
             prompt="Play your part.",
-            workplace=workplace,
+            dirs=dirs,
             gateway=Gateway(host),
             model_server=msgspec.structs.replace(served, provider=provider_of),
-            mcp=McpConfig(environment, folder / "renders", no_policy, (NotImplementedError,), host),
+            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
             progress=lambda _: None,
         )
     return result, upstream
@@ -118,7 +118,7 @@ def check(folder: Path, result: AttemptResult, upstream: Upstream, name: str) ->
     assert (result.ending, result.explanation) == (Ending.FINISHED, "the agent ended its session")
     totals = result.metered
     assert (totals.turns, totals.input_tokens, totals.output_tokens, totals.cache_read_tokens) == (3, 2100, 60, 900)
-    differences = compare(result.session, totals, habits=backend(name).habits, stopped=False)
+    differences = reconcile(result.session, totals, quirks=backend(name).quirks, stopped=False)
     assert [one for one in differences if one.explained is None] == []
     assert (folder / "workspace/approach.py").read_text() == "x = 1\n"
     assert {request.headers["x-api-key"] for request in upstream.requests} == {KEY}

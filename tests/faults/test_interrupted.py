@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.case import Cause, Ending
-from tests.project import Project
+from harness.endings import Cause, Ending
+from tests.support.project import Project
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.project import Project, wait_until
-from tests.serving import Machine
+from tests.support.project import Project, wait_until
+from tests.support.serving import Machine
 
 KILLS = 5
 """In each run: the last one is the controller's, or that of the whole job."""

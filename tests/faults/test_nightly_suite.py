@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Ending
+from harness.endings import Ending
 from harness.results.store import read
 from harness.servers import journal
-from harness.servers.journal import Entry
-from tests.project import ROOT, Project
-from tests.serving import Machine
+from harness.servers.journal import JournalEntry
+from tests.support.project import ROOT, Project
+from tests.support.serving import Machine
 
 GPU_MB = 32_000
 SERVED = {"qwen3_coder_30b": "qwen3-coder:30b", "gpt_oss_20b": "gpt-oss:20b", "gemma4_26b": "gemma4:26b"}
@@ -44,7 +44,7 @@ class Nightly:
         return done.stdout
 
     @property
-    def journal(self) -> list[Entry]:
+    def journal(self) -> list[JournalEntry]:
         return journal.read(self.project.folder / "runs/latest")
 
     def is_clean(self) -> bool:

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from backends.registry import backend as backend_named
-from harness import stages
+from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
-from harness.agent.model_server import ModelServer
-from harness.case import BackendConf, Case, Ending, EvaluationConf, Limits, ModelConf
+from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
+from harness.endings import Ending
 from harness.environments.factory import make_environment
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
+from harness.models.model_server import ModelServer
 from harness.servers.shared import Lease
-from tests.serving import MODEL, OLLAMA, Machine
-from tests.sessions import MAZE, SANDBOX, Stage, ignore
+from tests.support.serving import MODEL, OLLAMA, Machine
+from tests.support.sessions import MAZE, SANDBOX, Stage, ignore
 
 LIMITS = Limits(turns=20, wall_s=240, idle_s=60, first_byte_s=30, stalled_s=30, failed_requests=2)
 
@@ -36,9 +37,9 @@ def stage() -> Iterator[Stage]:
 
 
 def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptResult:
-    """One session of the backend's CLI, in a new workplace."""
+    """One session of the backend's CLI, in a new dirs."""
     cli = backend_named(backend)
-    workplace = stage.workplace(folder)
+    dirs = stage.dirs(folder)
     case = Case(
         id=folder.name,
         backend=BackendConf(backend),
@@ -56,10 +57,10 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
             backend=cli,
             cli=find_cli(cli),
             prompt="Solve the maze.",
-            workplace=workplace,
+            dirs=dirs,
             gateway=Gateway(stage._host),
             model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
-            mcp=stages.mcp_config(environment, workplace, stage._host),
+            mcp=pipeline.mcp_config(environment, dirs, stage._host),
             progress=ignore,
         )
 

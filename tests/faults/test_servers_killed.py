@@ -14,7 +14,7 @@ import pytest
 
 from harness.servers.processes import process
 from harness.servers.stop import sweep
-from tests.serving import Machine, Worker, wait_until
+from tests.support.serving import Machine, Worker, wait_until
 
 MOMENTS = ("starting ollama", "loading", "held ", "releasing")
 """What a worker says at the moments at which it is killed."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import ENDINGS, Ending
-from tests.project import Project
+from harness.endings import ENDINGS, Ending
+from tests.support.project import Project
 
 CONFTEST = """\
 from pathlib import Path

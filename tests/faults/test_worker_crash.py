@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Cause, Ending
+from harness.endings import Cause, Ending
 from harness.results.store import read
-from tests.project import Project
+from tests.support.project import Project
 
 SUITE = "name: crashes\nbackends: [claude]\nmodels: [scripted]\nenvironments: [small_maze]\nreplicates: 4\n"
 TEST = """\
@@ -19,14 +19,14 @@ import signal
 
 import pytest
 
-from harness.fixtures import DRAFT, RUN
+from harness.fixtures import BUILDER, RUN
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def submission(request, case):
-    folder = request.node.stash[DRAFT].folder
+    folder = request.node.stash[BUILDER].folder
     first = not (folder.parent / f"{case.id}.killed").exists()
     folder.mkdir(parents=True)
     (folder / "begun").touch()

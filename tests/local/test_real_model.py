@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.case import Ending
+from harness.endings import Ending
 from harness.results.record import Record
 from harness.servers import journal
 from harness.servers.leases import FOLDER_VARIABLE, Leases
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real model")]
 
@@ -49,7 +49,7 @@ class Played:
     def record(self, backend: str) -> Record:
         return self.records[f"{backend}-smollm2_135m-small_maze"]
 
-    def books(self, backend: str) -> list[dict[str, Any]]:
+    def ledger(self, backend: str) -> list[dict[str, Any]]:
         """What the gateway entered of requests to the model."""
         lines = (self.folder / (self.record(backend).artifacts or "") / "gateway.jsonl").read_text().splitlines()
         return [entry for entry in map(json.loads, lines) if entry["kind"] == "turn"]
@@ -100,7 +100,7 @@ def test_cli_and_gateway_count_the_same_tokens_and_nobody_invents_a_price(played
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_first_request_is_trimmed_and_fits(played: Played, backend: str) -> None:
-    first, *_ = played.books(backend)
+    first, *_ = played.ledger(backend)
     assert first["status"] == 200
     usage = first["usage"]
     assert 500 < usage["input_tokens"] + usage["cache_read_tokens"] < TRIMMED_TOKENS

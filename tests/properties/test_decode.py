@@ -22,9 +22,10 @@ from backends import events as ev
 from backends.registry import backend, names
 from backends.session import Session, fold
 from harness.agent.ending import classify
-from harness.agent.stream import Line, LineReader, StreamReader
-from harness.case import Ending, Limits
-from harness.decode import read_session, summary
+from harness.agent.stream import Line, LineSplitter, StreamReader
+from harness.case import Limits
+from harness.commands.decode import read_session, summary
+from harness.endings import Ending
 from tests.properties.grammar import EVERYTHING, Script, grammar, scripts
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -314,14 +315,14 @@ def test_any_chunking_gives_the_same_lines(data: st.DataObject, cap: int) -> Non
     stream = data.draw(st.lists(st.binary(max_size=60) | st.just(b"\n"), max_size=20).map(b"".join))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
     chunks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    whole, cut = LineReader(cap), LineReader(cap)
+    whole, cut = LineSplitter(cap), LineSplitter(cap)
     expected = [*whole.feed(stream), *whole.finish()]
     assert [line for chunk in chunks for line in cut.feed(chunk)] + cut.finish() == expected
     assert expected == _lines(stream, cap)
 
 
 def _lines(stream: bytes, cap: int) -> list[Line]:
-    """The specification of `LineReader`."""
+    """The specification of `LineSplitter`."""
     lines, offset = [], 0
     for part in stream.split(b"\n"):
         lines.append(Line(offset, part[:cap], len(part[cap:])))

@@ -19,12 +19,10 @@ from backends.base import Backend
 from backends.registry import backend
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
-from harness.agent.model_server import ModelServer
-from harness.agent.stream import LineReader
+from harness.agent.stream import LineSplitter
 from harness.case import (
     BackendConf,
     Case,
-    Ending,
     EnvironmentConf,
     EvaluationConf,
     Limits,
@@ -32,6 +30,7 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.endings import Ending
 from harness.environments.factory import make_environment
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
@@ -39,10 +38,11 @@ from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.gateway.tool_mapping import map_call
 from harness.http_host import HttpHost
-from harness.mcp.config import McpConfig
+from harness.mcp.server import McpServer
+from harness.models.model_server import ModelServer
+from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
-from harness.sandbox.workplace import Workplace
 
 pytestmark = pytest.mark.nightly
 
@@ -178,7 +178,7 @@ def play(
         listening.append(Listening(script, workspace))
         return listening[-1]
 
-    workplace = Workplace(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
     environment = make_environment(MAZE)
 
     def no_policy(_folder: str) -> Any:
@@ -189,10 +189,10 @@ def play(
         backend=adapter,
         cli=find_cli(adapter),
         prompt="Play your part.",
-        workplace=workplace,
+        dirs=dirs,
         gateway=gateway,
         model_server=ModelServer("scripted", provider),
-        mcp=McpConfig(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
+        mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
         progress=lambda _: None,
     )
     environment.close()
@@ -202,7 +202,7 @@ def play(
 
 def read(adapter: Backend, stream: Path) -> list[Said]:
     """What each turn said, by the events of the stream."""
-    reader = LineReader()
+    reader = LineSplitter()
     texts: dict[str, str] = {}
     made: dict[str, list[tuple[str, Any]]] = {}
     for line in (*reader.feed(stream.read_bytes()), *reader.finish()):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.case import ServerNeed
 from harness.servers.gpus import Gpu
-from harness.servers.leases import Holder, Server
+from harness.servers.leases import Holder, LeasedServer
 from harness.servers.placement import Join, Start, Wait, impossible, place
 from harness.servers.processes import Process
 
@@ -17,7 +17,7 @@ HOLDER = Holder(Process(1, 1), "h")
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[Server]]:
+def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[LeasedServer]]:
     """GPUs of two makers and sizes, some used by strangers, and servers on some of the others."""
     gpus = [
         Gpu(
@@ -37,7 +37,7 @@ def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[Server]]:
         taken, left = left[: (count := draw(st.integers(0, 2)))], left[count:]
         parallel = draw(st.integers(1, 3))
         servers.append(
-            Server(
+            LeasedServer(
                 id=str(number),
                 key=draw(KEYS),
                 parallel=parallel,
@@ -53,7 +53,12 @@ def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[Server]]:
 
 @given(machines(), KEYS, st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]), st.integers(1, 2), st.booleans())
 def test_every_decision_is_sound(
-    machine: tuple[list[Gpu], list[Server]], key: str, count: int, memory_gb: float | None, slots: int, hidden: bool
+    machine: tuple[list[Gpu], list[LeasedServer]],
+    key: str,
+    count: int,
+    memory_gb: float | None,
+    slots: int,
+    hidden: bool,
 ) -> None:
     gpus, servers = machine
     need = ServerNeed(key, count, 1)
@@ -91,7 +96,7 @@ def test_every_decision_is_sound(
 
 @given(machines(), st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]))
 def test_what_is_impossible_is_never_started_and_what_is_not_starts_on_an_idle_machine(
-    machine: tuple[list[Gpu], list[Server]], count: int, memory_gb: float | None
+    machine: tuple[list[Gpu], list[LeasedServer]], count: int, memory_gb: float | None
 ) -> None:
     gpus = [msgspec.structs.replace(gpu, free_mb=gpu.memory_mb, processes=()) for gpu in machine[0]]
     need = ServerNeed("a", count, 1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backends.quoting import inner_command
+from backends.reading.quoting import inner_command
 from tests.properties.grammar_codex import quoted
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "codex"

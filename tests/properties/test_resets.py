@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.resets import FARTHEST, reset_time
+from backends.reading.resets import FARTHEST, reset_time
 
 zones = st.none() | st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 nows = st.datetimes(datetime(1971, 1, 1), datetime(9990, 1, 1)).flatmap(

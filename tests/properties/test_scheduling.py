@@ -12,12 +12,12 @@ from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says 
 from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
 
 from harness.case import Case, ServerNeed
-from harness.plan import Job, Machine, Planner
-from harness.scheduling import CaseScheduling, Demand, NotAgainError
-from harness.shard import Shard, shard
-from harness.workers import CORES_A_SESSION, GB_A_SESSION, workers
-from tests.cases import REMOTE, make_case
-from tests.virtual_xdist import Item, Outcome, VirtualRun
+from harness.schedule.auto_workers import CORES_A_SESSION, GB_A_SESSION, workers
+from harness.schedule.planner import Job, Machine, Planner
+from harness.schedule.scheduler import CaseScheduling, Demand, NotAgainError
+from harness.suite.shard import Shard, shard
+from tests.support.cases import REMOTE, make_case
+from tests.support.virtual_xdist import Item, Outcome, VirtualRun
 
 QUIET = Producer("", enabled=False)
 

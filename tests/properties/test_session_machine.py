@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.agent.driver import Drive
-from harness.agent.footprint import Footprint
+from harness.agent.resources import Resources
 from harness.agent.watchdog import Stop
-from harness.case import Ending, Limits
-from harness.gateway.meter import Failure, Waiting
-from tests.fakes import FakeBox, FakeClock, FakeGauge, FakeTraffic, fake_backend
+from harness.case import Limits
+from harness.endings import Ending
+from harness.gateway.ledger import RequestFailure, Waiting
+from tests.support.fakes import FakeBox, FakeClock, FakeMonitor, FakeTraffic, fake_backend
 
 LIMITS = Limits(
     turns=None,
@@ -36,14 +37,14 @@ WORDS = st.sampled_from([b"turn", b"empty", b"call", b"compaction", b"final", b"
 
 
 class SessionMachine(RuleBasedStateMachine):
-    """The test's own books on the left, the session under test on the right; `due` says which endings are right."""
+    """The test's own ledger on the left, the session under test on the right; `due` says which endings are right."""
 
     @initialize(heeds_after=st.sampled_from([0.0, 0.5, 2.0, None]))
     def begin(self, heeds_after: float | None) -> None:
-        self.clock, self.traffic, self.gauge = FakeClock(), FakeTraffic(), FakeGauge()
+        self.clock, self.traffic, self.monitor = FakeClock(), FakeTraffic(), FakeMonitor()
         self.box = FakeBox(self.clock, heeds_after)
         self.drive = Drive(
-            self.box, fake_backend(), "prompt", LIMITS, self.traffic, self.gauge, io.BytesIO(), self.clock
+            self.box, fake_backend(), "prompt", LIMITS, self.traffic, self.monitor, io.BytesIO(), self.clock
         )
         self.drive.__enter__()
         self.running, self.exited, self.interrupted = True, False, False
@@ -85,7 +86,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.traffic.waiting.pop(0)
         self.traffic.last_activity = self.clock.time
         self.traffic.failures = 0 if well else self.traffic.failures + 1
-        self.traffic.last_failure = self.traffic.last_failure if well else Failure(status, "it failed")
+        self.traffic.last_failure = self.traffic.last_failure if well else RequestFailure(status, "it failed")
         self.step()
 
     @precondition(lambda self: self.running and self.clock.time > 3)
@@ -97,7 +98,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(memory=st.integers(0, 11), processes=st.integers(0, 6), disk=st.integers(0, 11))
     def the_box_grows(self, memory: int, processes: int, disk: int) -> None:
-        self.gauge.footprint = Footprint(memory * 10**6, processes, disk * 10**6)
+        self.monitor.resources = Resources(memory * 10**6, processes, disk * 10**6)
         self.step()
 
     @precondition(lambda self: self.running and self.clock.time > 3)
@@ -141,8 +142,8 @@ class SessionMachine(RuleBasedStateMachine):
                 assert not self.due(), "a limit was passed unseen"
 
     def due(self) -> set[Ending]:
-        """The endings that are right now, by the test's own books."""
-        now, box = self.clock.time, self.gauge.footprint
+        """The endings that are right now, by the test's own ledger."""
+        now, box = self.clock.time, self.monitor.resources
         silent = now - max(self.last_write, self.traffic.last_activity)
         failed = {500: Ending.MODEL_ERROR, 429: Ending.RATE_LIMITED, 502: Ending.MODEL_UNREACHABLE}
         failure = self.traffic.last_failure if self.traffic.failures else None

@@ -19,8 +19,8 @@ import pytest
 
 import harness
 from harness.sandbox.paths import base_interpreter, base_paths
-from tests.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
 from tests.security import escape_attempts
+from tests.support.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
 
 REPOSITORY = Path(harness.__file__).parent.parent
 TRIES = Path(escape_attempts.__file__)
@@ -194,7 +194,7 @@ def test_a_limit_holds(tmp_path: Path, command: str) -> None:
 HARNESS = """
 import sys
 from pathlib import Path
-from tests.sandboxes import bubblewrap, python, request
+from tests.support.sandboxes import bubblewrap, python, request
 box = bubblewrap().open(request(Path(sys.argv[1]), endpoints=("model",)))
 box.exec(python(sys.argv[2], sys.argv[3]), {})
 print(box.pid, box.stdout.read(1).decode(), flush=True)

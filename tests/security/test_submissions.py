@@ -16,10 +16,10 @@ from harness.case import EvaluationConf, SandboxConf, Score
 from harness.environments import plain
 from harness.environments.maze import Maze
 from harness.evaluation import policy as policy_module
-from harness.evaluation.rollout import Episode, Outcome, evaluate
+from harness.evaluation.rollout import Episode, EpisodeOutcome, evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
-from harness.sandbox.base import Request, SandboxError
+from harness.sandbox.base import BoxRequest, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 
@@ -37,7 +37,7 @@ class Watched(BubblewrapSandbox):
         super().__init__(SandboxConf(name="bubblewrap", kind="bubblewrap"))
         self.opened = 0
 
-    def open(self, request: Request) -> BubblewrapBox:
+    def open(self, request: BoxRequest) -> BubblewrapBox:
         self.opened += 1
         return super().open(request)
 
@@ -88,7 +88,7 @@ def contents(submission: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for folder in (submission, *harness) for file in folder.iterdir() if file.is_file()}
 
 
-def outcomes(graded: Graded) -> set[Outcome]:
+def outcomes(graded: Graded) -> set[EpisodeOutcome]:
     return {episode.outcome for episode in graded[1]}
 
 
@@ -113,9 +113,9 @@ def test_a_policy_that_only_goes_up_is_unsolved_where_the_goal_is_not_above(grad
         """,
         episodes=10,
     )
-    assert outcomes(graded) <= {Outcome.SOLVED, Outcome.UNSOLVED}
+    assert outcomes(graded) <= {EpisodeOutcome.SOLVED, EpisodeOutcome.UNSOLVED}
     assert graded[0].solve_rate < 0.5
-    assert {episode.steps for episode in graded[1] if episode.outcome is Outcome.UNSOLVED} == {20}
+    assert {episode.steps for episode in graded[1] if episode.outcome is EpisodeOutcome.UNSOLVED} == {20}
     assert errors(graded) == "\n" * 9
 
 

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from backends.session import Session
-from harness.agent.driver import Outcome, Progress, drive
-from harness.agent.watchdog import Look, hangs, spent
-from harness.case import Ending, Limits
-from harness.gateway.meter import Failure, Metered
-from tests.fakes import FakeBox, FakeClock, FakeGauge, FakeTraffic, fake_backend
+from harness.agent.driver import Progress, SessionOutcome, drive
+from harness.agent.watchdog import Snapshot, hangs, spent
+from harness.case import Limits
+from harness.endings import Ending
+from harness.gateway.ledger import Metered, RequestFailure
+from tests.support.fakes import FakeBox, FakeClock, FakeMonitor, FakeTraffic, fake_backend
 
 LIMITS = Limits(grace_s=3, idle_s=20)
 
@@ -28,7 +29,7 @@ class Stage:
         self.stream = folder / "stream.jsonl"
         self.shown: list[Progress] = []
 
-    def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS) -> Outcome:
+    def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS) -> SessionOutcome:
         self.clock.on_wait = on_wait
         return drive(
             self.box,
@@ -36,7 +37,7 @@ class Stage:
             prompt="prompt",
             limits=limits,
             traffic=self.traffic,
-            gauge=FakeGauge(),
+            monitor=FakeMonitor(),
             stream=self.stream,
             progress=self.shown.append,
             clock=self.clock,
@@ -131,22 +132,22 @@ def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itse
 
 
 def test_the_cost_that_the_cli_reports_counts_where_the_books_know_none() -> None:
-    session, traffic, look = Session(), FakeTraffic(), Look(now=1, began=0, last_output=0)
+    session, traffic, snapshot = Session(), FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
     session._total_cost = 2.0
     limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)
-    stop = spent(limits, traffic, session, look)
+    stop = spent(limits, traffic, session, snapshot)
     assert stop is not None
     assert stop.ending is Ending.COST_LIMIT
     traffic.totals = Metered(cost_usd=0.5)
-    assert spent(limits, traffic, session, look) is None
+    assert spent(limits, traffic, session, snapshot) is None
 
 
 def test_a_provider_that_asks_for_more_patience_than_an_idle_session_has_is_believed_at_once() -> None:
-    traffic, look = FakeTraffic(), Look(now=1, began=0, last_output=0)
-    traffic.failures, traffic.last_failure = 1, Failure(429, "slow down", 19.0)
-    assert hangs(LIMITS, traffic, Session(), look) is None
-    traffic.last_failure = Failure(429, "slow\n down", 20.0)
-    stop = hangs(LIMITS, traffic, Session(), look)
+    traffic, snapshot = FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
+    traffic.failures, traffic.last_failure = 1, RequestFailure(429, "slow down", 19.0)
+    assert hangs(LIMITS, traffic, Session(), snapshot) is None
+    traffic.last_failure = RequestFailure(429, "slow\n down", 20.0)
+    stop = hangs(LIMITS, traffic, Session(), snapshot)
     assert stop is not None
     assert stop.ending is Ending.RATE_LIMITED
     assert stop.explanation.endswith("429 slow down")

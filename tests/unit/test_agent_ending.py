@@ -8,7 +8,7 @@ from backends import events as ev
 from backends.events import ErrorKind
 from backends.session import fold
 from harness.agent.ending import classify
-from harness.case import Ending
+from harness.endings import Ending
 
 
 def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "") -> Ending:

@@ -12,9 +12,10 @@ from backends import events as ev
 from backends.session import fold
 from harness.agent.attempt import AttemptResult
 from harness.agent.retry import attempts, remaining
-from harness.case import ENDINGS, Ending, Limits
-from harness.gateway.meter import Metered
-from tests.fakes import FakeClock
+from harness.case import Limits
+from harness.endings import ENDINGS, Ending
+from harness.gateway.ledger import Metered
+from tests.support.fakes import FakeClock
 
 LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, retries=2, retry_s=2)
 

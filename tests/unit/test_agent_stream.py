@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.agent.stream import Line, LineReader
+from harness.agent.stream import Line, LineSplitter
 
 
 def test_lines_come_when_they_are_complete() -> None:
-    reader = LineReader()
+    reader = LineSplitter()
     assert reader.feed(b"one\ntw") == [Line(0, b"one", 0)]
     assert reader.feed(b"o\n\nthree") == [Line(4, b"two", 0), Line(8, b"", 0)]
     assert reader.finish() == [Line(9, b"three", 0)]
@@ -15,11 +15,11 @@ def test_lines_come_when_they_are_complete() -> None:
 
 def test_only_newline_bytes_split() -> None:
     text = "a\u2028b\u2029c\rd\x0be\x85f".encode()
-    assert LineReader().feed(text + b"\n") == [Line(0, text, 0)]
+    assert LineSplitter().feed(text + b"\n") == [Line(0, text, 0)]
 
 
 def test_a_long_line_is_cut_counted_and_not_held() -> None:
-    reader = LineReader(cap=10)
+    reader = LineSplitter(cap=10)
     for _ in range(1000):
         assert reader.feed(b"x" * 100) == []
     assert reader.feed(b"\nnext\n") == [Line(0, b"x" * 10, 99_990), Line(100_001, b"next", 0)]
@@ -27,6 +27,6 @@ def test_a_long_line_is_cut_counted_and_not_held() -> None:
 
 
 def test_a_long_last_line_is_cut_too() -> None:
-    reader = LineReader(cap=3)
+    reader = LineSplitter(cap=3)
     reader.feed(b"abcdef")
     assert reader.finish() == [Line(0, b"abc", 3)]

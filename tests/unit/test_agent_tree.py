@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.agent.footprint import BoxGauge
+from harness.agent.resources import BoxMonitor
 from harness.agent.tree import digest, settle, walk
 from harness.evaluation.scratch import discard
 from harness.sandbox.base import SandboxError
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 def names(folder: Path) -> Counter[str]:
@@ -110,27 +110,27 @@ def test_a_folder_that_never_rests_is_a_failure_of_the_sandbox(tmp_path: Path) -
         settle([tmp_path], Busy(tmp_path / "file", 10**6))
 
 
-def test_the_gauge_counts_descendants_their_memory_and_what_lies_on_disk(tmp_path: Path) -> None:
+def test_the_monitor_counts_descendants_their_memory_and_what_lies_on_disk(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     with subprocess.Popen(["/bin/sh", "-c", "sleep 100 & sleep 100 & wait"], start_new_session=True) as shell:
         try:
-            gauge = BoxGauge(shell.pid, [tmp_path])
-            while (seen := gauge.look(now := time.monotonic())).processes < 3:
-                gauge = BoxGauge(shell.pid, [tmp_path])
+            monitor = BoxMonitor(shell.pid, [tmp_path])
+            while (seen := monitor.measure(now := time.monotonic())).processes < 3:
+                monitor = BoxMonitor(shell.pid, [tmp_path])
             assert seen.memory_bytes > 500_000
-            later = gauge.look(now + 3)
+            later = monitor.measure(now + 3)
             assert later.disk_bytes >= 1_000_000
-            assert gauge.look(now + 60).disk_bytes == later.disk_bytes
+            assert monitor.measure(now + 60).disk_bytes == later.disk_bytes
         finally:
             os.killpg(shell.pid, 9)
-    assert gauge.look(now + 120).processes == 0
+    assert monitor.measure(now + 120).processes == 0
 
 
 def test_a_large_tree_is_counted_over_several_looks(tmp_path: Path) -> None:
     for number in range(2500):
         (tmp_path / str(number)).touch()
     (tmp_path / "file").write_bytes(b"x" * 100_000)
-    gauge = BoxGauge(os.getpid(), [tmp_path])
+    monitor = BoxMonitor(os.getpid(), [tmp_path])
     for look in range(5):
-        seen = gauge.look(100.0 + look / 2)
+        seen = monitor.measure(100.0 + look / 2)
     assert seen.disk_bytes >= 100_000

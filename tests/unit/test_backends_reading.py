@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from backends import events as ev
-from backends.errors import error_kind, reset_hint
+from backends.reading.errors import error_kind, reset_hint
 from backends.registry import backend
 from backends.session import ERRORS_KEPT, Session, fold
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from backends import events as ev
-from backends.experiment import is_experiment, shell_command
+from backends.reading.experiment import is_experiment, shell_command
+from backends.reading.resets import reset_time
 from backends.registry import backend
-from backends.resets import reset_time
 from backends.session import Session, fold
 from harness.agent.stream import LINE_CAP, StreamReader
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from harness.results.store import read
-from tests.project import ROOT
+from tests.support.project import ROOT
 
 DOCS = (ROOT / "docs/ci.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"```(\w+)\n(.*?)```", DOCS, re.DOTALL)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import ConfError
-from harness.config import load
-from harness.matrix import cases
+from harness.endings import ConfError
+from harness.suite.config import load
+from harness.suite.matrix import cases
 
 CONF = Path(__file__).parents[2] / "conf"
 

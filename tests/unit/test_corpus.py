@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.registry import names
-from harness.decode import decode_file
+from harness.commands.decode import decode_file
 from tests.corpus.scenarios import scenarios
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.decode import decode_file
+from harness.commands.decode import decode_file
 
 FINAL = {"type": "result", "subtype": "success", "is_error": False, "session_id": "s", "total_cost_usd": 0.5}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.environments.base import InvalidAction, Plain, Step
 from harness.evaluation.policy import PolicyError, PolicyTimeout
-from harness.evaluation.rollout import Episode, Outcome, run_episode, score
+from harness.evaluation.rollout import Episode, EpisodeOutcome, run_episode, score
 
 
 class Clock:
@@ -89,18 +89,18 @@ def play(policy: Scripted, clock: Clock, *, seed: int = 3, seconds: float = 0.0)
 def test_a_solved_episode_counts_its_steps_and_reward() -> None:
     clock = Clock()
     episode = play(Scripted(lambda observation, _: 1), clock, seconds=2.0)
-    assert episode == Episode(index=7, outcome=Outcome.SOLVED, steps=3, reward=-1.5, seconds=6.0)
+    assert episode == Episode(index=7, outcome=EpisodeOutcome.SOLVED, steps=3, reward=-1.5, seconds=6.0)
 
 
 def test_the_episode_ends_unsolved_when_truncated_or_out_of_steps() -> None:
-    assert play(Scripted(lambda observation, _: 4), Clock()).outcome is Outcome.UNSOLVED
+    assert play(Scripted(lambda observation, _: 4), Clock()).outcome is EpisodeOutcome.UNSOLVED
     idle = play(Scripted(lambda observation, _: 0), Clock())
-    assert (idle.outcome, idle.steps, idle.error) == (Outcome.UNSOLVED, 10, None)
+    assert (idle.outcome, idle.steps, idle.error) == (EpisodeOutcome.UNSOLVED, 10, None)
 
 
 def test_an_invalid_action_ends_it_with_the_reason_made_printable() -> None:
     episode = play(Scripted(lambda observation, _: 1 if observation > 2 else "left"), Clock())
-    assert (episode.outcome, episode.steps) == (Outcome.INVALID_ACTION, 1)
+    assert (episode.outcome, episode.steps) == (EpisodeOutcome.INVALID_ACTION, 1)
     assert episode.error == "not a whole number: 'left'"
 
 
@@ -110,9 +110,9 @@ def fail(error: Exception) -> Any:
 
 def test_a_policy_that_raises_has_crashed() -> None:
     episode = play(Scripted(lambda *_: fail(PolicyError("boom"))), Clock())
-    assert (episode.outcome, episode.error) == (Outcome.CRASHED, "boom")
+    assert (episode.outcome, episode.error) == (EpisodeOutcome.CRASHED, "boom")
     episode = play(Scripted(lambda *_: 1, reset=lambda _: fail(PolicyError("boom"))), Clock())
-    assert (episode.outcome, episode.error) == (Outcome.CRASHED, "boom")
+    assert (episode.outcome, episode.error) == (EpisodeOutcome.CRASHED, "boom")
 
 
 def test_the_wall_limit_covers_reset_policy_and_environment_together() -> None:
@@ -130,13 +130,13 @@ def test_the_wall_limit_covers_reset_policy_and_environment_together() -> None:
 
     episode = play(Scripted(act, reset), clock, seed=5, seconds=5.0)
     assert told == [60.0, 50.0, 30.0, 10.0]
-    assert (episode.outcome, episode.steps, episode.seconds) == (Outcome.TIMED_OUT, 3, 70.0)
+    assert (episode.outcome, episode.steps, episode.seconds) == (EpisodeOutcome.TIMED_OUT, 3, 70.0)
     assert episode.error == "over the episode's limit of 60 s: no time is left"
 
 
 def test_a_call_that_does_not_return_in_time_ends_it() -> None:
     episode = play(Scripted(lambda *_: fail(PolicyTimeout("no answer"))), Clock())
-    assert (episode.outcome, episode.error) == (Outcome.TIMED_OUT, "over the episode's limit of 60 s: no answer")
+    assert (episode.outcome, episode.error) == (EpisodeOutcome.TIMED_OUT, "over the episode's limit of 60 s: no answer")
 
 
 def test_trouble_of_the_environment_itself_is_no_fault_of_the_policy() -> None:
@@ -152,7 +152,7 @@ episodes = st.lists(
     st.builds(
         Episode,
         index=st.integers(0, 100),
-        outcome=st.sampled_from(Outcome),
+        outcome=st.sampled_from(EpisodeOutcome),
         steps=st.integers(0, 1000),
         reward=st.floats(-1000, 1000),
     ),
@@ -164,10 +164,10 @@ episodes = st.lists(
 @given(episodes)
 def test_the_score_counts_every_scheduled_episode_once(played: list[Episode]) -> None:
     total = score(played)
-    unsolved = sum(episode.outcome is Outcome.UNSOLVED for episode in played)
+    unsolved = sum(episode.outcome is EpisodeOutcome.UNSOLVED for episode in played)
     assert total.episodes == len(played) == total.solved + total.crashed + total.timed_out + unsolved
     assert total.solve_rate == total.solved / len(played)
-    whole = [episode for episode in played if episode.outcome in (Outcome.SOLVED, Outcome.UNSOLVED)]
+    whole = [episode for episode in played if episode.outcome in (EpisodeOutcome.SOLVED, EpisodeOutcome.UNSOLVED)]
     assert (total.mean_steps is None) == (total.mean_reward is None) == (not whole)
     if total.mean_steps is not None and total.mean_reward is not None:
         assert min(e.steps for e in whole) <= total.mean_steps <= max(e.steps for e in whole)
@@ -180,6 +180,6 @@ def test_no_scheduled_episode_is_no_score() -> None:
 
 
 def test_an_episode_is_one_plain_json_object() -> None:
-    line = msgspec.json.encode(Episode(index=0, outcome=Outcome.TIMED_OUT, error="late"))
+    line = msgspec.json.encode(Episode(index=0, outcome=EpisodeOutcome.TIMED_OUT, error="late"))
     expected = {"index": 0, "outcome": "timed_out", "steps": 0, "reward": 0.0, "seconds": 0.0, "error": "late"}
     assert json.loads(line) == expected

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from harness.case import Price
 from harness.gateway.budget import Budget
-from tests.stand_in_upstream import Upstream
-from tests.unit.forwarding import DUMMY, KEY, PATHS, STREAMED, TURN, Bench, Opener, bench, metered
-from tests.unit.gateway_client import (
+from tests.support.forwarding import DUMMY, KEY, PATHS, STREAMED, TURN, Bench, Opener, bench, metered
+from tests.support.gateway_client import (
     CHAT,
     GOOGLE,
     MESSAGES,
@@ -26,6 +25,7 @@ from tests.unit.gateway_client import (
     eventually,
     text_of,
 )
+from tests.support.stand_in_upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_an_answer_passes_unchanged_and_is_metered(opener: Opener, upstream: Ups
         assert "set-cookie" not in answer.headers
         assert metered(session) == (1, 700, 50, 1000)
         assert session.account.metered().tools_used == {"bash"}
-    [line] = session.books()
+    [line] = session.ledger()
     assert (line["status"], line["error"], line["stream"], line["note"]) == (200, None, stream, None)
 
 
@@ -106,7 +106,7 @@ def test_a_chat_stream_is_made_to_tell_its_usage(opener: Opener, upstream: Upstr
         [came] = upstream.requests
     assert came.json == body | {"stream_options": {"include_obfuscation": False, "include_usage": True}}
     assert metered(session) == (1, 700, 50, 1000)
-    assert "include_usage was set" in session.books()[0]["note"]
+    assert "include_usage was set" in session.ledger()[0]["note"]
 
 
 @PATHS
@@ -188,7 +188,7 @@ def test_tokens_are_counted_by_the_service_or_else_guessed(
     with upstream.behaving(status=401, body=KEY.encode()):
         refused = session.client.post(where, json=body)
     assert (refused.status_code, KEY in refused.text) == (401, False)
-    assert {line["kind"] for line in session.books()} == {"count"}
+    assert {line["kind"] for line in session.ledger()} == {"count"}
 
 
 def test_nobody_counts_with_a_model_that_is_not_served(opener: Opener, upstream: Upstream) -> None:
@@ -211,7 +211,7 @@ def test_a_client_that_goes_away_takes_its_request_with_it(
         with pytest.raises(httpx2.ReadTimeout):
             session.client.post(address(path, stream=stream), json=conversation(path, 0, stream=stream), timeout=0.3)
         eventually(lambda: upstream.gone == 1)
-    eventually(lambda: session.account.meter.open_requests == 0)
+    eventually(lambda: session.account.ledger.open_requests == 0)
     with upstream.behaving():  # nothing had come: its turn is there again
         assert session.ask(path, stream=stream).status_code == 200
     assert session.account.metered().abandoned_turns == 0
@@ -225,14 +225,14 @@ def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, u
         with session.client.stream("POST", where, json=conversation(path, 0, stream=True)) as answer:
             next(answer.iter_raw())
         eventually(lambda: upstream.gone == 1)
-        eventually(lambda: session.account.meter.open_requests == 0)
+        eventually(lambda: session.account.ledger.open_requests == 0)
         refused = session.ask(path)
         assert (refused.status_code, session.account.passed) == (400, "turn_limit")
     totals = session.account.metered()
     assert (totals.turns, totals.broken_turns, totals.abandoned_turns) == (0, 1, 1)
     assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had told by then
     assert session.account.failures == 0
-    assert "went away" in session.books()[0]["error"]
+    assert "went away" in session.ledger()[0]["error"]
 
 
 def test_closing_the_account_ends_the_request_upstream(opener: Opener, upstream: Upstream) -> None:
@@ -263,7 +263,7 @@ def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Ope
             assert session.account.passed == "cost_limit"
             assert "cost_limit" in refused.json()["error"]["message"]
         assert len(upstream.requests) == 2
-    assert [line["cost_usd"] is not None for line in session.books()] == [True, True, False, False]
+    assert [line["cost_usd"] is not None for line in session.ledger()] == [True, True, False, False]
 
 
 PRICE = Price(input=0.15, output=1000)
@@ -298,9 +298,9 @@ def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate
 
 
 def _assert_charged(session: Session, upstream: Upstream, path: str, *, told: float) -> None:
-    """The cost limit is passed, though the books hold no more than was told."""
+    """The cost limit is passed, though the ledger hold no more than was told."""
     eventually(lambda: upstream.gone == 1)
-    eventually(lambda: session.account.meter.open_requests == 0)
+    eventually(lambda: session.account.ledger.open_requests == 0)
     assert session.ask(path).status_code == 400
     assert session.account.passed == "cost_limit"
     assert (session.account.metered().cost_usd or 0.0) <= told
@@ -337,7 +337,7 @@ def test_the_key_reaches_nobody_but_the_service(
     told.append(opener("https://127.0.0.1:1").ask(MESSAGES))
     assert "bad key [key]" in told[0].text
     seen = "".join(f"{answer.headers} {answer.text}" for answer in told) + repr(cut.value)
-    seen += json.dumps(session.books()) + repr(session.account.last_failure) + repr(session.account.provider)
+    seen += json.dumps(session.ledger()) + repr(session.account.last_failure) + repr(session.account.provider)
     seen += "".join(capfd.readouterr()) + caplog.text
     assert KEY not in seen
     assert "org-of-the-host" not in seen

@@ -13,15 +13,16 @@ import httpx2
 import pytest
 
 from backends.session import Session as Conversation
-from harness.agent.watchdog import Look, hangs
-from harness.case import Ending, Limits
+from harness.agent.watchdog import Snapshot, hangs
+from harness.case import Limits
+from harness.endings import Ending
 from harness.gateway.budget import Budget
-from tests.stand_in_upstream import Upstream
-from tests.unit.forwarding import PATHS, STREAMED, Bench, Opener, bench, metered
-from tests.unit.gateway_client import (
+from tests.support.forwarding import PATHS, STREAMED, Bench, Opener, bench, metered
+from tests.support.gateway_client import (
     MESSAGES,
     eventually,
 )
+from tests.support.stand_in_upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_an_answer_that_breaks_off_is_cut_for_the_cli_too(
     assert session.account.metered().broken_turns == 1
     with upstream.behaving():
         assert session.ask(path, stream=stream).status_code == 200
-    assert "broke its answer off" in session.books()[0]["error"]
+    assert "broke its answer off" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -95,8 +96,8 @@ def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
         answer = session.ask(path, stream=stream)
     assert (answer.status_code, answer.content) == (200, body)
     assert metered(session) == (0, 0, 0, 0)
-    assert "malformed" in session.books()[0]["error"]
-    assert "text/html: does the model service answer at this address?" in session.books()[0]["error"]
+    assert "malformed" in session.ledger()[0]["error"]
+    assert "text/html: does the model service answer at this address?" in session.ledger()[0]["error"]
 
 
 def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:
@@ -146,7 +147,7 @@ def test_a_service_that_nobody_vouches_for_gets_no_request_and_no_key(opener: Op
 
 def test_the_failures_end_a_session_by_their_names(opener: Opener, upstream: Upstream) -> None:
     """What the watchdog makes of them; `tests/unit/test_agent_driver.py` has the rest of it."""
-    limits, look = Limits(failed_requests=1), Look(now=1.0, began=0.0, last_output=1.0)
+    limits, snapshot = Limits(failed_requests=1), Snapshot(now=1.0, began=0.0, last_output=1.0)
     said = {
         (401, b"no"): Ending.AUTH_FAILED,
         (400, b'{"error": {"message": "API key not valid. Please pass a valid API key."}}'): Ending.AUTH_FAILED,
@@ -159,6 +160,6 @@ def test_the_failures_end_a_session_by_their_names(opener: Opener, upstream: Ups
         session = opener()
         with upstream.behaving(status=status, body=body):
             session.ask(MESSAGES)
-        stop = hangs(limits, session.account, Conversation(), look)
+        stop = hangs(limits, session.account, Conversation(), snapshot)
         assert stop is not None
         assert stop.ending == ending, body

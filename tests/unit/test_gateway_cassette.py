@@ -11,19 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.agent.cassettes import cassette_server, recorded
-from harness.agent.model_server import ModelServer
-from harness.case import Case, ConfError
-from harness.config import load
+from harness.case import Case
+from harness.endings import ConfError
 from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
-from harness.gateway.messages import Request, Tool
+from harness.gateway.messages import ModelRequest, OfferedTool
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
-from harness.matrix import cases
-from tests.project import ROOT, Project
+from harness.models.cassettes import cassette_server, recorded
+from harness.models.model_server import ModelServer
+from harness.suite.config import load
+from harness.suite.matrix import cases
+from tests.support.project import ROOT, Project
 
 WIRES = (anthropic_messages, google_generate, openai_chat, openai_responses)
 HEAD = Head(model="demo", wire="anthropic_messages", workspace="/room/workspace")
@@ -32,7 +33,7 @@ Heard = tuple[int, Mapping[str, str], bytes]
 
 
 def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False) -> Call:
-    request = Request(model="demo", stream=stream, tools=() if side else (Tool("bash"),), turn=turn)
+    request = ModelRequest(model="demo", stream=stream, tools=() if side else (OfferedTool("bash"),), turn=turn)
     return Call(request=request, wire=wire, path="/", headers={}, body=b"{}")
 
 

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from backends.registry import backend, names
-from harness.agent.model_server import remote_server
-from harness.case import Case, ConfError
-from harness.config import load
+from harness.case import Case
+from harness.endings import ConfError
 from harness.gateway.prices import pricing
-from harness.matrix import cases
+from harness.models.model_server import remote_server
 from harness.servers.base import ServerMissing
+from harness.suite.config import load
+from harness.suite.matrix import cases
 
 CONF = Path(__file__).parents[2] / "conf"
 REMOTE = {

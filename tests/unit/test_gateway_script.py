@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.gateway.messages import Tool
+from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall, ScriptError, load_script, script_path
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
 
@@ -20,34 +20,34 @@ def schema(required: str, optional: str = "") -> dict[str, Any]:
 
 
 CLAUDE = [
-    Tool("Agent", schema("description prompt", "subagent_type")),
-    Tool("Bash", schema("command", "description timeout run_in_background")),
-    Tool("Edit", schema("file_path old_string new_string", "replace_all")),
-    Tool("Glob", schema("pattern", "path")),
-    Tool("Read", schema("file_path", "offset limit")),
-    Tool("Write", schema("file_path content")),
-    Tool("mcp__proctor__render_state", schema("seed", "state label")),
+    OfferedTool("Agent", schema("description prompt", "subagent_type")),
+    OfferedTool("Bash", schema("command", "description timeout run_in_background")),
+    OfferedTool("Edit", schema("file_path old_string new_string", "replace_all")),
+    OfferedTool("Glob", schema("pattern", "path")),
+    OfferedTool("Read", schema("file_path", "offset limit")),
+    OfferedTool("Write", schema("file_path content")),
+    OfferedTool("mcp__proctor__render_state", schema("seed", "state label")),
 ]
 OPENCODE = [
-    Tool("bash", schema("command description", "timeout workdir")),
-    Tool("edit", schema("filePath oldString newString", "replaceAll")),
-    Tool("read", schema("filePath", "offset limit")),
-    Tool("todowrite", schema("todos")),
-    Tool("write", schema("content filePath")),
-    Tool("list", schema("path")),
-    Tool("proctor_render_state", schema("seed", "state label")),
+    OfferedTool("bash", schema("command description", "timeout workdir")),
+    OfferedTool("edit", schema("filePath oldString newString", "replaceAll")),
+    OfferedTool("read", schema("filePath", "offset limit")),
+    OfferedTool("todowrite", schema("todos")),
+    OfferedTool("write", schema("content filePath")),
+    OfferedTool("list", schema("path")),
+    OfferedTool("proctor_render_state", schema("seed", "state label")),
 ]
 CODEX = [
-    Tool("exec_command", schema("cmd", "workdir shell tty yield_time_ms")),
-    Tool("write_stdin", schema("session_id", "chars")),
-    Tool("view_image", schema("path")),
-    Tool("mcp__proctor.render_state", schema("seed", "state label")),
+    OfferedTool("exec_command", schema("cmd", "workdir shell tty yield_time_ms")),
+    OfferedTool("write_stdin", schema("session_id", "chars")),
+    OfferedTool("view_image", schema("path")),
+    OfferedTool("mcp__proctor.render_state", schema("seed", "state label")),
 ]
 PI = [
-    Tool("read", schema("path", "offset limit")),
-    Tool("bash", schema("command", "timeout")),
-    Tool("edit", schema("path edits")),
-    Tool("write", schema("path content")),
+    OfferedTool("read", schema("path", "offset limit")),
+    OfferedTool("bash", schema("command", "timeout")),
+    OfferedTool("edit", schema("path edits")),
+    OfferedTool("write", schema("path content")),
 ]
 
 
@@ -84,7 +84,7 @@ def load(folder: Path, text: str) -> Any:
     ],
 )
 def test_a_call_is_put_in_the_terms_of_the_tools_offered(
-    tools: list[Tool], call: ScriptedCall, name: str, arguments: dict[str, Any]
+    tools: list[OfferedTool], call: ScriptedCall, name: str, arguments: dict[str, Any]
 ) -> None:
     assert map_call(call, tools, "/w") == (name, arguments)
 
@@ -94,16 +94,18 @@ def test_a_call_is_put_in_the_terms_of_the_tools_offered(
     [
         (ScriptedCall(mcp="render_policy"), CLAUDE, r"`mcp: render_policy` fits none .*: Agent, Bash, Edit, .*, mcp__"),
         (ScriptedCall(tool="write"), CLAUDE, r"`tool: write` fits none"),
-        (ScriptedCall(run="ls"), [Tool("Read", schema("file_path"))], r"`run: ls` fits none .*: Read$"),
-        (ScriptedCall(run="ls"), [Tool("bash", schema("command secret"))], r"fits none"),
+        (ScriptedCall(run="ls"), [OfferedTool("Read", schema("file_path"))], r"`run: ls` fits none .*: Read$"),
+        (ScriptedCall(run="ls"), [OfferedTool("bash", schema("command secret"))], r"fits none"),
         (
             ScriptedCall(mcp="look"),
-            [Tool("a_look", {}), Tool("b_look", {}), Tool("c", {})],
+            [OfferedTool("a_look", {}), OfferedTool("b_look", {}), OfferedTool("c", {})],
             r"`mcp: look` fits several .*: a_look, b_look$",
         ),
     ],
 )
-def test_a_call_that_fits_no_one_tool_names_those_offered(call: ScriptedCall, tools: list[Tool], message: str) -> None:
+def test_a_call_that_fits_no_one_tool_names_those_offered(
+    call: ScriptedCall, tools: list[OfferedTool], message: str
+) -> None:
     with pytest.raises(UnknownTool, match=message):
         map_call(call, tools, "/w")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
-from harness.gateway.messages import Request, Tool
+from harness.gateway.messages import ModelRequest, OfferedTool
 from harness.gateway.provider import Call
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.wires import openai_responses
 
-SHELL = Tool("shell", {"properties": {"command": {}}})
-LOOK = Tool("mcp__maze.look", {})
+SHELL = OfferedTool("shell", {"properties": {"command": {}}})
+LOOK = OfferedTool("mcp__maze.look", {})
 LOOKS = ScriptedCall(mcp="look", optional=True)
 SCRIPT = Script(
     (
@@ -23,9 +23,9 @@ SCRIPT = Script(
 )
 
 
-def played(*tools: Tool, turn: int) -> tuple[str, list[str]]:
+def played(*tools: OfferedTool, turn: int) -> tuple[str, list[str]]:
     """The text and the tools called of a turn, for a CLI that offers these tools."""
-    request = Request(model="m", stream=False, tools=tools, turn=turn)
+    request = ModelRequest(model="m", stream=False, tools=tools, turn=turn)
     call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}")
 
     async def body() -> bytes:

@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP: accounts, turns, budgets, failures and books, with the scripted provider."""
+"""The gateway over real loopback HTTP: accounts, turns, budgets, failures and ledger, with the scripted provider."""
 
 import itertools
 import json
@@ -14,16 +14,17 @@ import httpx2
 import pytest
 
 from backends.session import Session as Conversation
-from harness.agent.watchdog import Look, spent
-from harness.case import Ending, Limits
+from harness.agent.watchdog import Snapshot, spent
+from harness.case import Limits
+from harness.endings import Ending
+from harness.gateway.account_app import MAX_OPEN
 from harness.gateway.budget import Budget, side_limit
-from harness.gateway.door import MAX_OPEN
 from harness.gateway.provider import Provider
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
-from tests.unit.gateway_client import (
+from tests.support.gateway_client import (
     CHAT,
     GOOGLE,
     MESSAGES,
@@ -64,7 +65,7 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
             number = next(numbers)
             path = tmp_path / f"script{number}.yaml"
             path.write_text(f"turns: {script}", "utf-8")
-            books = tmp_path / f"gateway{number}.jsonl"
+            ledger = tmp_path / f"gateway{number}.jsonl"
             door = socket.create_server(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{door.getsockname()[1]}"
             account = Gateway(host).open_account(
@@ -72,10 +73,10 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
                 model="demo",
                 provider=provider or ScriptedProvider(load_script(path), workspace="/sandbox/workspace"),
                 budget=Budget(turns, tokens=tokens),
-                books=books,
+                ledger=ledger,
             )
             stack.callback(account.close)
-            return Session(account, stack.enter_context(httpx2.Client(base_url=url, timeout=30)), books)
+            return Session(account, stack.enter_context(httpx2.Client(base_url=url, timeout=30)), ledger)
 
         yield opener
 
@@ -89,7 +90,7 @@ def test_a_session_is_played_to_its_end_and_metered(open_session: Opener, path: 
     metered = session.account.metered()
     assert (metered.turns, metered.requests, metered.side_requests, metered.tool_calls) == (3, 3, 0, 2)
     assert metered.cost_usd is None
-    lines = session.books()
+    lines = session.ledger()
     assert [line["turn"] for line in lines] == [0, 1, 2]
     assert lines[0]["tools_called"] == ["bash", "bash"]
     assert all((line["kind"], line["status"], line["error"]) == ("turn", 200, None) for line in lines)
@@ -116,7 +117,7 @@ def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Open
     assert "turn_limit" in refusal.json()["error"]["message"]
     assert session.account.passed == "turn_limit"
     assert (session.account.metered().turns, session.account.metered().requests) == (1, 2)
-    assert [line["refused"] for line in session.books()] == [None, "turn_limit"]
+    assert [line["refused"] for line in session.ledger()] == [None, "turn_limit"]
 
 
 @PATHS
@@ -173,7 +174,7 @@ def test_side_requests_are_no_way_to_ask_the_model_for_ever(open_session: Opener
     codes = [session.ask(MESSAGES, tools=False).status_code for _ in range(side_limit(1) + 1)]
     assert codes == [200] * side_limit(1) + [400]
     assert session.account.passed == "turn_limit"
-    stop = spent(Limits(turns=1), session.account, Conversation(), Look(now=1, began=0, last_output=0))
+    stop = spent(Limits(turns=1), session.account, Conversation(), Snapshot(now=1, began=0, last_output=0))
     assert stop == (Ending.TURN_LIMIT, "it has used up its 24 requests without tools, which go with 1 turns")
 
 
@@ -184,7 +185,7 @@ def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) 
         codes = list(pool.map(lambda _: session.ask(path).status_code, range(12)))
     assert sorted(codes) == [200] * 5 + [400] * 7
     assert session.account.metered().turns == 5
-    eventually(lambda: session.account.meter.open_requests == 0)
+    eventually(lambda: session.account.ledger.open_requests == 0)
 
 
 def test_side_by_side_so_many_requests_are_answered_and_the_others_meet_the_budget_then(open_session: Opener) -> None:
@@ -213,7 +214,7 @@ def test_one_that_waits_for_its_turn_may_go_away_and_takes_nobodys_place(open_se
         eventually(lambda: len(session.account.waiting) == MAX_OPEN)
         with pytest.raises(httpx2.ReadTimeout):
             session.client.post(CHAT, json=conversation(CHAT, 0, stream=True), timeout=0.3)
-        eventually(lambda: session.account.meter.open_requests == MAX_OPEN)
+        eventually(lambda: session.account.ledger.open_requests == MAX_OPEN)
         provider.go_on.set()
         assert {one.result(10).status_code for one in asked} == {200}
     assert [session.ask(CHAT).status_code for _ in range(2)] == [200, 400]
@@ -228,7 +229,7 @@ def test_a_status_fails_as_often_as_written_and_costs_no_turn(open_session: Open
     assert session.account.metered().turns == 0
     assert text_of(session.ask(path)) == "at last"
     assert session.account.metered().turns == 1
-    assert [line["usage"] is None for line in session.books()] == [True, True, False]
+    assert [line["usage"] is None for line in session.ledger()] == [True, True, False]
 
 
 @PATHS
@@ -239,7 +240,7 @@ def test_a_cut_answer_breaks_the_connection_and_is_no_turn(open_session: Opener,
         session.ask(path, stream=stream)
     assert text_of(session.ask(path, stream=stream)) == "whole"
     assert session.account.metered().turns == 1
-    assert "cuts" in session.books()[0]["error"]
+    assert "cuts" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -252,7 +253,7 @@ def test_an_answer_that_is_none_is_no_turn(open_session: Opener, path: str, stre
     assert ("<html>" in broken.text) == (fail == "html")
     assert session.account.metered().turns == 0
     assert text_of(session.ask(path, stream=stream)) == "whole"
-    assert "malformed" in session.books()[0]["error"]
+    assert "malformed" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -305,7 +306,7 @@ def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Ope
     session = open_session("[{text: a}]", turns=1, provider=Faulty())
     assert [session.ask(path).status_code for _ in range(2)] == [500, 500]
     assert (session.account.metered().turns, session.account.passed) == (0, None)
-    assert "KeyError('oops')" in session.books()[0]["error"]
+    assert "KeyError('oops')" in session.ledger()[0]["error"]
 
 
 def test_a_forwarded_stream_arrives_unchanged_and_its_first_bytes_at_once(open_session: Opener) -> None:
@@ -336,7 +337,7 @@ def test_a_fault_in_mid_stream_cuts_it_and_is_no_turn(open_session: Opener) -> N
         with pytest.raises(httpx2.RemoteProtocolError):
             session.ask(CHAT)
     assert session.account.metered().turns == 0
-    assert "OSError('reset')" in session.books()[0]["error"]
+    assert "OSError('reset')" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -344,9 +345,9 @@ def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opene
     session = open_session("[{text: a, delay_s: 600}]", turns=1)
     with pytest.raises(httpx2.ReadTimeout):
         session.client.post(address(path, stream=True), json=conversation(path, 0, stream=True), timeout=0.3)
-    eventually(lambda: session.account.meter.open_requests == 0)
+    eventually(lambda: session.account.ledger.open_requests == 0)
     assert text_of(session.ask(path, 1)) == "Done."
-    assert "went away" in session.books()[0]["error"]
+    assert "went away" in session.ledger()[0]["error"]
 
 
 def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_session: Opener) -> None:
@@ -356,9 +357,9 @@ def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_ses
     with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
         assert any(b"[DONE]" in piece for piece in answer.iter_raw())
     provider.go_on.set()
-    eventually(lambda: session.account.meter.open_requests == 0)
+    eventually(lambda: session.account.ledger.open_requests == 0)
     assert session.account.metered().turns == 1
-    assert session.books()[0]["error"] is None
+    assert session.ledger()[0]["error"] is None
 
 
 @PATHS
@@ -367,8 +368,8 @@ def test_closing_an_account_ends_its_open_requests_and_stands_in_the_books(open_
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(session.ask, path)
         eventually(lambda: session.account.metered().requests == 1)
-        assert session.account.meter.open_requests == 1
-        lines = session.books()
+        assert session.account.ledger.open_requests == 1
+        lines = session.ledger()
         with pytest.raises(httpx2.TransportError):
             answer.result(10)
     assert [line["error"] for line in lines] == ["the session was closed before the answer was complete"]
@@ -396,7 +397,7 @@ def test_a_turn_counts_before_the_client_can_see_its_end(open_session: Opener) -
     session = open_session("[{text: unused}]", provider=provider)
     with session.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
         assert next(answer.iter_raw()) == end
-        assert (session.account.metered().turns, session.account.meter.open_requests) == (1, 1)
+        assert (session.account.metered().turns, session.account.ledger.open_requests) == (1, 1)
         provider.go_on.set()
 
 
@@ -416,7 +417,7 @@ def test_tokens_are_counted(open_session: Opener) -> None:
     answer = session.client.post(f"{MESSAGES}/count_tokens?beta=true", json=body)
     assert answer.json()["input_tokens"] > 10
     assert session.account.metered().requests == 0
-    assert session.books()[0]["kind"] == "count"
+    assert session.ledger()[0]["kind"] == "count"
 
 
 def test_it_says_what_it_serves_in_every_dialect(open_session: Opener) -> None:
@@ -449,14 +450,14 @@ def test_unknown_paths_are_not_found_and_stand_in_the_books(
     assert answer.status_code == 404
     assert answer.json().items() >= form.items()
     assert f"there is no POST {path.partition('?')[0]} here" in answer.text
-    [line] = session.books()
+    [line] = session.ledger()
     assert (line["path"], line["status"], line["kind"]) == (path, 404, "other")
 
 
 def test_the_books_hold_no_bodies_but_their_digest(open_session: Opener) -> None:
     session = open_session("[{text: a}]")
     session.client.post(CHAT, json=conversation(CHAT, 0, stream=True) | {"user": "a secret"})
-    [line] = session.books()
+    [line] = session.ledger()
     assert len(line["request_sha256"]) == 64
     assert line["request_bytes"] > 100
     assert "a secret" not in json.dumps(line)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from harness.gateway.messages import Outcome, Reply, Usage, WireError
+from harness.gateway.messages import AnswerOutcome, Reply, TokenCounts, WireError
 from harness.gateway.wires.reader import Reader
 from tests.unit.test_gateway_wires import FEW, GOOGLE, REQUEST, data_lines, read, replies
 
@@ -96,8 +96,8 @@ def test_google_counts_thoughts_as_output_and_cached_tokens_apart() -> None:
     early = {"candidates": [{"content": {"parts": [call]}}], "usageMetadata": {"promptTokenCount": 100}}
     last = {"candidates": [{"content": {"role": "model"}, "finishReason": "MAX_TOKENS"}], "usageMetadata": usage}
     outcome = read(GOOGLE, f"data: {json.dumps(early)}\r\n\r\ndata: {json.dumps(last)}\r\n\r\n".encode(), streamed=True)
-    assert outcome == Outcome(
-        usage=Usage(input_tokens=45, output_tokens=37, cache_read_tokens=60),
+    assert outcome == AnswerOutcome(
+        usage=TokenCounts(input_tokens=45, output_tokens=37, cache_read_tokens=60),
         tools_called=("bash",),
         stop_reason="MAX_TOKENS",
         complete=True,
@@ -116,8 +116,8 @@ def test_google_may_tell_the_usage_after_the_reason() -> None:
     reader.feed(chunk(usageMetadata={"promptTokenCount": 1}) + chunk(**REASON))
     assert not reader.outcome.complete, "the usage so far is not that of the whole"
     reader.feed(chunk(usageMetadata={"promptTokenCount": 9, "candidatesTokenCount": 4}))
-    usage = Usage(input_tokens=9, output_tokens=4)
-    assert reader.outcome == Outcome(usage=usage, stop_reason="STOP", complete=True)
+    usage = TokenCounts(input_tokens=9, output_tokens=4)
+    assert reader.outcome == AnswerOutcome(usage=usage, stop_reason="STOP", complete=True)
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -133,4 +133,4 @@ def test_a_prompt_that_google_blocks_gets_no_answer(streamed: bool) -> None:
     blocked = json.dumps({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 9}})
     outcome = read(GOOGLE, f"data: {blocked}\n\n".encode() if streamed else blocked.encode(), streamed=streamed)
     assert (outcome.complete, outcome.error) == (False, "the prompt was blocked: SAFETY")
-    assert outcome.usage == Usage(input_tokens=9)
+    assert outcome.usage == TokenCounts(input_tokens=9)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 
-from harness.gateway.messages import Reply, ToolCall
+from harness.gateway.messages import Reply, ReplyToolCall
 from tests.unit.test_gateway_wires import FEW, REQUEST, RESPONSES, data_lines, read, replies
 
 
@@ -64,7 +64,9 @@ def test_a_function_of_a_namespace_is_called_in_it() -> None:
     ]
     request = RESPONSES.parse(json.dumps({"model": "m", "input": "go", "tools": tools}).encode())
     assert [tool.name for tool in request.tools] == ["exec_command", "mcp__env.look", "web_search", "apply_patch"]
-    reply = Reply(id="r", created=0, model="m", calls=(ToolCall("c", "mcp__env.look", {}), ToolCall("d", "exec", {})))
+    reply = Reply(
+        id="r", created=0, model="m", calls=(ReplyToolCall("c", "mcp__env.look", {}), ReplyToolCall("d", "exec", {}))
+    )
     look, plain = RESPONSES.render(reply)["output"]
     assert (look["namespace"], look["name"]) == ("mcp__env", "look")
     assert (plain.get("namespace"), plain["name"]) == (None, "exec")

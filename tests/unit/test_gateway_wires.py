@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.gateway.messages import Outcome, Reply, Request, ToolCall, Usage, WireError
+from harness.gateway.messages import AnswerOutcome, ModelRequest, Reply, ReplyToolCall, TokenCounts, WireError
 from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 from harness.gateway.wires.reader import Reader
@@ -39,14 +39,14 @@ json_values = st.recursive(
 )
 counts = st.integers(0, 10**9)
 usages = st.builds(
-    Usage,
+    TokenCounts,
     input_tokens=counts,
     output_tokens=counts,
     cache_read_tokens=counts,
     cache_write_tokens=counts,
 )
 calls = st.builds(
-    ToolCall, st.uuids().map(str), st.text(min_size=1), st.dictionaries(st.text(), json_values, max_size=2)
+    ReplyToolCall, st.uuids().map(str), st.text(min_size=1), st.dictionaries(st.text(), json_values, max_size=2)
 )
 replies = st.builds(
     Reply,
@@ -58,7 +58,7 @@ replies = st.builds(
     usage=usages,
     truncated=st.booleans(),
 )
-REQUEST = Request(model="m", stream=True)
+REQUEST = ModelRequest(model="m", stream=True)
 
 
 def data_lines(stream: bytes) -> list[str]:
@@ -71,14 +71,14 @@ def data_lines(stream: bytes) -> list[str]:
     return [line.removeprefix("data: ") for event in events for line in event.split("\n") if line.startswith("data: ")]
 
 
-def read(wire: Wire, body: bytes, *, streamed: bool) -> Outcome:
+def read(wire: Wire, body: bytes, *, streamed: bool) -> AnswerOutcome:
     reader = Reader(wire, streamed=streamed)
     reader.feed(body)
     reader.finish()
     return reader.outcome
 
 
-def on_the_wire(wire: Wire, usage: Usage) -> Usage:
+def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
     """What a wire can tell of a usage: OpenAI's know no tokens written to the cache."""
     if wire is ANTHROPIC:
         return usage
@@ -94,7 +94,9 @@ def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire,
     streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
     names = tuple(call.name for call in reply.calls)
     reason = STOPS[wire.NAME][2 if reply.truncated else 0 if reply.calls else 1]
-    assert whole == Outcome(usage=on_the_wire(wire, reply.usage), tools_called=names, stop_reason=reason, complete=True)
+    assert whole == AnswerOutcome(
+        usage=on_the_wire(wire, reply.usage), tools_called=names, stop_reason=reason, complete=True
+    )
     assert streamed == whole
 
 
@@ -240,7 +242,7 @@ def test_a_chat_stream_builds_the_completion_that_would_be_sent_whole(reply: Rep
 @FEW
 @given(reply=replies)
 def test_a_chat_stream_tells_its_usage_only_to_who_asks(reply: Reply) -> None:
-    silent = Request(model="m", stream=True, stream_usage=False)
+    silent = ModelRequest(model="m", stream=True, stream_usage=False)
     chunks = [json.loads(data) for data in data_lines(b"".join(OPENAI.events(reply, silent)))[:-1]]
     assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
 
@@ -251,7 +253,7 @@ def test_tokens_written_to_the_cache_are_told_apart_where_they_are_told(wire: Wi
     details = {f"{prompt}_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 30}}
     body["usage"] |= {f"{prompt}_tokens": 100, **details}
     found = read(wire, json.dumps(body).encode(), streamed=False).usage
-    assert found == Usage(input_tokens=50, cache_read_tokens=20, cache_write_tokens=30)
+    assert found == TokenCounts(input_tokens=50, cache_read_tokens=20, cache_write_tokens=30)
 
 
 def test_anthropic_requests_are_understood() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.live import CaseProgress, LiveLine, fitted, width
+from harness.live.line import CaseProgress, LiveLine, fitted, width
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
+from harness.mcp.app import NAME, PATH, TOOLS, build_app
 from harness.mcp.renders import Renders
-from harness.mcp.server import NAME, PATH, TOOLS, build_app
 from harness.mcp.tools import ROLLOUT_S, EnvironmentTools, ToolFault
 
 RIGHT = {"agent": [0, 0], "goal": [0, 4], "obstacles": [], "height": 3, "width": 5}

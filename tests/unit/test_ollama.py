@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from harness.case import ConfError, ProviderConf
+from harness.case import ProviderConf
+from harness.endings import ConfError
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.ollama import BARE, OllamaMissing, find_ollama, server_url
-from tests.serving import MODEL, Machine
+from tests.support.serving import MODEL, Machine
 
 
 class _Version(BaseHTTPRequestHandler):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Ending
-from tests.project import ROOT, Project
+from harness.endings import Ending
+from tests.support.project import ROOT, Project
 
 IDS = [
     "claude-scripted-small_maze",
@@ -113,9 +113,9 @@ def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) ->
     project.write(
         "conftest.py",
         (project.folder / "conftest.py").read_text()
-        + "from harness.fixtures import DRAFT\n\n"
+        + "from harness.fixtures import BUILDER\n\n"
         + "def pytest_runtest_teardown(item):\n"
-        + "    if DRAFT in item.stash: print('folder', item.stash[DRAFT].folder.name)\n",
+        + "    if BUILDER in item.stash: print('folder', item.stash[BUILDER].folder.name)\n",
     )
     shown = project.pytest(*BROKEN, "-s").stdout
     folders = [line.partition("folder ")[2] for line in shown.splitlines() if "folder " in line]

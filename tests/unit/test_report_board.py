@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.board import Board, duration
-from harness.report.live import width
-from harness.report.status import WorkerStatus
+from harness.live.board import Board, duration
+from harness.live.line import width
+from harness.live.status import WorkerStatus
 
 STATUSES = {
     "gw0": WorkerStatus(case="claude-a-maze", turn=3, last_tool="Bash", tokens_per_s=41.3, gpu_memory_mb=17_200),

@@ -15,8 +15,8 @@ from _pytest._io import TerminalWriter  # the very writer that is to be followed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.report.canvas import Canvas
-from tests.screen import Screen
+from harness.live.canvas import Canvas
+from tests.support.screen import Screen
 
 COLUMNS, ROWS = 20, 6
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.live import CaseProgress
-from harness.report.status import Rate, StatusFile, WorkerStatus, read_statuses
+from harness.live.line import CaseProgress
+from harness.live.status import Rate, StatusFile, WorkerStatus, read_statuses
 
 PROGRESS = CaseProgress(case="a", turn=3, last_tool="Bash", seconds=12.0, output_tokens=500)
 

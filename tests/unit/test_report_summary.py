@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.__main__ import main
-from harness.case import Ending
+from harness.endings import Ending
 from harness.report.summary import escape, markdown
 from harness.report.table import table
-from harness.results.record import Record, Timing, Usage, UsageTotals
+from harness.results.record import CaseUsage, Record, Timing, UsageTotals
 from harness.results.store import RunStore
 from tests.unit.test_results import record, records, score
 
 
-def metered(**totals: float) -> Usage:
-    return Usage(metered=UsageTotals(**totals))  # type: ignore[arg-type]  # the names are checked by the struct
+def metered(**totals: float) -> CaseUsage:
+    return CaseUsage(metered=UsageTotals(**totals))  # type: ignore[arg-type]  # the names are checked by the struct
 
 
 def cells(line: str) -> list[str]:

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import pytest
 
-from harness.report.canvas import Canvas
-from harness.report.status import StatusFile
-from harness.report.workers import LiveWorkers
-from tests.project import Project, wait_until
-from tests.screen import Screen
+from harness.live.canvas import Canvas
+from harness.live.status import StatusFile
+from harness.live.workers import LiveWorkers
+from tests.support.project import Project, wait_until
+from tests.support.screen import Screen
 
 COLUMNS, ROWS = 100, 30
 
@@ -28,7 +28,7 @@ WAITING = """\
 import time
 from pathlib import Path
 from harness.fixtures import RUN
-from harness.report.live import CaseProgress
+from harness.live.line import CaseProgress
 
 def test_view(case, request):
     live = request.config.stash[RUN].live

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.case import Cause, Ending, Limits, Score
+from harness.case import Limits, Score
+from harness.endings import Cause, Ending
 from harness.report.table import table
-from harness.results.record import CaseNames, Record, Timing, Usage, UsageTotals, Versions
+from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions
 from harness.results.store import RunStore, read, run_name
 
 
@@ -44,7 +45,7 @@ records = st.builds(
     ending=st.sampled_from(Ending),
     explanation=st.text(),
     score=st.none() | st.builds(score, st.floats(0, 1)),
-    usage=st.builds(Usage, metered=st.builds(UsageTotals, turns=st.integers(0, 2**53), cost_usd=numbers)),
+    usage=st.builds(CaseUsage, metered=st.builds(UsageTotals, turns=st.integers(0, 2**53), cost_usd=numbers)),
     timing=st.builds(Timing, agent_s=numbers),
 )
 

@@ -16,7 +16,7 @@ from harness.case import SandboxConf
 from harness.sandbox.base import Sandbox, SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import base_interpreter, interpreter_paths
-from tests.sandboxes import END_S, bubblewrap, finish, python, read_all, request
+from tests.support.sandboxes import END_S, bubblewrap, finish, python, read_all, request
 
 KINDS = ("bubblewrap", "none")
 

@@ -17,7 +17,7 @@ from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.sandbox.diagnosis import Host, look, remedy
 from harness.sandbox.none import NoSandbox
 from harness.sandbox.paths import base_interpreter
-from tests.sandboxes import bubblewrap, request
+from tests.support.sandboxes import bubblewrap, request
 
 NO_NAMESPACE = "bwrap: No permissions to create new namespace"
 

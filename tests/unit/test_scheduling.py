@@ -12,18 +12,18 @@ import msgspec
 import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says no types
 
-from harness import scheduling
 from harness.case import ServerNeed
-from harness.plan import Job, Machine, Planner
 from harness.results.times import UNKNOWN_S, Times
 from harness.run import Run
-from harness.scheduling import auto_workers, make_scheduler, this_machine
+from harness.schedule import scheduler
+from harness.schedule.auto_workers import workers
+from harness.schedule.planner import Job, Machine, Planner
+from harness.schedule.scheduler import auto_workers, make_scheduler, this_machine
 from harness.servers.gpus import Gpu
-from harness.shard import Shard, parse_shard
-from harness.workers import workers
+from harness.suite.shard import Shard, parse_shard
 from tests.benchmarks import scheduling as benchmark
-from tests.cases import REMOTE, make_case
-from tests.project import Project
+from tests.support.cases import REMOTE, make_case
+from tests.support.project import Project
 
 A, B = ServerNeed("a", gpus=1, parallel=1), ServerNeed("b", gpus=1, parallel=1)
 SHARED = ServerNeed("shared", gpus=1, parallel=2)
@@ -189,10 +189,10 @@ def gpu(number: int, *processes: int) -> Gpu:
 
 
 def test_gpus_are_counted_where_a_case_needs_one_and_nobody_else_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "inventory", lambda: (gpu(0), gpu(1, 4711), gpu(2)))
+    monkeypatch.setattr(scheduler, "inventory", lambda: (gpu(0), gpu(1, 4711), gpu(2)))
     assert this_machine([make_case()]).gpus == 2
     assert this_machine([make_case(gpus=0), make_case(provider=REMOTE)]).gpus == 0
-    monkeypatch.setattr(scheduling, "inventory", lambda: (gpu(1, 4711),))
+    monkeypatch.setattr(scheduler, "inventory", lambda: (gpu(1, 4711),))
     assert this_machine([make_case()]).gpus == 1
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.servers.gpus import Gpu, cpu_slots, inventory, visibility, visible
-from tests.fake_gpus import FakeGpus
+from tests.support.fake_gpus import FakeGpus
 
 GPUS = [
     Gpu(uuid=f"GPU-{letter * 8}", index=index, name="x", memory_mb=1, free_mb=1) for index, letter in enumerate("abcd")

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from harness.servers.base import ServerFault
-from harness.servers.leases import FOLDER_VARIABLE, Holder, Leases, Server, lease_folder, new_holder, new_id
+from harness.servers.leases import FOLDER_VARIABLE, Holder, LeasedServer, Leases, lease_folder, new_holder, new_id
 from harness.servers.processes import MARKER, Process, end, family, marked, myself, process
-from tests.serving import wait_until
+from tests.support.serving import wait_until
 
 TREE = """
 sh -c 'setsid sleep 1000 & sleep 1000 & exec sleep 1000' &
@@ -149,5 +149,5 @@ def add(folder: Path, count: int) -> None:
             state.servers.append(_server())
 
 
-def _server(holders: list[Holder] | None = None) -> Server:
-    return Server(id=new_id(), key="ollama/x#1", parallel=9, state="ready", owner=None, holders=holders or [])
+def _server(holders: list[Holder] | None = None) -> LeasedServer:
+    return LeasedServer(id=new_id(), key="ollama/x#1", parallel=9, state="ready", owner=None, holders=holders or [])

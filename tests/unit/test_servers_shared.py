@@ -18,7 +18,7 @@ from harness.servers import journal, serving, start
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.pool import ServerPool
 from harness.servers.stop import quench, sweep
-from tests.serving import MODEL, OLLAMA, Machine, wait_until
+from tests.support.serving import MODEL, OLLAMA, Machine, wait_until
 
 
 @pytest.fixture

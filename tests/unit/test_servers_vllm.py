@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from harness.case import ConfError, ModelConf, ProviderConf
+from harness.case import ModelConf, ProviderConf
+from harness.endings import ConfError
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.inference import ask
 from harness.servers.kinds import kind_of
 from harness.servers.vllm import VllmServers
-from tests.inference_servers import launch, option, served, started
-from tests.stand_in_inference import install
+from tests.support.inference_servers import launch, option, served, started
+from tests.support.stand_in_inference import install
 
 KIND = VllmServers()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.case import Case
-from harness.config import load
-from harness.matrix import cases
-from tests.project import ROOT
+from harness.suite.config import load
+from harness.suite.matrix import cases
+from tests.support.project import ROOT
 
 SUITES = sorted(path.stem for path in (ROOT / "conf/suite").glob("*.yaml"))
 BACKENDS = {"claude", "opencode", "codex", "pi"}

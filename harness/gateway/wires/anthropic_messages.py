@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage
+from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -31,7 +31,7 @@ UNSAID: Final = "No response requested."
 """What Claude Code says in the model's place when it resumes a conversation that broke off after a tool's result."""
 
 
-class _Message(Struct, frozen=True):
+class _AnthropicMessage(Struct, frozen=True):
     role: str
     content: Any
 
@@ -40,33 +40,35 @@ _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_
 """How the types begin of tools that the client runs, or that reach nothing but the request's own tools."""
 
 
-class _Tool(Struct, frozen=True):
+class _AnthropicTool(Struct, frozen=True):
     name: str = ""
     input_schema: dict[str, Any] = {}
     type: str | None = None
 
 
-class _Body(Extras, frozen=True):
+class _AnthropicBody(Extras, frozen=True):
     model: str
-    messages: list[_Message]
-    tools: list[_Tool] = field(default_factory=list)
+    messages: list[_AnthropicMessage]
+    tools: list[_AnthropicTool] = field(default_factory=list)
     stream: bool = False
     mcp_servers: list[Any] | None = None
 
 
-def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is an assistant message. Raises `WireError`."""
-    data = decode(body, _Body)
+    data = decode(body, _AnthropicBody)
     last = data.messages[-1] if data.messages else None
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
-    return Request(
+    return ModelRequest(
         model=data.model,
         stream=data.stream,
-        tools=tuple(Tool(tool.name, tool.input_schema) for tool in data.tools),
+        tools=tuple(OfferedTool(tool.name, tool.input_schema) for tool in data.tools),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(
-            ToolResult(str(block.get("tool_use_id")), flatten(block.get("content")), block.get("is_error") is True)
+            RequestToolResult(
+                str(block.get("tool_use_id")), flatten(block.get("content")), block.get("is_error") is True
+            )
             for block in blocks
             if isinstance(block, dict) and block.get("type") == "tool_result"
         ),
@@ -79,7 +81,7 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
     )
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def _usage(usage: TokenCounts) -> dict[str, int]:
     return {
         "input_tokens": usage.input_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
@@ -115,7 +117,7 @@ def _event(kind: str, **data: Any) -> bytes:
     return f"event: {kind}\ndata: {dumps({'type': kind, **data})}\n\n".encode()
 
 
-def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
     """The reply as the service streams it: start, one group of events a block, delta with the usage, stop."""
     usage = _usage(reply.usage)
     start = {**render(reply), "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
@@ -149,7 +151,7 @@ def models(model: str) -> dict[str, Any]:
     return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
 
 
-class _Usage(Struct, frozen=True):
+class _AnthropicUsage(Struct, frozen=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
@@ -161,37 +163,37 @@ class _Block(Struct, frozen=True):
     name: str | None = None
 
 
-class _Answer(Struct, frozen=True):
+class _AnthropicAnswer(Struct, frozen=True):
     content: list[_Block]
-    usage: _Usage
+    usage: _AnthropicUsage
     stop_reason: str
 
 
-class _Delta(Struct, frozen=True):
+class _AnthropicDelta(Struct, frozen=True):
     stop_reason: str | None = None
 
 
 class _Start(Struct, frozen=True):
-    usage: _Usage = _Usage()
+    usage: _AnthropicUsage = _AnthropicUsage()
 
 
-class _Error(Struct, frozen=True):
+class _AnthropicError(Struct, frozen=True):
     type: str = ""
     message: str = ""
 
 
-class _Event(Struct, frozen=True):
+class _AnthropicEvent(Struct, frozen=True):
     """The parts of any event that are metered."""
 
     type: str
     message: _Start | UnsetType = UNSET
     content_block: _Block | UnsetType = UNSET
-    delta: _Delta | UnsetType = UNSET
-    usage: _Usage | UnsetType = UNSET
-    error: _Error | UnsetType = UNSET
+    delta: _AnthropicDelta | UnsetType = UNSET
+    usage: _AnthropicUsage | UnsetType = UNSET
+    error: _AnthropicError | UnsetType = UNSET
 
 
-def _known(before: Usage | None, found: _Usage) -> Usage:
+def _known(before: TokenCounts | None, found: _AnthropicUsage) -> TokenCounts:
     """The figures in `found` over those known before: each is a running total, not an increment."""
     figures = {
         "input_tokens": found.input_tokens,
@@ -200,7 +202,7 @@ def _known(before: Usage | None, found: _Usage) -> Usage:
         "cache_write_tokens": found.cache_creation_input_tokens,
     }
     return msgspec.structs.replace(
-        before or Usage(), **{name: value for name, value in figures.items() if value is not None}
+        before or TokenCounts(), **{name: value for name, value in figures.items() if value is not None}
     )
 
 
@@ -208,10 +210,10 @@ def _names(blocks: list[_Block]) -> tuple[str, ...]:
     return tuple(block.name or "" for block in blocks if block.type == "tool_use")
 
 
-def read_body(data: Any) -> Outcome:
+def read_body(data: Any) -> AnswerOutcome:
     """What a whole message object says."""
-    answer = msgspec.convert(data, _Answer)
-    return Outcome(
+    answer = msgspec.convert(data, _AnthropicAnswer)
+    return AnswerOutcome(
         usage=_known(None, answer.usage),
         tools_called=_names(answer.content),
         stop_reason=answer.stop_reason,
@@ -219,9 +221,9 @@ def read_body(data: Any) -> Outcome:
     )
 
 
-def read_event(outcome: Outcome, data: str) -> Outcome:
+def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
     """What is known after one more event."""
-    event = msgspec.json.decode(data, type=_Event)
+    event = msgspec.json.decode(data, type=_AnthropicEvent)
     replace = msgspec.structs.replace
     if event.type == "message_start" and event.message:
         return replace(outcome, usage=_known(outcome.usage, event.message.usage))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import Outcome, Reply, Request, WireError
+from harness.gateway.messages import AnswerOutcome, ModelRequest, Reply, WireError
 
 T = TypeVar("T")
 
@@ -20,19 +20,19 @@ class Wire(Protocol):
 
     @property
     def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
-        """What the books call it."""
+        """What the ledger call it."""
 
     @property
     def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
         """The key of the number in an answer that counts tokens; none: the service counts none."""
 
-    def parse(self, body: bytes, path: str = "") -> Request:
+    def parse(self, body: bytes, path: str = "") -> ModelRequest:
         """The request in a body that came by this path (with its query). Raises `WireError`."""
 
     def render(self, reply: Reply) -> dict[str, Any]:
         """The reply as the body of an answer that is not streamed."""
 
-    def events(self, reply: Reply, request: Request) -> Iterator[bytes]:
+    def events(self, reply: Reply, request: ModelRequest) -> Iterator[bytes]:
         """The reply as server-sent events, each whole."""
 
     def error(self, status: int, message: str) -> dict[str, Any]:
@@ -41,10 +41,10 @@ class Wire(Protocol):
     def models(self, model: str) -> dict[str, Any]:
         """The list of models, holding this one."""
 
-    def read_body(self, data: Any) -> Outcome:
+    def read_body(self, data: Any) -> AnswerOutcome:
         """What the (decoded) body of an answer says. Raises `msgspec.ValidationError` for anything else."""
 
-    def read_event(self, outcome: Outcome, data: str) -> Outcome:
+    def read_event(self, outcome: AnswerOutcome, data: str) -> AnswerOutcome:
         """What is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
 
 

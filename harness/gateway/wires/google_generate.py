@@ -10,7 +10,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolResult, Usage, WireError
+from harness.gateway.messages import (
+    AnswerOutcome,
+    ModelRequest,
+    OfferedTool,
+    Reply,
+    RequestToolResult,
+    TokenCounts,
+    WireError,
+)
 from harness.gateway.wires.base import decode, dumps, fragments
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -44,7 +52,7 @@ class _Response(Struct, frozen=True):
     response: Any = None
 
 
-class _Part(Struct, frozen=True, rename="camel"):
+class _GooglePart(Struct, frozen=True, rename="camel"):
     text: str | None = None
     function_call: _Name | None = None
     function_response: _Response | None = None
@@ -52,14 +60,14 @@ class _Part(Struct, frozen=True, rename="camel"):
 
 class _Content(Struct, frozen=True):
     role: str = "user"
-    parts: list[_Part] = []
+    parts: list[_GooglePart] = []
 
     @property
     def calls(self) -> bool:
         return self.role == "model" and any(part.function_call for part in self.parts)
 
 
-class _Function(Struct, frozen=True, rename="camel"):
+class _GoogleFunction(Struct, frozen=True, rename="camel"):
     name: str
     parameters: dict[str, Any] | None = None
     parameters_json_schema: dict[str, Any] | None = None
@@ -69,15 +77,15 @@ _FUNCTIONS: Final = "functionDeclarations"
 
 
 class _Tools(Struct, frozen=True, rename="camel"):
-    function_declarations: list[_Function] | None = None
+    function_declarations: list[_GoogleFunction] | None = None
 
 
-class _Body(Struct, frozen=True):
+class _GoogleBody(Struct, frozen=True):
     contents: list[_Content] = []
     tools: list[dict[str, Any]] | None = None
 
 
-def parse(body: bytes, path: str = "") -> Request:
+def parse(body: bytes, path: str = "") -> ModelRequest:
     """The request in a body, and in the path it came by; a turn is content with calls. Raises `WireError`.
 
     Its stream is served as server-sent events alone, as every client asks for it (`alt=sse`).
@@ -88,7 +96,7 @@ def parse(body: bytes, path: str = "") -> Request:
         raise WireError(f"{place} names no model and method, as /v1beta/models/MODEL:generateContent does")
     raw = decode(body, dict[str, Any])
     try:
-        data = msgspec.convert(raw, _Body)
+        data = msgspec.convert(raw, _GoogleBody)
         offered = msgspec.convert(data.tools or [], list[_Tools])
     except msgspec.ValidationError as error:
         raise WireError(f"the request body is not valid: {error}") from None
@@ -97,17 +105,17 @@ def parse(body: bytes, path: str = "") -> Request:
         raise WireError("streamGenerateContent is served with ?alt=sse alone")
     latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(data.contents))))
     answers = [part.function_response for content in latest for part in content.parts if part.function_response]
-    return Request(
+    return ModelRequest(
         model=found["model"],
         stream=stream,
         tools=tuple(
-            Tool(function.name, function.parameters_json_schema or function.parameters or {})
+            OfferedTool(function.name, function.parameters_json_schema or function.parameters or {})
             for tools in offered
             for function in tools.function_declarations or ()
         ),
         opening=next((_text(content) for content in data.contents if content.role != "model"), ""),
         turn=sum(content.calls for content in data.contents),
-        results=tuple(ToolResult(one.id or one.name, _said(one.response)) for one in answers),
+        results=tuple(RequestToolResult(one.id or one.name, _said(one.response)) for one in answers),
         hosted=(
             *(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
             *([URL_SOURCE] if fetched(raw) else []),
@@ -125,7 +133,7 @@ def _said(response: Any) -> str:
     return "\n".join(texts)
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def _usage(usage: TokenCounts) -> dict[str, int]:
     """This wire counts the cached tokens among the prompt's and cannot tell those written to the cache."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
@@ -157,7 +165,7 @@ def render(reply: Reply) -> dict[str, Any]:
     return {**whole, "usageMetadata": _usage(reply.usage)}
 
 
-def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
     """The reply as response objects, each with a piece of it: texts, whole calls, at last the reason and the usage."""
     for piece in fragments(reply.text):
         yield _event(_chunk(reply, [{"text": piece}]))
@@ -182,7 +190,7 @@ def models(model: str) -> dict[str, Any]:
     return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
 
 
-class _Usage(Struct, frozen=True, rename="camel"):
+class _GoogleUsage(Struct, frozen=True, rename="camel"):
     prompt_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
@@ -199,32 +207,32 @@ class _Feedback(Struct, frozen=True, rename="camel"):
     block_reason: str | None = None
 
 
-class _Fault(Struct, frozen=True):
+class _GoogleFault(Struct, frozen=True):
     status: str | None = None
     message: str = ""
 
 
-class _Answer(Struct, frozen=True, rename="camel"):
+class _GoogleAnswer(Struct, frozen=True, rename="camel"):
     candidates: list[_Candidate] = []
-    usage_metadata: _Usage | None = None
+    usage_metadata: _GoogleUsage | None = None
     prompt_feedback: _Feedback | None = None
-    error: _Fault | None = None
+    error: _GoogleFault | None = None
 
 
-def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
+def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCounts | None:
     """The latest figures: each is a running total. Thoughts are output; what tools of the service read is input."""
     if found is None:
         return before
     cached = found.cached_content_token_count or 0
     prompt = (found.prompt_token_count or 0) + (found.tool_use_prompt_token_count or 0)
-    return Usage(
+    return TokenCounts(
         input_tokens=max(prompt - cached, 0),
         output_tokens=(found.candidates_token_count or 0) + (found.thoughts_token_count or 0),
         cache_read_tokens=cached,
     )
 
 
-def _after(outcome: Outcome, answer: _Answer) -> Outcome:
+def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
     """This wire marks no end, and the usage may come after the reason; some services never tell it."""
     candidate = answer.candidates[0] if answer.candidates else _Candidate()
     parts = candidate.content.parts if candidate.content else []
@@ -235,7 +243,7 @@ def _after(outcome: Outcome, answer: _Answer) -> Outcome:
         fault = f"{answer.error.status or 'error'}: {answer.error.message}"
     elif answer.prompt_feedback and answer.prompt_feedback.block_reason:
         fault = f"the prompt was blocked: {answer.prompt_feedback.block_reason}"
-    return Outcome(
+    return AnswerOutcome(
         usage=_known(outcome.usage, answer.usage_metadata),
         tools_called=outcome.tools_called + tuple(part.function_call.name for part in parts if part.function_call),
         stop_reason=reason,
@@ -245,14 +253,14 @@ def _after(outcome: Outcome, answer: _Answer) -> Outcome:
     )
 
 
-def read_body(data: Any) -> Outcome:
+def read_body(data: Any) -> AnswerOutcome:
     """What a whole response object says."""
-    outcome = _after(Outcome(), msgspec.convert(data, _Answer))
+    outcome = _after(AnswerOutcome(), msgspec.convert(data, _GoogleAnswer))
     if outcome.stop_reason is None and outcome.error is None:
         raise msgspec.ValidationError("no candidate with a finish reason")
     return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None, may_end=False)
 
 
-def read_event(outcome: Outcome, data: str) -> Outcome:
+def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
     """What is known after one more response object."""
-    return _after(outcome, msgspec.json.decode(data, type=_Answer))
+    return _after(outcome, msgspec.json.decode(data, type=_GoogleAnswer))

@@ -9,7 +9,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage
+from harness.gateway.messages import (
+    AnswerOutcome,
+    ModelRequest,
+    OfferedTool,
+    Reply,
+    ReplyToolCall,
+    RequestToolResult,
+    TokenCounts,
+)
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -26,48 +34,52 @@ ERROR_TYPES = {
 """Error type by status; any other is a `server_error`."""
 
 
-class _Message(Struct, frozen=True):
+class _ChatMessage(Struct, frozen=True):
     role: str
     content: Any = None
     tool_calls: list[Any] | None = None
     tool_call_id: str = ""
 
 
-class _Function(Struct, frozen=True):
+class _ChatFunction(Struct, frozen=True):
     name: str
     parameters: dict[str, Any] = {}
 
 
-class _Tool(Struct, frozen=True):
+class _ChatTool(Struct, frozen=True):
     type: str = "function"
-    function: _Function | None = None
+    function: _ChatFunction | None = None
 
 
 class _StreamOptions(Struct, frozen=True):
     include_usage: bool = False
 
 
-class _Body(Extras, frozen=True):
+class _ChatBody(Extras, frozen=True):
     model: str
-    messages: list[_Message]
-    tools: list[_Tool] | None = None
+    messages: list[_ChatMessage]
+    tools: list[_ChatTool] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
 
 
-def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is an assistant message with tool calls. Raises `WireError`."""
-    data = decode(body, _Body)
+    data = decode(body, _ChatBody)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
-    return Request(
+    return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(Tool(tool.function.name, tool.function.parameters) for tool in data.tools or () if tool.function),
+        tools=tuple(
+            OfferedTool(tool.function.name, tool.function.parameters) for tool in data.tools or () if tool.function
+        ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
         results=tuple(
-            ToolResult(message.tool_call_id, flatten(message.content)) for message in latest if message.role == "tool"
+            RequestToolResult(message.tool_call_id, flatten(message.content))
+            for message in latest
+            if message.role == "tool"
         ),
         stream_usage=data.stream_options is not None and data.stream_options.include_usage,
         hosted=(
@@ -79,7 +91,7 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
     )
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: TokenCounts) -> dict[str, Any]:
     """This wire counts the cached tokens among the prompt's; few services tell those written to the cache."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
@@ -90,7 +102,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
+def _call(call: ReplyToolCall, arguments: str) -> dict[str, Any]:
     return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
@@ -121,7 +133,7 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def events(reply: Reply, request: Request) -> Iterator[bytes]:
+def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
     """The reply as chunks, then (if the request asks for it) one with the usage and no choice, then `[DONE]`."""
     head = _head(reply, "chat.completion.chunk")
 
@@ -155,11 +167,11 @@ class Cached(Struct, frozen=True):
     cache_write_tokens: int | None = None
 
 
-def disjoint(sent: int, output: int, cached: Cached | None) -> Usage:
+def disjoint(sent: int, output: int, cached: Cached | None) -> TokenCounts:
     """The usage, of which both of OpenAI's wires count the cached tokens among those that were sent."""
     details = cached or Cached()
     read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    return Usage(
+    return TokenCounts(
         input_tokens=max(sent - read - written, 0),
         output_tokens=output,
         cache_read_tokens=read,
@@ -167,7 +179,7 @@ def disjoint(sent: int, output: int, cached: Cached | None) -> Usage:
     )
 
 
-class _Usage(Struct, frozen=True):
+class _ChatUsage(Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: Cached | None = None
@@ -181,40 +193,40 @@ class _Called(Struct, frozen=True):
     function: _CalledFunction | None = None
 
 
-class _Delta(Struct, frozen=True):
+class _ChatDelta(Struct, frozen=True):
     tool_calls: list[_Called] | None = None
 
 
 class _Choice(Struct, frozen=True):
-    message: _Delta | None = None
-    delta: _Delta | None = None
+    message: _ChatDelta | None = None
+    delta: _ChatDelta | None = None
     finish_reason: str | None = None
 
 
-class _Answer(Struct, frozen=True):
+class _ChatAnswer(Struct, frozen=True):
     choices: list[_Choice] = []
-    usage: _Usage | None = None
+    usage: _ChatUsage | None = None
     error: Any = None
 
 
-def _known(before: Usage | None, found: _Usage | None) -> Usage | None:
+def _known(before: TokenCounts | None, found: _ChatUsage | None) -> TokenCounts | None:
     if found is None:
         return before
     return disjoint(found.prompt_tokens, found.completion_tokens, found.prompt_tokens_details)
 
 
-def _names(deltas: list[_Delta | None]) -> tuple[str, ...]:
+def _names(deltas: list[_ChatDelta | None]) -> tuple[str, ...]:
     """The tools named; a streamed call names its tool once, in its first chunk."""
     calls = [call for delta in deltas if delta for call in delta.tool_calls or ()]
     return tuple(call.function.name for call in calls if call.function and call.function.name)
 
 
-def read_body(data: Any) -> Outcome:
+def read_body(data: Any) -> AnswerOutcome:
     """What a whole chat completion object says."""
-    answer = msgspec.convert(data, _Answer)
+    answer = msgspec.convert(data, _ChatAnswer)
     if not answer.choices or answer.choices[0].finish_reason is None:
         raise msgspec.ValidationError("no choice with a finish reason")
-    return Outcome(
+    return AnswerOutcome(
         usage=_known(None, answer.usage),
         tools_called=_names([choice.message for choice in answer.choices]),
         stop_reason=answer.choices[0].finish_reason,
@@ -222,11 +234,11 @@ def read_body(data: Any) -> Outcome:
     )
 
 
-def read_event(outcome: Outcome, data: str) -> Outcome:
+def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
     """What is known after one more chunk."""
     if data == "[DONE]":
         return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None)
-    answer = msgspec.json.decode(data, type=_Answer)
+    answer = msgspec.json.decode(data, type=_ChatAnswer)
     return msgspec.structs.replace(
         outcome,
         usage=_known(outcome.usage, answer.usage),

@@ -9,7 +9,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import Outcome, Reply, Request, Tool, ToolCall, ToolResult, Usage, WireError
+from harness.gateway.messages import (
+    AnswerOutcome,
+    ModelRequest,
+    OfferedTool,
+    Reply,
+    ReplyToolCall,
+    RequestToolResult,
+    TokenCounts,
+    WireError,
+)
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments
 from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
@@ -33,51 +42,51 @@ class _Item(Struct, frozen=True):
     content: Any = None
     call_id: str = ""
     output: Any = None
-    tools: list[_Tool] | None = None
+    tools: list[_ResponsesTool] | None = None
 
     @property
     def by_model(self) -> bool:
         return self.type in _OUTPUTS or self.role == "assistant"
 
 
-class _Tool(Struct, frozen=True):
+class _ResponsesTool(Struct, frozen=True):
     """A function, a namespace of functions, or a tool that the service itself or a grammar of its own provides."""
 
     type: str
     name: str = ""
     parameters: dict[str, Any] | None = None
-    tools: list[_Tool] = []
+    tools: list[_ResponsesTool] = []
 
 
-class _Body(Extras, frozen=True):
+class _ResponsesBody(Extras, frozen=True):
     model: str
     input: str | list[_Item]
-    tools: list[_Tool] | None = None
+    tools: list[_ResponsesTool] | None = None
     stream: bool | None = None
     background: bool | None = None
 
 
-def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's signature; this one has all in its body)
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
     """The request in a body; a turn is a row of items that the model wrote. Raises `WireError`.
 
     Clients put remarks of their own before a user's first words: all that users say before the first turn opens the
     conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools that are no functions have no schema.
     Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
     """
-    data = decode(body, _Body)
+    data = decode(body, _ResponsesBody)
     if data.background:
         raise WireError("background: an answer that nobody waits for is not served: nobody would count it")
     items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
     answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
-    return Request(
+    return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(_tools(offered)),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
-        results=tuple(ToolResult(item.call_id, flatten(item.output)) for item in answers),
+        results=tuple(RequestToolResult(item.call_id, flatten(item.output)) for item in answers),
         hosted=(
             *_hosted(offered),
             *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
@@ -86,15 +95,15 @@ def parse(body: bytes, path: str = "") -> Request:  # noqa: ARG001 (a wire's sig
     )
 
 
-def _tools(tools: Iterable[_Tool], namespace: str = "") -> Iterator[Tool]:
+def _tools(tools: Iterable[_ResponsesTool], namespace: str = "") -> Iterator[OfferedTool]:
     for tool in tools:
         if tool.type == "namespace":
             yield from _tools(tool.tools, f"{tool.name}.")
         else:
-            yield Tool(namespace + (tool.name or tool.type), tool.parameters or {})
+            yield OfferedTool(namespace + (tool.name or tool.type), tool.parameters or {})
 
 
-def _hosted(tools: Iterable[_Tool]) -> Iterator[str]:
+def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
     for tool in tools:
         if tool.type == "namespace":
             yield from _hosted(tool.tools)
@@ -102,7 +111,7 @@ def _hosted(tools: Iterable[_Tool]) -> Iterator[str]:
             yield tool.type
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: TokenCounts) -> dict[str, Any]:
     """This wire counts the cached tokens among the input; few services tell those written to the cache."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
@@ -123,14 +132,14 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _call(call: ToolCall, arguments: str, status: str) -> dict[str, Any]:
+def _call(call: ReplyToolCall, arguments: str, status: str) -> dict[str, Any]:
     namespace, _, name = call.name.rpartition(".")
     item = {"id": f"fc_{call.call_id}", "type": "function_call", "status": status, "call_id": call.call_id}
     named = {"namespace": namespace, "name": name} if namespace else {"name": call.name}
     return {**item, **named, "arguments": arguments}
 
 
-def _arguments(call: ToolCall) -> str:
+def _arguments(call: ReplyToolCall) -> str:
     return dumps(dict(call.arguments))
 
 
@@ -188,7 +197,7 @@ def _text_events(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "response.output_item.done", {"output_index": 0, "item": done}
 
 
-def _call_events(call: ToolCall, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _call_events(call: ReplyToolCall, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
     arguments = _arguments(call)
     done = _call(call, arguments, "completed")
     place = {"item_id": done["id"], "output_index": index}
@@ -199,13 +208,13 @@ def _call_events(call: ToolCall, index: int) -> Iterator[tuple[str, dict[str, An
     yield "response.output_item.done", {"output_index": index, "item": done}
 
 
-def events(reply: Reply, request: Request) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
+def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
     """The reply as the service streams it: created, one group of events an item, completed with all of it."""
     for number, (kind, data) in enumerate(_stream(reply)):
         yield f"event: {kind}\ndata: {dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
 
 
-class _Usage(Struct, frozen=True):
+class _ResponsesUsage(Struct, frozen=True):
     input_tokens: int = 0
     output_tokens: int = 0
     input_tokens_details: Cached | None = None
@@ -221,25 +230,25 @@ class _Reason(Struct, frozen=True):
     reason: str = ""
 
 
-class _Fault(Struct, frozen=True):
+class _ResponsesFault(Struct, frozen=True):
     code: str | None = None
     message: str = ""
 
 
-class _Answer(Struct, frozen=True):
+class _ResponsesAnswer(Struct, frozen=True):
     status: str
     output: list[_Output] = []
-    usage: _Usage | None = None
+    usage: _ResponsesUsage | None = None
     incomplete_details: _Reason | None = None
-    error: _Fault | None = None
+    error: _ResponsesFault | None = None
 
 
-class _Event(Struct, frozen=True):
+class _ResponsesEvent(Struct, frozen=True):
     """The parts of any event that are metered; an `error` event has its fault beside its type."""
 
     type: str
     item: _Output | None = None
-    response: _Answer | None = None
+    response: _ResponsesAnswer | None = None
     code: str | None = None
     message: str = ""
 
@@ -247,7 +256,7 @@ class _Event(Struct, frozen=True):
 _ENDS: Final = {"response.completed", "response.incomplete"}
 
 
-def _known(found: _Usage | None) -> Usage | None:
+def _known(found: _ResponsesUsage | None) -> TokenCounts | None:
     return disjoint(found.input_tokens, found.output_tokens, found.input_tokens_details) if found else None
 
 
@@ -259,16 +268,16 @@ def _names(items: Iterable[_Output]) -> tuple[str, ...]:
     )
 
 
-def read_body(data: Any) -> Outcome:
+def read_body(data: Any) -> AnswerOutcome:
     """What a whole response object says; one that failed is an answer with an error, and not complete."""
-    answer = msgspec.convert(data, _Answer)
-    outcome = Outcome(usage=_known(answer.usage), tools_called=_names(answer.output))
+    answer = msgspec.convert(data, _ResponsesAnswer)
+    outcome = AnswerOutcome(usage=_known(answer.usage), tools_called=_names(answer.output))
     return _ended(outcome, answer)
 
 
-def _ended(outcome: Outcome, answer: _Answer) -> Outcome:
+def _ended(outcome: AnswerOutcome, answer: _ResponsesAnswer) -> AnswerOutcome:
     if answer.status not in {"completed", "incomplete"}:
-        fault = answer.error or _Fault(message=f"the response is {answer.status}")
+        fault = answer.error or _ResponsesFault(message=f"the response is {answer.status}")
         return msgspec.structs.replace(outcome, error=_fault(fault.code, fault.message))
     reason = answer.incomplete_details.reason if answer.incomplete_details else ""
     return msgspec.structs.replace(outcome, stop_reason=reason or answer.status, complete=True)
@@ -278,9 +287,9 @@ def _fault(code: str | None, message: str) -> str:
     return f"{code}: {message}" if code else message
 
 
-def read_event(outcome: Outcome, data: str) -> Outcome:
+def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
     """What is known after one more event."""
-    event = msgspec.json.decode(data, type=_Event)
+    event = msgspec.json.decode(data, type=_ResponsesEvent)
     replace = msgspec.structs.replace
     if event.type == "response.output_item.done" and event.item:
         return replace(outcome, tools_called=outcome.tools_called + _names([event.item]))

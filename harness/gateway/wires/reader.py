@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from harness.gateway.messages import Outcome
+from harness.gateway.messages import AnswerOutcome
 from harness.gateway.wires.base import Wire
 
 
@@ -14,7 +14,7 @@ class Reader:
     """Feed it the body of one answer; `outcome` says what is known so far. It never raises."""
 
     def __init__(self, wire: Wire, *, streamed: bool) -> None:
-        self.outcome = Outcome()
+        self.outcome = AnswerOutcome()
         self._wire = wire
         self._streamed = streamed
         self._rest = bytearray()

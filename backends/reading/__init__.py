@@ -1,0 +1,1 @@
+"""What several backends share to read a stream."""

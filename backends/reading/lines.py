@@ -1,0 +1,190 @@
+"""Reading what others wrote: a line of a CLI's stream, and the options of a configuration file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Set
+from functools import cache, lru_cache
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from backends.events import SAMPLE_CAP, Malformed, ToolResult, Unknown
+
+T = TypeVar("T", bound=Struct)
+
+
+class _Type(Struct, gc=False):
+    type: str
+
+
+_decode_type = msgspec.json.Decoder(_Type).decode
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A count that somebody reported; a larger number is not exact in every JSON reader, and is not believed."""
+Amount = Annotated[float, Meta(ge=0, le=2**53 - 1)]
+"""An amount that somebody reported: finite and not negative."""
+
+_MISFIT = object()
+
+
+class LinePart(Struct, gc=False):
+    """The base of what an adapter reads of a line. Fields that it does not name are skipped unread."""
+
+
+class Other(Struct, tag="", gc=False):
+    """A JSON object whose `type` none of the other structs of a union has; `kind` is that type, "" if it is no text."""
+
+    kind: str = ""
+
+
+class ObjectReader(Generic[T]):
+    """Reads lines as JSON objects of one `kind`: a struct, or a union of structs told apart by their tags.
+
+    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by
+    field, and what does not fit its field's type is left at the default, so that no field of a wrong type hides the
+    others; an object with an unknown tag becomes `Other` where that is part of the union, in a list as on top.
+    """
+
+    def __init__(self, kind: type[T] | UnionType) -> None:
+        self._kind = kind
+        self._decode: Callable[[bytes], T] = msgspec.json.Decoder(kind).decode
+        self._tagged = _tagged(kind)
+
+    def read(self, line: bytes) -> T | Malformed:
+        """The object in `line`, or why there is none. Never raises."""
+        try:
+            return self._decode(line)
+        except (ValueError, RecursionError):
+            return self._read_other(line) or self._read_leniently(line)
+
+    def _read_other(self, line: bytes) -> T | None:
+        """The object, if its tag is unknown: some CLIs write most of their bytes in lines that nobody needs."""
+        if "" not in self._tagged:
+            return None
+        try:
+            kind = _decode_type(line).type
+        except (ValueError, RecursionError):
+            return None
+        return None if kind in self._tagged else cast(T, Other(kind=kind))
+
+    def _read_leniently(self, line: bytes) -> T | Malformed:
+        text = line.decode("utf-8", "replace")
+        try:
+            fitted = _fit(self._kind, _clean(json.loads(text)))
+            if fitted is not _MISFIT:
+                return cast(T, fitted)
+        except ValueError:
+            return Malformed(reason="no JSON", sample=sample(line))
+        except RecursionError:
+            return Malformed(reason="nested too deeply", sample=sample(line))
+        return Malformed(reason="no JSON object", sample=sample(line))
+
+
+def unread(read: Other | Malformed, line: bytes, *, silent: Set[str] = frozenset()) -> tuple[Unknown | Malformed, ...]:
+    """The event of a line that is none the adapter reads; nothing for a blank line and for a `silent` kind."""
+    if isinstance(read, Malformed):
+        return (read,) if line.strip() else ()
+    if not read.kind:
+        return (Malformed(reason="no type", sample=sample(line)),)
+    return () if read.kind in silent else (Unknown(kind=read.kind[:80], sample=sample(line)),)
+
+
+def _clean(value: Any) -> Any:
+    """The value without what JSON cannot carry: lone surrogates, infinities, NaN, integers beyond 64 bits."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, int) and value.bit_length() > 64:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _lenient(kind: type[Struct], value: dict[str, Any]) -> Struct:
+    given = {}
+    for name, wire_name, declared in _fields(kind):
+        if wire_name in value:
+            fitted = _fit(declared, value[wire_name])
+            if fitted is not _MISFIT:
+                given[name] = fitted
+    return kind(**given)
+
+
+@cache
+def _fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
+    return tuple((field.name, field.encode_name, field.type) for field in msgspec.structs.fields(kind))
+
+
+@cache
+def _tagged(union: Any) -> dict[str, type[Struct]]:
+    """The structs of a union by their tags; none if they have no tags."""
+    structs = [part for part in get_args(union) if isinstance(part, type) and issubclass(part, Struct)]
+    return {str(part.__struct_config__.tag): part for part in structs if part.__struct_config__.tag is not None}
+
+
+def _fit(declared: Any, value: Any) -> Any:
+    if declared is Raw:
+        return Raw(msgspec.json.encode(value))
+    try:
+        return msgspec.convert(value, declared)
+    except msgspec.ValidationError:
+        pass
+    origin, parts = get_origin(declared), get_args(declared)
+    if origin is list and isinstance(value, list):
+        return [item for item in (_fit(parts[0], item) for item in value) if item is not _MISFIT]
+    if origin is dict and isinstance(value, dict):
+        fitted = {key: _fit(parts[1], item) for key, item in value.items()}
+        return {key: item for key, item in fitted.items() if item is not _MISFIT}
+    if isinstance(declared, type) and issubclass(declared, Struct) and isinstance(value, dict):
+        return _lenient(declared, value)
+    return _fit_union(declared, value) if origin in {Union, UnionType} else _MISFIT
+
+
+def _fit_union(union: Any, value: Any) -> Any:
+    if isinstance(value, dict) and (tagged := _tagged(union)):
+        tag = value.get("type")
+        tag = tag if isinstance(tag, str) else ""
+        if tag in tagged:
+            return _lenient(tagged[tag], value)
+        return Other(kind=tag) if "" in tagged else _MISFIT
+    fits = (_fit(choice, value) for choice in get_args(union))
+    return next((item for item in fits if item is not _MISFIT), _MISFIT)
+
+
+def sample(line: bytes) -> str:
+    """The beginning of a line, as text."""
+    return line[:SAMPLE_CAP].decode("utf-8", "replace")
+
+
+def tool_result(call_id: str, output: str, *, is_error: bool, seconds: float | None = None) -> ToolResult:
+    """The event of a tool's output that the adapter has put together itself."""
+    return ToolResult(call_id=call_id, content=Raw(msgspec.json.encode(output)), is_error=is_error, seconds=seconds)
+
+
+def read_options(kind: type[T], options: Mapping[str, Any]) -> T:
+    """The options of a backend as its own `kind`; `ValueError` says which is wrong and which there are."""
+    try:
+        return msgspec.convert(dict(options), kind)
+    except msgspec.ValidationError as error:
+        names = ", ".join(field.name for field in msgspec.structs.fields(kind))
+        raise ValueError(f"{error}; the options are: {names}") from None
+
+
+def output_limit(context: int) -> int:
+    """How many tokens one response may have: a quarter of the context, at most 32,000 (both CLIs' own default)."""
+    return min(32_000, max(1, context // 4))
+
+
+@lru_cache(maxsize=1024)
+def plain_name(name: str) -> str:
+    """The name as part of a tool's name: both CLIs keep letters, digits, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,0 +1,94 @@
+"""What goes on record of a case's attempts: each for itself, and their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import msgspec
+
+from harness.agent.attempt import AttemptResult
+from harness.endings import ENDINGS
+from harness.results.record import Attempt, CaseUsage, UsageTotals
+
+_TIMES = ("setup_s", "model_s", "tools_s", "experiment_s")
+
+
+def attempt_record(result: AttemptResult) -> Attempt:
+    """One attempt as the record keeps it."""
+    session = result.session
+    return Attempt(
+        ending=result.ending,
+        cause=ENDINGS[result.ending].cause,
+        explanation=result.explanation,
+        exit_code=result.exit_code,
+        resumed=result.resumed,
+        waited_s=_rounded(result.waited_s),
+        setup_s=_rounded(result.setup_s),
+        seconds=_rounded(result.agent_s),
+        term_s=_rounded(result.term_s),
+        kill_s=_rounded(result.kill_s),
+        settle_s=_rounded(result.settle_s),
+        model_s=_rounded(result.model_s),
+        tools_s=None if session.tool_s is None else _rounded(session.tool_s),
+        experiment_s=None if session.experiment_s is None else _rounded(session.experiment_s),
+        usage=_usage(result),
+    )
+
+
+def total_usage(attempts: Sequence[Attempt]) -> CaseUsage:
+    """What all attempts used together."""
+    return CaseUsage(
+        reported=_sum([attempt.usage.reported for attempt in attempts]),
+        metered=_sum([attempt.usage.metered for attempt in attempts]),
+    )
+
+
+def total_times(attempts: Sequence[Attempt]) -> dict[str, float | None]:
+    """The stages of `Timing` that the attempts know; none where one of them does not."""
+    times = {name: _total([getattr(attempt, name) for attempt in attempts]) for name in _TIMES}
+    return times | {"agent_s": sum(attempt.seconds for attempt in attempts)}
+
+
+def _usage(result: AttemptResult) -> CaseUsage:
+    session, metered = result.session, result.metered
+    return CaseUsage(
+        reported=UsageTotals(
+            turns=session.turns,
+            tool_calls=session.tool_calls,
+            input_tokens=session.usage.input_tokens,
+            output_tokens=session.usage.output_tokens,
+            cache_read_tokens=session.usage.cache_read_tokens,
+            cache_write_tokens=session.usage.cache_write_tokens,
+            cost_usd=session.cost_usd,
+        ),
+        metered=UsageTotals(
+            turns=metered.turns,
+            requests=metered.requests,
+            tool_calls=metered.tool_calls,
+            input_tokens=metered.input_tokens,
+            output_tokens=metered.output_tokens,
+            cache_read_tokens=metered.cache_read_tokens,
+            cache_write_tokens=metered.cache_write_tokens,
+            cost_usd=metered.cost_usd,
+        ),
+    )
+
+
+def _sum(totals: Sequence[UsageTotals | None]) -> UsageTotals | None:
+    known = [one for one in totals if one is not None]
+    return reduce(_added, known) if known else None
+
+
+def _added(one: UsageTotals, other: UsageTotals) -> UsageTotals:
+    sums = {name: _total([value, getattr(other, name)]) for name, value in msgspec.structs.asdict(one).items()}
+    return msgspec.convert(sums, UsageTotals)
+
+
+def _total(numbers: Sequence[float | None]) -> float | None:
+    """The sum; none if any is not known."""
+    return None if None in numbers else sum(filter(None, numbers))
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)

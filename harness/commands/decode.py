@@ -1,0 +1,82 @@
+"""`python -m harness decode`: reads one recorded stream and says what it adds up to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from backends.base import Backend
+from backends.events import Located
+from backends.registry import backend
+from backends.session import Session
+from harness.agent.ending import classify
+from harness.agent.stream import StreamReader, stderr_tail
+from harness.endings import ENDINGS, Ending
+
+CHUNK = 1 << 17
+
+
+def decode_file(
+    name: str, path: str, *, exit_code: int | None = None, stderr: str | Path | None = None
+) -> dict[str, Any]:
+    """What the stream of backend `name` in the file `path` (`-`: standard input) adds up to; see design.md.
+
+    `stderr` names the file of the CLI's standard error. Memory is constant. Raises `ValueError` for an unknown
+    backend and `OSError` for a file that cannot be read.
+    """
+    adapter = backend(name)
+    if path == "-":
+        session = read_session(adapter, sys.stdin.buffer)
+    else:
+        with Path(path).open("rb") as stream:
+            session = read_session(adapter, stream)
+    tail = stderr_tail(Path(stderr)) if stderr else ""
+    for event in adapter.read_stderr(tail):
+        session.add(event)
+    return summary(session, exit_code=exit_code, stderr_tail=tail)
+
+
+def read_session(adapter: Backend, stream: IO[bytes]) -> Session:
+    """The session that a stream adds up to."""
+    reader = StreamReader(adapter)
+    while chunk := stream.read(CHUNK):
+        reader.feed(chunk)
+    reader.finish()
+    return reader.session
+
+
+def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dict[str, Any]:
+    """The JSON object that `decode` prints."""
+    ending, explanation = classify(session, exit_code=exit_code, stderr_tail=stderr_tail)
+    return {
+        "turns": session.turns,
+        "tool_calls": session.tool_calls,
+        "tool_errors": session.tool_errors,
+        "usage": msgspec.to_builtins(session.usage),
+        "cost_usd": session.cost_usd,
+        "ending": ending.value,
+        "cause": ENDINGS[ending].cause.value,
+        "error": None if ending is Ending.FINISHED else explanation,
+        "api_retries": session.retries,
+        "mcp_servers": session.mcp_servers,
+        "session_id": session.session_id,
+        "subagents": session.subagents,
+        "compactions": session.compactions,
+        "denials": session.denials,
+        "experiment_s": session.experiment_s,
+        "other_tools_s": session.other_tools_s,
+        "unknown_events": session.unknown_events,
+        "unknown_sample": sample(session.unknown_sample),
+        "malformed_lines": session.malformed_lines,
+        "malformed_sample": sample(session.malformed_sample),
+    }
+
+
+def sample(located: Located | None) -> dict[str, Any] | None:
+    """The first unknown event or malformed line of a stream as plain data: what it was and where it stands."""
+    if located is None:
+        return None
+    return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}

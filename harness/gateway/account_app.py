@@ -1,0 +1,175 @@
+"""The HTTP door of one account: every request, known or not, passes here and gets its line in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from harness.gateway import messages, ollama
+from harness.gateway.account import Account
+from harness.gateway.exchange import Exchange, Send
+from harness.gateway.ledger import LedgerEntry
+from harness.gateway.messages import WireError
+from harness.gateway.provider import AnswerError, Call
+from harness.gateway.routes import Route, dialect, route
+from harness.gateway.wires.base import Wire
+
+MAX_BODY: Final = 64 * 1024 * 1024
+"""Bytes a request's body may have: whoever sends it is inside the sandbox, and it is held in memory."""
+
+MAX_OPEN: Final = 8
+"""Model requests of an account that are answered side by side; others wait, and meet the budget when their turn comes.
+
+What an answer uses is known when it has come: this many answers at most go beyond a limit of tokens or cost.
+"""
+
+
+class AccountApp:
+    """The ASGI app of one account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._slots = asyncio.Semaphore(MAX_OPEN)
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """Answer one request; stop working on it when its client goes away."""
+        query = scope["query_string"].decode("latin-1")
+        path = scope["path"] + (f"?{query}" if query else "")
+        with self._account.ledger.entry(scope["method"], path) as entry:
+            try:
+                finished = False
+                async with anyio.create_task_group() as group:
+                    await self._answer(Request(scope, receive), entry, send, group)
+                    finished = True
+                    group.cancel_scope.cancel()
+                if not finished and entry.stop_reason is None:  # Codex goes as soon as it has read the last event
+                    entry.error = "the client went away before the answer was complete"
+            except asyncio.CancelledError:
+                entry.error = "the session was closed before the answer was complete"
+                raise
+            except Exception as error:
+                entry.error = f"a fault of the harness: {error!r}"
+                raise
+
+    async def _answer(self, request: Request, entry: LedgerEntry, send: Send, group: anyio.abc.TaskGroup) -> None:
+        path = request.scope["path"]
+        asked = route(path)
+        response: Response | None
+        try:
+            body = await _read(request)
+            self._account.ledger.received(entry, body)
+            group.start_soon(_watch, request, group.cancel_scope)
+            if asked and request.method == "POST":
+                response = await self._ask(asked, request, body, entry, send)
+            else:
+                response = self._tell(request, body)
+        except ClientDisconnect:
+            entry.error = "the client went away before its request was complete"
+            return
+        except AnswerError as error:
+            entry.error = None if entry.refused else str(error)
+            response = _error(request, error)
+        if response:
+            entry.status = response.status_code
+            await response(request.scope, request.receive, send)
+
+    async def _ask(
+        self, asked: Route, request: Request, body: bytes, entry: LedgerEntry, send: Send
+    ) -> Response | None:
+        """A request of a wire: check it, and have it answered."""
+        account, wire = self._account, asked.wire
+        entry.wire = wire.NAME
+        try:
+            parsed = wire.parse(body, entry.path)
+        except WireError as error:
+            raise AnswerError(400, str(error)) from None
+        entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
+        call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
+        if asked.counts:
+            entry.kind = "count"
+            self._check(parsed)
+            return JSONResponse({wire.COUNTED_AS: await account.provider.count_tokens(call)})
+        entry.kind = "side" if parsed.side else "turn"
+        account.ledger.asked(entry)
+        self._check(parsed)
+        async with self._slots:
+            await self._exchange(call, entry, send)
+        return None
+
+    def _check(self, asked: messages.ModelRequest) -> None:
+        """Raises `AnswerError` for what is not served here."""
+        served = self._account.model
+        if asked.model != served:
+            raise AnswerError(404, f"model '{asked.model}' is not served here: this session has '{served}'")
+        if asked.hosted:
+            said = f"the model's service would run or fetch {', '.join(asked.hosted)} itself, and has a network"
+            raise AnswerError(400, f"{said}: this session is sealed")
+
+    async def _exchange(self, call: Call, entry: LedgerEntry, send: Send) -> None:
+        """Reserve a request's turn, and have it answered."""
+        account = self._account
+        limit = account.budget.reserve(turn=not call.request.side)
+        if limit:
+            entry.refused = limit
+            raise AnswerError(400, f"{limit}: {account.budget.explain(limit)}")
+        account.ledger.started(entry)
+        exchange = Exchange(call, entry, account.ledger, account.budget)
+        try:
+            await exchange.run(account.provider, send)
+        finally:
+            exchange.settle()
+
+    def _tell(self, request: Request, body: bytes) -> Response:
+        """Everything that is no request to a model: what is served here, or that there is no such path."""
+        method, path = request.method, request.scope["path"]
+        model, context = self._account.model, self._account.context
+        match "GET" if method == "HEAD" else method, path:
+            case "GET", "/":
+                return PlainTextResponse("Ollama is running")
+            case "GET", "/v1/models" | "/v1beta/models":
+                return JSONResponse(_wire(request).models(model))
+            case "GET", "/api/version":
+                return JSONResponse(ollama.version())
+            case "GET", "/api/tags":
+                return JSONResponse(ollama.tags(model))
+            case "GET", "/api/ps":
+                return JSONResponse(ollama.ps(model, context))
+            case "POST", "/api/show":
+                if ollama.wanted(body) != model:
+                    raise AnswerError(404, f"model '{ollama.wanted(body)}' not found")
+                return JSONResponse(ollama.show(context))
+        raise AnswerError(404, f"there is no {method} {path} here")
+
+
+async def _watch(request: Request, scope: anyio.CancelScope) -> None:
+    """Stop working on an answer when its client goes away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _wire(request: Request) -> Wire:
+    return dialect(request.scope["path"], request.headers)
+
+
+def _error(request: Request, error: AnswerError) -> Response:
+    """The error in the form that the client expects."""
+    if request.scope["path"].startswith("/api/"):
+        body: dict[str, Any] = ollama.error(str(error))
+    else:
+        body = _wire(request).error(error.status, str(error))
+    return JSONResponse(body, error.status)
+
+
+async def _read(request: Request) -> bytes:
+    """The body. Raises `AnswerError` if it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise AnswerError(413, f"the request's body is larger than {MAX_BODY} bytes")
+    return bytes(body)

@@ -1,0 +1,208 @@
+"""The ledger of one session: every request a line of `gateway.jsonl`, and running totals."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from harness.gateway.messages import AnswerOutcome, TokenCounts
+from harness.gateway.prices import Pricing
+
+
+class Metered(Struct, frozen=True, kw_only=True):
+    """Totals of a session so far, by the gateway's ledger.
+
+    `requests` are all requests to a model, failed and refused ones too; `side_requests` those of them that offered
+    no tools; `turns` and `tool_calls` count answers that came back whole, `broken_turns` those that broke off, of which
+    the CLI itself left `abandoned_turns`: these count against the limit of turns. Tokens include those of side requests
+    (`side`) and, as far as known, of answers that broke off (`broken`). `tools_used` are the names of the tools called.
+    `cost_usd` is null where no price is known.
+    """
+
+    turns: int = 0
+    requests: int = 0
+    side_requests: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
+    broken_turns: int = 0
+    abandoned_turns: int = 0
+    side: TokenCounts = TokenCounts()
+    broken: TokenCounts = TokenCounts()
+    tools_used: frozenset[str] = frozenset()
+
+
+class RequestFailure(Struct, frozen=True):
+    """A model request that failed: HTTP status (null: nothing was answered), what was said, seconds to wait if told."""
+
+    status: int | None
+    message: str
+    retry_after_s: float | None = None
+
+
+class Waiting(Struct, frozen=True):
+    """A model request that is being answered: since when nothing came, and whether anything has come yet."""
+
+    since: float
+    begun: bool = False
+
+
+class LedgerEntry(Struct, kw_only=True):
+    """One request's line in the ledger.
+
+    `kind`: `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `status` is null when
+    nothing was answered. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
+    the last byte of its answer.
+    """
+
+    time: str
+    method: str
+    path: str
+    wire: str | None = None
+    kind: str = "other"
+    model: str | None = None
+    stream: bool = False
+    turn: int | None = None
+    request_bytes: int = 0
+    request_sha256: str | None = None
+    status: int | None = None
+    usage: TokenCounts | None = None
+    tools_called: tuple[str, ...] = ()
+    stop_reason: str | None = None
+    cost_usd: float | None = None
+    retry_after_s: float | None = None
+    refused: str | None = None
+    note: str | None = None
+    error: str | None = None
+    duration_s: float = 0.0
+
+
+class Ledger:
+    """Keeps the ledger. Written on the gateway's event loop; the attributes may be read from any thread.
+
+    `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that
+    came or went. `open_requests` is the number of requests being answered. `failures` counts the turns in a row, up to
+    the last one, whose request failed; `last_failure` is the latest of them.
+    """
+
+    def __init__(self, path: Path, price: Pricing | None = None) -> None:
+        self.totals = Metered(cost_usd=None if price is None else 0.0)
+        self.failures = 0
+        self.last_failure: RequestFailure | None = None
+        self._price = price
+        self._waiting: dict[int, Waiting] = {}
+        self.last_activity = time.monotonic()
+        self.open_requests = 0
+        self._busy_s = 0.0
+        self._busy_since = 0.0
+        self._file = path.open("ab")
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds during which at least one request was open."""
+        since = self._busy_since
+        return self._busy_s + (time.monotonic() - since if self.open_requests else 0.0)
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The model requests that are being answered."""
+        return list(self._waiting.values())
+
+    @contextmanager
+    def entry(self, method: str, path: str) -> Iterator[LedgerEntry]:
+        """Open an entry; its line is written when the block ends, however it ends."""
+        start = time.monotonic()
+        if not self.open_requests:
+            self._busy_since = start
+        self.open_requests += 1
+        self.last_activity = start
+        entry = LedgerEntry(time=datetime.now(UTC).isoformat(timespec="milliseconds"), method=method, path=path)
+        try:
+            yield entry
+        finally:
+            now = self.last_activity = time.monotonic()
+            if self.open_requests == 1:
+                self._busy_s += now - self._busy_since
+            self.open_requests -= 1
+            self._waiting.pop(id(entry), None)
+            entry.duration_s = round(now - start, 6)
+            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.flush()
+
+    def touch(self, entry: LedgerEntry) -> None:
+        """Something moved: if the entry is a model request that waits, a piece of its answer."""
+        self.last_activity = time.monotonic()
+        if id(entry) in self._waiting:
+            self._waiting[id(entry)] = Waiting(self.last_activity, begun=True)
+
+    def received(self, entry: LedgerEntry, body: bytes) -> None:
+        """A request's body is there."""
+        self.touch(entry)
+        entry.request_bytes = len(body)
+        entry.request_sha256 = hashlib.sha256(body).hexdigest()
+
+    def asked(self, entry: LedgerEntry) -> None:
+        """A request to a model has come."""
+        totals = self.totals
+        self.totals = msgspec.structs.replace(
+            totals, requests=totals.requests + 1, side_requests=totals.side_requests + (entry.kind == "side")
+        )
+
+    def started(self, entry: LedgerEntry) -> None:
+        """The turn of a request to a model has come: from now on its answer is waited for."""
+        self._waiting[id(entry)] = Waiting(time.monotonic())
+
+    def cost_usd(self, usage: TokenCounts) -> float | None:
+        """What so many tokens cost in US dollars; none where no price is known."""
+        return None if self._price is None else self._price.cost_usd(**msgspec.structs.asdict(usage))
+
+    def answered(self, entry: LedgerEntry, outcome: AnswerOutcome, *, turn: bool, abandoned: bool = False) -> None:
+        """An answer has ended; `turn` says whether it makes one, `abandoned` that its client left it in the middle."""
+        usage = outcome.usage or TokenCounts()
+        entry.usage = outcome.usage
+        entry.tools_called = outcome.tools_called
+        entry.stop_reason = outcome.stop_reason
+        entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
+        self._add(entry, usage, turn=turn, abandoned=abandoned)
+
+    def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool, abandoned: bool) -> None:
+        totals = self.totals
+        broken = entry.kind == "turn" and not turn
+        self.totals = msgspec.structs.replace(
+            totals,
+            turns=totals.turns + turn,
+            tool_calls=totals.tool_calls + (len(entry.tools_called) if turn else 0),
+            input_tokens=totals.input_tokens + usage.input_tokens,
+            output_tokens=totals.output_tokens + usage.output_tokens,
+            cache_read_tokens=totals.cache_read_tokens + usage.cache_read_tokens,
+            cache_write_tokens=totals.cache_write_tokens + usage.cache_write_tokens,
+            cost_usd=None if totals.cost_usd is None else totals.cost_usd + (entry.cost_usd or 0.0),
+            broken_turns=totals.broken_turns + (broken and entry.status == 200),
+            abandoned_turns=totals.abandoned_turns + abandoned,
+            side=totals.side + usage if entry.kind == "side" else totals.side,
+            broken=totals.broken + usage if broken else totals.broken,
+            tools_used=totals.tools_used | set(entry.tools_called),
+        )
+
+    def failed(self, failure: RequestFailure) -> None:
+        """The request of a turn has failed; `succeeded` says that one has not."""
+        self.failures += 1
+        self.last_failure = failure
+
+    def succeeded(self) -> None:
+        """A turn came back whole."""
+        self.failures = 0
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        self._file.close()

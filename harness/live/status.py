@@ -1,0 +1,101 @@
+"""What a worker is doing, as it tells the process that has the terminal: a small file, replaced as it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from harness.live.line import CaseProgress
+
+_EVERY_S = 0.5
+_RATE_S = 10.0
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """What a worker is doing: a case's session, or something else (`doing`), such as waiting for a GPU.
+
+    `tokens_per_s` are output tokens of the last ten seconds or a little more; `gpu_memory_mb` is in use on the GPUs of
+    its model server. None: not known.
+    """
+
+    case: str | None = None
+    turn: int | None = None
+    last_tool: str | None = None
+    doing: str | None = None
+    tokens_per_s: float | None = None
+    gpu_memory_mb: float | None = None
+
+
+class Rate:
+    """How fast a count grows, over the last `window_s` seconds or back to the last change before."""
+
+    def __init__(self, window_s: float = _RATE_S) -> None:
+        self._window_s = window_s
+        self._changes: deque[tuple[float, int]] = deque()
+
+    def update(self, count: int, now: float) -> float:
+        """The growth a second. A count that has shrunk is one that began anew."""
+        changes = self._changes
+        if changes and count < changes[-1][1]:
+            changes.clear()
+        if not changes or count > changes[-1][1]:
+            changes.append((now, count))
+        while len(changes) > 1 and changes[1][0] <= now - self._window_s:
+            changes.popleft()
+        began, least = changes[0]
+        return (count - least) / (now - began) if now > began else 0.0
+
+
+class StatusFile:
+    """The file of one worker: `NAME.json` in a folder that the reader watches. See `Live`.
+
+    `gpu_memory_mb` asks the memory in use, at most twice a second.
+    """
+
+    def __init__(self, path: Path, gpu_memory_mb: Callable[[], float | None] = lambda: None) -> None:
+        self._path = path
+        self._gpu_memory_mb = gpu_memory_mb
+        self._rate = Rate()
+        self._shown: float | None = None
+
+    def show(self, what: CaseProgress | str) -> None:
+        """Replace the file, at most twice a second. One that cannot be written harms nothing."""
+        now = time.monotonic()
+        if self._shown is not None and now - self._shown < _EVERY_S:
+            return
+        self._shown = now
+        new = self._path.with_suffix(".new")
+        with suppress(OSError):
+            new.write_bytes(msgspec.json.encode(self._status(what, now)))
+            new.replace(self._path)
+
+    def clear(self) -> None:
+        """Remove the file."""
+        self._shown = None
+        self._rate = Rate()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _status(self, what: CaseProgress | str, now: float) -> WorkerStatus:
+        memory = self._gpu_memory_mb()
+        if isinstance(what, str):
+            return WorkerStatus(doing=what, gpu_memory_mb=memory)
+        rate = None if what.output_tokens is None else self._rate.update(what.output_tokens, now)
+        return WorkerStatus(
+            case=what.case, turn=what.turn, last_tool=what.last_tool, tokens_per_s=rate, gpu_memory_mb=memory
+        )
+
+
+def read_statuses(folder: Path) -> dict[str, WorkerStatus]:
+    """The status of each worker that tells one, by its name, in the order of their numbers."""
+    statuses = {}
+    for file in sorted(folder.glob("*.json"), key=lambda file: (len(file.name), file.name)):
+        with suppress(OSError, msgspec.MsgspecError):  # removed meanwhile, or of another version
+            statuses[file.stem] = msgspec.json.decode(file.read_bytes(), type=WorkerStatus)
+    return statuses

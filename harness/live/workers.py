@@ -1,0 +1,113 @@
+"""The live view of a run with workers, on the terminal of the process that has them; a plugin of that process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, RLock, Thread
+from typing import Any
+
+import pytest
+
+from harness.case import parameters_of
+from harness.live.board import Board
+from harness.live.canvas import Canvas
+from harness.live.status import read_statuses
+
+_EVERY_S = 0.5
+
+
+class LiveWorkers:
+    """Draws the board twice a second, from the first case's collection to the end of the session.
+
+    `cases` gives the ids of the cases that there are, and `expected` the seconds that each took in earlier runs; both
+    are asked once workers have collected something.
+    """
+
+    def __init__(
+        self, canvas: Canvas, cases: Callable[[], Iterable[str]], expected: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._canvas = canvas
+        self._cases = cases
+        self._expected = expected
+        self._files = TemporaryDirectory(prefix="proctor-live-", ignore_cleanup_errors=True)
+        self._board: Board | None = None
+        self._workers: set[str] = set()
+        self._lock = RLock()
+        self._over = Event()
+        self._thread: Thread | None = None
+
+    def status_file(self, worker: str) -> Path:
+        """Where this worker is to write its status."""
+        return Path(self._files.name) / f"{worker}.json"
+
+    def pytest_sessionstart(self) -> None:
+        """Follow what pytest writes from its first line on."""
+        self._canvas.open()
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Begin, if there is a case among what the first worker collected."""
+        with self._lock:
+            self._workers.add(node.gateway.id)
+            if self._board is None:
+                there = set(self._cases())
+                cases = [case for nodeid in ids if (case := parameters_of(nodeid)) in there]
+                if cases:
+                    board = self._board = Board(cases, self._expected())
+                    self._thread = Thread(target=self._run, args=(board,), name="proctor-live", daemon=True)
+                    self._thread.start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A worker begins a test."""
+        with self._lock:
+            if self._board:
+                self._board.began(parameters_of(nodeid), time.monotonic())
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test is over."""
+        with self._lock:
+            if self._board:
+                self._board.done(parameters_of(nodeid), time.monotonic())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test that killed its worker for the last time is over too, and xdist does not say that it is."""
+        if report.failed and report.when != "call":
+            self.pytest_runtest_logfinish(report.nodeid)
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker is gone, and what it said last with it."""
+        with self._lock:
+            self._workers.discard(node.gateway.id)
+        self.status_file(node.gateway.id).unlink(missing_ok=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave the screen to pytest's summary."""
+        self.finish()
+
+    def pytest_unconfigure(self) -> None:
+        """The workers are gone, and a session that did not come to its end is over, too."""
+        self.finish()
+        self._files.cleanup()
+
+    def finish(self) -> None:
+        """Wipe the board. May be called again."""
+        self._over.set()
+        if self._thread:
+            self._thread.join()
+        with suppress(OSError):  # a terminal that is gone
+            self._canvas.close()
+
+    def _run(self, board: Board) -> None:
+        with suppress(OSError):
+            while not self._over.wait(_EVERY_S):
+                self._canvas.draw(self._lines(board))
+
+    def _lines(self, board: Board) -> list[str]:
+        columns, rows = self._canvas.size()
+        statuses = read_statuses(Path(self._files.name))
+        with self._lock:
+            return board.lines(statuses, now=time.monotonic(), workers=len(self._workers), columns=columns, rows=rows)

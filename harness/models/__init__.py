@@ -1,0 +1,1 @@
+"""What serves the model of a case."""

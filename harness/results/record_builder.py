@@ -1,0 +1,92 @@
+"""The record of a case in the making: what the stages of a case write down as they go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.case import Case, Score
+from harness.endings import ENDINGS, Ending
+from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Record, Timing, Versions
+
+
+class RecordBuilder:
+    """Mutable, of one case; `record` makes the published form of it.
+
+    It begins as a harness error, so that a case which stops half-way never looks finished. `recorded` says that its
+    record was made.
+    """
+
+    def __init__(self, case: Case, folder: Path, harness_version: str) -> None:
+        self.case = case
+        self.folder = folder
+        self.ending = Ending.HARNESS_ERROR
+        self.explanation = "the case did not come to its end"
+        self.score: Score | None = None
+        self.usage = CaseUsage()
+        self.attempts: list[Attempt] = []
+        self.differences: list[Difference] = []
+        self.seeds_digest: str | None = None
+        self.submission: dict[str, Any] | None = None
+        self.mcp_servers: dict[str, str] = {}
+        self.unknown_events = 0
+        self.unknown_sample: dict[str, Any] | None = None
+        self.malformed_lines = 0
+        self.malformed_sample: dict[str, Any] | None = None
+        self.warnings: list[str] = []
+        self.timing: dict[str, float | None] = {}
+        self.recorded = False
+        self.versions: dict[str, str | None] = {"harness": harness_version}
+
+    def interrupt(self) -> None:
+        """The user ended the case."""
+        self.ending, self.explanation = Ending.INTERRUPTED, "interrupted by the user"
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds spent inside to a stage of `Timing`."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timing[stage] = (self.timing.get(stage) or 0.0) + time.monotonic() - began
+
+    def record(self, outcome: str) -> Record:
+        """The record as it stands, with the outcome that pytest reports."""
+        case = self.case
+        self.recorded = True
+        timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
+        return Record(
+            case=CaseNames(
+                id=case.id,
+                backend=case.backend.name,
+                model=case.model.name,
+                provider=case.provider.name,
+                environment=case.environment.name,
+                replicate=case.replicate,
+            ),
+            scripted=case.scripted,
+            ending=self.ending,
+            cause=ENDINGS[self.ending].cause,
+            outcome=outcome,
+            explanation=self.explanation,
+            score=self.score,
+            usage=self.usage,
+            differences=self.differences,
+            limits=case.limits,
+            timing=Timing(**timing),
+            versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields
+            attempts=self.attempts,
+            seeds_digest=self.seeds_digest,
+            submission=self.submission,
+            mcp_servers=self.mcp_servers,
+            unknown_events=self.unknown_events,
+            unknown_sample=self.unknown_sample,
+            malformed_lines=self.malformed_lines,
+            malformed_sample=self.malformed_sample,
+            warnings=self.warnings,
+            artifacts=self.folder.name if self.folder.exists() else None,
+        )

@@ -1,0 +1,363 @@
+"""Which worker runs which job next, so that models are loaded as few times as possible: decisions alone, no effects.
+
+Jobs that need the same model server are a group. A worker stays with its group while there is work in it. Then it
+starts the largest group that nobody serves and that fits on the machine, or takes a seat at a running server, or work
+that needs no server. Only when none of these is left is a group spread over one more server, if that gains more than
+the load costs.
+
+A worker is told of its next job while it still runs the one before (xdist's workers run a job once they know the next),
+so a server that nobody will go on with may be promised to a successor: its GPUs pass on when its last job is done. And
+a worker is given what would fall to it if each job, the longest first, went to whoever will be free first: a short job
+does not wait behind a long one while others have nothing to do.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heapreplace
+
+from msgspec import Struct, field
+
+from harness.case import ServerNeed
+
+LOAD_S = 60.0
+"""What loading a model is taken to cost, in seconds."""
+
+_DOUBT = 1
+"""How many jobs must have been run to be believed as much as the expectation."""
+
+
+class Job(Struct, frozen=True):
+    """Something to run: its index in the collection, how long it is expected to take, the server it needs.
+
+    Of 0 seconds: too short to plan; such jobs are given out in order, to whoever has nothing longer to do.
+    """
+
+    index: int
+    seconds: float
+    server: ServerNeed | None = None
+
+
+class Machine(Struct, frozen=True):
+    """How many GPUs there are, and how many model servers may run on the CPU at a time."""
+
+    gpus: int
+    cpu_slots: int
+
+    def has_room(self, need: ServerNeed) -> bool:
+        """Whether such a server can ever run here."""
+        return need.gpus <= self.gpus and (need.gpus > 0 or self.cpu_slots > 0)
+
+
+class _Pool:
+    """Jobs that nobody was given yet, and what those that are done were expected to take and took."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []  # the longest last
+        self._left_s = self._expected_s = self._took_s = 0.0
+        self._done = 0
+
+    def add(self, job: Job) -> None:
+        insort(self.jobs, job, key=_order)
+        self._left_s += job.seconds
+
+    def take(self, job: Job) -> None:
+        del self.jobs[bisect_left(self.jobs, _order(job), key=_order)]
+        self._left_s = self._left_s - job.seconds if self.jobs else 0.0
+
+    def learn(self, job: Job, took_s: float) -> None:
+        self._expected_s += job.seconds
+        self._took_s += took_s
+        self._done += 1
+
+    @property
+    def pace(self) -> float:
+        """How much longer than expected jobs take, by those that are done and a few that took as long as expected."""
+        if not self._done:
+            return 1.0
+        few_s = _DOUBT * self._expected_s / self._done
+        return (self._took_s + few_s) / (self._expected_s + few_s) if few_s else 1.0
+
+    @property
+    def work_s(self) -> float:
+        """What all its jobs will take at that pace."""
+        return self._left_s * self.pace
+
+
+class _Group(_Pool):
+    """Those of one server."""
+
+    def __init__(self, need: ServerNeed) -> None:
+        super().__init__()
+        self.need = need
+
+
+class _PlannedServer(Struct, eq=False):
+    """A server as planned: a worker for each job on it that is not done, and the servers whose GPUs it waits for."""
+
+    group: _Group
+    successor_of: list[_PlannedServer]
+    jobs: list[_Worker] = field(default_factory=list)
+
+    @property
+    def need(self) -> ServerNeed:
+        return self.group.need
+
+    @property
+    def amount(self) -> int:
+        return self.need.gpus or 1
+
+    @property
+    def users(self) -> int:
+        return len({id(worker) for worker in self.jobs})
+
+
+class _Given(Struct):
+    """A job that a worker was given, out of which pool, and the server it is to run on."""
+
+    job: Job
+    pool: _Pool
+    server: _PlannedServer | None
+
+
+class _Worker(Struct, eq=False):
+    """What a worker was given and has not done, since when it runs the first of it, whether it will go on after it.
+
+    `left` are the groups that it will not come back to unless nobody else is there.
+    """
+
+    given: deque[_Given] = field(default_factory=deque)
+    left: list[_Group] = field(default_factory=list)
+    since: float = 0.0
+    goes_on: bool = True
+
+    @property
+    def last(self) -> _PlannedServer | None:
+        """The server of the last job it was given."""
+        return self.given[-1].server if self.given else None
+
+
+class Planner:
+    """Gives out each job once. Deterministic: the same calls at the same times give the same answers."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        machine: Machine,
+        *,
+        load_s: float = LOAD_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._machine = machine
+        self._load_s = load_s
+        self._clock = clock
+        self._free_jobs = _Pool()
+        self._groups: dict[str, _Group] = {}
+        self._servers: list[_PlannedServer] = []
+        self._workers: dict[str, _Worker] = {}
+        self._spreads = Counter[bool]()
+        for job in jobs:
+            self.give_back(job)
+
+    @property
+    def left(self) -> int:
+        """How many jobs nobody was given yet."""
+        return len(self._free_jobs.jobs) + sum(len(group.jobs) for group in self._groups.values())
+
+    def add(self, name: str) -> None:
+        """A worker is ready."""
+        self._workers[name] = _Worker()
+
+    def knows(self, name: str) -> bool:
+        """Whether the worker was added and is not lost."""
+        return name in self._workers
+
+    def next(self, name: str) -> Job | None:
+        """Give the worker its next job. None: there is none for it now.
+
+        A worker that has a job and is given no other must be told to stop after it (`retire`): else it would not even
+        run that one. One without a job can be asked about again after any change.
+        """
+        worker = self._workers[name]
+        server = self._choose(worker)
+        pool = self._free_jobs if server is None else server.group
+        job = self._share(worker, pool)
+        if job is None:
+            return None
+        pool.take(job)
+        if not worker.given:
+            worker.since = self._clock()
+        if worker.last is not None and worker.last is not server:
+            worker.left.append(worker.last.group)
+        worker.given.append(_Given(job, pool, server))
+        if server is not None:
+            server.jobs.append(worker)
+        return job
+
+    def done(self, name: str, index: int) -> None:
+        """The worker has run a job to its end."""
+        worker = self._workers[name]
+        one = next(one for one in worker.given if one.job.index == index)
+        worker.given.remove(one)
+        now = self._clock()
+        one.pool.learn(one.job, now - worker.since)
+        worker.since = now
+        self._leave(worker, one)
+
+    def retire(self, name: str) -> None:
+        """The worker will run what it was given and then stop."""
+        self._workers[name].goes_on = False
+
+    def lose(self, name: str) -> Job | None:
+        """The worker is gone. The job that it ran is returned, the rest of its jobs are given back."""
+        worker = self._workers.pop(name)
+        for number, one in enumerate(worker.given):
+            self._leave(worker, one)
+            if number:
+                one.pool.add(one.job)
+        return worker.given[0].job if worker.given else None
+
+    def give_back(self, job: Job) -> None:
+        """A job is to be run (again)."""
+        if job.server is None or not self._machine.has_room(job.server):
+            self._free_jobs.add(job)  # what fits nowhere is skipped as soon as it is run
+        else:
+            self._groups.setdefault(job.server.key, _Group(job.server)).add(job)
+
+    def _leave(self, worker: _Worker, one: _Given) -> None:
+        if one.server is not None:
+            one.server.jobs.remove(worker)
+            if not one.server.jobs:
+                self._servers.remove(one.server)
+
+    def _choose(self, worker: _Worker) -> _PlannedServer | None:
+        """The server for which the worker takes its next job; none: for a job that needs none, if there is any."""
+        mine = worker.last
+        if mine is not None and self._share(worker, mine.group) is not None:
+            return mine
+        server = self._start(worker) or self._seat(worker) or self._spread(worker)
+        if server is None and not self._free_jobs.jobs and worker.given and self._going_on() == [worker]:
+            for group in self._unserved():  # nobody else is left to run it: wait until there is room
+                return self._enter(group, [])
+        return server
+
+    def _share(self, worker: _Worker, pool: _Pool) -> Job | None:
+        """The job of the pool that falls to the worker, if all that work on it take the longest as they get free."""
+        others = [other for other in self._sitters(pool) if other is not worker]
+        ends = [(self._end(worker), 0), *((self._end(other), 1) for other in others)]
+        heapify(ends)
+        for job in reversed(pool.jobs):
+            end, is_other = ends[0]
+            if not is_other or job.seconds == 0.0:
+                return job
+            heapreplace(ends, (end + job.seconds * pool.pace, is_other))
+        return None
+
+    def _end(self, worker: _Worker) -> float:
+        """When the worker will have done what it was given; its present job ends now if it should have before."""
+        now = self._clock()
+        seconds = [one.job.seconds * one.pool.pace for one in worker.given]
+        return max(now, worker.since + seconds[0]) + sum(seconds[1:]) if seconds else now
+
+    def _start(self, worker: _Worker) -> _PlannedServer | None:
+        """A server for the first group that nobody serves and for which there is room."""
+        for group in self._unserved():
+            taken_over = self._room(worker, group)
+            if taken_over is not None:
+                return self._enter(group, taken_over)
+        return None
+
+    def _enter(self, group: _Group, taken_over: list[_PlannedServer]) -> _PlannedServer:
+        self._servers.append(_PlannedServer(group, taken_over))
+        return self._servers[-1]
+
+    def _going_on(self) -> list[_Worker]:
+        return [worker for worker in self._workers.values() if worker.goes_on]
+
+    def _sitters(self, pool: _Pool) -> list[_Worker]:
+        """The workers that will go on with the pool."""
+        return [worker for worker in self._going_on() if worker.given and worker.given[-1].pool is pool]
+
+    def _unserved(self) -> list[_Group]:
+        """Groups with which nobody will go on: those of most GPUs first, of these the longest."""
+        groups = [group for group in self._groups.values() if group.jobs and not self._sitters(group)]
+        return sorted(groups, key=lambda group: (-group.need.gpus, -group.work_s / group.need.parallel))
+
+    def _seat(self, worker: _Worker) -> _PlannedServer | None:
+        """A running server that can take one more worker: that of the group with most work for each of its workers."""
+        servers = [
+            server
+            for server in self._servers
+            if server.users < server.need.parallel and self._share(worker, server.group) is not None
+        ]
+        return max(servers, key=lambda s: s.group.work_s / max(1, len(self._sitters(s.group))), default=None)
+
+    def _spread(self, worker: _Worker) -> _PlannedServer | None:
+        """One more server for the group that would end last, where that gains more than the load costs.
+
+        With its work R on s workers a group ends after R / s, with one more after about (R + load) / (s + 1). While
+        there is other work that needs no load, only a group that would end after all of it is spread. No more is spread
+        than it takes to share out all groups evenly (McNaughton 1959: one split less than there are machines).
+        """
+        groups = [group for group in self._groups.values() if group.jobs and self._sitters(group)]
+        groups = [group for group in groups if group not in worker.left]  # no worker loads a model twice
+        groups.sort(key=lambda group: -group.work_s / len(self._sitters(group)))
+        work_s = sum(group.work_s for group in groups) + self._free_jobs.work_s
+        for group in groups:
+            sitters = len(self._sitters(group))
+            alone_s = group.work_s / sitters
+            if alone_s - (group.work_s + self._load_s) / (sitters + 1) <= self._load_s:
+                continue
+            if self._free_jobs.jobs and alone_s - self._load_s <= work_s / len(self._going_on()):
+                continue
+            taken_over = self._room(worker, group)
+            on_gpu = bool(group.need.gpus)
+            most = min(self._slots(group.need), len(self._workers)) - 1
+            if taken_over is not None and self._spreads[on_gpu] < most and self._share(worker, group) is not None:
+                self._spreads[on_gpu] += 1
+                return self._enter(group, taken_over)
+        return None
+
+    def _room(self, worker: _Worker, group: _Group) -> list[_PlannedServer] | None:
+        """The servers that one of the group takes the place of, if the worker can start it; none: there is no room.
+
+        It is the worker's own, if nobody goes on with it. For several GPUs others that are left are taken too; for one
+        that would be waiting for somebody else. A worker without a job starts only what fits at once: it can wait
+        without keeping a job from others.
+        """
+        need = group.need
+        short = (need.gpus or 1) - self._unused(need)
+        leaving = sorted(self._leaving(need), key=lambda server: server is not worker.last) if worker.given else []
+        taken_over = []
+        for server in leaving:
+            mine = server is worker.last
+            if (mine and server.users == 1) or (short > 0 and (mine or need.gpus > 1)):
+                taken_over.append(server)
+                short -= server.amount
+        return taken_over if short <= 0 else None
+
+    def _unused(self, need: ServerNeed) -> int:
+        """How many GPUs (or CPU slots, if that is what is needed) are neither in use nor promised."""
+        servers = [server for server in self._servers if bool(server.need.gpus) == bool(need.gpus)]
+        passed_on = sum(
+            min(server.amount, sum(old.amount for old in server.successor_of if old.jobs)) for server in servers
+        )
+        return self._slots(need) - sum(server.amount for server in servers) + passed_on
+
+    def _slots(self, need: ServerNeed) -> int:
+        return self._machine.gpus if need.gpus else self._machine.cpu_slots
+
+    def _leaving(self, need: ServerNeed) -> Iterator[_PlannedServer]:
+        """Servers with which nobody will go on, and whose place is not promised yet."""
+        promised = [old for server in self._servers for old in server.successor_of]
+        for server in self._servers:
+            stays = server.group.jobs and any(worker.last is server for worker in self._going_on())
+            if bool(server.need.gpus) == bool(need.gpus) and not stays and server not in promised:
+                yield server
+
+
+def _order(job: Job) -> tuple[float, int]:
+    return job.seconds, -job.index

@@ -1,0 +1,288 @@
+"""Which xdist worker runs what: the planner (`harness.schedule.planner`) behind xdist's own interface of a scheduler.
+
+For `-n N` and `--dist load` alone: who chooses another distribution gets it, and a session without cases is xdist's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psutil
+import pytest
+from _pytest.junitxml import xml_key
+from msgspec import Struct
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says no types
+from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
+from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
+
+from harness.case import Case, ServerNeed, parameters_of
+from harness.run import Run
+from harness.schedule.auto_workers import workers
+from harness.schedule.planner import Job, Machine, Planner
+from harness.servers.gpus import cpu_slots, inventory
+
+RERUN = "rerun"
+"""The outcome of a report that says that a case killed its worker and is run once more."""
+
+
+class Demand(Struct, frozen=True):
+    """What a case asks for: so many seconds, and a server."""
+
+    seconds: float
+    server: ServerNeed | None = None
+
+
+def make_scheduler(config: pytest.Config, log: Producer, run: Run) -> CaseScheduling | None:
+    """The scheduler of a session with workers; none where the user chose a distribution other than `load`."""
+    if config.getvalue("dist") != "load":
+        return None
+    demands = {case.id: Demand(run.times.expected_s(case), case.server) for case in run.cases}
+    return CaseScheduling(config, log, demands, this_machine(run.cases))
+
+
+def this_machine(cases: Sequence[Case]) -> Machine:
+    """What this machine has for the servers of these cases; GPUs are looked for only where one needs any.
+
+    A GPU on which somebody computes now is left out, unless that goes for all.
+    """
+    asked = any(case.server is not None and case.server.gpus for case in cases)
+    gpus = inventory() if asked else ()
+    unused = [gpu for gpu in gpus if not gpu.processes]
+    return Machine(gpus=len(unused or gpus), cpu_slots=cpu_slots())
+
+
+def header(cases: Sequence[Case]) -> str | None:
+    """The line at the head of a run that says where its model servers run; none where its cases need no server."""
+    servers = {case.server for case in cases if case.server is not None}
+    machine = this_machine(cases)
+    missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
+    gpus = "1 GPU" if machine.gpus == 1 else f"{machine.gpus} GPUs"
+    place = gpus if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
+    return f"model servers: {len(servers)}; {place}" if servers else None
+
+
+def auto_workers(cases: Sequence[Case]) -> int | None:
+    """How many workers `-n auto` starts for these cases; none where PYTEST_XDIST_AUTO_NUM_WORKERS says it."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    memory_gb = psutil.virtual_memory().available / 1e9
+    needs = [case.server for case in cases]
+    return workers(needs, this_machine(cases), cores=len(os.sched_getaffinity(0)), memory_gb=memory_gb)
+
+
+class LastCrash(Struct, frozen=True):
+    """The end of a case that kills its workers: its id, and the explanation for its record."""
+
+    case: str
+    explanation: str
+
+
+def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, recorded: bool) -> LastCrash | None:
+    """Decide about a test that killed its worker; `recorded`: its record was written before.
+
+    A case runs once more: then the report is a note (`RERUN`). If that is over too, the report is an error, and what is
+    to be recorded is returned. For all else the report stays what xdist makes it.
+    """
+    case = scheduler.case_id(nodeid) if isinstance(scheduler, CaseScheduling) else None
+    if not isinstance(scheduler, CaseScheduling) or case is None:
+        return None
+    file, _, test = nodeid.partition("::")
+    report.location = (file, None, test)
+    if recorded:
+        report.when = "teardown"
+        return None
+    worker = report.node.gateway.id
+    try:
+        scheduler.run_again(nodeid)
+    except NotAgainError as error:
+        report.when = "setup"
+        report.longrepr = f"{error} (the last one: {worker})"
+        return LastCrash(case, str(error))
+    report.outcome = RERUN  # type: ignore[assignment]  # as xdist's own documentation of this hook has it
+    report.longrepr = f"{nodeid} killed its worker {worker} and is run once more"
+    scheduler.tell(report)
+    return None
+
+
+class NotAgainError(Exception):
+    """A case that killed its worker is not run once more; the message says why."""
+
+
+class CaseScheduling:
+    """Gives each worker a test to run and the next one, as the planner decides.
+
+    `demands` are those of the cases, by id; a test is a case's if that is all of its parameters. Other tests are given
+    out last, in order, in batches as by `load`. A collection without cases is left to `load` altogether.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        log: Producer | None,
+        demands: Mapping[str, Demand],
+        machine: Machine,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._load = LoadScheduling(config, log)
+        self._demands = demands
+        self._machine = machine
+        self._clock = clock
+        self._planner: Planner | None = None
+        self._collection: list[str] = []
+        self._pending: dict[WorkerController, list[int]] = self._load.node2pending
+        self._plain_left = 0
+        self._kills = Counter[str]()
+
+    @property
+    def nodes(self) -> list[WorkerController]:
+        """The workers that are there."""
+        return list(self._pending)
+
+    @property
+    def collection_is_completed(self) -> bool:
+        """Whether as many workers have collected as there were at first."""
+        return bool(self._load.collection_is_completed)
+
+    @property
+    def tests_finished(self) -> bool:
+        """Whether every worker has been given all that it will run, so that all can be told to stop."""
+        if self._planner is None:
+            return bool(self._load.tests_finished)
+        return not self._planner.left and all(len(pending) < 2 for pending in self._pending.values())
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is anything left to run."""
+        if self._planner is None:
+            return bool(self._load.has_pending)
+        return bool(self._planner.left) or any(self._pending.values())
+
+    def add_node(self, node: WorkerController) -> None:
+        """A worker has started."""
+        self._load.add_node(node)
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """A worker has collected; one that started while the session was stopping was never added, and stops."""
+        if node in self._pending:
+            self._load.add_node_collection(node, collection)
+
+    def schedule(self) -> None:
+        """Begin when all workers have collected; later, take in a worker that came for one that crashed."""
+        if self._load.collection is None and self._has_cases():
+            if not self._load._check_nodes_have_same_collection():  # it reports the difference, and nothing is run
+                return
+            self._load.collection = self._collection = next(iter(self._load.node2collection.values()))
+            self._plain_left = sum(self.case_id(nodeid) is None for nodeid in self._collection)
+            jobs = [self._job(index, nodeid) for index, nodeid in enumerate(self._collection)]
+            self._planner = Planner(jobs, self._machine, clock=self._clock)
+        if self._planner is None:
+            self._load.schedule()
+        else:
+            self._fill(self._planner)
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """A worker has run a test to its end."""
+        if self._planner is None:
+            self._load.mark_test_complete(node, item_index, duration)
+            return
+        self._pending[node].remove(item_index)
+        self._planner.done(node.gateway.id, item_index)
+        self._fill(self._planner)
+
+    def mark_test_pending(self, item: str) -> None:
+        """A test is to be run again."""
+        if self._planner is None:
+            self._load.mark_test_pending(item)
+            return
+        self._planner.give_back(self._job(self._collection.index(item), item))
+        self._fill(self._planner)
+
+    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+        """Never called: nothing is stolen."""
+        raise NotImplementedError
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A worker is gone: what it was given and did not begin is given to others. The test that it ran, if any."""
+        if self._planner is None:
+            crashed: str | None = self._load.remove_node(node)
+            return crashed
+        del self._pending[node]
+        job = self._planner.lose(node.gateway.id) if self._planner.knows(node.gateway.id) else None
+        self._fill(self._planner)
+        return None if job is None else self._collection[job.index]
+
+    def case_id(self, nodeid: str) -> str | None:
+        """The id of the case that a test runs for."""
+        parameters = parameters_of(nodeid)
+        return parameters if parameters in self._demands else None
+
+    def run_again(self, nodeid: str) -> None:
+        """Have a case run once more after it killed its worker. Raises `NotAgainError`."""
+        self._kills[nodeid] += 1
+        if self._kills[nodeid] > 1:
+            raise NotAgainError("killed its worker twice")
+        if self._no_more_workers():
+            raise NotAgainError("killed its worker, and no more workers are started (--max-worker-restart)")
+        self.mark_test_pending(nodeid)
+
+    def tell(self, note: pytest.TestReport) -> None:
+        """Show the user a note, unless under -q, and keep what it is about out of a JUnit file."""
+        terminal: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and self._config.option.verbose >= 0:
+            terminal.write_line(f"\n{note.longrepr}")
+        junit = self._config.stash.get(xml_key, None)
+        if junit is not None:  # else it has a test without a name for the time in the worker that was killed
+            junit.node_reporters_ordered.remove(junit.node_reporter(note))
+
+    def _has_cases(self) -> bool:
+        return any(map(self.case_id, next(iter(self._load.node2collection.values()))))
+
+    def _job(self, index: int, nodeid: str) -> Job:
+        case = self.case_id(nodeid)
+        if case is None:
+            return Job(index, 0.0)
+        return Job(index, self._demands[case].seconds, self._demands[case].server)
+
+    def _no_more_workers(self) -> bool:
+        """Whether xdist will start none for the one that crashed now, and ends the session."""
+        session: Any = self._config.pluginmanager.getplugin("dsession")
+        most: int | None = session._max_worker_restart
+        return most is not None and session._failed_nodes_count >= most
+
+    def _fill(self, planner: Planner) -> None:
+        """Give every worker a test, then every worker its next."""
+        ready = [node for node in self._pending if node in self._load.node2collection]
+        for node in ready:
+            if not planner.knows(node.gateway.id):
+                planner.add(node.gateway.id)
+            if node.shutting_down:
+                planner.retire(node.gateway.id)
+        for has in (0, 1):
+            for node in ready:
+                if len(self._pending[node]) == has and not node.shutting_down:
+                    self._give(planner, node)
+
+    def _give(self, planner: Planner, node: WorkerController) -> None:
+        batch: list[int] = []
+        most = 1
+        while len(batch) < most and (job := planner.next(node.gateway.id)) is not None:
+            batch.append(job.index)
+            if self.case_id(self._collection[job.index]) is None:
+                most = self._batch()
+                self._plain_left -= 1
+        if batch:
+            self._pending[node].extend(batch)
+            node.send_runtest_some(batch)
+        elif self._pending[node]:
+            planner.retire(node.gateway.id)
+            node.shutdown()
+
+    def _batch(self) -> int:
+        """How many tests that are no cases a worker gets at a time: as `load` has it, less towards the end."""
+        size = self._plain_left // len(self._pending) // 4
+        return max(1, min(size, self._load.maxschedchunk or size))

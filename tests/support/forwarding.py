@@ -1,0 +1,80 @@
+"""What the tests of the forwarder share: a gateway that forwards to a stand-in over TLS, and a client that asks it."""
+
+import itertools
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from msgspec import Struct
+
+from harness.case import Price
+from harness.gateway.budget import Budget
+from harness.gateway.forward import Forwarder
+from harness.gateway.messages import TokenCounts
+from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.server import Gateway
+from harness.http_host import HttpHost
+from tests.support.gateway_client import CHAT, GOOGLE, MESSAGES, RESPONSES, Session
+from tests.support.stand_in_upstream import Certificate, Upstream
+
+KEY = "sk-host-0123456789"
+DUMMY = {"authorization": "Bearer sealed", "x-api-key": "sealed", "x-goog-api-key": "sealed", "cookie": "a=sealed"}
+PATHS = pytest.mark.parametrize("path", [MESSAGES, CHAT, RESPONSES, GOOGLE])
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+USAGE = TokenCounts(input_tokens=700, output_tokens=50, cache_read_tokens=1000)
+TURN = ScriptedTurn(text="Grüße aus der Ferne. " * 20, calls=(ScriptedCall(run="ls"),), usage=USAGE)
+
+Opener = Callable[..., Session]
+
+
+class Bench(Struct, frozen=True):
+    """The stand-in, and `open`, which opens an account that forwards to it (or to another `url`)."""
+
+    upstream: Upstream
+    open: Opener
+
+
+@contextmanager
+def bench(folder: Path) -> Iterator[Bench]:
+    """A bench, with certificate and ledger in `folder`."""
+    certificate, numbers = Certificate(folder), itertools.count()
+    with ExitStack() as stack:
+        upstream = stack.enter_context(Upstream(certificate, ScriptedProvider(Script((TURN,)), workspace="/w")))
+        gateway = Gateway(stack.enter_context(HttpHost()))
+
+        def opener(
+            url: str = upstream.url,
+            *,
+            trusted: ssl.SSLContext | None = None,
+            key: str | None = KEY,
+            key_header: str = "authorization",
+            budget: Budget | None = None,
+            price: Price | None = None,
+        ) -> Session:
+            ledger = folder / f"{next(numbers)}.jsonl"
+            door = socket.create_server(("127.0.0.1", 0))
+            here = f"http://127.0.0.1:{door.getsockname()[1]}"
+            account = gateway.open_account(
+                door,
+                model="demo",
+                provider=Forwarder(url, key=key, key_header=key_header, trusted=trusted or certificate.trusted()),
+                budget=budget or Budget(),
+                ledger=ledger,
+                price=price,
+            )
+            stack.callback(account.close)
+            client = stack.enter_context(httpx2.Client(base_url=here, timeout=30, headers=DUMMY))
+            return Session(account, client, ledger)
+
+        yield Bench(upstream, opener)
+
+
+def metered(session: Session) -> tuple[int, int, int, int]:
+    """Turns, and tokens of input, output and those read from the cache."""
+    totals = session.account.metered()
+    return totals.turns, totals.input_tokens, totals.output_tokens, totals.cache_read_tokens

@@ -1,0 +1,140 @@
+"""A user's checkout in miniature: its own `conf/`, its own `runs/`, and pytest in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+from harness.results.record import Record
+from harness.results.store import read
+
+ROOT = Path(__file__).parents[2]
+
+QUICK = "turns:\n  - text: I hand in nothing.\n"
+SLOW = """\
+turns:
+  - calls:
+      - run: sleep 1000 & setsid sleep 1000 & sleep 1000
+  - text: Never reached.
+"""
+
+
+class Stuck(Struct, frozen=True):
+    """A run whose last case sleeps: pytest, all the processes below it, and what it writes."""
+
+    process: subprocess.Popen[bytes]
+    family: list[psutil.Process]
+    output: Path
+
+
+class Project:
+    """A folder with a copy of the shipped configuration and the shipped test of the cases."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "conf", folder / "conf")
+        shutil.copy(ROOT / "conftest.py", folder)
+        shutil.copy(ROOT / "tests/evaluation/test_cases.py", folder)
+        (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:hydra_pytest -p no:anyio\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Add or replace a file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `pytest` with these arguments."""
+        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of that command: this one, less what an outer pytest put there."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+        paths = [str(ROOT), kept.get("PYTHONPATH", "")]  # it may hold the fake GPUs
+        return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest to its end."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, check=False
+        )
+
+    def pytest_on_terminal(self, *arguments: str) -> str:
+        """Run pytest to its end on a pseudo-terminal; what the terminal got."""
+        master, slave = pty.openpty()
+        with subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.variables, stdin=slave, stdout=slave, stderr=slave
+        ):
+            os.close(slave)
+            shown = b""
+            with contextlib.suppress(OSError):  # EIO: the last process has closed its side
+                while chunk := os.read(master, 1 << 16):
+                    shown += chunk
+        os.close(master)
+        return shown.decode()
+
+    @contextmanager
+    def stuck(self, *arguments: str) -> Iterator[Stuck]:
+        """A run of two cases that has come to the second one's agent, which sleeps; killed in the end.
+
+        It is the first of a session and process group of its own.
+        """
+        for name, script in (("quick", QUICK), ("slow", SLOW)):
+            self.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
+            self.write(f"conf/scripts/{name}.yaml", script)
+        cases = "backends: [claude]\nmodels: [quick, slow]\nenvironments: [small_maze]\n"
+        self.write("conf/suite/stuck.yaml", f"name: stuck\n{cases}")
+        output = self.folder / "output.txt"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                self.command("--suite", "stuck", *arguments),
+                cwd=self.folder,
+                env=self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            root = psutil.Process(process.pid)
+            wait_until(lambda: len(_sleepers(root)) >= 3, "the agent's own processes")
+            yield Stuck(process, root.children(recursive=True), output)
+        finally:
+            process.kill()
+            process.wait()
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The records of the newest run, by case."""
+        return {record.case.id: record for record in read(self.folder / "runs/latest/results.jsonl")}
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300.0) -> None:
+    """Look again and again; the deadline only ends a hopeless wait."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
+        time.sleep(0.02)
+
+
+def _sleepers(root: psutil.Process) -> list[psutil.Process]:
+    return [child for child in root.children(recursive=True) if _name(child) == "sleep"]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""

@@ -1,0 +1,260 @@
+"""Real sessions for the corpus and the contract: a CLI in the sandbox, the gateway, and a model that plays a script."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from backends.base import Backend
+from harness import pipeline
+from harness.agent.attempt import AttemptResult, run_attempt
+from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.driver import Progress
+from harness.case import (
+    BackendConf,
+    Case,
+    EnvironmentConf,
+    EvaluationConf,
+    Limits,
+    ModelConf,
+    Price,
+    ProviderConf,
+    SandboxConf,
+)
+from harness.environments.factory import make_environment
+from harness.gateway.account import Account
+from harness.gateway.messages import OfferedTool
+from harness.gateway.provider import Answer, Call
+from harness.gateway.script import Script
+from harness.gateway.scripted import ScriptedProvider
+from harness.gateway.server import Gateway
+from harness.http_host import HttpHost, Served
+from harness.mcp.server import McpServer
+from harness.models.model_server import ModelServer
+from harness.sandbox.dirs import SandboxDirs
+from harness.sandbox.factory import make_sandbox
+from harness.sandbox.paths import interpreter_paths
+
+MODEL = "scripted"
+"""The name of the model that a session asks for, if none is named."""
+
+MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 3}, max_steps=100)
+SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
+LIMITS = Limits(turns=40, wall_s=240, idle_s=60, first_byte_s=30, stalled_s=30, failed_requests=1000)
+"""A CLI that fails may fail in its own way and time."""
+
+UNKNOWN_TOOL = "nonesuch"
+
+Rewrite = Mapping[str, Sequence[tuple[str, str]]]
+"""Texts to replace in an answer's bytes, by the name of the wire: for what no well-meaning server sends."""
+
+
+class Model:
+    """Plays a script, keeps every request, and changes its answers' bytes as `rewrite` says.
+
+    `watch` is called with each request before it is answered, on the gateway's thread.
+    """
+
+    def __init__(self, script: Script, rewrite: Rewrite, watch: Callable[[Call], None]) -> None:
+        self.script = script
+        self.requests: list[Call] = []
+        self._rewrite = rewrite
+        self._watch = watch
+        self._player: ScriptedProvider | None = None
+
+    def at(self, workspace: str) -> Self:
+        """This model, for a session whose CLI works in `workspace`."""
+        self._player = ScriptedProvider(self.script, workspace=workspace)
+        return self
+
+    async def answer(self, call: Call) -> Answer:
+        """See `Provider.answer`."""
+        assert self._player
+        self.requests.append(call)
+        self._watch(call)
+        answer = await self._player.answer(_with_unknown_tool(call))
+        changes = [(old.encode(), new.encode()) for old, new in self._rewrite.get(call.wire.NAME, ())]
+        return msgspec.structs.replace(answer, chunks=_changed(answer.chunks, changes)) if changes else answer
+
+    async def count_tokens(self, call: Call) -> int:
+        """See `Provider.count_tokens`."""
+        assert self._player
+        return await self._player.count_tokens(call)
+
+
+def _with_unknown_tool(call: Call) -> Call:
+    """A script may call `nonesuch`, which no CLI offers."""
+    request = call.request
+    tools = (*request.tools, OfferedTool(UNKNOWN_TOOL)) if request.tools else ()
+    return msgspec.structs.replace(call, request=msgspec.structs.replace(request, tools=tools))
+
+
+async def _changed(chunks: AsyncIterator[bytes], changes: Sequence[tuple[bytes, bytes]]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        changed = chunk
+        for old, new in changes:
+            changed = changed.replace(old, new)
+        yield changed
+
+
+class Played(Struct, frozen=True):
+    """A session that was played: how it ended, its files, and the requests that reached the model.
+
+    `earlier` is how the session ended that this one resumed.
+    """
+
+    result: AttemptResult
+    folder: Path
+    requests: list[Call]
+    earlier: AttemptResult | None = None
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace"
+
+    @property
+    def stream(self) -> bytes:
+        return (self.folder / "stream.jsonl").read_bytes()
+
+    @property
+    def ledger(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(line) for line in (self.folder / "gateway.jsonl").read_bytes().splitlines()]
+
+
+class Play(Struct, frozen=True, kw_only=True):
+    """What a session is to be.
+
+    With a `first` script the session is one that is resumed: the first one, which must not come to its end, plays that.
+    `refuse`: nobody listens where the model should be; `mcp_fails`: the MCP server answers 500.
+    """
+
+    script: Script
+    first: Script | None = None
+    prompt: str = "Play the script."
+    model: str = MODEL
+    context: int = 65_536
+    limits: Limits = LIMITS
+    options: Mapping[str, Any] = {}
+    price: Price | None = None
+    rewrite: Rewrite = {}
+    refuse: bool = False
+    mcp_fails: bool = False
+
+
+def ignore(*_: Any) -> None:
+    """Watches nothing."""
+
+
+class Stage:
+    """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
+
+    def __init__(self, cli_root: Path = CLI_ROOT) -> None:
+        self._cli_root = cli_root
+        self._sandbox = make_sandbox(SANDBOX)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._host = stack.enter_context(HttpHost())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
+        """A sealed place in a new folder, where these host paths can be read too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return SandboxDirs(self._sandbox, folder, (*interpreter_paths(), *readable))
+
+    def play(
+        self,
+        backend: Backend,
+        folder: Path,
+        play: Play,
+        *,
+        watch: Callable[[Call], None] = ignore,
+        progress: Callable[[Progress], None] = ignore,
+    ) -> Played:
+        """Run the backend's real CLI to the end of its session, with its files in `folder`. For any thread."""
+        dirs = self.dirs(folder)
+        model = Model(play.script, play.rewrite, watch)
+        earlier = None
+        with closing(make_environment(MAZE)) as environment:
+            mcp: Any = pipeline.mcp_config(environment, dirs, self._host)
+            if play.mcp_fails:
+                mcp = _FailingMcp(mcp, self._host)
+            if play.first:
+                interrupted = Model(play.first, {}, ignore)
+                earlier = self._attempt(backend, folder.name, play, dirs, interrupted, mcp, progress, None)
+                (folder / "first").mkdir()
+                for name in ("stream.jsonl", "gateway.jsonl", "stderr.log"):
+                    (folder / name).rename(folder / "first" / name)
+            resume = earlier.session.session_id if earlier else None
+            result = self._attempt(backend, folder.name, play, dirs, model, mcp, progress, resume)
+        return Played(result, folder, model.requests, earlier)
+
+    def _attempt(
+        self,
+        backend: Backend,
+        name: str,
+        play: Play,
+        dirs: SandboxDirs,
+        model: Model,
+        mcp: Any,
+        progress: Callable[[Progress], None],
+        resume: str | None,
+    ) -> AttemptResult:
+        return run_attempt(
+            case=Case(
+                id=f"{backend.name}-{name}",
+                backend=BackendConf(backend.name, dict(play.options)),
+                model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
+                provider=ProviderConf("scripted", "scripted", wires=[]),
+                wire=backend.capabilities.wires[0],
+                environment=MAZE,
+                sandbox=SANDBOX,
+                limits=play.limits,
+                evaluation=EvaluationConf(),
+            ),
+            backend=backend,
+            cli=find_cli(backend, self._cli_root),
+            prompt=play.prompt,
+            dirs=dirs,
+            gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
+            model_server=ModelServer(MODEL, model.at),
+            mcp=mcp,
+            progress=progress,
+            resume=resume,
+        )
+
+
+class _Refusing(Gateway):
+    """A gateway that nobody reaches: its sockets are closed."""
+
+    def open_account(self, *arguments: Any, **named: Any) -> Account:
+        account = super().open_account(*arguments, **named)
+        assert account.served
+        account.served.close()
+        return account
+
+
+class _FailingMcp:
+    """An MCP server that answers every request with 500."""
+
+    def __init__(self, mcp: McpServer, host: HttpHost) -> None:
+        self.name, self.path, self.tools, self.renders = mcp.name, mcp.path, mcp.tools, mcp.renders
+        self._host = host
+
+    def serve(self, listener: socket.socket, **_: str) -> Served:
+        """See `McpServer.serve`."""
+        broken = Route(self.path, lambda _: PlainTextResponse("broken", 500), methods=["GET", "POST", "DELETE"])
+        return self._host.serve(Starlette(routes=[broken]), listener)
