@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from backends.base import Backend
+from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
@@ -19,7 +20,6 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
-from harness.commands.decode import sample
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available
@@ -221,9 +221,9 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     )
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
-    builder.unknown_sample = builder.unknown_sample or sample(session.unknown_sample)
+    builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)
     builder.malformed_lines += session.malformed_lines
-    builder.malformed_sample = builder.malformed_sample or sample(session.malformed_sample)
+    builder.malformed_sample = builder.malformed_sample or plain(session.malformed_sample)
 
 
 def collect_submission(builder: RecordBuilder) -> Submission:
