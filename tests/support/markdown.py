@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -54,9 +53,11 @@ def section(text: str, heading: str) -> str:
 
 
 def table(text: str, heading: str) -> list[Row]:
-    """Return the rows of the table below this heading, each by the names of the columns."""
-    lines = [line for line in section(text, heading).splitlines() if line.startswith("|")]
-    head, _rule, *rows = map(_cells, lines)
+    """Return the rows of the first table below this heading, each by the names of the columns."""
+    found = re.search(r"^\|.*(?:\n\|.*)*", section(text, heading), re.MULTILINE)
+    if found is None:
+        raise LookupError(f"no table below the heading {heading!r}")
+    head, _rule, *rows = map(_cells, found[0].splitlines())
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
@@ -131,7 +132,9 @@ def _words(kind: inspect.Type) -> str:
         case inspect.UnionType():
             return " or ".join(sorted(map(_words, kind.types), key="null".__eq__))
         case inspect.DictType():
-            return "mapping" if isinstance(kind.value_type, inspect.AnyType) else f"mapping to {_words(kind.value_type)}"
+            return (
+                "mapping" if isinstance(kind.value_type, inspect.AnyType) else f"mapping to {_words(kind.value_type)}"
+            )
         case inspect.Metadata():
             return _words(kind.type)
     inner = _inner(kind)
@@ -146,8 +149,3 @@ def _default(field: inspect.Field) -> str:
         return "required"
     written = msgspec.json.encode(value).decode()
     return written.removesuffix(".0") if isinstance(value, float) else written.strip('"')
-
-
-def files_below(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of this kind below a folder, by their paths in this repository."""
-    return sorted(path.relative_to(ROOT) for path in folder.rglob(pattern))
