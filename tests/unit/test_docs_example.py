@@ -1,102 +1,32 @@
-"""docs/adding-an-environment.md: a reader who types what it shows sees what it shows."""
+"""docs/adding-an-environment.md and docs/configuration.md: a reader who types what they show sees what they show."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from tests.support.markdown import CodeBlock, code_blocks, page
-from tests.support.project import ROOT
+from tests.support.markdown import code_blocks, page, table
+from tests.support.reader import Reader
 
-BLOCKS = code_blocks(page("docs/adding-an-environment.md"))
-
-_FILE = re.compile(r"`([\w./-]+)`:$")
-_MEASURED = (
-    (re.compile(r'"seconds":[\d.e-]+'), '"seconds":N'),
-    (re.compile(r"(?<=\s)\d+\.\d(?=\s|$)"), "N"),  # the column of seconds
-    (re.compile(r"\s+"), " "),
-)
-"""What differs from run to run, and with the width of it the table's columns."""
+EXAMPLE = code_blocks(page("docs/adding-an-environment.md"))
+CONFIGURATION = page("docs/configuration.md")
 
 
-def test_the_page_names_a_file_for_each_program_and_conf() -> None:
-    assert [
-        block.before for block in BLOCKS if block.language in {"python", "yaml"} and not _FILE.search(block.before)
-    ] == []
+def test_the_example_can_be_typed(tmp_path: Path) -> None:
+    reader = Reader(tmp_path / "mylab")
+    for block in EXAMPLE:
+        reader.type(block)
+    assert reader.commands >= 8
 
 
-def test_it_can_be_typed(tmp_path: Path) -> None:
-    project = Reader(tmp_path / "mylab")
-    for block in BLOCKS:
-        project.type(block)
-    assert project.commands >= 8
-
-
-class Reader:
-    """Somebody with a shell in an empty folder, who has installed Proctor."""
-
-    def __init__(self, folder: Path) -> None:
-        self.commands = 0
-        self._folder = folder
-        folder.mkdir()
-        programs = folder.with_name("bin")
-        programs.mkdir()
-        for name, module in (("pytest", "pytest"), ("proctor", "harness")):
-            (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-            (programs / name).chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        self._variables = kept | {"PYTHONPATH": str(ROOT), "PATH": f"{programs}:{os.environ['PATH']}"}
-        if not entry_points(group="pytest11", name="proctor"):  # a checkout that is not installed
-            shutil.copy(ROOT / "conftest.py", folder)
-
-    def type(self, block: CodeBlock) -> None:
-        """Do what a reader does with a block: write the file, or type the commands and compare the output."""
-        if block.language in {"python", "yaml"}:
-            self._write(block)
-        elif block.language == "console":
-            for command, *expected in _commands(block.text):
-                self.commands += 1
-                self._expect(command, expected)
-
-    def _write(self, block: CodeBlock) -> None:
-        name = _FILE.search(block.before)
-        assert name is not None
-        path = self._folder / name[1]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text)
-
-    def _expect(self, command: str, expected: list[str]) -> None:
-        done = subprocess.run(
-            ["bash", "-c", command],  # noqa: S607 - found on PATH, as a reader's is
-            cwd=self._folder,
-            env=self._variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        printed = list(map(_measured, done.stdout.splitlines()))
-        for line in expected:
-            if line == "...":
-                continue
-            begin, dots, _ = _measured(line).partition("...")
-            while printed and not (printed[0].startswith(begin) if dots else printed[0] == begin):
-                printed.pop(0)
-            assert printed, f"$ {command}\ndid not print {line!r}, but\n{done.stdout}{done.stderr}"
-            printed.pop(0)
-
-
-def _commands(text: str) -> list[list[str]]:
-    """Each command of a console block, and the lines that it is to print."""
-    return [part.rstrip("\n").split("\n") for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
-
-
-def _measured(line: str) -> str:
-    """A line of output without what was measured."""
-    for pattern, stands_for in _MEASURED:
-        line = pattern.sub(stands_for, line)
-    return line.strip()
+def test_the_files_and_settings_of_the_configuration_page_are_right(tmp_path: Path) -> None:
+    reader = Reader(tmp_path / "mylab")
+    config, suite = (block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml")
+    reader.run("proctor init")
+    reader.write("conf/config.yaml", config)
+    reader.write("conf/suite/pr.yaml", suite)
+    changes = [row["write"] for row in table(CONFIGURATION, "Change something for one run")]
+    settings = [setting for cell in changes for setting in re.findall(r"--set (?:'[^']*'|[^\s`]+)", cell)]
+    assert len(settings) >= len(changes)
+    shown = reader.run(f"pytest --suite pr --collect-only -q --set suite.allow_no_sandbox=true {' '.join(settings)}")
+    assert "-scripted-small_maze-r3" in shown.stdout, shown.stderr
