@@ -40,7 +40,6 @@ from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
@@ -55,7 +54,6 @@ __all__ = [
     "ServerPool",
     "collect_submission",
     "grade",
-    "interpreter_paths",
     "make_environment",
     "make_sandbox",
     "mcp_config",

@@ -20,9 +20,8 @@ from harness.agent.driver import Progress, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
 from harness.agent.prompt import INSTRUCTIONS
-from harness.agent.resources import BoxMonitor
+from harness.agent.settle import settle
 from harness.agent.stream import stderr_tail
-from harness.agent.tree import settle
 from harness.agent.watchdog import failed
 from harness.case import Case, Limits
 from harness.endings import Ending
@@ -128,7 +127,6 @@ def run_attempt(
             prompt=f"{prompt}\n{hints}\n" if hints else prompt,
             limits=limits,
             traffic=account,
-            monitor=BoxMonitor(box.pid, (dirs.workspace, dirs.home)),
             stream=dirs.folder / "stream.jsonl",
             progress=progress,
         )

@@ -18,9 +18,8 @@ import psutil
 import pytest
 
 import harness
-from harness.sandbox.paths import base_interpreter, base_paths
 from tests.security import escape_attempts
-from tests.support.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
+from tests.support.sandboxes import END_S, PYTHON, bubblewrap, finish, processes_with, python, request
 
 REPOSITORY = Path(harness.__file__).parent.parent
 TRIES = Path(escape_attempts.__file__)
@@ -102,13 +101,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name in ("given", "readable", "workspace"):
         (folder / name).mkdir()
     (folder / "workspace" / "tries.py").write_bytes(TRIES.read_bytes())
-    readable = (folder / "readable", *base_paths())
+    readable = (folder / "readable", *PYTHON.readable)
     with host(folder) as known:
         wanted = request(folder, readable=readable, mounts={"given": folder / "given"}, endpoints=("model",))
         with bubblewrap().open(wanted) as box:
             known |= {"readable": [str(path) for path in readable], "door": int(box.endpoints["model"].url[-5:])}
             (folder / "home" / "host.json").write_text(json.dumps(known))
-            code, output = finish(box, [str(base_interpreter()), "-I", "-S", "tries.py", f"{box.home}/host.json"])
+            code, output = finish(box, [PYTHON.inside, "-I", "-S", "tries.py", f"{box.home}/host.json"])
         assert code == 0, (folder / "stderr").read_text()
         found: dict[str, str] = json.loads(output)
     return found
