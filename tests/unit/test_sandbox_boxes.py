@@ -133,7 +133,7 @@ def test_what_cannot_start_says_why(sandbox: Sandbox, tmp_path: Path, argv: list
         assert finish(box, ["true"])[0] == 0, "the box is still good"
 
 
-def test_a_door_is_served_from_outside(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_endpoint_is_served_from_outside(sandbox: Sandbox, tmp_path: Path) -> None:
     get = (
         "import sys, urllib.request\n"
         "for url in sys.argv[1:]: print(urllib.request.urlopen(url + '/x', timeout=20).read().decode())"
@@ -290,7 +290,7 @@ def test_the_workspace_of_a_second_box_is_the_first_ones(tmp_path: Path) -> None
     assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "giving the workspace away follows no link"
 
 
-def test_the_door_is_gone_with_the_box(tmp_path: Path) -> None:
+def test_an_endpoint_is_gone_with_the_box(tmp_path: Path) -> None:
     with make_sandbox(SandboxConf("test", "none")).open(request(tmp_path, endpoints=("model",))) as box:
         host, port = box.endpoints["model"].listener.getsockname()
     with pytest.raises(ConnectionRefusedError):
