@@ -131,7 +131,7 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     pool = pipeline.ServerPool(run.folder, run.live.show)
     request.config.stash[POOL] = pool
     yield pool
-    pool.keep(None)
+    pool.release()
 
 
 @pytest.fixture

@@ -41,10 +41,10 @@ from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
+from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.servers.shared import Lease, acquire
 
 __all__ = [
     "Gateway",
