@@ -23,7 +23,7 @@ class Interpreter(Struct, frozen=True):
     """A Python that can import the harness's packages inside a box.
 
     `inside` is its path as a box sees it. `readable` are the host paths that a `BoxRequest` must name for it to run; a
-    kind whose boxes bring their own Python needs none.
+    kind whose boxes bring their own Python needs no such paths.
     """
 
     inside: str

@@ -46,7 +46,7 @@ def visible(gpus: Sequence[Gpu], value: str | None) -> tuple[Gpu, ...]:
     """Return the GPUs that such a variable allows. It lists indices, UUIDs or beginnings of UUIDs.
 
     Read as CUDA does (CUDA C++ Programming Guide, "CUDA Environment Variables"): an unset variable allows all GPUs, an
-    entry that names none ends the list, and a GPU that is named twice makes the list empty.
+    entry that names no GPU ends the list, and a GPU that is named twice makes the list empty.
     """
     if value is None:
         return tuple(gpus)

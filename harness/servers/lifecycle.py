@@ -1,4 +1,4 @@
-"""The life of a model server as one of its users moves it along: find, start, load, check, restart, release."""
+"""The steps of a model server's life that one of its users takes: find, start, load, check, restart, release."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ServerRequest(Struct, frozen=True, kw_only=True):
 
 
 class Lifecycle:
-    """The steps that one holder takes for one request; each is safe against other processes that take theirs.
+    """The steps that one holder takes for one request. Each step is safe while other processes take theirs.
 
-    `external_url` is the address of a server that Proctor did not start and is to use; `None`: it starts its own.
+    `external_url` is the address of a configured server, which Proctor uses as it is, or `None` to start one.
     """
 
     def __init__(self, request: ServerRequest, holder: Holder, leases: Leases) -> None:

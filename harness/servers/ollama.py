@@ -283,7 +283,7 @@ def _pull_bar(name: str, status: str, layers: Collection[Pulled]) -> str:
 
 
 def _same_digest(found: str, pinned: str) -> bool:
-    """Return whether the digest is the pinned one, of which the first 12 digits (as in `ollama list`) are enough."""
+    """Return whether the digest is the pinned one. Its first 12 digits, as `ollama list` shows them, are enough."""
     digits = pinned.removeprefix("sha256:")
     return len(digits) >= 12 and found.startswith(digits)
 
