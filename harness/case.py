@@ -119,10 +119,10 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a session is sealed in. `kind`: `bubblewrap`, or `none` (debugging: seals nothing).
+    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is `bubblewrap`, or `none`, which seals nothing.
 
-    `max_processes`, `max_open_files` and `max_file_mb` become resource limits of the sealed processes,
-    `tmp_mb` the size of its private /tmp.
+    Every kind that seals keeps these limits: `max_processes`, `max_open_files` and `max_file_mb` bind the processes
+    inside, `tmp_mb` is the size of their private /tmp (MB: 2**20 bytes). `options` are the knobs of the kind itself.
     """
 
     name: str
@@ -131,6 +131,7 @@ class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
     max_open_files: Count = 4096
     max_file_mb: Count = 1024
     tmp_mb: Count = 1024
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
 import pytest
 
 from backends.base import Backend
@@ -68,16 +69,17 @@ def gateway(http_host: HttpHost) -> Gateway:
 @pytest.fixture(scope="session")
 def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
     """Makes a sandbox that has shown on this machine, once in this session, that it seals; raises `SandboxError`."""
-    proven: dict[SandboxConf, Sandbox] = {}
+    proven: dict[bytes, Sandbox] = {}
 
     def prove(conf: SandboxConf) -> Sandbox:
-        if conf not in proven:
+        key = msgspec.json.encode(conf)
+        if key not in proven:
             sandbox = pipeline.make_sandbox(conf)
             capability = pipeline.probe(sandbox)
             if not capability.ok:
                 raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-            proven[conf] = sandbox
-        return proven[conf]
+            proven[key] = sandbox
+        return proven[key]
 
     return prove
 
@@ -92,7 +94,7 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     builder = request.node.stash.get(BUILDER, None)
     folder = builder.folder if builder else CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(request.config.stash[RUN].config.sandbox)
-    return SandboxDirs(sealed, folder, pipeline.interpreter_paths())
+    return SandboxDirs(sealed, folder)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     pool = pipeline.ServerPool(run.folder, run.live.show)
     request.config.stash[POOL] = pool
     yield pool
-    pool.keep(None)
+    pool.release()
 
 
 @pytest.fixture

@@ -39,12 +39,11 @@ from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
+from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.servers.shared import Lease, acquire
 
 __all__ = [
     "Gateway",
@@ -55,7 +54,6 @@ __all__ = [
     "SessionSetup",
     "collect_submission",
     "grade",
-    "interpreter_paths",
     "make_environment",
     "make_sandbox",
     "mcp_config",

@@ -160,7 +160,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     pool = item.config.stash.get(POOL, None)
     case = _case(nextitem) if nextitem is not None else None
     if pool is not None:
-        pool.keep(case.server if case is not None else None)
+        pool.release(unless=case.server if case is not None else None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -279,7 +279,7 @@ def _cases(run: Run) -> list[Case]:
 def _sweep() -> None:
     """Stop the model servers that a run left which was killed."""
     try:
-        stopped = stop.sweep_left()
+        stopped = stop.sweep()
     except ServerFault as error:
         _complain(str(error))
     else:

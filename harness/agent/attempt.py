@@ -18,10 +18,9 @@ from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
 from harness.agent.prompt import INSTRUCTIONS
-from harness.agent.resources import BoxMonitor
+from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
-from harness.agent.tree import settle
 from harness.agent.watchdog import failed
 from harness.case import Limits
 from harness.endings import Ending
@@ -152,7 +151,6 @@ def _run_session(
         prompt=f"{prompt}\n{hints}\n" if hints else prompt,
         limits=limits,
         traffic=room.account,
-        monitor=BoxMonitor(box.pid, (dirs.workspace, dirs.home)),
         stream=dirs.folder.stream,
         progress=setup.progress,
     )

@@ -14,7 +14,6 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.session import Session
 from harness.agent.clock import Clock, SystemClock
-from harness.agent.resources import ResourceMonitor
 from harness.agent.stream import StreamReader
 from harness.agent.watchdog import Snapshot, Stop, Traffic, hangs, spent
 from harness.case import Limits
@@ -60,7 +59,6 @@ def drive(
     prompt: str,
     limits: Limits,
     traffic: Traffic,
-    monitor: ResourceMonitor,
     stream: Path,
     progress: Callable[[Progress], None],
     clock: Clock | None = None,
@@ -71,7 +69,7 @@ def drive(
     cuts its grace short.
     """
     clock = clock or SystemClock()
-    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, monitor, file, clock) as running:
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock) as running:
         try:
             while running.step():
                 progress(running.progress)
@@ -95,12 +93,11 @@ class Drive:
         prompt: str,
         limits: Limits,
         traffic: Traffic,
-        monitor: ResourceMonitor,
         stream: IO[bytes],
         clock: Clock,
     ) -> None:
         self.stop: Stop | None = None
-        self._box, self._limits, self._traffic, self._monitor, self._clock = box, limits, traffic, monitor, clock
+        self._box, self._limits, self._traffic, self._clock = box, limits, traffic, clock
         self._reader = StreamReader(backend)
         self._pipes = _Pipes(box, stream, prompt.encode(), clock)
         self._began = self._last_output = clock.now()
@@ -187,7 +184,7 @@ class Drive:
             began=self._began,
             last_output=self._last_output,
             output_bytes=self._pipes.bytes_read,
-            resources=self._monitor.measure(now),
+            resources=self._box.resources(),
         )
 
     def __enter__(self) -> Self:

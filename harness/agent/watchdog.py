@@ -10,11 +10,11 @@ from msgspec import Struct
 from backends.events import ErrorKind
 from backends.reading.errors import error_kind
 from backends.session import Session
-from harness.agent.resources import Resources
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.budget import side_limit
 from harness.gateway.ledger import Metered, RequestFailure, Waiting
+from harness.sandbox.base import Resources
 
 _MB = 1e6
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,6 @@ from harness.evaluation.channel import Channel, accept
 from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
-from harness.sandbox.paths import interpreter_paths
 
 CALL_S = 60.0
 """Seconds a call may take unless it is told otherwise."""
@@ -113,11 +111,12 @@ class PolicyHost:
         self._starts += 1
         for name in ("workspace", "home"):
             (self._room / name).mkdir(parents=True)
+        python = self._sandbox.python
         request = BoxRequest(
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self._room / "stderr.log",
-            readable=(*interpreter_paths(), _WORKER, _PLAIN, _SPACES),
+            readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
             endpoints=("policy",),
         )
@@ -125,7 +124,7 @@ class PolicyHost:
             self._box = box = self._sandbox.open(request)
             door = box.endpoints["policy"]
             arguments = (str(urlsplit(door.url).port), str(_PLAIN), str(_SPACES), box.mounts["submission"])
-            box.exec([sys.executable, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
+            box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
             box.stdin.close()
             connection = accept(door.listener, self._look, time.monotonic() + _START_S)
             self._channel = Channel(connection, self._look, _LONGEST_ANSWER)

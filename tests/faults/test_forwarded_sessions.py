@@ -38,7 +38,6 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
@@ -70,7 +69,7 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
-    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder), interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,
         Upstream(certificate, ScriptedProvider(script, workspace="")) as upstream,

@@ -19,7 +19,7 @@ from harness.environments.factory import make_environment
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
 from harness.models.model_server import ModelServer
-from harness.servers.shared import Lease
+from harness.servers.acquire import Lease
 from tests.support.serving import MODEL, OLLAMA, Machine
 from tests.support.sessions import MAZE, SANDBOX, Stage, ignore
 
@@ -90,7 +90,7 @@ def test_a_crash_in_the_middle_is_the_models_fault_and_the_next_attempt_finds_it
     with machine.acquire() as lease:
         first = attempt(stage, lease, "claude", tmp_path / "first")
         assert first.ending in {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}
-        lease.revive()
+        lease.ensure_ready()
         assert attempt(stage, lease, "claude", tmp_path / "second").ending is Ending.FINISHED
     assert [event for event, _ in machine.journal] == ["loaded", "crashed", "loaded", "stopped"]
     assert machine.is_clean()

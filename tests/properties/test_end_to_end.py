@@ -44,7 +44,6 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 
 pytestmark = pytest.mark.nightly
 
@@ -180,7 +179,7 @@ def play(
         listening.append(Listening(script, workspace))
         return listening[-1]
 
-    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder), interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     environment = make_environment(MAZE)
 
     def no_policy(_folder: str) -> Any:

@@ -44,7 +44,6 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 
 MODEL = "scripted"
 """The name of the model that a session asks for, if none is named."""
@@ -175,7 +174,7 @@ class Stage:
     def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
         """A sealed place in a new folder, where these host paths can be read too."""
         folder.mkdir(parents=True, exist_ok=True)
-        return SandboxDirs(self._sandbox, CaseFolder(folder), (*interpreter_paths(), *readable))
+        return SandboxDirs(self._sandbox, CaseFolder(folder), readable)
 
     def play(
         self,

@@ -14,7 +14,7 @@ from harness.agent.watchdog import Snapshot, hangs, spent
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.ledger import Metered, RequestFailure
-from tests.support.fakes import FakeBox, FakeClock, FakeMonitor, FakeTraffic, fake_backend
+from tests.support.fakes import FakeBox, FakeClock, FakeTraffic, fake_backend
 
 LIMITS = Limits(grace_s=3, idle_s=20)
 
@@ -37,7 +37,6 @@ class Stage:
             prompt="prompt",
             limits=limits,
             traffic=self.traffic,
-            monitor=FakeMonitor(),
             stream=self.stream,
             progress=self.shown.append,
             clock=self.clock,
