@@ -29,6 +29,7 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
@@ -47,6 +48,7 @@ from harness.servers.pool import ServerPool
 from harness.servers.shared import Lease, acquire
 
 __all__ = [
+    "Budget",
     "Gateway",
     "HttpHost",
     "OllamaMissing",
@@ -182,6 +184,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     for result in attempts(
         run,
         case.limits,
+        budget=setup.budget,
         resumes=backend.capabilities.resume,
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
         waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),

@@ -126,8 +126,8 @@ def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itse
         stage.traffic.passed = "token_limit" if stage.box.poll() is not None else None
         stage.box.exit(1)
 
-    outcome = stage.drive(on_wait, msgspec.structs.replace(LIMITS, tokens=1000))
-    assert outcome.stop == (Ending.TOKEN_LIMIT, "it has used up its 1000 tokens")
+    outcome = stage.drive(on_wait)
+    assert outcome.stop == (Ending.TOKEN_LIMIT, "all of the token_limit is used")
     assert stage.box.terminated == []
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "anthropic_messages"
@@ -52,6 +52,7 @@ class _AnthropicBody(Extras, frozen=True):
     tools: list[_AnthropicTool] = field(default_factory=list)
     stream: bool = False
     mcp_servers: list[Any] | None = None
+    max_tokens: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
@@ -78,6 +79,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_tokens),
     )
 
 

@@ -20,7 +20,7 @@ class Wire(Protocol):
 
     @property
     def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
-        """What the ledger call it."""
+        """What the ledger calls it."""
 
     @property
     def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
@@ -72,6 +72,29 @@ def decode(body: bytes, kind: type[T]) -> T:
         return msgspec.convert(json.loads(body, object_pairs_hook=_distinct), kind)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the request body is not valid: {error}") from None
+
+
+MAX_STATED = 10**9
+"""A larger number in a request counts as this one: nobody serves so many tokens or answers."""
+
+
+def stated(*values: Any) -> int | None:
+    """Return the largest number that a request states under the spellings of one limit, None if it states none.
+
+    A value that is no number of 1 or more states nothing. Whether that is an error is the service's business.
+    """
+    numbers = [number for number in map(_number, values) if number >= 1]
+    return int(min(max(numbers), MAX_STATED)) if numbers else None
+
+
+def _number(value: Any) -> float:
+    """Return the value as a number, 0 if it is none. Google's service takes numbers in strings too."""
+    try:
+        return float(value)
+    except OverflowError:
+        return MAX_STATED
+    except (TypeError, ValueError):
+        return 0
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from harness.gateway.messages import (
     TokenCounts,
     WireError,
 )
-from harness.gateway.wires.base import decode, dumps, fragments
+from harness.gateway.wires.base import decode, dumps, fragments, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "google_generate"
@@ -120,7 +120,16 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
             *(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
             *([URL_SOURCE] if fetched(raw) else []),
         ),
+        max_output=stated(*_configured(raw, "maxOutputTokens", "max_output_tokens")),
+        answers=stated(*_configured(raw, "candidateCount", "candidate_count")) or 1,
     )
+
+
+def _configured(body: dict[str, Any], *spellings: str) -> Iterator[Any]:
+    """What the request's configuration has under these names. The service takes camel case and snake case."""
+    for config in (body.get("generationConfig"), body.get("generation_config")):
+        if isinstance(config, dict):
+            yield from (config[name] for name in spellings if name in config)
 
 
 def _text(content: _Content) -> str:

@@ -18,7 +18,7 @@ from harness.gateway.messages import (
     RequestToolResult,
     TokenCounts,
 )
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "openai_chat"
@@ -62,6 +62,9 @@ class _ChatBody(Extras, frozen=True):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    n: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
@@ -88,6 +91,8 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_completion_tokens, data.max_tokens),
+        answers=stated(data.n) or 1,
     )
 
 

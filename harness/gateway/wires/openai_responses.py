@@ -19,7 +19,7 @@ from harness.gateway.messages import (
     TokenCounts,
     WireError,
 )
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, stated
 from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -64,6 +64,7 @@ class _ResponsesBody(Extras, frozen=True):
     tools: list[_ResponsesTool] | None = None
     stream: bool | None = None
     background: bool | None = None
+    max_output_tokens: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
@@ -92,6 +93,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_output_tokens),
     )
 
 
