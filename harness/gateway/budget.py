@@ -63,11 +63,10 @@ class RequestRefused(Exception):
 class Budget:
     """The limits of one case on its model requests, and what the case has used of them. None means no limit.
 
-    Reserve the worst case of a request before it goes to the model, and settle the reservation once its answer has
-    ended. A request is admitted while every limit has something left, and the worst cases of all open requests fit into
-    the limits together with its own. A request that nothing but the open ones keeps out waits until they have ended. A
-    request that is alone is always admitted, because what it will use is not known: it can go beyond a limit, and then
-    no other request does.
+    Reserve the worst case of a request before it goes to the model, and settle the reservation when its answer has
+    ended. A request is refused once a limit is used up. It waits while the worst cases of the open requests leave too
+    little room for its own. It is admitted in any case when no other request is open, because its worst case is only an
+    estimate. So one answer can go beyond a limit, and the next request is refused.
 
     `used` holds what the settled requests have used. `passed` is the limit that a request ran into, by the name of its
     ending: the first request after a limit is used up, or an answer that goes beyond the tokens. An answer that goes
@@ -97,7 +96,7 @@ class Budget:
     async def reserve(self, worst: Amounts) -> Reservation:
         """Reserve the worst case of a request: one turn or one side request, and what it may use of the rest.
 
-        While open requests leave too little, wait for them, first come first served. Raises `RequestRefused` as soon as
+        Waits while the open requests leave too little room, first come first served. Raises `RequestRefused` as soon as
         a limit is used up.
         """
         with self._place() as place:
@@ -124,7 +123,7 @@ class Budget:
 
     @contextmanager
     def _place(self) -> Iterator[object]:
-        """A place in the queue. Whoever leaves it lets the others look again."""
+        """Hold a place in the queue. When it is left, the others look whether they can go on."""
         place = object()
         self._queue.append(place)
         try:

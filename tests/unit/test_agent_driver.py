@@ -131,7 +131,7 @@ def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itse
     assert stage.box.terminated == []
 
 
-def test_the_cost_that_the_cli_reports_counts_where_the_books_know_none() -> None:
+def test_the_cost_that_the_cli_reports_counts_where_the_ledger_knows_none() -> None:
     session, traffic, snapshot = Session(), FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
     session._total_cost = 2.0
     limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)
