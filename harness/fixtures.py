@@ -195,6 +195,7 @@ def submission(
         backend=backend,
         cli=cli,
         dirs=sandbox,
+        budget=pipeline.Budget.within(builder.case.limits),
         gateway=gateway,
         model_server=model_server,
         mcp=mcp_config,

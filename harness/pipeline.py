@@ -29,6 +29,7 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
@@ -46,6 +47,7 @@ from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
 
 __all__ = [
+    "Budget",
     "Gateway",
     "HttpHost",
     "OllamaMissing",
@@ -180,6 +182,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     for result in attempts(
         run,
         case.limits,
+        budget=setup.budget,
         resumes=backend.capabilities.resume,
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
         waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),

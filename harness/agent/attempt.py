@@ -25,7 +25,6 @@ from harness.agent.watchdog import failed
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.account import Account
-from harness.gateway.budget import Budget
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.sandbox.base import Box
@@ -57,11 +56,6 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     resets_in_s: float | None = None
 
-    @property
-    def cost_usd(self) -> float:
-        """By the gateway's ledger where a price is known, else as the CLI reports it."""
-        return self.session.cost_usd if self.metered.cost_usd is None else self.metered.cost_usd
-
 
 def run_attempt(
     setup: SessionSetup, prompt: str, *, limits: Limits | None = None, resume: str | None = None
@@ -75,7 +69,7 @@ def run_attempt(
     began = time.monotonic()
     limits = limits or setup.case.limits
     with ExitStack() as stack:
-        room = _open_room(setup, limits, stack)
+        room = _open_room(setup, stack)
         outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume), prompt, limits, began)
     dirs = setup.dirs
     settle_s = settle((dirs.workspace, dirs.home), SystemClock())
@@ -108,7 +102,7 @@ class _Room(Struct, frozen=True):
     account: Account
 
 
-def _open_room(setup: SessionSetup, limits: Limits, stack: ExitStack) -> _Room:
+def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
     """Seal a box and serve its endpoints, until `stack` is closed."""
     case, dirs, mcp = setup.case, setup.dirs, setup.mcp
     mcp.renders.mkdir(parents=True, exist_ok=True)
@@ -125,7 +119,7 @@ def _open_room(setup: SessionSetup, limits: Limits, stack: ExitStack) -> _Room:
         context=case.model.context,
         provider=setup.model_server.provider(box.workspace),
         price=pricing(case.model, case.provider),
-        budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
+        budget=setup.budget,
         ledger=dirs.folder.ledger,
     )
     stack.enter_context(closing(account))

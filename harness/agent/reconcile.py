@@ -1,4 +1,4 @@
-"""Double entry: what a CLI reports of a session against what the gateway's ledger say of it."""
+"""Double entry: what a CLI reports of a session against what the gateway's ledger says of it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def reconcile(
             attempt=attempt,
             field=name,
             reported=reported,
-            metered=booked,
-            explained=next(_reasons(name, booked - reported, session, metered, quirks, stopped=stopped), None),
+            metered=counted,
+            explained=next(_reasons(name, counted - reported, session, metered, quirks, stopped=stopped), None),
         )
-        for name, (reported, booked) in counts.items()
-        if reported != booked
+        for name, (reported, counted) in counts.items()
+        if reported != counted
     ]
 
 

@@ -10,6 +10,7 @@ from backends.base import Backend
 from harness.agent.cli import Cli
 from harness.agent.driver import Progress
 from harness.case import Case
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
@@ -19,13 +20,15 @@ from harness.sandbox.dirs import SandboxDirs
 class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sealed folders, and what answers from outside.
 
-    `progress` is called with how far the session is, several times a second.
+    `budget` holds what all of them may use of the model together. `progress` is called with how far the session is,
+    several times a second.
     """
 
     case: Case
     backend: Backend
     cli: Cli
     dirs: SandboxDirs
+    budget: Budget
     gateway: Gateway
     model_server: ModelServer
     mcp: McpServer

@@ -28,6 +28,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.messages import TokenCounts
 from harness.gateway.provider import Provider
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
@@ -107,6 +108,7 @@ def play(
                 backend=backend(name),
                 cli=find_cli(backend(name)),
                 dirs=dirs,
+                budget=Budget.within(case.limits),
                 gateway=Gateway(host),
                 model_server=msgspec.structs.replace(served, provider=provider_of),
                 mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),

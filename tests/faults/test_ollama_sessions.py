@@ -16,6 +16,7 @@ from harness.agent.setup import SessionSetup
 from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
 from harness.models.model_server import ModelServer
@@ -59,6 +60,7 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
                 backend=cli,
                 cli=find_cli(cli),
                 dirs=dirs,
+                budget=Budget.within(case.limits),
                 gateway=Gateway(stage._host),
                 model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
                 mcp=pipeline.mcp_config(environment, dirs, stage._host),

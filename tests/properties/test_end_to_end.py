@@ -34,6 +34,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
@@ -191,6 +192,7 @@ def play(
             backend=adapter,
             cli=find_cli(adapter),
             dirs=dirs,
+            budget=Budget.within(case.limits),
             gateway=gateway,
             model_server=ModelServer("scripted", provider),
             mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),

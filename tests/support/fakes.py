@@ -115,6 +115,9 @@ class FakeTraffic:
     def metered(self) -> Metered:
         return self.totals
 
+    def explain(self, limit: str) -> str:
+        return f"all of the {limit} is used"
+
     def end(self, why: str) -> None:
         self.ended.append(why)
 

@@ -34,6 +34,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.gateway.account import Account
+from harness.gateway.budget import Budget
 from harness.gateway.messages import OfferedTool
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script
@@ -230,6 +231,7 @@ class Stage:
                 backend=backend,
                 cli=find_cli(backend, self._cli_root),
                 dirs=dirs,
+                budget=Budget.within(play.limits),
                 gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
                 model_server=ModelServer(MODEL, model.at),
                 mcp=mcp,
