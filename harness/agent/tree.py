@@ -1,4 +1,4 @@
-"""What lies in a folder that an agent may write to, seen from outside: no link is followed, no depth is too much."""
+"""Reads folders that an agent may write to, from outside. Links are not followed, and any depth is allowed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _PATIENCE_S = 5.0
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The name and status of every entry below `folder`, while others may change it; holds two descriptors at most.
+    """Yield the name and status of every entry below `folder`, even while others change it.
 
-    What vanishes or cannot be opened meanwhile is left out. The walk ends early where a folder was moved from under it.
+    The walk holds at most two descriptors. It leaves out entries that vanish or cannot be opened, and ends early if
+    someone moves the folder that it is reading.
     """
     here = os.open(folder, _FOLDER)
     try:
@@ -47,7 +48,7 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def digest(folders: Sequence[Path]) -> str:
-    """Changes whenever anything in these folders does: names, kinds, sizes, times of change."""
+    """Return a digest that changes when anything in these folders changes: a name, kind, size or modification time."""
     state = hashlib.blake2b(digest_size=16)
     for folder in folders:
         for name, status in walk(folder):
@@ -57,9 +58,9 @@ def digest(folders: Sequence[Path]) -> str:
 
 
 def settle(folders: Sequence[Path], clock: Clock) -> float:
-    """Look until two looks in a row find the folders the same; the seconds that took.
+    """Wait until two checks in a row find the folders unchanged. Return the seconds that this took.
 
-    Raises `SandboxError` if they still change after five seconds: something of the box lives.
+    Raise `SandboxError` if they still change after five seconds, because a process of the box must still be alive.
     """
     began = clock.now()
     last = digest(folders)
@@ -68,13 +69,13 @@ def settle(folders: Sequence[Path], clock: Clock) -> float:
         if last == (last := digest(folders)):
             return clock.now() - began
     raise SandboxError(
-        f"{folders[0].parent} still changes though every process of the box was killed\n"
-        "look for processes that left it; without a sandbox (sandbox=none) a daemon can"
+        f"{folders[0].parent} still changes although every process of the box was killed\n"
+        "look for a process that escaped from it; without a sandbox (sandbox=none), a daemon can escape"
     )
 
 
 def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """The entries of one folder; the names of those that are folders go to `folders`."""
+    """Yield the entries of one folder, and add the names of its subfolders to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
