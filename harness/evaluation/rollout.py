@@ -111,7 +111,7 @@ def evaluate(
 
     Each episode is appended to `episodes_file` as soon as it ends. `conf.episode_wall_s` limits each episode, and
     separately each loading of the submission. If loading fails, the remaining episodes are not attempted and count as
-    crashed or timed out, as the loading did. After `TIMEOUTS_IN_A_ROW`, the remaining episodes count as timed out.
+    crashed or timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out.
     Without a submission, the score has a reason and there are no episodes. `progress` is called with the number of
     episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work.
     """
