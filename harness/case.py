@@ -144,9 +144,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `processes` are those of the whole box. `disk_mb` is the size of workspace and home.
 
     A session hangs if an open model request brings no first byte for `first_byte_s`, or no further byte for
-    `stalled_s`. It hangs if the CLI lives on in silence for `after_final_s` after its last event. It also hangs after
-    this many responses in a row that were empty (`empty_turns`), brought only compactions (`compactions`), or failed
-    (`failed_requests`). The last limit cuts the CLI's own retries short.
+    `stalled_s`. It hangs if the CLI is still running and silent `after_final_s` after its last event. It also hangs
+    after this many responses in a row that were empty (`empty_turns`), brought only compactions (`compactions`), or
+    failed (`failed_requests`). The last limit cuts the CLI's own retries short.
 
     `grace_s` is the time between SIGTERM and SIGKILL. An ending that is retried by the table of endings is retried
     `retries` times: first after `retry_s` seconds, then each time after four times as long.

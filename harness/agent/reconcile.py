@@ -67,10 +67,10 @@ def _reasons(
 
 
 def _merged(missing: int, session: Session, metered: Metered) -> bool:
-    """Return whether the CLI may have counted all tokens that were written to the cache as another kind.
+    """Return whether the CLI may have reported all tokens written to the cache as another kind of tokens.
 
-    The totals of the prompts show this: they are equal, apart from what the CLI leaves out as a rule. If the CLI leaves
-    out more, merging can explain only a surplus of one kind, and at most as many tokens as were written to the cache.
+    If so, the totals of the prompts are equal, apart from what the CLI leaves out as a rule. If the CLI leaves out
+    more, this can explain only a surplus of one kind, and no more tokens than were written to the cache.
     """
     side, broken = _prompt(metered.side), _prompt(metered.broken)
     left_out = _prompt(metered) - _prompt(session.usage)

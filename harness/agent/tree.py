@@ -1,4 +1,4 @@
-"""Reads folders that an agent may write to, from outside. Links are not followed, and any depth is allowed."""
+"""Reads folders that an agent can write to. Links are not followed, and any depth is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maze: a grid with obstacles, an agent and a goal. Its seed determines a maze, which can always be solved."""
+"""The maze: a grid with obstacles, an agent and a goal. A seed determines the maze, and every maze can be solved."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MazeState(NamedTuple):
 
 
 class Maze:
-    """The maze as an `Environment`. Height and width are drawn from `min_size`..`max_size`, by the seed."""
+    """The maze as an `Environment`. The seed draws its height and width from `min_size`..`max_size`."""
 
     def __init__(self, min_size: int, max_size: int, max_steps: int) -> None:
         if not all(type(size) is int for size in (min_size, max_size)) or not 2 <= min_size <= max_size <= 100:

@@ -170,7 +170,7 @@ class PolicyHost:
         return answer
 
     def _failure(self, error: Exception, late: str) -> PolicyError:
-        """Return the policy's error that caused a failed exchange."""
+        """Return the error of the policy that explains a failed exchange."""
         match error:
             case TimeoutError():
                 return PolicyTimeout(late)
@@ -185,7 +185,7 @@ class PolicyHost:
             raise PolicyError(_ended(code))
 
     def _ending(self) -> str:
-        """Return why the connection is gone: the process ended, or it closed the connection and lives on."""
+        """Return why the connection is gone: the process ended, or it closed the connection but still runs."""
         code = self._box.wait(_DEATH_S) if self._box else None
         return "the policy's process closed its connection" if code is None else _ended(code)
 

@@ -82,7 +82,7 @@ def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: 
 
 
 def _module(name: str, file: str) -> Any:
-    """Load a module from its file. Its name is one that no module of the submission has by accident."""
+    """Load a module from its file, under a name that a module of the submission is unlikely to have."""
     found = importlib.util.spec_from_file_location(name, file)
     if found is None or found.loader is None:
         raise ImportError(f"{file} is not a Python file")

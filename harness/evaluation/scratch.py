@@ -15,7 +15,7 @@ def discard(folder: Path) -> None:
     """Remove a folder and everything in it, however deep or unreadable. Links are removed, never followed.
 
     Nested folders are first moved up to the top, so that any depth needs the same memory and two descriptors.
-    (`shutil.rmtree` recurses, and fails on some thousand levels.) No process may still be writing there.
+    (`shutil.rmtree` recurses, and fails at some thousand levels.) No process may still be writing there.
     """
     prefix = secrets.token_hex(8)
     fresh = (f"{prefix}-{number}" for number in count())

@@ -22,10 +22,11 @@ def merged_name(runs: Sequence[Path]) -> str:
 
 
 def merge(runs: Sequence[Path], into: Path) -> list[Record]:
-    """Write the records and the case folders of all `runs` into the new folder `into`. Return the records, by case.
+    """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
-    not copied. Raise `RunError` if a run cannot be read, lacks a case's folder, or shares a case with another run.
+    not copied. Raise `RunError` if a run cannot be read, lacks a case's folder, or shares a case with another run, or
+    if `into` exists.
     """
     whole = [(folder, _latest(records)) for folder, records in map(read_run, runs)]
     _require_distinct(whole)

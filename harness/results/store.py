@@ -72,7 +72,7 @@ class RunStore:
         (left / f"{name}.json").write_bytes(msgspec.json.encode(record))
 
     def take_left(self) -> None:
-        """Append the records that were left.
+        """Append the records that `leave` has stored.
 
         Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
         record.

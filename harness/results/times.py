@@ -58,7 +58,7 @@ class Times:
     def of_runs(cls, runs: Path, newest: int = 20) -> Times:
         """Return the times of the newest runs in that folder.
 
-        A run is as new as its last record, because a merged run may have any name.
+        Runs are ordered by the time of their last record, because a merged run may have any name.
         """
         found = (file for file in runs.glob("*/results.jsonl") if not file.parent.is_symlink())
         files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, file), reverse=True)

@@ -1,13 +1,13 @@
 """Decides which worker runs which job next, so that models are loaded as few times as possible. It has no effects.
 
 Jobs that need the same model server form a group. A worker stays with its group while the group has work. Then it
-starts the largest group that nobody serves and that fits on the machine. If there is none, it takes a seat at a running
-server, or a job that needs no server. If there is none of these either, a group gets one more server, if that saves
-more time than the load costs.
+starts the largest group that no worker serves and that fits on the machine. If there is none, it takes a seat at a
+running server, or a job that needs no server. If there is none of these either, a group gets one more server, but only
+if that saves more time than the load costs.
 
 A worker learns its next job while it still runs the one before, because xdist's workers run a job once they know the
-next. So a server that nobody will continue with can be promised to a successor, and its GPUs pass on when its last job
-is done. A worker gets the job that would fall to it if each job, the longest first, went to the worker that is free
+next. So a server that no worker will continue to use can be promised to a successor, which gets its GPUs when its last
+job is done. A worker gets the job that would fall to it if each job, the longest first, went to the worker that is free
 first. In this way a short job does not wait behind a long one while other workers have nothing to do.
 """
 
@@ -54,7 +54,7 @@ class Machine(Struct, frozen=True):
 
 
 class _Pool:
-    """Jobs that nobody has been given yet, and how long the finished ones were expected to take and took."""
+    """Jobs that have not been given to a worker yet, and how long the finished jobs were expected to take and took."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []  # the longest last
@@ -92,7 +92,7 @@ class _Pool:
 
 
 class _Group(_Pool):
-    """The jobs of one server."""
+    """The jobs that need the same server."""
 
     def __init__(self, need: ServerNeed) -> None:
         super().__init__()
@@ -131,10 +131,10 @@ class _Given(Struct):
 
 
 class _Worker(Struct, eq=False):
-    """The jobs that a worker has been given and has not finished, the first of which began at `since`.
+    """The unfinished jobs of a worker, and when the first of them began (`since`).
 
-    `goes_on` is false if it stops after them. `left` are the groups that it has left. It does not load a model for one
-    of them again while others serve the group.
+    `goes_on` is false if the worker stops after them. `left` are the groups that it has left. It does not load a model
+    for one of them again while others serve the group.
     """
 
     given: deque[_Given] = field(default_factory=deque)
@@ -172,7 +172,7 @@ class Planner:
 
     @property
     def left(self) -> int:
-        """How many jobs nobody has been given yet."""
+        """How many jobs have not been given to a worker yet."""
         return len(self._free_jobs.jobs) + sum(len(group.jobs) for group in self._groups.values())
 
     def add(self, name: str) -> None:
@@ -277,7 +277,7 @@ class Planner:
         return max(now, worker.since + seconds[0]) + sum(seconds[1:]) if seconds else now
 
     def _start(self, worker: _Worker) -> _PlannedServer | None:
-        """Return a server for the first group that nobody serves and that has room, or `None`."""
+        """Return a server for the first group that no worker serves and that has room, or `None`."""
         for group in self._unserved():
             taken_over = self._room(worker, group)
             if taken_over is not None:
@@ -292,11 +292,11 @@ class Planner:
         return [worker for worker in self._workers.values() if worker.goes_on]
 
     def _sitters(self, pool: _Pool) -> list[_Worker]:
-        """Return the workers that will go on with the pool."""
+        """Return the workers that will continue with the pool."""
         return [worker for worker in self._going_on() if worker.given and worker.given[-1].pool is pool]
 
     def _unserved(self) -> list[_Group]:
-        """Return the groups that nobody will go on with: those with the most GPUs first, then the longest."""
+        """Return the groups that no worker will continue with: those with the most GPUs first, then the longest."""
         groups = [group for group in self._groups.values() if group.jobs and not self._sitters(group)]
         return sorted(groups, key=lambda group: (-group.need.gpus, -group.work_s / group.need.parallel))
 
@@ -342,10 +342,10 @@ class Planner:
     def _room(self, worker: _Worker, group: _Group) -> list[_PlannedServer] | None:
         """Return the servers that a new server of the group replaces, or `None` if the worker cannot start it now.
 
-        The worker's own last server is replaced if nobody else goes on with it. A group that needs several GPUs also
-        replaces other servers that are being left. A group that needs one GPU does not, because it would only wait for
-        another worker. A worker without a job starts only what fits at once, because it can wait without keeping a job
-        from others.
+        The worker's own last server is replaced if no worker will continue with it. A group that needs several GPUs
+        also replaces other servers that are being left. A group that needs one GPU does not, because it would only wait
+        for another worker. A worker without a job starts only what fits at once, because it can wait without keeping a
+        job from others.
         """
         need = group.need
         short = (need.gpus or 1) - self._unused(need)
@@ -370,7 +370,7 @@ class Planner:
         return self._machine.gpus if need.gpus else self._machine.cpu_slots
 
     def _leaving(self, need: ServerNeed) -> Iterator[_PlannedServer]:
-        """Yield the servers that nobody will go on with, and whose place is not promised yet."""
+        """Yield the servers that no worker will continue with, and whose place is not promised yet."""
         promised = [old for server in self._servers for old in server.successor_of]
         for server in self._servers:
             stays = server.group.jobs and any(worker.last is server for worker in self._going_on())

@@ -31,7 +31,7 @@ RERUN = "rerun"
 
 
 class Demand(Struct, frozen=True):
-    """What a case needs: this many seconds, and a server."""
+    """What a case needs: the seconds that it is expected to take, and a server."""
 
     seconds: float
     server: ServerNeed | None = None
@@ -257,7 +257,7 @@ class CaseScheduling:
         return Job(index, self._demands[case].seconds, self._demands[case].server)
 
     def _no_more_workers(self) -> bool:
-        """Return whether xdist will start no worker in place of the one that crashed, and end the session."""
+        """Return whether xdist ends the session instead of replacing the worker that crashed."""
         session: Any = self._config.pluginmanager.getplugin("dsession")
         most: int | None = session._max_worker_restart
         return most is not None and session._failed_nodes_count >= most
