@@ -1,4 +1,7 @@
-"""The stages of a case, behind the fixtures; everything heavy is imported here, and this module when first used."""
+"""The stages of a case, as the fixtures call them.
+
+This module imports everything heavy, so it is itself imported only when a case first needs it.
+"""
 
 from __future__ import annotations
 
@@ -71,13 +74,13 @@ __all__ = [
 
 
 _SHARED_BY = 1000
-"""How many may use a server without a model at a time: any number."""
+"""How many sessions can share a server that holds no model. The number stands for "any number"."""
 
 
 def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
-    """What serves the case's model; `root` is the folder that holds `conf/`.
+    """Return what serves the case's model. `root` is the folder that holds `conf/`.
 
-    Raises `ServerMissing` where this machine lacks what it takes, and `ServerFault` where its server is at fault.
+    Raise `ServerMissing` if this machine lacks something that the model needs, and `ServerFault` if its server fails.
     """
     if case.server is not None:
         return local_server(case, pool.lease(case.server, case.model, case.provider))
@@ -90,15 +93,15 @@ def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
 
 
 def ollama_of(lease: Lease) -> Ollama:
-    """The Ollama server of that lease."""
+    """Return the Ollama server of a lease."""
     return Ollama(url=lease.url, version=lease.facts.version)
 
 
 @contextmanager
 def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterator[Ollama]:
-    """The Ollama server that answers at OLLAMA_HOST, or else one that is started, on the CPU and without a model.
+    """Yield the Ollama server at OLLAMA_HOST. If there is none, start one on the CPU, without a model.
 
-    Raises `OllamaMissing`, and `ServerFault` where it does not start.
+    Raise `OllamaMissing` if Ollama is not installed, and `ServerFault` if the server does not start.
     """
     found = find_ollama()
     if found.url:
@@ -111,7 +114,10 @@ def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterato
 
 
 def missing_package(case: Case) -> str | None:
-    """Why the case's environment cannot run on this machine, or none. Raises `ConfError` for an unknown kind."""
+    """Return why the case's environment cannot run on this machine, or `None` if it can.
+
+    Raise `ConfError` for an unknown kind of environment.
+    """
     try:
         return available(case.environment)
     except ValueError as error:
@@ -119,7 +125,7 @@ def missing_package(case: Case) -> str | None:
 
 
 def make_environment(case: Case) -> Environment:
-    """The case's environment. Raises `ConfError` for arguments that it does not take."""
+    """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
         return make(case.environment)
     except ValueError as error:
@@ -127,7 +133,7 @@ def make_environment(case: Case) -> Environment:
 
 
 def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """The case's MCP server; its `render_policy` runs the agent's program in a sandbox of its own."""
+    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own."""
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
@@ -143,7 +149,7 @@ def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost)
 
 
 def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
-    """Return what shows how far the session of a case is."""
+    """Return a function that shows how far the session of a case is."""
 
     def show(so_far: Progress) -> None:
         live.show(
@@ -160,9 +166,9 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
 
 
 def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
-    """Run the CLI on the case's task, as often as the table of endings allows. Write down in `builder` how it went.
+    """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
 
-    Returns the last attempt, which decides the case. Raises `KeyboardInterrupt` when the user interrupted it.
+    Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
     """
     case, backend = setup.case, setup.backend
     builder.versions |= {
@@ -228,7 +234,10 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
 
 
 def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left. Its home is removed: only a session that left nothing to grade keeps it."""
+    """Copy out what the agent left, then remove the agent's home.
+
+    Only graded sessions come here, so a session that left nothing to grade keeps its home.
+    """
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
     discard(folder.home)
@@ -243,12 +252,12 @@ def collect_submission(builder: RecordBuilder) -> Submission:
 def grade(
     builder: RecordBuilder, environment: Environment, dirs: SandboxDirs, submission: Submission, live: Live
 ) -> Score:
-    """Play the held-out episodes. Their seeds are drawn only now."""
+    """Play the held-out episodes and return the score. Their seeds are drawn only now."""
     case, folder = builder.case, builder.folder
     if submission.reason is not None:
         finished = builder.ending is Ending.FINISHED
-        said = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
-        builder.end(builder.ending, said)
+        why = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        builder.end(builder.ending, why)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)
