@@ -17,7 +17,7 @@ from starlette.routing import Route
 from backends.base import Backend
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
 from harness.case import (
     BackendConf,
@@ -43,6 +43,9 @@ from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
+
+PINNED = pinned_clis()
+"""The folder of the pinned CLIs; a test may later pretend to be another user, with another cache."""
 
 MODEL = "scripted"
 """The name of the model that a session asks for, if none is named."""
@@ -157,7 +160,7 @@ def ignore(*_: Any) -> None:
 class Stage:
     """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
 
-    def __init__(self, cli_root: Path = CLI_ROOT) -> None:
+    def __init__(self, cli_root: Path = PINNED) -> None:
         self._cli_root = cli_root
         self._sandbox = make_sandbox(SANDBOX)
 
