@@ -6,4 +6,4 @@ pytest refuses to load a plugin under two names.
 
 from importlib.metadata import entry_points
 
-pytest_plugins = [] if entry_points(group="pytest11", name="proctor") else ["harness.plugin"]
+pytest_plugins = [] if entry_points(group="pytest11", name="proctor") else ["harness.fixtures", "harness.plugin"]

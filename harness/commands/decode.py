@@ -16,6 +16,7 @@ from backends.registry import backend, names
 from backends.session import Session
 from harness.agent.ending import classify
 from harness.agent.stream import StreamReader, stderr_tail
+from harness.commands.errors import BadInput
 from harness.endings import ENDINGS, Ending
 
 CHUNK = 1 << 17
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what the stream adds up to, as JSON."""
+    """Print what the stream adds up to, as JSON. Raises `BadInput` and `OSError`."""
+    if given.file == "-" and sys.stdin is None:
+        raise BadInput("standard input is closed")
     result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
     print(json.dumps(result, indent=2, ensure_ascii=False))
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,15 +37,14 @@ INI = """\
 IGNORED = "runs/\n"
 
 _PYTEST = {
-    "pytest.ini": "",
     ".pytest.ini": "",
     "pytest.toml": "",
     ".pytest.toml": "",
-    "pyproject.toml": "[tool.pytest",
-    "tox.ini": "[pytest]",
-    "setup.cfg": "[tool:pytest]",
+    "pyproject.toml": r"^\[tool\.pytest(\.ini_options)?\]",
+    "tox.ini": r"^\[pytest\]",
+    "setup.cfg": r"^\[tool:pytest\]",
 }
-"""Files that configure pytest, and the text that they must hold to do so."""
+"""Files that may configure pytest, and the pattern of those that do."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,13 +60,13 @@ def run(given: argparse.Namespace) -> int:
     for path, text in _files(folder):
         if _write(path, text):
             print(f"wrote   {path}")
-        elif path.name == ".gitignore" and IGNORED.strip() not in path.read_text().split():
+        elif path.name == ".gitignore" and IGNORED.strip() not in path.read_text(errors="replace").split():
             print(f"exists  {path}: left as it is; add `{IGNORED.strip()}` to it")
         else:
             print(f"exists  {path}: left as it is")
     print("\nNext:")
     if folder.resolve() != Path.cwd():
-        print(f"    cd {folder}")
+        print(f"    cd {shlex.quote(str(folder))}")
     print("    proctor setup         # once: installs the coding-agent CLIs and checks the sandbox")
     print("    pytest                # runs the cases of conf/suite/default.yaml")
     print("    pytest -k opencode    # runs those of one backend")
@@ -77,12 +78,12 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "conf" / "suite" / "default.yaml", SUITE
     yield folder / "test_cases.py", TEST
     yield folder / ".gitignore", IGNORED
-    if not any(_holds(folder / name, text) for name, text in _PYTEST.items() if name != "pytest.ini"):
+    if not any(_holds(folder / name, pattern) for name, pattern in _PYTEST.items()):
         yield folder / "pytest.ini", INI
 
 
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and text in path.read_text()
+def _holds(path: Path, pattern: str) -> bool:
+    return path.is_file() and re.search(pattern, path.read_text(errors="replace"), re.MULTILINE) is not None
 
 
 def _write(path: Path, text: str) -> bool:
