@@ -25,22 +25,25 @@ def require(tell: Callable[[str], None]) -> str:
     As root, a bubblewrap that is missing or too old is first installed through apt, where there is apt.
     """
     version = _version()
-    if version is None or _numbers(version) < OLDEST:
-        _install(version, tell)
+    if _numbers(version) < OLDEST:
+        _install(f"is too old ({version})" if version else "is not installed", tell)
         version = _version()
-    if version is None or _numbers(version) < OLDEST:
-        raise SetupFailed(f"apt installed bubblewrap {version}, and Proctor needs {_OLDEST}: use a newer Debian")
+        if _numbers(version) < OLDEST:
+            raise SetupFailed(
+                f"bubblewrap {_OLDEST} or later is needed, and apt installed {version or 'none on PATH'}: "
+                "use a newer release of your system"
+            )
     capability = probe(make_sandbox(SandboxConf("bubblewrap", "bubblewrap")))
     if not capability.ok:
         raise SetupFailed(f"bubblewrap {version} does not seal: {capability.reason}\n{capability.remedy}")
     return version
 
 
-def _version() -> str | None:
-    """Return the version of the installed bubblewrap, or None without one."""
+def _version() -> str:
+    """Return the version of the installed bubblewrap; it is empty without one."""
     program = shutil.which("bwrap")
     if program is None:
-        return None
+        return ""
     told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.split()
     return told[-1] if told else "0"
 
@@ -49,8 +52,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
-def _install(version: str | None, tell: Callable[[str], None]) -> None:
-    found = "is not installed" if version is None else f"is too old ({version})"
+def _install(found: str, tell: Callable[[str], None]) -> None:
+    """Install bubblewrap through apt. `found` says what is wrong with the present one. Raises `SetupFailed`."""
     apt = shutil.which("apt-get")
     if apt is None:
         raise SetupFailed(f"bubblewrap {found}: install version {_OLDEST} or later with your system's package manager")

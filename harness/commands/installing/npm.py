@@ -154,8 +154,8 @@ def _explained(log: IO[bytes]) -> str:
     """Return why npm failed: a known reason and its remedy, then npm's own words."""
     log.seek(0)
     words = log.read().decode(errors="replace").strip()
-    reason = next((text for codes, text in _REASONS if any(code in words for code in codes)), "see npm's words")
-    return "\n".join([f"`npm ci` failed: {reason}", *words.splitlines()[-12:]])
+    reason = next((f": {text}" for codes, text in _REASONS if any(code in words for code in codes)), "")
+    return "\n".join([f"`npm ci` failed{reason}", "npm says:", *words.splitlines()[:12]])
 
 
 def _require_start(adapter: Backend, cli: Cli) -> None:
