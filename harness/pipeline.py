@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from backends.base import Backend
+from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import attempt_record, total_times, total_usage
-from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
 from harness.agent.files import set_aside
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
+from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
-from harness.commands.decode import sample
-from harness.endings import ConfError, Ending
+from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available
 from harness.environments.factory import make_environment as make
@@ -42,7 +41,7 @@ from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
-from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
 from harness.servers.shared import Lease, acquire
@@ -53,6 +52,7 @@ __all__ = [
     "OllamaMissing",
     "ServerMissing",
     "ServerPool",
+    "SessionSetup",
     "collect_submission",
     "grade",
     "interpreter_paths",
@@ -66,6 +66,7 @@ __all__ = [
     "recorded",
     "run_agent",
     "running_ollama",
+    "show_progress",
 ]
 
 
@@ -130,39 +131,21 @@ def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost)
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
-        with TemporaryDirectory(dir=dirs.folder, prefix="policy-") as scratch:
-            copied = collect(dirs.workspace, Path(scratch) / "submission", folder=approach_dir)
+        with dirs.folder.scratch() as scratch:
+            copied = collect(dirs.workspace, scratch / "submission", folder=approach_dir)
             if copied.reason:
                 raise PolicyError(copied.reason)
-            with PolicyHost(dirs.sandbox, copied.path, Path(scratch), environment.spaces()) as policy:
+            with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:
                 yield policy
 
     errors = (PolicyError, SandboxError)
-    return McpServer(environment, dirs.folder / "renders", open_policy, errors, http_host)
+    return McpServer(environment, dirs.folder.renders, open_policy, errors, http_host)
 
 
-def run_agent(
-    builder: RecordBuilder,
-    *,
-    backend: Backend,
-    cli: Cli,
-    environment: Environment,
-    dirs: SandboxDirs,
-    gateway: Gateway,
-    model_server: ModelServer,
-    mcp: McpServer,
-    live: Live,
-) -> AttemptResult:
-    """Run the CLI on the case's task and write down in `builder` how it went."""
-    case = builder.case
-    builder.versions |= {
-        "cli": cli.version,
-        "model_digest": model_server.digest,
-        "sandbox": dirs.sandbox.version,
-        "environment": _environment_version(case, builder.versions["harness"]),
-    }
+def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
+    """Return what shows how far the session of a case is."""
 
-    def progress(so_far: Progress) -> None:
+    def show(so_far: Progress) -> None:
         live.show(
             CaseProgress(
                 case=case.id,
@@ -173,50 +156,53 @@ def run_agent(
             )
         )
 
-    prompt = build_prompt(
+    return show
+
+
+def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
+    """Run the CLI on the case's task, as often as the table of endings allows. Write down in `builder` how it went.
+
+    Returns the last attempt, which decides the case. Raises `KeyboardInterrupt` when the user interrupted it.
+    """
+    case, backend = setup.case, setup.backend
+    builder.versions |= {
+        "cli": setup.cli.version,
+        "model_digest": setup.model_server.digest,
+        "sandbox": setup.dirs.sandbox.version,
+        "environment": _environment_version(case, builder.versions["harness"]),
+    }
+    prompt = _prompt(setup, environment)
+
+    def run(limits: Limits, conversation: str | None) -> AttemptResult:
+        try:
+            return run_attempt(setup, RESUME if conversation else prompt, limits=limits, resume=conversation)
+        except CaseFault as error:
+            return AttemptResult(ending=error.ending, explanation=str(error))
+
+    for result in attempts(
+        run,
+        case.limits,
+        resumes=backend.capabilities.resume,
+        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
+        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
+        clock=SystemClock(),
+    ):
+        _write_down(builder, result, backend)
+    builder.warnings += setup.model_server.warnings()
+    if result.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result
+
+
+def _prompt(setup: SessionSetup, environment: Environment) -> str:
+    case, backend, mcp = setup.case, setup.backend, setup.mcp
+    return build_prompt(
         description=environment.describe(),
         episodes=case.evaluation.episodes,
         max_steps=case.environment.max_steps,
         episode_wall_s=case.evaluation.episode_wall_s,
         tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools if backend.capabilities.mcp},
     )
-
-    def run(limits: Limits, conversation: str | None) -> AttemptResult:
-        try:
-            return run_attempt(
-                case=case,
-                backend=backend,
-                cli=cli,
-                prompt=RESUME if conversation else prompt,
-                dirs=dirs,
-                gateway=gateway,
-                model_server=model_server,
-                mcp=mcp,
-                progress=progress,
-                limits=limits,
-                resume=conversation,
-            )
-        except SandboxError as error:
-            return AttemptResult(ending=Ending.SANDBOX_FAILED, explanation=str(error))
-        except ServerFault as error:
-            return AttemptResult(ending=Ending.MODEL_UNREACHABLE, explanation=str(error))
-
-    def aside(number: int, fresh: bool) -> None:
-        set_aside(dirs.folder, number, fresh=fresh)
-
-    for result in attempts(
-        run,
-        case.limits,
-        resumes=backend.capabilities.resume,
-        set_aside=aside,
-        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
-        clock=SystemClock(),
-    ):
-        _write_down(builder, result, backend)
-    builder.warnings += model_server.warnings()
-    if result.ending is Ending.INTERRUPTED:
-        raise KeyboardInterrupt
-    return result
 
 
 def _environment_version(case: Case, harness_version: str | None) -> str | None:
@@ -226,7 +212,7 @@ def _environment_version(case: Case, harness_version: str | None) -> str | None:
 
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:
     session = result.session
-    builder.ending, builder.explanation = result.ending, result.explanation
+    builder.end(result.ending, result.explanation)
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)
@@ -235,15 +221,16 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     )
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
-    builder.unknown_sample = builder.unknown_sample or sample(session.unknown_sample)
+    builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)
     builder.malformed_lines += session.malformed_lines
-    builder.malformed_sample = builder.malformed_sample or sample(session.malformed_sample)
+    builder.malformed_sample = builder.malformed_sample or plain(session.malformed_sample)
 
 
 def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left, now that it is dead; its home, which only a failed session needs, is removed."""
-    submission = collect(builder.folder / "workspace", builder.folder / "submission")
-    discard(builder.folder / "home")
+    """Copy out what the agent left. Its home is removed: only a session that left nothing to grade keeps it."""
+    folder = builder.folder
+    submission = collect(folder.workspace, folder.submission)
+    discard(folder.home)
     builder.submission = {
         "digest": submission.digest,
         "files": sorted(submission.files),
@@ -255,23 +242,24 @@ def collect_submission(builder: RecordBuilder) -> Submission:
 def grade(
     builder: RecordBuilder, environment: Environment, dirs: SandboxDirs, submission: Submission, live: Live
 ) -> Score:
-    """Play the held-out episodes, whose seeds are drawn only now."""
-    case = builder.case
+    """Play the held-out episodes. Their seeds are drawn only now."""
+    case, folder = builder.case, builder.folder
     if submission.reason is not None:
         finished = builder.ending is Ending.FINISHED
-        builder.explanation = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        said = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        builder.end(builder.ending, said)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)
-    with builder.timed("evaluation_s"), TemporaryDirectory(dir=builder.folder, prefix="policy-") as scratch:
+    with builder.timed("evaluation_s"), folder.scratch() as scratch:
         builder.score, _episodes = evaluate(
             environment,
             submission,
             dirs.sandbox,
             conf=conf,
             seeds=seeds,
-            scratch=Path(scratch),
-            episodes_file=builder.folder / "episodes.jsonl",
+            scratch=scratch,
+            episodes_file=folder.episodes,
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     return builder.score

@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from harness.case_folder import CaseFolder
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -36,13 +38,17 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
         os.close(here)
 
 
-def set_aside(folder: Path, number: int, *, fresh: bool) -> None:
-    """Move what attempt `number` has left in a case's folder to `attempt-NUMBER/` in it.
+def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
+    """Move what attempt `number` left in a case's folder to a folder of its own.
 
-    That is its stream, its standard error and the gateway's ledger; with `fresh`, workspace and home too.
+    These are its stream, its standard error and the gateway's ledger. `fresh` moves workspace and home too: the next
+    attempt begins anew.
     """
-    aside = folder / f"attempt-{number}"
-    aside.mkdir()
-    for name in ("stream.jsonl", "stderr.log", "gateway.jsonl", *(("workspace", "home") if fresh else ())):
+    aside = folder.attempt(number)
+    aside.path.mkdir()
+    moves = [(folder.stream, aside.stream), (folder.stderr, aside.stderr), (folder.ledger, aside.ledger)]
+    if fresh:
+        moves += [(folder.workspace, aside.workspace), (folder.home, aside.home)]
+    for left, kept in moves:
         with suppress(FileNotFoundError):
-            (folder / name).rename(aside / name)
+            left.rename(kept)

@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from backends.base import Backend
-from backends.events import Located
+from backends.events import plain
 from backends.registry import backend, names
 from backends.session import Session
 from harness.agent.ending import classify
@@ -89,14 +89,7 @@ def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dic
         "experiment_s": session.experiment_s,
         "other_tools_s": session.other_tools_s,
         "unknown_events": session.unknown_events,
-        "unknown_sample": sample(session.unknown_sample),
+        "unknown_sample": plain(session.unknown_sample),
         "malformed_lines": session.malformed_lines,
-        "malformed_sample": sample(session.malformed_sample),
+        "malformed_sample": plain(session.malformed_sample),
     }
-
-
-def sample(located: Located | None) -> dict[str, Any] | None:
-    """The first unknown event or malformed line of a stream as plain data: what it was and where it stands."""
-    if located is None:
-        return None
-    return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from harness.case import Case, Score
+from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Record, Timing, Versions
 
 
 class RecordBuilder:
-    """Mutable, of one case; `record` makes the published form of it.
+    """The record of one case while the case runs. `record` makes the published form.
 
-    It begins as a harness error, so that a case which stops half-way never looks finished. `recorded` says that its
-    record was made.
+    A new one is a harness error, so that a case that stops half-way never looks finished. `recorded` says whether
+    `record` was called.
     """
 
-    def __init__(self, case: Case, folder: Path, harness_version: str) -> None:
+    def __init__(self, case: Case, folder: CaseFolder, harness_version: str) -> None:
         self.case = case
         self.folder = folder
         self.ending = Ending.HARNESS_ERROR
@@ -41,9 +41,9 @@ class RecordBuilder:
         self.recorded = False
         self.versions: dict[str, str | None] = {"harness": harness_version}
 
-    def interrupt(self) -> None:
-        """The user ended the case."""
-        self.ending, self.explanation = Ending.INTERRUPTED, "interrupted by the user"
+    def end(self, ending: Ending, why: str) -> None:
+        """The case has ended, for now: a later call takes the place of this one. `why` is the explanation."""
+        self.ending, self.explanation = ending, why
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -88,5 +88,5 @@ class RecordBuilder:
             malformed_lines=self.malformed_lines,
             malformed_sample=self.malformed_sample,
             warnings=self.warnings,
-            artifacts=self.folder.name if self.folder.exists() else None,
+            artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.case_folder import CaseFolder
 from harness.results.record import Record
 
 CASES = "cases.json"
@@ -57,7 +58,7 @@ class RunStore:
             file.flush()
             os.fsync(file.fileno())
         if record.artifacts is not None:
-            (self.run / record.artifacts / "result.json").write_bytes(msgspec.json.format(line))
+            CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
         self.records.append(record)
 
     def leave(self, record: Record, name: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from harness.case_folder import CaseFolder
 from harness.sandbox.base import Box, BoxRequest, Sandbox
 
 
@@ -28,12 +29,12 @@ class SandboxDirs:
     read-only at their own place.
     """
 
-    def __init__(self, sandbox: Sandbox, folder: Path, readable: Sequence[Path]) -> None:
+    def __init__(self, sandbox: Sandbox, folder: CaseFolder, readable: Sequence[Path]) -> None:
         self.sandbox = sandbox
         self.folder = folder
-        self.workspace = folder / "workspace"
-        self.home = folder / "home"
-        self.stderr = folder / "stderr.log"
+        self.workspace = folder.workspace
+        self.home = folder.home
+        self.stderr = folder.stderr
         self.readable = tuple(dict.fromkeys(readable))
 
     def open(

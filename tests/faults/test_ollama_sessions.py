@@ -12,6 +12,7 @@ from backends.registry import backend as backend_named
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
+from harness.agent.setup import SessionSetup
 from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
 from harness.endings import Ending
 from harness.environments.factory import make_environment
@@ -53,15 +54,17 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
     )
     with closing(make_environment(MAZE)) as environment:
         return run_attempt(
-            case=case,
-            backend=cli,
-            cli=find_cli(cli),
-            prompt="Solve the maze.",
-            dirs=dirs,
-            gateway=Gateway(stage._host),
-            model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
-            mcp=pipeline.mcp_config(environment, dirs, stage._host),
-            progress=ignore,
+            SessionSetup(
+                case=case,
+                backend=cli,
+                cli=find_cli(cli),
+                dirs=dirs,
+                gateway=Gateway(stage._host),
+                model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
+                mcp=pipeline.mcp_config(environment, dirs, stage._host),
+                progress=ignore,
+            ),
+            "Solve the maze.",
         )
 
 

@@ -19,6 +19,7 @@ from backends.base import Backend
 from backends.registry import backend
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
+from harness.agent.setup import SessionSetup
 from harness.agent.stream import LineSplitter
 from harness.case import (
     BackendConf,
@@ -30,6 +31,7 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
 from harness.gateway.provider import Answer, Call
@@ -178,22 +180,24 @@ def play(
         listening.append(Listening(script, workspace))
         return listening[-1]
 
-    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder), interpreter_paths())
     environment = make_environment(MAZE)
 
     def no_policy(_folder: str) -> Any:
         raise NotImplementedError
 
     result = run_attempt(
-        case=case,
-        backend=adapter,
-        cli=find_cli(adapter),
-        prompt="Play your part.",
-        dirs=dirs,
-        gateway=gateway,
-        model_server=ModelServer("scripted", provider),
-        mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
-        progress=lambda _: None,
+        SessionSetup(
+            case=case,
+            backend=adapter,
+            cli=find_cli(adapter),
+            dirs=dirs,
+            gateway=gateway,
+            model_server=ModelServer("scripted", provider),
+            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
+            progress=lambda _: None,
+        ),
+        "Play your part.",
     )
     environment.close()
     sent = [one for _, one in sorted(listening[0].heard.items())]

@@ -19,6 +19,7 @@ from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
+from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
     Case,
@@ -30,6 +31,7 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.gateway.account import Account
 from harness.gateway.messages import OfferedTool
@@ -176,7 +178,7 @@ class Stage:
     def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
         """A sealed place in a new folder, where these host paths can be read too."""
         folder.mkdir(parents=True, exist_ok=True)
-        return SandboxDirs(self._sandbox, folder, (*interpreter_paths(), *readable))
+        return SandboxDirs(self._sandbox, CaseFolder(folder), (*interpreter_paths(), *readable))
 
     def play(
         self,
@@ -217,25 +219,27 @@ class Stage:
         resume: str | None,
     ) -> AttemptResult:
         return run_attempt(
-            case=Case(
-                id=f"{backend.name}-{name}",
-                backend=BackendConf(backend.name, dict(play.options)),
-                model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
-                provider=ProviderConf("scripted", "scripted", wires=[]),
-                wire=backend.capabilities.wires[0],
-                environment=MAZE,
-                sandbox=SANDBOX,
-                limits=play.limits,
-                evaluation=EvaluationConf(),
+            SessionSetup(
+                case=Case(
+                    id=f"{backend.name}-{name}",
+                    backend=BackendConf(backend.name, dict(play.options)),
+                    model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
+                    provider=ProviderConf("scripted", "scripted", wires=[]),
+                    wire=backend.capabilities.wires[0],
+                    environment=MAZE,
+                    sandbox=SANDBOX,
+                    limits=play.limits,
+                    evaluation=EvaluationConf(),
+                ),
+                backend=backend,
+                cli=find_cli(backend, self._cli_root),
+                dirs=dirs,
+                gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
+                model_server=ModelServer(MODEL, model.at),
+                mcp=mcp,
+                progress=progress,
             ),
-            backend=backend,
-            cli=find_cli(backend, self._cli_root),
-            prompt=play.prompt,
-            dirs=dirs,
-            gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-            model_server=ModelServer(MODEL, model.at),
-            mcp=mcp,
-            progress=progress,
+            play.prompt,
             resume=resume,
         )
 
