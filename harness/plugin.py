@@ -33,6 +33,9 @@ else:  # only a session with workers, or where there were model servers, needs t
     scheduler = LazyModule("harness.schedule.scheduler")
     stop = LazyModule("harness.servers.stop")
 
+pytest_plugins = ["harness.fixtures"]
+"""Read by pytest: who loads this plugin has the fixtures too."""
+
 _RECORD = "proctor_record"
 _CONF_ERROR = pytest.StashKey[str]()
 _FOLDER = pytest.StashKey[str]()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 from msgspec import Struct
 
 from backends.base import Backend
-
-CLI_ROOT = Path(__file__).resolve().parents[2] / "backends" / "cli"
+from harness.packaged import cli_lock
 
 
 class CliMissing(Exception):
@@ -23,11 +24,32 @@ class Cli(Struct, frozen=True):
     version: str
 
 
-def find_cli(backend: Backend, root: Path = CLI_ROOT) -> Cli:
-    """The CLI that `npm ci` installed from `backends/cli/package-lock.json`. Raises `CliMissing`."""
-    modules = root / "node_modules"
+def pinned_clis() -> Path:
+    """Return the folder in which `proctor setup` installs the CLIs of this Proctor's lock; it may not exist yet.
+
+    It lies in the user's cache and is named by the lock's digest, so that every checkout and environment with the
+    same lock shares it. Raises `CliMissing` for a user without a home.
+    """
+    digest = hashlib.sha256(cli_lock().read_bytes()).hexdigest()[:16]
+    return _cache() / "proctor" / "clis" / digest
+
+
+def find_cli(backend: Backend, root: Path | None = None) -> Cli:
+    """Return the CLI that npm installed in the folder `root`, by default the pinned one. Raises `CliMissing`."""
+    modules = (root or pinned_clis()) / "node_modules"
     executable = modules / ".bin" / backend.program
     manifest = modules / backend.package / "package.json"
     if not executable.exists() or not manifest.exists():
-        raise CliMissing(f"{backend.program} ({backend.package}) is not installed: run `make setup`")
+        raise CliMissing(f"{backend.program} ({backend.package}) is not installed: run `proctor setup`")
     return Cli(executable, json.loads(manifest.read_text())["version"])
+
+
+def _cache() -> Path:
+    """Return the user's cache. A relative XDG_CACHE_HOME is ignored, as the XDG specification asks."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        raise CliMissing("this user has no home to hold the CLIs: set HOME or XDG_CACHE_HOME") from None

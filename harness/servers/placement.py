@@ -39,7 +39,7 @@ def impossible(need: ServerNeed, memory_gb: float | None, gpus: Sequence[Gpu]) -
     if need.gpus == 0:
         return None
     if not gpus:
-        return f"{need.key} needs {_count(need.gpus)}, and there is no usable GPU here (see `python -m harness doctor`)"
+        return f"{need.key} needs {_count(need.gpus)}, and there is no usable GPU here (see `proctor doctor`)"
     large = [gpu for gpu in gpus if gpu.memory_mb >= _memory_mb(memory_gb, gpu)]
     if max((len(alike) for alike in _by_vendor(large)), default=0) >= need.gpus:
         return None

@@ -16,7 +16,7 @@ import pytest
 
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
 from harness.case import Limits, Price
@@ -24,10 +24,11 @@ from harness.endings import Ending
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.mcp.server import McpServer
+from harness.packaged import cli_lock
 from harness.sandbox.paths import program_paths
 from tests.contracts import canaries, rich
 from tests.contracts.rich import Rich
-from tests.support.sessions import Play, Stage
+from tests.support.sessions import PINNED, Play, Stage
 from tests.support.words import WORDS
 
 pytestmark = pytest.mark.contract
@@ -52,8 +53,9 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
     adapter = backend(name)
     cli = find_cli(adapter, cli_root)
-    if cli_root == CLI_ROOT:
-        assert cli.version == json.loads((CLI_ROOT / "package.json").read_text())["dependencies"][adapter.package]
+    if cli_root == PINNED:
+        pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
+        assert cli.version == pins[adapter.package]
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
     ran = place.run([str(cli.executable), "--version"])
     assert ran.exit_code == 0, ran.stderr

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from backends.base import Backend
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
 from harness.agent.setup import SessionSetup
 from harness.case import (
@@ -45,6 +45,9 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
+
+PINNED = pinned_clis()
+"""The folder of the pinned CLIs; a test may later pretend to be another user, with another cache."""
 
 MODEL = "scripted"
 """The name of the model that a session asks for, if none is named."""
@@ -159,7 +162,7 @@ def ignore(*_: Any) -> None:
 class Stage:
     """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
 
-    def __init__(self, cli_root: Path = CLI_ROOT) -> None:
+    def __init__(self, cli_root: Path = PINNED) -> None:
         self._cli_root = cli_root
         self._sandbox = make_sandbox(SANDBOX)
 

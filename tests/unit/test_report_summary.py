@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.__main__ import main
+from harness.commands.main import main
 from harness.endings import Ending
 from harness.report.summary import escape, markdown
 from harness.report.table import table

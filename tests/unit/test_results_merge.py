@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.__main__ import main
+from harness.commands.main import main
 from harness.results.merge import merge, merged_name
 from harness.results.record import Record
 from harness.results.runs import RunError

@@ -153,7 +153,7 @@ def test_without_the_program_the_package_serves(tmp_path: Path, weights: Path, m
 
 
 def test_a_missing_program_is_told_with_how_to_install_it(tmp_path: Path, weights: Path) -> None:
-    with pytest.raises(ServerMissing, match=r"no llama\.cpp: .*nowhere/llama-server.*make local-model"):
+    with pytest.raises(ServerMissing, match=r"no llama\.cpp: .*nowhere/llama-server.*proctor setup --extra local"):
         KIND.command(launch(model(weights), provider("/nowhere/llama-server"), tmp_path))
 
 
