@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import backend, names
+from backends.registry import backend
 from harness.agent.cli import CLI_ROOT
 from tests.contracts import canaries, rich
 from tests.support.sessions import Stage
@@ -43,7 +43,7 @@ def played() -> dict[str, rich.Rich]:
     return {}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in names()])
+@pytest.fixture(params=rich.sessions())
 def session(request: pytest.FixtureRequest, played: dict[str, rich.Rich], stage: Stage, sessions: Path) -> rich.Rich:
     """The one rich session of each backend."""
     name = request.param
