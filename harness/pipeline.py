@@ -15,7 +15,7 @@ from harness.agent.attempt_record import attempt_record, total_times, total_usag
 from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
-from harness.agent.files import set_aside
+from harness.agent.files import holds, set_aside
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
@@ -208,6 +208,7 @@ def run_agent(
         run,
         case.limits,
         resumes=backend.capabilities.resume,
+        kept=lambda conversation: holds(dirs.home, backend.conversation_files(conversation)),
         set_aside=aside,
         waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
         clock=SystemClock(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ def result(ending: Ending, *, turns: int = 1, resets_in_s: float | None = None, 
         ending=ending,
         explanation="so it was",
         session=fold(itertools.chain(*((start, ev.TurnFinished(turn=start.turn)) for start in told))),
-        metered=Metered(turns=turns, input_tokens=tokens),
+        metered=Metered(requests=turns, turns=turns, input_tokens=tokens),
         resets_in_s=resets_in_s,
     )
 
@@ -34,7 +34,14 @@ def result(ending: Ending, *, turns: int = 1, resets_in_s: float | None = None, 
 class Play:
     """Runs attempts that end as told, each after ten seconds."""
 
-    def __init__(self, results: Iterable[AttemptResult], limits: Limits = LIMITS, *, resumes: bool = True) -> None:
+    def __init__(
+        self,
+        results: Iterable[AttemptResult],
+        limits: Limits = LIMITS,
+        *,
+        resumes: bool = True,
+        kept: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.clock = FakeClock()
         self.given: list[tuple[Limits, str | None]] = []
         self.aside: list[tuple[int, bool]] = []
@@ -45,6 +52,7 @@ class Play:
                 self._run,
                 limits,
                 resumes=resumes,
+                kept=kept,
                 set_aside=lambda number, fresh: self.aside.append((number, fresh)),
                 waiting=self.waits.append,
                 clock=self.clock,
@@ -88,6 +96,24 @@ def test_what_cannot_be_resumed_begins_anew() -> None:
     assert Play([result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.MCP_UNAVAILABLE), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], resumes=False).aside == [(1, True)]
+
+
+def test_a_conversation_that_was_not_written_begins_anew_in_the_same_workspace() -> None:
+    play = Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], kept=lambda _: False)
+    assert [conversation for _, conversation in play.given] == [None, None]
+    assert [one.resumed for one in play.made] == [False, False]
+    assert play.aside == [(1, False)]
+
+
+def test_so_does_one_that_the_cli_cannot_resume() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED, turns=0), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", None]
+    assert play.aside == [(1, False), (2, False)]
+
+
+def test_a_crash_in_a_conversation_that_was_resumed_does_not_end_it() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
 
 
 def test_no_retry_without_anything_left() -> None:
