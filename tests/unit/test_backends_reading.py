@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from backends import events as ev
 from backends.reading.errors import error_kind, reset_hint
-from backends.registry import backend
+from backends.registry import backend, names
 from backends.session import ERRORS_KEPT, Session, fold
 
 K = ev.ErrorKind
@@ -216,7 +216,7 @@ class TestOpenCode:
         assert session.failure.kind is kind
 
 
-@pytest.mark.parametrize("name", ["claude", "opencode"])
+@pytest.mark.parametrize("name", names())
 class TestAnyBackend:
     @pytest.mark.parametrize("line", [b"", b" \t", b"\r"])
     def test_a_blank_line_is_nothing(self, name: str, line: bytes) -> None:
