@@ -12,8 +12,8 @@ from backends.base import Backend
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of the adapters in this package, sorted: those of its modules that have a `BACKEND`."""
-    modules = (module.name for module in pkgutil.iter_modules(backends.__path__) if not module.ispkg)
+    """Return the names of the adapters in this package, sorted: its modules and packages that have a `BACKEND`."""
+    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
     return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
 
 

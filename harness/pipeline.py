@@ -17,7 +17,7 @@ from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
-from harness.agent.files import set_aside
+from harness.agent.files import holds, set_aside
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
@@ -190,6 +190,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         case.limits,
         budget=setup.budget,
         resumes=backend.capabilities.resume,
+        kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
         waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
         clock=SystemClock(),

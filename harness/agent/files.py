@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +38,11 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
             stream.write(text)
     finally:
         os.close(here)
+
+
+def holds(folder: Path, patterns: Iterable[str]) -> bool:
+    """Return whether any file below `folder` matches one of the glob patterns."""
+    return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))
 
 
 def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:

@@ -10,12 +10,12 @@ import msgspec
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
 from harness.case import Limits
-from harness.endings import ENDINGS, Ending
+from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.budget import Budget
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
-"""Endings after which the next attempt begins anew: the agent worked without its tools, or its folder is suspect."""
+"""Endings whose session must not be resumed: the agent worked without its tools, or its folder cannot be trusted."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
 
@@ -26,22 +26,24 @@ def attempts(
     *,
     budget: Budget,
     resumes: bool,
+    kept: Callable[[str], bool],
     set_aside: Callable[[int, bool], None],
     waiting: Callable[[float], None],
     clock: Clock,
 ) -> Iterator[AttemptResult]:
     """Yield each attempt as it ends. The last one decides the case.
 
-    `run(limits, conversation)` makes one attempt with what is left of the case's limits. It goes on with the
-    conversation of that id, or begins anew for None. All attempts draw on `budget`. Before another attempt,
-    `set_aside(number, fresh)` puts away the files of attempt `number` (from 1). `fresh` says that the next attempt
-    begins anew. `resumes` says whether the backend can go on with a conversation at all. `waiting(seconds)` is called
-    each second of a wait with what is left of it.
+    `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
+    that id, or begins a new one (`None`). All attempts draw on `budget`.
+    `resumes` says whether the backend can resume at all, `kept(conversation)` whether the CLI has kept that one: a CLI
+    that was killed may not have written it yet. A new conversation begins in the workspace as it is. Before another
+    attempt, `set_aside(number, fresh)` puts the files of attempt `number` (from 1) away; `fresh` says that the next one
+    begins in an empty workspace. `waiting(seconds)` is called each second of a wait with what is left of it.
     """
     began = clock.now()
     results: list[AttemptResult] = []
     conversation: str | None = None
-    waited_s = 0.0
+    worked, waited_s = False, 0.0
     while True:
         left = remaining(limits, budget, results, clock.now() - began)
         result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
@@ -54,11 +56,19 @@ def attempts(
         yield result
         _wait(wait_s, waiting, clock)
         waited_s = wait_s
-        if result.ending in _FROM_THE_START or not resumes:
-            conversation = None
-        elif result.metered.turns:  # by the ledger: a CLI that is killed may not have told of its first one
-            conversation = result.session.session_id or conversation
-        set_aside(len(results), conversation is None)
+        worked = worked or result.metered.turns > 0  # by the ledger: a CLI that is killed may not tell its first turn
+        fresh = result.ending in _FROM_THE_START or not resumes or not worked
+        conversation = None if fresh else _to_resume(result, conversation, kept)
+        worked = worked and not fresh
+        set_aside(len(results), fresh)
+
+
+def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str], bool]) -> str | None:
+    """Return the conversation to resume after an attempt, which itself `resumed` one or none; `None`: begin anew."""
+    if resumed and ENDINGS[result.ending].cause is Cause.CLI and not result.metered.requests:
+        return None  # the CLI could not resume it
+    conversation = (result.session.session_id if result.metered.turns else "") or resumed
+    return conversation if conversation and kept(conversation) else None
 
 
 def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> None:

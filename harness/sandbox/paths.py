@@ -49,8 +49,18 @@ def program_paths(executable: Path) -> tuple[Path, ...]:
         if program is not None:
             for link in _links(Path(program)):
                 packages = [parent for parent in link.parents if parent.name == "node_modules"]
-                found.append(packages[-1] if packages else link)
+                found += [packages[-1]] if packages else [*_environment(link), link]
     return tuple(dict.fromkeys(found))
+
+
+def _environment(script: Path) -> tuple[Path, ...]:
+    """The virtual environment that a script is part of, and the installation behind its interpreter."""
+    prefix = script.parent.parent
+    if not (prefix / "pyvenv.cfg").is_file():
+        return ()
+    python = prefix / "bin" / "python"
+    links = (link for link in _links(python) if not link.is_relative_to(prefix))
+    return _places(prefix, python.resolve().parent.parent, *links)
 
 
 def _links(path: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from backends.reading.lines import read_options
+from backends.options import read_options
 from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from backends.reading.lines import read_options
+from backends.options import read_options
 from backends.registry import backend
 from harness.case import (
     LOCAL_KINDS,

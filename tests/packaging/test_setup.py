@@ -18,10 +18,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from backends.base import NpmPackage
 from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
+from harness.commands.installing.npm import pinned
 from harness.commands.main import main
 from harness.packaged import cli_lock, requirements
 from harness.sandbox.probe import Capability
@@ -86,13 +88,15 @@ class Machine:
 def _write_clis(modules: Path) -> None:
     pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
     (modules / ".bin").mkdir(parents=True)
-    for adapter in map(backend, names()):
-        package = modules / adapter.package
+    for name in pinned():
+        cli = backend(name).installation
+        assert isinstance(cli, NpmPackage)
+        package = modules / cli.package
         package.mkdir(parents=True)
-        (package / "package.json").write_text(json.dumps({"version": pins[adapter.package]}))
-        (package / "cli").write_text(f"#!/bin/sh\necho {pins[adapter.package]}\n")
+        (package / "package.json").write_text(json.dumps({"version": pins[cli.package]}))
+        (package / "cli").write_text(f"#!/bin/sh\necho {pins[cli.package]}\n")
         (package / "cli").chmod(0o755)
-        (modules / ".bin" / adapter.program).symlink_to(f"../{adapter.package}/cli")
+        (modules / ".bin" / cli.executable).symlink_to(f"../{cli.package}/cli")
 
 
 @pytest.fixture

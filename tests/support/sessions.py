@@ -19,6 +19,7 @@ from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
+from harness.agent.files import holds
 from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
@@ -204,6 +205,8 @@ class Stage:
                 for name in ("stream.jsonl", "gateway.jsonl", "stderr.log"):
                     (folder / name).rename(folder / "first" / name)
             resume = earlier.session.session_id if earlier else None
+            if resume:
+                assert holds(dirs.home, backend.conversation_files(resume)), "the CLI keeps conversations elsewhere"
             result = self._attempt(backend, folder.name, play, dirs, model, mcp, progress, resume)
         return Played(result, folder, model.requests, earlier)
 

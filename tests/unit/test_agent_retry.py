@@ -40,7 +40,7 @@ def result(
         ending=ending,
         explanation="so it was",
         session=fold([*told, ev.SessionFinished(cost_usd=reported_usd)]),
-        metered=Metered(turns=turns, input_tokens=tokens, cost_usd=cost_usd),
+        metered=Metered(requests=turns, turns=turns, input_tokens=tokens, cost_usd=cost_usd),
         resets_in_s=resets_in_s,
     )
 
@@ -60,6 +60,7 @@ class Play:
         limits: Limits = LIMITS,
         *,
         resumes: bool = True,
+        kept: Callable[[str], bool] = lambda _: True,
         charge: Callable[[Budget], None] = lambda _: None,
     ) -> None:
         self.clock = FakeClock()
@@ -75,6 +76,7 @@ class Play:
                 limits,
                 budget=self.budget,
                 resumes=resumes,
+                kept=kept,
                 set_aside=lambda number, fresh: self.aside.append((number, fresh)),
                 waiting=self.waits.append,
                 clock=self.clock,
@@ -146,6 +148,24 @@ def test_what_cannot_be_resumed_begins_anew() -> None:
     assert Play([result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.MCP_UNAVAILABLE), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], resumes=False).aside == [(1, True)]
+
+
+def test_a_conversation_that_was_not_written_begins_anew_in_the_same_workspace() -> None:
+    play = Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], kept=lambda _: False)
+    assert [conversation for _, conversation in play.given] == [None, None]
+    assert [one.resumed for one in play.made] == [False, False]
+    assert play.aside == [(1, False)]
+
+
+def test_so_does_one_that_the_cli_cannot_resume() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED, turns=0), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", None]
+    assert play.aside == [(1, False), (2, False)]
+
+
+def test_a_crash_in_a_conversation_that_was_resumed_does_not_end_it() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
 
 
 def test_no_retry_without_anything_left() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.registry import names
 from harness.case import Case
 from harness.endings import ConfError
 from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
@@ -224,7 +225,7 @@ def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("backend", ["claude", "opencode", "codex", "pi"])
+@pytest.mark.parametrize("backend", names())
 def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path, backend: str) -> None:
     project = Project(tmp_path)
     project.write("conf/model/replayed.yaml", "name: replayed\nprovider: cassette\nscript: scripted\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
-from backends.base import Backend
+from backends.base import NpmPackage
 from backends.registry import backend, names
 from harness.agent.cli import Cli, CliMissing, find_cli
 from harness.commands.errors import SetupFailed
@@ -41,9 +42,16 @@ _REASONS = (
 )
 
 
+def pinned() -> list[str]:
+    """Return the names of the backends whose CLI is a package of the lock."""
+    packages = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
+    installations = {name: backend(name).installation for name in names()}
+    return [name for name, how in installations.items() if isinstance(how, NpmPackage) and how.package in packages]
+
+
 def installed(root: Path) -> dict[str, Cli]:
-    """Return the CLI of each backend in the folder `root`, by the backend's name. Raises `CliMissing`."""
-    return {name: find_cli(backend(name), root) for name in names()}
+    """Return the pinned CLIs in the folder `root`, by backend. Raise `CliMissing` if one is missing."""
+    return {name: find_cli(backend(name), root) for name in pinned()}
 
 
 def install(root: Path, tell: Callable[[str], None]) -> None:
@@ -66,10 +74,10 @@ def install(root: Path, tell: Callable[[str], None]) -> None:
                 prefix=f"{root.name}.partial-", dir=root.parent, ignore_cleanup_errors=True
             ) as scratch:
                 partial = Path(scratch, "clis")
-                tell(f"Installing {len(names())} coding-agent CLIs in {root} (about 1.3 GB)")
+                tell(f"Installing {len(pinned())} coding-agent CLIs in {root} (about 1.3 GB)")
                 _fill(npm, partial)
                 for name, cli in installed(partial).items():
-                    _require_start(backend(name), cli)
+                    _require_start(name, cli)
                 partial.rename(root)
     except CliMissing as error:
         raise SetupFailed(f"npm has installed the CLIs, but {error}") from error
@@ -158,7 +166,7 @@ def _explained(log: IO[bytes]) -> str:
     return "\n".join([f"`npm ci` failed{reason}", "npm says:", *words.splitlines()[:12]])
 
 
-def _require_start(adapter: Backend, cli: Cli) -> None:
+def _require_start(name: str, cli: Cli) -> None:
     """Run a CLI for its version: what lacks its program for this machine must not count as installed."""
     with tempfile.TemporaryDirectory(prefix="proctor-setup-") as home:
         try:
@@ -173,10 +181,10 @@ def _require_start(adapter: Backend, cli: Cli) -> None:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupFailed(f"{adapter.program} {cli.version} does not start: {error}") from error
+            raise SetupFailed(f"{name} {cli.version} does not start: {error}") from error
     if cli.version not in ran.stdout + ran.stderr:
         words = (ran.stdout + ran.stderr).strip()
-        raise SetupFailed(f"{adapter.program} {cli.version} does not start (status {ran.returncode}): {words}")
+        raise SetupFailed(f"{name} {cli.version} does not start (status {ran.returncode}): {words}")
 
 
 def _search_path() -> str:

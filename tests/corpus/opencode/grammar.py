@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.properties.grammar import FAILURES, Call, Script, Turn, line
+from tests.properties.grammar import FAILURES, Call, Said, Script, Turn, line
 
 SHOWS = frozenset({"turns", "reasoning"})
 _SESSION = "ses_dfce1a654ffeOkhF71ul4xfitT"
@@ -24,6 +24,11 @@ def lines(script: Script) -> list[bytes]:
 def arguments(call: Call) -> dict[str, str]:
     """See `grammar`."""
     return call.arguments
+
+
+def as_shown(said: Said) -> Said:
+    """See `grammar`. A call shows when its result is there: parallel calls come in the order of their ends."""
+    return Said(said.text, tuple(sorted(said.calls)))
 
 
 def _turn(turn: Turn) -> Iterator[bytes]:

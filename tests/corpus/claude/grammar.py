@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from backends.events import Usage
-from tests.properties.grammar import FAILURES, Call, Script, Turn, line
+from tests.properties.grammar import FAILURES, SPACE, Call, Said, Script, Turn, line
 
 SHOWS = frozenset({"turns", "subagent_turns", "retries", "compactions"})
 _IDS = {"session_id": "6a65f15c-8118-4488-8e39-6509b53a3410", "uuid": "265e12c7-17fd-4224-8c2c-ed236091bd01"}
@@ -26,6 +28,19 @@ def lines(script: Script) -> list[bytes]:
 def arguments(call: Call) -> dict[str, str]:
     """See `grammar`."""
     return call.arguments
+
+
+def as_shown(said: Said) -> Said:
+    """See `grammar`. The CLI takes what JavaScript calls white space off the ends of the lines that it writes."""
+
+    def trimmed(name: str, arguments: str) -> tuple[str, str]:
+        if name != "Write":
+            return name, arguments
+        values = json.loads(arguments)
+        lines = (line.rstrip(SPACE) for line in re.split("[\n\r\u2028\u2029]", values["content"]))
+        return name, json.dumps(values | {"content": "\n".join(filter(None, lines))})
+
+    return Said(said.text, tuple(trimmed(*call) for call in said.calls))
 
 
 def _init() -> bytes:

@@ -1,140 +1,34 @@
-"""Claude Code: `claude -p --output-format stream-json`.
+"""How the stream of Claude Code reads.
 
-Facts about its calls and its stream are measured ones (Claude Code 2.1.197, scripted model server). Those that
-shape the reading:
+Measured with Claude Code 2.1.197 and a scripted model server:
 
-- One model response gives one `assistant` event per content block, all with the same `message.id`; their usage is
-  that of the response's first bytes (input right, output nearly nothing). A response without any block and a
-  subagent's last response are not shown at all.
-- Of a `result`, `usage`, `num_turns` and `duration_ms` are its own and leave out subagents; `modelUsage`,
-  `total_cost_usd` and `duration_api_ms` are running totals of the process with them. The running totals are read.
-- The cost of a model that the CLI does not know is invented: the gateway's ledger decide.
+- One model response gives one `assistant` event per content block, all with the same `message.id`. Their usage is that
+  of the response's first bytes: the input is right, the output nearly nothing. The stream does not show a response
+  without any block, nor a subagent's last response.
+- Of a `result`, `usage`, `num_turns` and `duration_ms` leave out subagents. `modelUsage`, `total_cost_usd` and
+  `duration_api_ms` are running totals of the process and include them: these are read.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Raw, Struct, field
+from msgspec import Raw, field
 
 from backends import events as ev
-from backends.base import Backend, Capabilities, ReportingQuirks, SessionSpec
 from backends.reading.errors import error_events, error_kind
-from backends.reading.lines import (
-    Amount,
-    Count,
-    LinePart,
-    ObjectReader,
-    Other,
-    output_limit,
-    plain_name,
-    read_options,
-    unread,
-)
+from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
+
+OWN_LIMITS = {"error_max_turns": "turns", "error_max_budget_usd": "cost_usd"}
+"""See `Backend.own_limits`."""
 
 
-class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The agent's built-in tools, how often a failed request is repeated, the system prompt (none: the CLI's own)."""
-
-    tools: Annotated[list[str], Meta(min_length=1)] = field(
-        default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"]
-    )
-    max_retries: Annotated[int, Meta(ge=0)] = 1
-    system_prompt: str | None = None
-
-
-class Claude(Backend):
-    """The adapter of Claude Code."""
-
-    name = "claude"
-    package = "@anthropic-ai/claude-code"
-    program = "claude"
-    options = ClaudeOptions
-    capabilities = Capabilities(
-        mcp=True, resume=True, subagents=True, limits=("turns", "cost_usd"), wires=("anthropic_messages",)
-    )
-    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
-
-    def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. Instructions and settings are those of the workspace, MCP servers only ours."""
-        options = self._options(spec)
-        return [
-            spec.executable,
-            *("-p", "--output-format", "stream-json", "--verbose"),
-            *("--model", spec.model, "--dangerously-skip-permissions"),
-            *("--tools", ",".join(options.tools)),
-            *("--setting-sources", "project"),
-            *("--mcp-config", _mcp_config(spec), "--strict-mcp-config"),
-            *(["--system-prompt-file", _system_prompt(spec)] if options.system_prompt else []),
-            *(["--resume", spec.resume] if spec.resume else []),
-        ]
-
-    def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.config_files`. Settings and CLAUDE.md are read in the workspace alone."""
-        servers = {server.name: {"type": "http", "url": server.url} for server in spec.mcp}
-        options = self._options(spec)
-        allowed = [*options.tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
-        settings = {"permissions": {"allow": allowed}, "disableAllHooks": True, "includeCoAuthoredBy": False}
-        files = {
-            _mcp_config(spec): json.dumps({"mcpServers": servers}, indent=2),
-            f"{spec.workspace}/.claude/settings.json": json.dumps(settings, indent=2),
-        }
-        if spec.instructions:
-            files[f"{spec.workspace}/CLAUDE.md"] = spec.instructions
-        if options.system_prompt:
-            files[_system_prompt(spec)] = options.system_prompt
-        return files
-
-    def environment(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.environment`.
-
-        Every side model is the served one, so that no request asks for a model that nobody serves. The context
-        size is heeded for models not named `claude-…`. The CLI refuses uid 0 unless `IS_SANDBOX` is set, which
-        is for whoever starts it to say.
-        """
-        return {
-            "ANTHROPIC_BASE_URL": spec.model_url,
-            "ANTHROPIC_AUTH_TOKEN": "sealed",
-            "ANTHROPIC_API_KEY": "",
-            **{f"ANTHROPIC_DEFAULT_{kind}_MODEL": spec.model for kind in ("OPUS", "SONNET", "HAIKU", "FABLE")},
-            "ANTHROPIC_SMALL_FAST_MODEL": spec.model,
-            "CLAUDE_CODE_SUBAGENT_MODEL": spec.model,
-            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(spec.context),
-            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(output_limit(spec.context)),
-            "CLAUDE_CODE_MAX_RETRIES": str(self._options(spec).max_retries),
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            "DISABLE_TELEMETRY": "1",
-            "MCP_CONNECTION_NONBLOCKING": "0",
-        }
-
-    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
-        """See `Backend.decode`."""
-        read = _READER.read(line)
-        return tuple(_READINGS[type(read)](read, line))
-
-    def tool_name(self, server: str, tool: str) -> str:
-        """See `Backend.tool_name`."""
-        return f"mcp__{plain_name(server)}__{plain_name(tool)}"
-
-    def _options(self, spec: SessionSpec) -> ClaudeOptions:
-        return read_options(ClaudeOptions, spec.options)
-
-
-BACKEND = Claude()
-
-
-def _mcp_config(spec: SessionSpec) -> str:
-    return f"{spec.home}/mcp.json"
-
-
-def _system_prompt(spec: SessionSpec) -> str:
-    return f"{spec.home}/system_prompt.md"
+def decode(line: bytes) -> tuple[ev.Event, ...]:
+    """See `Backend.decode`."""
+    read = _READER.read(line)
+    return tuple(_READINGS[type(read)](read, line))
 
 
 class _ClaudeText(LinePart, tag="text"):
@@ -160,7 +54,7 @@ class _ToolResult(LinePart, tag="tool_result"):
     is_error: bool | None = None
 
 
-_Block = _ClaudeText | _ClaudeThinking | _RedactedThinking | _ClaudeToolUse | _ToolResult | Other
+_Block = _ClaudeText | _ClaudeThinking | _RedactedThinking | _ClaudeToolUse | _ToolResult | OtherObject
 
 
 class _ClaudeUsage(LinePart):
@@ -218,7 +112,7 @@ class _User(LinePart, tag="user"):
 
 
 class _System(LinePart, tag="system"):
-    """Every subtype in one (init, api_retry, compact_boundary, …): the fields of the others keep their defaults."""
+    """All subtypes in one struct: init, api_retry, compact_boundary, … Fields of other subtypes keep their defaults."""
 
     subtype: str = ""
     session_id: str = ""
@@ -258,11 +152,16 @@ class _RateLimit(LinePart, tag="rate_limit_event"):
     rate_limit_info: _Limit | None = None
 
 
-_Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | Other
+_Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SYNTHETIC = "<synthetic>"
 """The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
+
+_STOPS = {
+    "max_tokens": ev.StopReason.OUTPUT_LIMIT,
+    "model_context_window_exceeded": ev.StopReason.CONTEXT_LIMIT,
+}
 
 _ERROR_NAMES = {
     "authentication_failed": ev.ErrorKind.AUTH,
@@ -273,10 +172,10 @@ _ERROR_NAMES = {
     "model_not_found": ev.ErrorKind.MODEL_ERROR,
     "overloaded": ev.ErrorKind.MODEL_ERROR,
 }
-"""The CLI's own error names that say one thing; `server_error`, `invalid_request` and `unknown` are read by text."""
+"""The CLI's own error names that mean one thing. For `server_error`, `invalid_request`, `unknown` the text decides."""
 
 _SILENT = {"stream_event", "tool_progress", "tool_use_summary", "prompt_suggestion", "auth_status", "keep_alive"}
-"""Kinds of line that tell nothing the others do not."""
+"""Kinds of line that tell nothing new."""
 
 _SYSTEM_NAMES = """
     agents_killed api_error away_summary background_tasks commands_changed elicitation_complete file_snapshot
@@ -287,7 +186,7 @@ _SYSTEM_NAMES = """
     task_updated thinking thinking_tokens turn_duration turn_starting worker_shutting_down
 """
 _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
-"""Subtypes of `system` that version 2.1.197 may send and that change nothing we count."""
+"""Subtypes of `system` that version 2.1.197 may send and that tell nothing new."""
 
 
 def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
@@ -301,7 +200,7 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
         *[_block(block, turn, parent, raw) for block in blocks],
-        ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=message.stop_reason),
+        ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=_STOPS.get(message.stop_reason or "")),
     )
 
 
@@ -315,8 +214,8 @@ def _block(block: _Block, turn: str, parent: str | None, raw: bytes) -> ev.Event
             return ev.Thinking(turn=turn, text=block.thinking, parent=parent)
         case _ToolResult():
             return _tool_result(block)
-        case Other():
-            return unread(Other(kind=f"assistant/{block.kind}"), raw)[0]
+        case OtherObject():
+            return other_events(OtherObject(kind=f"assistant/{block.kind}"), raw)[0]
 
 
 def _user(line: _User, _raw: bytes) -> list[ev.Event]:
@@ -354,19 +253,20 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
         case "permission_denied":
             yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")
         case subtype if subtype not in _SILENT_SYSTEM:
-            yield from unread(Other(kind=f"system/{subtype}"), raw)
+            yield from other_events(OtherObject(kind=f"system/{subtype}"), raw)
 
 
 def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
-    text = line.result or "; ".join(line.errors)
+    text, limit = line.result or "; ".join(line.errors), OWN_LIMITS.get(line.subtype, "")
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
-    if line.is_error and not line.subtype.startswith("error_max"):
+    if line.is_error and not limit:
         message, status = text or line.terminal_reason or line.subtype, line.api_error_status
         yield from error_events(error_kind(message, status), message, status, session_id=line.session_id)
     yield ev.SessionFinished(
         is_error=line.is_error,
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
+        limit=limit,
         text=text[:4096],
         usage=sum(map(_usage, line.model_usage.values()), ev.Usage()) if line.model_usage else _usage(line.usage),
         cost_usd=line.total_cost_usd or 0.0,
@@ -399,6 +299,6 @@ _READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
     _System: _system,
     _ClaudeResult: _result,
     _RateLimit: _rate_limit,
-    Other: partial(unread, silent=_SILENT),
-    ev.Malformed: partial(unread, silent=_SILENT),
+    OtherObject: partial(other_events, silent=_SILENT),
+    ev.Malformed: partial(other_events, silent=_SILENT),
 }

@@ -2,7 +2,7 @@
 
 It has no tool that writes files. Its prompt has the model call `apply_patch` in the shell, of which the stream tells
 the paths alone (here: a call of `edit`); else models write by a here-document (`write`). Tools of other names are those
-of an MCP server. The shapes and the quoting were measured as those in `backends/codex.py` were.
+of an MCP server. The shapes and the quoting were measured as those in `backends/codex/stream.py` were.
 """
 
 from __future__ import annotations
