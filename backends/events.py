@@ -12,6 +12,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Raw, Struct
 
 SAMPLE_CAP = 200
@@ -308,3 +309,10 @@ class Located(Struct, frozen=True, gc=False):
     event: Event
     offset: int | None = None
     length: int | None = None
+
+
+def plain(located: Located | None) -> dict[str, Any] | None:
+    """Return an event and its place in the stream as plain data, or `None` for no event."""
+    if located is None:
+        return None
+    return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}

@@ -1,4 +1,4 @@
-"""Retries by the table of endings: whether and when a case is tried again, and with what is left of its limits."""
+"""Retries by the table of endings: whether and when a case is tried again, and what is left of its limits by then."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
 from harness.case import Limits
 from harness.endings import ENDINGS, Cause, Ending
+from harness.gateway.budget import Budget
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
-"""Endings whose session must not be resumed: the agent worked without its tools, or its folder cannot be trusted."""
+"""Endings after which the next attempt begins anew: the agent worked without its tools, or its folder is suspect."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
 
@@ -23,6 +24,7 @@ def attempts(
     run: Run,
     limits: Limits,
     *,
+    budget: Budget,
     resumes: bool,
     kept: Callable[[str], bool],
     set_aside: Callable[[int, bool], None],
@@ -31,10 +33,11 @@ def attempts(
 ) -> Iterator[AttemptResult]:
     """Yield each attempt as it ends. The last one decides the case.
 
-    `run(limits, conversation)` makes one attempt. It resumes the conversation of that id, or begins a new one (`None`).
-    `resumes` says whether the backend can resume at all, `kept(conversation)` whether the CLI has kept that one: a CLI
-    that was killed may not have written it yet. A new conversation begins in the workspace as it is. Before another
-    attempt, `set_aside(number, fresh)` puts the files of attempt `number` (from 1) away; `fresh` says that the next one
+    `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
+    that id, or begins a new one for `None`. All attempts draw on `budget`. `resumes` says whether the backend can
+    resume at all. `kept(conversation)` says whether the CLI has kept that one: a CLI that was killed may not have
+    written it yet. Then the next attempt begins a new conversation in the same workspace. Before another attempt,
+    `set_aside(number, fresh)` puts away the files of attempt `number` (from 1). `fresh` says that the next attempt
     begins in an empty workspace. `waiting(seconds)` is called each second of a wait with what is left of it.
     """
     began = clock.now()
@@ -42,10 +45,10 @@ def attempts(
     conversation: str | None = None
     worked, waited_s = False, 0.0
     while True:
-        left = remaining(limits, results, clock.now() - began)
+        left = remaining(limits, budget, results, clock.now() - began)
         result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
         results.append(result)
-        after = remaining(limits, results, clock.now() - began)
+        after = remaining(limits, budget, results, clock.now() - began)
         wait_s = pause_before_retry(result, len(results), after)
         if wait_s is None:
             yield _final(result, after)
@@ -76,9 +79,9 @@ def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> Non
 
 
 def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float | None:
-    """Seconds to wait before the next attempt after `made` of them, or none: there is no other.
+    """Return the seconds to wait before the next attempt after `made` of them, None if there is no other attempt.
 
-    A rate limit waits for its reset where one is told; every wait must lie within what is left of the wall limit.
+    After a rate limit, wait for its reset where that is told. A wait must lie within what is left of the wall limit.
     """
     used_up = (left.turns, left.tokens, left.cost_usd)
     if not ENDINGS[result.ending].retried or made > left.retries:
@@ -91,22 +94,24 @@ def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float 
     return wait_s if wait_s < left.wall_s else None
 
 
-def remaining(limits: Limits, results: list[AttemptResult], elapsed_s: float) -> Limits:
-    """What these attempts and `elapsed_s` seconds have left of the limits; 0 or less: nothing."""
-    turns = sum(result.metered.turns + result.metered.abandoned_turns for result in results)
-    tokens = sum(result.metered.input_tokens + result.metered.output_tokens for result in results)
-    cost_usd = sum(result.cost_usd for result in results)
+def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elapsed_s: float) -> Limits:
+    """Return what is left of the limits after these attempts and `elapsed_s` seconds. 0 or less means nothing.
+
+    The budget knows what was used. Only the cost of a model without a price is what the CLI reported of each attempt.
+    """
+    used = budget.used
+    reported_usd = sum(result.session.cost_usd for result in results if result.metered.cost_usd is None)
     return msgspec.structs.replace(
         limits,
-        turns=None if limits.turns is None else limits.turns - turns,
-        tokens=None if limits.tokens is None else limits.tokens - tokens,
-        cost_usd=None if limits.cost_usd is None else limits.cost_usd - cost_usd,
+        turns=None if limits.turns is None else limits.turns - used.turns,
+        tokens=None if limits.tokens is None else limits.tokens - used.tokens,
+        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd - reported_usd,
         wall_s=limits.wall_s - elapsed_s,
     )
 
 
 def _final(result: AttemptResult, left: Limits) -> AttemptResult:
-    """The last attempt; of a rate limit it says when that ends, so that one knows when to come back."""
+    """Return the last attempt. One that met a rate limit says when it ends, so that users know when to come back."""
     if result.ending is not Ending.RATE_LIMITED or result.resets_in_s is None:
         return result
     seconds = timedelta(seconds=round(result.resets_in_s))

@@ -47,7 +47,7 @@ class ListedPrice:
 
 
 def pricing(model: ModelConf, provider: ProviderConf) -> Pricing | None:
-    """What the model's answers cost; none where nobody knows."""
+    """Return what the model's answers cost, None where nobody knows."""
     if model.price is not None or provider.prices is None:
         return model.price
     try:

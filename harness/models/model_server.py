@@ -17,8 +17,8 @@ from harness.gateway.provider import Provider
 from harness.gateway.script import ScriptError, load_script, script_path
 from harness.gateway.scripted import ScriptedProvider
 from harness.models.addresses import require_address
+from harness.servers.acquire import Lease
 from harness.servers.base import ServerMissing
-from harness.servers.shared import Lease
 
 
 class ModelServer(Struct, frozen=True):
@@ -68,7 +68,7 @@ def local_server(case: Case, lease: Lease) -> ModelServer:
     key, since = _key(case.provider), lease.log_size()
 
     def provider(workspace: str) -> Provider:
-        lease.revive()
+        lease.ensure_ready()
         return forwarding(case, lease.url, key)(workspace)
 
     return ModelServer(case.model.name, provider, lease.facts.digest, lambda: lease.warnings(since))

@@ -37,6 +37,7 @@ from harness.case import (
 )
 from harness.endings import ConfError
 from harness.models.addresses import require_address
+from harness.sandbox.factory import make_sandbox
 from harness.servers.kinds import kind_of
 
 S = TypeVar("S", bound=Struct)
@@ -149,11 +150,11 @@ class _Loader:
                 read_options(backend(name).options, conf.options)
             except ValueError as error:
                 raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
-        if config.sandbox.kind == "none" and not config.suite.allow_no_sandbox:
+        if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
             raise ConfError(
-                f"conf/suite/{self.suite}.yaml: sandbox=none seals nothing, and this suite does not allow it; "
-                f"set suite.allow_no_sandbox: true there, or choose from: "
-                f"{_listed(c for c in self._choices('sandbox') if c != 'none')}"
+                f"conf/suite/{self.suite}.yaml: sandbox={config.sandbox.name} seals nothing, and this suite does not "
+                f"allow it; set suite.allow_no_sandbox: true there, or choose from: "
+                f"{_listed(c for c in self._choices('sandbox') if c != config.sandbox.name)}"
             )
 
     def _choice(self, override: Override) -> str:

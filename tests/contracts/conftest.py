@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 
 from backends.registry import backend
-from harness.agent.cli import CLI_ROOT
 from tests.contracts import canaries, rich
-from tests.support.sessions import Stage
+from tests.support.sessions import PINNED, Stage
 
 
 @pytest.fixture(scope="session")
 def cli_root() -> Path:
     """The folder of the CLIs that are held to the contract."""
-    return Path(os.environ.get("PROCTOR_CLI_ROOT", CLI_ROOT))
+    return Path(os.environ.get("PROCTOR_CLI_ROOT", PINNED))
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,15 @@ from tempfile import TemporaryDirectory
 
 from backends.base import Backend, NpmPackage
 from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli
+from harness.packaged import cli_lock
 from tests.contracts import rich
 from tests.contracts.changes import changed_request, changed_shapes
-from tests.support.sessions import Stage
+from tests.support.sessions import PINNED, Stage
 
-LATEST = CLI_ROOT.with_name("cli-latest")
-ROOT = CLI_ROOT.parents[1]
+MANIFESTS = cli_lock().parent
+LATEST = MANIFESTS.with_name("cli-latest")
+ROOT = MANIFESTS.parents[1]
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)
 
@@ -70,13 +72,13 @@ def _npm(folder: Path, *arguments: str) -> None:
 
 def _report(adapter: Backend) -> tuple[list[str], str]:
     """The clauses that the newest version breaks, and the text of the report."""
-    pinned, newest = find_cli(adapter, CLI_ROOT).version, find_cli(adapter, LATEST).version
+    pinned, newest = find_cli(adapter).version, find_cli(adapter, LATEST).version
     title = f"{adapter.name}: {_package(adapter)} {pinned} -> {newest}"
     if pinned == newest:
         return [], f"{adapter.name}: {_package(adapter)} {pinned} is the newest\n"
     clauses = _broken_clauses(adapter)
     with TemporaryDirectory(prefix="contract-") as scratch:
-        old = _play(adapter, CLI_ROOT, Path(scratch) / "pinned")
+        old = _play(adapter, PINNED, Path(scratch) / "pinned")
         new = _play(adapter, LATEST, Path(scratch) / "newest")
         shapes = changed_shapes(old.played.stream, new.played.stream)
         request = changed_request(old.played.requests[0].body, new.played.requests[0].body)
@@ -116,13 +118,13 @@ def _broken_clauses(adapter: Backend) -> list[str]:
 
 def _bump(adapter: Backend, report: str) -> None:
     """Write the new pin and its lock, and the report as a commit's message."""
-    manifest = CLI_ROOT / "package.json"
+    manifest = MANIFESTS / "package.json"
     content = json.loads(manifest.read_text())
     version = find_cli(adapter, LATEST).version
     content["dependencies"][_package(adapter)] = version
     manifest.write_text(json.dumps(content, indent=2) + "\n")
-    _npm(CLI_ROOT, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
-    _npm(CLI_ROOT, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
+    _npm(MANIFESTS, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
+    _npm(MANIFESTS, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
     message = LATEST / f"bump-{adapter.name}.txt"
     message.write_text(f"Raise {report}")
     print(f"pinned {_package(adapter)} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")

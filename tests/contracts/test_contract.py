@@ -16,7 +16,7 @@ import pytest
 
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT, find_cli, pinned_version
+from harness.agent.cli import find_cli, pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
 from harness.case import Limits, Price
@@ -27,7 +27,7 @@ from harness.mcp.server import McpServer
 from harness.sandbox.paths import program_paths
 from tests.contracts import canaries, rich
 from tests.contracts.rich import Rich, capable
-from tests.support.sessions import Play, Stage
+from tests.support.sessions import PINNED, Play, Stage
 from tests.support.words import words
 
 pytestmark = pytest.mark.contract
@@ -52,7 +52,7 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
     adapter = backend(name)
     cli = find_cli(adapter, cli_root)
-    if cli_root == CLI_ROOT:
+    if cli_root == PINNED:
         assert pinned_version(adapter.installation) in {cli.version, None}
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
     ran = place.run([str(cli.executable), "--version"])

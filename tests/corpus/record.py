@@ -98,7 +98,7 @@ def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, re
     result = played.result
     differences = reconcile(result.session, result.metered, quirks=quirks, stopped=result.stopped)
     differing = {
-        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's ledger say {one.metered}"
+        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's ledger says {one.metered}"
         for one in differences
         if one.explained is None
     }

@@ -14,6 +14,7 @@ from backends.registry import backend, names
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.reconcile import reconcile
+from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
     Case,
@@ -24,8 +25,10 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.messages import TokenCounts
 from harness.gateway.provider import Provider
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
@@ -36,7 +39,6 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
@@ -68,7 +70,7 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
-    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,
         Upstream(certificate, ScriptedProvider(script, workspace="")) as upstream,
@@ -101,15 +103,18 @@ def play(
             raise NotImplementedError
 
         result = run_attempt(
-            case=case,
-            backend=backend(name),
-            cli=find_cli(backend(name)),
-            prompt="Play your part.",
-            dirs=dirs,
-            gateway=Gateway(host),
-            model_server=msgspec.structs.replace(served, provider=provider_of),
-            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
-            progress=lambda _: None,
+            SessionSetup(
+                case=case,
+                backend=backend(name),
+                cli=find_cli(backend(name)),
+                dirs=dirs,
+                budget=Budget.within(case.limits),
+                gateway=Gateway(host),
+                model_server=msgspec.structs.replace(served, provider=provider_of),
+                mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
+                progress=lambda _: None,
+            ),
+            "Play your part.",
         )
     return result, upstream
 

@@ -17,6 +17,7 @@ from backends.base import Backend
 from backends.registry import backend, names
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
+from harness.agent.setup import SessionSetup
 from harness.agent.stream import LineSplitter
 from harness.case import (
     BackendConf,
@@ -28,8 +29,10 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
@@ -40,7 +43,6 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from tests.properties.grammar import SPACE, Said, as_shown, grammar
 
 pytestmark = pytest.mark.nightly
@@ -143,22 +145,25 @@ def play(
         listening.append(Listening(script, workspace))
         return listening[-1]
 
-    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     environment = make_environment(MAZE)
 
     def no_policy(_folder: str) -> Any:
         raise NotImplementedError
 
     result = run_attempt(
-        case=case,
-        backend=adapter,
-        cli=find_cli(adapter),
-        prompt="Play your part.",
-        dirs=dirs,
-        gateway=gateway,
-        model_server=ModelServer("scripted", provider),
-        mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
-        progress=lambda _: None,
+        SessionSetup(
+            case=case,
+            backend=adapter,
+            cli=find_cli(adapter),
+            dirs=dirs,
+            budget=Budget.within(case.limits),
+            gateway=gateway,
+            model_server=ModelServer("scripted", provider),
+            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
+            progress=lambda _: None,
+        ),
+        "Play your part.",
     )
     environment.close()
     sent = [one for _, one in sorted(listening[0].heard.items())]

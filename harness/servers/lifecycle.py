@@ -1,4 +1,4 @@
-"""One model's way to a server: what is looked at, entered in the leases and started on behalf of one lease."""
+"""The steps of a model server's life that one of its users takes: find, start, load, check, restart, release."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from harness.servers.leases import Holder, LeasedServer, Leases, LeaseState, Ser
 from harness.servers.placement import Join, Start, Wait, impossible, place
 from harness.servers.processes import Process
 from harness.servers.start import Plan, start, with_tail
-from harness.servers.stop import claim, quench, take_down
+from harness.servers.stop import claim_abandoned, stop, stop_processes
 
 SILENT_S = 20.0
-"""Seconds that a server whose process lives may leave unanswered how it is; then it counts as crashed."""
+"""Seconds for which a server may answer no health check while its process lives; then it counts as crashed."""
 
 _POLL_S = 0.2
 
 
 class ServerRequest(Struct, frozen=True, kw_only=True):
-    """What is asked for: a server of this model, in the folder of this run where it must be started."""
+    """What a lease asks for: a server of this model. One that must be started gets a folder in `run_folder`."""
 
     need: ServerNeed
     model: ModelConf
@@ -40,37 +40,40 @@ class ServerRequest(Struct, frozen=True, kw_only=True):
     progress: Progress
 
 
-class Serving:
-    """Serves one request for one holder. `there` is the address of a server that runs already; none: one is started."""
+class Lifecycle:
+    """The steps that one holder takes for one request. Each step is safe while other processes take theirs.
+
+    `external_url` is the address of a configured server, which Proctor uses as it is, or `None` to start one.
+    """
 
     def __init__(self, request: ServerRequest, holder: Holder, leases: Leases) -> None:
         self.request = request
         self.holder = holder
         self.leases = leases
-        self.there = request.kind.there(request.provider)
-        setup = msgspec.json.encode((request.model, request.provider, self.there))
+        self.external_url = request.kind.external_url(request.provider)
+        setup = msgspec.json.encode((request.model, request.provider, self.external_url))
         self._key = f"{request.need.key}#{hashlib.sha256(setup).hexdigest()[:12]}"
 
     def find(self) -> LeasedServer | Wait:
-        """A server that is held from now on: it is ready, or being started, if need be by this holder.
+        """Return a server that this holder holds from now on, or what to wait for.
 
-        Raises `ServerMissing` where no wait can help.
+        The server is ready or being started; its `owner` says who starts it. Raise `ServerMissing` if no wait can help.
         """
         request = self.request
-        gpus = () if self.there or not request.need.gpus else inventory()
-        why = None if self.there else impossible(request.need, request.model.gpu_memory_gb, gpus)
+        gpus = () if self.external_url or not request.need.gpus else inventory()
+        why = None if self.external_url else impossible(request.need, request.model.gpu_memory_gb, gpus)
         if why:
             raise ServerMissing(why)
         with self.leases.change() as state:
-            dead = claim(state)
-            found = Wait("what is being cleared away") if dead else self._place(state, gpus)
+            dead = claim_abandoned(state)
+            found = Wait("a server that is being stopped") if dead else self._place(state, gpus)
             held = found if isinstance(found, Wait) else self._hold(state, found)
         for each in dead:
-            take_down(self.leases, each)
+            stop(self.leases, each)
         return held
 
     def answers(self, server: LeasedServer) -> bool:
-        """Whether a server that was ready still is."""
+        """Return whether a server still answers; wait up to `SILENT_S` seconds for that while its process lives."""
         deadline = time.monotonic() + SILENT_S
         while server.process is None or server.process.lives:
             if self.request.kind.healthy(server.url or ""):
@@ -81,12 +84,12 @@ class Serving:
         return False
 
     def claim_restart(self, server: LeasedServer) -> None:
-        """Enter that a server crashed, unless somebody has: the restart is then this holder's.
+        """Mark a crashed server as `starting` by this holder, unless another holder was faster.
 
-        Raises `ServerFault` for one that is somebody else's.
+        Raise `ServerFault` for a server that Proctor did not start.
         """
         if server.folder is None:
-            raise ServerFault(f"{server.name}: the server at {server.url} does not answer any more")
+            raise ServerFault(f"{server.name}: the server at {server.url} no longer answers")
         with self.leases.change() as state:
             current = state.get(server.id)
             if current.state != "ready" or current.process != server.process:
@@ -95,9 +98,10 @@ class Serving:
         journal.enter("crashed", server, message=with_tail("the end of its log", Path(server.folder)))
 
     def bring_up(self, server: LeasedServer) -> None:
-        """Start the server that this holder owns, have the model loaded, and tell all who wait for it.
+        """Start the server that this holder owns, have the model loaded, and mark the server as `ready`.
 
-        Raises `ServerMissing` or `ServerFault`, and so will they. If this is interrupted, one of them takes over.
+        Raise `ServerMissing` or `ServerFault`; the other holders, who wait, then raise the same. If this process dies
+        here, one of them takes over.
         """
         began = time.monotonic()
         try:
@@ -109,7 +113,7 @@ class Serving:
         except BaseException:
             with self.leases.change() as state:
                 state.get(server.id).state = "stopping"
-            take_down(self.leases, server)
+            stop(self.leases, server)
             raise
         with self.leases.change() as state:
             ready = state.get(server.id)
@@ -117,13 +121,13 @@ class Serving:
         journal.enter("loaded", ready, seconds=time.monotonic() - began)
 
     def check(self, server: LeasedServer) -> None:
-        """See that somebody else's server serves what is asked. Raises `ServerMissing` or `ServerFault`."""
+        """Check what a server that Proctor did not start serves. Raise `ServerMissing` or `ServerFault`."""
         facts = self.load(server.url or "", None)
         with self.leases.change() as state:
             state.get(server.id).facts = facts
 
     def load(self, url: str, folder: Path | None) -> Facts:
-        """Have the model loaded at `url`, and what it says of it. Raises `ServerMissing` or `ServerFault`."""
+        """Have the model loaded; return what the server says about it. Raise `ServerMissing` or `ServerFault`."""
         request = self.request
         request.progress(f"{request.need.key}: loading")
         try:
@@ -132,8 +136,8 @@ class Serving:
         except ServerFault as error:
             raise ServerFault(with_tail(str(error), folder) if folder else str(error)) from error
 
-    def leave(self, server_id: str) -> None:
-        """Hold it no longer; the last one stops it, and so does one that was to start it and does not."""
+    def release(self, server_id: str) -> None:
+        """Hold the server no longer. The last holder stops it; so does one that should have started it."""
         with self.leases.change() as state:
             server = state.find(server_id)
             if server is None or self.holder not in server.holders:
@@ -147,11 +151,11 @@ class Serving:
             ready = server.state == "ready"
             server.state, server.owner = "stopping", self.holder
         if ready:
-            self._count(server)
-        take_down(self.leases, server)
+            self._enter_counters(server)
+        stop(self.leases, server)
 
-    def _count(self, server: LeasedServer) -> None:
-        """Enter what the server counted itself."""
+    def _enter_counters(self, server: LeasedServer) -> None:
+        """Write the server's own counters to the journal."""
         with suppress(ServerFault):
             counters = self.request.kind.metrics(server.url or "")
             if counters:
@@ -159,7 +163,7 @@ class Serving:
 
     def _place(self, state: LeaseState, gpus: tuple[Gpu, ...]) -> Join | Start | Wait:
         request = self.request
-        if not self.there:
+        if not self.external_url:
             return place(
                 request.need,
                 self._key,
@@ -171,7 +175,7 @@ class Serving:
         known = next((server for server in state.servers if server.key == self._key), None)
         if known is None:
             return Start()
-        full = Wait(f"a place at {self.there}, which takes {known.parallel} at a time")
+        full = Wait(f"a place at {self.external_url}, which takes {known.parallel} at a time")
         return Join(known.id) if known.has_room else full
 
     def _hold(self, state: LeaseState, found: Join | Start) -> LeasedServer:
@@ -188,17 +192,17 @@ class Serving:
             id=new_id(),
             key=self._key,
             parallel=self.request.need.parallel,
-            state="ready" if self.there else "starting",
-            owner=None if self.there else self.holder,
+            state="ready" if self.external_url else "starting",
+            owner=None if self.external_url else self.holder,
             holders=[],
-            folder=None if self.there else str(self._new_folder()),
+            folder=None if self.external_url else str(self._new_folder()),
             gpus=tuple(gpu.uuid for gpu in gpus),
             free_mb=tuple(gpu.free_mb for gpu in gpus),
-            url=self.there,
+            url=self.external_url,
         )
 
     def _new_folder(self) -> Path:
-        """A folder of its own in the run: `servers/NAME-1`, then `-2`, …"""
+        """Make a folder for the server in the run: `servers/NAME-1`, then `-2`, …"""
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", self.request.model.name)
         for number in count(1):
             folder = self.request.run_folder.resolve() / "servers" / f"{name}-{number}"
@@ -210,10 +214,10 @@ class Serving:
         return folder
 
     def _run(self, server: LeasedServer) -> str:
-        """Start its process, and after a crash see to what is left of the old one first."""
+        """Start the server's process; after a crash, stop what is left of the old one first. Return its address."""
         request = self.request
         if server.restarts:
-            quench(self.leases, server, grace_s=0)
+            stop_processes(self.leases, server, grace_s=0)
         if server.restarts > 1:
             raise ServerFault(with_tail(f"{request.need.key} crashed for the second time", Path(server.folder or "")))
 
@@ -234,8 +238,8 @@ class Serving:
         return start(plan, spawned, request.progress)
 
     def _fail(self, server: LeasedServer, error: ServerMissing | ServerFault) -> None:
-        """Stop what was started, free its GPUs, and leave the reason to all who wait."""
-        leftover = quench(self.leases, server)
+        """Stop what was started, free its GPUs, and leave the reason for all holders."""
+        leftover = stop_processes(self.leases, server)
         journal.enter("failed", server, message=str(error), leftover=leftover)
         with self.leases.change() as state:
             failed = state.get(server.id)
@@ -244,9 +248,9 @@ class Serving:
 
 
 def _still_there(server: LeasedServer) -> tuple[Gpu, ...]:
-    """The server's GPUs. Raises `ServerFault` where one is gone: it must not run on the CPU instead."""
+    """Return the server's GPUs. Raise `ServerFault` if one is gone: the server must not run on the CPU instead."""
     gpus = tuple(gpu for gpu in inventory() if gpu.uuid in server.gpus) if server.gpus else ()
     gone = set(server.gpus) - {gpu.uuid for gpu in gpus}
     if gone:
-        raise ServerFault(f"{server.name}: its GPU is not there any more: {', '.join(sorted(gone))}")
+        raise ServerFault(f"{server.name}: its GPU is no longer there: {', '.join(sorted(gone))}")
     return gpus

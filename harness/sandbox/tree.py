@@ -1,24 +1,19 @@
-"""What lies in a folder that an agent may write to, seen from outside: no link is followed, no depth is too much."""
+"""Walking a folder that a sealed process may write to, seen from the host."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from harness.agent.clock import Clock
-from harness.sandbox.base import SandboxError
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PAUSE_S = 0.05
-_PATIENCE_S = 5.0
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The name and status of every entry below `folder`, while others may change it; holds two descriptors at most.
+    """Yield the name and status of every entry below `folder`, which others may change meanwhile.
 
-    What vanishes or cannot be opened meanwhile is left out. The walk ends early where a folder was moved from under it.
+    Follows no link, handles any depth, and holds two descriptors at most. Skips entries that vanish and folders that
+    cannot be opened. Ends early if a folder moves elsewhere during its walk.
     """
     here = os.open(folder, _FOLDER)
     try:
@@ -46,35 +41,8 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         os.close(here)
 
 
-def digest(folders: Sequence[Path]) -> str:
-    """Changes whenever anything in these folders does: names, kinds, sizes, times of change."""
-    state = hashlib.blake2b(digest_size=16)
-    for folder in folders:
-        for name, status in walk(folder):
-            seen = (name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
-            state.update(repr(seen).encode("utf-8", "surrogateescape"))
-    return state.hexdigest()
-
-
-def settle(folders: Sequence[Path], clock: Clock) -> float:
-    """Look until two looks in a row find the folders the same; the seconds that took.
-
-    Raises `SandboxError` if they still change after five seconds: something of the box lives.
-    """
-    began = clock.now()
-    last = digest(folders)
-    while clock.now() - began < _PATIENCE_S:
-        clock.sleep(_PAUSE_S)
-        if last == (last := digest(folders)):
-            return clock.now() - began
-    raise SandboxError(
-        f"{folders[0].parent} still changes though every process of the box was killed\n"
-        "look for processes that left it; without a sandbox (sandbox=none) a daemon can"
-    )
-
-
 def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """The entries of one folder; the names of those that are folders go to `folders`."""
+    """Yield the entries of one folder, and add the names of its subfolders to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             try:

@@ -69,6 +69,7 @@ def test_an_exclusion_leaves_out_what_matches_all_its_fields() -> None:
         ("backend.opencode.options.variant=high", lambda c: c.backend["opencode"].options["variant"] == "high"),
         ("+backend.claude.options.max_retries=2", lambda c: c.backend["claude"].options["max_retries"] == 2),
         ("sandbox.tmp_mb=64", lambda c: c.sandbox.tmp_mb == 64),
+        ("sandbox.options.uid=60001", lambda c: c.sandbox.options == {"uid": 60_001}),
     ],
 )
 def test_any_key_can_be_set(setting: str, reads: object) -> None:
@@ -88,7 +89,10 @@ def test_any_key_can_be_set(setting: str, reads: object) -> None:
         ("limits.turns", ["--set limits.turns", "KEY=VALUE"]),
         ("suite=default", ["--suite", "default"]),
         ("sandbox=nope", ["conf/sandbox/nope.yaml", "bubblewrap, none"]),
-        ("sandbox=none", ["allow_no_sandbox", "conf/suite/default.yaml"]),
+        ("sandbox=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=none", "choose from: bubblewrap"]),
+        ("sandbox.kind=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=bubblewrap"]),
+        ("sandbox.kind=jail", ["conf/sandbox/bubblewrap.yaml", "sandbox.kind", "jail", "bubblewrap, none"]),
+        ("sandbox.options.user=1", ["conf/sandbox/bubblewrap.yaml", "sandbox.options", "user", "uid"]),
         ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
         ("suite.models=[]", ["suite.models is empty", "scripted"]),
         ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),

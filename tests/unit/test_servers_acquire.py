@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from harness.case import ModelConf, ProviderConf, ServerNeed
-from harness.servers import journal, serving, start
+from harness.servers import journal, lifecycle, start
 from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.leases import Leases
 from harness.servers.pool import ServerPool
-from harness.servers.stop import quench, sweep
+from harness.servers.stop import stop_processes, sweep
 from tests.support.serving import MODEL, OLLAMA, Machine, wait_until
 
 
@@ -76,7 +77,7 @@ def test_a_server_has_its_own_home_its_gpus_and_the_shared_models(machine: Machi
 def test_a_model_for_the_cpu_sees_no_gpu_and_waits_for_a_slot(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.servers.serving.cpu_slots", lambda: 1)
+    monkeypatch.setattr("harness.servers.lifecycle.cpu_slots", lambda: 1)
     with machine.acquire(gpus=0) as lease:
         assert (lease.gpus, lease.memory_mb()) == ((), None)
         assert machine.ollama.events("start")[0]["gpus"] == []
@@ -151,7 +152,7 @@ class TestWhichGpus:
         with pytest.raises(ServerMissing, match="needs a GPU with 80 GB, and this machine has"):
             machine.acquire(gpu_memory_gb=80)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        with pytest.raises(ServerMissing, match="needs a GPU, and none can be used here"):
+        with pytest.raises(ServerMissing, match="needs a GPU, and there is no usable GPU here"):
             machine.acquire()
 
     def test_who_needs_one_waits_until_it_is_free_and_says_so(self, tmp_path: Path, machine: Machine) -> None:
@@ -219,7 +220,7 @@ class TestStarting:
 
     def test_the_port_is_tried_three_times(self, machine: Machine) -> None:
         machine.ollama.turn(ports_taken=3)
-        with pytest.raises(ServerFault, match="port taken by somebody else 3 times"):
+        with pytest.raises(ServerFault, match="port taken by another program 3 times"):
             machine.acquire()
 
     def test_one_that_dies_at_once_is_a_fault_with_its_own_words(self, machine: Machine) -> None:
@@ -240,17 +241,17 @@ class TestCrashes:
     def test_a_server_that_crashed_is_started_again_once_for_all_on_its_gpus(self, machine: Machine) -> None:
         one, other = machine.acquire(parallel=2), machine.acquire(parallel=2)
         _crash(machine)
-        one.revive()
-        other.revive()
+        one.ensure_ready()
+        other.ensure_ready()
         assert one.url == other.url
         assert httpx2.get(other.url).text == "Ollama is running"
         assert [event["gpus"] for event in machine.ollama.events("load")] == [[machine.gpus.uuids[0]]] * 2
         assert [event for event, _ in machine.journal] == ["loaded", "crashed", "loaded"]
         _crash(machine)
         with pytest.raises(ServerFault, match="crashed for the second time"):
-            one.revive()
+            one.ensure_ready()
         with pytest.raises(ServerFault, match="crashed for the second time"):
-            other.revive()
+            other.ensure_ready()
         with machine.acquire(parallel=2) as fresh:
             assert httpx2.get(fresh.url).text == "Ollama is running"
         one.release()
@@ -263,8 +264,8 @@ class TestCrashes:
         with machine.acquire() as lease:
             _crash(machine)
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
-            with pytest.raises(ServerFault, match=f"its GPU is not there any more: {machine.gpus.uuids[0]}"):
-                lease.revive()
+            with pytest.raises(ServerFault, match=f"its GPU is no longer there: {machine.gpus.uuids[0]}"):
+                lease.ensure_ready()
 
     def test_a_server_that_failed_for_good_makes_room_for_a_new_one_twice(self, machine: Machine) -> None:
         conf = ModelConf("qwen", "ollama", served_as=MODEL, gpus=1)
@@ -273,10 +274,10 @@ class TestCrashes:
             lease = pool.lease(need, conf, OLLAMA)
             assert pool.lease(need, conf, OLLAMA) is lease
             _crash(machine)
-            lease.revive()
+            lease.ensure_ready()
             _crash(machine)
             with pytest.raises(ServerFault, match="crashed for the second time"):
-                lease.revive()
+                lease.ensure_ready()
         with pytest.raises(ServerFault, match="crashed again and again"):
             pool.lease(need, conf, OLLAMA)
         assert machine.is_clean()
@@ -284,10 +285,10 @@ class TestCrashes:
     def test_a_server_that_does_not_answer_counts_as_crashed(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(serving, "SILENT_S", 0)
+        monkeypatch.setattr(lifecycle, "SILENT_S", 0)
         with machine.acquire() as lease:
             os.kill(machine.ollama.events("start")[0]["pid"], signal.SIGSTOP)
-            lease.revive()
+            lease.ensure_ready()
             assert httpx2.get(lease.url).text == "Ollama is running"
 
     def test_who_comes_later_finds_it_restarted(self, machine: Machine) -> None:
@@ -302,7 +303,7 @@ class TestStopping:
     def test_one_that_ignores_sigterm_is_killed_with_its_children(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(quench, "__kwdefaults__", {"grace_s": 0.2})
+        monkeypatch.setattr(stop_processes, "__kwdefaults__", {"grace_s": 0.2})
         machine.ollama.turn(deaf=True)
         machine.acquire().release()
         assert machine.is_clean()
@@ -318,10 +319,10 @@ class TestStopping:
         lease = machine.acquire()
         (machine.lease_folder / "leases.json").unlink()
         assert machine.processes
-        sweep()
+        sweep(Leases())
         wait_until(lambda: not machine.processes, "the end of the strays")
-        with pytest.raises(ServerFault, match="stopped by somebody else"):
-            lease.revive()
+        with pytest.raises(ServerFault, match="another process stopped the server"):
+            lease.ensure_ready()
         lease.release()
 
 
@@ -336,7 +337,7 @@ class TestSomebodyElses:
         with machine.acquire(provider=foreign) as lease:
             assert (lease.url, lease.gpus, lease.folder) == (foreign.base_url, (), None)
             assert lease.facts.context == 65_536
-            lease.revive()
+            lease.ensure_ready()
             assert (lease.log_size(), lease.warnings()) == (0, [])
             with pytest.raises(ServerFault, match="waited 0 s for a place at"):
                 machine.acquire(provider=foreign, wait_s=0)

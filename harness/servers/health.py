@@ -1,4 +1,4 @@
-"""What vLLM's and llama.cpp's servers have in common: `/health`, JSON answers and `/metrics`."""
+"""Servers that answer `/health` and `/metrics`: what vLLM and llama.cpp have in common."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ANSWER_S: Final = 30.0
 _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILINE)
 
 
-class InferenceServers:
-    """What the two kinds answer alike (`ServerKind`)."""
+class HealthCheckedServers:
+    """The part of `ServerKind` that both kinds share."""
 
-    def there(self, provider: ProviderConf) -> str | None:
+    def external_url(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
         if provider.base_url is None:
             return None
@@ -36,17 +36,17 @@ class InferenceServers:
         return url
 
     def healthy(self, url: str) -> bool:
-        """See `ServerKind`: until its model is loaded it answers 503, or not at all."""
+        """See `ServerKind`. Until its model is loaded, a server answers 503 or not at all."""
         try:
             return _get(f"{url}/health", _HEALTH_S).status_code == 200
         except httpx2.HTTPError:
             return False
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """See `ServerKind`: it loads its one model before it is healthy."""
+        """See `ServerKind`. Nothing to do: a server loads its one model before it is healthy."""
 
     def metrics(self, url: str) -> Mapping[str, float]:
-        """See `ServerKind`: `/metrics`, in Prometheus' form, labels added up."""
+        """See `ServerKind`. Reads `/metrics` in the format of Prometheus, and adds up what differs only in labels."""
         try:
             answer = _get(f"{url}/metrics", _ANSWER_S)
         except httpx2.HTTPError as error:
@@ -57,8 +57,8 @@ class InferenceServers:
         return found
 
 
-def ask(url: str, path: str, kind: type[T]) -> T:
-    """Its answer to a GET, as `kind`. Raises `ServerFault`."""
+def get_json(url: str, path: str, kind: type[T]) -> T:
+    """Return the server's answer to a GET, decoded as `kind`. Raise `ServerFault`."""
     try:
         answer = _get(url + path, _ANSWER_S)
     except httpx2.HTTPError as error:
@@ -68,17 +68,17 @@ def ask(url: str, path: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.content, type=kind)
     except msgspec.DecodeError as error:
-        raise ServerFault(f"{url}{path}: not the answer that was expected: {error}") from None
+        raise ServerFault(f"{url}{path}: an unexpected answer: {error}") from None
 
 
 def require_digest(digest: str | None, model: ModelConf) -> None:
-    """Raise `ServerFault` where the model's conf pins other weights than these."""
+    """Raise `ServerFault` if the model's conf pins other weights than those with this digest."""
     if model.digest is not None and model.digest != digest:
         found = f"are {digest}" if digest else "cannot be identified"
         raise ServerFault(f"the weights of {model.name} {found}, and conf/model/{model.name}.yaml pins {model.digest}")
 
 
 def _get(url: str, seconds: float) -> httpx2.Response:
-    """No proxy of the host's stands between this machine and itself."""
+    """Send a GET to this machine, past any proxy of the host."""
     with httpx2.Client(trust_env=False, timeout=seconds) as client:
         return client.get(url)

@@ -1,4 +1,4 @@
-"""Looking at a folder that an agent may have made hostile, while it changes or not; and weighing a box."""
+"""What the host sees of a box: the files below a folder that may be hostile, and what the box uses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.agent.resources import BoxMonitor
-from harness.agent.tree import digest, settle, walk
 from harness.evaluation.scratch import discard
-from harness.sandbox.base import SandboxError
-from tests.support.fakes import FakeClock
+from harness.sandbox.monitor import BoxMonitor
+from harness.sandbox.tree import walk
 
 
 def names(folder: Path) -> Counter[str]:
@@ -69,45 +67,6 @@ def test_a_folder_moved_from_under_the_walk_ends_it_and_leads_nowhere_else(tmp_p
         if name == "file":
             (tmp_path / "in/deep").rename(tmp_path / "outside/deep")
     assert seen == ["deep", "file"]
-
-
-def test_the_digest_changes_with_content_names_and_times(tmp_path: Path) -> None:
-    seen = {digest([tmp_path])}
-    for change in (
-        lambda: (tmp_path / "file").write_text("x"),
-        lambda: (tmp_path / "file").write_text("xy"),
-        lambda: os.utime(tmp_path / "file", ns=(0, 1)),
-        lambda: (tmp_path / "file").rename(tmp_path / "other"),
-        (tmp_path / "other").unlink,
-    ):
-        change()
-        seen.add(digest([tmp_path]))
-    assert len(seen) == 5  # at the end it is as it was
-    assert digest([tmp_path]) == digest([tmp_path])
-
-
-class Busy(FakeClock):
-    """While one sleeps, something writes; `times` times."""
-
-    def __init__(self, file: Path, times: int) -> None:
-        super().__init__()
-        self._file, self._times = file, times
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        self._times -= 1
-        if self._times >= 0:
-            self._file.write_text("x" * self._times)
-
-
-def test_settling_takes_until_two_looks_agree(tmp_path: Path) -> None:
-    assert settle([tmp_path], Busy(tmp_path / "file", 0)) == pytest.approx(0.05)
-    assert settle([tmp_path], Busy(tmp_path / "file", 3)) == pytest.approx(0.20)
-
-
-def test_a_folder_that_never_rests_is_a_failure_of_the_sandbox(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="still changes"):
-        settle([tmp_path], Busy(tmp_path / "file", 10**6))
 
 
 def test_the_monitor_counts_descendants_their_memory_and_what_lies_on_disk(tmp_path: Path) -> None:
