@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -14,10 +14,15 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One coding-agent CLI (`conf/backend/*.yaml`); `options` are the knobs of its adapter."""
+    """One coding-agent CLI (`conf/backend/*.yaml`); `options` are the knobs of its adapter.
+
+    `adapter` is the import path of an adapter in the project or an installed package: `mylab.backends:BACKEND`. None
+    means the one that is known by the backend's name.
+    """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+    adapter: str | None = None
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,10 +82,12 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
 Wire = Literal["openai_chat", "anthropic_messages", "openai_responses", "google_generate"]
 """How a model is asked: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, Google generateContent."""
 
-ProviderKind = Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
+LocalKind = Literal["ollama", "vllm", "llamacpp"]
 
-LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
+LOCAL_KINDS: Final[tuple[LocalKind, ...]] = get_args(LocalKind)
 """Kinds of provider that serve models on this machine."""
+
+ProviderKind = Literal["scripted", "cassette", "remote", LocalKind]
 
 
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,8 +113,8 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
 
-    `needs_mcp`: the problem cannot be solved without the tools of its MCP server, so that no backend without MCP may
-    be asked.
+    `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
+    says that the problem cannot be solved without the tools of its MCP server; a backend without MCP is refused.
     """
 
     name: str
@@ -187,10 +194,13 @@ class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named set of cases (`conf/suite/*.yaml`)."""
+    """A named set of cases (`conf/suite/*.yaml`).
+
+    `backends: all` means every backend that has a file in `conf/backend/`.
+    """
 
     name: str
-    backends: list[str]
+    backends: list[str] | Literal["all"]
     models: list[str]
     environments: list[str]
     replicates: Count = 1

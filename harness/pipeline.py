@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +22,7 @@ from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNee
 from harness.commands.decode import sample
 from harness.endings import ConfError, Ending
 from harness.environments.base import Environment
-from harness.environments.factory import available
+from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
@@ -34,8 +33,9 @@ from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer
-from harness.models.cassettes import cassette_server, recorded
-from harness.models.model_server import ModelServer, local_server, remote_server, scripted_server
+from harness.models.cassettes import recorded
+from harness.models.model_server import ModelServer
+from harness.models.providers import Sources, model_server
 from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
@@ -53,6 +53,7 @@ __all__ = [
     "OllamaMissing",
     "ServerMissing",
     "ServerPool",
+    "Sources",
     "collect_submission",
     "grade",
     "interpreter_paths",
@@ -71,21 +72,6 @@ __all__ = [
 
 _SHARED_BY = 1000
 """How many may use a server without a model at a time: any number."""
-
-
-def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
-    """What serves the case's model; `root` is the folder that holds `conf/`.
-
-    Raises `ServerMissing` where this machine lacks what it takes, and `ServerFault` where its server is at fault.
-    """
-    if case.server is not None:
-        return local_server(case, pool.lease(case.server, case.model, case.provider))
-    match case.provider.kind:
-        case "scripted":
-            return scripted_server(case, root)
-        case "cassette":
-            return cassette_server(case, root)
-    return remote_server(case)
 
 
 def ollama_of(lease: Lease) -> Ollama:
@@ -110,7 +96,7 @@ def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterato
 
 
 def missing_package(case: Case) -> str | None:
-    """Why the case's environment cannot run on this machine, or none. Raises `ConfError` for an unknown kind."""
+    """Return why the case's environment cannot run on this machine, or None. Raise `ConfError` for a wrong kind."""
     try:
         return available(case.environment)
     except ValueError as error:
@@ -159,7 +145,7 @@ def run_agent(
         "cli": cli.version,
         "model_digest": model_server.digest,
         "sandbox": dirs.sandbox.version,
-        "environment": _environment_version(case, builder.versions["harness"]),
+        "environment": version_of(case.environment, builder.versions["harness"]),
     }
 
     def progress(so_far: Progress) -> None:
@@ -217,11 +203,6 @@ def run_agent(
     if result.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     return result
-
-
-def _environment_version(case: Case, harness_version: str | None) -> str | None:
-    package = {"kinder": "kindergarden", "gymnasium": "gymnasium"}.get(case.environment.kind)
-    return f"{package} {version(package)}" if package else f"proctor {harness_version}"
 
 
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:

@@ -188,7 +188,8 @@ def pytest_runtest_makereport(
     builder = item.stash.get(BUILDER, None)
     if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         if report.when == "setup" and report.failed and call.excinfo is not None:
-            builder.ending, builder.explanation, brief = explain(call.excinfo.value)
+            builder.ending, explanation, brief = explain(call.excinfo.value)
+            builder.explanation = item.config.stash[RUN].conf.located(explanation)
             if brief:
                 report.longrepr = f"{builder.ending}: {builder.explanation}"
         outcome = "error" if report.when == "setup" and report.failed else report.outcome

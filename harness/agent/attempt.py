@@ -100,13 +100,15 @@ def run_attempt(
                 readable=program_paths(cli.executable),
             )
         )
+        model_server.require_workspace(box.workspace)
         account = stack.enter_context(
             closing(
                 gateway.open_account(
                     box.endpoints["model"].listener,
                     model=case.model.asked_as,
                     context=case.model.context,
-                    provider=model_server.provider(box.workspace),
+                    workspace=box.workspace,
+                    provider=model_server.provider(),
                     price=pricing(case.model, case.provider),
                     budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
                     ledger=dirs.folder / "gateway.jsonl",

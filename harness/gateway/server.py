@@ -33,16 +33,25 @@ class Gateway:
         budget: Budget,
         ledger: Path,
         context: int = 65_536,
+        workspace: str = "",
         price: Pricing | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
         A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
         `ledger` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
-        model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `ledger`
-        cannot be written.
+        model was loaded with; `workspace` is the workspace's path as the CLI sees it, which scripted answers need;
+        without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `ledger` cannot be written.
         """
-        account = Account(model=model, context=context, provider=provider, budget=budget, ledger=ledger, price=price)
+        account = Account(
+            model=model,
+            context=context,
+            workspace=workspace,
+            provider=provider,
+            budget=budget,
+            ledger=ledger,
+            price=price,
+        )
         app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:
             account.served = self._host.serve(app, listener)

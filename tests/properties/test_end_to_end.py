@@ -91,10 +91,9 @@ AS_SHOWN: dict[str, Callable[[Said], Said]] = {"claude": as_claude_shows, "openc
 class Listening:
     """The scripted provider, and what it was heard to say, by turn."""
 
-    def __init__(self, script: Script, workspace: str) -> None:
-        self._inner = ScriptedProvider(script, workspace=workspace)
+    def __init__(self, script: Script) -> None:
+        self._inner = ScriptedProvider(script)
         self._script = script
-        self._workspace = workspace
         self.heard: dict[int, Said] = {}
 
     async def answer(self, call: Call) -> Answer:
@@ -102,7 +101,7 @@ class Listening:
         number = call.request.turn
         if not call.request.side and answer.status == 200:
             turn = self._script.turns[number]
-            calls = (map_call(one, call.request.tools, self._workspace) for one in turn.calls)
+            calls = (map_call(one, call.request.tools, call.workspace) for one in turn.calls)
             self.heard[number] = said(turn.text or "", calls)
         return answer
 
@@ -172,12 +171,7 @@ def play(
         limits=Limits(turns=20, wall_s=120),
         evaluation=EvaluationConf(),
     )
-    listening: list[Listening] = []
-
-    def provider(workspace: str) -> Listening:
-        listening.append(Listening(script, workspace))
-        return listening[-1]
-
+    listening = Listening(script)
     dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
     environment = make_environment(MAZE)
 
@@ -191,12 +185,12 @@ def play(
         prompt="Play your part.",
         dirs=dirs,
         gateway=gateway,
-        model_server=ModelServer("scripted", provider),
+        model_server=ModelServer("scripted", lambda: listening),
         mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
         progress=lambda _: None,
     )
     environment.close()
-    sent = [one for _, one in sorted(listening[0].heard.items())]
+    sent = [one for _, one in sorted(listening.heard.items())]
     return result, sent, read(adapter, folder / "stream.jsonl")
 
 

@@ -69,16 +69,10 @@ class Model:
         self.requests: list[Call] = []
         self._rewrite = rewrite
         self._watch = watch
-        self._player: ScriptedProvider | None = None
-
-    def at(self, workspace: str) -> Self:
-        """This model, for a session whose CLI works in `workspace`."""
-        self._player = ScriptedProvider(self.script, workspace=workspace)
-        return self
+        self._player = ScriptedProvider(script)
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""
-        assert self._player
         self.requests.append(call)
         self._watch(call)
         answer = await self._player.answer(_with_unknown_tool(call))
@@ -87,7 +81,6 @@ class Model:
 
     async def count_tokens(self, call: Call) -> int:
         """See `Provider.count_tokens`."""
-        assert self._player
         return await self._player.count_tokens(call)
 
 
@@ -230,7 +223,7 @@ class Stage:
             prompt=play.prompt,
             dirs=dirs,
             gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-            model_server=ModelServer(MODEL, model.at),
+            model_server=ModelServer(MODEL, lambda: model),
             mcp=mcp,
             progress=progress,
             resume=resume,

@@ -71,7 +71,8 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
             account = Gateway(host).open_account(
                 door,
                 model="demo",
-                provider=provider or ScriptedProvider(load_script(path), workspace="/sandbox/workspace"),
+                provider=provider or ScriptedProvider(load_script(path)),
+                workspace="/sandbox/workspace",
                 budget=Budget(turns, tokens=tokens),
                 ledger=ledger,
             )
