@@ -45,7 +45,7 @@ def backend(name: str) -> Backend:
 def checked(found: object, name: str) -> Backend:
     """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if not."""
     if not isinstance(found, Backend):
-        what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
         raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, and is {what}")
     lacking = [part for part in Backend.__annotations__ if not hasattr(found, part)]
     if lacking:

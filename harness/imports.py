@@ -59,7 +59,7 @@ def load_object(text: str) -> Any:
     except ModuleNotFoundError as error:
         raise PackageMissing(f"{name} imports {error.name}, which is not installed for {sys.executable}") from error
     except Exception as error:
-        raise ValueError(f"{name} cannot be imported: {_place(error)}{type(error).__name__}: {error}") from error
+        raise ValueError(f"{name} cannot be imported: {_told(error)}") from error
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -89,9 +89,9 @@ def _find(module: str) -> ModuleSpec | None:
     return spec
 
 
-def _place(error: Exception) -> str:
-    """Return the file and line at which an import failed."""
+def _told(error: Exception) -> str:
+    """Return what went wrong in an import, after the file and line at which it did."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: "
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+        return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"

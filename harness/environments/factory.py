@@ -130,7 +130,7 @@ def _adapter(conf: EnvironmentConf) -> type[Any]:
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if not isinstance(found, type):
-        raise ValueError(f"{where}: an adapter is a class, and this is a {type(found).__name__}")
+        raise ValueError(f"{where}: an adapter is a class, and this is of type {type(found).__name__}")
     methods = [name for name, value in vars(base.Environment).items() if callable(value) and not name.startswith("_")]
     lacking = [name for name in methods if not callable(getattr(found, name, None))]
     if lacking:

@@ -32,7 +32,7 @@ _FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, Un
 
 
 class Composer:
-    """Composes the groups' files and the merged `config.yaml` of a search path. Raises `ConfError` for a broken file.
+    """Composes the groups' files and the merged `config.yaml` of a search path. Raise `ConfError` for a broken file.
 
     `roots` is what each `config.yaml` sets, by the file's name in messages, in the order of the folders. `sandbox` is
     the one that their `defaults` choose.
@@ -60,26 +60,33 @@ class Composer:
             "defaults": [*({group: name} for group, name in entries.items()), "_self_"],
             "hydra": {"searchpath": [f"file://{folder}" for folder in others]},
         }
-        with self._naming_the_culprit(entries), initialize_config_dir(str(first), version_base="1.3"):
+        with self._naming_the_culprit(entries, overrides), initialize_config_dir(str(first), version_base="1.3"):
             merged = OmegaConf.merge(*reversed(self.roots.values()), chosen)
             ConfigStore.instance().store(_MERGED, merged)
             tree = OmegaConf.to_container(compose(_MERGED, list(overrides)), resolve=True)
         return {str(key): value for key, value in tree.items()} if isinstance(tree, dict) else {}
 
+    def _file(self, group: str, name: str) -> Path:
+        file = f"{group.partition('@')[0]}/{name}.yaml"
+        return self._conf.find(file) or self._conf.own / file
+
     @contextmanager
-    def _naming_the_culprit(self, entries: Mapping[str, str]) -> Iterator[None]:
-        """Turn an error of Hydra into a `ConfError` that names the first file that cannot be read by itself."""
+    def _naming_the_culprit(self, entries: Mapping[str, str], overrides: Sequence[str]) -> Iterator[None]:
+        """Turn an error of Hydra into a `ConfError` that names the file at fault, or the `--set`."""
         try:
             yield
         except _FAULTS as error:
-            for group, name in entries.items():
-                if found := self._conf.find(f"{group.partition('@')[0]}/{name}.yaml"):
-                    _mapping(self._conf, found)
-            raise ConfError(f"{self._conf.shown(self._conf.own)}: {one_line(error)}") from error
+            files = {group.partition("@")[2] or group: self._file(group, name) for group, name in entries.items()}
+            for file in files.values():
+                _mapping(self._conf, file)
+            key = str(getattr(error, "full_key", None) or "")
+            setting = next((f"--set {text}" for text in overrides if text.lstrip("+").startswith(f"{key}=")), None)
+            file = next((file for prefix, file in files.items() if f"{key}.".startswith(f"{prefix}.")), self._conf.own)
+            raise ConfError(f"{setting or self.setter(key) or self._conf.shown(file)}: {one_line(error)}") from error
 
 
 def parse_override(text: str) -> Override:
-    """Return the Hydra override that `--set TEXT` gives. Raises `ConfError`."""
+    """Return the Hydra override that `--set TEXT` gives. Raise `ConfError`."""
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -92,24 +99,24 @@ def one_line(error: Exception) -> str:
 
 
 def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
-    """Return what a file holds, its interpolations unresolved. Raises `ConfError`."""
+    """Return what a file sets, its interpolations unresolved. Raise `ConfError`."""
     try:
         document = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except _FAULTS as error:
         raise ConfError(f"{conf.shown(path)}: {one_line(error)}") from error
     if not isinstance(document, dict):
         raise ConfError(f"{conf.shown(path)}: must be a mapping of keys to values")
-    return {str(key): value for key, value in document.items()}
+    return {str(key): value for key, value in document.items() if value is not None}
 
 
 def _sandbox(file: str, defaults: Any) -> str | None:
-    """Return the sandbox that the `defaults` of a `config.yaml` choose, or None. Raises `ConfError`."""
+    """Return the sandbox that the `defaults` of a `config.yaml` choose, or None. Raise `ConfError`."""
     chosen = None
     for entry in defaults if isinstance(defaults, list) else [defaults]:
         if isinstance(entry, dict) and set(entry) == {"sandbox"}:
             chosen = str(entry["sandbox"])
         elif entry != "_self_":
-            raise ConfError(f"{file}: defaults: {entry} cannot be chosen here; valid: sandbox: NAME")
+            raise ConfError(f"{file}: defaults: {entry} cannot be chosen here; valid: {{sandbox: NAME}}")
     return chosen
 
 

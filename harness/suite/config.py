@@ -102,7 +102,7 @@ class _Loader:
         return config
 
     def providers(self) -> dict[str, ProviderConf]:
-        names = {"provider": self.conf.choices("provider")}
+        names = {"provider": self._providers()}
         return self._group(self.composer.compose(_entries(names), ()), "provider", ProviderConf, names)
 
     def _require_keys(self, file: str, document: Mapping[str, Any]) -> None:
@@ -110,11 +110,10 @@ class _Loader:
         for key, value in document.items():
             if key not in SECTIONS and key not in GROUPS:
                 raise ConfError(f"{file}: unknown key {key}; valid: {listed([*SECTIONS, *GROUPS])}")
-            if key in GROUPS:
-                if not isinstance(value, dict):
-                    raise ConfError(f"{file}: {key}: write {key}: {{NAME: {{KEY: VALUE}}}}")
-                for name in value:
-                    require(self.conf, key, str(name), f"{file}: {key}.{name}")
+            if not isinstance(value, dict):
+                raise ConfError(f"{file}: {key}: must be a mapping of keys to values")
+            for name in value if key in GROUPS else ():
+                require(self.conf, key, str(name), f"{file}: {key}.{name}")
 
     def _default_sandbox(self) -> str:
         chosen = self.composer.sandbox or "bubblewrap"
@@ -136,10 +135,13 @@ class _Loader:
                 name = getattr(rule, group)
                 if name is not None and name not in chosen:
                     raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
-        providers = self.conf.choices("provider")
-        for name in providers:
-            require(self.conf, "provider", name, "provider")
-        return {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()} | {"provider": providers}
+        return {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()} | {"provider": self._providers()}
+
+    def _providers(self) -> list[str]:
+        names = self.conf.choices("provider")
+        for name in names:
+            require(self.conf, "provider", name, "conf/provider")
+        return names
 
     def _group(
         self, tree: Mapping[str, Any], group: str, kind: type[S], names: Mapping[str, Sequence[str]]

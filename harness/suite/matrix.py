@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from harness.adapters import adapter_of
-from harness.case import BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf, SuiteConf
+from harness.case import BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.suite.config import Config
 
@@ -17,6 +17,7 @@ def cases(config: Config) -> list[Case]:
     Raise `ConfError` for a case that asks of its backend what it cannot do.
     """
     with config.path.naming_files():
+        _require_wires(config)
         found = list(_combined(config))
         for case in found:
             _require_capabilities(case, config.suite.name)
@@ -25,12 +26,9 @@ def cases(config: Config) -> list[Case]:
 
 def _combined(config: Config) -> Iterator[Case]:
     suite = config.suite
-    named = (config.backend.values(), config.model.values(), config.environment.values())
-    for backend, model, environment in product(*named):
-        if any(_matches(rule, backend, model, environment) for rule in suite.exclude):
-            continue
+    for backend, model, environment in _allowed(config):
         provider = config.provider[model.provider]
-        wire = _wire(suite, backend, model, provider)
+        wire = _wires(backend, provider)[0]
         for replicate in range(1, suite.replicates + 1):
             yield Case(
                 id=_id(backend, model, environment) + (f"-r{replicate}" if suite.replicates > 1 else ""),
@@ -46,6 +44,14 @@ def _combined(config: Config) -> Iterator[Case]:
             )
 
 
+def _allowed(config: Config) -> Iterator[tuple[BackendConf, ModelConf, EnvironmentConf]]:
+    """Return the combinations that no rule excludes."""
+    named = (config.backend.values(), config.model.values(), config.environment.values())
+    for backend, model, environment in product(*named):
+        if not any(_matches(rule, backend, model, environment) for rule in config.suite.exclude):
+            yield backend, model, environment
+
+
 def _id(backend: BackendConf, model: ModelConf, environment: EnvironmentConf) -> str:
     return f"{backend.name}-{model.name}-{environment.name}"
 
@@ -56,16 +62,26 @@ def _by_server(found: list[Case]) -> list[Case]:
     return sorted(found, key=lambda case: first[case.server])
 
 
-def _wire(suite: SuiteConf, backend: BackendConf, model: ModelConf, provider: ProviderConf) -> str:
-    """Return the first wire of the model's provider that the backend speaks. Raise `ConfError` if there is none."""
+def _wires(backend: BackendConf, provider: ProviderConf) -> list[str]:
+    """Return the wires of a provider that the backend speaks, the preferred one first."""
     spoken = adapter_of(backend).capabilities.wires
-    for wire in provider.wires:
-        if wire in spoken:
-            return wire
+    return [wire for wire in provider.wires if wire in spoken]
+
+
+def _require_wires(config: Config) -> None:
+    """Raise `ConfError` if a backend speaks no wire of a model's provider, and say all that must be excluded."""
+    pairs = {(backend.name, model.name): (backend, model) for backend, model, _ in _allowed(config)}
+    apart = [pair for pair in pairs.values() if not _wires(pair[0], config.provider[pair[1].provider])]
+    if not apart:
+        return
+    backend, model = apart[0]
+    provider = config.provider[model.provider]
+    rules = (f"{{backend: {backend.name}, model: {model.name}}}" for backend, model in apart)
     raise ConfError(
-        f"conf/suite/{suite.name}.yaml: {backend.name} cannot ask model {model.name}: it speaks {', '.join(spoken)}, "
-        f"and provider {provider.name} (conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'no wire'}; "
-        f"add to suite.exclude: {{backend: {backend.name}, model: {model.name}}}"
+        f"conf/suite/{config.suite.name}.yaml: {backend.name} cannot ask model {model.name}: it speaks "
+        f"{', '.join(adapter_of(backend).capabilities.wires)}, and provider {provider.name} "
+        f"(conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'no wire'}; "
+        f"add to suite.exclude: {', '.join(rules)}"
     )
 
 

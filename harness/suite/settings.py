@@ -121,7 +121,7 @@ def require(conf: ConfPath, group: str, name: str, where: str) -> None:
             f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml); choose from: {listed(choices)}"
         )
     if "." in name:  # Hydra would read it as a path
-        raise ConfError(f"{where}: conf/{group}/{name}.yaml: a name has no dot in it: rename the file")
+        raise ConfError(f"conf/{group}/{name}.yaml: rename this file: the name of an entry has no dot")
 
 
 def listed(names: Iterable[str]) -> str:

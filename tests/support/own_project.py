@@ -93,13 +93,14 @@ turns:
   - text: Done.
 """
 
-FILES = {
+FILES = {  # the model and the config take the place of packaged ones
     "mylab/__init__.py": "",
     "mylab/envs.py": ENVIRONMENT,
     "mylab/backends.py": BACKEND,
     "conf/environment/door.yaml": "name: door\nkind: mylab.envs:Door\nmax_steps: 10\n",
     "conf/backend/lean.yaml": "name: lean\nadapter: mylab.backends:BACKEND\n",
-    "conf/scripts/door.yaml": SCRIPT,
+    "conf/model/scripted.yaml": "name: scripted\nprovider: scripted\nscript: opener\n",
+    "conf/scripts/opener.yaml": SCRIPT,
     "conf/suite/mine.yaml": "name: mine\nbackends: [lean]\nmodels: [scripted]\nenvironments: [door]\n",
     "conf/config.yaml": "evaluation: {episodes: 3}\n",
 }
