@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "merge":
             return merge_runs(given.runs, given.into)
         result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
-    except RunError as error:
+    except (RunError, ValueError) as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}")

@@ -52,9 +52,9 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
 
     `price` goes before the one that the provider's price list knows; where neither is, the ledger know no cost.
-    `script` is the script that the scripted provider plays, by name (`conf/scripts/NAME.yaml`) or by path; none means
-    the one named after the environment. For the cassette provider it is the model whose recorded answers it plays; none
-    means one of this name.
+    `script` is the script that the scripted provider plays, by name (`conf/scripts/NAME.yaml`) or by a path from the
+    project's root folder; None means the one named after the environment. For the cassette provider it is the model
+    whose recorded answers it plays; None means the model of this name.
 
     Of a model that is served on this machine: it needs `gpus` whole GPUs with `gpu_memory_gb` free on each (0: it runs
     on the CPU); one server of it takes `parallel` sessions at a time; its weights must have this `digest`; `server` are

@@ -56,9 +56,10 @@ def load_object(text: str) -> Any:
     name, attribute = _parts(text)
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise PackageMissing(f"{name} imports {error.name}, which is not installed for {sys.executable}") from error
     except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and missing.partition(".")[0] != name.partition(".")[0]:
+            raise PackageMissing(f"{name} imports {missing}, which is not installed for {sys.executable}") from error
         raise ValueError(f"{name} cannot be imported: {_told(error)}") from error
     try:
         return getattr(module, attribute)

@@ -94,3 +94,12 @@ def test_the_example_keeps_the_protocol(conf: Maker) -> None:
     for _ in range(3 - place):
         assert not environment.step(environment.action("walk")).terminated
     assert environment.step(environment.action("open")).terminated
+
+
+def test_a_module_of_its_own_package_that_is_missing_is_a_mistake(conf: Maker, tmp_path: Path) -> None:
+    package = tmp_path / f"rooms{next(NUMBERS)}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "envs.py").write_text(f"import {package.name}.nonesuch\n")
+    with pytest.raises(ValueError, match=r"cannot be imported: .*envs\.py, line 1: ModuleNotFoundError: .*nonesuch"):
+        available(EnvironmentConf("door", f"{package.name}.envs:Door"))

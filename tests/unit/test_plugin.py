@@ -173,7 +173,7 @@ def pytest_runtest_setup(item):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is no shard"),
+        (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is not a shard"),
         (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "there is no suite"),
         (["--shard", "9/9"], pytest.ExitCode.NO_TESTS_COLLECTED, "shard 9/9 has none of the cases of suite default"),
     ],
