@@ -55,7 +55,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
-    """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raises `ConfError`.
+    """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
 
     If the configuration names code by an import path, the project's root folder becomes importable.
     """
@@ -64,7 +64,7 @@ def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
 
 
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
-    """Return every provider of the search path, keyed by name. Raises `ConfError`."""
+    """Return every provider of the search path, keyed by name. Raise `ConfError`."""
     with conf.naming_files():
         return _Loader(conf, "", ()).providers()
 
@@ -184,7 +184,7 @@ class _Loader:
                 raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
-        """Return a part of the tree as its struct. Raises `ConfError`, which names the file that sets the wrong key."""
+        """Return a part of the tree as its struct. Raise `ConfError`, which names the file that sets the wrong key."""
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
