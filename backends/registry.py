@@ -1,4 +1,4 @@
-"""Finds the adapter of a backend by its name: a module of this package, or an entry point of an installed one."""
+"""Finds the adapter of a backend by its name: a part of this package, or an entry point of another one."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def checked(found: object, name: str) -> Backend:
 
 @cache
 def _own() -> frozenset[str]:
-    """The modules of this package that have a `BACKEND`."""
-    modules = (module.name for module in pkgutil.iter_modules(backends.__path__) if not module.ispkg)
+    """The modules and packages of this package that have a `BACKEND`."""
+    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
     return frozenset(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND"))
 
 

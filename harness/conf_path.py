@@ -11,15 +11,10 @@ from typing import Self
 from msgspec import Struct
 
 from harness.endings import ConfError
+from harness.packaged import packaged_conf
 
 _NAMED = re.compile(r"(?<![\w./-])conf/([\w-]+(?:/[\w.-]+)?\.(?:yaml|jsonl))")
 """A file as messages name it, whichever folder has it: `conf/suite/pr.yaml`."""
-
-
-def packaged_conf() -> Path:
-    """Return the folder of the configuration that comes with Proctor."""
-    inside = Path(__file__).with_name("conf")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
 
 
 class ConfPath(Struct, frozen=True):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
 import pytest
 
 from backends.base import Backend
 from harness.adapters import adapter_of
 from harness.agent.cli import Cli, CliMissing, find_cli
 from harness.case import Case, SandboxConf, Score
+from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, CaseEnded, Ending
 from harness.lazy import LazyModule
 from harness.results.record_builder import RecordBuilder
@@ -38,15 +39,15 @@ BUILDER = pytest.StashKey[RecordBuilder]()
 POOL = pytest.StashKey["ServerPool"]()
 
 
-def _cannot_run(request: pytest.FixtureRequest, ending: Ending, reason: str) -> None:
-    """Skip the test, or fail it under --require-all, for something that this machine lacks."""
-    reason = request.config.stash[RUN].conf.located(reason)
+def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
+    """Skip the test or raise `CaseEnded`, as the table of endings says. --require-all turns skips into errors."""
+    why = request.config.stash[RUN].conf.located(why)
     builder = request.node.stash.get(BUILDER, None)
     if builder is not None:
-        builder.ending, builder.explanation = ending, reason
-    if request.config.getoption("require_all"):
-        raise CaseEnded(ending, reason)
-    pytest.skip(reason)
+        builder.end(ending, why)
+    if ENDINGS[ending].outcome == "skipped" and not request.config.getoption("require_all"):
+        pytest.skip(why)
+    raise CaseEnded(ending, why)
 
 
 @pytest.fixture(scope="session")
@@ -69,16 +70,17 @@ def gateway(http_host: HttpHost) -> Gateway:
 @pytest.fixture(scope="session")
 def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
     """Makes a sandbox that has shown on this machine, once in this session, that it seals; raises `SandboxError`."""
-    proven: dict[SandboxConf, Sandbox] = {}
+    proven: dict[bytes, Sandbox] = {}
 
     def prove(conf: SandboxConf) -> Sandbox:
-        if conf not in proven:
+        key = msgspec.json.encode(conf)
+        if key not in proven:
             sandbox = pipeline.make_sandbox(conf)
             capability = pipeline.probe(sandbox)
             if not capability.ok:
                 raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-            proven[conf] = sandbox
-        return proven[conf]
+            proven[key] = sandbox
+        return proven[key]
 
     return prove
 
@@ -91,9 +93,9 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     outside. A case's files are kept in the folder of the run; those of any other test are in its `tmp_path`.
     """
     builder = request.node.stash.get(BUILDER, None)
-    folder: Path = builder.folder if builder else request.getfixturevalue("tmp_path") / "sandbox"
+    folder = builder.folder if builder else CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(request.config.stash[RUN].config.sandbox)
-    return SandboxDirs(sealed, folder, pipeline.interpreter_paths())
+    return SandboxDirs(sealed, folder)
 
 
 @pytest.fixture
@@ -108,8 +110,7 @@ def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
     try:
         return find_cli(backend)
     except CliMissing as error:
-        _cannot_run(request, Ending.CLI_MISSING, str(error))
-        raise
+        _end(request, Ending.CLI_MISSING, str(error))
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
     """The case's environment, alive in this process; the agent's program never is. Skips without its package."""
     missing = pipeline.missing_package(case)
     if missing is not None:
-        _cannot_run(request, Ending.UNAVAILABLE, missing)
+        _end(request, Ending.UNAVAILABLE, missing)
     environment = pipeline.make_environment(case)
     yield environment
     environment.close()
@@ -130,7 +131,7 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     pool = pipeline.ServerPool(run.folder, run.live.show)
     request.config.stash[POOL] = pool
     yield pool
-    pool.keep(None)
+    pool.release()
 
 
 @pytest.fixture
@@ -149,8 +150,7 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
             else:
                 found = stack.enter_context(pipeline.running_ollama(run.folder, run.live.show))
         except (pipeline.OllamaMissing, pipeline.ServerMissing) as error:
-            _cannot_run(request, Ending.UNAVAILABLE, str(error))
-            raise
+            _end(request, Ending.UNAVAILABLE, str(error))
         yield found
 
 
@@ -164,8 +164,7 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
     try:
         server = pipeline.model_server(case, pipeline.Sources(conf, server_pool))
     except pipeline.ServerMissing as error:
-        _cannot_run(request, Ending.UNAVAILABLE, str(error))
-        raise
+        _end(request, Ending.UNAVAILABLE, str(error))
     return pipeline.recorded(server, case, conf) if request.config.getoption("record_cassettes") else server
 
 
@@ -192,19 +191,20 @@ def submission(
     """
     run = request.config.stash[RUN]
     builder = request.node.stash[BUILDER]
-    result = pipeline.run_agent(
-        builder,
+    setup = pipeline.SessionSetup(
+        case=builder.case,
         backend=backend,
         cli=cli,
-        environment=environment,
         dirs=sandbox,
+        budget=pipeline.Budget.within(builder.case.limits),
         gateway=gateway,
         model_server=model_server,
         mcp=mcp_config,
-        live=run.live,
+        progress=pipeline.show_progress(builder.case, run.live),
     )
+    result = pipeline.run_agent(builder, setup, environment, run.live)
     if not ENDINGS[result.ending].graded:
-        raise CaseEnded(result.ending, result.explanation)
+        _end(request, result.ending, result.explanation)
     return pipeline.collect_submission(builder)
 
 

@@ -1,4 +1,7 @@
-"""The stages of a case, behind the fixtures; everything heavy is imported here, and this module when first used."""
+"""The stages of a case, as the fixtures call them.
+
+This module imports everything heavy, so it is itself imported only when a case first needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,20 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from backends.base import Backend
+from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import attempt_record, total_times, total_usage
-from harness.agent.cli import Cli
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
-from harness.agent.files import set_aside
+from harness.agent.files import holds, set_aside
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
+from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
-from harness.commands.decode import sample
-from harness.endings import ConfError, Ending
+from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
@@ -29,34 +31,34 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer
 from harness.models.cassettes import recorded
-from harness.models.model_server import ModelServer
 from harness.models.providers import Sources, model_server
 from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
-from harness.servers.base import ServerFault, ServerMissing
+from harness.servers.acquire import Lease, acquire
+from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.servers.shared import Lease, acquire
 
 __all__ = [
+    "Budget",
     "Gateway",
     "HttpHost",
     "OllamaMissing",
     "ServerMissing",
     "ServerPool",
+    "SessionSetup",
     "Sources",
     "collect_submission",
     "grade",
-    "interpreter_paths",
     "make_environment",
     "make_sandbox",
     "mcp_config",
@@ -67,23 +69,24 @@ __all__ = [
     "recorded",
     "run_agent",
     "running_ollama",
+    "show_progress",
 ]
 
 
 _SHARED_BY = 1000
-"""How many may use a server without a model at a time: any number."""
+"""How many sessions can share a server that holds no model. The number stands for "any number"."""
 
 
 def ollama_of(lease: Lease) -> Ollama:
-    """The Ollama server of that lease."""
+    """Return the Ollama server of a lease."""
     return Ollama(url=lease.url, version=lease.facts.version)
 
 
 @contextmanager
 def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterator[Ollama]:
-    """The Ollama server that answers at OLLAMA_HOST, or else one that is started, on the CPU and without a model.
+    """Yield the Ollama server at OLLAMA_HOST. If there is none, start one on the CPU, without a model.
 
-    Raises `OllamaMissing`, and `ServerFault` where it does not start.
+    Raise `OllamaMissing` if Ollama is not installed, and `ServerFault` if the server does not start.
     """
     found = find_ollama()
     if found.url:
@@ -96,7 +99,10 @@ def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterato
 
 
 def missing_package(case: Case) -> str | None:
-    """Return why the case's environment cannot run on this machine, or None. Raise `ConfError` for a wrong kind."""
+    """Return why the case's environment cannot run on this machine, or `None` if it can.
+
+    Raise `ConfError` for an unknown kind of environment.
+    """
     try:
         return available(case.environment)
     except ValueError as error:
@@ -104,7 +110,7 @@ def missing_package(case: Case) -> str | None:
 
 
 def make_environment(case: Case) -> Environment:
-    """The case's environment. Raises `ConfError` for arguments that it does not take."""
+    """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
         return make(case.environment)
     except ValueError as error:
@@ -112,43 +118,25 @@ def make_environment(case: Case) -> Environment:
 
 
 def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """The case's MCP server; its `render_policy` runs the agent's program in a sandbox of its own."""
+    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own."""
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
-        with TemporaryDirectory(dir=dirs.folder, prefix="policy-") as scratch:
-            copied = collect(dirs.workspace, Path(scratch) / "submission", folder=approach_dir)
+        with dirs.folder.scratch() as scratch:
+            copied = collect(dirs.workspace, scratch / "submission", folder=approach_dir)
             if copied.reason:
                 raise PolicyError(copied.reason)
-            with PolicyHost(dirs.sandbox, copied.path, Path(scratch), environment.spaces()) as policy:
+            with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:
                 yield policy
 
     errors = (PolicyError, SandboxError)
-    return McpServer(environment, dirs.folder / "renders", open_policy, errors, http_host)
+    return McpServer(environment, dirs.folder.renders, open_policy, errors, http_host)
 
 
-def run_agent(
-    builder: RecordBuilder,
-    *,
-    backend: Backend,
-    cli: Cli,
-    environment: Environment,
-    dirs: SandboxDirs,
-    gateway: Gateway,
-    model_server: ModelServer,
-    mcp: McpServer,
-    live: Live,
-) -> AttemptResult:
-    """Run the CLI on the case's task and write down in `builder` how it went."""
-    case = builder.case
-    builder.versions |= {
-        "cli": cli.version,
-        "model_digest": model_server.digest,
-        "sandbox": dirs.sandbox.version,
-        "environment": version_of(case.environment, builder.versions["harness"]),
-    }
+def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
+    """Return a function that shows how far the session of a case is."""
 
-    def progress(so_far: Progress) -> None:
+    def show(so_far: Progress) -> None:
         live.show(
             CaseProgress(
                 case=case.id,
@@ -159,7 +147,49 @@ def run_agent(
             )
         )
 
-    prompt = build_prompt(
+    return show
+
+
+def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
+    """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
+
+    Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
+    """
+    case, backend = setup.case, setup.backend
+    builder.versions |= {
+        "cli": setup.cli.version,
+        "model_digest": setup.model_server.digest,
+        "sandbox": setup.dirs.sandbox.version,
+        "environment": version_of(case.environment, builder.versions["harness"]),
+    }
+    prompt = _prompt(setup, environment)
+
+    def run(limits: Limits, conversation: str | None) -> AttemptResult:
+        try:
+            return run_attempt(setup, RESUME if conversation else prompt, limits=limits, resume=conversation)
+        except CaseFault as error:
+            return AttemptResult(ending=error.ending, explanation=str(error))
+
+    for result in attempts(
+        run,
+        case.limits,
+        budget=setup.budget,
+        resumes=backend.capabilities.resume,
+        kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
+        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
+        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
+        clock=SystemClock(),
+    ):
+        _write_down(builder, result, backend)
+    builder.warnings += setup.model_server.warnings()
+    if result.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result
+
+
+def _prompt(setup: SessionSetup, environment: Environment) -> str:
+    case, backend, mcp = setup.case, setup.backend, setup.mcp
+    return build_prompt(
         description=environment.describe(),
         episodes=case.evaluation.episodes,
         max_steps=case.environment.max_steps,
@@ -167,47 +197,10 @@ def run_agent(
         tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools if backend.capabilities.mcp},
     )
 
-    def run(limits: Limits, conversation: str | None) -> AttemptResult:
-        try:
-            return run_attempt(
-                case=case,
-                backend=backend,
-                cli=cli,
-                prompt=RESUME if conversation else prompt,
-                dirs=dirs,
-                gateway=gateway,
-                model_server=model_server,
-                mcp=mcp,
-                progress=progress,
-                limits=limits,
-                resume=conversation,
-            )
-        except SandboxError as error:
-            return AttemptResult(ending=Ending.SANDBOX_FAILED, explanation=str(error))
-        except ServerFault as error:
-            return AttemptResult(ending=Ending.MODEL_UNREACHABLE, explanation=str(error))
-
-    def aside(number: int, fresh: bool) -> None:
-        set_aside(dirs.folder, number, fresh=fresh)
-
-    for result in attempts(
-        run,
-        case.limits,
-        resumes=backend.capabilities.resume,
-        set_aside=aside,
-        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
-        clock=SystemClock(),
-    ):
-        _write_down(builder, result, backend)
-    builder.warnings += model_server.warnings()
-    if result.ending is Ending.INTERRUPTED:
-        raise KeyboardInterrupt
-    return result
-
 
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:
     session = result.session
-    builder.ending, builder.explanation = result.ending, result.explanation
+    builder.end(result.ending, result.explanation)
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)
@@ -216,15 +209,19 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     )
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
-    builder.unknown_sample = builder.unknown_sample or sample(session.unknown_sample)
+    builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)
     builder.malformed_lines += session.malformed_lines
-    builder.malformed_sample = builder.malformed_sample or sample(session.malformed_sample)
+    builder.malformed_sample = builder.malformed_sample or plain(session.malformed_sample)
 
 
 def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left, now that it is dead; its home, which only a failed session needs, is removed."""
-    submission = collect(builder.folder / "workspace", builder.folder / "submission")
-    discard(builder.folder / "home")
+    """Copy out what the agent left, then remove the agent's home.
+
+    Only graded sessions come here, so a session that left nothing to grade keeps its home.
+    """
+    folder = builder.folder
+    submission = collect(folder.workspace, folder.submission)
+    discard(folder.home)
     builder.submission = {
         "digest": submission.digest,
         "files": sorted(submission.files),
@@ -236,23 +233,24 @@ def collect_submission(builder: RecordBuilder) -> Submission:
 def grade(
     builder: RecordBuilder, environment: Environment, dirs: SandboxDirs, submission: Submission, live: Live
 ) -> Score:
-    """Play the held-out episodes, whose seeds are drawn only now."""
-    case = builder.case
+    """Play the held-out episodes and return the score. Their seeds are drawn only now."""
+    case, folder = builder.case, builder.folder
     if submission.reason is not None:
         finished = builder.ending is Ending.FINISHED
-        builder.explanation = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        why = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        builder.end(builder.ending, why)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)
-    with builder.timed("evaluation_s"), TemporaryDirectory(dir=builder.folder, prefix="policy-") as scratch:
+    with builder.timed("evaluation_s"), folder.scratch() as scratch:
         builder.score, _episodes = evaluate(
             environment,
             submission,
             dirs.sandbox,
             conf=conf,
             seeds=seeds,
-            scratch=Path(scratch),
-            episodes_file=builder.folder / "episodes.jsonl",
+            scratch=scratch,
+            episodes_file=folder.episodes,
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     return builder.score

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from harness.case import Case
-from harness.endings import ConfError, explain
+from harness.case_folder import CaseFolder
+from harness.endings import ConfError, Ending, explain
 from harness.fixtures import BUILDER, POOL, RUN
 from harness.lazy import LazyModule
 from harness.live import view
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 else:  # only a session with workers, or where there were model servers, needs them
     scheduler = LazyModule("harness.schedule.scheduler")
     stop = LazyModule("harness.servers.stop")
+
+pytest_plugins = ["harness.fixtures"]
+"""Read by pytest: who loads this plugin has the fixtures too."""
 
 _RECORD = "proctor_record"
 _CONF_ERROR = pytest.StashKey[str]()
@@ -150,7 +154,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         folder = run.folder / item.stash[_FOLDER]
         if folder.exists():  # it killed its worker, and is run once more
             folder.rename(folder.with_name(f"{folder.name}.killed"))
-        item.stash[BUILDER] = RecordBuilder(case, folder, run.version)
+        item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), run.version)
 
 
 @pytest.hookimpl(trylast=True)
@@ -159,7 +163,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     pool = item.config.stash.get(POOL, None)
     case = _case(nextitem) if nextitem is not None else None
     if pool is not None:
-        pool.keep(case.server if case is not None else None)
+        pool.release(unless=case.server if case is not None else None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,9 +174,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
     except KeyboardInterrupt:
         builder = item.stash.get(BUILDER, None)
         if builder is not None and not builder.recorded:
-            builder.interrupt()
+            builder.end(Ending.INTERRUPTED, "interrupted by the user")
             try:
-                item.config.stash[RUN].store.leave(builder.record("error"), builder.folder.name)
+                item.config.stash[RUN].store.leave(builder.record("error"), builder.folder.path.name)
             except OSError as error:
                 _complain(f"cannot write the record of {item.nodeid}: {error}")
         raise
@@ -188,16 +192,17 @@ def pytest_runtest_makereport(
     builder = item.stash.get(BUILDER, None)
     if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         if report.when == "setup" and report.failed and call.excinfo is not None:
-            builder.ending, explanation, brief = explain(call.excinfo.value)
-            builder.explanation = item.config.stash[RUN].conf.located(explanation)
+            ending, why, brief = explain(call.excinfo.value)
+            why = item.config.stash[RUN].conf.located(why)
+            builder.end(ending, why)
             if brief:
-                report.longrepr = f"{builder.ending}: {builder.explanation}"
+                report.longrepr = f"{ending}: {why}"
         outcome = "error" if report.when == "setup" and report.failed else report.outcome
         record = builder.record(outcome)
         setattr(report, _RECORD, msgspec.json.encode(record).decode())
         if report.failed:
             said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
-            files = f"files: {builder.folder}" if builder.folder.exists() else ""
+            files = f"files: {builder.folder.path}" if builder.folder.path.exists() else ""
             if said or files:
                 report.sections.append(("case", said + files))
     return report
@@ -216,8 +221,8 @@ class _Writer:
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, self._run.folder / case.id, self._run.version)
-            builder.explanation = end.explanation
+            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
+            builder.end(Ending.HARNESS_ERROR, end.explanation)
             setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -278,7 +283,7 @@ def _cases(run: Run) -> list[Case]:
 def _sweep() -> None:
     """Stop the model servers that a run left which was killed."""
     try:
-        stopped = stop.sweep_left()
+        stopped = stop.sweep()
     except ServerFault as error:
         _complain(str(error))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.lazy import LazyModule
 from harness.live.line import Live, LiveLine
+from harness.packaged import harness_version
 from harness.results.store import RunStore
 from harness.results.times import Times
 from harness.suite.shard import Shard, shard
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:  # Hydra takes 0.2 s to import, which a session without cases need not pay
     configuration = LazyModule("harness.suite.config")
     matrix = LazyModule("harness.suite.matrix")
-
-_PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 class Run:
@@ -68,4 +66,4 @@ class Run:
     @cached_property
     def version(self) -> str:
         """The version of Proctor itself."""
-        return str(tomllib.loads(_PYPROJECT.read_text())["project"]["version"])
+        return harness_version()

@@ -1,22 +1,26 @@
-"""Files of a session: configuration, written where an agent may have been before, and what an attempt has left."""
+"""Files of a session: its configuration, written into folders that an agent may control, and what an attempt left."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+from harness.case_folder import CaseFolder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
-    """Write `text` to `folder`/`name`, replacing what is there; folders are made, all owned as `folder` is.
+    """Write `text` to `folder`/`name`, replacing any file there.
 
-    Raises `OSError` where a parent is no folder, and `ValueError` where `name` leads outside.
+    Missing folders are made. They and the file get the owner of `folder`. Links are not followed. Raise `OSError` if a
+    parent is not a folder, and `ValueError` if `name` leads outside.
     """
     if name.is_absolute() or ".." in name.parts:
-        raise ValueError(f"{name} leads out of {folder}")
+        raise ValueError(f"{name} leads outside {folder}")
     here = os.open(folder, _FOLDER)
     owner = os.fstat(here)
     try:
@@ -36,13 +40,22 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
         os.close(here)
 
 
-def set_aside(folder: Path, number: int, *, fresh: bool) -> None:
-    """Move what attempt `number` has left in a case's folder to `attempt-NUMBER/` in it.
+def holds(folder: Path, patterns: Iterable[str]) -> bool:
+    """Return whether any file below `folder` matches one of the glob patterns."""
+    return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))
 
-    That is its stream, its standard error and the gateway's ledger; with `fresh`, workspace and home too.
+
+def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
+    """Move the files that attempt `number` left in a case's folder to a folder of its own.
+
+    These are the stream, standard error and the gateway's ledger. If `fresh` is true, the next attempt starts from the
+    beginning, so the workspace and the home are moved too.
     """
-    aside = folder / f"attempt-{number}"
-    aside.mkdir()
-    for name in ("stream.jsonl", "stderr.log", "gateway.jsonl", *(("workspace", "home") if fresh else ())):
+    aside = folder.attempt(number)
+    aside.path.mkdir()
+    moves = [(folder.stream, aside.stream), (folder.stderr, aside.stderr), (folder.ledger, aside.ledger)]
+    if fresh:
+        moves += [(folder.workspace, aside.workspace), (folder.home, aside.home)]
+    for left, kept in moves:
         with suppress(FileNotFoundError):
-            (folder / name).rename(aside / name)
+            left.rename(kept)

@@ -1,7 +1,9 @@
-"""`python -m harness decode`: reads one recorded stream and says what it adds up to."""
+"""`proctor decode`: reads one recorded stream and says what it adds up to."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -9,14 +11,32 @@ from typing import IO, Any
 import msgspec
 
 from backends.base import Backend
-from backends.events import Located
-from backends.registry import backend
+from backends.events import plain
+from backends.registry import backend, names
 from backends.session import Session
 from harness.agent.ending import classify
 from harness.agent.stream import StreamReader, stderr_tail
+from harness.commands.errors import BadInput
 from harness.endings import ENDINGS, Ending
 
 CHUNK = 1 << 17
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor decode`."""
+    parser.add_argument("backend", choices=names())
+    parser.add_argument("file", help="the recorded standard output; - for standard input")
+    parser.add_argument("--exit-code", type=int, metavar="N", help="the CLI's exit code, if known")
+    parser.add_argument("--stderr", type=Path, metavar="FILE", help="the CLI's recorded standard error")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print what the stream adds up to, as JSON. Raises `BadInput` and `OSError`."""
+    if given.file == "-" and sys.stdin is None:
+        raise BadInput("standard input is closed")
+    result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    return 0
 
 
 def decode_file(
@@ -69,14 +89,7 @@ def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dic
         "experiment_s": session.experiment_s,
         "other_tools_s": session.other_tools_s,
         "unknown_events": session.unknown_events,
-        "unknown_sample": sample(session.unknown_sample),
+        "unknown_sample": plain(session.unknown_sample),
         "malformed_lines": session.malformed_lines,
-        "malformed_sample": sample(session.malformed_sample),
+        "malformed_sample": plain(session.malformed_sample),
     }
-
-
-def sample(located: Located | None) -> dict[str, Any] | None:
-    """The first unknown event or malformed line of a stream as plain data: what it was and where it stands."""
-    if located is None:
-        return None
-    return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}

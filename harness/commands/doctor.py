@@ -1,7 +1,8 @@
-"""What this machine can run, and how to get what it lacks: `python -m harness doctor`."""
+"""`proctor doctor`: what this machine can run, and how to get what it lacks."""
 
 from __future__ import annotations
 
+import argparse
 import platform
 import shutil
 import sys
@@ -53,7 +54,9 @@ def examine() -> Iterator[Finding]:
         yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=True)
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
     kinder = find_spec("kinder") is not None
-    yield Finding("environments kinder", kinder, "installed" if kinder else "not installed: run `make setup`")
+    yield Finding(
+        "environments kinder", kinder, "installed" if kinder else "not installed: run `proctor setup --extra kinder`"
+    )
     yield _guarded("ollama", _ollama, OllamaMissing)
     yield _vllm()
     yield _llamacpp()
@@ -61,8 +64,12 @@ def examine() -> Iterator[Finding]:
     yield from _keys(ConfPath.of(Path.cwd()))
 
 
-def doctor() -> int:
-    """Print every finding; exit status 1 where something is missing that every case needs."""
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """`proctor doctor` takes no arguments."""
+
+
+def run(_given: argparse.Namespace) -> int:
+    """Print every finding. Return 1 where something is missing that every case needs."""
     well = True
     for finding in examine():
         well = well and (finding.ok or not finding.needed)
@@ -100,7 +107,7 @@ def _vllm() -> Finding:
 
 def _llamacpp() -> Finding:
     found = shutil.which("llama-server") or ("xllamacpp" if find_spec("xllamacpp") else None)
-    return Finding("llama.cpp", found is not None, found or "not installed: run `make local-model`")
+    return Finding("llama.cpp", found is not None, found or "not installed: run `proctor setup --extra local`")
 
 
 def _gpus() -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def available(conf: EnvironmentConf) -> str | None:
         except PackageMissing as error:
             return f"environment {conf.name}: kind {conf.kind}: {error}"
     if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
-        return f"KinDER is not installed: make setup, or {_PIP} kindergarden"
+        return "KinDER is not installed: run `proctor setup --extra kinder`"
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
     if conf.kind == "gymnasium" and colon and not _installed(module.partition(".")[0]):
         return f"the package {module} of environment {conf.name} is not installed: {_PIP} {module}"

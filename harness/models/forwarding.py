@@ -8,8 +8,8 @@ from harness.gateway.forward import Forwarder
 from harness.gateway.provider import Provider
 from harness.models.checks import check_address
 from harness.models.model_server import ModelServer
+from harness.servers.acquire import Lease
 from harness.servers.base import ServerMissing
-from harness.servers.shared import Lease
 
 
 def remote_server(case: Case) -> ModelServer:
@@ -30,7 +30,7 @@ def local_server(case: Case, lease: Lease) -> ModelServer:
     credential, since = _credential(case.provider), lease.log_size()
 
     def provider() -> Provider:
-        lease.revive()
+        lease.ensure_ready()
         return Forwarder(lease.url, credential)
 
     return ModelServer(case.model.name, provider, lease.facts.digest, lambda: lease.warnings(since))

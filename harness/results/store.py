@@ -1,4 +1,4 @@
-"""The folder of a run: `runs/<UTC time>-<suite>/`, where one process appends the records."""
+"""The folder of a run, `runs/<UTC time>-<suite>/`. One process appends the records there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 
 import msgspec
 
+from harness.case_folder import CaseFolder
 from harness.results.record import Record
 
 CASES = "cases.json"
-"""The file with the names of the cases that were to run."""
+"""The file with the names of the cases that are to run."""
 
 _LEFT = "interrupted"
 
 
 def run_name(suite: str, now: datetime | None = None) -> str:
-    """The name of a run that starts now: it sorts by time and tells the suite."""
+    """Return the name of a run that starts now. Names sort by time and contain the suite."""
     return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
 
 
 class RunStore:
-    """Appends records to `results.jsonl`, each line flushed to disk, and puts each into its case's folder too.
+    """Appends records to `results.jsonl`, each line flushed to disk, and writes each into its case's folder too.
 
-    `begin` makes the folder, and `runs/latest` point to it.
+    `begin` makes the folder and points `runs/latest` to it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -38,9 +39,9 @@ class RunStore:
         return self.run / "results.jsonl"
 
     def begin(self, names: Sequence[str]) -> None:
-        """Make the folder, and write down by the names of their folders which cases are to run. Raises `OSError`.
+        """Make the folder, and write down which cases are to run. `names` are the names of their folders.
 
-        Every worker does so, and all write the same.
+        Every worker calls this, and all write the same. Raise `OSError` if the folder cannot be written.
         """
         self.run.mkdir(parents=True, exist_ok=True)
         new = self.run / f".{CASES}.{os.getpid()}"
@@ -49,7 +50,7 @@ class RunStore:
         _point(self.run.parent / "latest", self.run.name)
 
     def append(self, record: Record) -> None:
-        """Write one record; when this returns it survives a crash."""
+        """Write one record. When this returns, the record survives a crash."""
         self.run.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
@@ -57,20 +58,25 @@ class RunStore:
             file.flush()
             os.fsync(file.fileno())
         if record.artifacts is not None:
-            (self.run / record.artifacts / "result.json").write_bytes(msgspec.json.format(line))
+            CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
         self.records.append(record)
 
     def leave(self, record: Record, name: str) -> None:
-        """Leave the record of an interrupted case for the process that writes, which may not be this one.
+        """Leave the record of an interrupted case to the process that writes the results, which may be another one.
 
-        It lies in a file called `name`, which no other test has, until `take_left` finds it. Raises `OSError`.
+        The record stays in a file called `name` until `take_left` finds it. No other test may use this name. Raise
+        `OSError` if the file cannot be written.
         """
         left = self.run / _LEFT
         left.mkdir(parents=True, exist_ok=True)
         (left / f"{name}.json").write_bytes(msgspec.json.encode(record))
 
     def take_left(self) -> None:
-        """Append the records that were left. Raises `OSError`, and `ValueError` naming a file that holds none."""
+        """Append the records that `leave` has stored.
+
+        Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
+        record.
+        """
         left = self.run / _LEFT
         if left.is_dir():
             for file in sorted(left.iterdir()):
@@ -84,19 +90,19 @@ class RunStore:
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
-    """The cases that were to run, in their order, and have no record: the run was stopped, or goes on."""
+    """Return the cases that were to run but have no record, in order. The run was stopped or is still running."""
     try:
         names = msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):  # a run of an older version
+    except (OSError, msgspec.MsgspecError):  # the run was made by an older version
         return []
     known = {name for record in records for name in (record.artifacts, record.case.id)}
     return [name for name in names if name not in known]
 
 
 def read(results: Path) -> list[Record]:
-    """The records of a run. A last line that a crash cut short is left out.
+    """Return the records of a run. A last line that a crash cut short is left out.
 
-    Raises `ValueError` naming the line of any other that is no record.
+    If any other line is not a record, raise `ValueError` with its number.
     """
     lines = results.read_bytes().split(b"\n")
     whole, rest = lines[:-1], lines[-1]

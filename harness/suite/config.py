@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from backends.reading.lines import read_options
+from backends.options import read_options
 from harness.adapters import adapter_of
 from harness.case import (
     BackendConf,
@@ -30,6 +30,7 @@ from harness.endings import ConfError
 from harness.environments.factory import check_kind
 from harness.imports import is_import_path, make_importable
 from harness.models.providers import PROVIDERS
+from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer
 from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
@@ -159,11 +160,11 @@ class _Loader:
             provider = config.provider[model.provider]
             PROVIDERS[provider.kind].check(model, provider)
         self._check_code(config)
-        if config.sandbox.kind == "none" and not config.suite.allow_no_sandbox:
+        if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
             raise ConfError(
-                f"conf/suite/{self.suite}.yaml: sandbox=none seals nothing, and this suite does not allow it; "
-                f"set suite.allow_no_sandbox: true there, or choose from: "
-                f"{listed(c for c in self.conf.choices('sandbox') if c != 'none')}"
+                f"conf/suite/{self.suite}.yaml: sandbox={config.sandbox.name} seals nothing, and this suite does not "
+                f"allow it; set suite.allow_no_sandbox: true there, or choose from: "
+                f"{listed(c for c in self.conf.choices('sandbox') if c != config.sandbox.name)}"
             )
 
     def _check_code(self, config: Config) -> None:

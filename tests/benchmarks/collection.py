@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 
 CASES = 10_000
@@ -55,13 +56,14 @@ def main() -> None:
         for count in (1, CASES):
             (folder / f"conf/suite/generated_{count}.yaml").write_text(_SUITE.format(count=count))
             (folder / f"test_bare_{count}.py").write_text(_BARE_TEST.format(count=count))
-        plugins = ["-p", "harness.fixtures", "-p", "harness.plugin"]
+        without = ["-p", "no:proctor"]
+        plugin = [] if entry_points(group="pytest11", name="proctor") else ["-p", "harness.plugin"]
         costs = _costs(
             {
-                "bare 1": partial(_collect, folder, [], ["test_bare_1.py"]),
-                "suite 1": partial(_collect, folder, plugins, ["--suite", "generated_1", "test_case.py"]),
-                "bare": partial(_collect, folder, [], [f"test_bare_{CASES}.py"]),
-                "suite": partial(_collect, folder, plugins, ["--suite", f"generated_{CASES}", "test_case.py"]),
+                "bare 1": partial(_collect, folder, without, ["test_bare_1.py"]),
+                "suite 1": partial(_collect, folder, plugin, ["--suite", "generated_1", "test_case.py"]),
+                "bare": partial(_collect, folder, without, [f"test_bare_{CASES}.py"]),
+                "suite": partial(_collect, folder, plugin, ["--suite", f"generated_{CASES}", "test_case.py"]),
             }
         )
     bare = (costs["bare"] - costs["bare 1"]) / (CASES - 1)

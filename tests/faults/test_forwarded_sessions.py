@@ -13,6 +13,7 @@ from backends.registry import backend, names
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.reconcile import reconcile
+from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
     Case,
@@ -23,8 +24,10 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
@@ -35,7 +38,6 @@ from harness.models.forwarding import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import WORKSPACE
-from harness.sandbox.paths import interpreter_paths
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
@@ -67,7 +69,7 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
-    dirs = SandboxDirs(make_sandbox(SANDBOX), folder, interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,
         Upstream(certificate, ScriptedProvider(script), WORKSPACE) as upstream,
@@ -94,15 +96,18 @@ def play(
             raise NotImplementedError
 
         result = run_attempt(
-            case=case,
-            backend=backend(name),
-            cli=find_cli(backend(name)),
-            prompt="Play your part.",
-            dirs=dirs,
-            gateway=Gateway(host),
-            model_server=remote_server(case),
-            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
-            progress=lambda _: None,
+            SessionSetup(
+                case=case,
+                backend=backend(name),
+                cli=find_cli(backend(name)),
+                dirs=dirs,
+                budget=Budget.within(case.limits),
+                gateway=Gateway(host),
+                model_server=remote_server(case),
+                mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
+                progress=lambda _: None,
+            ),
+            "Play your part.",
         )
     return result, upstream
 

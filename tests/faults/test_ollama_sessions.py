@@ -12,13 +12,15 @@ from backends.registry import backend as backend_named
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
+from harness.agent.setup import SessionSetup
 from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
 from harness.models.model_server import ModelServer
-from harness.servers.shared import Lease
+from harness.servers.acquire import Lease
 from tests.support.serving import MODEL, OLLAMA, Machine
 from tests.support.sessions import MAZE, SANDBOX, Stage, ignore
 
@@ -53,15 +55,18 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
     )
     with closing(make_environment(MAZE)) as environment:
         return run_attempt(
-            case=case,
-            backend=cli,
-            cli=find_cli(cli),
-            prompt="Solve the maze.",
-            dirs=dirs,
-            gateway=Gateway(stage._host),
-            model_server=ModelServer("qwen", lambda: Forwarder(lease.url), lease.facts.digest),
-            mcp=pipeline.mcp_config(environment, dirs, stage._host),
-            progress=ignore,
+            SessionSetup(
+                case=case,
+                backend=cli,
+                cli=find_cli(cli),
+                dirs=dirs,
+                budget=Budget.within(case.limits),
+                gateway=Gateway(stage._host),
+                model_server=ModelServer("qwen", lambda: Forwarder(lease.url), lease.facts.digest),
+                mcp=pipeline.mcp_config(environment, dirs, stage._host),
+                progress=ignore,
+            ),
+            "Solve the maze.",
         )
 
 
@@ -87,7 +92,7 @@ def test_a_crash_in_the_middle_is_the_models_fault_and_the_next_attempt_finds_it
     with machine.acquire() as lease:
         first = attempt(stage, lease, "claude", tmp_path / "first")
         assert first.ending in {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}
-        lease.revive()
+        lease.ensure_ready()
         assert attempt(stage, lease, "claude", tmp_path / "second").ending is Ending.FINISHED
     assert [event for event, _ in machine.journal] == ["loaded", "crashed", "loaded", "stopped"]
     assert machine.is_clean()

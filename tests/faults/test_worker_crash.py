@@ -26,7 +26,7 @@ def die():
 
 @pytest.fixture
 def submission(request, case):
-    folder = request.node.stash[BUILDER].folder
+    folder = request.node.stash[BUILDER].folder.path
     first = not (folder.parent / f"{case.id}.killed").exists()
     folder.mkdir(parents=True)
     (folder / "begun").touch()

@@ -58,10 +58,10 @@ def bench(folder: Path) -> Iterator[Bench]:
             price: Price | None = None,
         ) -> Session:
             ledger = folder / f"{next(numbers)}.jsonl"
-            door = socket.create_server(("127.0.0.1", 0))
-            here = f"http://127.0.0.1:{door.getsockname()[1]}"
+            listener = socket.create_server(("127.0.0.1", 0))
+            here = f"http://127.0.0.1:{listener.getsockname()[1]}"
             account = gateway.open_account(
-                door,
+                listener,
                 model="demo",
                 provider=Forwarder(url, Credential(key, key_header), trusted=trusted or certificate.trusted()),
                 budget=budget or Budget(),

@@ -65,7 +65,7 @@ class Door:
 BACKEND = '''\
 """Claude Code under another name."""
 
-from backends.claude import Claude
+from backends.claude.adapter import Claude
 
 
 class Lean(Claude):

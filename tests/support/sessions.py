@@ -17,8 +17,10 @@ from starlette.routing import Route
 from backends.base import Backend
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
+from harness.agent.files import holds
+from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
     Case,
@@ -30,8 +32,10 @@ from harness.case import (
     ProviderConf,
     SandboxConf,
 )
+from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.gateway.account import Account
+from harness.gateway.budget import Budget
 from harness.gateway.messages import OfferedTool
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script
@@ -42,7 +46,9 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
+
+PINNED = pinned_clis()
+"""The folder of the pinned CLIs; a test may later pretend to be another user, with another cache."""
 
 MODEL = "scripted"
 """The name of the model that a session asks for, if none is named."""
@@ -150,7 +156,7 @@ def ignore(*_: Any) -> None:
 class Stage:
     """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
 
-    def __init__(self, cli_root: Path = CLI_ROOT) -> None:
+    def __init__(self, cli_root: Path = PINNED) -> None:
         self._cli_root = cli_root
         self._sandbox = make_sandbox(SANDBOX)
 
@@ -166,7 +172,7 @@ class Stage:
     def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
         """A sealed place in a new folder, where these host paths can be read too."""
         folder.mkdir(parents=True, exist_ok=True)
-        return SandboxDirs(self._sandbox, folder, (*interpreter_paths(), *readable))
+        return SandboxDirs(self._sandbox, CaseFolder(folder), readable)
 
     def play(
         self,
@@ -192,6 +198,8 @@ class Stage:
                 for name in ("stream.jsonl", "gateway.jsonl", "stderr.log"):
                     (folder / name).rename(folder / "first" / name)
             resume = earlier.session.session_id if earlier else None
+            if resume:
+                assert holds(dirs.home, backend.conversation_files(resume)), "the CLI keeps conversations elsewhere"
             result = self._attempt(backend, folder.name, play, dirs, model, mcp, progress, resume)
         return Played(result, folder, model.requests, earlier)
 
@@ -207,25 +215,28 @@ class Stage:
         resume: str | None,
     ) -> AttemptResult:
         return run_attempt(
-            case=Case(
-                id=f"{backend.name}-{name}",
-                backend=BackendConf(backend.name, dict(play.options)),
-                model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
-                provider=ProviderConf("scripted", "scripted", wires=[]),
-                wire=backend.capabilities.wires[0],
-                environment=MAZE,
-                sandbox=SANDBOX,
-                limits=play.limits,
-                evaluation=EvaluationConf(),
+            SessionSetup(
+                case=Case(
+                    id=f"{backend.name}-{name}",
+                    backend=BackendConf(backend.name, options=dict(play.options)),
+                    model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
+                    provider=ProviderConf("scripted", "scripted", wires=[]),
+                    wire=backend.capabilities.wires[0],
+                    environment=MAZE,
+                    sandbox=SANDBOX,
+                    limits=play.limits,
+                    evaluation=EvaluationConf(),
+                ),
+                backend=backend,
+                cli=find_cli(backend, self._cli_root),
+                dirs=dirs,
+                budget=Budget.within(play.limits),
+                gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
+                model_server=ModelServer(MODEL, lambda: model),
+                mcp=mcp,
+                progress=progress,
             ),
-            backend=backend,
-            cli=find_cli(backend, self._cli_root),
-            prompt=play.prompt,
-            dirs=dirs,
-            gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-            model_server=ModelServer(MODEL, lambda: model),
-            mcp=mcp,
-            progress=progress,
+            play.prompt,
             resume=resume,
         )
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.project import ROOT
 
 CODE = """\
-from backends.claude import Claude
+from backends.claude.adapter import Claude
 
 class Lean(Claude):
     name = "lean"
@@ -64,7 +64,7 @@ def test_an_entry_point_is_a_backend_like_ours(installed: Path) -> None:
 
 
 def test_one_of_ours_hides_an_entry_point_of_its_name(installed: Path) -> None:
-    assert told(installed, "print(type(backend('claude')).__module__)") == "backends.claude"
+    assert told(installed, "print(type(backend('claude')).__module__)") == "backends.claude.adapter"
 
 
 def test_entry_points_are_read_only_for_a_name_that_is_not_ours(installed: Path) -> None:

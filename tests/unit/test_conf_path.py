@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.conf_path import ConfPath, packaged_conf
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.packaged import packaged_conf
 from tests.support.project import CONF, ROOT
 
 PACKAGED = packaged_conf()

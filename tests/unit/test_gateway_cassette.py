@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.registry import names
 from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
@@ -240,7 +241,7 @@ def test_a_cassette_of_an_earlier_version_is_played(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("backend", ["claude", "opencode", "codex", "pi"])
+@pytest.mark.parametrize("backend", names())
 def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path, backend: str) -> None:
     project = Project(tmp_path)
     project.write("conf/model/replayed.yaml", "name: replayed\nprovider: cassette\nscript: scripted\n")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.conf_path import ConfPath, packaged_conf
+from harness.conf_path import ConfPath
 from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall, ScriptError, find_script, load_script
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
+from harness.packaged import packaged_conf
 
 
 def schema(required: str, optional: str = "") -> dict[str, Any]:

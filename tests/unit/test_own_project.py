@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.conf_path import packaged_conf
 from harness.endings import Ending
+from harness.packaged import packaged_conf
 from tests.support.own_project import OwnProject
 
 

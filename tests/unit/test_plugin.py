@@ -115,7 +115,7 @@ def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) ->
         (project.folder / "conftest.py").read_text()
         + "from harness.fixtures import BUILDER\n\n"
         + "def pytest_runtest_teardown(item):\n"
-        + "    if BUILDER in item.stash: print('folder', item.stash[BUILDER].folder.name)\n",
+        + "    if BUILDER in item.stash: print('folder', item.stash[BUILDER].folder.path.name)\n",
     )
     shown = project.pytest(*BROKEN, "-s").stdout
     folders = [line.partition("folder ")[2] for line in shown.splitlines() if "folder " in line]

@@ -1,0 +1,64 @@
+"""`proctor setup`: installs what the default suite needs and no wheel can hold, and checks that it works.
+
+That is the pinned CLIs, in a cache of the user's, and bubblewrap. A second call installs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from harness.agent.cli import CliMissing, pinned_clis
+from harness.commands.errors import SetupFailed
+from harness.commands.installing import bubblewrap, extras, npm
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor setup`."""
+    described = "; ".join(f"{name}: {text}" for name, text in extras.EXTRAS.items())
+    parser.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        choices=sorted(extras.EXTRAS),
+        help=f"install this into the running Python environment too (repeatable). {described}",
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do every step, whatever becomes of the others. Return 1 where one failed."""
+    steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
+    steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
+    failed = False
+    for name, step in steps.items():
+        try:
+            print(f"ok      {name:14}{step()}", flush=True)
+        except SetupFailed as error:
+            failed = True
+            print(f"FAILED  {name:14}{error}", file=sys.stderr, flush=True)
+    return int(failed)
+
+
+def _clis() -> str:
+    try:
+        root = pinned_clis()
+    except CliMissing as error:
+        raise SetupFailed(str(error)) from error
+    npm.install(root, _tell)
+    return ", ".join(f"{name} {cli.version}" for name, cli in npm.installed(root).items())
+
+
+def _bubblewrap() -> str:
+    return f"{bubblewrap.require(_tell)}, seals"
+
+
+def _extra(name: str) -> str:
+    extras.install(name, _tell)
+    return "installed"
+
+
+def _tell(text: str) -> None:
+    """Say what takes time before it does."""
+    print(text, flush=True)

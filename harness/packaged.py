@@ -1,0 +1,49 @@
+"""Where the files that ship with Proctor are, and its version.
+
+Three things can hold this package: a checkout, an editable install of one, and a wheel. A checkout has `conf/` and
+`requirements/` beside `harness`; a wheel has them inside it, so that `site-packages` gets no folder named `conf`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import backends
+
+_NAME = "proctor"
+_HARNESS = Path(__file__).resolve().parent
+_PYPROJECT = _HARNESS.parent / "pyproject.toml"
+
+
+def packaged_conf() -> Path:
+    """Return the folder of the configuration that Proctor ships: `config.yaml` and its groups."""
+    return _shipped("conf")
+
+
+def requirements(extra: str) -> Path:
+    """Return the file of pinned requirements of an extra that `proctor setup` installs."""
+    return _shipped("requirements") / f"{extra}.txt"
+
+
+def cli_lock() -> Path:
+    """Return npm's lock of the pinned CLIs; the `package.json` that it belongs to is beside it."""
+    return Path(backends.__file__).resolve().parent / "cli" / "package-lock.json"
+
+
+def harness_version() -> str:
+    """Return the version of Proctor.
+
+    A checkout answers from its own `pyproject.toml`: what is installed may be another checkout, or an older state.
+    """
+    if _PYPROJECT.is_file():
+        project = tomllib.loads(_PYPROJECT.read_text()).get("project", {})
+        if project.get("name") == _NAME:
+            return str(project["version"])
+    return metadata.version(_NAME)
+
+
+def _shipped(name: str) -> Path:
+    inside = _HARNESS / name
+    return inside if inside.is_dir() else _HARNESS.parent / name

@@ -1,0 +1,175 @@
+"""Joining the results of shards: every case exactly once, with its files, or an error in words and nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.commands.main import main
+from harness.results.merge import merge, merged_name
+from harness.results.record import Record
+from harness.results.runs import RunError
+from harness.results.store import RunStore, read
+from tests.unit.test_results import record
+
+
+def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str] = ()) -> Path:
+    """A run with these folders of cases, a case that was skipped, and cases that have no record."""
+    store = RunStore(folder)
+    store.begin([*artifacts, *([skipped] if skipped else []), *missing])
+    for name in artifacts:
+        (folder / name / "workspace").mkdir(parents=True)
+        (folder / name / "workspace/approach.py").write_text(f"# of {name}")
+        store.append(record(name.partition(".")[0], artifacts=name))
+    if skipped:
+        store.append(record(skipped, outcome="skipped"))
+    return folder
+
+
+def names(records: list[Record]) -> list[str]:
+    return [one.artifacts or one.case.id for one in records]
+
+
+@settings(max_examples=15)  # files are written
+@given(
+    shards=st.lists(st.sampled_from("abc"), min_size=12, max_size=12).map(
+        lambda owners: [[f"case{i}" for i, owner in enumerate(owners) if owner == shard] for shard in "abc"]
+    )
+)
+def test_shards_merged_equal_the_whole(shards: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("runs")
+    runs = [run(folder / f"{i}", *cases) for i, cases in enumerate(shards) if cases]
+    whole = run(folder / "whole", *sorted(case for cases in shards for case in cases))
+    merged = folder / "merged"
+    assert merge(runs, merged) == merge(list(reversed(runs)), folder / "again") == read(whole / "results.jsonl")
+    assert read(merged / "results.jsonl") == read(whole / "results.jsonl")
+    files = [{path.relative_to(top) for path in top.rglob("*")} for top in (merged, whole)]
+    assert files[0] == files[1]
+
+
+def test_each_test_of_a_case_keeps_its_folder_and_skipped_cases_stay(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "1", "b", "b.10", "b.2"), run(tmp_path / "2", "a", skipped="c")]
+    assert names(merge(runs, tmp_path / "all")) == ["a", "b", "b.2", "b.10", "c"]
+    assert (tmp_path / "all/b.10/workspace/approach.py").read_text() == "# of b.10"
+    assert (tmp_path / "1/b.10/workspace/approach.py").exists(), "the runs stay as they are"
+
+
+def test_of_a_case_that_a_resumed_run_ran_again_the_last_record_counts(tmp_path: Path) -> None:
+    resumed = run(tmp_path / "1", "a")
+    again = record("a", artifacts="a", explanation="the second time")
+    RunStore(resumed).append(again)
+    assert merge([resumed, run(tmp_path / "2", "b")], tmp_path / "all")[0] == again
+
+
+def test_links_of_an_agent_stay_links(tmp_path: Path) -> None:
+    one = run(tmp_path / "1", "a")
+    (one / "a/workspace/away").symlink_to("/etc/hostname")
+    (one / "a/workspace/nowhere").symlink_to("nowhere")
+    merge([one], tmp_path / "all")
+    assert (tmp_path / "all/a/workspace/away").is_symlink()
+    assert (tmp_path / "all/a/workspace/nowhere").is_symlink()
+
+
+def cut(folder: Path) -> None:
+    (folder / "results.jsonl").write_text('{"schema": 1}\n')
+
+
+def other_schema(folder: Path) -> None:
+    line = msgspec.json.encode(record("a", schema=2))
+    (folder / "results.jsonl").write_bytes(line + b"\n")
+
+
+def no_folder(folder: Path) -> None:
+    (folder / "a").rename(folder / "elsewhere")
+
+
+def folder_outside(folder: Path) -> None:
+    (folder / "results.jsonl").write_bytes(msgspec.json.encode(record("a", artifacts="../2")) + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (cut, "results.jsonl:1: not a record"),
+        (other_schema, "has schema 2; this version of Proctor reads schema 1"),
+        (no_folder, "its folder a is missing"),
+        (folder_outside, "its folder ../2 is missing"),
+        (lambda folder: (folder / "results.jsonl").unlink(), "not the folder of a run"),
+        (lambda folder: (folder / "results.jsonl").write_text(""), "the file has no records"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Path, spoil: object, message: str) -> None:
+    runs = [run(tmp_path / "1", "a"), run(tmp_path / "2", "b")]
+    assert callable(spoil)
+    spoil(runs[0])
+    with pytest.raises(RunError) as caught:
+        merge(runs, tmp_path / "all")
+    assert str(runs[0]) in str(caught.value)
+    assert message in str(caught.value)
+    assert not (tmp_path / "all").exists()
+
+
+def test_a_case_in_two_runs_is_an_error_that_names_both(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "1", "a", "b"), run(tmp_path / "2", "b")]
+    with pytest.raises(RunError, match=r"b is in .*/1 and in .*/2: only runs"):
+        merge(runs, tmp_path / "all")
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").symlink_to("1")
+    with pytest.raises(RunError, match="/1, which is given twice"):
+        merge([runs[0], tmp_path / "latest"], tmp_path / "all")
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    one = run(tmp_path / "1", "a")
+    with pytest.raises(RunError, match="already exists"):
+        merge([one], one)
+    assert read(one / "results.jsonl") == [record("a", artifacts="a")]
+
+
+def test_a_merge_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    one = run(tmp_path / "1", "a")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(RunError, match="file/all"):
+        merge([one], tmp_path / "file/all")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "file", "latest"]
+
+
+def test_the_merged_run_is_named_by_the_suite(tmp_path: Path) -> None:
+    shards = [tmp_path / "20260102T030405.006Z-nightly", tmp_path / "20260102T030405.007Z-nightly"]
+    assert merged_name(shards).endswith("Z-nightly-merged")
+    assert merged_name([shards[0], tmp_path / "20260102T030405.006Z-pr"]).endswith("Z-merged")
+    assert merged_name([tmp_path / "renamed"]).endswith("Z-merged")
+
+
+def test_the_command_prints_the_table_and_where_the_records_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [run(tmp_path / "1", "a"), run(tmp_path / "2", "b")]
+    assert main(["merge", *map(str, runs), "--into", str(tmp_path / "all")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["case", "outcome"], ["a", "passed"], ["b", "passed"], ["records:", str(tmp_path / "all/results.jsonl")]
+    ]  # fmt: skip
+
+
+def test_cases_that_were_to_run_and_have_no_record_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [run(tmp_path / "1", "a", missing=["b", "c"]), run(tmp_path / "2", "d", missing=["e"])]
+    assert main(["merge", *map(str, runs), "--into", str(tmp_path / "all")]) == 0
+    assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
+    for markdown in ([], ["--markdown"]):
+        assert main(["report", str(tmp_path / "all"), *markdown]) == 0
+        assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
+
+
+def test_the_command_says_in_words_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["merge", str(tmp_path)])
+    assert exited.value.code == 2
+    assert f"{tmp_path}: not the folder of a run" in capsys.readouterr().err

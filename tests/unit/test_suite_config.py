@@ -1,0 +1,161 @@
+"""The configuration: what a suite composes to, and how each mistake in it is named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.conf_path import ConfPath
+from harness.endings import ConfError
+from harness.suite.config import load
+from harness.suite.matrix import cases
+from tests.support.project import CONF
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of the shipped configuration, to be spoilt."""
+    return Path(shutil.copytree(CONF.own, tmp_path / "conf"))
+
+
+def ids(*settings: str) -> list[str]:
+    return [case.id for case in cases(load(CONF, "default", settings))]
+
+
+def test_the_default_suite_is_both_backends_on_the_scripted_model_and_two_environments() -> None:
+    assert ids() == [
+        "claude-scripted-small_maze",
+        "claude-scripted-motion2d_easy",
+        "opencode-scripted-small_maze",
+        "opencode-scripted-motion2d_easy",
+    ]
+
+
+def test_every_shipped_suite_and_entry_composes() -> None:
+    for suite in sorted(path.stem for path in (CONF.own / "suite").glob("*.yaml")):
+        environments = ",".join(sorted(path.stem for path in (CONF.own / "environment").glob("*.yaml")))
+        assert cases(load(CONF, suite, [f"suite.environments=[{environments}]"]))
+
+
+def test_replicates_are_numbered_only_where_there_are_several() -> None:
+    assert ids("suite.replicates=2", "suite.backends=[claude]", "suite.environments=[small_maze]") == [
+        "claude-scripted-small_maze-r1",
+        "claude-scripted-small_maze-r2",
+    ]
+
+
+def test_an_exclusion_leaves_out_what_matches_all_its_fields() -> None:
+    assert ids("suite.exclude=[{backend: claude, environment: small_maze}]") == [
+        "claude-scripted-motion2d_easy",
+        "opencode-scripted-small_maze",
+        "opencode-scripted-motion2d_easy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "reads"),
+    [
+        ("limits.turns=3", lambda c: c.limits.turns == 3),
+        ("limits.wall_s=2.5", lambda c: c.limits.wall_s == 2.5),
+        ("environment.small_maze.max_steps=7", lambda c: c.environment["small_maze"].max_steps == 7),
+        (
+            "environment.small_maze.arguments.max_size=4",
+            lambda c: c.environment["small_maze"].arguments["max_size"] == 4,
+        ),
+        ("model.scripted.script=other", lambda c: c.model["scripted"].script == "other"),
+        ("model.scripted.context=8192", lambda c: c.model["scripted"].context == 8192),
+        ("backend.opencode.options.variant=high", lambda c: c.backend["opencode"].options["variant"] == "high"),
+        ("+backend.claude.options.max_retries=2", lambda c: c.backend["claude"].options["max_retries"] == 2),
+        ("sandbox.tmp_mb=64", lambda c: c.sandbox.tmp_mb == 64),
+        ("sandbox.options.uid=60001", lambda c: c.sandbox.options == {"uid": 60_001}),
+    ],
+)
+def test_any_key_can_be_set(setting: str, reads: object) -> None:
+    assert callable(reads)
+    assert reads(load(CONF, "default", [setting]))
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("limits.turnz=1", ["limits.turnz", "conf/config.yaml", "limits.turns", "limits.wall_s"]),
+        ("limits.turns=abc", ["--set limits.turns=abc", "conf/config.yaml", "Expected `int | null`, got `str`"]),
+        ("limits.turns=0", ["limits.turns", ">= 1"]),
+        ("limits=3", ["limits", "turns, tokens"]),
+        ("nonsense=1", ["unknown key nonsense", "suite, sandbox, limits"]),
+        ("nonsense.key=1", ["unknown key nonsense", "suite, sandbox, limits"]),
+        ("limits.turns", ["--set limits.turns", "KEY=VALUE"]),
+        ("suite=default", ["--suite", "default"]),
+        ("sandbox=nope", ["conf/sandbox/nope.yaml", "bubblewrap, none"]),
+        ("sandbox=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=none", "choose from: bubblewrap"]),
+        ("sandbox.kind=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=bubblewrap"]),
+        ("sandbox.kind=jail", ["conf/sandbox/bubblewrap.yaml", "sandbox.kind", "jail", "bubblewrap, none"]),
+        ("sandbox.options.user=1", ["conf/sandbox/bubblewrap.yaml", "sandbox.options", "user", "uid"]),
+        ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
+        ("suite.models=[]", ["suite.models is empty", "scripted"]),
+        ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),
+        ("suite.exclude=[{colour: red}]", ["suite.exclude", "colour"]),
+        ("environment=large_maze", ["suite.environments=", "large_maze"]),
+        (
+            "environment.large_maze.max_steps=3",
+            ["(conf/suite/default.yaml) uses no environment large_maze", "small_maze"],
+        ),
+        ("environment.small_maze.steps=3", ["conf/environment/small_maze.yaml", "environment.small_maze.max_steps"]),
+        ("model.scripted.provider=nope", ["conf/model/scripted.yaml", "no provider nope", "scripted"]),
+        ("backend.opencode.options.colour=red", ["conf/backend/opencode.yaml", "colour", "variant, log_level"]),
+        ("backend.claude.options.max_retries=-1", ["conf/backend/claude.yaml", "max_retries"]),
+        ("model.scripted.gpus=1", ["conf/model/scripted.yaml", "model.scripted.gpus", "ollama, vllm, llamacpp"]),
+        ("provider.scripted.options.pull=true", ["provider.scripted.options", "ollama, vllm, llamacpp"]),
+        (
+            "provider.scripted.kind=azure",
+            ["provider.scripted.kind", "'azure'", "choose from: scripted, cassette, remote"],
+        ),
+        ("provider.scripted.wires=[soap]", ["provider.scripted.wires", "'soap'", "choose from: openai_chat"]),
+        ("evaluation.episodes=0", ["evaluation.episodes", ">= 1"]),
+        ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int`, got `float`"]),
+        ("limits.turns=${nowhere}", ["nowhere"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_file_and_the_choices(setting: str, parts: list[str]) -> None:
+    with pytest.raises(ConfError) as caught:
+        load(CONF, "default", [setting])
+    for part in parts:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_address_is_named_before_anything_runs() -> None:
+    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave the version out"):
+        load(CONF, "nightly", ["provider.ollama.base_url=http://h:1/v1"])
+
+
+def test_an_unknown_suite_is_named_with_the_choices() -> None:
+    with pytest.raises(ConfError, match=r"--suite nope: there is no suite nope .*choose from: .*default"):
+        load(CONF, "nope")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "parts"),
+    [
+        ("config.yaml", "colours: 3\n", ["conf/config.yaml", "colours", "limits"]),
+        ("suite/default.yaml", "replicates: many\n", ["conf/suite/default.yaml", "suite.replicates"]),
+        ("backend/claude.yaml", "colour: red\n", ["conf/backend/claude.yaml", "colour", "options"]),
+        ("provider/scripted.yaml", "key_variable: [1]\n", ["conf/provider/scripted.yaml", "key_variable"]),
+        ("environment/small_maze.yaml", "  bad: [\n", ["conf/"]),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: list[str]) -> None:
+    with (conf / file).open("a") as stream:
+        stream.write(text)
+    with pytest.raises(ConfError) as caught:
+        load(ConfPath.of(conf.parent), "default")
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_an_entry_is_named_like_its_file(conf: Path) -> None:
+    (conf / "backend/claude.yaml").write_text("name: clyde\n")
+    with pytest.raises(ConfError, match=r"conf/backend/claude\.yaml: .*name must be claude"):
+        load(ConfPath.of(conf.parent), "default")
