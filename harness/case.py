@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -14,9 +14,14 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter."""
+    """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter.
+
+    `adapter` is the import path of an adapter in the project or an installed package: `mylab.backends:BACKEND`. `None`
+    means the one that is known by the backend's name.
+    """
 
     name: str
+    adapter: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -48,8 +53,9 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
 
     If `served_as` is `None`, the provider knows the model by `name`. `price` overrides the provider's price list.
     Without a price in either place, the ledger records no cost. For the scripted provider, `script` is the script to
-    play, by name (`conf/scripts/NAME.yaml`) or by path; `None` means the script named after the environment. For the
-    cassette provider, it is the model whose recorded answers are played; `None` means the model of this name.
+    play, by name (`conf/scripts/NAME.yaml`) or by a path from the project's root folder; `None` means the script named
+    after the environment. For the cassette provider, it is the model whose recorded answers are played; `None` means
+    the model of this name.
 
     The other fields are for a model that is served on this machine. It needs `gpus` whole GPUs with `gpu_memory_gb`
     free on each (0: it runs on the CPU). One server takes `parallel` sessions at a time. The weights must have this
@@ -77,10 +83,12 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
 Wire = Literal["openai_chat", "anthropic_messages", "openai_responses", "google_generate"]
 """The API of a model: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, or Google generateContent."""
 
-ProviderKind = Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
+LocalKind = Literal["ollama", "vllm", "llamacpp"]
 
-LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
+LOCAL_KINDS: Final[tuple[LocalKind, ...]] = get_args(LocalKind)
 """The kinds of provider that serve models on this machine."""
+
+ProviderKind = Literal["scripted", "cassette", "remote", LocalKind]
 
 
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,8 +116,9 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
 
-    `needs_mcp` means that the problem cannot be solved without the tools of its MCP server. A suite that combines it
-    with a backend without MCP is refused.
+    `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
+    means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
+    without MCP is refused.
     """
 
     name: str
@@ -190,10 +199,13 @@ class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named set of cases (`conf/suite/*.yaml`)."""
+    """A named set of cases (`conf/suite/*.yaml`).
+
+    `backends: all` means every backend that has a file in `conf/backend/`.
+    """
 
     name: str
-    backends: list[str]
+    backends: list[str] | Literal["all"]
     models: list[str]
     environments: list[str]
     replicates: Count = 1

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from backends.base import Backend
-from backends.registry import backend as backend_named
+from harness.adapters import adapter_of
 from harness.agent.cli import Cli, CliMissing, find_cli
 from harness.case import Case, SandboxConf, Score
 from harness.case_folder import CaseFolder
@@ -41,6 +41,7 @@ POOL = pytest.StashKey["ServerPool"]()
 
 def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     """Skip the test or raise `CaseEnded`, as the table of endings says. --require-all turns skips into errors."""
+    why = request.config.stash[RUN].conf.located(why)
     builder = request.node.stash.get(BUILDER, None)
     if builder is not None:
         builder.end(ending, why)
@@ -100,7 +101,7 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
 @pytest.fixture
 def backend(case: Case) -> Backend:
     """The adapter of the case's coding-agent CLI."""
-    return backend_named(case.backend.name)
+    return adapter_of(case.backend)
 
 
 @pytest.fixture
@@ -155,16 +156,16 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
 
 @pytest.fixture
 def model_server(request: pytest.FixtureRequest, case: Case, server_pool: ServerPool) -> ModelServer:
-    """What serves the case's model: `provider(workspace)` for the gateway, and the model's `digest`.
+    """What serves the case's model: `provider()` for the gateway, and the model's `digest`.
 
     A model of this machine has its server started; a test is skipped for what this machine lacks: key, binary, GPU.
     """
-    root = request.config.stash[RUN].root
+    conf = request.config.stash[RUN].conf
     try:
-        server = pipeline.model_server(case, root, server_pool)
+        server = pipeline.model_server(case, pipeline.Sources(conf, server_pool))
     except pipeline.ServerMissing as error:
         _end(request, Ending.UNAVAILABLE, str(error))
-    return pipeline.recorded(server, case, root) if request.config.getoption("record_cassettes") else server
+    return pipeline.recorded(server, case, conf) if request.config.getoption("record_cassettes") else server
 
 
 @pytest.fixture

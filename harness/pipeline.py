@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from backends.base import Backend
@@ -25,7 +24,7 @@ from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
-from harness.environments.factory import available
+from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
@@ -37,8 +36,8 @@ from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer
-from harness.models.cassettes import cassette_server, recorded
-from harness.models.model_server import ModelServer, local_server, remote_server, scripted_server
+from harness.models.cassettes import recorded
+from harness.models.providers import Sources, model_server
 from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
@@ -57,6 +56,7 @@ __all__ = [
     "ServerMissing",
     "ServerPool",
     "SessionSetup",
+    "Sources",
     "collect_submission",
     "grade",
     "make_environment",
@@ -75,21 +75,6 @@ __all__ = [
 
 _SHARED_BY = 1000
 """How many sessions can share a server that holds no model. The number stands for "any number"."""
-
-
-def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
-    """Return what serves the case's model. `root` is the folder that holds `conf/`.
-
-    Raise `ServerMissing` if this machine lacks something that the model needs, and `ServerFault` if its server fails.
-    """
-    if case.server is not None:
-        return local_server(case, pool.lease(case.server, case.model, case.provider))
-    match case.provider.kind:
-        case "scripted":
-            return scripted_server(case, root)
-        case "cassette":
-            return cassette_server(case, root)
-    return remote_server(case)
 
 
 def ollama_of(lease: Lease) -> Ollama:
@@ -175,7 +160,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "cli": setup.cli.version,
         "model_digest": setup.model_server.digest,
         "sandbox": setup.dirs.sandbox.version,
-        "environment": _environment_version(case, builder.versions["harness"]),
+        "environment": version_of(case.environment, builder.versions["harness"]),
     }
     prompt = _prompt(setup, environment)
 
@@ -211,11 +196,6 @@ def _prompt(setup: SessionSetup, environment: Environment) -> str:
         episode_wall_s=case.evaluation.episode_wall_s,
         tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools if backend.capabilities.mcp},
     )
-
-
-def _environment_version(case: Case, harness_version: str | None) -> str | None:
-    package = {"kinder": "kindergarden", "gymnasium": "gymnasium"}.get(case.environment.kind)
-    return f"{package} {version(package)}" if package else f"proctor {harness_version}"
 
 
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:

@@ -193,6 +193,7 @@ def pytest_runtest_makereport(
     if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         if report.when == "setup" and report.failed and call.excinfo is not None:
             ending, why, brief = explain(call.excinfo.value)
+            why = item.config.stash[RUN].conf.located(why)
             builder.end(ending, why)
             if brief:
                 report.longrepr = f"{ending}: {why}"

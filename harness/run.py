@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.case import Case
+from harness.conf_path import ConfPath
 from harness.lazy import LazyModule
 from harness.live.line import Live, LiveLine
 from harness.packaged import harness_version
@@ -26,12 +27,12 @@ else:  # Hydra takes 0.2 s to import, which a session without cases need not pay
 class Run:
     """What the hooks and fixtures of one pytest process share.
 
-    `root` is the folder that holds `conf/`; `folder` is where the run's files go; `part` of the suite is run, or all of
+    `root` is the project's root folder; `folder` is where the run's files go; `part` of the suite is run, or all of
     it; `live` shows progress.
     """
 
     def __init__(self, root: Path, suite: str, settings: list[str], folder: Path, part: Shard | None = None) -> None:
-        self.root = root
+        self.conf = ConfPath.of(root)
         self.suite = suite
         self.settings = settings
         self.store = RunStore(folder)
@@ -46,7 +47,7 @@ class Run:
     @cached_property
     def config(self) -> configuration.Config:
         """The configuration, composed by Hydra. Raises `ConfError`."""
-        return configuration.load(self.root / "conf", self.suite, self.settings)
+        return configuration.load(self.conf, self.suite, self.settings)
 
     @cached_property
     def cases(self) -> list[Case]:

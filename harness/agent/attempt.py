@@ -115,11 +115,13 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
             readable=program_paths(setup.cli.executable),
         )
     )
+    setup.model_server.require_workspace(box.workspace)
     account = setup.gateway.open_account(
         box.endpoints["model"].listener,
         model=case.model.asked_as,
         context=case.model.context,
-        provider=setup.model_server.provider(box.workspace),
+        workspace=box.workspace,
+        provider=setup.model_server.provider(),
         price=pricing(case.model, case.provider),
         budget=setup.budget,
         ledger=dirs.folder.ledger,

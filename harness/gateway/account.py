@@ -26,10 +26,12 @@ class Account:
         provider: Provider,
         budget: Budget,
         ledger: Path,
+        workspace: str = "",
         price: Pricing | None = None,
     ) -> None:
         self.model = model
         self.context = context
+        self.workspace = workspace
         self.provider = provider
         self.budget = budget
         self.ledger = Ledger(ledger, price)

@@ -87,7 +87,14 @@ class AccountApp:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
         entry.max_output = parsed.max_output
-        call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
+        call = Call(
+            request=parsed,
+            wire=wire,
+            path=entry.path,
+            headers=dict(request.headers),
+            body=body,
+            workspace=account.workspace,
+        )
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)

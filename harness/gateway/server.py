@@ -33,6 +33,7 @@ class Gateway:
         budget: Budget,
         ledger: Path,
         context: int = 65_536,
+        workspace: str = "",
         price: Pricing | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
@@ -40,9 +41,18 @@ class Gateway:
         A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
         `budget` is shared by all sessions of a case. `ledger` is the file that takes one JSON line for each request.
         `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may fill.
-        Without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `ledger` cannot be written.
+        `workspace` is the workspace's path as the CLI sees it, which scripted answers need. Without a `price` costs
+        stay unknown. Raises `HttpHostError`, and `OSError` if `ledger` cannot be written.
         """
-        account = Account(model=model, context=context, provider=provider, budget=budget, ledger=ledger, price=price)
+        account = Account(
+            model=model,
+            context=context,
+            workspace=workspace,
+            provider=provider,
+            budget=budget,
+            ledger=ledger,
+            price=price,
+        )
         app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:
             account.served = self._host.serve(app, listener)

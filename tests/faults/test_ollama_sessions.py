@@ -62,7 +62,7 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
                 dirs=dirs,
                 budget=Budget.within(case.limits),
                 gateway=Gateway(stage._host),
-                model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
+                model_server=ModelServer("qwen", lambda: Forwarder(lease.url), lease.facts.digest),
                 mcp=pipeline.mcp_config(environment, dirs, stage._host),
                 progress=ignore,
             ),

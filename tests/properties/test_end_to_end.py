@@ -59,10 +59,9 @@ def said(text: str, calls: Iterable[tuple[str, Any]]) -> Said:
 class Listening:
     """The scripted provider, and what it was heard to say, by turn."""
 
-    def __init__(self, script: Script, workspace: str) -> None:
-        self._inner = ScriptedProvider(script, workspace=workspace)
+    def __init__(self, script: Script) -> None:
+        self._inner = ScriptedProvider(script)
         self._script = script
-        self._workspace = workspace
         self.heard: dict[int, Said] = {}
 
     async def answer(self, call: Call) -> Answer:
@@ -70,7 +69,7 @@ class Listening:
         number = call.request.turn
         if not call.request.side and answer.status == 200:
             turn = self._script.turns[number]
-            calls = (map_call(one, call.request.tools, self._workspace) for one in turn.calls)
+            calls = (map_call(one, call.request.tools, call.workspace) for one in turn.calls)
             self.heard[number] = said(turn.text or "", calls)
         return answer
 
@@ -139,12 +138,7 @@ def play(
         limits=Limits(turns=20, wall_s=120),
         evaluation=EvaluationConf(),
     )
-    listening: list[Listening] = []
-
-    def provider(workspace: str) -> Listening:
-        listening.append(Listening(script, workspace))
-        return listening[-1]
-
+    listening = Listening(script)
     dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     environment = make_environment(MAZE)
 
@@ -159,14 +153,14 @@ def play(
             dirs=dirs,
             budget=Budget.within(case.limits),
             gateway=gateway,
-            model_server=ModelServer("scripted", provider),
+            model_server=ModelServer("scripted", lambda: listening),
             mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
             progress=lambda _: None,
         ),
         "Play your part.",
     )
     environment.close()
-    sent = [one for _, one in sorted(listening[0].heard.items())]
+    sent = [one for _, one in sorted(listening.heard.items())]
     return result, sent, read(adapter, folder / "stream.jsonl")
 
 

@@ -57,7 +57,8 @@ def scripted_gateway(folder: Path) -> Iterator[Opener]:
             account = Gateway(host).open_account(
                 listener,
                 model="demo",
-                provider=provider or ScriptedProvider(load_script(path), workspace="/sandbox/workspace"),
+                provider=provider or ScriptedProvider(load_script(path)),
+                workspace="/sandbox/workspace",
                 budget=budget or Budget(turns),
                 ledger=ledger,
             )

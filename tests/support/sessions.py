@@ -75,16 +75,10 @@ class Model:
         self.requests: list[Call] = []
         self._rewrite = rewrite
         self._watch = watch
-        self._player: ScriptedProvider | None = None
-
-    def at(self, workspace: str) -> Self:
-        """This model, for a session whose CLI works in `workspace`."""
-        self._player = ScriptedProvider(self.script, workspace=workspace)
-        return self
+        self._player = ScriptedProvider(script)
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""
-        assert self._player
         self.requests.append(call)
         self._watch(call)
         answer = await self._player.answer(_with_unknown_tool(call))
@@ -93,7 +87,6 @@ class Model:
 
     async def count_tokens(self, call: Call) -> int:
         """See `Provider.count_tokens`."""
-        assert self._player
         return await self._player.count_tokens(call)
 
 
@@ -225,7 +218,7 @@ class Stage:
             SessionSetup(
                 case=Case(
                     id=f"{backend.name}-{name}",
-                    backend=BackendConf(backend.name, dict(play.options)),
+                    backend=BackendConf(backend.name, options=dict(play.options)),
                     model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
                     provider=ProviderConf("scripted", "scripted", wires=[]),
                     wire=backend.capabilities.wires[0],
@@ -239,7 +232,7 @@ class Stage:
                 dirs=dirs,
                 budget=Budget.within(play.limits),
                 gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-                model_server=ModelServer(MODEL, model.at),
+                model_server=ModelServer(MODEL, lambda: model),
                 mcp=mcp,
                 progress=progress,
             ),
