@@ -89,8 +89,7 @@ def _write_clis(modules: Path) -> None:
     (modules / ".bin").mkdir(parents=True)
     for npm in (backend(name).installation for name in names()):
         if isinstance(npm, NpmPackage):
-            package = modules / npm.package
-            package.mkdir(parents=True)
+            (package := modules / npm.package).mkdir(parents=True)
             (package / "package.json").write_text(json.dumps({"version": pins[npm.package]}))
             (package / "cli").write_text(f"#!/bin/sh\necho {pins[npm.package]}\n")
             (package / "cli").chmod(0o755)
