@@ -27,15 +27,15 @@ class Cli(Struct, frozen=True):
 def pinned_clis() -> Path:
     """Return the folder in which `proctor setup` installs the CLIs of this Proctor's lock; it may not exist yet.
 
-    It lies in the user's cache and is named by the lock's digest, so that every checkout and environment with the
-    same lock shares it. Raises `CliMissing` for a user without a home.
+    It is in the user's cache and has the lock's digest as its name: checkouts and environments with the same lock
+    share it. Raise `CliMissing` for a user without a home.
     """
     digest = hashlib.sha256(cli_lock().read_bytes()).hexdigest()[:16]
     return _cache() / "proctor" / "clis" / digest
 
 
 def find_cli(backend: Backend, root: Path | None = None) -> Cli:
-    """Return the CLI that npm installed in the folder `root`, by default the pinned one. Raises `CliMissing`."""
+    """Return the CLI that npm installed in the folder `root`, by default the pinned one. Raise `CliMissing`."""
     modules = (root or pinned_clis()) / "node_modules"
     executable = modules / ".bin" / backend.program
     manifest = modules / backend.package / "package.json"

@@ -1,6 +1,6 @@
-"""`proctor setup`: installs what the default suite needs and no wheel can hold, and checks that it works.
+"""`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
 
-That is the pinned CLIs, in a cache of the user's, and bubblewrap. A second call installs nothing.
+That is the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 
 from harness.agent.cli import CliMissing, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, extras, npm
+from harness.commands.installing import bubblewrap, clis, extras
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do every step, whatever becomes of the others. Return 1 where one failed."""
+    """Do every step, even after one has failed. Return 1 if one failed."""
     steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
     steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
     failed = False
@@ -46,8 +46,8 @@ def _clis() -> str:
         root = pinned_clis()
     except CliMissing as error:
         raise SetupFailed(str(error)) from error
-    npm.install(root, _tell)
-    return ", ".join(f"{name} {cli.version}" for name, cli in npm.installed(root).items())
+    clis.install(root, _tell)
+    return ", ".join(f"{name} {cli.version}" for name, cli in clis.installed(root).items())
 
 
 def _bubblewrap() -> str:
@@ -60,5 +60,5 @@ def _extra(name: str) -> str:
 
 
 def _tell(text: str) -> None:
-    """Say what takes time before it does."""
+    """Print what is about to take some time."""
     print(text, flush=True)
