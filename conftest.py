@@ -1,4 +1,4 @@
-"""Loads Proctor's plugin in a checkout that is not installed. In an installed one (`make setup`) pytest loads it itself.
+"""Loads Proctor's plugin where Proctor is not installed; an installed plugin is loaded by pytest itself.
 
 `pytest --help` lists the options and `pytest --fixtures` the fixtures. pytest refuses to load a plugin twice.
 """
