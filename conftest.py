@@ -1,7 +1,6 @@
-"""Makes `pytest` in this folder Proctor even where the folder was not installed, as `make setup` does.
+"""Loads Proctor's plugin where Proctor is not installed; an installed plugin is loaded by pytest itself.
 
-`pytest --help` lists the options and `pytest --fixtures` the fixtures. An installed Proctor is a plugin already, and
-pytest refuses to load a plugin under two names.
+`pytest --help` lists the options and `pytest --fixtures` the fixtures. pytest refuses to load a plugin twice.
 """
 
 from importlib.metadata import entry_points

@@ -1,7 +1,7 @@
-"""Where the files that ship with Proctor are, and its version.
+"""Where the files that ship with Proctor are, and its version: in a checkout, an editable install and a wheel.
 
-Three things can hold this package: a checkout, an editable install of one, and a wheel. A checkout has `conf/` and
-`requirements/` beside `harness`; a wheel has them inside it, so that `site-packages` gets no folder named `conf`.
+A checkout has `conf/` and `requirements/` beside `harness`. A wheel has them inside it, so that `site-packages` gets no
+folder named `conf`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def requirements(extra: str) -> Path:
 
 
 def cli_lock() -> Path:
-    """Return npm's lock of the pinned CLIs; the `package.json` that it belongs to is beside it."""
+    """Return npm's lock of the pinned CLIs. Its `package.json` is beside it."""
     return Path(backends.__file__).resolve().parent / "cli" / "package-lock.json"
 
 
@@ -40,7 +40,7 @@ def cli_requirements() -> list[Path]:
 def harness_version() -> str:
     """Return the version of Proctor.
 
-    A checkout answers from its own `pyproject.toml`: what is installed may be another checkout, or an older state.
+    In a checkout, its `pyproject.toml` decides: the installed version may be older, or that of another checkout.
     """
     if _PYPROJECT.is_file():
         project = tomllib.loads(_PYPROJECT.read_text()).get("project", {})

@@ -34,7 +34,7 @@ else:  # only a session with workers, or where there were model servers, needs t
     stop = LazyModule("harness.servers.stop")
 
 pytest_plugins = ["harness.fixtures"]
-"""Read by pytest: who loads this plugin has the fixtures too."""
+"""pytest loads the fixtures with this plugin."""
 
 _RECORD = "proctor_record"
 _CONF_ERROR = pytest.StashKey[str]()

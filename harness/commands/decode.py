@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what the stream adds up to, as JSON. Raises `BadInput` and `OSError`."""
+    """Print what the stream adds up to, as JSON. Raise `BadInput` or `OSError`."""
     if given.file == "-" and sys.stdin is None:
         raise BadInput("standard input is closed")
     result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)

@@ -69,7 +69,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 
 def run(_given: argparse.Namespace) -> int:
-    """Print every finding. Return 1 where something is missing that every case needs."""
+    """Print every finding. Return 1 if something is missing that every case needs."""
     well = True
     for finding in examine():
         well = well and (finding.ok or not finding.needed)

@@ -1,11 +1,11 @@
-"""How a command fails: with a message for the user, never with a traceback."""
+"""The errors of the commands. Each becomes a message for the user, not a traceback."""
 
 from __future__ import annotations
 
 
 class BadInput(Exception):
-    """What the user gave cannot be used. `proctor` prints the message with the command's usage and exits with 2."""
+    """An argument cannot be used. `proctor` prints the message and the command's usage, and exits with 2."""
 
 
 class SetupFailed(Exception):
-    """Something that Proctor needs could not be installed; the message says what to do. The exit status is 1."""
+    """A step of `proctor setup` failed. The message says what to do; the exit status is 1."""

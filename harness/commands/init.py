@@ -44,7 +44,7 @@ _PYTEST = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""Files that may configure pytest, and the pattern of those that do."""
+"""Files that may configure pytest, and a pattern that only those which do contain."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Write the files that are not there yet and say what to run next. Raises `OSError`."""
+    """Write the files that do not exist yet, and print what to run next. Raise `OSError`."""
     folder: Path = given.folder
     for path, text in _files(folder):
         if _write(path, text):
@@ -87,7 +87,7 @@ def _holds(path: Path, pattern: str) -> bool:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write a new file. Return False, and leave it alone, where there is one."""
+    """Write a new file. If it exists, leave it alone and return False."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x") as file:

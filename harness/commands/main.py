@@ -1,4 +1,4 @@
-"""The `proctor` command: one module for each subcommand, imported when that subcommand is called."""
+"""The `proctor` command. Each subcommand is a module, which is imported when it is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.packaged import harness_version
 
 
 class Command(Struct, frozen=True):
-    """A subcommand: what it does, in one line, and its module, which has `add_arguments(parser)` and `run(given)`."""
+    """A subcommand: a line of help, and its module, which has `add_arguments(parser)` and `run(given)`."""
 
     help: str
     module: LazyModule
@@ -40,10 +40,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return the exit status: 2 for bad input, 1 for bad news.
-
-    Without a subcommand, print the help.
-    """
+    """Run a subcommand and return its exit status: 2 for bad input, 1 for bad news. Alone, print the help."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="proctor",

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Join runs in a new folder and print the table. Raises `BadInput`."""
+    """Join runs in a new folder and print the table. Raise `BadInput`."""
     folder = given.into or Path("runs") / merged_name(given.runs)
     try:
         records = merge(given.runs, folder)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table of a run, or its summary in Markdown. Raises `BadInput`."""
+    """Print the table of a run, or its summary in Markdown. Raise `BadInput`."""
     try:
         folder, records = read_run(given.run)
     except RunError as error:
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def tell_missing(folder: Path, records: Sequence[Record]) -> None:
-    """Say which cases of a run were to run and have no record."""
+    """Name the cases that the run planned but did not record."""
     missing = unrecorded(folder, records)
     if missing:
         print(f"\n{len(missing)} of {len(missing) + len(records)} cases have no record: {', '.join(missing)}")

@@ -1,6 +1,6 @@
-"""`proctor setup`: installs what the default suite needs and no wheel can hold, and checks that it works.
+"""`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
 
-That is the pinned CLIs, in a cache of the user's, and bubblewrap. A second call installs nothing.
+That is the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, extras, npm, pip
+from harness.commands.installing import bubblewrap, clis, extras, pip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do every step, whatever becomes of the others. Return 1 where one failed."""
+    """Do every step, even after one has failed. Return 1 if one failed."""
     steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
     steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
     failed = False
@@ -47,7 +47,7 @@ def _clis() -> str:
         root = pinned_clis()
     except CliMissing as error:
         raise SetupFailed(str(error)) from error
-    npm.install(root, _tell)
+    clis.install(root, _tell)
     pip.install(root, _tell)
     return ", ".join(map(_version, names()))
 
@@ -70,5 +70,5 @@ def _extra(name: str) -> str:
 
 
 def _tell(text: str) -> None:
-    """Say what takes time before it does."""
+    """Print what is about to take some time."""
     print(text, flush=True)

@@ -178,7 +178,7 @@ def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: Machine) -> Non
         ("fail npm error code ECONNREFUSED", "the npm registry cannot be reached"),
         ("fail npm error code EAI_AGAIN", "the npm registry cannot be reached"),
         ("fail npm error code E404", "the npm registry refuses a package"),
-        ("fail npm error code EINTEGRITY", "a package is not the one that the lock names"),
+        ("fail npm error code EINTEGRITY", "a package differs from the one in the lock"),
         ("fail npm error code ENOSPC", "the disk is full"),
         ("fail npm error something new", "npm error something new"),
         ("break", "does not start (status 1): no binary"),

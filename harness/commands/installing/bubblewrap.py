@@ -1,4 +1,4 @@
-"""Checks that bubblewrap is there and seals; installs it through apt where that needs no further rights."""
+"""Checks that bubblewrap is installed and seals. Root gets a missing one through apt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OLDEST = ".".join(map(str, OLDEST))
 
 
 def require(tell: Callable[[str], None]) -> str:
-    """Return the version of bubblewrap, which seals on this machine. Raises `SetupFailed`.
+    """Return the version of bubblewrap, after a trial has shown that it seals. Raise `SetupFailed`.
 
-    As root, a bubblewrap that is missing or too old is first installed through apt, where there is apt.
+    If bubblewrap is missing or too old, root installs it through apt first.
     """
     version = _version()
     if _numbers(version) < OLDEST:
@@ -40,7 +40,7 @@ def require(tell: Callable[[str], None]) -> str:
 
 
 def _version() -> str:
-    """Return the version of the installed bubblewrap; it is empty without one."""
+    """Return the version of bubblewrap, or an empty text if it is not installed."""
     program = shutil.which("bwrap")
     if program is None:
         return ""
@@ -53,7 +53,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _install(found: str, tell: Callable[[str], None]) -> None:
-    """Install bubblewrap through apt. `found` says what is wrong with the present one. Raises `SetupFailed`."""
+    """Install bubblewrap through apt. `found` says what is wrong without it. Raise `SetupFailed`."""
     apt = shutil.which("apt-get")
     if apt is None:
         raise SetupFailed(f"bubblewrap {found}: install version {_OLDEST} or later with your system's package manager")

@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 def install(extra: str, tell: Callable[[str], None]) -> None:
-    """Install the packages of an extra, unless all are there in the pinned versions. Raises `SetupFailed`."""
+    """Install the packages of an extra, unless the pinned versions are there. Raise `SetupFailed`."""
     file = requirements(extra)
     pinned = list(_pinned(file))
     if not pinned:

@@ -1,4 +1,4 @@
-"""Installs the pinned CLIs that come from npm with `npm ci`, whole or not at all."""
+"""Installs the CLIs that are npm packages, as `backends/cli/package-lock.json` pins them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock, Timeout
-
-from backends.base import Backend, NpmPackage
-from backends.registry import backend, names
-from harness.agent.cli import Cli, CliMissing, find_cli, pinned_version
 from harness.commands.errors import SetupFailed
-from harness.commands.installing.start import require_start
 from harness.packaged import cli_lock
 
 NODE = 20
-"""The oldest major version of Node.js that all CLIs run on."""
+"""The oldest major version of Node.js on which all CLIs run."""
 
 _NODE_REMEDY = f"install Node.js {NODE} or newer, with npm: nodejs.org/download, or your system's packages"
 _UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH")
@@ -33,89 +25,15 @@ _REASONS = (
         "the npm registry cannot be reached: check the network and, where there are a proxy or a mirror, "
         "`npm config get registry`, `proxy` and `https-proxy`",
     ),
-    (("EINTEGRITY",), "a package is not the one that the lock names: clear npm's cache (`npm cache clean --force`)"),
+    (("EINTEGRITY",), "a package differs from the one in the lock: clear npm's cache (`npm cache clean --force`)"),
     (("E401", "E403", "E404"), "the npm registry refuses a package: check `npm config get registry`"),
     (("ENOSPC",), "the disk is full: the CLIs take about 1.3 GB"),
 )
 
 
-def installed(root: Path) -> dict[str, Cli]:
-    """Return the CLI of each backend that npm installs, in the folder `root`, by its name. Raises `CliMissing`."""
-    return {adapter.name: find_cli(adapter, root) for adapter in _adapters()}
-
-
-def _adapters() -> list[Backend]:
-    """Return the backends whose CLIs are packages of the lock."""
-    found = [backend(name) for name in names() if isinstance(backend(name).installation, NpmPackage)]
-    return [adapter for adapter in found if pinned_version(adapter.installation) is not None]
-
-
-def install(root: Path, tell: Callable[[str], None]) -> None:
-    """Install the CLIs of the lock into the folder `root`, unless they are there. Raises `SetupFailed`.
-
-    The files are first written beside `root` and renamed when every CLI has started, so that `root` is never half
-    complete. A second set-up at the same time waits for the first.
-    """
-    if _complete(root):
-        return
-    try:
-        npm = _npm()
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(root, tell):
-            if _complete(root):
-                return
-            for left in (root, *root.parent.glob(f"{root.name}.partial-*")):
-                shutil.rmtree(left, ignore_errors=True)
-            with tempfile.TemporaryDirectory(
-                prefix=f"{root.name}.partial-", dir=root.parent, ignore_cleanup_errors=True
-            ) as scratch:
-                partial = Path(scratch, "clis")
-                tell(f"Installing {len(_adapters())} coding-agent CLIs in {root} (about 1.3 GB)")
-                _fill(npm, partial)
-                for name, cli in installed(partial).items():
-                    require_start(backend(name), cli)
-                partial.rename(root)
-    except CliMissing as error:
-        raise SetupFailed(f"npm has installed the CLIs, but {error}") from error
-    except OSError as error:
-        raise SetupFailed(f"cannot install the CLIs: {error} (XDG_CACHE_HOME can name another place)") from error
-
-
-def _complete(root: Path) -> bool:
-    try:
-        return bool(installed(root))
-    except CliMissing:
-        return False
-
-
-def _npm() -> str:
-    """Return the path of npm. Raises `SetupFailed` where npm or Node.js is missing or too old."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise SetupFailed(f"{'node' if node is None else 'npm'} is not on PATH: {_NODE_REMEDY}")
-    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    version = re.match(r"v(\d+)\.", told)
-    if version is None or int(version[1]) < NODE:
-        raise SetupFailed(f"{node} is too old ({told or 'it does not tell its version'}): {_NODE_REMEDY}")
-    return npm
-
-
-@contextmanager
-def _alone(root: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    lock = FileLock(root.with_name(f"{root.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell(f"Waiting for another set-up, which is installing the CLIs in {root}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _fill(npm: str, folder: Path) -> None:
-    """Let npm install the lock's packages in a new folder. Raises `SetupFailed`."""
+def fill(folder: Path) -> None:
+    """Install the packages of the lock in a new folder. Raise `SetupFailed` or `OSError`."""
+    npm = _npm()
     folder.mkdir()
     lock = cli_lock()
     for file in (lock, lock.with_name("package.json")):
@@ -132,11 +50,23 @@ def _fill(npm: str, folder: Path) -> None:
         )
         try:
             _watch(process)
-        finally:  # a process that has ended is left alone
+        finally:  # after Ctrl-C; it does nothing to a process that has ended
             process.terminate()
             process.wait()
         if process.returncode:
             raise SetupFailed(_explained(log))
+
+
+def _npm() -> str:
+    """Return the path of npm. Raise `SetupFailed` if npm or Node.js is missing or too old."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise SetupFailed(f"{'node' if node is None else 'npm'} is not on PATH: {_NODE_REMEDY}")
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    version = re.match(r"v(\d+)\.", told)
+    if version is None or int(version[1]) < NODE:
+        raise SetupFailed(f"{node} is too old ({told or 'it does not tell its version'}): {_NODE_REMEDY}")
+    return npm
 
 
 def _watch(process: subprocess.Popen[bytes]) -> None:
