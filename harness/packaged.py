@@ -32,6 +32,11 @@ def cli_lock() -> Path:
     return Path(backends.__file__).resolve().parent / "cli" / "package-lock.json"
 
 
+def cli_requirements() -> list[Path]:
+    """Return the requirements files of the pinned CLIs that pip installs: `PACKAGE.txt`, beside npm's lock."""
+    return sorted(cli_lock().parent.glob("*.txt"))
+
+
 def harness_version() -> str:
     """Return the version of Proctor.
 

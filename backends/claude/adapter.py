@@ -2,7 +2,7 @@
 
 Measured with Claude Code 2.1.197:
 
-- It prices a model that it does not know as it pleases. The gateway's ledger decides what a session cost.
+- The cost that it reports for a model it does not know is invented. The gateway's ledger has the real one.
 - It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl`, and writes it in intervals: a CLI that is killed early
   may not have written it yet. Without that file `--resume ID` ends at once ("No conversation found").
 """

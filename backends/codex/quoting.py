@@ -1,4 +1,4 @@
-"""Takes a shell's command line apart: what it was told to run."""
+"""Takes a shell's command line apart to find what the shell runs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 import shlex
 
 _SHELL = re.compile(r"[\w/.-]*sh -l?c (?:'([^']*)'\Z)?")
-"""A shell, and what it was told to run if that is one word in single quotes, as nearly always."""
+"""A shell, and what it runs, if that is one word in single quotes: nearly always so."""
 _PLAIN = re.compile(r"[^\s'\"\\]+")
 _read_json = json.JSONDecoder(strict=False).raw_decode
 
 
 def inner_command(command: str) -> str:
-    """The last argument of a shell's command line (`/bin/sh -c '…'`); of any other command line the whole.
+    """Return the last argument of a shell's command line (`/bin/sh -c '…'`), or all of any other command line.
 
-    As `shlex.split` reads it, but some hundred times as fast where it is quoted as Codex does: in single quotes, in
-    double quotes with a backslash before `"` and `\\` alone, in none, or in parts of these kinds.
+    It reads what `shlex.split` reads, but is a hundred times as fast where Codex did the quoting: in single quotes, in
+    double quotes with a backslash only before `"` and `\\`, without quotes, or in parts of these kinds.
     """
     shell = _SHELL.match(command)
     if shell is None:
@@ -29,7 +29,7 @@ def inner_command(command: str) -> str:
 
 
 def _word(text: str, start: int) -> str:
-    """The word that begins at `start` and ends with the text, unquoted. `ValueError` if it is quoted otherwise."""
+    """Return the word from `start` to the end of the text, unquoted. Raise `ValueError` if it is quoted otherwise."""
     parts: list[str] = []
     while start < len(text) or not parts:
         if text.startswith("'", start):

@@ -121,7 +121,7 @@ def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
 
 
 class _Done(LinePart):
-    """A tool call at its end. It tells its arguments again, which are most of its bytes and stay unread."""
+    """A tool call that has ended. It repeats its arguments, most of its bytes, which stay unread."""
 
     id: str = ""
     status: str = ""
@@ -130,7 +130,7 @@ class _Done(LinePart):
         return (ev.ToolResult(call_id=self.id, content=self.output(), is_error=self.status != "completed"),)
 
     def output(self) -> Raw:
-        """What it gave."""
+        """Return what the call gave."""
         return _NOTHING
 
 
@@ -154,7 +154,7 @@ class _McpDone(_Done, tag="mcp_tool_call"):
     error: _CodexFault | None = None
 
     def output(self) -> Raw:
-        """What the server answered, or else why it did not."""
+        """Return what the server answered, or else why it did not."""
         if self.result:
             return self.result.content
         return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
@@ -199,7 +199,7 @@ _SILENT = {"turn.started", "item.updated"}
 """Kinds of line that tell nothing new."""
 
 _SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
-"""Items that are no step of the session: a warning, a plan, and a text before it is whole."""
+"""Items that are no step of the session: a warning, a plan, and a text that is not whole yet."""
 
 _TURN = ""
 """The stream does not say which response an item belongs to."""
@@ -228,7 +228,7 @@ _PHRASES = {
     "Connection failed: ": ev.ErrorKind.MODEL_UNREACHABLE,
     "experiencing high demand": ev.ErrorKind.MODEL_ERROR,
 }
-"""Its own words for a response cut by its output limit, a refused connection and status 5xx."""
+"""Codex's own words for a response that its output limit cut, for a refused connection, and for status 5xx."""
 
 
 def _failure(message: str) -> tuple[ev.Event, ...]:
@@ -239,7 +239,7 @@ def _failure(message: str) -> tuple[ev.Event, ...]:
 
 
 def _body_message(text: str) -> str:
-    """The message in the body of an error answer, if the text is one."""
+    """Return the message in the body of an error answer, or the text itself if it is no such body."""
     try:
         message = json.loads(text)["error"]["message"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -253,7 +253,7 @@ def _turn_failed(line: _TurnFailed, _raw: bytes) -> tuple[ev.Event, ...]:
 
 
 def _tokens(sent: int, output: int, cached: int, written: int, reasoning: int) -> ev.Usage:
-    """Codex counts what the cache held and took among the input, and reasoning among the output."""
+    """Return the tokens disjointly. Codex counts cached ones among the input, and reasoning among the output."""
     return ev.Usage(
         input_tokens=max(0, sent - cached - written),
         output_tokens=output,

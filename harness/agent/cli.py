@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
-from harness.packaged import cli_lock
+from harness.packaged import cli_lock, cli_requirements
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 _VERSION_S = 60.0
@@ -33,62 +33,74 @@ class Cli(Struct, frozen=True):
 
 
 def pinned_clis() -> Path:
-    """Return the folder in which `proctor setup` installs the CLIs of this Proctor's lock; it may not exist yet.
+    """Return the folder in which `proctor setup` installs the CLIs that this Proctor pins. It may not exist yet.
 
-    It lies in the user's cache and is named by the lock's digest, so that every checkout and environment with the
-    same lock shares it. Raises `CliMissing` for a user without a home.
+    It lies in the user's cache. The digest of the pins names it, so that every checkout and environment with the same
+    pins shares it. Raise `CliMissing` for a user without a home.
     """
-    digest = hashlib.sha256(cli_lock().read_bytes()).hexdigest()[:16]
-    return _cache() / "proctor" / "clis" / digest
+    digest = hashlib.sha256(cli_lock().read_bytes())
+    for pins in cli_requirements():
+        digest.update(pins.read_bytes())
+    return _cache() / "proctor" / "clis" / digest.hexdigest()[:16]
 
 
 def find_cli(backend: Backend, root: Path | None = None) -> Cli:
     """Return the backend's CLI. Raise `CliMissing` if it is not installed.
 
-    `root` is the folder into which npm (`node_modules/`) and pip (`venvs/PACKAGE/`) installed the CLIs, by default the
-    pinned ones.
+    `root` is the folder into which npm (`node_modules/`) and pip (`venvs/PACKAGE/`) installed CLIs, by default the
+    folder of the pinned ones.
     """
-    root = root or pinned_clis()
     match backend.installation:
         case NpmPackage() as npm:
-            return _from_npm(npm, root)
+            return _from_npm(npm, root or pinned_clis())
         case PipPackage() as pip:
-            return _from_pip(pip, root)
+            return _from_pip(pip, root or pinned_clis())
         case OnPath() as program:
             return _from_path(program)
 
 
 def pinned_version(installation: Installation) -> str | None:
-    """Return the version that `backends/cli/` pins, or `None` for a CLI that the user installs."""
+    """Return the version that the folder `backends/cli/` pins, or `None` for a CLI that it does not pin."""
     match installation:
         case NpmPackage(package=package):
-            return str(json.loads(cli_lock().with_name("package.json").read_text())["dependencies"][package])
+            manifest = json.loads(cli_lock().with_name("package.json").read_text())
+            versions: dict[str, str] = manifest["dependencies"]
+            return versions.get(package)
         case PipPackage(package=package):
-            pins = cli_lock().with_name(f"{package}.txt").read_text()
-            pinned = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", pins, re.MULTILINE)
-            if pinned is None:
-                raise ValueError(f"backends/cli/{package}.txt: no line pins {package} (`{package}==VERSION`)")
-            return pinned[1]
+            lines = "".join(file.read_text() for file in cli_requirements() if file.stem == package)
+            pinned = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", lines, re.MULTILINE)
+            return pinned[1] if pinned else None
         case OnPath():
             return None
+
+
+def virtual_environment(pip: PipPackage, root: Path) -> Path:
+    """Return the folder of the virtual environment of this CLI, where `root` is the folder of all CLIs."""
+    return root / "venvs" / pip.package
 
 
 def _from_npm(npm: NpmPackage, root: Path) -> Cli:
     modules = root / "node_modules"
     executable, manifest = modules / ".bin" / npm.executable, modules / npm.package / "package.json"
     if not executable.exists() or not manifest.exists():
-        raise CliMissing(f"{npm.executable} ({npm.package}) is not installed: run `proctor setup`")
+        raise CliMissing(f"{npm.executable} ({npm.package}) is not installed{_remedy(npm)}")
     return Cli(executable, json.loads(manifest.read_text())["version"])
 
 
 def _from_pip(pip: PipPackage, root: Path) -> Cli:
-    venv = root / "venvs" / pip.package
-    executable, sites = venv / "bin" / pip.executable, venv.glob("lib/python*/site-packages")
+    own = virtual_environment(pip, root)
+    executable, sites = own / "bin" / pip.executable, own.glob("lib/python*/site-packages")
     installed = Distribution.discover(name=pip.package, path=[str(site) for site in sites])
     version = next((one.version for one in installed), None)
     if version is None or not executable.exists():
-        raise CliMissing(f"{pip.executable} ({pip.package} of PyPI) is not installed: run `proctor setup`")
+        raise CliMissing(f"{pip.executable} ({pip.package}) is not installed{_remedy(pip)}")
     return Cli(executable, version)
+
+
+def _remedy(package: NpmPackage | PipPackage) -> str:
+    if pinned_version(package) is not None:
+        return ": run `proctor setup`"
+    return ", and backends/cli/ does not pin it: pin it there, or have its adapter find it on PATH (`OnPath`)"
 
 
 def _from_path(program: OnPath) -> Cli:

@@ -15,7 +15,7 @@ from harness.gateway.budget import Budget
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
-"""Endings whose session must not be resumed: the agent worked without its tools, or its folder cannot be trusted."""
+"""Endings after which the next attempt begins anew: the agent worked without its tools, or its folder is suspect."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
 
@@ -34,10 +34,10 @@ def attempts(
     """Yield each attempt as it ends. The last one decides the case.
 
     `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
-    that id, or begins a new one (`None`). All attempts draw on `budget`.
-    `resumes` says whether the backend can resume at all, `kept(conversation)` whether the CLI has kept that one: a CLI
-    that was killed may not have written it yet. A new conversation begins in the workspace as it is. Before another
-    attempt, `set_aside(number, fresh)` puts the files of attempt `number` (from 1) away; `fresh` says that the next one
+    that id, or begins a new one for `None`. All attempts draw on `budget`. `resumes` says whether the backend can
+    resume at all. `kept(conversation)` says whether the CLI has kept that one: a CLI that was killed may not have
+    written it yet. Then the next attempt begins a new conversation in the same workspace. Before another attempt,
+    `set_aside(number, fresh)` puts away the files of attempt `number` (from 1). `fresh` says that the next attempt
     begins in an empty workspace. `waiting(seconds)` is called each second of a wait with what is left of it.
     """
     began = clock.now()

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from harness.agent.cli import CliMissing, pinned_clis
+from backends.registry import backend, names
+from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, extras, npm
+from harness.commands.installing import bubblewrap, extras, npm, pip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,16 @@ def _clis() -> str:
     except CliMissing as error:
         raise SetupFailed(str(error)) from error
     npm.install(root, _tell)
-    return ", ".join(f"{name} {cli.version}" for name, cli in npm.installed(root).items())
+    pip.install(root, _tell)
+    return ", ".join(map(_version, names()))
+
+
+def _version(name: str) -> str:
+    """Return the version of a CLI, or what is missing of one that the user installs."""
+    try:
+        return f"{name} {find_cli(backend(name)).version}"
+    except CliMissing as error:
+        return str(error)
 
 
 def _bubblewrap() -> str:

@@ -43,7 +43,7 @@ def _places(*places: Path) -> tuple[Path, ...]:
 
 
 def program_paths(executable: Path) -> tuple[Path, ...]:
-    """Return what a CLI needs to run, and node: its `node_modules`, or outside of one the files that it links to."""
+    """Return what a CLI needs to run: node, and its `node_modules`, virtual environment, or the files it links to."""
     found: list[Path] = []
     for program in (executable, shutil.which("node")):
         if program is not None:
@@ -54,7 +54,7 @@ def program_paths(executable: Path) -> tuple[Path, ...]:
 
 
 def _environment(script: Path) -> tuple[Path, ...]:
-    """The virtual environment that a script is part of, and the installation behind its interpreter."""
+    """Return the virtual environment that a script is part of, and the installation behind its interpreter."""
     prefix = script.parent.parent
     if not (prefix / "pyvenv.cfg").is_file():
         return ()

@@ -1,6 +1,6 @@
 """Where the contract's sessions are played: among the canaries of a user who has configured every CLI.
 
-`PROCTOR_PINNED` names another folder of installed CLIs than the pinned ones, as `make contract-latest` does.
+`PROCTOR_CLI_ROOT` names another folder of installed CLIs than the pinned ones, as `make contract-latest` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support.sessions import PINNED, Stage
 @pytest.fixture(scope="session")
 def cli_root() -> Path:
     """The folder of the CLIs that are held to the contract."""
-    return Path(os.environ.get("PROCTOR_PINNED", PINNED))
+    return Path(os.environ.get("PROCTOR_CLI_ROOT", PINNED))
 
 
 @pytest.fixture(scope="module")

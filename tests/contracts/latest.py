@@ -105,7 +105,7 @@ def _broken_clauses(adapter: Backend) -> list[str]:
     ran = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | {"PROCTOR_PINNED": str(LATEST)},
+        env=os.environ | {"PROCTOR_CLI_ROOT": str(LATEST)},
         capture_output=True,
         text=True,
         check=False,

@@ -101,6 +101,13 @@ MODEL_FAULTS = {
         failing("{status: 502, times: 2}"), (Ending.MODEL_UNREACHABLE, Ending.FINISHED), "ended its session"
     ),
     "stalled": Fault(failing("{hang_after: 3, times: 1}"), (Ending.STALLED, Ending.FINISHED), "ended its session"),
+    "spent": Fault(
+        "- calls: [{run: echo a}]\n    usage: {input_tokens: 300000, output_tokens: 1}\n"
+        "  - {text: A few words, calls: [{run: echo b}], fail: {hang_after: 3, times: 1}}\n"
+        "  - calls: [{run: echo c}]\n    usage: {input_tokens: 800000, output_tokens: 1}",
+        (Ending.STALLED, Ending.TOKEN_LIMIT),
+        "of 1000000 tokens",
+    ),
 }
 
 OPENCODE_FAULTS = {

@@ -23,7 +23,6 @@ from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
-from harness.commands.installing.npm import pinned
 from harness.commands.main import main
 from harness.packaged import cli_lock, requirements
 from harness.sandbox.probe import Capability
@@ -88,15 +87,13 @@ class Machine:
 def _write_clis(modules: Path) -> None:
     pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
     (modules / ".bin").mkdir(parents=True)
-    for name in pinned():
-        cli = backend(name).installation
-        assert isinstance(cli, NpmPackage)
-        package = modules / cli.package
-        package.mkdir(parents=True)
-        (package / "package.json").write_text(json.dumps({"version": pins[cli.package]}))
-        (package / "cli").write_text(f"#!/bin/sh\necho {pins[cli.package]}\n")
-        (package / "cli").chmod(0o755)
-        (modules / ".bin" / cli.executable).symlink_to(f"../{cli.package}/cli")
+    for npm in (backend(name).installation for name in names()):
+        if isinstance(npm, NpmPackage):
+            (package := modules / npm.package).mkdir(parents=True)
+            (package / "package.json").write_text(json.dumps({"version": pins[npm.package]}))
+            (package / "cli").write_text(f"#!/bin/sh\necho {pins[npm.package]}\n")
+            (package / "cli").chmod(0o755)
+            (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
 
 
 @pytest.fixture

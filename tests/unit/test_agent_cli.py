@@ -11,7 +11,7 @@ import pytest
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
 from backends.registry import backend, names
 from harness.agent import cli
-from harness.agent.cli import Cli, CliMissing, find_cli, pinned_version
+from harness.agent.cli import Cli, CliMissing, find_cli, pinned_clis, pinned_version
 from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
 from harness.sandbox.dirs import SandboxDirs
@@ -36,7 +36,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_an_npm_package_tells_its_version_in_its_manifest(tmp_path: Path) -> None:
-    with pytest.raises(CliMissing, match=r"agent \(@mylab/agent\) is not installed: run `make setup`"):
+    with pytest.raises(CliMissing, match=r"agent \(@mylab/agent\) is not installed, and backends/cli/ does not pin it"):
         find_cli(installed_as(NPM), tmp_path)
     executable = write(tmp_path / "node_modules/.bin/agent", "")
     write(tmp_path / "node_modules/@mylab/agent/package.json", json.dumps({"version": "1.2.3"}))
@@ -44,7 +44,7 @@ def test_an_npm_package_tells_its_version_in_its_manifest(tmp_path: Path) -> Non
 
 
 def test_a_pip_package_runs_sealed_from_a_virtual_environment_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(CliMissing, match=r"agent \(mylab-agent of PyPI\) is not installed"):
+    with pytest.raises(CliMissing, match=r"agent \(mylab-agent\) is not installed"):
         find_cli(installed_as(PIP), tmp_path)
     own = tmp_path / "venvs/mylab-agent"
     venv.create(own, symlinks=True)
@@ -81,12 +81,14 @@ def test_the_pin_is_what_is_installed(name: str) -> None:
 
 
 def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "CLI_ROOT", tmp_path)
-    write(
-        tmp_path / "mylab-agent.txt", "click==8.1 \\\n    --hash=sha256:00\nmylab-agent==4.5 \\\n    --hash=sha256:11\n"
-    )
+    lines = ["click==8.1 \\", "    --hash=sha256:00", "mylab-agent==4.5 \\", "    --hash=sha256:11"]
+    pins = write(tmp_path / "mylab-agent.txt", "\n".join(lines))
+    monkeypatch.setattr(cli, "cli_requirements", lambda: [pins])
     assert pinned_version(PIP) == "4.5"
-    write(tmp_path / "mylab-agent.txt", "click==8.1\n")
-    with pytest.raises(ValueError, match="no line pins mylab-agent"):
-        pinned_version(PIP)
+    with pytest.raises(CliMissing, match="is not installed: run `proctor setup`"):
+        find_cli(installed_as(PIP), tmp_path)
+    here = pinned_clis()
+    pins.write_text("mylab-agent==4.6\n")
+    assert pinned_clis() != here, "another pin is another installation"
+    assert pinned_version(NPM) is None
     assert pinned_version(BINARY) is None

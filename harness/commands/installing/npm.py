@@ -1,8 +1,7 @@
-"""Installs the pinned CLIs with `npm ci`, whole or not at all."""
+"""Installs the pinned CLIs that come from npm with `npm ci`, whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -16,19 +15,17 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
-from backends.base import NpmPackage
+from backends.base import Backend, NpmPackage
 from backends.registry import backend, names
-from harness.agent.cli import Cli, CliMissing, find_cli
+from harness.agent.cli import Cli, CliMissing, find_cli, pinned_version
 from harness.commands.errors import SetupFailed
+from harness.commands.installing.start import require_start
 from harness.packaged import cli_lock
 
 NODE = 20
 """The oldest major version of Node.js that all CLIs run on."""
 
 _NODE_REMEDY = f"install Node.js {NODE} or newer, with npm: nodejs.org/download, or your system's packages"
-_START_S = 60.0
-"""Seconds that a CLI may take to tell its version."""
-
 _UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH")
 _REASONS = (
     (
@@ -42,16 +39,15 @@ _REASONS = (
 )
 
 
-def pinned() -> list[str]:
-    """Return the names of the backends whose CLI is a package of the lock."""
-    packages = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
-    installations = {name: backend(name).installation for name in names()}
-    return [name for name, how in installations.items() if isinstance(how, NpmPackage) and how.package in packages]
-
-
 def installed(root: Path) -> dict[str, Cli]:
-    """Return the pinned CLIs in the folder `root`, by backend. Raise `CliMissing` if one is missing."""
-    return {name: find_cli(backend(name), root) for name in pinned()}
+    """Return the CLI of each backend that npm installs, in the folder `root`, by its name. Raises `CliMissing`."""
+    return {adapter.name: find_cli(adapter, root) for adapter in _adapters()}
+
+
+def _adapters() -> list[Backend]:
+    """Return the backends whose CLIs are packages of the lock."""
+    found = [backend(name) for name in names() if isinstance(backend(name).installation, NpmPackage)]
+    return [adapter for adapter in found if pinned_version(adapter.installation) is not None]
 
 
 def install(root: Path, tell: Callable[[str], None]) -> None:
@@ -74,10 +70,10 @@ def install(root: Path, tell: Callable[[str], None]) -> None:
                 prefix=f"{root.name}.partial-", dir=root.parent, ignore_cleanup_errors=True
             ) as scratch:
                 partial = Path(scratch, "clis")
-                tell(f"Installing {len(pinned())} coding-agent CLIs in {root} (about 1.3 GB)")
+                tell(f"Installing {len(_adapters())} coding-agent CLIs in {root} (about 1.3 GB)")
                 _fill(npm, partial)
                 for name, cli in installed(partial).items():
-                    _require_start(name, cli)
+                    require_start(backend(name), cli)
                 partial.rename(root)
     except CliMissing as error:
         raise SetupFailed(f"npm has installed the CLIs, but {error}") from error
@@ -164,30 +160,3 @@ def _explained(log: IO[bytes]) -> str:
     words = log.read().decode(errors="replace").strip()
     reason = next((f": {text}" for codes, text in _REASONS if any(code in words for code in codes)), "")
     return "\n".join([f"`npm ci` failed{reason}", "npm says:", *words.splitlines()[:12]])
-
-
-def _require_start(name: str, cli: Cli) -> None:
-    """Run a CLI for its version: what lacks its program for this machine must not count as installed."""
-    with tempfile.TemporaryDirectory(prefix="proctor-setup-") as home:
-        try:
-            ran = subprocess.run(
-                [cli.executable, "--version"],
-                cwd=home,
-                env={"HOME": home, "PATH": _search_path()},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_START_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupFailed(f"{name} {cli.version} does not start: {error}") from error
-    if cli.version not in ran.stdout + ran.stderr:
-        words = (ran.stdout + ran.stderr).strip()
-        raise SetupFailed(f"{name} {cli.version} does not start (status {ran.returncode}): {words}")
-
-
-def _search_path() -> str:
-    """Return a PATH with the running node first, for CLIs that are scripts of it."""
-    node = shutil.which("node")
-    return ":".join([*([str(Path(node).parent)] if node else []), "/usr/local/bin", "/usr/bin", "/bin"])
