@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,11 +15,6 @@ CASES = "cases.json"
 """The file with the names of the cases that were to run."""
 
 _LEFT = "interrupted"
-
-
-def run_name(suite: str, now: datetime | None = None) -> str:
-    """The name of a run that starts now: it sorts by time and tells the suite."""
-    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
 
 
 class RunStore:
@@ -39,10 +33,7 @@ class RunStore:
         return self.run / "results.jsonl"
 
     def begin(self, names: Sequence[str]) -> None:
-        """Make the folder, and write down by the names of their folders which cases are to run. Raises `OSError`.
-
-        Every worker does so, and all write the same.
-        """
+        """Make the folder, and write down by the names of their folders which cases are to run. Raises `OSError`."""
         self.run.mkdir(parents=True, exist_ok=True)
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))

@@ -1,17 +1,15 @@
 """Which xdist worker runs what: the planner (`harness.schedule.planner`) behind xdist's own interface of a scheduler.
 
-For `-n N` and `--dist load` alone: who chooses another distribution gets it, and a session without cases is xdist's.
+For `-n N` and `--dist load` alone: who chooses another distribution gets it, and a session without cases stays xdist's.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import psutil
 import pytest
 from _pytest.junitxml import xml_key
 from msgspec import Struct
@@ -20,10 +18,9 @@ from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # li
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
 from harness.case import Case, ServerNeed, parameters_of
-from harness.run import Run
-from harness.schedule.auto_workers import workers
+from harness.results.times import Times
+from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner
-from harness.servers.gpus import cpu_slots, inventory
 
 RERUN = "rerun"
 """The outcome of a report that says that a case killed its worker and is run once more."""
@@ -36,42 +33,18 @@ class Demand(Struct, frozen=True):
     server: ServerNeed | None = None
 
 
-def make_scheduler(config: pytest.Config, log: Producer, run: Run) -> CaseScheduling | None:
-    """The scheduler of a session with workers; none where the user chose a distribution other than `load`."""
-    if config.getvalue("dist") != "load":
-        return None
-    demands = {case.id: Demand(run.times.expected_s(case), case.server) for case in run.cases}
-    return CaseScheduling(config, log, demands, this_machine(run.cases))
+def take_over(session: Any, cases: Sequence[Case], times: Times) -> None:
+    """Give out the tests of a session with workers from now on, before any of them has been given out.
 
-
-def this_machine(cases: Sequence[Case]) -> Machine:
-    """What this machine has for the servers of these cases; GPUs are looked for only where one needs any.
-
-    A GPU on which somebody computes now is left out, unless that goes for all.
+    `session` is xdist's `DSession`. A distribution that the user or another plugin chose, other than `load`, stays.
     """
-    asked = any(case.server is not None and case.server.gpus for case in cases)
-    gpus = inventory() if asked else ()
-    unused = [gpu for gpu in gpus if not gpu.processes]
-    return Machine(gpus=len(unused or gpus), cpu_slots=cpu_slots())
-
-
-def header(cases: Sequence[Case]) -> str | None:
-    """The line at the head of a run that says where its model servers run; none where its cases need no server."""
-    servers = {case.server for case in cases if case.server is not None}
-    machine = this_machine(cases)
-    missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
-    gpus = "1 GPU" if machine.gpus == 1 else f"{machine.gpus} GPUs"
-    place = gpus if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
-    return f"model servers: {len(servers)}; {place}" if servers else None
-
-
-def auto_workers(cases: Sequence[Case]) -> int | None:
-    """How many workers `-n auto` starts for these cases; none where PYTEST_XDIST_AUTO_NUM_WORKERS says it."""
-    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
-        return None
-    memory_gb = psutil.virtual_memory().available / 1e9
-    needs = [case.server for case in cases]
-    return workers(needs, this_machine(cases), cores=len(os.sched_getaffinity(0)), memory_gb=memory_gb)
+    if type(session.sched) is not LoadScheduling:
+        return
+    demands = {case.id: Demand(times.expected_s(case), case.server) for case in cases}
+    scheduling = CaseScheduling(session.config, session.log, demands, this_machine(cases))
+    for node in session.sched.nodes:
+        scheduling.add_node(node)
+    session.sched = scheduling
 
 
 class LastCrash(Struct, frozen=True):
