@@ -6,6 +6,7 @@ case is left as it is: what concerns cases is registered once there are some.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         except pytest.UsageError as error:  # raised here, it would look like a broken test
             metafunc.config.stash[_MISTAKE] = str(error)
             cases = []
+        gc.freeze()  # what Hydra and the cases hold stays: else it is walked again for each few hundred cases collected
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
 
 

@@ -46,8 +46,8 @@ def keep_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
     words = _words(config.getoption("keyword", ""))
     named = any(words & _names(case) for _, case in cases)
     if not _has_path(config) and (command_line(config).selects_cases or named):
-        kept = [item for item, _ in cases]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        kept = {item: None for item, _ in cases}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 
 
