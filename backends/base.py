@@ -1,9 +1,14 @@
-"""What every backend answers: how to call a coding-agent CLI, configure it and read its stream."""
+"""`Backend`, what every adapter answers: how to install and call a coding-agent CLI, and how its stream reads.
+
+A new adapter subclasses `Backend`; `docs/adding-a-backend.md` shows how.
+"""
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
@@ -11,20 +16,57 @@ from msgspec import Struct, field
 from backends.events import Event
 
 
+class NpmPackage(Struct, frozen=True, kw_only=True):
+    """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
+
+    `executable` is the program that the package installs. Its version stands in the package's own `package.json`.
+    """
+
+    package: str
+    executable: str
+
+
+class PipPackage(Struct, frozen=True, kw_only=True):
+    """A CLI that pip installs into a virtual environment of its own, as `backends/cli/PACKAGE.txt` pins it.
+
+    That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
+    version stands in the installed package's metadata.
+    """
+
+    package: str
+    executable: str
+
+
+class OnPath(Struct, frozen=True, kw_only=True):
+    """A CLI that the user installs: an executable on PATH, in whatever version it is there.
+
+    Called with `version_arguments`, it prints its version. `how_to_install` completes the error "NAME is not on
+    PATH: …".
+    """
+
+    executable: str
+    how_to_install: str
+    version_arguments: tuple[str, ...] = ("--version",)
+
+
+Installation = NpmPackage | PipPackage | OnPath
+"""How a CLI is installed, and so where its executable and its version are found."""
+
+
 class McpEndpoint(Struct, frozen=True):
-    """An MCP server as the CLI is told of it: its name and its streamable-HTTP address."""
+    """An MCP server as the CLI sees it: its name and its streamable-HTTP address."""
 
     name: str
     url: str
 
 
 class SessionSpec(Struct, frozen=True, kw_only=True):
-    """All a backend needs to know to set up one session; every path is as seen inside the sandbox.
+    """What a backend needs to know to set up one session. Every path is the one inside the sandbox.
 
-    `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, no `/v1`).
-    `wire` is the one by which the model is asked, of those in the backend's capabilities.
-    `options` are the backend's own knobs, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
-    `home` to go on with, or none for a new one.
+    `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, without `/v1`). `wire` is the protocol by
+    which the CLI asks the model, one of those in the backend's capabilities. `context` is the model's context in
+    tokens. `options` are the backend's own, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
+    `home` to continue, or `None` to begin a new one.
     """
 
     executable: str
@@ -39,16 +81,23 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = field(default_factory=dict)
     resume: str | None = None
 
+    @property
+    def output_limit(self) -> int:
+        """The tokens that one response may have: a quarter of the context, at most 32,000 (most CLIs' own default)."""
+        return min(32_000, max(1, self.context // 4))
+
 
 class ReportingQuirks(Struct, frozen=True, kw_only=True):
-    """Where a CLI's own account of a session may rightly differ from the ledger of what its model was asked.
+    """Why a CLI's own account of a session may differ from the gateway's ledger although nothing is wrong.
 
-    `hides_subagents`: not all turns of a subagent are in its stream or its totals. `totals_at_end`: some of its tokens
-    are told by its final event alone, which a session that was stopped does not have. `hides_refused_calls`: a call of
-    a tool that it does not have, or with arguments that do not fit, or of one that it does not show, is not in its
-    stream. `merges_cache_writes`: over some wires it takes tokens that the model's service wrote to a cache for others
-    of the prompt. `script_tool`: the tool that runs scripts of the model's; its stream has the calls that a script
-    makes, and not the script's own.
+    - `hides_subagents`: the stream or its totals leave out some turns of a subagent.
+    - `totals_at_end`: only the final event tells some of the tokens. A session that was stopped has no final event.
+    - `hides_refused_calls`: the stream leaves out calls that the CLI does not carry out (the tool is unknown, or the
+      arguments do not fit), and calls of some tools that it never shows.
+    - `merges_cache_writes`: over some wires the CLI counts tokens that were written to the cache as other tokens of the
+      prompt.
+    - `script_tool`: the tool that runs scripts which the model writes. The stream shows the calls that a script makes,
+      but not the call of the script itself.
     """
 
     hides_subagents: bool = False
@@ -59,63 +108,73 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
-    """What a CLI can do. What it cannot, no case may ask of it, and no clause of the contract.
+    """What a CLI can do. A case or contract clause that needs a missing capability is refused at collection.
 
-    `limits` are those that it holds itself when told to (`turns`, `cost_usd`); `wires` the wires by which it asks its
-    model, by the gateway's names for them.
+    `wires` are the protocols by which the CLI can ask its model, by the gateway's names for them.
     """
 
     mcp: bool
     resume: bool
     subagents: bool
-    limits: tuple[str, ...]
     wires: tuple[str, ...]
 
 
 class Backend(ABC):
-    """The adapter of one coding-agent CLI. Pure: it opens no process, socket or file."""
+    """The adapter of one coding-agent CLI. It is pure: it starts no process and opens no socket and no file."""
 
     name: ClassVar[str]
-    package: ClassVar[str]
-    """The npm package, whose pinned version stands in `backends/cli/package.json`."""
-    program: ClassVar[str]
-    """The name of the executable that the package installs."""
+    installation: ClassVar[Installation]
     options: ClassVar[type[Struct]]
-    """The knobs of this adapter, as `options` in `conf/backend/NAME.yaml` may set them."""
+    """The options of this adapter, which `conf/backend/NAME.yaml` may set."""
     capabilities: ClassVar[Capabilities]
+    own_limits: ClassVar[Mapping[str, str]] = {}
+    """The limits that the CLI can hold itself: the reason in its final event, and the limit's name in `limits`
+    (`turns`, `cost_usd`). `decode` puts that name into `SessionFinished.limit`."""
     quirks: ClassVar[ReportingQuirks] = ReportingQuirks()
-    """What explains differences between its report and the gateway's ledger."""
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:
-        """The command line. The prompt goes to standard input; nothing secret or long stands here."""
+        """Return the command line. It holds no secret and no long text; the prompt goes to standard input."""
 
     @abstractmethod
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """Text of each file to write before the start, by its absolute path inside the sandbox."""
+        """Return the text of each file to write before the start, by its absolute path in workspace or home."""
 
     @abstractmethod
     def environment(self, spec: SessionSpec) -> dict[str, str]:
-        """The variables this CLI needs, beyond HOME, PATH, TMPDIR and LANG; nothing of the host is inherited."""
+        """Return the variables that this CLI needs beyond HOME, PATH, TMPDIR and LANG. It inherits no others."""
 
     @abstractmethod
     def decode(self, line: bytes) -> tuple[Event, ...]:
-        """The events in one line of the CLI's standard output (without its newline).
+        """Return the events in one line of the CLI's standard output (without its newline).
 
-        Never raises: a line that is no event of this CLI becomes `Unknown` or `Malformed`.
+        Never raises: a line that this adapter does not know becomes `Unknown` or `Malformed`.
         """
 
-    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - for those CLIs that have something to tell
-        """Events that this CLI tells on standard error alone; never raises. Most have none."""
+    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs tell something there
+        """Return the events that this CLI tells on standard error alone. Never raises."""
+        return ()
+
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - only CLIs that resume have any
+        """Return glob patterns, relative to the home, of the files in which the CLI keeps that conversation.
+
+        The conversation can be resumed only if a file matches one of them. A CLI that cannot resume has none.
+        """
         return ()
 
     @abstractmethod
     def tool_name(self, server: str, tool: str) -> str:
-        """How this CLI shows the tool of an MCP server to its model."""
+        """Return the name under which this CLI shows the tool of an MCP server to its model."""
 
     def prompt_hints(self, spec: SessionSpec) -> str:
-        """What the task's prompt adds for this CLI: how the tools of each MCP server are named."""
+        """Return what the task's prompt adds for this CLI: how the tools of each MCP server are named."""
         return "\n".join(
             f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, 'NAME')}`."
             for server in spec.mcp
         )
+
+
+@lru_cache(maxsize=1024)
+def plain_name(name: str) -> str:
+    """Return the name as most CLIs write it in the name of an MCP tool: letters, digits, `_` and `-` are kept."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

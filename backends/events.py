@@ -1,9 +1,9 @@
-"""The one event vocabulary of all backends: what can be read in a coding-agent CLI's stream.
+"""The events that all backends share: what a coding-agent CLI's stream can tell.
 
-Events are frozen plain data, tagged in JSON by `type` (the class name). Where the bytes of an event lie in the stream
-belongs to its line, not to the event: the reader hands it to `Session.add_line` together with the line's events, and
-`Located` is what keeps the two together. A `turn` names one model response; it is the CLI's own id of that response.
-`parent` is the call id of the tool call that started the subagent speaking, or none for the main agent.
+Events are frozen plain data, tagged in JSON by `type` (the class name). `turn` names one model response, by the CLI's
+own id of it. `parent` is the id of the tool call that started the subagent which speaks, or `None` for the main agent.
+An event does not know where its bytes lie in the stream. The reader hands that to `Session.add_line` together with the
+line's events, and `Located` keeps the two together.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 SAMPLE_CAP = 200
-"""Characters kept of a line that could not be read as an event."""
+"""How many characters are kept of a line that is no known event."""
 _NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in terms that every backend shares."""
+    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: nothing tells."""
 
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
@@ -33,6 +33,21 @@ class ErrorKind(StrEnum):
     COMPACTION = "compaction"
     CLI = "cli"
     OTHER = "other"
+
+
+class StopReason(StrEnum):
+    """Why a model response ended, where that tells something about the session.
+
+    - `LAST`: of its own accord. Only for a CLI without a final event (`SessionFinished`): such a response ends the
+      session, unless it calls a tool or another one follows.
+    - `OUTPUT_LIMIT`, `CONTEXT_LIMIT`: the model's output limit, or its context, cut the response.
+    - `UNKNOWN`: the CLI does not know. Such a response counts as empty if it calls no tool, whatever it wrote.
+    """
+
+    LAST = "last"
+    OUTPUT_LIMIT = "output_limit"
+    CONTEXT_LIMIT = "context_limit"
+    UNKNOWN = "unknown"
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -63,7 +78,7 @@ class Usage(Struct, frozen=True, gc=False):
         )
 
     def most(self, other: Usage) -> Usage:
-        """The greater of the two, kind by kind."""
+        """Return the greater of the two, kind by kind."""
         return Usage(
             max(self.input_tokens, other.input_tokens),
             max(self.output_tokens, other.output_tokens),
@@ -74,7 +89,7 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI is up: its session, model, tools, MCP servers (name -> status) and version."""
+    """The CLI is up: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version."""
 
     session_id: str = ""
     model: str = ""
@@ -108,7 +123,10 @@ class Thinking(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The model calls a tool; `arguments` is decoded JSON, or the raw text if it was no JSON."""
+    """The model calls a tool. `arguments` is decoded JSON, or the text itself where that is no JSON.
+
+    A shell command among the arguments is called `command` or `cmd`.
+    """
 
     turn: str
     call_id: str
@@ -118,16 +136,16 @@ class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A tool call started an agent of its own. Not told where the subagent's turns are (their `parent` tells it)."""
+    """A tool call started a subagent. Needed only where the stream does not show the subagent's turns (by `parent`)."""
 
     call_id: str
 
 
 class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """What a tool call gave; `seconds` where the CLI says it.
+    """What a tool call gave, and how many `seconds` it took, if the CLI says so.
 
-    `content` is the JSON of it as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes
-    of a stream are such contents, and few are ever looked at.
+    `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
+    stream are such contents, and few are ever looked at.
     """
 
     call_id: str
@@ -137,7 +155,7 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
     @property
     def output(self) -> str:
-        """The content as text; of parts that are no text, the kind alone. What is no Unicode is replaced."""
+        """The content as text. Of a part that is no text only the kind is given. What is no Unicode is replaced."""
         try:
             content = json.loads(bytes(self.content).decode("utf-8", "replace"))
         except (ValueError, RecursionError):  # the decoder checks no more of it than where it ends
@@ -156,19 +174,19 @@ def _part_text(part: Any) -> str:
 class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A model response came back, with its usage as known so far.
 
-    May be repeated for one turn (Claude Code: once a content block); a turn's usage is then the greatest.
+    A CLI may repeat this event for one turn. The turn's usage is then the greatest, kind by kind.
     """
 
     turn: str
     usage: Usage = Usage()
-    stop_reason: str | None = None
+    stop_reason: StopReason | None = None
     cost_usd: float = 0.0
 
 
 class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response that came back, told outside the stream (in a log): it counts, and moves nothing else.
+    """A model response came back, as something outside the stream tells (a log). It counts, and changes nothing else.
 
-    For a CLI whose stream does not tell responses apart (Codex); `usage` is that of the response.
+    For a CLI whose stream does not tell responses apart. `usage` is that of the response.
     """
 
     turn: str
@@ -186,21 +204,25 @@ class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The state of an MCP server's connection, in the CLI's words."""
+    """The state of an MCP server's connection.
+
+    `connected`: its tools are there. `disabled`: the CLI leaves it out on purpose. Any other text says, in the CLI's
+    words, that its tools are missing.
+    """
 
     server: str
     status: str
 
 
 class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI shortened the conversation; `trigger` in its words, `tokens` before it."""
+    """The CLI shortened the conversation. `trigger` says why in its words; `tokens` is the length before."""
 
     trigger: str = ""
     tokens: int = 0
 
 
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI did not let the model use a tool. It may be told of one call more than once."""
+    """The CLI did not let the model use a tool. It may tell of one call more than once."""
 
     tool: str
     call_id: str = ""
@@ -208,14 +230,14 @@ class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class RateLimit(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The provider's limit was hit; `resets_at` is epoch seconds, or text as the CLI wrote it."""
+    """The session hit the provider's rate limit. `resets_at` is epoch seconds, or text as the CLI wrote it."""
 
     resets_at: float | str | None = None
     message: str = ""
 
 
 class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """Something failed; `status` is the HTTP status where there is one."""
+    """Something failed. `status` is the HTTP status, if there is one."""
 
     kind: ErrorKind
     message: str
@@ -224,10 +246,15 @@ class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI's own last word; totals are those of the CLI process so far (`model_s`: spent in the API)."""
+    """The CLI's final event. Totals are those of the CLI's process so far; `model_s` are seconds spent on the model.
+
+    `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
+    `Backend.own_limits` gives.
+    """
 
     is_error: bool = False
     reason: str = ""
+    limit: str = ""
     text: str = ""
     usage: Usage = Usage()
     cost_usd: float = 0.0
@@ -238,14 +265,14 @@ class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Unknown(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """Well-formed, but of a kind that this version of the adapter does not know."""
+    """A well-formed line of a kind that this version of the adapter does not know."""
 
     kind: str
     sample: str = ""
 
 
 class Malformed(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """Not an event at all: no JSON, or not an object with a type."""
+    """A line that is no event at all: no JSON, or no object with a type."""
 
     reason: str
     sample: str = ""
@@ -274,7 +301,10 @@ Event = (
 
 
 class Located(Struct, frozen=True, gc=False):
-    """An event and where its line lies in the stream: first byte and bytes (without the newline); none if not told."""
+    """An event and where its line lies in the stream: the first byte, and how many bytes without the newline.
+
+    Both are `None` for an event that stands in no line.
+    """
 
     event: Event
     offset: int | None = None

@@ -1,28 +1,68 @@
-"""Finds the adapter of a backend by its name."""
+"""Finds the adapter of a backend by its name: a part of this package, or an entry point of another one."""
 
 from __future__ import annotations
 
 import pkgutil
 from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 import backends
 from backends.base import Backend
 
+GROUP = "proctor.backends"
+"""The group of entry points by which other packages bring backends. The name of an entry point is the backend's."""
+
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of the adapters in this package, sorted: those of its modules that have a `BACKEND`."""
-    modules = (module.name for module in pkgutil.iter_modules(backends.__path__) if not module.ispkg)
-    return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
+    """Return the names of all adapters, sorted: those of this package, and those of entry points."""
+    return tuple(sorted({*_own(), *_others()}))
 
 
 @cache
 def backend(name: str) -> Backend:
-    """Return the adapter of that name. Raises `ValueError`, which names the choices."""
-    if name not in names():
-        raise ValueError(f"no backend {name!r}; choose one of: {', '.join(names())}")
-    adapter = import_module(f"backends.{name}").BACKEND
-    if not isinstance(adapter, Backend):
-        raise TypeError(f"backends/{name}.py: BACKEND is no Backend")
-    return adapter
+    """Return the adapter of that name; one of this package hides an entry point of the same name.
+
+    Raise `ValueError`, which names the choices if there is no such adapter.
+    """
+    if name in _own():
+        return checked(import_module(f"backends.{name}").BACKEND, name)
+    point = _others().get(name)
+    if point is None:
+        raise ValueError(f"there is no backend {name!r}; choose one of: {', '.join(names())}")
+    source = f"the entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'a package'}"
+    try:
+        found = point.load()
+    except Exception as error:  # whatever that package does when it is imported
+        raise ValueError(f"{source} cannot be loaded: {type(error).__name__}: {error}") from error
+    try:
+        return checked(found, name)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def checked(found: object, name: str) -> Backend:
+    """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if not."""
+    if not isinstance(found, Backend):
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, and is {what}")
+    lacking = [part for part in Backend.__annotations__ if not hasattr(found, part)]
+    if lacking:
+        raise ValueError(f"{type(found).__name__} lacks {', '.join(lacking)} (see backends.base.Backend)")
+    if found.name != name:
+        raise ValueError(f"the name of {type(found).__name__} is {found.name!r}, and must be {name!r}")
+    return found
+
+
+@cache
+def _own() -> frozenset[str]:
+    """The modules and packages of this package that have a `BACKEND`."""
+    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
+    return frozenset(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND"))
+
+
+@cache
+def _others() -> dict[str, EntryPoint]:
+    """The entry points of installed packages, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}

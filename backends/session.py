@@ -15,30 +15,56 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 ERRORS_KEPT = 20
-"""Errors whose text is kept; all are counted."""
+"""How many errors are kept whole. All are counted."""
 _REMEMBERED = 256
-"""Turns and calls that are remembered by id, and MCP servers, at most; beyond it the older half is forgotten."""
+"""How many turns, calls and MCP servers are remembered by id. Beyond that the older half is forgotten."""
 
 
 class _OpenCall(Struct, frozen=True, gc=False):
-    """A call without a result: of which tool, with which shell command, and when it arrived."""
+    """A call without a result yet: its tool, the beginning of its shell command, and when it arrived."""
 
     name: str
     command: str
     at: float | None
 
 
+class _ToolTimes(Struct):
+    """The calls without a result, by id, and the seconds that the others took."""
+
+    open: dict[str, _OpenCall] = {}
+    experiment_s: float = 0.0
+    other_s: float = 0.0
+    untimed: int = 0
+
+    def took(self, call: _OpenCall, told_s: float | None, at: float | None) -> None:
+        """Add what a call took: what its CLI tells, or else the time from its arrival to that of its result."""
+        seconds = told_s
+        if seconds is None and at is not None and call.at is not None:
+            seconds = max(0.0, at - call.at)
+        if seconds is None:
+            self.untimed += 1
+        elif is_experiment(call.name, call.command):
+            self.experiment_s += seconds
+        else:
+            self.other_s += seconds
+
+
 class Session:
     """The totals of a session, as its CLI tells them. Counters only grow.
 
     - `turns`: distinct model responses, subagents' included where the CLI shows them.
-    - `usage`: kind by kind the greater of the sum over turns and of the CLI's own running total. Claude Code
-      repeats a turn's usage once a block (a turn's usage is its greatest) with hardly any output in it; its
-      final totals hold what was missing. OpenCode has no totals, its turns hold everything.
-    - `cost_usd`: likewise. It is what the CLI believes; what was really paid stands in the gateway's ledger.
-    - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of the others. A call
-      takes what its CLI says, else the time from the arrival of its line to that of its result's. Calls side by side
-      count each. A call that started a subagent is none of both: its time is its model's and its own tools'.
+    - `usage`: for each kind of token the greater of the sum over turns and the CLI's own running total. A CLI may
+      repeat a turn's usage (a turn's usage is then its greatest) and tell some tokens in its totals alone.
+    - `cost_usd`: likewise. It is what the CLI believes. The gateway's ledger has what was really paid.
+    - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
+      run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
+      its own tools.
+    - `compactions_in_a_row`: compactions since the last tool call.
+    - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
+      for an unknown reason).
+    - `final`: the CLI's final event, or `None`; `None` again when another turn begins after it.
+    - `failure`: the last error, or `None`; `None` again once a response comes back after it.
+    - `errors`: the first and the last ones, `ERRORS_KEPT` at most.
     """
 
     def __init__(self) -> None:
@@ -50,29 +76,22 @@ class Session:
         self.tool_results = 0
         self.tool_errors = 0
         self.unpaired_results = 0
-        self.untimed_results = 0
         self.model_s = 0.0
         self.subagents = 0
         self.retries = 0
         self.denials = 0
         self.compactions = 0
         self.compactions_in_a_row = 0
-        """Compactions since the last tool call."""
         self.rate_limits = 0
         self.resets_at: float | str | None = None
         self.mcp_servers: dict[str, str] = {}
         self.last_tool = ""
-        self.stop_reason: str | None = None
+        self.stop_reason: ev.StopReason | None = None
         self.empty_turns = 0
-        """Turns in a row, up to the last one, that called no tool and either wrote nothing or ended for no known
-        reason (`unknown`: what OpenCode says of a response that was cut or was none, and asks again at once)."""
         self.final: ev.SessionFinished | None = None
-        """The CLI's last word; none again when another turn begins after it."""
         self.failure: ev.Error | None = None
-        """The last error; none again once a response came back after it."""
         self.error_count = 0
         self.errors: list[ev.Located] = []
-        """The first and the last ones, `ERRORS_KEPT` at most."""
         self.unknown_events = 0
         self.unknown_sample: ev.Located | None = None
         self.malformed_lines = 0
@@ -83,9 +102,7 @@ class Session:
         self._total_cost = 0.0
         self._turns: dict[str, ev.TurnFinished] = {}
         self._calls: dict[tuple[str, str], None] = {}
-        self._open: dict[str, _OpenCall] = {}
-        self._experiment_s = 0.0
-        self._other_s = 0.0
+        self._times = _ToolTimes()
         self._offset: int | None = None
         self._length: int | None = None
         self._at: float | None = None
@@ -105,33 +122,38 @@ class Session:
         return max(self._summed_cost, self._total_cost)
 
     @property
+    def untimed_results(self) -> int:
+        """Results of calls whose duration is not known."""
+        return self._times.untimed
+
+    @property
     def experiment_s(self) -> float | None:
-        """Seconds; none if the duration of any call is not known."""
-        return None if self.untimed_results else self._experiment_s
+        """Seconds; `None` if the duration of any call is not known."""
+        return None if self._times.untimed else self._times.experiment_s
 
     @property
     def other_tools_s(self) -> float | None:
-        """Seconds; none if the duration of any call is not known."""
-        return None if self.untimed_results else self._other_s
+        """Seconds; `None` if the duration of any call is not known."""
+        return None if self._times.untimed else self._times.other_s
 
     @property
     def tool_s(self) -> float | None:
-        """Seconds of both kinds together; none if the duration of any call is not known."""
-        return None if self.untimed_results else self._experiment_s + self._other_s
+        """Seconds of both kinds together; `None` if the duration of any call is not known."""
+        return None if self._times.untimed else self._times.experiment_s + self._times.other_s
 
     @property
     def open_calls(self) -> int:
         """Tool calls without a result yet, of those remembered."""
-        return len(self._open)
+        return len(self._times.open)
 
     @property
     def finished(self) -> bool:
-        """Whether the CLI has said its last word, well or badly, and no turn began since.
+        """Whether the stream shows the session's end, good or bad, and no turn began since.
 
-        A backend without a final event ends with a response that stopped of its own accord (`stop`) and called no
-        tool; whether it was really the last one only the exit of the CLI tells.
+        That is a final event, or else a response that may be the last one (`StopReason.LAST`) and called no tool. Only
+        the exit of the CLI tells whether it really was the last one.
         """
-        return self.final is not None or (self.stop_reason == "stop" and self._called_nothing)
+        return self.final is not None or (self.stop_reason is ev.StopReason.LAST and self._called_nothing)
 
     def add(self, event: ev.Event, at: float | None = None) -> None:
         """Count one event that stands in no line; see `add_line`."""
@@ -146,7 +168,7 @@ class Session:
     ) -> None:
         """Count the events of one line, which lies at `offset` in the stream and is `length` bytes long.
 
-        `at` is when it arrived, in seconds of any steady clock; none when a recording is read, which keeps no times.
+        `at` is when it arrived, in seconds of any steady clock, or `None` for a recording, which keeps no times.
         """
         self._offset, self._length, self._at = offset, length, at
         for event in events:
@@ -195,7 +217,7 @@ class Session:
             self.failure = None
             self._summed += event.usage
             self._summed_cost += event.cost_usd
-            empty = self._called_nothing and (self._wrote_nothing or event.stop_reason == "unknown")
+            empty = self._called_nothing and (self._wrote_nothing or event.stop_reason is ev.StopReason.UNKNOWN)
             self.empty_turns = self.empty_turns + 1 if empty else 0
         elif known == event:
             return
@@ -225,32 +247,23 @@ class Session:
         if call in self._calls:
             return
         self._calls[call] = None
-        self._open[event.call_id] = _OpenCall(event.name, shell_command(event.arguments), self._at)
+        self._times.open[event.call_id] = _OpenCall(event.name, shell_command(event.arguments), self._at)
         if len(self._calls) > _REMEMBERED:
             _forget(self._calls)
-            _forget(self._open)
+            _forget(self._times.open)
         self.tool_calls += 1
         self.compactions_in_a_row = 0
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
-        call = self._open.pop(event.call_id, None)
+        call = self._times.open.pop(event.call_id, None)
         if call is None:
             self.unpaired_results += 1
             return
         self.tool_results += 1
         self.tool_errors += event.is_error
-        if event.call_id in self._parents:
-            return
-        seconds = event.seconds
-        if seconds is None and self._at is not None and call.at is not None:
-            seconds = max(0.0, self._at - call.at)
-        if seconds is None:
-            self.untimed_results += 1
-        elif is_experiment(call.name, call.command):
-            self._experiment_s += seconds
-        else:
-            self._other_s += seconds
+        if event.call_id not in self._parents:
+            self._times.took(call, event.seconds, self._at)
 
     def _session_finished(self, event: ev.SessionFinished) -> None:
         self.final = event
@@ -321,7 +334,7 @@ _ADD: dict[type, Callable[[Session, Any], None]] = {
 
 
 def fold(events: Iterable[ev.Event]) -> Session:
-    """The session that these events add up to."""
+    """Return the session that these events add up to."""
     session = Session()
     for event in events:
         session.add(event)

@@ -1,8 +1,8 @@
-"""What a case is: plain data, shared by every room of the harness."""
+"""The data of a case. All rooms of the harness share it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -14,14 +14,19 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One coding-agent CLI (`conf/backend/*.yaml`); `options` are the knobs of its adapter."""
+    """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter.
+
+    `adapter` is the import path of an adapter in the project or an installed package: `mylab.backends:BACKEND`. `None`
+    means the one that is known by the backend's name.
+    """
 
     name: str
+    adapter: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in US dollars per million tokens; cached ones cost as `input` where nothing else is said."""
+    """What a model costs, in US dollars per million tokens. A cache price of `None` means the same price as `input`."""
 
     input: Dollars
     output: Dollars
@@ -31,7 +36,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     def cost_usd(
         self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
     ) -> float:
-        """US dollars for so many tokens, counted disjointly."""
+        """Return the cost in US dollars. Each token counts in exactly one of the four numbers."""
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
         parts = (
@@ -44,16 +49,17 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model, who serves it and under which name (none: its own), and the context (in tokens) it needs.
+    """A model: its provider, the name by which the provider knows it, and the context that it needs, in tokens.
 
-    `price` goes before the one that the provider's price list knows; where neither is, the ledger know no cost.
-    `script` is the script that the scripted provider plays, by name (`conf/scripts/NAME.yaml`) or by path; none means
-    the one named after the environment. For the cassette provider it is the model whose recorded answers it plays; none
-    means one of this name.
+    If `served_as` is `None`, the provider knows the model by `name`. `price` overrides the provider's price list.
+    Without a price in either place, the ledger records no cost. For the scripted provider, `script` is the script to
+    play, by name (`conf/scripts/NAME.yaml`) or by a path from the project's root folder; `None` means the script named
+    after the environment. For the cassette provider, it is the model whose recorded answers are played; `None` means
+    the model of this name.
 
-    Of a model that is served on this machine: it needs `gpus` whole GPUs with `gpu_memory_gb` free on each (0: it runs
-    on the CPU); one server of it takes `parallel` sessions at a time; its weights must have this `digest`; `server` are
-    the options of its kind of server (`harness/servers/`).
+    The other fields are for a model that is served on this machine. It needs `gpus` whole GPUs with `gpu_memory_gb`
+    free on each (0: it runs on the CPU). One server takes `parallel` sessions at a time. The weights must have this
+    `digest`. `server` holds the options of its kind of server (`harness/servers/`).
     """
 
     name: str
@@ -70,27 +76,31 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def asked_as(self) -> str:
-        """The name by which it is asked for."""
+        """The name by which the provider knows the model."""
         return self.served_as or self.name
 
 
 Wire = Literal["openai_chat", "anthropic_messages", "openai_responses", "google_generate"]
-"""How a model is asked: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, Google generateContent."""
+"""The API of a model: OpenAI Chat Completions, Anthropic Messages, OpenAI Responses, or Google generateContent."""
 
-ProviderKind = Literal["scripted", "cassette", "remote", "ollama", "vllm", "llamacpp"]
+LocalKind = Literal["ollama", "vllm", "llamacpp"]
 
-LOCAL_KINDS = ("ollama", "vllm", "llamacpp")
-"""Kinds of provider that serve models on this machine."""
+LOCAL_KINDS: Final[tuple[LocalKind, ...]] = get_args(LocalKind)
+"""The kinds of provider that serve models on this machine."""
+
+ProviderKind = Literal["scripted", "cassette", "remote", LocalKind]
 
 
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who serves models, and over which wires; a backend is asked by the first of them that it speaks.
+    """Who serves models, and over which wires. A backend uses the first of these wires that it speaks.
 
     `kind` is `scripted`, `cassette` (plays what a model once answered), `remote` (a service at `base_url`, the address
-    before `/v1`), or a server that runs on this machine: `ollama`, `vllm`, `llamacpp`, with `options` of its own and a
-    `base_url` only where one runs already.
-    The host's variable `key_variable` holds the key, which goes into `key_header` (`authorization`: as a bearer token).
-    `prices` is the name of the provider in the price list `genai-prices`; none: it has no prices.
+    before `/v1`), or a server on this machine: `ollama`, `vllm` or `llamacpp`. Each kind of server has its own
+    `options`. It needs a `base_url` only if it is already running.
+
+    The host's variable `key_variable` holds the key. The gateway sends it in the header `key_header`; for
+    `authorization` it sends a bearer token. `prices` is the provider's name in the price list `genai-prices`. With
+    `None`, it has no prices.
     """
 
     name: str
@@ -106,8 +116,9 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
 
-    `needs_mcp`: the problem cannot be solved without the tools of its MCP server, so that no backend without MCP may
-    be asked.
+    `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
+    means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
+    without MCP is refused.
     """
 
     name: str
@@ -119,10 +130,10 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a session is sealed in. `kind`: `bubblewrap`, or `none` (debugging: seals nothing).
+    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is `bubblewrap`, or `none`, which seals nothing.
 
-    `max_processes`, `max_open_files` and `max_file_mb` become resource limits of the sealed processes,
-    `tmp_mb` the size of its private /tmp.
+    Every kind that seals keeps these limits: `max_processes`, `max_open_files` and `max_file_mb` bind the processes
+    inside, `tmp_mb` is the size of their private /tmp (MB: 2**20 bytes). `options` are the knobs of the kind itself.
     """
 
     name: str
@@ -131,23 +142,24 @@ class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
     max_open_files: Count = 4096
     max_file_mb: Count = 1024
     tmp_mb: Count = 1024
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a session may use (none: no limit), and the signs by which a session that hangs is known.
+    """What a session may use, and the signs that it hangs. `None` means no limit. One MB is a million bytes.
 
-    `turns` are model responses; `tokens` input and output tokens, cached input left out; `cost_usd` is counted
-    by the gateway where the model has a price, else by the CLI. `wall_s` covers all attempts and the waiting between
-    them, `idle_s` is without output and without model traffic. `output_mb` is standard output, `memory_mb` and
-    `processes` are those of the whole box, `disk_mb` the size of workspace and home (MB: a million bytes).
+    `turns` counts model responses. `tokens` counts input and output tokens, without cached input. The gateway counts
+    `cost_usd` if the model has a price; otherwise the CLI does. `wall_s` covers all attempts and the waiting between
+    them. `idle_s` is time without output and without model traffic. `output_mb` is standard output. `memory_mb` and
+    `processes` are those of the whole box. `disk_mb` is the size of workspace and home.
 
-    A session hangs when an open model request brings no first byte for `first_byte_s` or no further one for
-    `stalled_s`; when the CLI lives on, silent, for `after_final_s` after its last event; when so many responses in a
-    row were empty (`empty_turns`), brought nothing but compactions (`compactions`), or failed (`failed_requests`: the
-    CLI's own retries are cut short there).
+    A session hangs if an open model request brings no first byte for `first_byte_s`, or no further byte for
+    `stalled_s`. It hangs if the CLI is still running and silent `after_final_s` after its last event. It also hangs
+    after this many responses in a row that were empty (`empty_turns`), brought only compactions (`compactions`), or
+    failed (`failed_requests`). The last limit cuts the CLI's own retries short.
 
-    `grace_s` lies between SIGTERM and SIGKILL. What the table says is retried is retried `retries` times, after
-    `retry_s` seconds and then each time four times as long.
+    `grace_s` is the time between SIGTERM and SIGKILL. An ending that is retried by the table of endings is retried
+    `retries` times: first after `retry_s` seconds, then each time after four times as long.
     """
 
     turns: Count | None = 50
@@ -171,7 +183,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a submission is graded: number of held-out episodes, seconds an episode may take, the private seed."""
+    """How a submission is graded: the number of held-out episodes, the seconds for each, and the private seed."""
 
     episodes: Count = 20
     episode_wall_s: Seconds = 60.0
@@ -179,7 +191,7 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
-    """A rule that leaves combinations out: every field that is given must match."""
+    """A rule that leaves combinations out of a suite. Every field that is given must match."""
 
     backend: str | None = None
     model: str | None = None
@@ -187,10 +199,13 @@ class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named set of cases (`conf/suite/*.yaml`)."""
+    """A named set of cases (`conf/suite/*.yaml`).
+
+    `backends: all` means every backend that has a file in `conf/backend/`.
+    """
 
     name: str
-    backends: list[str]
+    backends: list[str] | Literal["all"]
     models: list[str]
     environments: list[str]
     replicates: Count = 1
@@ -199,9 +214,9 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServerNeed(Struct, frozen=True):
-    """The model server that a case needs on this machine: cases with the same `key` can share one.
+    """The model server that a case needs on this machine. Cases with the same `key` can share one.
 
-    It takes `gpus` whole GPUs (0: a CPU slot), and `parallel` sessions at a time.
+    The server takes `gpus` whole GPUs (0: a CPU slot), and serves `parallel` sessions at a time.
     """
 
     key: str
@@ -210,7 +225,7 @@ class ServerNeed(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """One backend x model x environment x replicate; its backend asks the model over `wire`."""
+    """One backend x model x environment x replicate. The backend reaches the model over `wire`."""
 
     id: str
     backend: BackendConf
@@ -225,29 +240,29 @@ class Case(Struct, frozen=True):
 
     @property
     def scripted(self) -> bool:
-        """Whether the answers were there beforehand, written or recorded: such a result measures the pipeline only."""
+        """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""
         return self.provider.kind in {"scripted", "cassette"}
 
     @property
     def server(self) -> ServerNeed | None:
-        """The server it needs on this machine; none where a service or a script answers."""
+        """The server that the case needs on this machine, or `None` if a remote service or a script answers."""
         if self.provider.kind not in LOCAL_KINDS:
             return None
-        gpus = 0 if self.provider.base_url else self.model.gpus  # a server that runs already has its own
+        gpus = 0 if self.provider.base_url else self.model.gpus  # a server that is already running has its own
         return ServerNeed(f"{self.provider.name}/{self.model.name}", gpus, self.model.parallel)
 
 
 def parameters_of(nodeid: str) -> str:
-    """What pytest's id of a test says of its parameters: the id of its case, where it has no others."""
+    """Return the parameters in pytest's id of a test. If the case is the only parameter, this is the case's id."""
     return nodeid.rpartition("[")[2].removesuffix("]")
 
 
 class Score(Struct, frozen=True, kw_only=True):
     """The grade of a submission over all scheduled episodes.
 
-    `solved`, `crashed` and `timed_out` count episodes; `solve_rate` is solved / scheduled. `mean_steps` and
-    `mean_reward` are over the episodes that ran to an end (terminated or out of steps), null when none did.
-    `reason` says why nothing could be rolled out (no submission): then every episode counts as unsolved.
+    `solved`, `crashed` and `timed_out` count episodes. `solve_rate` is solved / scheduled. `mean_steps` and
+    `mean_reward` cover the episodes that ran to an end (terminated or out of steps); they are null if there were none.
+    `reason` says why nothing could be played (no submission). Every episode then counts as unsolved.
     """
 
     solve_rate: float

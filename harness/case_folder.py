@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class CaseFolder(Struct, frozen=True):
-    """The layout of a case's folder, which lies at `path` in the folder of its run. Making one writes nothing."""
+    """The layout of the case's folder at `path`, inside the folder of its run. Making this object writes nothing."""
 
     path: Path
 
@@ -66,6 +66,6 @@ class CaseFolder(Struct, frozen=True):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Make a temporary folder in this one, for a policy at work. It is removed in the end."""
+        """Make a temporary folder in this one for a running policy, and remove it afterwards."""
         with TemporaryDirectory(dir=self.path, prefix="policy-") as name:
             yield Path(name)

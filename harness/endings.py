@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 
 class Cause(StrEnum):
-    """Who answers for an ending."""
+    """Who is responsible for an ending."""
 
     AGENT = "agent"
     LIMIT = "limit"
@@ -53,7 +53,7 @@ class Ending(StrEnum):
 
 
 class EndingPolicy(NamedTuple):
-    """What follows from an ending. `outcome` is `score` (decided by the grade), `error` or `skipped`."""
+    """What follows from an ending. `outcome` is `score` (the grade decides), `error` or `skipped`."""
 
     cause: Cause
     retried: bool
@@ -101,21 +101,21 @@ ENDINGS: dict[Ending, EndingPolicy] = {
     Ending.INTERRUPTED: _error(Cause.HARNESS, retried=False),
     Ending.HARNESS_ERROR: _error(Cause.HARNESS, retried=False),
 }
-"""The one table of endings: retry, grading, outcome and summary all read it."""
+"""The one table of endings. Retries, grading, outcomes and the summary all read it."""
 
 
 class CaseFault(Exception):
-    """An error that ends a case before there is anything to grade; its text is the whole explanation."""
+    """An error that ends a case before there is anything to grade. Its text is the whole explanation."""
 
     ending: ClassVar[Ending] = Ending.HARNESS_ERROR
 
 
 class ConfError(CaseFault):
-    """The configuration is wrong; the message names the file, the key and the valid choices."""
+    """The configuration is wrong. The message names the file, the key and the valid choices."""
 
 
 class CaseEnded(CaseFault):
-    """The case ended with this ending, which leaves nothing to grade."""
+    """The case ended in a way that leaves nothing to grade."""
 
     def __init__(self, ending: Ending, explanation: str) -> None:
         super().__init__(f"{ending}: {explanation}")
@@ -124,9 +124,9 @@ class CaseEnded(CaseFault):
 
 
 def explain(error: BaseException) -> tuple[Ending, str, bool]:
-    """Return the ending for an exception, its explanation, and whether the explanation says all.
+    """Return the ending for an exception, its explanation, and whether the explanation is complete.
 
-    Where it does not, the user needs the traceback too.
+    If it is not, the user needs the traceback too.
     """
     match error:
         case CaseEnded():

@@ -13,9 +13,10 @@ from harness.options import command_line
 from harness.stash import BUILDER, POOL, live_of, run_of
 
 if TYPE_CHECKING:
-    from backends import registry
+    import msgspec
+
     from backends.base import Backend
-    from harness import case_folder, endings, pipeline
+    from harness import adapters, case_folder, endings, pipeline
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
     from harness.case import Case, SandboxConf, Score
@@ -33,17 +34,19 @@ if TYPE_CHECKING:
     from harness.servers.ollama import Ollama
     from harness.servers.pool import ServerPool
 else:  # every session where Proctor is installed loads this module; what is behind it, only one that asks for it
+    adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
     case_folder = LazyModule("harness.case_folder")
     endings = LazyModule("harness.endings")
+    msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
-    registry = LazyModule("backends.registry")
     sandbox_base = LazyModule("harness.sandbox.base")
     sandbox_dirs = LazyModule("harness.sandbox.dirs")
 
 
 def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     """Skip the test or raise `CaseEnded`, as the table of endings says. --require-all turns skips into errors."""
+    why = run_of(request.config).conf.located(why)
     builder = request.node.stash.get(BUILDER, None)
     if builder is not None:
         builder.end(ending, why)
@@ -84,16 +87,17 @@ def gateway(http_host: HttpHost) -> Gateway:
 @pytest.fixture(scope="session")
 def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
     """Makes a sandbox that has shown on this machine, once in this session, that it seals; raises `SandboxError`."""
-    proven: dict[SandboxConf, Sandbox] = {}
+    proven: dict[bytes, Sandbox] = {}
 
     def prove(conf: SandboxConf) -> Sandbox:
-        if conf not in proven:
+        key = msgspec.json.encode(conf)
+        if key not in proven:
             sandbox = pipeline.make_sandbox(conf)
             capability = pipeline.probe(sandbox)
             if not capability.ok:
                 raise sandbox_base.SandboxError(f"{capability.reason}\n{capability.remedy}")
-            proven[conf] = sandbox
-        return proven[conf]
+            proven[key] = sandbox
+        return proven[key]
 
     return prove
 
@@ -108,13 +112,13 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     builder = request.node.stash.get(BUILDER, None)
     folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(run_of(request.config).config.sandbox)
-    return sandbox_dirs.SandboxDirs(sealed, folder, pipeline.interpreter_paths())
+    return sandbox_dirs.SandboxDirs(sealed, folder)
 
 
 @pytest.fixture
 def backend(case: Case) -> Backend:
     """The adapter of the case's coding-agent CLI."""
-    return registry.backend(case.backend.name)
+    return adapters.adapter_of(case.backend)
 
 
 @pytest.fixture
@@ -143,7 +147,7 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     pool = pipeline.ServerPool(run_of(request.config).folder, live_of(request.config).show)
     request.config.stash[POOL] = pool
     yield pool
-    pool.keep(None)
+    pool.release()
 
 
 @pytest.fixture
@@ -168,16 +172,16 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
 
 @pytest.fixture
 def model_server(request: pytest.FixtureRequest, case: Case, server_pool: ServerPool) -> ModelServer:
-    """What serves the case's model: `provider(workspace)` for the gateway, and the model's `digest`.
+    """What serves the case's model: `provider()` for the gateway, and the model's `digest`.
 
     A model of this machine has its server started; a test is skipped for what this machine lacks: key, binary, GPU.
     """
-    root = run_of(request.config).root
+    conf = run_of(request.config).conf
     try:
-        server = pipeline.model_server(case, root, server_pool)
+        server = pipeline.model_server(case, pipeline.Sources(conf, server_pool))
     except pipeline.ServerMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
-    return pipeline.recorded(server, case, root) if command_line(request.config).record_cassettes else server
+    return pipeline.recorded(server, case, conf) if command_line(request.config).record_cassettes else server
 
 
 @pytest.fixture
@@ -208,6 +212,7 @@ def submission(
         backend=backend,
         cli=cli,
         dirs=sandbox,
+        budget=pipeline.Budget.within(builder.case.limits),
         gateway=gateway,
         model_server=model_server,
         mcp=mcp_config,

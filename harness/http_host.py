@@ -1,6 +1,6 @@
-"""One event loop on a thread of its own that serves ASGI apps on sockets which already listen.
+"""Serves ASGI apps on sockets that already listen, from one event loop on its own thread.
 
-The sockets may come from another network namespace (handed over by SCM_RIGHTS): nothing here binds or connects.
+The sockets may come from another network namespace (through SCM_RIGHTS), so nothing here binds or connects.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ AsgiApp = Callable[
 ]
 
 START_S = 30.0
-"""Seconds an app's start-up may take."""
+"""How many seconds an app's start-up may take."""
 STOP_S = 10.0
-"""Seconds an app's shutdown may take; then it is left behind on its daemon thread."""
+"""How many seconds an app's shutdown may take. After that, the app is left behind on its daemon thread."""
 KEEP_ALIVE_S = 3600
-"""Idle connections are kept for the whole session: a CLI that reuses one never meets a closing server."""
+"""Seconds that an idle connection stays open. It is long, so that a CLI never reuses a connection that is closing."""
 
 _T = TypeVar("_T")
 
-# Without a handler of its own, uvicorn's warnings would reach standard error through logging's last resort.
+# Without this handler, logging's handler of last resort would print uvicorn's warnings on standard error.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())
 
 
 class HttpHostError(Exception):
-    """An app could not be served; the message says why."""
+    """An app cannot be served. The message says why."""
 
 
 class Served:
-    """An app being served on one socket. Made by `HttpHost.serve`."""
+    """An app that is being served on one socket. `HttpHost.serve` makes it."""
 
     def __init__(
         self, host: HttpHost, server: uvicorn.Server, listener: socket.socket, original: socket.socket
@@ -80,7 +80,7 @@ class Served:
 
 
 class HttpHost:
-    """Serves any number of ASGI apps from one daemon thread. A context manager; leaving it stops everything."""
+    """Serves any number of ASGI apps from one daemon thread. Leaving its context stops everything."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -91,13 +91,13 @@ class HttpHost:
         self._thread.start()
 
     def serve(self, app: AsgiApp, listener: socket.socket) -> Served:
-        """Serve `app` on `listener`, which is closed when the serving ends. Blocks until requests are accepted.
+        """Serve `app` on `listener`, and return when it accepts requests. `listener` is closed when serving ends.
 
-        Raises `HttpHostError` if the app's start-up fails or takes longer than `START_S` seconds.
+        Raise `HttpHostError` if the app's start-up fails or takes longer than `START_S` seconds.
         """
         if self._closed:
             raise HttpHostError("this HTTP host is closed")
-        own = listener.dup()  # whoever else closes `listener` must not pull it from under the event loop
+        own = listener.dup()  # the event loop keeps its socket even if someone else closes `listener`
         try:
             server = self._run(_start(app, own), START_S, "starting the app")
         except BaseException:
@@ -118,12 +118,12 @@ class HttpHost:
         self._thread.join(STOP_S)
 
     def _main(self) -> None:
-        """The thread: run the loop until `close`, then cancel what is left, such as a start-up that never ended."""
+        """Run the loop until `close`, then cancel what is left, such as a start-up that never ended."""
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._stop.wait())
 
     def _run(self, work: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
-        """Run `work` on the event loop and wait for it. Raises `HttpHostError` when it takes too long."""
+        """Run `work` on the event loop and wait for it. Raise `HttpHostError` if it takes longer than `seconds`."""
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
         try:
             return future.result()
@@ -143,7 +143,7 @@ class HttpHost:
 
 
 async def _start(app: AsgiApp, listener: socket.socket) -> uvicorn.Server:
-    """Start a uvicorn server by its parts: `Server.serve` would poll ten times a second and stop at leisure."""
+    """Start a uvicorn server from its parts, because `Server.serve` polls ten times a second and is slow to stop."""
     failure: list[BaseException] = []
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""Modules that are loaded when first used: starting pytest must not pay for what only a case needs."""
+"""Modules that are imported on first use. Starting pytest must not pay for what only a case needs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for the module of that name, which is imported when a public name of it is first asked for.
+    """Stands for a module by its name, and imports it when one of its public names is first used.
 
-    (`importlib.util.LazyLoader` would load it as soon as pytest looks whether it is a fixture.)
+    `importlib.util.LazyLoader` does not work here: it loads the module as soon as pytest checks whether it is a
+    fixture.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        """The module's own attribute."""
+        """Return the attribute of the module."""
         if attribute.startswith("_"):
             raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)

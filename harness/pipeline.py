@@ -1,11 +1,13 @@
-"""The stages of a case, behind the fixtures; everything heavy is imported here, and this module when first used."""
+"""The stages of a case, as the fixtures call them.
+
+This module imports everything heavy, so it is itself imported only when a case first needs it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from backends.base import Backend
@@ -14,7 +16,7 @@ from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
-from harness.agent.files import set_aside
+from harness.agent.files import holds, set_aside
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
@@ -22,40 +24,41 @@ from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
-from harness.environments.factory import available
+from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer
-from harness.models.cassettes import cassette_server, recorded
-from harness.models.model_server import ModelServer, local_server, remote_server, scripted_server
+from harness.models.cassettes import recorded
+from harness.models.providers import Sources, model_server
 from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
 from harness.sandbox.probe import probe
+from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.servers.shared import Lease, acquire
 
 __all__ = [
+    "Budget",
     "Gateway",
     "HttpHost",
     "OllamaMissing",
     "ServerMissing",
     "ServerPool",
     "SessionSetup",
+    "Sources",
     "collect_submission",
     "grade",
-    "interpreter_paths",
     "make_environment",
     "make_sandbox",
     "mcp_config",
@@ -71,34 +74,19 @@ __all__ = [
 
 
 _SHARED_BY = 1000
-"""How many may use a server without a model at a time: any number."""
-
-
-def model_server(case: Case, root: Path, pool: ServerPool) -> ModelServer:
-    """What serves the case's model; `root` is the folder that holds `conf/`.
-
-    Raises `ServerMissing` where this machine lacks what it takes, and `ServerFault` where its server is at fault.
-    """
-    if case.server is not None:
-        return local_server(case, pool.lease(case.server, case.model, case.provider))
-    match case.provider.kind:
-        case "scripted":
-            return scripted_server(case, root)
-        case "cassette":
-            return cassette_server(case, root)
-    return remote_server(case)
+"""How many sessions can share a server that holds no model. The number stands for "any number"."""
 
 
 def ollama_of(lease: Lease) -> Ollama:
-    """The Ollama server of that lease."""
+    """Return the Ollama server of a lease."""
     return Ollama(url=lease.url, version=lease.facts.version)
 
 
 @contextmanager
 def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterator[Ollama]:
-    """The Ollama server that answers at OLLAMA_HOST, or else one that is started, on the CPU and without a model.
+    """Yield the Ollama server at OLLAMA_HOST. If there is none, start one on the CPU, without a model.
 
-    Raises `OllamaMissing`, and `ServerFault` where it does not start.
+    Raise `OllamaMissing` if Ollama is not installed, and `ServerFault` if the server does not start.
     """
     found = find_ollama()
     if found.url:
@@ -111,7 +99,10 @@ def running_ollama(run_folder: Path, progress: Callable[[str], None]) -> Iterato
 
 
 def missing_package(case: Case) -> str | None:
-    """Why the case's environment cannot run on this machine, or none. Raises `ConfError` for an unknown kind."""
+    """Return why the case's environment cannot run on this machine, or `None` if it can.
+
+    Raise `ConfError` for an unknown kind of environment.
+    """
     try:
         return available(case.environment)
     except ValueError as error:
@@ -119,7 +110,7 @@ def missing_package(case: Case) -> str | None:
 
 
 def make_environment(case: Case) -> Environment:
-    """The case's environment. Raises `ConfError` for arguments that it does not take."""
+    """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
         return make(case.environment)
     except ValueError as error:
@@ -127,7 +118,7 @@ def make_environment(case: Case) -> Environment:
 
 
 def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """The case's MCP server; its `render_policy` runs the agent's program in a sandbox of its own."""
+    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own."""
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
@@ -143,7 +134,7 @@ def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost)
 
 
 def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
-    """Return what shows how far the session of a case is."""
+    """Return a function that shows how far the session of a case is."""
 
     def show(so_far: Progress) -> None:
         live.show(
@@ -160,16 +151,16 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
 
 
 def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
-    """Run the CLI on the case's task, as often as the table of endings allows. Write down in `builder` how it went.
+    """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
 
-    Returns the last attempt, which decides the case. Raises `KeyboardInterrupt` when the user interrupted it.
+    Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
     """
     case, backend = setup.case, setup.backend
     builder.versions |= {
         "cli": setup.cli.version,
         "model_digest": setup.model_server.digest,
         "sandbox": setup.dirs.sandbox.version,
-        "environment": _environment_version(case, builder.versions["harness"]),
+        "environment": version_of(case.environment, builder.versions["harness"]),
     }
     prompt = _prompt(setup, environment)
 
@@ -182,7 +173,9 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     for result in attempts(
         run,
         case.limits,
+        budget=setup.budget,
         resumes=backend.capabilities.resume,
+        kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
         waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
         clock=SystemClock(),
@@ -205,11 +198,6 @@ def _prompt(setup: SessionSetup, environment: Environment) -> str:
     )
 
 
-def _environment_version(case: Case, harness_version: str | None) -> str | None:
-    package = {"kinder": "kindergarden", "gymnasium": "gymnasium"}.get(case.environment.kind)
-    return f"{package} {version(package)}" if package else f"proctor {harness_version}"
-
-
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:
     session = result.session
     builder.end(result.ending, result.explanation)
@@ -227,7 +215,10 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
 
 
 def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left. Its home is removed: only a session that left nothing to grade keeps it."""
+    """Copy out what the agent left, then remove the agent's home.
+
+    Only graded sessions come here, so a session that left nothing to grade keeps its home.
+    """
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
     discard(folder.home)
@@ -242,12 +233,12 @@ def collect_submission(builder: RecordBuilder) -> Submission:
 def grade(
     builder: RecordBuilder, environment: Environment, dirs: SandboxDirs, submission: Submission, live: Live
 ) -> Score:
-    """Play the held-out episodes. Their seeds are drawn only now."""
+    """Play the held-out episodes and return the score. Their seeds are drawn only now."""
     case, folder = builder.case, builder.folder
     if submission.reason is not None:
         finished = builder.ending is Ending.FINISHED
-        said = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
-        builder.end(builder.ending, said)
+        why = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
+        builder.end(builder.ending, why)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)

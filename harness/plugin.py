@@ -144,7 +144,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     pool = item.config.stash.get(POOL, None)
     if pool is not None:
         case = case_of(nextitem) if nextitem is not None else None
-        pool.keep(case.server if case is not None else None)
+        pool.release(unless=case.server if case is not None else None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

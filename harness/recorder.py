@@ -19,7 +19,7 @@ from harness.results.record_builder import RecordBuilder
 from harness.results.store import RunStore
 from harness.run import Run
 from harness.servers.base import ServerFault
-from harness.servers.stop import sweep_left
+from harness.servers.stop import sweep
 from harness.stash import BUILDER, case_of
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class CaseRecorder:
         if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
             if report.when == "setup" and report.failed and call.excinfo is not None:
                 ending, why, brief = explain(call.excinfo.value)
+                why = self._run.conf.located(why)
                 builder.end(ending, why)
                 if brief:
                     report.longrepr = f"{ending}: {why}"
@@ -172,7 +173,7 @@ class RunWriter:
 def _sweep() -> None:
     """Stop the model servers that a killed run left."""
     try:
-        stopped = sweep_left()
+        stopped = sweep()
     except ServerFault as error:
         _complain(str(error))
     else:

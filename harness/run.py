@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -11,13 +10,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case import Case
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.packaged import harness_version
 from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.shard import Shard, shard
-
-_PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 class Nothing(Struct, frozen=True):
@@ -30,8 +29,8 @@ class Nothing(Struct, frozen=True):
 class Run:
     """One run of a suite, or of a part of it.
 
-    `root` is the folder that holds `conf/`, and `settings` change the configuration there. `choice` and `part` say
-    which cases of the suite are run. `folder` is where the run's files go; it exists once something was written.
+    `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
+    the suite are run. `folder` is where the run's files go. It exists once something was written.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Run:
         choice: Choice = Choice(),  # noqa: B008 - it is frozen
         part: Shard | None = None,
     ) -> None:
-        self.root = root
+        self.conf = ConfPath.of(root)
         self.suite = suite
         self.folder = folder
         self.settings = settings
@@ -53,7 +52,7 @@ class Run:
     @cached_property
     def config(self) -> configuration.Config:
         """The configuration, composed by Hydra. Raises `ConfError`."""
-        return configuration.load(self.root / "conf", self.suite, self.settings)
+        return configuration.load(self.conf, self.suite, self.settings)
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -68,7 +67,7 @@ class Run:
             return None
         if not self._suite_cases:
             reason = f"conf/suite/{self.suite}.yaml: suite.exclude leaves no case of suite {self.suite}"
-            return Nothing(reason, mistake=True)
+            return Nothing(self.conf.located(reason), mistake=True)
         if not self._chosen:
             reason = f"suite {self.suite} has no case for {self.choice}: its exclude rules leave these combinations out"
             return Nothing(reason, mistake=False)
@@ -79,7 +78,7 @@ class Run:
     @cached_property
     def version(self) -> str:
         """The version of Proctor itself."""
-        return str(tomllib.loads(_PYPROJECT.read_text())["project"]["version"])
+        return harness_version()
 
     @cached_property
     def _suite_cases(self) -> list[Case]:
@@ -92,7 +91,7 @@ class Run:
 
     def _other_suites(self) -> Iterator[configuration.Config]:
         """The configurations of the other suites, without those that are wrong."""
-        for path in sorted((self.root / "conf/suite").glob("*.yaml")):
-            if path.stem != self.suite:
+        for suite in self.conf.choices("suite"):
+            if suite != self.suite:
                 with suppress(ConfError):
-                    yield configuration.load(self.root / "conf", path.stem)
+                    yield configuration.load(self.conf, suite)

@@ -1,11 +1,11 @@
-"""Tells an experiment, a tool call by which the agent tries its program out, from its other work."""
+"""Tells experiments (tool calls with which the agent tries out its program) from other tool calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _RENDER = ("render_state", "render_policy")
-"""The end of a render tool's name, whatever a CLI puts before it."""
+"""How the names of the render tools end. CLIs put the server's name before it."""
 _READ_CAP = 8192
 _PROGRAMS = {"python", "ipython", "pytest"}
 _BEFORE_PROGRAM = (
@@ -13,11 +13,11 @@ _BEFORE_PROGRAM = (
     | {"if", "then", "else", "do", "while", "until", "!", "{"}  # keywords
 )
 _BEFORE_PROGRAM_FIRST = frozenset("-0123456789")
-"""Words that may stand before a program in a shell's command, and how others begin: options and numbers."""
+"""How other words begin that may stand before a program in a shell's command: options and numbers."""
 
 
 def shell_command(arguments: Any) -> str:
-    """The beginning of the shell command among a tool call's arguments; "" if there is none."""
+    """Return the beginning of the shell command among a tool call's arguments, or "" if there is none."""
     if not isinstance(arguments, dict):
         return ""
     command = arguments.get("command") or arguments.get("cmd")
@@ -27,9 +27,9 @@ def shell_command(arguments: Any) -> str:
 
 
 def is_experiment(name: str, command: str) -> bool:
-    """Whether the call of tool `name`, with that shell command or "", ran Python or rendered the environment.
+    """Return whether a call of the tool `name` with this shell command (or "") ran Python or rendered the environment.
 
-    Read from the text of the command: Python that another program starts (`make`, a shell script) is not seen.
+    Only the text of the command tells. Python that another program starts (`make`, a shell script) goes unnoticed.
     """
     if name.endswith(_RENDER):
         return True

@@ -1,19 +1,18 @@
-"""Reading what others wrote: a line of a CLI's stream, and the options of a configuration file."""
+"""Reads the lines of a CLI's stream, whatever is in them."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Set
-from functools import cache, lru_cache
+from collections.abc import Callable, Set
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from backends.events import SAMPLE_CAP, Malformed, ToolResult, Unknown
+from backends.events import SAMPLE_CAP, Malformed, Unknown
 
 T = TypeVar("T", bound=Struct)
 
@@ -25,29 +24,29 @@ class _Type(Struct, gc=False):
 _decode_type = msgspec.json.Decoder(_Type).decode
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-"""A count that somebody reported; a larger number is not exact in every JSON reader, and is not believed."""
+"""A count that a CLI reported. Larger numbers are not exact in every JSON reader, and so are not believed."""
 Amount = Annotated[float, Meta(ge=0, le=2**53 - 1)]
-"""An amount that somebody reported: finite and not negative."""
+"""An amount that a CLI reported: finite and not negative."""
 
 _MISFIT = object()
 
 
 class LinePart(Struct, gc=False):
-    """The base of what an adapter reads of a line. Fields that it does not name are skipped unread."""
+    """The base of the structs into which an adapter reads a line. Fields that a struct does not name are skipped."""
 
 
-class Other(Struct, tag="", gc=False):
-    """A JSON object whose `type` none of the other structs of a union has; `kind` is that type, "" if it is no text."""
+class OtherObject(Struct, tag="", gc=False):
+    """A JSON object whose `type` no other struct of the union has. `kind` is that type, or "" if it is no text."""
 
     kind: str = ""
 
 
 class ObjectReader(Generic[T]):
-    """Reads lines as JSON objects of one `kind`: a struct, or a union of structs told apart by their tags.
+    """Reads lines as JSON objects of one `kind`: a struct, or a union of structs that differ in their tags.
 
-    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by
-    field, and what does not fit its field's type is left at the default, so that no field of a wrong type hides the
-    others; an object with an unknown tag becomes `Other` where that is part of the union, in a list as on top.
+    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by field,
+    and a value that does not fit its field is replaced by the default, so that it hides no other field. An object with
+    an unknown tag becomes `OtherObject` if the union has that, at the top as in a list.
     """
 
     def __init__(self, kind: type[T] | UnionType) -> None:
@@ -56,21 +55,21 @@ class ObjectReader(Generic[T]):
         self._tagged = _tagged(kind)
 
     def read(self, line: bytes) -> T | Malformed:
-        """The object in `line`, or why there is none. Never raises."""
+        """Return the object in `line`, or why there is none. Never raises."""
         try:
             return self._decode(line)
         except (ValueError, RecursionError):
             return self._read_other(line) or self._read_leniently(line)
 
     def _read_other(self, line: bytes) -> T | None:
-        """The object, if its tag is unknown: some CLIs write most of their bytes in lines that nobody needs."""
+        """Return the object if its tag is unknown. Some CLIs write most of their bytes in lines that nobody needs."""
         if "" not in self._tagged:
             return None
         try:
             kind = _decode_type(line).type
         except (ValueError, RecursionError):
             return None
-        return None if kind in self._tagged else cast(T, Other(kind=kind))
+        return None if kind in self._tagged else cast(T, OtherObject(kind=kind))
 
     def _read_leniently(self, line: bytes) -> T | Malformed:
         text = line.decode("utf-8", "replace")
@@ -85,8 +84,10 @@ class ObjectReader(Generic[T]):
         return Malformed(reason="no JSON object", sample=sample(line))
 
 
-def unread(read: Other | Malformed, line: bytes, *, silent: Set[str] = frozenset()) -> tuple[Unknown | Malformed, ...]:
-    """The event of a line that is none the adapter reads; nothing for a blank line and for a `silent` kind."""
+def other_events(
+    read: OtherObject | Malformed, line: bytes, *, silent: Set[str] = frozenset()
+) -> tuple[Unknown | Malformed, ...]:
+    """Return the event of a line that the adapter does not read. A blank line and a `silent` kind have none."""
     if isinstance(read, Malformed):
         return (read,) if line.strip() else ()
     if not read.kind:
@@ -95,7 +96,7 @@ def unread(read: Other | Malformed, line: bytes, *, silent: Set[str] = frozenset
 
 
 def _clean(value: Any) -> Any:
-    """The value without what JSON cannot carry: lone surrogates, infinities, NaN, integers beyond 64 bits."""
+    """Return the value without what JSON cannot carry: lone surrogates, infinities, NaN, integers beyond 64 bits."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
@@ -126,7 +127,7 @@ def _fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
 
 @cache
 def _tagged(union: Any) -> dict[str, type[Struct]]:
-    """The structs of a union by their tags; none if they have no tags."""
+    """Return the structs of a union by their tags, leaving out those without a tag."""
     structs = [part for part in get_args(union) if isinstance(part, type) and issubclass(part, Struct)]
     return {str(part.__struct_config__.tag): part for part in structs if part.__struct_config__.tag is not None}
 
@@ -155,36 +156,11 @@ def _fit_union(union: Any, value: Any) -> Any:
         tag = tag if isinstance(tag, str) else ""
         if tag in tagged:
             return _lenient(tagged[tag], value)
-        return Other(kind=tag) if "" in tagged else _MISFIT
+        return OtherObject(kind=tag) if "" in tagged else _MISFIT
     fits = (_fit(choice, value) for choice in get_args(union))
     return next((item for item in fits if item is not _MISFIT), _MISFIT)
 
 
 def sample(line: bytes) -> str:
-    """The beginning of a line, as text."""
+    """Return the beginning of a line as text."""
     return line[:SAMPLE_CAP].decode("utf-8", "replace")
-
-
-def tool_result(call_id: str, output: str, *, is_error: bool, seconds: float | None = None) -> ToolResult:
-    """The event of a tool's output that the adapter has put together itself."""
-    return ToolResult(call_id=call_id, content=Raw(msgspec.json.encode(output)), is_error=is_error, seconds=seconds)
-
-
-def read_options(kind: type[T], options: Mapping[str, Any]) -> T:
-    """The options of a backend as its own `kind`; `ValueError` says which is wrong and which there are."""
-    try:
-        return msgspec.convert(dict(options), kind)
-    except msgspec.ValidationError as error:
-        names = ", ".join(field.name for field in msgspec.structs.fields(kind))
-        raise ValueError(f"{error}; the options are: {names}") from None
-
-
-def output_limit(context: int) -> int:
-    """How many tokens one response may have: a quarter of the context, at most 32,000 (both CLIs' own default)."""
-    return min(32_000, max(1, context // 4))
-
-
-@lru_cache(maxsize=1024)
-def plain_name(name: str) -> str:
-    """The name as part of a tool's name: both CLIs keep letters, digits, `_` and `-`."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -18,15 +18,13 @@ from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
 from harness.agent.prompt import INSTRUCTIONS
-from harness.agent.resources import BoxMonitor
+from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
-from harness.agent.tree import settle
 from harness.agent.watchdog import failed
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.account import Account
-from harness.gateway.budget import Budget
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.sandbox.base import Box
@@ -35,11 +33,12 @@ from harness.sandbox.paths import program_paths
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
-    """How an attempt went: why it ended, what the CLI reported and what the gateway metered. Times in seconds.
+    """How one attempt went: why it ended, what the CLI reported, what the gateway metered. Times are in seconds.
 
-    `stopped` says that the harness ended it. `waited_s` passed before it began, and it `resumed` the conversation of an
-    earlier one. Of its end, `term_s` passed between SIGTERM and the CLI's end, `kill_s` until the last process was gone
-    and `settle_s` until its folders were seen to rest. `resets_in_s`: until a rate limit ends, where that is told.
+    `stopped` is true if the harness ended the session. `resumed` is true if the attempt continued an earlier
+    conversation. `waited_s` is the pause before the attempt. `term_s` is the time from SIGTERM to the exit of the CLI,
+    `kill_s` the time until the last process was gone, and `settle_s` the time until the session's folders stopped
+    changing. `resets_in_s` is the time until a rate limit ends, if the provider or the CLI said so.
     """
 
     ending: Ending
@@ -58,25 +57,21 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     resets_in_s: float | None = None
 
-    @property
-    def cost_usd(self) -> float:
-        """By the gateway's ledger where a price is known, else as the CLI reports it."""
-        return self.session.cost_usd if self.metered.cost_usd is None else self.metered.cost_usd
-
 
 def run_attempt(
     setup: SessionSetup, prompt: str, *, limits: Limits | None = None, resume: str | None = None
 ) -> AttemptResult:
-    """Run the CLI on the prompt until it ends or passes a limit. Raises `SandboxError` where it cannot be started.
+    """Run the CLI on the prompt until it ends or reaches a limit.
 
     `limits` are what is left of the case's limits; by default, all of them. `resume` is the id of the conversation to
-    go on with in the same folders. When this returns, `stream.jsonl`, `gateway.jsonl` and `stderr.log` lie in the
-    case's folder, no process of the session runs, and its folders do not change any more.
+    continue in the same folders. When this returns, `stream.jsonl`, `gateway.jsonl` and `stderr.log` are in the case's
+    folder, no process of the session is running, and the session's folders no longer change. Raise `SandboxError` if
+    the CLI cannot be started.
     """
     began = time.monotonic()
     limits = limits or setup.case.limits
     with ExitStack() as stack:
-        room = _open_room(setup, limits, stack)
+        room = _open_room(setup, stack)
         outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume), prompt, limits, began)
     dirs = setup.dirs
     settle_s = settle((dirs.workspace, dirs.home), SystemClock())
@@ -109,7 +104,7 @@ class _Room(Struct, frozen=True):
     account: Account
 
 
-def _open_room(setup: SessionSetup, limits: Limits, stack: ExitStack) -> _Room:
+def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
     """Seal a box and serve its endpoints, until `stack` is closed."""
     case, dirs, mcp = setup.case, setup.dirs, setup.mcp
     mcp.renders.mkdir(parents=True, exist_ok=True)
@@ -120,13 +115,15 @@ def _open_room(setup: SessionSetup, limits: Limits, stack: ExitStack) -> _Room:
             readable=program_paths(setup.cli.executable),
         )
     )
+    setup.model_server.require_workspace(box.workspace)
     account = setup.gateway.open_account(
         box.endpoints["model"].listener,
         model=case.model.asked_as,
         context=case.model.context,
-        provider=setup.model_server.provider(box.workspace),
+        workspace=box.workspace,
+        provider=setup.model_server.provider(),
         price=pricing(case.model, case.provider),
-        budget=Budget(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd),
+        budget=setup.budget,
         ledger=dirs.folder.ledger,
     )
     stack.enter_context(closing(account))
@@ -140,7 +137,7 @@ def _open_room(setup: SessionSetup, limits: Limits, stack: ExitStack) -> _Room:
 def _run_session(
     setup: SessionSetup, room: _Room, spec: SessionSpec, prompt: str, limits: Limits, began: float
 ) -> tuple[SessionOutcome, float]:
-    """Start the CLI and follow it to its end: how it went, and the seconds from `began` to its start."""
+    """Start the CLI and follow it to its end. Return the outcome, and the seconds from `began` to the CLI's start."""
     backend, box, dirs = setup.backend, room.box, setup.dirs
     _write_config(backend, spec, box, dirs)
     hints = backend.prompt_hints(spec)
@@ -152,7 +149,6 @@ def _run_session(
         prompt=f"{prompt}\n{hints}\n" if hints else prompt,
         limits=limits,
         traffic=room.account,
-        monitor=BoxMonitor(box.pid, (dirs.workspace, dirs.home)),
         stream=dirs.folder.stream,
         progress=setup.progress,
     )
@@ -160,24 +156,27 @@ def _run_session(
 
 
 def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str) -> tuple[Ending, str]:
-    """The ending and its explanation. When a model request failed, the ledger knows better than the CLI why."""
+    """Return the ending and its explanation.
+
+    If a model request failed, the ledger knows the reason better than the CLI.
+    """
     if outcome.stop is not None:
         return outcome.stop
     ending, explanation = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail)
     failure = account.last_failure if account.failures else None
     if ending is Ending.MODEL_ERROR and failure:
-        return failed(failure, "the CLI gave up when a model request failed")
+        return failed(failure, "the CLI gave up after a failed model request")
     return ending, explanation
 
 
 def _resets_in_s(session: Session, account: Account) -> float | None:
-    """Seconds until a rate limit ends, as the provider or the CLI said; none if neither did."""
+    """Return the seconds until a rate limit ends, as the provider or the CLI said. Return `None` if neither did."""
     now = datetime.now(UTC)
     failure = account.last_failure
     if failure is not None and failure.retry_after_s is not None:
         return failure.retry_after_s
-    told = session.resets_at or (reset_hint(failure.message) if failure else None)
-    at = reset_time(told, now) if told else None
+    stated = session.resets_at or (reset_hint(failure.message) if failure else None)
+    at = reset_time(stated, now) if stated else None
     return (at - now).total_seconds() if at else None
 
 

@@ -1,4 +1,4 @@
-"""What goes on record of a case's attempts: each for itself, and their sums."""
+"""Turns the attempts of a case into what the record keeps: each attempt, and their sums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMES = ("setup_s", "model_s", "tools_s", "experiment_s")
 
 
 def attempt_record(result: AttemptResult) -> Attempt:
-    """One attempt as the record keeps it."""
+    """Return one attempt in the form that the record keeps."""
     session = result.session
     return Attempt(
         ending=result.ending,
@@ -37,7 +37,7 @@ def attempt_record(result: AttemptResult) -> Attempt:
 
 
 def total_usage(attempts: Sequence[Attempt]) -> CaseUsage:
-    """What all attempts used together."""
+    """Return the usage of all attempts together."""
     return CaseUsage(
         reported=_sum([attempt.usage.reported for attempt in attempts]),
         metered=_sum([attempt.usage.metered for attempt in attempts]),
@@ -45,7 +45,7 @@ def total_usage(attempts: Sequence[Attempt]) -> CaseUsage:
 
 
 def total_times(attempts: Sequence[Attempt]) -> dict[str, float | None]:
-    """The stages of `Timing` that the attempts know; none where one of them does not."""
+    """Return the stages of `Timing` that attempts measure. A stage is `None` if any attempt does not know it."""
     times = {name: _total([getattr(attempt, name) for attempt in attempts]) for name in _TIMES}
     return times | {"agent_s": sum(attempt.seconds for attempt in attempts)}
 
@@ -76,7 +76,7 @@ def _usage(result: AttemptResult) -> CaseUsage:
 
 
 def _sum(totals: Sequence[UsageTotals | None]) -> UsageTotals | None:
-    known = [one for one in totals if one is not None]
+    known = [usage for usage in totals if usage is not None]
     return reduce(_added, known) if known else None
 
 
@@ -86,7 +86,7 @@ def _added(one: UsageTotals, other: UsageTotals) -> UsageTotals:
 
 
 def _total(numbers: Sequence[float | None]) -> float | None:
-    """The sum; none if any is not known."""
+    """Return the sum, or `None` if any number is unknown."""
     return None if None in numbers else sum(filter(None, numbers))
 
 

@@ -1,15 +1,24 @@
-"""Where the pinned CLI of a backend is, and its version."""
+"""Finds the installed CLI of a backend, and its version."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
+import shutil
+import subprocess
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from msgspec import Struct
 
-from backends.base import Backend
+from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
+from harness.packaged import cli_lock, cli_requirements
 
-CLI_ROOT = Path(__file__).resolve().parents[2] / "backends" / "cli"
+_VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
+_VERSION_S = 60.0
+"""How many seconds a CLI may take to print its version."""
 
 
 class CliMissing(Exception):
@@ -17,17 +26,106 @@ class CliMissing(Exception):
 
 
 class Cli(Struct, frozen=True):
-    """An installed CLI: its executable and the version that npm installed."""
+    """An installed CLI: its executable and its version."""
 
     executable: Path
     version: str
 
 
-def find_cli(backend: Backend, root: Path = CLI_ROOT) -> Cli:
-    """The CLI that `npm ci` installed from `backends/cli/package-lock.json`. Raises `CliMissing`."""
+def pinned_clis() -> Path:
+    """Return the folder in which `proctor setup` installs the CLIs that this Proctor pins. It may not exist yet.
+
+    It lies in the user's cache. The digest of the pins names it, so that every checkout and environment with the same
+    pins shares it. Raise `CliMissing` for a user without a home.
+    """
+    digest = hashlib.sha256(cli_lock().read_bytes())
+    for pins in cli_requirements():
+        digest.update(pins.read_bytes())
+    return _cache() / "proctor" / "clis" / digest.hexdigest()[:16]
+
+
+def find_cli(backend: Backend, root: Path | None = None) -> Cli:
+    """Return the backend's CLI. Raise `CliMissing` if it is not installed.
+
+    `root` is the folder into which npm (`node_modules/`) and pip (`venvs/PACKAGE/`) installed CLIs, by default the
+    folder of the pinned ones.
+    """
+    match backend.installation:
+        case NpmPackage() as npm:
+            return _from_npm(npm, root or pinned_clis())
+        case PipPackage() as pip:
+            return _from_pip(pip, root or pinned_clis())
+        case OnPath() as program:
+            return _from_path(program)
+
+
+def pinned_version(installation: Installation) -> str | None:
+    """Return the version that the folder `backends/cli/` pins, or `None` for a CLI that it does not pin."""
+    match installation:
+        case NpmPackage(package=package):
+            manifest = json.loads(cli_lock().with_name("package.json").read_text())
+            versions: dict[str, str] = manifest["dependencies"]
+            return versions.get(package)
+        case PipPackage(package=package):
+            lines = "".join(file.read_text() for file in cli_requirements() if file.stem == package)
+            pinned = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", lines, re.MULTILINE)
+            return pinned[1] if pinned else None
+        case OnPath():
+            return None
+
+
+def virtual_environment(pip: PipPackage, root: Path) -> Path:
+    """Return the folder of the virtual environment of this CLI, where `root` is the folder of all CLIs."""
+    return root / "venvs" / pip.package
+
+
+def _from_npm(npm: NpmPackage, root: Path) -> Cli:
     modules = root / "node_modules"
-    executable = modules / ".bin" / backend.program
-    manifest = modules / backend.package / "package.json"
+    executable, manifest = modules / ".bin" / npm.executable, modules / npm.package / "package.json"
     if not executable.exists() or not manifest.exists():
-        raise CliMissing(f"{backend.program} ({backend.package}) is not installed: run `make setup`")
+        raise CliMissing(f"{npm.executable} ({npm.package}) is not installed{_remedy(npm)}")
     return Cli(executable, json.loads(manifest.read_text())["version"])
+
+
+def _from_pip(pip: PipPackage, root: Path) -> Cli:
+    own = virtual_environment(pip, root)
+    executable, sites = own / "bin" / pip.executable, own.glob("lib/python*/site-packages")
+    installed = Distribution.discover(name=pip.package, path=[str(site) for site in sites])
+    version = next((one.version for one in installed), None)
+    if version is None or not executable.exists():
+        raise CliMissing(f"{pip.executable} ({pip.package}) is not installed{_remedy(pip)}")
+    return Cli(executable, version)
+
+
+def _remedy(package: NpmPackage | PipPackage) -> str:
+    if pinned_version(package) is not None:
+        return ": run `proctor setup`"
+    return ", and backends/cli/ does not pin it: pin it there, or have its adapter find it on PATH (`OnPath`)"
+
+
+def _from_path(program: OnPath) -> Cli:
+    executable = shutil.which(program.executable)
+    if executable is None:
+        raise CliMissing(f"{program.executable} is not on PATH: {program.how_to_install}")
+    command = [executable, *program.version_arguments]
+    try:
+        ran = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERSION_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CliMissing(f"`{' '.join(command)}` tells no version: {error}") from error
+    found = _VERSION.search(ran.stdout + ran.stderr)
+    if found is None:
+        raise CliMissing(f"`{' '.join(command)}` tells no version: it exited with code {ran.returncode}")
+    return Cli(Path(executable), found[0])
+
+
+def _cache() -> Path:
+    """Return the user's cache. A relative XDG_CACHE_HOME is ignored, as the XDG specification asks."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        raise CliMissing("this user has no home to hold the CLIs: set HOME or XDG_CACHE_HOME") from None

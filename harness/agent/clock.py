@@ -1,4 +1,4 @@
-"""Time as a session sees it, so that a test can bring its own."""
+"""The clock of a session. A test can pass a clock of its own."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A steady clock and the two ways of waiting on it; all in seconds."""
+    """A monotonic clock and two ways to wait. All times are in seconds."""
 
     def now(self) -> float:
-        """The time."""
+        """Return the current time."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
 
     def select(self, selector: BaseSelector, timeout: float) -> list[tuple[SelectorKey, int]]:
-        """Wait until something is ready, for at most `timeout` seconds; what is ready."""
+        """Wait until something is ready, but at most `timeout` seconds. Return what is ready."""
 
 
 class SystemClock:
-    """The machine's own: `time.monotonic`."""
+    """The clock of this machine: `time.monotonic`."""
 
     def now(self) -> float:
         """See `Clock.now`."""

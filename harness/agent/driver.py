@@ -1,4 +1,4 @@
-"""Drives one session of one CLI: feeds the prompt, keeps the stream, and ends it by its limits."""
+"""Drives one session of one CLI: sends the prompt, records the stream, and ends the session at its limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.session import Session
 from harness.agent.clock import Clock, SystemClock
-from harness.agent.resources import ResourceMonitor
 from harness.agent.stream import StreamReader
 from harness.agent.watchdog import Snapshot, Stop, Traffic, hangs, spent
 from harness.case import Limits
@@ -26,10 +25,10 @@ _CHUNK = 1 << 16
 
 
 class SessionOutcome(Struct, frozen=True, kw_only=True):
-    """How a session went. `stop` says why the harness ended it, none where the CLI ended itself.
+    """How a session went. `stop` says why the harness ended it; `None` means that the CLI ended by itself.
 
-    `seconds` is the whole of it; of these `term_s` passed between SIGTERM and the CLI's end (0: it was not asked), and
-    `kill_s` until the last process of the box was gone.
+    `seconds` is the length of the whole session. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0
+    if no SIGTERM was sent), and `kill_s`, the time until the last process of the box was gone.
     """
 
     session: Session
@@ -41,10 +40,10 @@ class SessionOutcome(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a session is: seconds since it began, turns, the tool called last ("": none), tokens put out.
+    """How far a session is: seconds since it began, turns, the last tool called ("" if none), and output tokens.
 
-    `turns` are those of the stream or of the gateway's ledger, whichever knows of more: some CLIs report theirs only at
-    the end. The tokens are those of the ledger.
+    `turns` is the number in the stream or in the gateway's ledger, whichever is larger, because some CLIs report their
+    turns only at the end. `output_tokens` comes from the ledger.
     """
 
     seconds: float
@@ -60,18 +59,17 @@ def drive(
     prompt: str,
     limits: Limits,
     traffic: Traffic,
-    monitor: ResourceMonitor,
     stream: Path,
     progress: Callable[[Progress], None],
     clock: Clock | None = None,
 ) -> SessionOutcome:
-    """Follow the command that `box` has started to its end, or to the first limit; the box is closed afterwards.
+    """Follow the command that `box` has started until it ends or reaches a limit, then close the box.
 
-    Every byte of standard output goes to `stream` as it came. Ctrl-C ends the session as a limit does; a second one
-    cuts its grace short.
+    Every byte of standard output is written to `stream` unchanged. Ctrl-C ends the session in the same way as a limit.
+    A second Ctrl-C cuts the grace period short.
     """
     clock = clock or SystemClock()
-    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, monitor, file, clock) as running:
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock) as running:
         try:
             while running.step():
                 progress(running.progress)
@@ -83,9 +81,9 @@ def drive(
 
 
 class Drive:
-    """A session under way. Call `step` until it says that there is nothing more to come, then leave the context.
+    """A session in progress. Call `step` until it returns false, then leave the context.
 
-    Leaving closes the box, whatever happened.
+    Leaving the context always closes the box.
     """
 
     def __init__(
@@ -95,32 +93,31 @@ class Drive:
         prompt: str,
         limits: Limits,
         traffic: Traffic,
-        monitor: ResourceMonitor,
         stream: IO[bytes],
         clock: Clock,
     ) -> None:
         self.stop: Stop | None = None
-        self._box, self._limits, self._traffic, self._monitor, self._clock = box, limits, traffic, monitor, clock
+        self._box, self._limits, self._traffic, self._clock = box, limits, traffic, clock
         self._reader = StreamReader(backend)
         self._pipes = _Pipes(box, stream, prompt.encode(), clock)
         self._began = self._last_output = clock.now()
-        self._asked: float | None = None
+        self._terminated: float | None = None
         self._deadline: float | None = None
         self._stopped: float | None = None
 
     @property
     def session(self) -> Session:
-        """What was read so far."""
+        """What has been read so far."""
         return self._reader.session
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """The seconds since the session began."""
         return self._clock.now() - self._began
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """How far the session is."""
         session, metered = self.session, self._traffic.metered()
         return Progress(
             seconds=self.seconds,
@@ -130,10 +127,10 @@ class Drive:
         )
 
     def step(self) -> bool:
-        """Move what is ready, waiting a moment at most, and look at the limits; whether the session goes on.
+        """Move the bytes that are ready, check the limits, and return whether the session goes on.
 
-        After SIGTERM, and once the command has ended while another process holds its output open, it goes on for the
-        grace period only.
+        This waits for 0.1 seconds at most. After SIGTERM, the session goes on only for the grace period. The same is
+        true when the command has ended but another process still holds its output open.
         """
         ended = self._box.poll() is not None
         chunk = self._pipes.move(0 if ended else _LOOK_S)
@@ -159,10 +156,10 @@ class Drive:
         return True
 
     def end(self, why: Stop) -> None:
-        """Ask the CLI to end (SIGTERM); it has the grace period to write its last event, but no model any more.
+        """Ask the CLI to end (SIGTERM). It has the grace period to write its last event.
 
-        Where the gateway refused a request, the CLI may still be about to tell of the answers before: it is given up
-        to another grace period for that first.
+        The gateway answers no further request. If the gateway refused a request, the CLI may not have reported its
+        earlier answers yet. SIGTERM then waits for those reports, but for one grace period at most.
         """
         if self.stop is None:
             self.stop = why
@@ -171,14 +168,14 @@ class Drive:
 
     def _ask_to_end(self, now: float) -> None:
         self._stopped = now if self._stopped is None else self._stopped
-        telling = self._traffic.passed is not None and self.session.turns < self._traffic.metered().turns
-        if self._asked is None and not (telling and now < self._stopped + self._limits.grace_s):
+        unreported = self._traffic.passed is not None and self.session.turns < self._traffic.metered().turns
+        if self._terminated is None and not (unreported and now < self._stopped + self._limits.grace_s):
             self._box.terminate()
-            self._asked = now
+            self._terminated = now
             self._deadline = now + self._limits.grace_s
 
     def outcome(self) -> SessionOutcome:
-        """How it went; to be asked for once the context is left."""
+        """Return how the session went. Call this after leaving the context."""
         return self._outcome
 
     def _snapshot(self, now: float) -> Snapshot:
@@ -187,7 +184,7 @@ class Drive:
             began=self._began,
             last_output=self._last_output,
             output_bytes=self._pipes.bytes_read,
-            resources=self._monitor.measure(now),
+            resources=self._box.resources(),
         )
 
     def __enter__(self) -> Self:
@@ -200,20 +197,20 @@ class Drive:
         ended = self._clock.now()
         death = self._box.close()
         self._reader.finish(ended)
-        if self.stop is None:  # a CLI may end itself on a refusal before the limits are looked at
+        if self.stop is None:  # after a refused request, a CLI may exit before the limits are checked
             self.stop = spent(self._limits, self._traffic, self.session, self._snapshot(ended))
         self._outcome = SessionOutcome(
             session=self.session,
             exit_code=death.exit_code,
             stop=self.stop,
             seconds=self.seconds,
-            term_s=0.0 if self._asked is None else ended - self._asked,
+            term_s=0.0 if self._terminated is None else ended - self._terminated,
             kill_s=death.seconds,
         )
 
 
 class _Pipes:
-    """Moves bytes between the harness and a box, never waiting longer than it is told."""
+    """Moves bytes between the harness and a box. It never waits longer than the given timeout."""
 
     def __init__(self, box: Box, stream: IO[bytes], prompt: bytes, clock: Clock) -> None:
         self.bytes_read = 0
@@ -224,7 +221,7 @@ class _Pipes:
             self._selector.register(pipe, event)
 
     def move(self, timeout: float) -> bytes:
-        """Move what is ready; what was read, which is nothing after `timeout` seconds."""
+        """Move what is ready and return what was read. If nothing is ready within `timeout` seconds, this is empty."""
         read = b""
         for _key, event in self._clock.select(self._selector, timeout):
             if event & selectors.EVENT_WRITE:
@@ -234,7 +231,7 @@ class _Pipes:
         return read
 
     def close(self) -> None:
-        """Watch nothing any more; the pipes are the box's."""
+        """Stop watching the pipes. They belong to the box and stay open."""
         self._selector.close()
 
     def _read(self) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backends.events import ErrorKind
+from backends.events import ErrorKind, StopReason
 from backends.reading.errors import error_kind
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
 
 _SIGNS = Limits()
-"""How many empty turns, or compactions without a tool call between them, are no accident any more."""
+"""How many empty turns, or compactions without a tool call between them, end a session."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -26,28 +26,27 @@ _BY_KIND = {
     ErrorKind.OTHER: Ending.CLI_CRASHED,
 }
 
-_OWN_LIMITS = {"error_max_turns": Ending.TURN_LIMIT, "error_max_budget_usd": Ending.COST_LIMIT}
-"""The final reasons by which Claude Code says that a limit of its own stopped it."""
+_BY_LIMIT = {"turns": Ending.TURN_LIMIT, "tokens": Ending.TOKEN_LIMIT, "cost_usd": Ending.COST_LIMIT}
+"""The endings by a limit that the CLI itself holds (`Backend.own_limits`)."""
 
 _CUT = {
-    "length": (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
-    "max_tokens": (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
-    "model_context_window_exceeded": (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
+    StopReason.OUTPUT_LIMIT: (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
+    StopReason.CONTEXT_LIMIT: (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
 }
-"""Stop reasons of a response that a limit of the model cut, as the OpenAI and Anthropic wires say it."""
+"""The endings by a last response that a limit of the model cut."""
 
 
 def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
-    """The ending and one line that explains it.
+    """Return the ending, and one line that explains it.
 
-    `exit_code` is negative for a signal and none if it is not known. A session without its backend's sign of an end
-    is never `finished`. For a session that the harness ended, its `Stop` says why instead.
+    `exit_code` is negative for a signal, and `None` if it is not known. A session whose stream does not show its end is
+    never `finished`. For a session that the harness ended, `Stop` says why instead.
     """
     if session.failure:
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and session.final.is_error:
-        ending = _OWN_LIMITS.get(session.final.reason, Ending.CLI_CRASHED)
+        ending = _BY_LIMIT.get(session.final.limit, Ending.CLI_CRASHED)
         return ending, _one_line(f"the CLI ended with {session.final.reason}: {session.final.text}")
     if session.final or (session.finished and not exit_code):
         return _finished(session)
@@ -55,7 +54,7 @@ def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tu
 
 
 def _reset(session: Session) -> str:
-    """When the rate limit ends, if it was said, and if not as text of the error itself."""
+    """Return when the rate limit ends, unless nobody said so, or the text of the error says it."""
     said = session.resets_at
     if isinstance(said, float):
         try:
@@ -74,7 +73,7 @@ def _finished(session: Session) -> tuple[Ending, str]:
 
 
 def _absent_mcp(session: Session) -> str:
-    """The MCP servers that were not there, and what became of them."""
+    """Return the MCP servers whose tools were missing, each with its status."""
     present = {"connected", "disabled"}
     return ", ".join(f"{name}: {status}" for name, status in session.mcp_servers.items() if status not in present)
 
@@ -86,7 +85,7 @@ def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tu
         return Ending.ENDLESS_COMPACTION, f"{session.compactions_in_a_row} compactions without a tool call"
     if exit_code:
         return _failed(session, exit_code, stderr_tail)
-    if session.stop_reason in _CUT:
+    if session.stop_reason and session.stop_reason in _CUT:
         return _CUT[session.stop_reason]
     ended = "the stream ends" if exit_code is None else "the CLI exited with code 0"
     return Ending.SILENT_EXIT, f"{ended} without a final event after {session.turns} turns"
@@ -104,5 +103,5 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
 
 
 def _one_line(text: str) -> str:
-    """Fit for a terminal and a table: no line break or control character, at most 300 characters."""
+    """Return the text for a terminal or a table: no line break or control character, at most 300 characters."""
     return "".join(char if char.isprintable() else " " for char in " ".join(text[:2000].split()))[:300]

@@ -1,8 +1,9 @@
-"""Files of a session: configuration, written where an agent may have been before, and what an attempt has left."""
+"""Files of a session: its configuration, written into folders that an agent may control, and what an attempt left."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -13,12 +14,13 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
-    """Write `text` to `folder`/`name`, replacing what is there; folders are made, all owned as `folder` is.
+    """Write `text` to `folder`/`name`, replacing any file there.
 
-    Raises `OSError` where a parent is no folder, and `ValueError` where `name` leads outside.
+    Missing folders are made. They and the file get the owner of `folder`. Links are not followed. Raise `OSError` if a
+    parent is not a folder, and `ValueError` if `name` leads outside.
     """
     if name.is_absolute() or ".." in name.parts:
-        raise ValueError(f"{name} leads out of {folder}")
+        raise ValueError(f"{name} leads outside {folder}")
     here = os.open(folder, _FOLDER)
     owner = os.fstat(here)
     try:
@@ -38,11 +40,16 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
         os.close(here)
 
 
-def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
-    """Move what attempt `number` left in a case's folder to a folder of its own.
+def holds(folder: Path, patterns: Iterable[str]) -> bool:
+    """Return whether any file below `folder` matches one of the glob patterns."""
+    return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))
 
-    These are its stream, its standard error and the gateway's ledger. `fresh` moves workspace and home too: the next
-    attempt begins anew.
+
+def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
+    """Move the files that attempt `number` left in a case's folder to a folder of its own.
+
+    These are the stream, standard error and the gateway's ledger. If `fresh` is true, the next attempt starts from the
+    beginning, so the workspace and the home are moved too.
     """
     aside = folder.attempt(number)
     aside.path.mkdir()

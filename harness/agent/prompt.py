@@ -1,4 +1,4 @@
-"""What the agent is asked: the same task for every backend, in the words of its CLI."""
+"""The prompt of a session: the same task for every backend, with the tool names that its CLI uses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ INSTRUCTIONS = """\
 You work alone: nobody reads along or answers questions, and there is no network. Work in the current directory.
 Finish when `approach.py` is there and works.
 """
-"""What every CLI gets as its standing instructions (CLAUDE.md, AGENTS.md)."""
+"""The standing instructions that every CLI gets (CLAUDE.md, AGENTS.md)."""
 
 RESUME = """\
 Your session was interrupted by a failure that was not yours. Your files are as you left them. Go on with the task.
 """
-"""The prompt of an attempt that goes on with an earlier one's conversation."""
+"""The prompt of an attempt that continues an earlier attempt's conversation."""
 
 _TASK = """\
 Write a program that solves the following environment, and leave it in the file `approach.py` in your current directory.
@@ -37,7 +37,7 @@ Write a program that solves the following environment, and leave it in the file 
 {tools}"""
 
 _TOOLS = """
-You have these tools beside your own:
+You have these tools besides your own:
 - `{render_state}` renders the initial state of a seed (0..9999), or a state that you give.
 - `{render_policy}` runs your program from a directory for one seed and shows pictures of the episode.
 """
@@ -51,7 +51,7 @@ def build_prompt(
     episode_wall_s: float,
     tool_names: dict[str, str],
 ) -> str:
-    """The prompt of a session. `tool_names` maps the environment's tools to the names that the CLI shows."""
+    """Return the prompt of a session. `tool_names` maps the environment's tools to the names that the CLI shows."""
     return _TASK.format(
         description=description.strip(),
         episodes=episodes,

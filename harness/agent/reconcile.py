@@ -1,4 +1,4 @@
-"""Double entry: what a CLI reports of a session against what the gateway's ledger say of it."""
+"""Double entry: compares what a CLI reports about a session with the gateway's ledger."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _TOKENS = (*_PROMPT, "output_tokens")
 def reconcile(
     session: Session, metered: Metered, *, quirks: ReportingQuirks, stopped: bool, attempt: int = 1
 ) -> list[Difference]:
-    """Every count of turns, tool calls and tokens that differs, explained where a habit of the CLI explains it.
+    """Return every difference in the counts of turns, tool calls and tokens.
 
-    `stopped` says that the harness ended the session. Cost is not compared: that of a CLI is what it believes.
+    A difference is explained if a known habit of the CLI explains it. `stopped` is true if the harness ended the
+    session. Cost is not compared, because a CLI only estimates it.
     """
     counts = {"turns": (session.turns, metered.turns), "tool_calls": (session.tool_calls, metered.tool_calls)}
     counts |= {name: (getattr(session.usage, name), getattr(metered, name)) for name in _TOKENS}
@@ -29,22 +30,22 @@ def reconcile(
             attempt=attempt,
             field=name,
             reported=reported,
-            metered=booked,
-            explained=next(_reasons(name, booked - reported, session, metered, quirks, stopped=stopped), None),
+            metered=counted,
+            explained=next(_reasons(name, counted - reported, session, metered, quirks, stopped=stopped), None),
         )
-        for name, (reported, booked) in counts.items()
-        if reported != booked
+        for name, (reported, counted) in counts.items()
+        if reported != counted
     ]
 
 
 def _reasons(
     name: str, missing: int, session: Session, metered: Metered, quirks: ReportingQuirks, *, stopped: bool
 ) -> Iterator[str]:
-    """What explains that so much of `name` is missing in the CLI's report (negative: it reports more)."""
+    """Yield what explains that `missing` of `name` are not in the CLI's report. Negative: the CLI reports too many."""
     if name == "tool_calls" and quirks.script_tool in metered.tools_used:
-        yield "it counts the calls that a script makes, and not the script's own"
+        yield "it counts the calls that a script makes, but not the call of the script itself"
     if name in _PROMPT and quirks.merges_cache_writes and _merged(missing, session, metered):
-        yield "it takes tokens written to the cache for others of the prompt"
+        yield "it counts tokens written to the cache as another kind of prompt tokens"
     if missing < 0:
         if metered.broken_turns and (name != "turns" or -missing <= metered.broken_turns):
             yield "it counts answers that broke off"
@@ -52,24 +53,24 @@ def _reasons(
     if name in _TOKENS:
         side, broken = getattr(metered.side, name), getattr(metered.broken, name)
         if missing == broken:
-            yield "answers that broke off are not in its account"
+            yield "it does not count answers that broke off"
         if side and missing in {side, side + broken}:
-            yield "side requests (titles, summaries) are not in its account"
+            yield "it does not count side requests (titles, summaries)"
         if quirks.totals_at_end and session.final is None:
-            yield "it tells its totals at the end, which did not come"
+            yield "it reports its totals at the end, which it did not reach"
     if quirks.hides_refused_calls and name == "tool_calls":
-        yield "calls that it refused, or of tools that it does not show, are not in its account"
+        yield "it does not count calls that it refused or calls of tools that it hides"
     if quirks.hides_subagents and session.subagents:
-        yield "turns of subagents are not in its account"
+        yield "it does not count turns of subagents"
     if stopped or not session.finished:
-        yield "it ended before it could tell"
+        yield "it ended before it could report them"
 
 
 def _merged(missing: int, session: Session, metered: Metered) -> bool:
-    """Whether it can be that tokens written to the cache are all there, and under another name.
+    """Return whether the CLI may have reported all tokens written to the cache as another kind of tokens.
 
-    The prompts' totals tell: they are equal, but for what the CLI leaves out of its account as a rule. Where it leaves
-    out more, it can only be why there is too much of one kind, and of no more than was written.
+    If so, the totals of the prompts are equal, apart from what the CLI leaves out as a rule. If the CLI leaves out
+    more, this can explain only a surplus of one kind, and no more tokens than were written to the cache.
     """
     side, broken = _prompt(metered.side), _prompt(metered.broken)
     left_out = _prompt(metered) - _prompt(session.usage)
@@ -79,5 +80,5 @@ def _merged(missing: int, session: Session, metered: Metered) -> bool:
 
 
 def _prompt(usage: Reported | Metered | TokenCounts) -> int:
-    """All tokens that went into the model, from wherever."""
+    """Return all tokens that went into the model, cached or not."""
     return sum(getattr(usage, name) for name in _PROMPT)

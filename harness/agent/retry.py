@@ -1,4 +1,4 @@
-"""Retries by the table of endings: whether and when a case is tried again, and with what is left of its limits."""
+"""Retries by the table of endings: whether and when a case is tried again, and what is left of its limits by then."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import msgspec
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
 from harness.case import Limits
-from harness.endings import ENDINGS, Ending
+from harness.endings import ENDINGS, Cause, Ending
+from harness.gateway.budget import Budget
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
-"""Endings whose session is no good to go on with: the agent worked without its tools, or its folder is not to trust."""
+"""Endings after which the next attempt begins anew: the agent worked without its tools, or its folder is suspect."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
 
@@ -23,27 +24,31 @@ def attempts(
     run: Run,
     limits: Limits,
     *,
+    budget: Budget,
     resumes: bool,
+    kept: Callable[[str], bool],
     set_aside: Callable[[int, bool], None],
     waiting: Callable[[float], None],
     clock: Clock,
 ) -> Iterator[AttemptResult]:
-    """Each attempt as it ends; the last one decides the case.
+    """Yield each attempt as it ends. The last one decides the case.
 
-    `run(limits, conversation)` makes one attempt, which goes on with the conversation of that id, or begins anew
-    (none). Before another one, `set_aside(number, fresh)` puts the files of attempt `number` (from 1) away; `fresh`
-    says that the next one begins anew. `resumes` says whether the backend can go on with a conversation at all.
-    `waiting(seconds)` is called each second of a wait with what is left of it.
+    `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
+    that id, or begins a new one for `None`. All attempts draw on `budget`. `resumes` says whether the backend can
+    resume at all. `kept(conversation)` says whether the CLI has kept that one: a CLI that was killed may not have
+    written it yet. Then the next attempt begins a new conversation in the same workspace. Before another attempt,
+    `set_aside(number, fresh)` puts away the files of attempt `number` (from 1). `fresh` says that the next attempt
+    begins in an empty workspace. `waiting(seconds)` is called each second of a wait with what is left of it.
     """
     began = clock.now()
     results: list[AttemptResult] = []
     conversation: str | None = None
-    waited_s = 0.0
+    worked, waited_s = False, 0.0
     while True:
-        left = remaining(limits, results, clock.now() - began)
+        left = remaining(limits, budget, results, clock.now() - began)
         result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
         results.append(result)
-        after = remaining(limits, results, clock.now() - began)
+        after = remaining(limits, budget, results, clock.now() - began)
         wait_s = pause_before_retry(result, len(results), after)
         if wait_s is None:
             yield _final(result, after)
@@ -51,11 +56,19 @@ def attempts(
         yield result
         _wait(wait_s, waiting, clock)
         waited_s = wait_s
-        if result.ending in _FROM_THE_START or not resumes:
-            conversation = None
-        elif result.metered.turns:  # by the ledger: a CLI that is killed may not have told of its first one
-            conversation = result.session.session_id or conversation
-        set_aside(len(results), conversation is None)
+        worked = worked or result.metered.turns > 0  # by the ledger: a CLI that is killed may not tell its first turn
+        fresh = result.ending in _FROM_THE_START or not resumes or not worked
+        conversation = None if fresh else _to_resume(result, conversation, kept)
+        worked = worked and not fresh
+        set_aside(len(results), fresh)
+
+
+def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str], bool]) -> str | None:
+    """Return the conversation to resume after an attempt, which itself `resumed` one or none; `None`: begin anew."""
+    if resumed and ENDINGS[result.ending].cause is Cause.CLI and not result.metered.requests:
+        return None  # the CLI could not resume it
+    conversation = (result.session.session_id if result.metered.turns else "") or resumed
+    return conversation if conversation and kept(conversation) else None
 
 
 def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> None:
@@ -66,9 +79,9 @@ def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> Non
 
 
 def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float | None:
-    """Seconds to wait before the next attempt after `made` of them, or none: there is no other.
+    """Return the seconds to wait before the next attempt after `made` of them, None if there is no other attempt.
 
-    A rate limit waits for its reset where one is told; every wait must lie within what is left of the wall limit.
+    After a rate limit, wait for its reset where that is told. A wait must lie within what is left of the wall limit.
     """
     used_up = (left.turns, left.tokens, left.cost_usd)
     if not ENDINGS[result.ending].retried or made > left.retries:
@@ -81,22 +94,24 @@ def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float 
     return wait_s if wait_s < left.wall_s else None
 
 
-def remaining(limits: Limits, results: list[AttemptResult], elapsed_s: float) -> Limits:
-    """What these attempts and `elapsed_s` seconds have left of the limits; 0 or less: nothing."""
-    turns = sum(result.metered.turns + result.metered.abandoned_turns for result in results)
-    tokens = sum(result.metered.input_tokens + result.metered.output_tokens for result in results)
-    cost_usd = sum(result.cost_usd for result in results)
+def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elapsed_s: float) -> Limits:
+    """Return what is left of the limits after these attempts and `elapsed_s` seconds. 0 or less means nothing.
+
+    The budget knows what was used. Only the cost of a model without a price is what the CLI reported of each attempt.
+    """
+    used = budget.used
+    reported_usd = sum(result.session.cost_usd for result in results if result.metered.cost_usd is None)
     return msgspec.structs.replace(
         limits,
-        turns=None if limits.turns is None else limits.turns - turns,
-        tokens=None if limits.tokens is None else limits.tokens - tokens,
-        cost_usd=None if limits.cost_usd is None else limits.cost_usd - cost_usd,
+        turns=None if limits.turns is None else limits.turns - used.turns,
+        tokens=None if limits.tokens is None else limits.tokens - used.tokens,
+        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd - reported_usd,
         wall_s=limits.wall_s - elapsed_s,
     )
 
 
 def _final(result: AttemptResult, left: Limits) -> AttemptResult:
-    """The last attempt; of a rate limit it says when that ends, so that one knows when to come back."""
+    """Return the last attempt. One that met a rate limit says when it ends, so that users know when to come back."""
     if result.ending is not Ending.RATE_LIMITED or result.resets_in_s is None:
         return result
     seconds = timedelta(seconds=round(result.resets_in_s))

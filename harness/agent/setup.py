@@ -1,4 +1,4 @@
-"""All that a case's session needs, gathered once and the same for each of its attempts."""
+"""What the sessions of a case need. It is gathered once and is the same for each attempt."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from backends.base import Backend
 from harness.agent.cli import Cli
 from harness.agent.driver import Progress
 from harness.case import Case
+from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
@@ -17,15 +18,17 @@ from harness.sandbox.dirs import SandboxDirs
 
 
 class SessionSetup(Struct, frozen=True, kw_only=True):
-    """What the attempts of a case share: the case, its CLI, its sealed folders, and what answers from outside.
+    """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
-    `progress` is called with how far the session is, several times a second.
+    `budget` holds what all of them may use of the model together. `progress` is called with how far the session is,
+    several times a second.
     """
 
     case: Case
     backend: Backend
     cli: Cli
     dirs: SandboxDirs
+    budget: Budget
     gateway: Gateway
     model_server: ModelServer
     mcp: McpServer
@@ -33,5 +36,5 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
 
     @property
     def servers(self) -> tuple[McpServer, ...]:
-        """The MCP servers that the CLI is told of: none for a CLI without MCP."""
+        """The MCP servers in the CLI's configuration. There are none for a CLI without MCP."""
         return (self.mcp,) if self.backend.capabilities.mcp else ()

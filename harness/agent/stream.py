@@ -1,4 +1,4 @@
-"""Cuts a CLI's output into lines, whatever chunks it arrives in, and adds them up to a session."""
+"""Splits a CLI's output into lines, in whatever chunks it arrives, and folds the lines into a session."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from backends.reading.lines import sample
 from backends.session import Session
 
 LINE_CAP = 8 * 1024 * 1024
-"""Bytes of a line that are kept; the rest is counted and dropped."""
+"""How many bytes of a line are kept. The rest is counted and dropped."""
 STDERR_TAIL = 1 << 20
-"""Bytes of standard error that are read: Codex tells its turns there."""
+"""How many bytes at the end of standard error are read. Codex reports its turns there."""
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One line without its newline: where it begins in the stream, its bytes, and how many more were cut off it."""
+    """One line without its newline: its offset in the stream, its bytes, and how many bytes were cut off."""
 
     offset: int
     data: bytes
@@ -27,9 +27,9 @@ class Line(Struct, frozen=True, gc=False):
 
 
 class LineSplitter:
-    r"""Splits on `\n` bytes alone: JSON text may hold any other line separator. Holds at most `cap` bytes.
+    r"""Splits at `\n` bytes only, because JSON text may contain any other line separator. Holds at most `cap` bytes.
 
-    `truncated_lines` counts the lines that were longer, `truncated_bytes` what was dropped of them.
+    `truncated_lines` counts the lines that were longer, and `truncated_bytes` the bytes dropped from them.
     """
 
     def __init__(self, cap: int = LINE_CAP) -> None:
@@ -41,14 +41,14 @@ class LineSplitter:
         self._cut = 0
 
     def feed(self, chunk: bytes) -> list[Line]:
-        """The lines that `chunk` completes."""
+        """Return the lines that `chunk` completes."""
         lines = []
         start, cap = 0, self._cap
         while (end := chunk.find(b"\n", start)) >= 0:
             if self._held or end - start > cap:
                 self._hold(chunk, start, end)
                 lines.append(self._close(newline=1))
-            else:  # nearly every line: whole in its chunk, and copied once
+            else:  # nearly every line is whole in its chunk; copy it only once
                 lines.append(Line(self._offset, chunk[start:end], 0))
                 self._offset += end - start + 1
             start = end + 1
@@ -56,7 +56,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[Line]:
-        """The last line, if the stream ended without a newline."""
+        """Return the last line if the stream ended without a newline."""
         return [self._close(newline=0)] if self._held or self._cut else []
 
     def _hold(self, chunk: bytes, start: int, end: int) -> None:
@@ -75,9 +75,9 @@ class LineSplitter:
 
 
 class StreamReader:
-    """Folds the bytes of a backend's output into `session`, with the place of each line and when it arrived.
+    """Folds the output of a backend into `session`, with the offset of each line and the time when it arrived.
 
-    A line that was too long to be held is counted as malformed, and not decoded.
+    A line longer than the splitter's cap counts as malformed and is not decoded.
     """
 
     def __init__(self, backend: Backend, session: Session | None = None) -> None:
@@ -86,11 +86,11 @@ class StreamReader:
         self._decode = backend.decode
 
     def feed(self, chunk: bytes, at: float | None = None) -> None:
-        """Read on; `at` is when the chunk arrived, see `Session.add_line`."""
+        """Read the next chunk. `at` is the time when it arrived; see `Session.add_line`."""
         self._add(self.lines.feed(chunk), at)
 
     def finish(self, at: float | None = None) -> None:
-        """Read the last line, if the stream ended without a newline."""
+        """Read the last line if the stream ended without a newline."""
         self._add(self.lines.finish(), at)
 
     def _add(self, lines: list[Line], at: float | None) -> None:
@@ -105,7 +105,10 @@ class StreamReader:
 
 
 def stderr_tail(path: Path) -> str:
-    """The last `STDERR_TAIL` bytes of a CLI's recorded standard error, as text. Raises `OSError`."""
+    """Return the last `STDERR_TAIL` bytes of a CLI's recorded standard error as text.
+
+    Raise `OSError` if it cannot be read.
+    """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - STDERR_TAIL))

@@ -10,11 +10,10 @@ from msgspec import Struct
 from backends.events import ErrorKind
 from backends.reading.errors import error_kind
 from backends.session import Session
-from harness.agent.resources import Resources
 from harness.case import Limits
 from harness.endings import Ending
-from harness.gateway.budget import side_limit
 from harness.gateway.ledger import Metered, RequestFailure, Waiting
+from harness.sandbox.base import Resources
 
 _MB = 1e6
 
@@ -40,7 +39,7 @@ class Traffic(Protocol):
 
     @property
     def passed(self) -> str | None:
-        """The limit that the model requests have passed, by the name of its ending."""
+        """The limit that a model request of the case ran into, by the name of its ending. None: no limit yet."""
 
     @property
     def last_activity(self) -> float:
@@ -59,7 +58,10 @@ class Traffic(Protocol):
         """The latest of them."""
 
     def metered(self) -> Metered:
-        """Totals so far."""
+        """Return the totals so far."""
+
+    def explain(self, limit: str) -> str:
+        """Return a sentence that says what the case has used of a limit that it has passed."""
 
     def end(self, why: str) -> None:
         """Refuse every further request."""
@@ -76,11 +78,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
-    """The first limit on what a session uses that it has passed, or none."""
-    if traffic.passed is not None:
-        return Stop(Ending(traffic.passed), f"it has used up its {_allowed(limits, traffic.passed, traffic.metered())}")
-    metered = traffic.metered()
-    if limits.cost_usd is not None and metered.cost_usd is None and session.cost_usd > limits.cost_usd:
+    """Return the first limit that a session has passed with what it uses, or None."""
+    passed = traffic.passed
+    if passed is not None:
+        return Stop(Ending(passed), traffic.explain(passed))
+    if limits.cost_usd is not None and traffic.metered().cost_usd is None and session.cost_usd > limits.cost_usd:
         said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
         return Stop(Ending.COST_LIMIT, said)
     for ending, used, allowed, what in _used(limits, snapshot):
@@ -128,18 +130,6 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
     yield Ending.MEMORY_LIMIT, box.memory_bytes / _MB, limits.memory_mb, "MB of memory in use"
     yield Ending.PROCESS_LIMIT, box.processes, limits.processes, "processes"
     yield Ending.DISK_LIMIT, box.disk_bytes / _MB, limits.disk_mb, "MB on disk"
-
-
-def _allowed(limits: Limits, passed: str, metered: Metered) -> str:
-    match Ending(passed):
-        case Ending.TURN_LIMIT if limits.turns is not None and metered.side_requests > side_limit(limits.turns):
-            return f"{side_limit(limits.turns)} requests without tools, which go with {limits.turns} turns"
-        case Ending.TURN_LIMIT:
-            return f"{limits.turns} turns"
-        case Ending.TOKEN_LIMIT:
-            return f"{limits.tokens} tokens"
-        case _:
-            return f"{limits.cost_usd} US dollars"
 
 
 def failed(failure: RequestFailure, what: str) -> Stop:

@@ -1,7 +1,9 @@
-"""`python -m harness decode`: reads one recorded stream and says what it adds up to."""
+"""`proctor decode`: reads one recorded stream and says what it adds up to."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -10,13 +12,31 @@ import msgspec
 
 from backends.base import Backend
 from backends.events import plain
-from backends.registry import backend
+from backends.registry import backend, names
 from backends.session import Session
 from harness.agent.ending import classify
 from harness.agent.stream import StreamReader, stderr_tail
+from harness.commands.errors import BadInput
 from harness.endings import ENDINGS, Ending
 
 CHUNK = 1 << 17
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor decode`."""
+    parser.add_argument("backend", choices=names())
+    parser.add_argument("file", help="the recorded standard output; - for standard input")
+    parser.add_argument("--exit-code", type=int, metavar="N", help="the CLI's exit code, if known")
+    parser.add_argument("--stderr", type=Path, metavar="FILE", help="the CLI's recorded standard error")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print what the stream adds up to, as JSON. Raise `BadInput` or `OSError`."""
+    if given.file == "-" and sys.stdin is None:
+        raise BadInput("standard input is closed")
+    result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    return 0
 
 
 def decode_file(

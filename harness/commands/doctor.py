@@ -1,27 +1,36 @@
-"""What this machine can run, and how to get what it lacks: `python -m harness doctor`."""
+"""`proctor doctor`: what this machine can run, and how to get what it lacks."""
 
 from __future__ import annotations
 
-import os
+import argparse
 import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli
-from harness.case import SandboxConf
+from harness.case import ProviderConf, SandboxConf
+from harness.conf_path import ConfPath
+from harness.endings import ConfError
+from harness.gateway.credential import Credential, CredentialMissing
+from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
 from harness.servers.gpus import cpu_slots, inventory
 from harness.servers.ollama import OllamaMissing, find_ollama
 
-KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+if TYPE_CHECKING:
+    from harness.suite import config as configuration
+else:  # Hydra takes 0.2 s to import, which the other commands need not pay
+    configuration = LazyModule("harness.suite.config")
 
 
 class Finding(Struct, frozen=True):
@@ -42,21 +51,25 @@ def examine() -> Iterator[Finding]:
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}", needed=True
     )
     for name in names():
-        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, needed=True)
+        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=True)
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
     kinder = find_spec("kinder") is not None
-    yield Finding("environments kinder", kinder, "installed" if kinder else "not installed: run `make setup`")
+    yield Finding(
+        "environments kinder", kinder, "installed" if kinder else "not installed: run `proctor setup --extra kinder`"
+    )
     yield _guarded("ollama", _ollama, OllamaMissing)
     yield _vllm()
     yield _llamacpp()
     yield from _gpus()
-    for variable in KEY_VARIABLES:
-        given = bool(os.environ.get(variable))
-        yield Finding(f"key {variable}", given, "set" if given else "not set: models behind it are skipped")
+    yield from _keys(ConfPath.of(Path.cwd()))
 
 
-def doctor() -> int:
-    """Print every finding; exit status 1 where something is missing that every case needs."""
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """`proctor doctor` takes no arguments."""
+
+
+def run(_given: argparse.Namespace) -> int:
+    """Print every finding. Return 1 if something is missing that every case needs."""
     well = True
     for finding in examine():
         well = well and (finding.ok or not finding.needed)
@@ -68,7 +81,7 @@ def doctor() -> int:
     return 0 if well else 1
 
 
-def _guarded(name: str, look: Callable[[], str], missing: type[Exception], *, needed: bool = False) -> Finding:
+def _guarded(name: str, look: Callable[[], str], *missing: type[Exception], needed: bool = False) -> Finding:
     try:
         return Finding(name, True, look(), needed)
     except missing as error:
@@ -94,7 +107,7 @@ def _vllm() -> Finding:
 
 def _llamacpp() -> Finding:
     found = shutil.which("llama-server") or ("xllamacpp" if find_spec("xllamacpp") else None)
-    return Finding("llama.cpp", found is not None, found or "not installed: run `make local-model`")
+    return Finding("llama.cpp", found is not None, found or "not installed: run `proctor setup --extra local`")
 
 
 def _gpus() -> Iterator[Finding]:
@@ -107,6 +120,23 @@ def _gpus() -> Iterator[Finding]:
         yield Finding(f"gpu {gpu.index}", True, f"{gpu.name}, {memory}, {gpu.uuid}{used}")
     if not gpus:
         yield Finding("gpu", False, f"none to use: models run on the CPU, {cpu_slots()} at a time, or elsewhere")
+
+
+def _keys(conf: ConfPath) -> Iterator[Finding]:
+    """The key of each provider in the project's configuration and the packaged one that wants a key."""
+    try:
+        providers = configuration.load_providers(conf)
+    except ConfError as error:
+        yield Finding("providers", False, str(error))
+        return
+    for provider in providers.values():
+        if provider.key_variable is not None:
+            yield _guarded(f"key of {provider.name}", partial(_key, provider), CredentialMissing)
+
+
+def _key(provider: ProviderConf) -> str:
+    Credential.of(provider)
+    return f"set, in {provider.key_variable}"
 
 
 def _ollama() -> str:

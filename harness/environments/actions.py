@@ -1,4 +1,4 @@
-"""What a submission returned, checked against a Gymnasium space and cast to it."""
+"""Checks what a submission returned against a Gymnasium space, and casts it to that space."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness.environments.base import InvalidAction, Plain
 
 
 def cast(space: spaces.Space[Any], plain: Plain, name: str = "action") -> Any:
-    """The member of `space` that `plain` stands for.
+    """Return the member of `space` that `plain` stands for.
 
-    Numbers are cast to the dtype of the space (float64 to float32, say); lists may stand for arrays and tuples.
-    Raises `InvalidAction` when the type, the shape, or a bound is wrong or a number is not finite. `name` says in the
-    message which part of the action is meant.
+    Numbers are cast to the dtype of the space, for instance from float64 to float32. Lists can stand for arrays and
+    tuples. Raise `InvalidAction` if the type, the shape or a bound is wrong, or if a number is not finite. In the
+    message, `name` says which part of the action is meant.
     """
     return _caster(space)(space, plain, name)
 
 
 def check_supported(space: spaces.Space[Any]) -> None:
-    """Raises `ValueError` unless `cast` can make actions of this space."""
+    """Raise `ValueError` if `cast` cannot make actions of this space."""
     _caster(space)
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else getattr(space, "spaces", ())
     for part in parts:
@@ -48,7 +48,7 @@ def _box(space: spaces.Box, plain: Plain, name: str) -> NDArray[Any]:
     values = _numbers(plain, space.shape, name)
     whole = space.dtype.kind != "f"
     if not whole:
-        # Compared after the cast: float64 pi/16 is beyond the same bound in float32 by rounding alone.
+        # Compare after the cast. By rounding alone, pi/16 in float64 is beyond the same bound in float32.
         with np.errstate(over="ignore"):
             values = values.astype(space.dtype)
     _check_bounds(values, space.low, space.high, whole=whole, name=name)
@@ -90,7 +90,7 @@ _CASTERS: dict[type[Any], Callable[[Any, Plain, str], Any]] = {
 
 
 def _numbers(plain: Plain, shape: tuple[int, ...], name: str, kinds: str = "iuf") -> NDArray[Any]:
-    """`plain` as an array of that shape with finite numbers of these kinds (NumPy's letters)."""
+    """Return `plain` as an array of this shape. Its numbers are finite and of these kinds (NumPy's letters)."""
     try:
         values = np.asarray(plain)
     except (ValueError, TypeError, OverflowError):

@@ -1,7 +1,7 @@
 """The Environment protocol: a Gymnasium-style problem that speaks plain data.
 
-Plain data is what crosses a process border: None, bool, int, float, str, lists and string-keyed dicts of these,
-and NumPy arrays (sent as dtype, shape and bytes).
+Plain data is what crosses a process border: `None`, bool, int, float, str, NumPy arrays (sent as dtype, shape and
+bytes), and lists and string-keyed dicts of these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Plain = Any
 
 
 class InvalidAction(Exception):
-    """The submission returned something that is no action of this environment; the message says why."""
+    """The submission returned something that is not an action of this environment. The message says why."""
 
 
 class Step(NamedTuple):
@@ -29,43 +29,49 @@ class Step(NamedTuple):
 
 
 class Environment(Protocol):
-    """One problem, alive in the harness's process; the submission never is."""
+    """One problem. It runs in the harness's process; the submission never does."""
 
     max_steps: int
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
-        """Begin an episode; returns the first observation and info as plain data."""
+        """Begin an episode. Return the first observation and the info as plain data."""
 
     def action(self, plain: Plain) -> Any:
-        """The action that `plain` stands for, cast to the action space's dtype. Raises `InvalidAction`."""
+        """Return the action that `plain` stands for, cast to the action space's dtype. Raise `InvalidAction`."""
 
     def step(self, action: Any) -> Step:
-        """Apply an action made by `action`."""
+        """Apply an action that `action` returned."""
 
     def render(self) -> NDArray[np.uint8]:
-        """The current state as an RGB picture, shape (height, width, 3)."""
+        """Return the current state as an RGB picture of shape (height, width, 3)."""
 
     def describe(self) -> str:
-        """What the agent is told: the task, the observation, the action and the reward, in Markdown."""
+        """Return what the agent is told, in Markdown: the task, the observation, the action and the reward."""
 
     def spaces(self) -> dict[str, Plain]:
-        """`action_space` and `observation_space` as plain data; the policy's side builds Gymnasium spaces of it."""
+        """Return `action_space` and `observation_space` as plain data.
+
+        The policy's side makes Gymnasium spaces from it.
+        """
 
     def get_state(self) -> Plain:
-        """The state as plain data."""
+        """Return the state as plain data."""
 
     def set_state(self, state: Plain) -> None:
-        """Put the environment into a state from `get_state`. Raises `ValueError` for anything else."""
+        """Put the environment into a state from `get_state`. Raise `ValueError` for anything else."""
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free what the environment holds."""
 
 
 class Policy(Protocol):
-    """A program that plays an environment. Both methods raise what its host raises, `act` also `InvalidAction`."""
+    """A program that plays an environment.
+
+    Both methods raise what the program's host raises. `act` also raises `InvalidAction`.
+    """
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
         """Begin an episode."""
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
-        """Choose an action."""
+        """Return the action for this observation."""

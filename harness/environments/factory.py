@@ -1,69 +1,144 @@
-"""From an environment's configuration to the living thing.
+"""From an environment's configuration to the environment itself.
 
 An adapter, and the packages it needs, is imported when the first environment of its kind is made.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from harness.case import EnvironmentConf
-from harness.environments.base import Environment
+from harness.imports import PackageMissing, check_import_path, is_import_path, load_object
+from harness.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from harness.environments import base
+    from harness.environments.base import Environment
+else:  # it imports NumPy
+    base = LazyModule("harness.environments.base")
 
 _ADAPTERS = {
-    "maze": ("harness.environments.maze", "Maze"),
-    "gymnasium": ("harness.environments.gymnasium_adapter", "GymnasiumEnvironment"),
-    "kinder": ("harness.environments.kinder", "KinderEnvironment"),
+    "maze": "harness.environments.maze:Maze",
+    "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
+    "kinder": "harness.environments.kinder:KinderEnvironment",
 }
 KINDS = tuple(_ADAPTERS)
+
+_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+"""The package that the environments of a kind come from, where it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
 
 
-def make_environment(conf: EnvironmentConf) -> Environment:
-    """The environment that `conf` describes; `arguments` are those of the adapter's class.
+def check_kind(conf: EnvironmentConf) -> None:
+    """Raise `ValueError` if the environment's kind does not exist. Nothing is imported.
 
-    Raises `ValueError` for an unknown kind, wrong arguments, or a package that is missing, and says what to do.
+    A kind whose package is not on this machine passes: `available` says so.
     """
-    _check_kind(conf)
-    if reason := available(conf):
-        raise ValueError(reason)
-    module, name = _ADAPTERS[conf.kind]
-    make: Callable[..., Environment] = getattr(importlib.import_module(module), name)
-    if type(conf.max_steps) is not int or conf.max_steps < 1:
-        raise ValueError(f"environment {conf.name}: max_steps must be at least 1, not {conf.max_steps!r}")
+    if not is_import_path(conf.kind):
+        if conf.kind not in _ADAPTERS:
+            raise ValueError(
+                f"environment {conf.name}: there is no kind {conf.kind!r}; choose from: {', '.join(KINDS)}, or write "
+                f"the import path of an adapter class, as in mylab.envs:Door"
+            )
+        return
     try:
-        inspect.signature(make).bind(max_steps=conf.max_steps, **conf.arguments)
-    except TypeError as error:
-        takes = ", ".join(key for key in inspect.signature(make).parameters if key != "max_steps")
-        raise ValueError(f"environment {conf.name}: arguments: {error}; the kind {conf.kind} takes: {takes}") from error
-    try:
-        return make(max_steps=conf.max_steps, **conf.arguments)
+        check_import_path(conf.kind)
+    except PackageMissing:
+        return
     except ValueError as error:
-        raise ValueError(f"environment {conf.name}: {error}") from error
+        raise ValueError(f"environment {conf.name}: kind: {error}") from error
 
 
 def available(conf: EnvironmentConf) -> str | None:
-    """Why this environment cannot run here (a missing package, and what installs it), or none.
+    """Return why this environment cannot run here (a missing package, and what installs it), or None.
 
-    Cheap: nothing is imported. Raises `ValueError` for an unknown kind.
+    Cheap: of all adapters, only one that is given by an import path is imported. Raise `ValueError` if the kind does
+    not exist.
     """
-    _check_kind(conf)
+    check_kind(conf)
+    if is_import_path(conf.kind):
+        try:
+            _adapter(conf)
+        except PackageMissing as error:
+            return f"environment {conf.name}: kind {conf.kind}: {error}"
     if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
-        return f"KinDER is not installed: make setup, or {_PIP} kindergarden"
+        return "KinDER is not installed: run `proctor setup --extra kinder`"
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
     if conf.kind == "gymnasium" and colon and not _installed(module.partition(".")[0]):
         return f"the package {module} of environment {conf.name} is not installed: {_PIP} {module}"
     return None
 
 
-def _check_kind(conf: EnvironmentConf) -> None:
-    if conf.kind not in _ADAPTERS:
-        raise ValueError(f"environment {conf.name}: there is no kind {conf.kind!r}; choose from: {', '.join(KINDS)}")
+def make_environment(conf: EnvironmentConf) -> Environment:
+    """Return the environment that `conf` describes. Its `arguments` go to the adapter's class.
+
+    Raise `ValueError` for an unknown kind, a class that is not an adapter, wrong arguments, or a missing package, and
+    say what to do.
+    """
+    if reason := available(conf):
+        raise ValueError(reason)
+    adapter = _adapter(conf)
+    if type(conf.max_steps) is not int or conf.max_steps < 1:
+        raise ValueError(f"environment {conf.name}: max_steps must be at least 1, not {conf.max_steps!r}")
+    signature = inspect.signature(adapter)
+    try:
+        signature.bind(max_steps=conf.max_steps, **conf.arguments)
+    except TypeError as error:
+        takes = ", ".join(key for key in signature.parameters if key != "max_steps") or "none"
+        raise ValueError(f"environment {conf.name}: arguments: {error}; the kind {conf.kind} takes: {takes}") from error
+    try:
+        environment: Environment = adapter(max_steps=conf.max_steps, **conf.arguments)
+    except ValueError as error:
+        raise ValueError(f"environment {conf.name}: {error}") from error
+    if not hasattr(environment, "max_steps"):
+        raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
+    return environment
+
+
+def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
+    """Return the package that an environment comes from, and its version, or None for code that is in no package.
+
+    `proctor` is the version of Proctor, which has the environments of the other kinds.
+    """
+    if is_import_path(conf.kind):
+        module = re.split("[.:]", conf.kind)[0]
+        package = next(iter(packages_distributions().get(module, [])), None)
+    else:
+        package = _PACKAGES.get(conf.kind)
+        if package is None:
+            return f"proctor {proctor}"
+    return f"{package} {version(package)}" if package else None
+
+
+def _path(conf: EnvironmentConf) -> str:
+    return _ADAPTERS.get(conf.kind, conf.kind)
+
+
+def _adapter(conf: EnvironmentConf) -> type[Any]:
+    """Return the adapter class of a kind. Raise `PackageMissing`, and `ValueError` for what is not an adapter."""
+    where = f"environment {conf.name}: kind {conf.kind}"
+    try:
+        found = load_object(_path(conf))
+    except PackageMissing:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if not isinstance(found, type):
+        raise ValueError(f"{where}: an adapter is a class, and this is of type {type(found).__name__}")
+    methods = [name for name, value in vars(base.Environment).items() if callable(value) and not name.startswith("_")]
+    lacking = [name for name in methods if not callable(getattr(found, name, None))]
+    if lacking:
+        raise ValueError(f"{where}: this class is not an adapter: it lacks the methods {', '.join(lacking)}")
+    parameters = inspect.signature(found).parameters.values()
+    if not any(p.name == "max_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise ValueError(f"{where}: this class is not an adapter: it does not take max_steps")
+    return found
 
 
 def _installed(package: str) -> bool:

@@ -1,4 +1,4 @@
-"""Any environment that is registered with Gymnasium, as an `Environment`."""
+"""An adapter for any environment that is registered with Gymnasium."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
     "rewarded": lambda terminated, _truncated, reward: terminated and reward > 0,
     "truncated": lambda terminated, truncated, _reward: truncated and not terminated,
 }
-"""What "solved" means by the outcome of a step (terminated, truncated, reward).
+"""What "solved" means, given how a step ended (terminated, truncated, reward).
 
 `terminated`: the environment terminates only when the goal is reached (MountainCar). `rewarded`: it terminates at
 success and at failure, and rewards success (FrozenLake, MiniGrid). `truncated`: the goal is to last until the time
@@ -30,23 +30,23 @@ limit (CartPole).
 
 
 class GymnasiumEnvironment:
-    """The environment with this Gymnasium id (`module:id` imports the module first), made with `kwargs`.
+    """The environment with this Gymnasium id, made with `kwargs`. For `module:id`, the module is imported first.
 
-    An episode that ends without being solved is reported as truncated, since `Step.terminated` means solved. The
-    state is the seed and the actions so far, replayed by `set_state`: exact for every environment that is
-    deterministic by seed. Raises `ValueError` for an unknown id, kwargs it does not take or an action space that is
-    not supported.
+    `Step.terminated` means solved, so an episode that ends unsolved is reported as truncated. The state is the seed and
+    the actions so far, and `set_state` replays them. This is exact if the environment is deterministic for a given
+    seed. Raise `ValueError` for an unknown id, for kwargs that it does not take, and for an action space that is not
+    supported.
     """
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - the word of Gymnasium and of the configuration
+        id: str,  # noqa: A002 - Gymnasium and the configuration use this name
         max_steps: int,
         kwargs: Mapping[str, Any] | None = None,
         solved_when: str = "terminated",
     ) -> None:
         if solved_when not in SOLVED_WHEN:
-            raise ValueError(f"solved_when: {solved_when!r} is none of {', '.join(SOLVED_WHEN)}")
+            raise ValueError(f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}")
         self.max_steps = max_steps
         self.id = id
         self._solved = SOLVED_WHEN[solved_when]
@@ -60,8 +60,8 @@ class GymnasiumEnvironment:
         try:
             return gymnasium.make(self.id, **{"render_mode": "rgb_array", "disable_env_checker": True, **kwargs})
         except (GymnasiumError, ImportError, TypeError) as error:
-            said = str(error).replace("pip install", f"{sys.executable} -m pip install")
-            raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {said}") from error
+            reason = str(error).replace("pip install", f"{sys.executable} -m pip install")
+            raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {reason}") from error
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the episode of this seed."""
@@ -70,11 +70,11 @@ class GymnasiumEnvironment:
         return to_plain(observation), _plain_info(info)
 
     def action(self, plain: Plain) -> Any:
-        """The action that `plain` stands for. Raises `InvalidAction`."""
+        """Return the action that `plain` stands for. Raise `InvalidAction` if there is none."""
         return cast(self.env.action_space, plain)
 
     def step(self, action: Any) -> Step:
-        """Apply an action; `terminated` is true when the episode was solved as `solved_when` says."""
+        """Apply an action. `terminated` is true when the episode was solved as `solved_when` says."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._actions.append(action)
         solved = self._solved(bool(terminated), bool(truncated), float(reward))
@@ -82,17 +82,17 @@ class GymnasiumEnvironment:
         return Step(to_plain(observation), float(reward), solved, over and not solved, _plain_info(info))
 
     def render(self) -> NDArray[np.uint8]:
-        """The picture that the environment itself draws. Raises `RuntimeError` if it cannot."""
+        """Return the picture that the environment itself draws. Raise `RuntimeError` if it draws none."""
         try:
             picture = np.asarray(self.env.render())
         except GymnasiumError as error:
             raise RuntimeError(f"{self.id} cannot be drawn: {error}") from error
         if picture.ndim != 3 or picture.shape[2] not in (3, 4):
-            raise RuntimeError(f"{self.id} draws no RGB picture")
+            raise RuntimeError(f"{self.id} does not draw an RGB picture")
         return picture[:, :, :3].astype(np.uint8)
 
     def describe(self) -> str:
-        """The environment's own documentation, and its spaces."""
+        """Return the environment's own documentation and its spaces, in Markdown."""
         return _DESCRIPTION.format(
             id=self.id,
             documentation=_documentation(self.env),
@@ -103,18 +103,18 @@ class GymnasiumEnvironment:
         )
 
     def spaces(self) -> dict[str, Plain]:
-        """Both spaces in the plain form of `harness.environments.spaces`."""
+        """Return both spaces in the plain form of `harness.environments.spaces`."""
         return {
             "action_space": space_to_plain(self.env.action_space),
             "observation_space": space_to_plain(self.env.observation_space),
         }
 
     def get_state(self) -> Plain:
-        """`{"seed": int, "actions": [plain]}`."""
+        """Return `{"seed": int, "actions": [plain]}`."""
         return {"seed": self._seed, "actions": [to_plain(action) for action in self._actions]}
 
     def set_state(self, state: Plain) -> None:
-        """Play the actions after a reset with the seed. Raises `ValueError` if that cannot be done."""
+        """Reset with the seed and replay the actions. Raise `ValueError` if that cannot be done."""
         if not isinstance(state, dict) or set(state) != {"seed", "actions"}:
             raise ValueError("a state is an object with exactly the keys seed, actions")
         seed, actions = state["seed"], state["actions"]
@@ -139,7 +139,7 @@ class GymnasiumEnvironment:
 
 
 def to_plain(value: Any) -> Plain:
-    """A copy of an observation or action as plain data. Raises `TypeError` for what has no such form."""
+    """Return a copy of an observation or action as plain data. Raise `TypeError` if it has no plain form."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return value.copy()
     if isinstance(value, np.generic):
@@ -154,7 +154,7 @@ def to_plain(value: Any) -> Plain:
 
 
 def _plain_info(info: Mapping[str, Any]) -> dict[str, Plain]:
-    """The entries of `info` that have a plain form; the others never leave the harness."""
+    """Return the entries of `info` that have a plain form. The others never leave the harness."""
     plain: dict[str, Plain] = {}
     for key, value in info.items():
         try:

@@ -17,16 +17,16 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 
 
 class KinderEnvironment(GymnasiumEnvironment):
-    """The KinDER environment with this id (`kinder/Motion2D-p1-v0`).
+    """The KinDER environment with this id, such as `kinder/Motion2D-p1-v0`.
 
     KinDER terminates exactly when the task is solved. The state is the observation vector in float64, without the
-    rounding of the observation to float32. Raises `ValueError` for an id that is unknown or whose physics engine is
-    missing.
+    rounding of the observation to float32. KinDER warns that in a `dynamic2d` environment the same actions can lead to
+    another result after `set_state`. Raise `ValueError` if the id is unknown or its physics engine is missing.
     """
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - the word of Gymnasium and of the configuration
+        id: str,  # noqa: A002 - Gymnasium and the configuration use this name
         max_steps: int,
         kwargs: Mapping[str, Any] | None = None,
     ) -> None:
@@ -39,14 +39,14 @@ class KinderEnvironment(GymnasiumEnvironment):
         super().__init__(id, max_steps, {"allow_state_access": True, **(kwargs or {})})
         space = self.env.observation_space
         if not isinstance(space, ObjectCentricBoxSpace):
-            raise ValueError(f"{id}: its observation is no vector of object features")
+            raise ValueError(f"{id}: its observation is not a vector of object features")
         self._space = space
-        # The vectorized environment reads its state in float32 only; the wrapped one has all digits.
+        # The outer environment gives its state in float32 only. The one that it wraps has all digits.
         unwrapped: Any = self.env.unwrapped
         self._world = unwrapped._object_centric_env
 
     def describe(self) -> str:
-        """KinDER's own documentation, with every component of observation and action named."""
+        """Return KinDER's own documentation, with every component of the observation and the action named."""
         metadata = self.env.unwrapped.metadata
         action_space: Any = self.env.action_space
         return _DESCRIPTION.format(
@@ -70,11 +70,11 @@ class KinderEnvironment(GymnasiumEnvironment):
         return _WORLD.format(*bounds)
 
     def get_state(self) -> Plain:
-        """The state vector in float64, laid out like the observation."""
+        """Return the state vector in float64, laid out like the observation."""
         return self._world.get_state().vec(self._space.constant_objects, dtype=np.float64)
 
     def set_state(self, state: Plain) -> None:
-        """Take over a state vector (array or list). Raises `ValueError` for a wrong length or non-finite numbers."""
+        """Set the state from a vector (array or list). Raise `ValueError` for a wrong length or non-finite numbers."""
         try:
             vector: NDArray[Any] = np.array(state, dtype=np.float64)
         except (ValueError, TypeError, OverflowError):

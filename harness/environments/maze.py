@@ -1,4 +1,4 @@
-"""The maze: a grid with obstacles, an agent and a goal; every instance is solvable and fixed by its seed."""
+"""The maze: a grid with obstacles, an agent and a goal. A seed determines the maze, and every maze can be solved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.environments.base import InvalidAction, Plain, Step
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
-"""(row, column) change of the actions 0..3: up, down, left, right."""
+"""The (row, column) change of each action 0..3: up, down, left, right."""
 
 _DENSITY = 0.3
 _CELL = 32
@@ -22,7 +22,7 @@ Cell = tuple[int, int]
 
 
 class MazeState(NamedTuple):
-    """One moment of a maze; cells are (row, column), row 0 on top."""
+    """One moment of a maze. Cells are (row, column), and row 0 is at the top."""
 
     agent: Cell
     goal: Cell
@@ -31,29 +31,29 @@ class MazeState(NamedTuple):
     width: int
 
     def free(self, cell: Cell) -> bool:
-        """Whether the agent may stand there."""
+        """Return whether the agent can stand on this cell."""
         return 0 <= cell[0] < self.height and 0 <= cell[1] < self.width and cell not in self.obstacles
 
 
 class Maze:
-    """An `Environment`; height and width are drawn from `min_size`..`max_size`."""
+    """The maze as an `Environment`. The seed draws its height and width from `min_size`..`max_size`."""
 
     def __init__(self, min_size: int, max_size: int, max_steps: int) -> None:
         if not all(type(size) is int for size in (min_size, max_size)) or not 2 <= min_size <= max_size <= 100:
             raise ValueError(
-                f"maze sizes must be whole numbers, 2 <= min_size <= max_size <= 100: {min_size}, {max_size}"
+                f"maze sizes must be whole numbers, 2 <= min_size <= max_size <= 100; got {min_size}, {max_size}"
             )
         self.max_steps = max_steps
         self._sizes = (min_size, max_size)
         self._state: MazeState | None = None
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
-        """Begin the maze of this seed; info is empty."""
+        """Begin the maze of this seed. The info is empty."""
         self._state = generate(seed, *self._sizes)
         return self.get_state(), {}
 
     def action(self, plain: Plain) -> int:
-        """One of 0..3. Raises `InvalidAction`."""
+        """Return the action, one of 0..3. Raise `InvalidAction` for anything else."""
         if isinstance(plain, np.ndarray) and plain.ndim == 0 and plain.dtype.kind in "iu":
             plain = int(plain)
         if type(plain) is not int or not 0 <= plain < len(MOVES):
@@ -61,7 +61,7 @@ class Maze:
         return plain
 
     def step(self, action: Any) -> Step:
-        """Move one cell, or stay where an obstacle or the border is in the way."""
+        """Move one cell. An obstacle or the border keeps the agent in place."""
         state = self._now()
         cell = (state.agent[0] + MOVES[action][0], state.agent[1] + MOVES[action][1])
         if state.free(cell):
@@ -69,7 +69,7 @@ class Maze:
         return Step(self.get_state(), -1.0, state.agent == state.goal, truncated=False, info={})
 
     def render(self) -> NDArray[np.uint8]:
-        """A picture with 32 pixels a cell: agent blue, goal green, obstacles black."""
+        """Return a picture with 32 pixels per cell: the agent is blue, the goal is green, obstacles are dark grey."""
         state = self._now()
         cells = np.full((state.height, state.width, 3), _FREE, np.uint8)
         for cell in state.obstacles:
@@ -82,12 +82,12 @@ class Maze:
         return picture
 
     def describe(self) -> str:
-        """The task in Markdown."""
+        """Return the task in Markdown."""
         low, high = self._sizes
         return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps)
 
     def spaces(self) -> dict[str, Plain]:
-        """`Discrete(4)`, and a `Dict` whose cells are pairs of integers."""
+        """Return `Discrete(4)` for actions and a `Dict` for observations, in which cells are pairs of integers."""
         high = self._sizes[1]
         cell = {"type": "multidiscrete", "nvec": np.array([high, high]), "start": np.array([0, 0]), "dtype": "int64"}
         size = {"type": "discrete", "n": high - self._sizes[0] + 1, "start": self._sizes[0]}
@@ -104,7 +104,7 @@ class Maze:
         }
 
     def get_state(self) -> Plain:
-        """The same as the observation."""
+        """Return the state, which is the same as the observation."""
         state = self._now()
         return {
             "agent": list(state.agent),
@@ -115,7 +115,7 @@ class Maze:
         }
 
     def set_state(self, state: Plain) -> None:
-        """Take over any maze within the sizes of this environment, solvable or not. Raises `ValueError`."""
+        """Set any maze within the sizes of this environment, solvable or not. Raise `ValueError` for anything else."""
         if not isinstance(state, dict) or set(state) != set(MazeState._fields):
             raise ValueError(f"a maze state is an object with exactly the keys {', '.join(MazeState._fields)}")
         low, high = self._sizes
@@ -130,7 +130,7 @@ class Maze:
         self._state = MazeState(agent, goal, walls, height, width)
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
     def _now(self) -> MazeState:
         if self._state is None:
@@ -139,7 +139,7 @@ class Maze:
 
 
 def generate(seed: int, min_size: int, max_size: int) -> MazeState:
-    """The maze of a seed: random obstacles, drawn anew until a path joins agent and goal."""
+    """Return the maze of a seed. Its cells are drawn at random until a path joins agent and goal."""
     rng = random.Random(seed)  # noqa: S311 - puzzles must be repeatable, not secret
     height, width = rng.randint(min_size, max_size), rng.randint(min_size, max_size)
     cells = [(row, column) for row in range(height) for column in range(width)]
@@ -151,7 +151,7 @@ def generate(seed: int, min_size: int, max_size: int) -> MazeState:
 
 
 def distance(state: MazeState) -> int | None:
-    """Length of the shortest path from agent to goal, or none if there is no path (breadth-first search)."""
+    """Return the length of the shortest path from agent to goal, or `None` if there is no path."""
     steps = {state.agent: 0}
     queue = deque(steps)
     while queue:

@@ -1,9 +1,9 @@
 """Plain data as JSON bytes: the one format that crosses the border between the harness and a submission.
 
-Plain data is None, bool, int, float, str, lists and string-keyed dicts of these, and NumPy arrays of numbers or
-bools. An array is the object `{"__array__": [DTYPE, SHAPE, BASE64]}`, little-endian and C-ordered; a non-finite float
-stands as one of the literals NaN, Infinity, -Infinity of Python's JSON. Neither side can make the other run code:
-nothing here is a pickle, and whatever is not exactly this format is a `ValueError`.
+Plain data is `None`, bool, int, float, str, NumPy arrays of numbers or bools, and lists and string-keyed dicts of
+these. An array is the object `{"__array__": [DTYPE, SHAPE, BASE64]}`, little-endian and C-ordered. A non-finite float
+is one of the literals NaN, Infinity and -Infinity of Python's JSON. Neither side can make the other run code: nothing
+here is a pickle, and `loads` raises `ValueError` for everything that is not exactly this format.
 
 This file needs only the standard library and NumPy, so that it can be copied into the policy's sandbox and imported
 there.
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BYTES = 16 * 1024 * 1024
-"""The longest message, in bytes, unless `loads` is told less."""
+"""The longest message, in bytes. `loads` can be given a lower limit."""
 MAX_DEPTH = 32
-"""How deep lists and dicts may be nested."""
+"""How deep lists and dicts can be nested."""
 
 _ARRAY = "__array__"
 _DTYPES = frozenset(
@@ -34,8 +34,8 @@ _MAX_DIMENSIONS = 16
 def dumps(value: Any) -> bytes:
     """Encode plain data as one line of JSON.
 
-    Tuples become lists and NumPy scalars Python ones. Raises `ValueError` for anything that is no plain data, is
-    nested deeper than `MAX_DEPTH` (a cycle is) or longer than `MAX_BYTES`.
+    Tuples become lists, and NumPy scalars become Python ones. Raise `ValueError` for anything that is not plain data,
+    that is nested deeper than `MAX_DEPTH` (such as a cycle), or that is longer than `MAX_BYTES`.
     """
     data = json.dumps(_to_json(value, 0), separators=(",", ":")).encode("ascii")
     if len(data) > MAX_BYTES:
@@ -44,7 +44,7 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(data: bytes, limit: int = MAX_BYTES) -> Any:
-    """Decode what `dumps` made. Raises `ValueError`, and nothing else, for other bytes or more than `limit` of them."""
+    """Decode what `dumps` made. For other bytes, or more than `limit` of them, raise `ValueError` and nothing else."""
     if len(data) > limit:
         raise ValueError(f"the data takes {len(data)} bytes, more than {limit}")
     try:
@@ -55,10 +55,10 @@ def loads(data: bytes, limit: int = MAX_BYTES) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("an object names a key twice")
-    return found
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return unique
 
 
 def _to_json(value: Any, depth: int) -> Any:
@@ -77,7 +77,7 @@ def _to_json(value: Any, depth: int) -> Any:
             if not isinstance(key, str) or key == _ARRAY:
                 raise ValueError(f"{key!r} cannot be a key: keys are strings other than {_ARRAY}")
         return {key: _to_json(item, depth + 1) for key, item in value.items()}
-    raise ValueError(f"a value of type {type(value).__name__} is no plain data")
+    raise ValueError(f"a value of type {type(value).__name__} is not plain data")
 
 
 def _from_json(value: Any, depth: int) -> Any:
@@ -94,7 +94,7 @@ def _from_json(value: Any, depth: int) -> Any:
 
 def _array_to_json(array: NDArray[Any]) -> list[Any]:
     if array.dtype.name not in _DTYPES:
-        raise ValueError(f"an array of dtype {array.dtype} is no plain data; allowed: {', '.join(sorted(_DTYPES))}")
+        raise ValueError(f"an array of dtype {array.dtype} is not plain data; allowed: {', '.join(sorted(_DTYPES))}")
     if array.ndim > _MAX_DIMENSIONS or any(size > MAX_BYTES for size in array.shape):
         raise ValueError(f"an array of shape {array.shape} is too large")
     content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -25,7 +25,7 @@ from gymnasium import spaces
 
 
 def space_to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
-    """The plain form of a space."""
+    """Return the plain form of a space."""
     for name, form in _FORMS.items():
         if isinstance(space, form.kind) and not getattr(space, "stack", False):
             return {"type": name, **form.write(space)}
@@ -33,7 +33,7 @@ def space_to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
 
 
 def build_space(plain: Any) -> spaces.Space[Any]:
-    """The space that `plain` describes. Raises `ValueError` for anything but the output of `space_to_plain`."""
+    """Return the space that `plain` describes. Raise `ValueError` for anything but the output of `space_to_plain`."""
     try:
         return spaces.Space() if plain["type"] == "other" else _FORMS[plain["type"]].build(plain)
     except (KeyError, TypeError, AttributeError, AssertionError, OverflowError, IndexError) as error:

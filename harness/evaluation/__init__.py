@@ -1,1 +1,1 @@
-"""From a submission to a score: collection, seeds, the policy's host, rollouts."""
+"""From a submission to a score: collection, seeds, the policy's host and rollouts."""

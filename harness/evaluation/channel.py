@@ -1,4 +1,4 @@
-"""Messages over a connection whose other end may send nothing, nonsense, or a byte a minute."""
+"""Messages over a connection whose other end may send nothing, nonsense, or one byte a minute."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _LOOK_S = 0.2
 
 
 class Channel:
-    """Length-prefixed messages, each with a deadline on the clock of `time.monotonic`.
+    """Length-prefixed messages. Each has a deadline on the clock of `time.monotonic`.
 
-    While nothing arrives, `look` is called a few times a second; what it raises ends the wait.
+    While nothing arrives, `look` is called a few times a second. An exception from it ends the wait. `longest` is the
+    size of the longest message that is accepted, in bytes.
     """
 
     def __init__(self, connection: socket.socket, look: Callable[[], None], longest: int) -> None:
@@ -22,12 +23,12 @@ class Channel:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, message: bytes, deadline: float) -> None:
-        """Send a message. Raises `TimeoutError`, `ConnectionError`."""
+        """Send a message. Raise `TimeoutError` or `ConnectionError`."""
         self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
         self._connection.sendall(len(message).to_bytes(4, "big") + message)
 
     def receive(self, deadline: float) -> bytes:
-        """The next message. Raises `TimeoutError`, `ConnectionError`, `ValueError` for one that is too long."""
+        """Return the next message. Raise `TimeoutError`, `ConnectionError`, or `ValueError` if it is too long."""
         length = int.from_bytes(self._exactly(4, deadline), "big")
         if length > self._longest:
             raise ValueError(f"a message of {length} bytes, over the cap of {self._longest}")
@@ -56,7 +57,10 @@ class Channel:
 
 
 def accept(listener: socket.socket, look: Callable[[], None], deadline: float) -> socket.socket:
-    """The first connection to a listener, which is closed behind it. Raises `TimeoutError`, or what `look` does."""
+    """Return the first connection to a listener, and close the listener.
+
+    Raise `TimeoutError`, or what `look` raises.
+    """
     with listener:
         while (remaining := deadline - time.monotonic()) > 0:
             listener.settimeout(min(remaining, _LOOK_S))

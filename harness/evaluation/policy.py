@@ -1,9 +1,8 @@
-"""Run a submission's policy in a sandbox of its own: observations go in, actions come out, both as plain data."""
+"""Runs a submission's policy in a sandbox of its own. Observations go in and actions come out, both as plain data."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +15,9 @@ from harness.evaluation.channel import Channel, accept
 from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
-from harness.sandbox.paths import interpreter_paths
 
 CALL_S = 60.0
-"""Seconds a call may take unless it is told otherwise."""
+"""Seconds that a call may take by default."""
 _START_S = 60.0
 _DEATH_S = 1.0
 _LONGEST_ANSWER = 1_100_000
@@ -35,7 +33,7 @@ _VARIABLES = {
 
 
 class PolicyError(Exception):
-    """The submission failed; the message is its traceback or what became of its process, safe to print."""
+    """The submission failed. The message is its traceback, or says how its process ended. It is safe to print."""
 
 
 class PolicyTimeout(PolicyError):
@@ -43,14 +41,15 @@ class PolicyTimeout(PolicyError):
 
 
 class PolicyHost:
-    """A submission's policy, alive in a sandbox.
+    """A submission's policy, running in a sandbox.
 
-    `submission` is a folder with an `approach.py`, mounted read-only; the policy's own working directory and home lie
-    below `scratch` and are removed with its process. `spaces` is what `Environment.spaces()` returned.
+    `submission` is a folder with an `approach.py`; it is mounted read-only. The policy's own working directory and home
+    are below `scratch` and are removed with its process. `spaces` is what `Environment.spaces()` returned.
 
-    The process starts with the first `load` or `reset` and is kept from episode to episode. One that hangs, dies, sends
-    nonsense or cannot be loaded is killed with all its descendants, and the next `load` or `reset` starts a new one.
-    What the policy prints is dropped. Both may raise `SandboxError` when the sandbox itself does not work.
+    The first `load` or `reset` starts the process, which then serves one episode after the other. A process that hangs,
+    dies, sends nonsense or cannot load the submission is killed with all its descendants. The next `load` or `reset`
+    starts a new one. What the policy prints is dropped. `load` and `reset` raise `SandboxError` if the sandbox itself
+    does not work.
     """
 
     def __init__(self, sandbox: Sandbox, submission: Path, scratch: Path, spaces: dict[str, Plain]) -> None:
@@ -63,7 +62,10 @@ class PolicyHost:
         self._channel: Channel | None = None
 
     def load(self, timeout_s: float = CALL_S) -> None:
-        """Import the submission and make its `GeneratedApproach`, unless that is done. Raises `PolicyError`."""
+        """Import the submission and make its `GeneratedApproach`, unless this is done.
+
+        Raise `PolicyError` if the submission fails.
+        """
         if self._channel is not None:
             return
         self._start()
@@ -74,12 +76,15 @@ class PolicyHost:
             raise
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float = CALL_S) -> None:
-        """Begin an episode. Raises `PolicyError`."""
+        """Begin an episode. Raise `PolicyError` if the policy fails."""
         self.load(timeout_s)
         self._ask({"do": "reset", "observation": observation, "info": info}, timeout_s)
 
     def act(self, observation: Plain, timeout_s: float = CALL_S) -> Plain:
-        """The policy's action, as yet unchecked. Raises `PolicyError`; `InvalidAction` when it is no plain data."""
+        """Return the policy's action, which is not checked yet.
+
+        Raise `PolicyError` if the policy fails, and `InvalidAction` if the action is not plain data.
+        """
         answer = self._ask({"do": "act", "observation": observation}, timeout_s)
         if "invalid" in answer:
             raise InvalidAction(printable(str(answer["invalid"])))
@@ -109,15 +114,16 @@ class PolicyHost:
         return self._scratch / f"policy-{self._starts}"
 
     def _start(self) -> None:
-        """Start the worker in a new box and give it the spaces; no code of the submission runs yet."""
+        """Start the worker in a new box and send it the spaces. No code of the submission runs yet."""
         self._starts += 1
         for name in ("workspace", "home"):
             (self._room / name).mkdir(parents=True)
+        python = self._sandbox.python
         request = BoxRequest(
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self._room / "stderr.log",
-            readable=(*interpreter_paths(), _WORKER, _PLAIN, _SPACES),
+            readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
             endpoints=("policy",),
         )
@@ -125,7 +131,7 @@ class PolicyHost:
             self._box = box = self._sandbox.open(request)
             door = box.endpoints["policy"]
             arguments = (str(urlsplit(door.url).port), str(_PLAIN), str(_SPACES), box.mounts["submission"])
-            box.exec([sys.executable, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
+            box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
             box.stdin.close()
             connection = accept(door.listener, self._look, time.monotonic() + _START_S)
             self._channel = Channel(connection, self._look, _LONGEST_ANSWER)
@@ -138,7 +144,7 @@ class PolicyHost:
             ) from error
 
     def _ask(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
-        """The answer to a request. A process that did not give one is killed."""
+        """Return the answer to a request. Kill the process if it gives none."""
         try:
             answer = self._exchange(request, timeout_s)
         except PolicyError:
@@ -150,40 +156,40 @@ class PolicyHost:
 
     def _exchange(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
         if self._channel is None:
-            raise PolicyError("the policy is not running: reset it first")
+            raise PolicyError("the policy is not running: call reset first")
         message = plain.dumps(request)
         deadline = time.monotonic() + timeout_s
         try:
             self._channel.send(message, deadline)
             answer = plain.loads(self._channel.receive(deadline), _LONGEST_ANSWER)
             if not isinstance(answer, dict):
-                raise ValueError("neither done nor an error")
+                raise ValueError("not a dict")
         except (OSError, ValueError) as error:
             raise self._failure(error, f"no answer to {request['do']!r} within {timeout_s:.3g} s") from None
         return answer
 
     def _failure(self, error: Exception, late: str) -> PolicyError:
-        """What the failure of an exchange says of the policy."""
+        """Return the error of the policy that explains a failed exchange."""
         match error:
             case TimeoutError():
                 return PolicyTimeout(late)
             case OSError():
                 return PolicyError(self._ending())
-        return PolicyError(f"the policy's process sent what is no answer: {printable(str(error))}")
+        return PolicyError(f"the policy's process sent an invalid answer: {printable(str(error))}")
 
     def _look(self) -> None:
-        """Raises `PolicyError` when the process has ended (its children may still hold the connection)."""
+        """Raise `PolicyError` if the process has ended. Its children may still hold the connection open."""
         code = self._box.poll() if self._box else None
         if code is not None:
             raise PolicyError(_ended(code))
 
     def _ending(self) -> str:
-        """Why the connection is gone: the process ended, or closed it and lives on."""
+        """Return why the connection is gone: the process ended, or it closed the connection but still runs."""
         code = self._box.wait(_DEATH_S) if self._box else None
         return "the policy's process closed its connection" if code is None else _ended(code)
 
     def _said(self) -> str:
-        """The end of what the worker wrote to standard error before it took over."""
+        """Return the end of what the worker wrote to standard error before it silenced its output."""
         try:
             return printable((self._room / "stderr.log").read_text(errors="replace"))
         except OSError:

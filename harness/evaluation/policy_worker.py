@@ -1,7 +1,7 @@
-"""Serve a submission's policy from inside its sandbox: `policy_worker.py PORT PLAIN_FILE SPACES_FILE SUBMISSION`.
+"""Serves a submission's policy from inside its sandbox: `policy_worker.py PORT PLAIN_FILE SPACES_FILE SUBMISSION`.
 
-Never imported by the harness. It connects to 127.0.0.1:PORT and answers one request after the other; a message is
-four bytes of length (big-endian) and so many bytes of plain data. The requests:
+The harness never imports this file. It connects to 127.0.0.1:PORT and answers one request after the other. A message is
+four bytes of length (big-endian), then that many bytes of plain data. These are the requests:
 
 | request | does |
 |---|---|
@@ -10,9 +10,9 @@ four bytes of length (big-endian) and so many bytes of plain data. The requests:
 | `{"do": "reset", "observation": …, "info": …}` | calls `reset` |
 | `{"do": "act", "observation": …}` | calls `get_action` |
 
-The answer is `{"done": …}`, `{"error": TEXT}` where the submission raised, or `{"invalid": TEXT}` where what it
-returned cannot be sent. A failure before the answer to "open" is the harness's own and goes to standard error; from
-"load" on, what this process prints goes nowhere.
+The answer is `{"done": …}`, `{"error": TEXT}` if the submission raised, or `{"invalid": TEXT}` if the returned value
+cannot be sent. A failure before the answer to "open" is the harness's own and goes to standard error. From "load" on,
+everything that this process prints is dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_ERROR = 20_000
 
 
 class _Policy:
-    """The submission's policy; a method for each request about it."""
+    """The submission's policy, with one method for each request about it."""
 
     def __init__(self, folder: str, action_space: Any, observation_space: Any) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class _Policy:
 
 
 def main(port: str, plain_file: str, spaces_file: str, folder: str) -> None:
-    """Connect and answer until the other side closes."""
+    """Connect, and answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
     spaces = _module("_proctor_spaces", spaces_file)
     connection = socket.create_connection(("127.0.0.1", int(port)))
@@ -67,7 +67,7 @@ def main(port: str, plain_file: str, spaces_file: str, folder: str) -> None:
 def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: dict[str, Any]) -> bytes:
     try:
         result = call(request)
-    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they are the submission's
+    except BaseException as error:  # also SystemExit and KeyboardInterrupt: the submission raised them
         trace = error.__traceback__
         for _ours in range(2):
             trace = trace.tb_next if trace else None
@@ -75,24 +75,24 @@ def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: 
     try:
         data = dumps({"done": result})
     except Exception as error:
-        return dumps({"invalid": f"get_action returned what is no plain data: {error}"[:_MAX_ERROR]})
+        return dumps({"invalid": f"get_action returned data that cannot be sent: {error}"[:_MAX_ERROR]})
     if len(data) > _MAX_ANSWER:
         return dumps({"invalid": f"get_action returned {len(data)} bytes of data, over the cap of {_MAX_ANSWER}"})
     return data
 
 
 def _module(name: str, file: str) -> Any:
-    """A module by its file, under a name that no module of the submission can have by accident."""
+    """Load a module from its file, under a name that a module of the submission is unlikely to have."""
     found = importlib.util.spec_from_file_location(name, file)
     if found is None or found.loader is None:
-        raise ImportError(f"{file} is no Python file")
+        raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
 
 
 def _receive(connection: socket.socket) -> bytes:
-    """The next message; empty when the other side has closed."""
+    """Return the next message. It is empty if the other side has closed the connection."""
     return _exactly(connection, int.from_bytes(_exactly(connection, 4), "big"))
 
 
@@ -111,7 +111,7 @@ def _send(connection: socket.socket, data: bytes) -> None:
 
 
 def _silence() -> None:
-    """Turn standard input, output and error to /dev/null: no flood of output costs the harness anything."""
+    """Redirect standard input, output and error to /dev/null. A flood of output then costs the harness nothing."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)

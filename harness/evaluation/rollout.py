@@ -1,4 +1,4 @@
-"""Play the held-out episodes and count them: from a submission to a score."""
+"""Plays the held-out episodes and turns them into a score."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from harness.evaluation.text import printable
 from harness.sandbox.base import Sandbox
 
 TIMEOUTS_IN_A_ROW = 3
-"""After so many the rest is not attempted: a policy that hangs costs minutes, not episodes x wall limit."""
+"""After this many timeouts in a row, the remaining episodes are not attempted.
+
+A policy that hangs then costs minutes, not the number of episodes times the wall limit.
+"""
 
 
 class EpisodeOutcome(StrEnum):
-    """How an episode ended; all but `SOLVED` count as unsolved."""
+    """How an episode ended. Everything but `SOLVED` counts as unsolved."""
 
     SOLVED = "solved"
     UNSOLVED = "unsolved"
@@ -34,9 +37,9 @@ class EpisodeOutcome(StrEnum):
 
 
 class Episode(Struct, frozen=True, kw_only=True):
-    """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0; the seed itself is not kept.
+    """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
 
-    `steps` and `reward` (summed) are those before the end, `error` is the text of what went wrong.
+    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
     """
 
     index: int
@@ -59,8 +62,8 @@ def run_episode(
 ) -> Episode:
     """Play one episode of at most `max_steps` steps.
 
-    `wall_s` is for all of it, the environment's time included. What the environment raises is the harness's own
-    trouble and passes through.
+    `wall_s` limits the whole episode, including the environment's own time. An exception from the environment is a
+    fault of the harness, so it is not caught.
     """
     start = clock()
     steps, reward = 0, 0.0
@@ -104,12 +107,13 @@ def evaluate(
     episodes_file: Path,
     progress: Callable[[int, int], None],
 ) -> tuple[Score, list[Episode]]:
-    """Play an episode for each seed and score them all; each is appended to `episodes_file` as soon as it ended.
+    """Play one episode for each seed. Return the score and the episodes.
 
-    `conf.episode_wall_s` limits an episode and, apart from it, the loading of the submission. When loading fails, the
-    rest is not attempted and counts as crashed or timed out as the loading did; after `TIMEOUTS_IN_A_ROW` the rest
-    counts as timed out. No submission is a score with a reason and no episodes. `progress` is told the episodes done
-    and scheduled. Raises `SandboxError`.
+    Each episode is appended to `episodes_file` as soon as it ends. `conf.episode_wall_s` limits each episode, and
+    separately each loading of the submission. If loading fails, the remaining episodes are not attempted and count as
+    crashed or timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out.
+    Without a submission, the score has a reason and there are no episodes. `progress` is called with the number of
+    episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
@@ -128,7 +132,10 @@ def evaluate(
 
 
 def score(episodes: Sequence[Episode]) -> Score:
-    """The score over all scheduled episodes; an invalid action counts as a crash. Raises `ValueError` for none."""
+    """Return the score over all scheduled episodes. An invalid action counts as a crash.
+
+    Raise `ValueError` if there are no episodes.
+    """
     if not episodes:
         raise ValueError("no episodes were scheduled: set evaluation.episodes to 1 or more")
     outcomes = Counter(episode.outcome for episode in episodes)
@@ -158,7 +165,10 @@ def _no_score(scheduled: int, reason: str) -> Score:
 
 
 def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: Sequence[int]) -> Iterator[Episode]:
-    """One episode a seed; once there is a reason to give up, the rest is not attempted and gets that reason."""
+    """Yield one episode for each seed.
+
+    Once there is a reason to give up, the remaining episodes are not attempted and get that reason.
+    """
     given_up: tuple[EpisodeOutcome, str] | None = None
     timeouts = 0
     for index, seed in enumerate(seeds):

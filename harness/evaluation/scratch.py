@@ -1,4 +1,4 @@
-"""Remove a folder that a submission could write to."""
+"""Removes a folder that a submission could write to."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder and all in it, however deep or unreadable; links are removed, never followed.
+    """Remove a folder and everything in it, however deep or unreadable. Links are removed, never followed.
 
-    Folders within folders are first moved up, so that any depth takes the same memory and two descriptors
-    (`shutil.rmtree` recurses, and fails on some thousand levels). Nothing may be writing there any more.
+    Nested folders are first moved up to the top, so that any depth needs the same memory and two descriptors.
+    (`shutil.rmtree` recurses, and fails at some thousand levels.) No process may still be writing there.
     """
     prefix = secrets.token_hex(8)
     fresh = (f"{prefix}-{number}" for number in count())
@@ -32,7 +32,7 @@ def discard(folder: Path) -> None:
 
 
 def _empty(name: str, top: int, fresh: Iterator[str]) -> None:
-    """Remove the files of a folder in `top` and move its folders up to `top`."""
+    """Remove the files of a folder in `top`, and move its subfolders up to `top`."""
     inner = os.open(name, _FOLDER, dir_fd=top)
     try:
         for child in _names(inner):
@@ -48,7 +48,7 @@ def _names(folder: int) -> list[str]:
 
 
 def _unlinked(name: str, parent: int) -> bool:
-    """Remove one entry, unless it is a folder, which is made accessible instead."""
+    """Remove one entry and return true. If it is a folder, make it accessible and return false."""
     try:
         os.unlink(name, dir_fd=parent)
     except IsADirectoryError:

@@ -1,4 +1,7 @@
-"""Held-out episode seeds: a keyed hash of the private evaluation seed, the same for every backend and model."""
+"""Held-out episode seeds: a keyed hash of the private evaluation seed.
+
+They are the same for every backend and model.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ import hmac
 from collections.abc import Sequence
 
 FIRST_HELD_OUT = 10_000
-"""Seeds below belong to the agent's own tools, so a tool can never show a held-out episode."""
+"""Held-out seeds start here. The agent's tools take smaller seeds (`harness.mcp.tools.MAX_SEED`)."""
 _END = 2**31
-"""NumPy's legacy generators and some physics engines take no larger seed."""
+"""Seeds stay below this. Some physics engines accept no larger seeds, and NumPy's legacy generators stop at 2**32."""
 
 
 def episode_seeds(secret: int, environment: str, replicate: int, count: int) -> list[int]:
-    """`count` different seeds in 10,000 .. 2**31 - 1 for one replicate of an environment.
+    """Return `count` different seeds from 10,000 to 2**31 - 1 for one replicate of an environment.
 
-    They depend on nothing else (not on backend or model), and a longer list begins with the shorter one.
+    They depend on these arguments only, not on backend or model. A longer list begins with the shorter one.
     """
     key = str(secret).encode()
     seeds: dict[int, None] = {}
@@ -29,5 +32,8 @@ def episode_seeds(secret: int, environment: str, replicate: int, count: int) -> 
 
 
 def digest(seeds: Sequence[int]) -> str:
-    """What the record keeps of the seeds: a SHA-256 in hexadecimal, equal only for the same seeds in the same order."""
+    """Return what the record keeps of the seeds: a SHA-256 in hexadecimal.
+
+    It is equal only for the same seeds in the same order.
+    """
     return hashlib.sha256(",".join(map(str, seeds)).encode()).hexdigest()

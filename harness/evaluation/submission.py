@@ -1,4 +1,4 @@
-"""Take the submission out of the agent's directory: every name in there is hostile, nothing is followed or run."""
+"""Takes the submission out of the agent's directory. Every name there may be hostile: nothing is followed or run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _FOLDER = _FILE | os.O_DIRECTORY
 
 
 class Caps(Struct, frozen=True, kw_only=True):
-    """How much is taken at most.
+    """How much of a directory is taken at most.
 
-    Files, bytes a file and in all, folders deep, directory entries looked at, and lines in `left_out`.
+    These are the number of files, the bytes of each file and of all files, the depth of folders, the directory entries
+    that are looked at, and the lines in `left_out`.
     """
 
     files: int = 200
@@ -40,8 +41,8 @@ DEFAULT_CAPS = Caps()
 class Submission(Struct, frozen=True, kw_only=True):
     """What the agent left behind, as copied to `path`.
 
-    `files` maps each relative name to the SHA-256 of its content, `digest` covers all names and contents.
-    `left_out` says what was not taken and why; `reason`, where given, says why there is no submission at all.
+    `files` maps each relative name to the SHA-256 of its content. `digest` covers all names and contents. `left_out`
+    says what was not taken and why. `reason` says why there is no submission at all; it is `None` if there is one.
     """
 
     path: Path
@@ -52,16 +53,16 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 
 class _LeftOut(Exception):
-    """This entry is not taken; the message says why."""
+    """An entry is not taken. The message says why."""
 
 
 def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folder: str = ".") -> Submission:
-    """Copy the regular files of `workspace`/`folder` to `destination`, which is made and must not hold anything.
+    """Copy the regular files of `workspace`/`folder` to `destination`, which is made and must be empty.
 
-    Only regular files are read, through directory descriptors and without following a link, so that it is safe even
-    while the agent still runs. Not taken: links, devices, FIFOs and sockets; hard links to a file of another owner
-    (their content may be something the agent could not read); hidden folders and caches; what is over the caps.
-    Raises `ValueError` for a destination within the workspace or in use, `OSError` when it cannot be written.
+    Only regular files are read, through directory descriptors and without following links, so this is safe even while
+    the agent is running. These are left out: links, devices, FIFOs and sockets; hard links to a file of another owner,
+    because the agent may not have been able to read that file; hidden folders and caches; whatever exceeds the caps.
+    Raise `ValueError` if the destination is inside the workspace or not empty, and `OSError` if it cannot be written.
     """
     if destination.resolve().is_relative_to(workspace.resolve()):
         raise ValueError(f"{destination} lies in the agent's own workspace {workspace}: choose a folder outside")
@@ -102,11 +103,11 @@ class _Copier:
         self._more = 0
 
     def notes(self) -> tuple[str, ...]:
-        """What was left out, one line each; the last line counts what the cap leaves unsaid."""
+        """Return what was left out, one line each. A last line counts what exceeds the cap on lines."""
         return (*self._left_out, f"… and {self._more} more") if self._more else tuple(self._left_out)
 
     def folder(self, directory: int, path: PurePosixPath) -> None:
-        """Copy all below an open directory: its files by name, then its folders."""
+        """Copy everything below an open directory: first its files, then its folders, each sorted by name."""
         for is_folder, name in self._entries(directory, path):
             where = path / name
             try:
@@ -118,12 +119,12 @@ class _Copier:
                 self._note(str(error))
 
     def file(self, directory: int, where: PurePosixPath) -> None:
-        """Copy one file of an open directory. Raises `_LeftOut`."""
+        """Copy one file of an open directory. Raise `_LeftOut` if it is not taken."""
         shown = _shown(where)
         if not where.name.isprintable():
             raise _LeftOut(f"{shown} has unprintable characters in its name")
         if len(self.files) >= self.caps.files:
-            raise _LeftOut(f"{shown} comes after {self.caps.files} files, the cap")
+            raise _LeftOut(f"{shown} is over the cap of {self.caps.files} files")
         try:
             _check_kind(os.stat(where.name, dir_fd=directory, follow_symlinks=False), shown, self.owner)
         except OSError as error:
@@ -139,7 +140,7 @@ class _Copier:
             self._bytes += status.st_size
 
     def _copy(self, source: int, where: PurePosixPath, size: int) -> str:
-        """Copy at most `size` bytes, whatever the file may grow to; returns their SHA-256."""
+        """Copy at most `size` bytes, even if the file grows. Return their SHA-256."""
         target = self.destination / where
         for parent in reversed(where.parents[:-1]):
             (self.destination / parent).mkdir(mode=0o755, exist_ok=True)
@@ -154,17 +155,17 @@ class _Copier:
         return content.hexdigest()
 
     def _entries(self, directory: int, path: PurePosixPath) -> list[tuple[bool, str]]:
-        """(is a folder, name) for each entry of an open directory, sorted, as far as the cap on entries reaches."""
+        """Return (is a folder, name) for each entry of an open directory, sorted, up to the cap on entries."""
         room = self.caps.entries - self._looked_at
         with os.scandir(directory) as entries:
-            found = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in islice(entries, room + 1)]
-        self._looked_at += len(found)
-        if len(found) > room:
-            self._note(f"{_shown(path)} holds more: only {self.caps.entries} entries are looked at in all")
-        return sorted(found[:room])
+            listed = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in islice(entries, room + 1)]
+        self._looked_at += len(listed)
+        if len(listed) > room:
+            self._note(f"{_shown(path)} has more entries: the cap is {self.caps.entries} entries in all")
+        return sorted(listed[:room])
 
     def _enter(self, directory: int, where: PurePosixPath) -> None:
-        """Copy a folder of an open directory. Raises `_LeftOut` for one that is no part of a submission."""
+        """Copy a folder of an open directory. Raise `_LeftOut` if it is not part of a submission."""
         shown = _shown(where)
         if where.name.startswith(".") or where.name in _NOISE:
             raise _LeftOut(f"{shown} is a hidden folder or a cache")
@@ -184,7 +185,7 @@ class _Copier:
 
 @contextmanager
 def _opened(name: str | Path, flags: int, directory: int | None, shown: str) -> Iterator[int]:
-    """A descriptor of a name in an open directory. Raises `_LeftOut`."""
+    """Open a name in an open directory and yield its descriptor. Raise `_LeftOut` if it cannot be opened."""
     try:
         descriptor = os.open(name, flags, dir_fd=directory)
     except (OSError, ValueError) as error:
@@ -197,11 +198,14 @@ def _opened(name: str | Path, flags: int, directory: int | None, shown: str) -> 
 
 @contextmanager
 def _opened_below(workspace: Path, folder: str, depth: int) -> Iterator[int]:
-    """A descriptor of `workspace`/`folder`, opened name by name so that no link is followed. Raises `_LeftOut`."""
+    """Open `workspace`/`folder` name by name, so that no link is followed, and yield its descriptor.
+
+    Raise `_LeftOut` if it cannot be opened.
+    """
     path = PurePosixPath(folder)
     shown = _shown(path)
     if path.is_absolute() or ".." in path.parts:
-        raise _LeftOut(f"{shown} is no folder below the workspace")
+        raise _LeftOut(f"{shown} is not a folder below the workspace")
     if len(path.parts) > depth:
         raise _LeftOut(f"the folder lies more than {depth} folders deep")
     with ExitStack() as opened:
@@ -238,14 +242,14 @@ _CAUSES = {
 
 
 def _cause(error: OSError | ValueError) -> str:
-    """Why an entry could not be opened (`ValueError`: a NUL in its name)."""
+    """Return why an entry could not be opened. A `ValueError` means that its name contains a NUL."""
     if isinstance(error, OSError):
         return _CAUSES.get(error.errno or 0, f"cannot be opened ({error.strerror})")
-    return "is no name of a file"
+    return "is not a valid file name"
 
 
 def _shown(path: PurePosixPath) -> str:
-    """A name as it may be printed: escapes and broken encodings are spelled out."""
+    """Return a name that is safe to print. Escapes and broken encodings are spelled out."""
     name = str(path)
     return name if name.isprintable() else ascii(name)
 

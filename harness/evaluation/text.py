@@ -1,4 +1,4 @@
-"""Text of a submission, made safe to print and to store."""
+"""Makes the text of a submission safe to print and to store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x
 
 
 def printable(text: str) -> str:
-    """The text without terminal escapes, control characters and broken encodings; of a long one only the end."""
+    """Return the text without terminal escapes, control characters and broken encodings.
+
+    Only the end of a long text is kept.
+    """
     tail = _ESCAPE.sub("", text[-2 * MAX_CHARACTERS :])
     tail = "".join(character for character in tail if character.isprintable() or character in "\n\t")
     return tail if len(tail) <= MAX_CHARACTERS else "…" + tail[1 - MAX_CHARACTERS :]

@@ -1,18 +1,22 @@
-"""One session's account with the gateway: what it may use, what it has used, and when it last moved."""
+"""One session's account with the gateway: what it has used, when it last moved, and whether it may go on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.gateway.budget import Budget
+from harness.gateway.budget import Amounts, Budget, RequestRefused, Reservation
 from harness.gateway.ledger import Ledger, Metered, RequestFailure, Waiting
+from harness.gateway.messages import TokenCounts, pseudo_count
 from harness.gateway.prices import Pricing
-from harness.gateway.provider import Provider
+from harness.gateway.provider import Call, Provider
 from harness.http_host import Served
 
 
 class Account:
-    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread."""
+    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread.
+
+    Its `budget` is that of the whole case, which other sessions of the case draw on too.
+    """
 
     def __init__(
         self,
@@ -22,27 +26,63 @@ class Account:
         provider: Provider,
         budget: Budget,
         ledger: Path,
+        workspace: str = "",
         price: Pricing | None = None,
     ) -> None:
         self.model = model
         self.context = context
+        self.workspace = workspace
         self.provider = provider
         self.budget = budget
         self.ledger = Ledger(ledger, price)
         self.served: Served | None = None
+        self._ended: str | None = None
 
     def metered(self) -> Metered:
-        """Totals so far. An answer counts before its last bytes are sent."""
+        """Return the totals so far. An answer counts before its last bytes are sent."""
         return self.ledger.totals
 
     @property
     def passed(self) -> str | None:
-        """The limit that the session's requests have passed, by the name of its ending, or none."""
+        """The limit that a request of the case ran into, by the name of its ending. None: no limit yet."""
         return self.budget.passed
 
+    def explain(self, limit: str) -> str:
+        """Return a sentence that says what the case has used of a limit that it has passed."""
+        return self.budget.explain(limit)
+
     def end(self, why: str) -> None:
-        """Refuse every further request: the session is being stopped, for the ending of this name."""
-        self.budget.end(why)
+        """Refuse every further request, because the session is being stopped for the ending of this name.
+
+        The budget stays as it is: the next session of the case may go on with it.
+        """
+        self._ended = why
+
+    async def reserve(self, call: Call) -> Reservation:
+        """Reserve a request's worst case in the budget. Raises `RequestRefused`."""
+        self._refuse_once_ended()
+        reservation = await self.budget.reserve(self._worst_case(call))
+        try:
+            self._refuse_once_ended()
+        except RequestRefused:
+            reservation.give_back()
+            raise
+        return reservation
+
+    def _refuse_once_ended(self) -> None:
+        if self._ended is not None:
+            raise RequestRefused(self._ended, "this session is being stopped")
+
+    def _worst_case(self, call: Call) -> Amounts:
+        """The most that a request can use: a prompt of about its size, and answers as long as it allows.
+
+        A request that does not limit its answers may fill what it leaves of the model's context with each.
+        """
+        request, prompt = call.request, pseudo_count(call.body)
+        longest = max(self.context - prompt, 0) if request.max_output is None else request.max_output
+        usage = TokenCounts(input_tokens=prompt, output_tokens=longest * request.answers)
+        cost_usd = self.ledger.cost_usd(usage)
+        return Amounts.of(usage, cost_usd, turns=int(not request.side), side_requests=int(request.side))
 
     @property
     def failures(self) -> int:
@@ -51,7 +91,7 @@ class Account:
 
     @property
     def last_failure(self) -> RequestFailure | None:
-        """The latest failure of a turn, or none."""
+        """The latest failure of a turn, or None."""
         return self.ledger.last_failure
 
     @property

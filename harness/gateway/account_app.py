@@ -1,4 +1,4 @@
-"""The HTTP door of one account: every request, known or not, passes here and gets its line in the ledger."""
+"""The HTTP app of one account. Every request, known or not, passes here and gets its line in the ledger."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from harness.gateway import messages, ollama
 from harness.gateway.account import Account
+from harness.gateway.budget import RequestRefused
 from harness.gateway.exchange import Exchange, Send
 from harness.gateway.ledger import LedgerEntry
 from harness.gateway.messages import WireError
@@ -19,13 +20,10 @@ from harness.gateway.routes import Route, dialect, route
 from harness.gateway.wires.base import Wire
 
 MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes a request's body may have: whoever sends it is inside the sandbox, and it is held in memory."""
+"""Bytes that a request's body may have. It comes from inside the sandbox and is held in memory."""
 
 MAX_OPEN: Final = 8
-"""Model requests of an account that are answered side by side; others wait, and meet the budget when their turn comes.
-
-What an answer uses is known when it has come: this many answers at most go beyond a limit of tokens or cost.
-"""
+"""Model requests that an account answers side by side, because answers are held in memory. Others wait."""
 
 
 class AccountApp:
@@ -80,7 +78,7 @@ class AccountApp:
     async def _ask(
         self, asked: Route, request: Request, body: bytes, entry: LedgerEntry, send: Send
     ) -> Response | None:
-        """A request of a wire: check it, and have it answered."""
+        """Check a request of a wire, and have it answered."""
         account, wire = self._account, asked.wire
         entry.wire = wire.NAME
         try:
@@ -88,7 +86,15 @@ class AccountApp:
         except WireError as error:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
-        call = Call(request=parsed, wire=wire, path=entry.path, headers=dict(request.headers), body=body)
+        entry.max_output = parsed.max_output
+        call = Call(
+            request=parsed,
+            wire=wire,
+            path=entry.path,
+            headers=dict(request.headers),
+            body=body,
+            workspace=account.workspace,
+        )
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)
@@ -101,7 +107,7 @@ class AccountApp:
         return None
 
     def _check(self, asked: messages.ModelRequest) -> None:
-        """Raises `AnswerError` for what is not served here."""
+        """Raise `AnswerError` for what is not served here."""
         served = self._account.model
         if asked.model != served:
             raise AnswerError(404, f"model '{asked.model}' is not served here: this session has '{served}'")
@@ -110,21 +116,19 @@ class AccountApp:
             raise AnswerError(400, f"{said}: this session is sealed")
 
     async def _exchange(self, call: Call, entry: LedgerEntry, send: Send) -> None:
-        """Reserve a request's turn, and have it answered."""
+        """Reserve a request's worst case, and have the request answered."""
         account = self._account
-        limit = account.budget.reserve(turn=not call.request.side)
-        if limit:
-            entry.refused = limit
-            raise AnswerError(400, f"{limit}: {account.budget.explain(limit)}")
-        account.ledger.started(entry)
-        exchange = Exchange(call, entry, account.ledger, account.budget)
         try:
-            await exchange.run(account.provider, send)
-        finally:
-            exchange.settle()
+            reservation = await account.reserve(call)
+        except RequestRefused as refusal:
+            entry.refused = refusal.limit
+            raise AnswerError(400, f"{refusal.limit}: {refusal}") from None
+        with reservation:
+            account.ledger.started(entry)
+            await Exchange(call, entry, account.ledger, reservation).run(account.provider, send)
 
     def _tell(self, request: Request, body: bytes) -> Response:
-        """Everything that is no request to a model: what is served here, or that there is no such path."""
+        """Answer a request that asks no model. Raises `AnswerError` 404 where there is no such path."""
         method, path = request.method, request.scope["path"]
         model, context = self._account.model, self._account.context
         match "GET" if method == "HEAD" else method, path:
@@ -157,7 +161,7 @@ def _wire(request: Request) -> Wire:
 
 
 def _error(request: Request, error: AnswerError) -> Response:
-    """The error in the form that the client expects."""
+    """Return the error in the form that the client expects."""
     if request.scope["path"].startswith("/api/"):
         body: dict[str, Any] = ollama.error(str(error))
     else:
@@ -166,7 +170,7 @@ def _error(request: Request, error: AnswerError) -> Response:
 
 
 async def _read(request: Request) -> bytes:
-    """The body. Raises `AnswerError` if it is too large."""
+    """Return the body. Raises `AnswerError` if it is too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,7 +1,7 @@
 """Cassettes: what a model once answered in a session, kept in a file and played again without the model.
 
-The first line says what was recorded, every other is the answer to one model request. A replay shows that a CLI, its
-adapter and the wires still work with a real model's answers; it measures no model.
+The first line says what was recorded; every other line is the answer to one model request. A replay shows that a CLI,
+its adapter and the wires still work with a real model's answers. It does not measure the model.
 """
 
 from __future__ import annotations
@@ -28,20 +28,23 @@ class CassetteError(Exception):
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """What was recorded: the model, by name and digest, the wire, and the workspace's path as the CLI saw it."""
+    """What was recorded: the model, by name and digest, the wire, and the workspace's path as the CLI saw it.
+
+    The workspace is known once the first request has come.
+    """
 
     cassette: int = 1
     model: str
     digest: str | None = None
     wire: str
-    workspace: str
+    workspace: str = ""
 
 
 class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One answer, to the request of a turn or to a `side` request.
 
-    The body is `text`, or `data` (in base64) where it is none; `cut` says how it broke off. An `error` is one that the
-    provider raised, and has no body.
+    The body is `text`, or `data` (in base64) if it is not text; `cut` says how it broke off. An `error` is one that the
+    provider raised; it has no body.
     """
 
     turn: int
@@ -55,24 +58,24 @@ class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tape:
-    """A cassette that is being recorded. Its first take replaces what was there: a session that gets none leaves it."""
+    """A cassette that is being recorded. The first take replaces an older cassette; without a take that one stays."""
 
     def __init__(self, path: Path, head: Head) -> None:
         self._path = path
         self._head = head
         self._begun = False
 
-    def add(self, take: Take) -> None:
-        """Record one more answer. Raises `OSError`."""
-        lines = [take] if self._begun else [self._head, take]
-        self._path.parent.mkdir(exist_ok=True)
+    def add(self, take: Take, workspace: str) -> None:
+        """Record one more answer to a session with this workspace. Raise `OSError`."""
+        lines = [take] if self._begun else [msgspec.structs.replace(self._head, workspace=workspace), take]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab" if self._begun else "wb") as file:
             file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         self._begun = True
 
 
 class Recorder:
-    """Answers as `provider` does, and adds each answer to the tape; one that the CLI did not wait for is left out."""
+    """Answers as `provider` does, and adds each answer to the tape, except one that the CLI did not wait for."""
 
     def __init__(self, provider: Provider, tape: Tape) -> None:
         self._provider = provider
@@ -93,33 +96,31 @@ class Recorder:
         try:
             answer = await self._provider.answer(call)
         except AnswerError as error:
-            self._tape.add(msgspec.structs.replace(take, status=error.status, error=str(error)))
+            self._tape.add(msgspec.structs.replace(take, status=error.status, error=str(error)), call.workspace)
             raise
         headers = {name: value for name, value in answer.headers.items() if name in _KEPT}
         take = msgspec.structs.replace(take, status=answer.status, headers=headers)
-        return msgspec.structs.replace(
-            answer, chunks=self._heard(take, answer.chunks, Reader(call.wire, streamed=answer.is_streamed))
-        )
+        return msgspec.structs.replace(answer, chunks=self._heard(call, take, answer))
 
     async def count_tokens(self, call: Call) -> int:
         """See `Provider.count_tokens`."""
         return await self._provider.count_tokens(call)
 
-    async def _heard(self, take: Take, chunks: AsyncIterator[bytes], reader: Reader) -> AsyncIterator[bytes]:
-        body = bytearray()
+    async def _heard(self, call: Call, take: Take, answer: Answer) -> AsyncIterator[bytes]:
+        body, reader = bytearray(), Reader(call.wire, streamed=answer.is_streamed)
         try:
-            async for chunk in chunks:
+            async for chunk in answer.chunks:
                 body += chunk
                 reader.feed(chunk)
                 yield chunk
         except Exception as error:
-            self._tape.add(_with_body(take, bytes(body), cut=str(error)))
+            self._tape.add(_with_body(take, bytes(body), cut=str(error)), call.workspace)
             raise
         except BaseException:  # the CLI went away, as some do once they have read the end
             if reader.outcome.complete:
-                self._tape.add(_with_body(take, bytes(body)))
+                self._tape.add(_with_body(take, bytes(body)), call.workspace)
             raise
-        self._tape.add(_with_body(take, bytes(body)))
+        self._tape.add(_with_body(take, bytes(body)), call.workspace)
 
 
 def _with_body(take: Take, body: bytes, cut: str | None = None) -> Take:
@@ -138,7 +139,7 @@ class Cassette(Struct, frozen=True):
 
 
 def load_cassette(path: Path) -> Cassette:
-    """Read a cassette. Raises `CassetteError`."""
+    """Read a cassette. Raise `CassetteError`."""
     try:
         head, *takes = path.read_bytes().splitlines()
         return Cassette(
@@ -149,11 +150,13 @@ def load_cassette(path: Path) -> Cassette:
     except OSError as error:
         raise CassetteError(f"{path}: {error.strerror}; record it with pytest --record-cassettes") from error
     except (ValueError, msgspec.MsgspecError) as error:
-        raise CassetteError(f"{path}: no cassette: {error}; record it anew with pytest --record-cassettes") from error
+        raise CassetteError(
+            f"{path}: not a cassette: {error}; record it again with pytest --record-cassettes"
+        ) from error
 
 
 class CassettePlayer:
-    """Answers each request of a turn as the recorded one was answered, byte for byte but all at once.
+    """Answers each request of a turn as the recorded one was answered: byte for byte, but all at once.
 
     Requests of the same turn, such as retries, get the recorded answers in their order, and then the last one again.
     """
@@ -165,15 +168,15 @@ class CassettePlayer:
             self._takes[take.side, take.turn].append(take)
 
     async def answer(self, call: Call) -> Answer:
-        """Play the answer. Raises `AnswerError` 400 for a turn that the recorded session did not have."""
+        """Play the answer. Raise `AnswerError` 400 for a turn that the recorded session did not have."""
         request = call.request
         takes = self._takes.get((request.side, request.turn))
         if takes is None:
             what = "side request" if request.side else "request"
             raise AnswerError(
                 400,
-                f"cassette {self._name} has no {what} of turn {request.turn}: the session goes another way than the "
-                f"recorded one; record it anew with pytest --record-cassettes",
+                f"cassette {self._name} has no {what} of turn {request.turn}: the session does not go as the recorded "
+                f"one went; record it again with pytest --record-cassettes",
             )
         take = takes.popleft() if len(takes) > 1 else takes[0]
         if take.error is not None:
@@ -181,7 +184,7 @@ class CassettePlayer:
         return Answer(status=take.status, headers=take.headers, chunks=_played(take))
 
     async def count_tokens(self, call: Call) -> int:
-        """A pseudo-count: nobody recorded one."""
+        """Return a pseudo-count: none was recorded."""
         return pseudo_count(call.body)
 
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import msgspec
 
-from harness.gateway.budget import Budget
+from harness.gateway.budget import Reservation
 from harness.gateway.ledger import Ledger, LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
@@ -20,38 +20,39 @@ from harness.gateway.wires.reader import Reader
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-ERROR_EXCERPT = 500
-"""Bytes of a provider's error answer that the ledger keep."""
+ERROR_EXCERPT: Final = 500
+"""Bytes of a provider's error answer that the ledger keeps."""
+
+_NOTHING: Final = AnswerOutcome()
 
 
 class Exchange:
-    """A model request for which the budget has room reserved; `run` answers it, `settle` closes the account of it.
+    """A model request on its way. `run` has it answered, and settles its reservation.
 
-    The totals are settled before the CLI can see the end of its answer: whoever has seen it finds them up to date.
+    The totals are settled before the CLI can see the end of its answer: a reader of the end finds them up to date.
     """
 
-    def __init__(self, call: Call, entry: LedgerEntry, ledger: Ledger, budget: Budget) -> None:
+    def __init__(self, call: Call, entry: LedgerEntry, ledger: Ledger, reservation: Reservation) -> None:
         self._call = call
         self._entry = entry
         self._ledger = ledger
-        self._budget = budget
-        self._settled = False
+        self._reservation = reservation
         self._begun = False
-        self._abandoned = False
         self._seen = 0
 
     async def run(self, provider: Provider, send: Send) -> None:
         """Have the provider answer, and pass the answer on.
 
-        Raises `AnswerError` before anything was sent; a fault of the provider becomes one with status 500.
+        Raises `AnswerError` before anything was sent. A fault of the provider becomes one with status 500.
         """
         try:
             answer = await self._answer(provider)
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
+            self._settle()
             raise
         except asyncio.CancelledError:
-            self._abandon()
+            self._settle(left=True)
             raise
         try:
             await self._pass_on(answer, send)
@@ -67,32 +68,31 @@ class Exchange:
         except Exception as error:  # a fault in a provider must end in the ledger, not on a terminal
             raise AnswerError(500, f"the provider failed: {error!r}") from error
 
-    def settle(self, outcome: AnswerOutcome = AnswerOutcome()) -> None:  # noqa: B008 (frozen)
-        """Enter the outcome; without one, nothing came back. Only the first call counts.
+    def _settle(self, outcome: AnswerOutcome = _NOTHING, *, left: bool = False) -> None:
+        """Enter the outcome in the ledger, and settle the reservation. Only the first call counts.
 
-        Of an answer that had begun and that the client went away from, the turn is not given back: it costs money, and
-        who has read most of it could have all turns for nothing. What such an answer used is charged by estimate.
+        Without an outcome, nothing came back. `left` says that the client went away. A whole answer takes its turn, and
+        so does one that had begun when its client left: it costs money, and a client that has read most of it could
+        have every turn for nothing. A client that leaves is charged for what the answer may have used.
         """
-        if self._settled:
+        if self._reservation.settled:
             return
-        self._settled = True
-        is_turn = self._entry.kind == "turn"
+        entry, is_turn = self._entry, self._entry.kind == "turn"
         whole = outcome.complete and outcome.error is None
-        left = self._abandoned and not whole
-        self._entry.error = self._entry.error or outcome.error
-        self._ledger.answered(self._entry, outcome, turn=is_turn and whole, abandoned=is_turn and left and self._begun)
-        billed = left and self._entry.status in {None, 200}
-        usage = self._estimate(outcome.usage) if billed else outcome.usage or TokenCounts()
-        self._budget.spend(usage, self._ledger.cost_usd(usage))
-        if not whole and not (left and self._begun):
-            self._budget.give_back(turn=is_turn)
+        left = left and not whole
+        entry.error = entry.error or outcome.error
+        if left and entry.status in {None, 200}:
+            entry.charged = self._estimate(outcome.usage)
+        usage = entry.charged or outcome.usage or TokenCounts()
+        self._ledger.answered(entry, outcome, turn=is_turn and whole)
+        self._reservation.settle(usage, self._ledger.cost_usd(usage), counts=whole or (left and self._begun))
         if is_turn and whole:
             self._ledger.succeeded()
-        elif is_turn and self._entry.error and not left:
-            self._ledger.failed(RequestFailure(self._entry.status, self._entry.error, self._entry.retry_after_s))
+        elif is_turn and entry.error and not left:
+            self._ledger.failed(RequestFailure(entry.status, entry.error, entry.retry_after_s))
 
     def _estimate(self, told: TokenCounts | None) -> TokenCounts:
-        """What an answer that its client left may have used, beyond what it had told: services bill all the same."""
+        """Return what an answer may have used by the time its client left: services bill all of it."""
         known = told or TokenCounts(input_tokens=pseudo_count(self._call.body))
         return msgspec.structs.replace(known, output_tokens=max(known.output_tokens, self._seen // BYTES_PER_TOKEN))
 
@@ -108,12 +108,10 @@ class Exchange:
             else:
                 await self._whole(answer, send)
         except asyncio.CancelledError:  # the client went away, or the session is being closed
-            self._abandon()
+            self._settle(left=True)
             raise
-
-    def _abandon(self, outcome: AnswerOutcome = AnswerOutcome()) -> None:  # noqa: B008 (frozen)
-        self._abandoned = True
-        self.settle(outcome)
+        finally:
+            self._settle()
 
     async def _stream(self, answer: Answer, send: Send) -> None:
         reader = Reader(self._call.wire, streamed=True)
@@ -123,23 +121,23 @@ class Exchange:
                 self._seen += len(chunk)
                 reader.feed(chunk)
                 if reader.outcome.complete:
-                    self.settle(reader.outcome)
+                    self._settle(reader.outcome)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except asyncio.CancelledError:
             reader.finish(cut=True)
-            self._abandon(reader.outcome)
+            self._settle(reader.outcome, left=True)
             raise
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
             reader.finish(cut=True)
-            self.settle(reader.outcome)
+            self._settle(reader.outcome)
             return  # without a last message: the server drops the connection
         reader.finish()
-        self.settle(reader.outcome)
+        self._settle(reader.outcome)
         await send({"type": "http.response.body"})
 
     async def _whole(self, answer: Answer, send: Send) -> None:
-        """Pass on an answer that is not streamed, in one piece: its outcome must be known before it is sent."""
+        """Pass on an answer that is not streamed in one piece: its outcome must be known before it is sent."""
         reader = Reader(self._call.wire, streamed=False)
         body = bytearray()
         cut: str | None = None
@@ -152,7 +150,7 @@ class Exchange:
             cut = _broken(error)
         if cut or answer.status != 200:
             self._entry.error = cut or body[:ERROR_EXCERPT].decode("utf-8", "replace")
-            self.settle()
+            self._settle()
         else:
             reader.feed(bytes(body))
             reader.finish()
@@ -160,12 +158,12 @@ class Exchange:
             if reader.outcome.error and "json" not in kind:
                 said = f"{reader.outcome.error} (it is {kind}: does the model service answer at this address?)"
                 self._entry.error = said
-            self.settle(reader.outcome)
+            self._settle(reader.outcome)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
 
 
 def _raw(header: str) -> bytes:
-    """A header's name or value as bytes: HTTP has them in Latin-1, and some services in UTF-8."""
+    """Return a header's name or value as bytes. HTTP has them in Latin-1, and some services in UTF-8."""
     try:
         return header.encode("latin-1")
     except UnicodeEncodeError:
@@ -173,7 +171,7 @@ def _raw(header: str) -> bytes:
 
 
 async def _let_go(answer: Answer) -> None:
-    """Close the answer, also one of whose chunks some were not wanted any more."""
+    """Close the answer, even if some of its chunks were not read."""
     try:
         if isinstance(answer.chunks, AsyncGenerator):
             await answer.chunks.aclose()
@@ -182,7 +180,7 @@ async def _let_go(answer: Answer) -> None:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the request may be tried again: a number, or a date by the clock of who sent it (RFC 9110)."""
+    """Return the seconds until the request may be tried again (RFC 9110): a number, or a date by the sender's clock."""
     said = headers.get("retry-after", "")
     try:
         seconds = float(said)
@@ -201,5 +199,5 @@ def _date(said: str) -> datetime | None:
 
 
 def _broken(error: Exception) -> str:
-    """What the ledger say of an answer that broke off: the provider meant it so, or has a fault."""
+    """Return what the ledger says of an answer that broke off: the provider meant it so, or has a fault."""
     return str(error) if isinstance(error, StreamCut) else f"the provider failed: {error!r}"

@@ -1,28 +1,29 @@
-"""A provider that has someone else answer: a service behind TLS, or a model server on this machine.
+"""A provider that lets someone else answer: a service behind TLS, or a model server on this machine.
 
-The key stands here and in the request upstream, and nowhere else: what the CLI sent for one is dropped, and an error
-that quotes it does not get it past this module.
+The key goes into the request upstream and nowhere else. What the CLI sent for a key is dropped, and an error that
+quotes the key loses it here.
 """
 
 from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx2
 
+from harness.gateway.credential import Credential
 from harness.gateway.messages import pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.wires import openai_chat
 
 CONNECT_S: Final = 10.0
-"""Seconds that connecting may take. How long an answer may, the watchdog says."""
+"""Seconds that connecting may take. The watchdog limits how long an answer may take."""
 
-USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream tells no usage"
+USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream has no usage"
 
 _HOP_BY_HOP: Final = frozenset(
     (
@@ -35,39 +36,37 @@ _NOT_SENT: Final = _HOP_BY_HOP | {
     *("cookie", "authorization", "api-key", "x-api-key", "x-goog-api-key"),
     *("x-goog-user-project", "openai-organization", "openai-project"),
 }
-"""What a client's request loses: what is about its connection to us, and all by which it says who pays."""
+"""Headers that a client's request loses: those of its connection to us, and those that say who pays."""
 _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
     *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
     *("anthropic-organization-id", "openai-organization", "openai-project"),
 }
-"""What an answer loses: what is about our connection to the service, and all by which it says who pays.
+"""Headers that an answer loses: those of our connection to the service, and those that say who pays.
 
-Its body is decoded, and sent on as it comes.
+Its body is decoded, and passed on as it comes.
 """
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
-_HIDDEN: Final = b"[key]"
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class Forwarder:
-    """Forwards to `base_url`, the address before `/v1`, adding `key` (if any) as the header `key_header`.
+    """Forwards to `base_url`, the address before `/v1`, with the credential's key if it has one.
 
-    An async context manager: its connections are kept alive as long, on the event loop where it was entered. Trusted
-    certificates are those of the host or of its variable `SSL_CERT_FILE`, unless `trusted` says which; to another
-    machine it goes by the host's proxies (`HTTPS_PROXY`).
+    It is an async context manager, which keeps its connections on the event loop where it was entered. It trusts the
+    certificates of the host, or those in the file that the host's variable `SSL_CERT_FILE` names, unless `trusted` is
+    given. It reaches other machines through the host's proxies (`HTTPS_PROXY`).
     """
 
     def __init__(
         self,
         base_url: str,
+        credential: Credential | None = None,
         *,
-        key: str | None = None,
-        key_header: str = "authorization",
         trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._credential = _Credential(key, key_header)
+        self._credential = credential or Credential()
         self._trusted = trusted
         self._client: httpx2.AsyncClient | None = None
 
@@ -87,20 +86,20 @@ class Forwarder:
             await self._client.aclose()
 
     async def answer(self, call: Call) -> Answer:
-        """The service's own answer, whatever it is. Raises `AnswerError` 502 where there is none."""
+        """Return the service's own answer, whatever it is. Raise `AnswerError` 502 if there is none."""
         body, note = _with_usage(call)
         response = await self._send(call, body)
         encoding = response.headers.get("content-encoding", "").lower()
         if encoding not in _DECODED:
             await response.aclose()
-            raise AnswerError(502, f"the model service answers in encoding {encoding}, which nobody asked for")
+            raise AnswerError(502, f"the model service answers in encoding {encoding}, which was not asked for")
         failed = response.status_code >= 400
         chunks = self._failure(response) if failed else self._chunks(response)
         headers = self._passed_on(response.headers)
         return Answer(status=response.status_code, headers=headers, chunks=chunks, close=response.aclose, note=note)
 
     async def count_tokens(self, call: Call) -> int:
-        """What the service counts; a pseudo-count where it does not. Raises `AnswerError` with what else it says."""
+        """Return what the service counts, or a pseudo-count if it does not count. Raise `AnswerError` if it fails."""
         response = await self._send(call, call.body)
         try:
             body = b"".join([chunk async for chunk in self._chunks(response)])
@@ -124,10 +123,15 @@ class Forwarder:
             "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
         )
         try:
-            return await self._client.send(request, stream=True, auth=self._credential)
+            return await self._client.send(request, stream=True, auth=self._signed)
         except httpx2.TransportError as error:
             said = f"no answer from the model service at {self._base_url}: {_said(error)}"
             raise AnswerError(502, self._credential.hide(said.encode()).decode()) from None
+
+    def _signed(self, request: httpx2.Request) -> httpx2.Request:
+        """Add the key when the request is sent. The client takes no other credentials then, such as those of .netrc."""
+        request.headers.update(self._credential.headers)
+        return request
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
         try:
@@ -137,7 +141,7 @@ class Forwarder:
             raise StreamCut(f"the model service broke its answer off: {_said(error)}") from None
 
     async def _failure(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """The body of an error answer, in one piece: services quote the key that they were given."""
+        """Yield the body of an error answer in one piece: services quote the key that they were given."""
         body = b"".join([chunk async for chunk in self._chunks(response)])
         yield self._credential.hide(body)
 
@@ -146,28 +150,8 @@ class Forwarder:
         return {name: self._credential.hide(value.encode()).decode() for name, value in kept.items()}
 
 
-class _Credential(httpx2.Auth):
-    """Adds the key to a request when it is sent, and takes it out of what is said about it."""
-
-    def __init__(self, key: str | None, header: str) -> None:
-        self._key = key
-        self._header = header
-
-    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Called by the client for each request."""
-        if self._key is not None:
-            request.headers[self._header] = (
-                f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key
-            )
-        yield request
-
-    def hide(self, text: bytes) -> bytes:
-        """The text without the key."""
-        return text.replace(self._key.encode(), _HIDDEN) if self._key else text
-
-
 def _with_usage(call: Call) -> tuple[bytes, str | None]:
-    """The body to send, and what was changed in it."""
+    """Return the body to send, and what was changed in it."""
     request = call.request
     if call.wire.NAME != openai_chat.NAME or not request.stream or request.stream_usage:
         return call.body, None
@@ -181,7 +165,7 @@ def _is_sent(name: str) -> bool:
 
 
 def _path(path: str) -> str:
-    """The path as it came, but for a key in its query."""
+    """Return the path as it came, without a key in its query."""
     place, _, query = path.partition("?")
     fields = parse_qsl(query, keep_blank_values=True)
     if any(name in _CREDENTIALS_IN_QUERY for name, _ in fields):

@@ -1,4 +1,4 @@
-"""The ledger of one session: every request a line of `gateway.jsonl`, and running totals."""
+"""The ledger of one session: a line of `gateway.jsonl` for every request, and running totals."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from harness.gateway.prices import Pricing
 class Metered(Struct, frozen=True, kw_only=True):
     """Totals of a session so far, by the gateway's ledger.
 
-    `requests` are all requests to a model, failed and refused ones too; `side_requests` those of them that offered
-    no tools; `turns` and `tool_calls` count answers that came back whole, `broken_turns` those that broke off, of which
-    the CLI itself left `abandoned_turns`: these count against the limit of turns. Tokens include those of side requests
-    (`side`) and, as far as known, of answers that broke off (`broken`). `tools_used` are the names of the tools called.
-    `cost_usd` is null where no price is known.
+    `requests` counts all requests to a model, also those that failed or were refused. `side_requests` counts the ones
+    that offered no tools. `turns` and `tool_calls` count answers that came back whole, and `broken_turns` answers that
+    broke off. Tokens include those of side requests (`side`) and those that answers which broke off told of (`broken`).
+    `tools_used` are the names of the tools called. `cost_usd` is None where no price is known.
     """
 
     turns: int = 0
@@ -36,14 +35,13 @@ class Metered(Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     cost_usd: float | None = None
     broken_turns: int = 0
-    abandoned_turns: int = 0
     side: TokenCounts = TokenCounts()
     broken: TokenCounts = TokenCounts()
     tools_used: frozenset[str] = frozenset()
 
 
 class RequestFailure(Struct, frozen=True):
-    """A model request that failed: HTTP status (null: nothing was answered), what was said, seconds to wait if told."""
+    """A model request that failed: its HTTP status (None: no answer), what was said, and seconds to wait if told."""
 
     status: int | None
     message: str
@@ -60,9 +58,11 @@ class Waiting(Struct, frozen=True):
 class LedgerEntry(Struct, kw_only=True):
     """One request's line in the ledger.
 
-    `kind`: `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `status` is null when
-    nothing was answered. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
-    the last byte of its answer.
+    `kind` is `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `max_output` is the most
+    tokens of output that the request allows, null where it does not say. `status` is null when nothing was answered.
+    `usage` is what the answer told. `charged` is what the budget was charged instead, by estimate, because the client
+    left before the answer was whole. `refused` names the limit that was used up. `note` says what was changed in the
+    request. `duration_s` runs from the request's arrival to the last byte of its answer.
     """
 
     time: str
@@ -73,10 +73,12 @@ class LedgerEntry(Struct, kw_only=True):
     model: str | None = None
     stream: bool = False
     turn: int | None = None
+    max_output: int | None = None
     request_bytes: int = 0
     request_sha256: str | None = None
     status: int | None = None
     usage: TokenCounts | None = None
+    charged: TokenCounts | None = None
     tools_called: tuple[str, ...] = ()
     stop_reason: str | None = None
     cost_usd: float | None = None
@@ -88,11 +90,11 @@ class LedgerEntry(Struct, kw_only=True):
 
 
 class Ledger:
-    """Keeps the ledger. Written on the gateway's event loop; the attributes may be read from any thread.
+    """Keeps the ledger. It is written on the gateway's event loop. The attributes may be read from any thread.
 
     `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that
-    came or went. `open_requests` is the number of requests being answered. `failures` counts the turns in a row, up to
-    the last one, whose request failed; `last_failure` is the latest of them.
+    came or went. `open_requests` is the number of requests that have not ended. `failures` counts the turns in a row,
+    up to the last one, whose request failed. `last_failure` is the latest of them.
     """
 
     def __init__(self, path: Path, price: Pricing | None = None) -> None:
@@ -120,7 +122,7 @@ class Ledger:
 
     @contextmanager
     def entry(self, method: str, path: str) -> Iterator[LedgerEntry]:
-        """Open an entry; its line is written when the block ends, however it ends."""
+        """Open an entry. Its line is written when the block ends, however it ends."""
         start = time.monotonic()
         if not self.open_requests:
             self._busy_since = start
@@ -140,42 +142,42 @@ class Ledger:
             self._file.flush()
 
     def touch(self, entry: LedgerEntry) -> None:
-        """Something moved: if the entry is a model request that waits, a piece of its answer."""
+        """Note that a byte came: a piece of the answer, if the entry is a model request that waits for one."""
         self.last_activity = time.monotonic()
         if id(entry) in self._waiting:
             self._waiting[id(entry)] = Waiting(self.last_activity, begun=True)
 
     def received(self, entry: LedgerEntry, body: bytes) -> None:
-        """A request's body is there."""
+        """Note that a request's body has come."""
         self.touch(entry)
         entry.request_bytes = len(body)
         entry.request_sha256 = hashlib.sha256(body).hexdigest()
 
     def asked(self, entry: LedgerEntry) -> None:
-        """A request to a model has come."""
+        """Note that a request to a model has come."""
         totals = self.totals
         self.totals = msgspec.structs.replace(
             totals, requests=totals.requests + 1, side_requests=totals.side_requests + (entry.kind == "side")
         )
 
     def started(self, entry: LedgerEntry) -> None:
-        """The turn of a request to a model has come: from now on its answer is waited for."""
+        """Note that a request goes to the model: from now on its answer is waited for."""
         self._waiting[id(entry)] = Waiting(time.monotonic())
 
     def cost_usd(self, usage: TokenCounts) -> float | None:
-        """What so many tokens cost in US dollars; none where no price is known."""
+        """Return what these tokens cost in US dollars, None where no price is known."""
         return None if self._price is None else self._price.cost_usd(**msgspec.structs.asdict(usage))
 
-    def answered(self, entry: LedgerEntry, outcome: AnswerOutcome, *, turn: bool, abandoned: bool = False) -> None:
-        """An answer has ended; `turn` says whether it makes one, `abandoned` that its client left it in the middle."""
+    def answered(self, entry: LedgerEntry, outcome: AnswerOutcome, *, turn: bool) -> None:
+        """Note that an answer has ended. `turn` says whether it counts as a turn."""
         usage = outcome.usage or TokenCounts()
         entry.usage = outcome.usage
         entry.tools_called = outcome.tools_called
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
-        self._add(entry, usage, turn=turn, abandoned=abandoned)
+        self._add(entry, usage, turn=turn)
 
-    def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool, abandoned: bool) -> None:
+    def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool) -> None:
         totals = self.totals
         broken = entry.kind == "turn" and not turn
         self.totals = msgspec.structs.replace(
@@ -188,19 +190,18 @@ class Ledger:
             cache_write_tokens=totals.cache_write_tokens + usage.cache_write_tokens,
             cost_usd=None if totals.cost_usd is None else totals.cost_usd + (entry.cost_usd or 0.0),
             broken_turns=totals.broken_turns + (broken and entry.status == 200),
-            abandoned_turns=totals.abandoned_turns + abandoned,
             side=totals.side + usage if entry.kind == "side" else totals.side,
             broken=totals.broken + usage if broken else totals.broken,
             tools_used=totals.tools_used | set(entry.tools_called),
         )
 
     def failed(self, failure: RequestFailure) -> None:
-        """The request of a turn has failed; `succeeded` says that one has not."""
+        """Note that the request of a turn has failed."""
         self.failures += 1
         self.last_failure = failure
 
     def succeeded(self) -> None:
-        """A turn came back whole."""
+        """Note that a turn came back whole."""
         self.failures = 0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway knows of a request and a reply, whatever wire they came by: plain data."""
+"""What the gateway knows of a request and a reply, whatever wire they came by. Plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class WireError(Exception):
-    """A request body is not one of its wire; the message says what is wrong and where."""
+    """A request body does not fit its wire. The message says what is wrong and where."""
 
 
 class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,23 +30,23 @@ class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 BYTES_PER_TOKEN = 4
-"""For a pseudo-count of tokens: a rough average of English text and code."""
+"""A rough average of English text and code, for a pseudo-count of tokens."""
 
 
 def pseudo_count(data: bytes) -> int:
-    """About how many tokens so much text and code may be, where nobody counts them."""
+    """Return about how many tokens a text has, where nobody counts them."""
     return max(1, len(data) // BYTES_PER_TOKEN)
 
 
 class OfferedTool(Struct, frozen=True):
-    """A tool the request offers: its name and the JSON schema of its arguments."""
+    """A tool that the request offers: its name and the JSON schema of its arguments."""
 
     name: str
     schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RequestToolResult(Struct, frozen=True):
-    """What the CLI answered to one tool call. Chat completions cannot say that it is an error."""
+    """What the CLI answered to one tool call. The chat wire cannot say that it is an error."""
 
     call_id: str
     text: str
@@ -56,10 +56,13 @@ class RequestToolResult(Struct, frozen=True):
 class ModelRequest(Struct, frozen=True, kw_only=True):
     """A parsed model request.
 
-    `opening` is the text of the conversation's first user message; `turn` is the number of model turns it already
-    holds; `results` are the tool results since the
-    last of them. `stream_usage` says whether a stream is to end with its usage (always so in the Anthropic wire).
-    `hosted` is what the service itself would run or fetch: tools such as a search of the web, or a URL in the content.
+    `opening` is the text of the conversation's first user message. `turn` is the number of model turns that the
+    conversation already holds, and `results` are the tool results since the last of them. `stream_usage` says whether
+    a stream must end with its usage, which the Anthropic wire always does. `hosted` is what the service itself would
+    run or fetch: tools such as a web search, or a URL in the content.
+
+    `max_output` is the most tokens that one answer may have, None where the request does not say. `answers` is the
+    number of alternative answers that the request asks for.
     """
 
     model: str
@@ -70,15 +73,17 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     results: tuple[RequestToolResult, ...] = ()
     stream_usage: bool = True
     hosted: tuple[str, ...] = ()
+    max_output: int | None = None
+    answers: int = 1
 
     @property
     def side(self) -> bool:
-        """Whether this is a side request (a title, a summary): it offers no tools and is no turn."""
+        """Whether this is a side request, such as for a title or a summary: it offers no tools and takes no turn."""
         return not self.tools
 
 
 class ReplyToolCall(Struct, frozen=True):
-    """A tool the model calls."""
+    """A tool that the model calls."""
 
     call_id: str
     name: str
@@ -86,7 +91,7 @@ class ReplyToolCall(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """A model's whole answer. `created` is in seconds since the epoch; `truncated`: its output limit cut it."""
+    """A model's whole answer. `created` is in seconds since the epoch. `truncated`: the output limit cut it short."""
 
     id: str
     created: int
@@ -98,11 +103,11 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class AnswerOutcome(Struct, frozen=True, kw_only=True):
-    """What a response's bytes turned out to be: read from the wire, whoever wrote them.
+    """What the bytes of a response say, whoever wrote them.
 
-    `usage` and `stop_reason` (in the wire's own word) are none while the response has not told them. `complete` means
-    that it gave a stop reason and came to its proper end, `may_end` that it will be if its stream ends here; `error` is
-    what the provider said or what is malformed.
+    `usage` and `stop_reason` (in the wire's own word) are None until the response tells them. `complete` means that it
+    gave a stop reason and came to its proper end, `may_end` that it is complete if its stream ends here. `error` is
+    what the provider said, or what is malformed.
     """
 
     usage: TokenCounts | None = None

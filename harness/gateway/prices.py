@@ -1,6 +1,6 @@
 """What an answer costs: by the model's own price, or else by the price list that comes with `genai-prices`.
 
-The list is the one of the installed version; nothing is fetched.
+The list is that of the installed version; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ else:  # loads in half a second, which only a model of a provider with prices sh
 
 
 class Pricing(Protocol):
-    """What knows the price of a model."""
+    """The price of a model."""
 
     def cost_usd(
         self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
     ) -> float:
-        """US dollars for one answer of so many tokens, counted disjointly."""
+        """Return the US dollars that one answer costs. No token is counted twice."""
 
 
 class ListedPrice:
-    """The price of `provider`'s model `name` by the list. Raises `LookupError` for one that it does not know."""
+    """The price of `provider`'s model `name` by the list. Raise `LookupError` if the list does not have it."""
 
     def __init__(self, provider: str, name: str) -> None:
         self._provider = provider
@@ -36,7 +36,7 @@ class ListedPrice:
     def cost_usd(
         self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
     ) -> float:
-        """See `Pricing`. The list counts cached tokens among the input; long prompts may cost more."""
+        """See `Pricing`. The list counts cached tokens as part of the input; long prompts may cost more."""
         usage = genai_prices.Usage(
             input_tokens=input_tokens + cache_read_tokens + cache_write_tokens,
             output_tokens=output_tokens,
@@ -47,7 +47,7 @@ class ListedPrice:
 
 
 def pricing(model: ModelConf, provider: ProviderConf) -> Pricing | None:
-    """What the model's answers cost; none where nobody knows."""
+    """Return what the model's answers cost, or None if that is not known."""
     if model.price is not None or provider.prices is None:
         return model.price
     try:

@@ -12,7 +12,7 @@ from harness.gateway.wires.base import Wire
 
 
 class AnswerError(Exception):
-    """A request gets an error for its answer: `status` and the message reach the CLI in its wire's form."""
+    """A request is answered with an error: `status` and the message reach the CLI in its wire's form."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -24,24 +24,28 @@ class StreamCut(Exception):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One model request, as parsed and as it came: path with query, headers in lower case, body."""
+    """One model request, as parsed and as it came: path with query, headers in lower case, body.
+
+    `workspace` is the path of the session's workspace as its CLI sees it.
+    """
 
     request: ModelRequest
     wire: Wire
     path: str
     headers: Mapping[str, str]
     body: bytes
+    workspace: str = ""
 
 
 async def _nothing() -> None:
-    """Lets go of nothing."""
+    """Release nothing."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
     """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there.
 
-    `headers` have lower-case names. `close` lets go of what the answer holds, whether or not its chunks were read.
-    `note` is for the ledger: what was changed in the request.
+    `headers` have lower-case names. `close` releases what the answer holds, whether or not its chunks were read.
+    `note` tells the ledger what was changed in the request.
     """
 
     status: int
@@ -52,7 +56,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_streamed(self) -> bool:
-        """Whether it comes as server-sent events."""
+        """Whether the answer is a stream of server-sent events."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
 
@@ -60,7 +64,7 @@ class Provider(Protocol):
     """Answers model requests. Its methods run on the gateway's event loop and may be called side by side."""
 
     async def answer(self, call: Call) -> Answer:
-        """Answer a request. Raises `AnswerError`; a broken answer raises from its chunks."""
+        """Answer a request. Raise `AnswerError`; an answer that breaks off raises from its chunks."""
 
     async def count_tokens(self, call: Call) -> int:
-        """The number of tokens the request's prompt holds. Raises `AnswerError`."""
+        """Return the number of tokens in the request's prompt. Raise `AnswerError`."""

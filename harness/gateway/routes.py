@@ -12,7 +12,7 @@ from harness.gateway.wires.base import Wire
 
 
 class Route(Struct, frozen=True):
-    """What a path asks for in the language of a wire: an answer of the model, or the count of a prompt's tokens."""
+    """What a path asks for: an answer of the model over a wire, or the count of a prompt's tokens."""
 
     wire: Wire
     counts: bool = False
@@ -27,7 +27,7 @@ _ROUTES: Final[Mapping[str, Route]] = {
 
 
 def route(path: str) -> Route | None:
-    """What is asked for at this path (without its query); none where no model is."""
+    """Return what is asked for at this path (without its query), None where it asks no model."""
     google = google_generate.PATH.fullmatch(path)
     if google:
         return Route(google_generate, counts=google["method"] == "countTokens")
@@ -35,7 +35,7 @@ def route(path: str) -> Route | None:
 
 
 def dialect(path: str, headers: Mapping[str, str]) -> Wire:
-    """The wire that a client speaks, where its request asks no model."""
+    """Return the wire that a client speaks, also for a request that asks no model."""
     asked = route(path)
     if asked:
         return asked.wire

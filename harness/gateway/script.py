@@ -1,4 +1,4 @@
-"""Scripts: what the scripted model says and does, turn by turn, written in YAML.
+"""Scripts: what the scripted model says and does, turn by turn, as YAML.
 
     turns:
       - text: I look at one state first.
@@ -22,9 +22,9 @@
       - opening: Count the files.
         turns: [{text: There are three.}]
 
-A conversation whose first message holds the text of an `opening`, such as a subagent's, plays the turns that stand
-with it; any other plays `turns`. Calls of one turn are made in parallel. Paths are relative to the workspace.
-An optional call is left out where its tool is not offered, and with it a turn that would make no other call.
+A conversation whose first message contains the text of an `opening`, such as a subagent's, plays the turns below it;
+any other plays `turns`. Calls of one turn are made in parallel. Paths are relative to the workspace. An optional call
+is left out if its tool is not offered; so is a turn that would make no other call.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from harness.conf_path import ConfPath
 from harness.gateway.messages import TokenCounts
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -52,7 +53,7 @@ class ScriptError(Exception):
 class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
     """One tool call: exactly one of `write` (with `content`), `run`, `read`, `mcp`, `tool` (with `arguments`).
 
-    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the very name that the CLI offers; both may
+    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the exact name that the CLI offers. Both may
     be `optional`.
     """
 
@@ -79,20 +80,20 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def kind(self) -> str:
-        """Which of the five it is."""
+        """Which of the five kinds of call it is."""
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
     @property
     def target(self) -> str:
-        """What stands under its kind: the path, the command or the tool."""
+        """The value of its kind's key: the path, the command or the tool."""
         return str(getattr(self, self.kind))
 
 
 class Fail(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a turn fails, exactly one of: an HTTP `status`, a stream that is cut or hangs after so many events, HTML,
+    """How a turn fails: exactly one of an HTTP `status`, a stream that is cut or hangs after so many events, HTML, or
     malformed JSON.
 
-    It does so `times` times and then goes on as written; none: for ever. `retry_after` (seconds) and `message` (the
+    It fails `times` times and then goes on as written; None means always. `retry_after` (seconds) and `message` (the
     error's text) go with `status`.
     """
 
@@ -115,9 +116,9 @@ class Fail(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer: text, calls, or both (neither: the closing words); `usage` replaces the pseudo-count of tokens.
+    """One answer: text, calls, or both; with neither it is the closing words.
 
-    `truncated`: its wire says that the model's output limit cut it.
+    `usage` replaces the pseudo-count of tokens. `truncated` makes its wire say that the model's output limit cut it.
     """
 
     text: str | None = None
@@ -133,7 +134,7 @@ class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
-    """The turns of a conversation beside the main one, known by a text in its first message."""
+    """The turns of a conversation beside the main one, recognized by a text in its first message."""
 
     opening: Annotated[str, Meta(min_length=1)]
     turns: Annotated[tuple[ScriptedTurn, ...], Meta(min_length=1)]
@@ -146,21 +147,26 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True):
     conversations: tuple[Conversation, ...] = ()
 
     def played_in(self, opening: str) -> tuple[ScriptedTurn, ...]:
-        """The turns of the conversation whose first message is `opening`."""
+        """Return the turns of the conversation whose first message is `opening`."""
         return next((other.turns for other in self.conversations if other.opening in opening), self.turns)
 
 
-def script_path(script: str, folder: Path) -> Path:
-    """Where a script is: a path (if it has a slash or ends in .yaml) or a name in `folder`. Raises `ScriptError`."""
-    path = Path(script) if "/" in script or script.endswith(".yaml") else folder / f"{script}.yaml"
-    if not path.is_file():
-        names = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise ScriptError(f"{path}: no such script; {folder} has: {', '.join(names) or 'none'}")
+def find_script(script: str, conf: ConfPath) -> Path:
+    """Return the file of a script. Raise `ScriptError`.
+
+    `script` is the name of a file in `conf/scripts/`, or a path if it has a slash or ends in .yaml; a relative path
+    starts at the project's root folder.
+    """
+    is_path = "/" in script or script.endswith(".yaml")
+    path = conf.root / script if is_path else conf.find(f"scripts/{script}.yaml")
+    if path is None or not path.is_file():
+        file = path or f"conf/scripts/{script}.yaml"
+        raise ScriptError(f"{file}: no such script; conf/scripts has: {', '.join(conf.choices('scripts'))}")
     return path
 
 
 def load_script(path: Path) -> Script:
-    """Read and check a script. Raises `ScriptError`."""
+    """Read and check a script. Raise `ScriptError`."""
     try:
         document = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -1,4 +1,4 @@
-"""The scripted provider: plays a script through the real wires. It shows that the pipeline works, no more."""
+"""The scripted provider: plays a script through the real wires. It shows that the pipeline works, and no more."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ CLOSING = ScriptedTurn(text="Done.")
 """Played beyond the script's end."""
 
 SIDE = ScriptedTurn(text="Scripted session")
-"""The answer to a side request; it takes nothing from the script."""
+"""The answer to a side request, which is not in the script."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
 
 
 class ScriptedProvider:
-    """Plays `script` for one session whose workspace (as the CLI sees it) is `workspace`.
+    """Plays `script` for one case.
 
-    The turn played is the number of model turns in the request, so a retry plays the same one again; only how
-    often a failing turn has failed is remembered.
+    The turn that it plays is the number of model turns in the request, so a retry plays the same one again. It only
+    remembers how often each failing turn has failed.
     """
 
-    def __init__(self, script: Script, *, workspace: str) -> None:
+    def __init__(self, script: Script) -> None:
         self._script = script
-        self._workspace = workspace
         self._failures: Counter[int] = Counter()
 
     async def answer(self, call: Call) -> Answer:
-        """Play the turn. Raises `AnswerError` 400 if the request does not offer a tool that the turn calls."""
+        """Play the turn. Raise `AnswerError` 400 if the request does not offer a tool that the turn calls."""
         request = call.request
         turn = SIDE if request.side else self._turn(request)
         await asyncio.sleep(turn.delay_s)
         fail = turn.fail if turn.fail and self._fails(turn.fail) else None
         if fail and fail.status is not None:
             return _refusal(call.wire, fail.status, fail)
-        reply = _reply(turn, call, self._workspace)
+        reply = _reply(turn, call)
         if request.stream:
             chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
         else:
@@ -53,7 +52,7 @@ class ScriptedProvider:
         return _spoilt(fail, chunks, kind) if fail else _answer(200, kind, chunks)
 
     async def count_tokens(self, call: Call) -> int:
-        """The pseudo-count of the request."""
+        """Return the pseudo-count of the request."""
         return pseudo_count(call.body)
 
     def _turn(self, request: ModelRequest) -> ScriptedTurn:
@@ -61,13 +60,13 @@ class ScriptedProvider:
         return turns[request.turn] if request.turn < len(turns) else CLOSING
 
     def _fails(self, fail: Fail) -> bool:
-        """Whether this turn's failure is to be played once more; each turn has one of its own."""
+        """Return whether this turn fails once more; each turn has a count of its own."""
         self._failures[id(fail)] += 1
         return fail.times is None or self._failures[id(fail)] <= fail.times
 
 
 def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> list[ScriptedTurn]:
-    """The turns without the optional calls whose tools are not offered; without those, too, that make no other call."""
+    """Return the turns without the optional calls whose tools are not offered, and without turns of such calls only."""
     playable = []
     for turn in turns:
         calls = tuple(call for call in turn.calls if not call.optional or is_offered(call, tools))
@@ -78,10 +77,10 @@ def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> li
     return playable
 
 
-def _reply(turn: ScriptedTurn, call: Call, workspace: str) -> Reply:
-    """The turn in terms of the tools that the request offers."""
+def _reply(turn: ScriptedTurn, call: Call) -> Reply:
+    """Return the turn in terms of the tools that the request offers."""
     try:
-        mapped = [map_call(scripted, call.request.tools, workspace) for scripted in turn.calls]
+        mapped = [map_call(scripted, call.request.tools, call.workspace) for scripted in turn.calls]
     except UnknownTool as error:
         raise AnswerError(400, str(error)) from None
     text = turn.text if turn.text is not None or turn.calls else CLOSING.text
@@ -120,7 +119,7 @@ def _refusal(wire: Wire, status: int, fail: Fail) -> Answer:
 
 
 def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:
-    """The answer, failing as the script says; an answer that is not streamed breaks off in its middle."""
+    """Return the answer, failing as the script says; an answer that is not streamed breaks off in its middle."""
     if fail.html:
         return _answer(200, "text/html; charset=utf-8", [HTML])
     if fail.malformed:

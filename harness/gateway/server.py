@@ -1,4 +1,4 @@
-"""The gateway: one per worker, one account per session, each behind a listening socket of its own."""
+"""The gateway: one for each worker, with one account for each session behind a listening socket of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.http_host import HttpHost
 
 
 class Gateway:
-    """Opens accounts; `host` serves them. Which socket a request came by says whose it is."""
+    """Opens accounts, which `host` serves. The socket that a request comes by says whose it is."""
 
     def __init__(self, host: HttpHost) -> None:
         self._host = host
@@ -33,16 +33,26 @@ class Gateway:
         budget: Budget,
         ledger: Path,
         context: int = 65_536,
+        workspace: str = "",
         price: Pricing | None = None,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
         A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
-        `ledger` is the file that takes a JSON line a request; `context` (in tokens) is what Ollama's API says the
-        model was loaded with; without a `price` costs stay unknown. Raises `HttpHostError`, and `OSError` if `ledger`
-        cannot be written.
+        `budget` is shared by all sessions of a case. `ledger` is the file that takes one JSON line for each request.
+        `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may fill.
+        `workspace` is the workspace's path as the CLI sees it, which scripted answers need. Without a `price` costs
+        stay unknown. Raises `HttpHostError`, and `OSError` if `ledger` cannot be written.
         """
-        account = Account(model=model, context=context, provider=provider, budget=budget, ledger=ledger, price=price)
+        account = Account(
+            model=model,
+            context=context,
+            workspace=workspace,
+            provider=provider,
+            budget=budget,
+            ledger=ledger,
+            price=price,
+        )
         app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:
             account.served = self._host.serve(app, listener)
@@ -53,7 +63,7 @@ class Gateway:
 
 
 def _holding(provider: Provider) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """The lifespan of an account: what its provider holds open lives as long."""
+    """Return the lifespan of an account's app, during which its provider is entered."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

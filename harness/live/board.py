@@ -1,4 +1,4 @@
-"""What the live view with workers says: a line a worker and a bar for the whole. Pure: time and statuses are given."""
+"""The text of the live view with workers: a line for each worker and a progress bar. It does no input or output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BAR = 24
 
 
 class Board:
-    """Follows the cases of a run. `expected` are the seconds that cases took in earlier runs."""
+    """Follows the cases of a run. `expected` is how many seconds cases took in earlier runs."""
 
     def __init__(self, cases: Iterable[str], expected: Mapping[str, float]) -> None:
         self._left = dict.fromkeys(cases)
@@ -22,20 +22,21 @@ class Board:
         self._took: list[float] = []
 
     def began(self, case: str, now: float) -> None:
-        """A worker has begun a case."""
+        """Note that a worker has begun a case."""
         if case in self._left:
             self._began[case] = now
 
     def done(self, case: str, now: float) -> None:
-        """A case is over."""
+        """Note that a case has ended."""
         if case in self._left:
             del self._left[case]
             self._took.append(now - self._began.pop(case, now))
 
     def seconds_left(self, now: float, workers: int) -> float | None:
-        """An estimate: the work that is left shared by all workers, but at least the longest case; none: no idea.
+        """Estimate how many seconds are left, or return `None` if there is nothing to estimate from.
 
-        A case of which nothing is known takes as long as the median of those that are.
+        The estimate is the remaining work divided by the number of workers, but at least the longest remaining case. A
+        case that nothing is known about counts with the median of those that are known.
         """
         known = [seconds for case in self._left if (seconds := self._expected.get(case)) is not None]
         usual = median(known or self._took) if known or self._took else None
@@ -47,7 +48,7 @@ class Board:
     def lines(
         self, statuses: Mapping[str, WorkerStatus], *, now: float, workers: int, columns: int, rows: int
     ) -> list[str]:
-        """At most `rows` lines of at most `columns` columns, the bar last."""
+        """Return at most `rows` lines of at most `columns` columns. The last one is the bar."""
         lines = _aligned([_cells(name, status) for name, status in statuses.items()])
         if len(lines) > rows - 1:
             shown = max(0, rows - 2)
@@ -59,12 +60,12 @@ class Board:
         done = self._total - len(self._left)
         filled = _BAR * done // self._total if self._total else _BAR
         left = self.seconds_left(now, workers) if self._left else None
-        told = "" if left is None else f", about {duration(left)} left"
-        return f"[{'#' * filled}{'-' * (_BAR - filled)}] {done} of {self._total} cases{told}"
+        estimate = "" if left is None else f", about {duration(left)} left"
+        return f"[{'#' * filled}{'-' * (_BAR - filled)}] {done} of {self._total} cases{estimate}"
 
 
 def duration(seconds: float) -> str:
-    """As people say it: `40 s`, `14 min`, `2 h 5 min`."""
+    """Return a duration as people say it: `40 s`, `14 min`, `2 h 5 min`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -72,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 _TOOL = 16
-"""Columns of a tool's name, without its MCP server: what follows it must fit, too."""
+"""Columns for the name of a tool, without its MCP server. The width leaves room for the cells after it."""
 
 
 def _cells(name: str, status: WorkerStatus) -> list[str]:
@@ -87,7 +88,7 @@ def _cells(name: str, status: WorkerStatus) -> list[str]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Columns one below the other; a row that ends early takes no part in the width of its last cell."""
+    """Return the rows with aligned columns. The last cell of a row does not widen its column."""
     widths = [0] * max(map(len, rows), default=0)
     for row in rows:
         while len(row) > 1 and not row[-1]:

@@ -1,4 +1,4 @@
-"""Lines drawn below what pytest writes on a terminal, without either disturbing the other."""
+"""Draws lines below pytest's output on a terminal without disturbing that output."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from harness.live.line import width
 
 _UNSEEN = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-"""Escape sequences of colour and the like, which move no cursor."""
+"""Escape sequences that do not move the cursor, such as those for colours."""
 
 
 class Canvas:
-    """The lines below the one on which pytest's terminal writer writes; `terminal` is a file descriptor.
+    """The lines below the one that pytest's terminal writer is writing. `terminal` is a file descriptor.
 
-    From `open` to `close` all that the writer writes passes here: its own text is followed, so that the cursor can be
-    put back to its end, and what was drawn is wiped before it goes on. For any thread.
+    From `open` to `close`, everything that the writer writes passes through this object. It follows the text to know
+    where the cursor belongs, and wipes its own lines before the writer goes on. It can be used from any thread.
     """
 
-    def __init__(self, terminal: int, writer: Any) -> None:  # pytest does not publish the class of its writer
+    def __init__(self, terminal: int, writer: Any) -> None:  # the class of pytest's writer is not public
         self._terminal = terminal
         self._writer = writer
         self._write = writer.write_raw
@@ -30,19 +30,19 @@ class Canvas:
         self._drawn = False
 
     def open(self) -> None:
-        """Follow the writer from now on."""
+        """Start to follow the writer."""
         with self._lock:
             self._column = max(0, self._writer.width_of_current_line)
             self._writer.flush()
             self._writer.write_raw = self._pass
 
     def size(self) -> tuple[int, int]:
-        """Columns and rows that may be drawn on."""
+        """Return how many columns and rows can be drawn on."""
         columns, rows = self._terminal_size()
         return max(1, columns - 1), max(1, rows - 2)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Show these lines; no more than `size` says, and not before `open` or after `close`."""
+        """Show these lines, which must fit into `size`. Before `open` and after `close` this does nothing."""
         with self._lock:
             if self._writer.write_raw == self._pass:
                 below = "".join(f"\r\n{line}\x1b[K" for line in lines)
@@ -50,7 +50,7 @@ class Canvas:
                 self._drawn = True
 
     def close(self) -> None:
-        """Wipe what was drawn and let the writer go. May be called again."""
+        """Wipe what was drawn and stop following the writer. May be called again."""
         with self._lock:
             if self._writer.write_raw == self._pass:
                 self._wipe()
@@ -72,12 +72,12 @@ class Canvas:
             self._drawn = False
 
     def _to_column(self) -> str:
-        """Moves the cursor to the end of the writer's text, which may be longer than a line of the terminal."""
+        """Return the sequence that puts the cursor at the end of the writer's text, which may fill several lines."""
         columns, _rows = self._terminal_size()
         return f"\x1b[{(self._column - 1) % columns + 2 if self._column else 1}G"
 
     def _terminal_size(self) -> tuple[int, int]:
-        """Columns and rows; where a terminal does not tell them, those of old."""
+        """Return columns and rows. A terminal that does not report them counts as 80 x 24."""
         size = os.get_terminal_size(self._terminal)
         return size.columns or 80, size.lines or 24
 

@@ -1,4 +1,4 @@
-"""The live line: what the running case is doing, redrawn in place below pytest's own progress."""
+"""The live line: shows what the running case is doing, redrawn in place below pytest's own progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_S = 0.2
 
 
 class CaseProgress(Struct, frozen=True, kw_only=True):
-    """How far a case's session is: turns, the tool called last, seconds, and the output tokens metered so far."""
+    """How far the session of a case is: turns, the last tool called, seconds, and the output tokens metered so far."""
 
     case: str
     turn: int
@@ -29,19 +29,19 @@ class CaseProgress(Struct, frozen=True, kw_only=True):
 
 
 class Live(Protocol):
-    """Shows what is under way: on this process's terminal, or by way of the process that has one."""
+    """Shows what is going on: on the terminal of this process, or through the process that has one."""
 
     def show(self, what: CaseProgress | str) -> None:
-        """Tell how far it is; may be called as often as one likes."""
+        """Show what is going on. May be called as often as you like."""
 
     def clear(self) -> None:
-        """It is over."""
+        """Remove what is shown, because it is over."""
 
 
 class LiveLine:
-    """One line on a terminal, given as a file descriptor; `None` shows nothing.
+    """One line on a terminal, given as a file descriptor. With `None`, it shows nothing.
 
-    `column` tells where pytest's own line ends, so that the cursor can be put back there.
+    `column` returns where pytest's own line ends, so that the cursor can be put back there.
     """
 
     def __init__(self, terminal: int | None, column: Callable[[], int] = lambda: 0) -> None:
@@ -59,14 +59,17 @@ class LiveLine:
         os.write(self._terminal, (begin + fitted(str(what), shutil.get_terminal_size().columns - 1)).encode())
 
     def clear(self) -> None:
-        """Wipe the line and put the cursor back to the end of pytest's line."""
+        """Wipe the line and put the cursor back at the end of pytest's line."""
         if self._terminal is not None and self._shown:
             self._shown = 0.0
             os.write(self._terminal, f"\r\x1b[2K\x1b[1A\x1b[{self._column() + 1}G".encode())
 
 
 def fitted(text: str, columns: int) -> str:
-    """As much of the text as fits into one line; what could steer the terminal becomes a question mark."""
+    """Return as much of the text as fits into one line.
+
+    Characters that could control the terminal become question marks.
+    """
     shown, left = "", columns
     for character in text:
         printable = character if character.isprintable() else "?"
@@ -78,7 +81,7 @@ def fitted(text: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """The columns that printable text takes on a terminal."""
+    """Return how many columns printable text takes on a terminal."""
     if text.isascii():
         return len(text)
     return sum(_character_width(character) for character in text)

@@ -1,4 +1,4 @@
-"""What a worker is doing, as it tells the process that has the terminal: a small file, replaced as it goes on."""
+"""What a worker is doing. The worker writes it to a small file, and the process with the terminal reads it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _RATE_S = 10.0
 class WorkerStatus(Struct, frozen=True, kw_only=True):
     """What a worker is doing: a case's session, or something else (`doing`), such as waiting for a GPU.
 
-    `tokens_per_s` are output tokens of the last ten seconds or a little more; `gpu_memory_mb` is in use on the GPUs of
-    its model server. None: not known.
+    `tokens_per_s` is the rate of output tokens over the last ten seconds or a little more. `gpu_memory_mb` is the
+    memory in use on the GPUs of its model server. `None` means not known.
     """
 
     case: str | None = None
@@ -33,14 +33,14 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
 
 
 class Rate:
-    """How fast a count grows, over the last `window_s` seconds or back to the last change before."""
+    """How fast a count grows, over the last `window_s` seconds or back to the last change before them."""
 
     def __init__(self, window_s: float = _RATE_S) -> None:
         self._window_s = window_s
         self._changes: deque[tuple[float, int]] = deque()
 
     def update(self, count: int, now: float) -> float:
-        """The growth a second. A count that has shrunk is one that began anew."""
+        """Note the count and return its growth per second. A count that has become smaller starts again."""
         changes = self._changes
         if changes and count < changes[-1][1]:
             changes.clear()
@@ -53,10 +53,10 @@ class Rate:
 
 
 class StatusFile:
-    """The file of one worker: `NAME.json` in a folder that the reader watches. See `Live`.
+    """The status of one worker as a file `NAME.json`, in a folder that the reader watches. It implements `Live`.
 
-    A reader makes the folder; without one nothing is written. `gpu_memory_mb` asks the memory in use, at most twice a
-    second.
+    The reader makes the folder. Without it, nothing is written. `gpu_memory_mb` returns the GPU memory in use. It is
+    called at most twice a second.
     """
 
     def __init__(self, path: Path, gpu_memory_mb: Callable[[], float | None] = lambda: None) -> None:
@@ -66,7 +66,7 @@ class StatusFile:
         self._shown: float | None = None
 
     def show(self, what: CaseProgress | str) -> None:
-        """Replace the file, at most twice a second. One that cannot be written harms nothing."""
+        """Replace the file, at most twice a second. If it cannot be written, nothing happens."""
         now = time.monotonic()
         if self._shown is not None and now - self._shown < _EVERY_S:
             return
@@ -96,9 +96,9 @@ class StatusFile:
 
 
 def read_statuses(folder: Path) -> dict[str, WorkerStatus]:
-    """The status of each worker that tells one, by its name, in the order of their numbers."""
+    """Return the status of each worker that has one, by name, in the order of the workers' numbers."""
     statuses = {}
     for file in sorted(folder.glob("*.json"), key=lambda file: (len(file.name), file.name)):
-        with suppress(OSError, msgspec.MsgspecError):  # removed meanwhile, or of another version
+        with suppress(OSError, msgspec.MsgspecError):  # removed in the meantime, or written by another version
             statuses[file.stem] = msgspec.json.decode(file.read_bytes(), type=WorkerStatus)
     return statuses

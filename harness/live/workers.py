@@ -1,4 +1,4 @@
-"""The live view of a run with workers, on the terminal of the process that has them; a plugin of that process."""
+"""The live view of a run with workers, as a pytest plugin of the process that controls them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _EVERY_S = 0.5
 
 
 class LiveWorkers:
-    """Draws the board twice a second, from the first case's collection to the end of the session.
+    """Draws the board twice a second, from the first collection with a case to the end of the session.
 
-    `folder` is made here, for the workers to tell what they do, and removed in the end. `cases` are the ids of the
-    cases that there are, and `expected` the seconds that each took in earlier runs.
+    `folder` is made here and removed in the end. Workers write their status there. `cases` are the ids of all cases,
+    and `expected` maps them to the seconds that they took in earlier runs.
     """
 
     def __init__(self, canvas: Canvas, folder: Path, cases: Set[str], expected: Mapping[str, float]) -> None:
@@ -41,7 +41,7 @@ class LiveWorkers:
         canvas.open()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        """Begin, if there is a case among what the first worker collected."""
+        """Start to draw if the worker has collected a case."""
         with self._lock:
             self._workers.add(node.gateway.id)
             if self._board is None:
@@ -52,24 +52,24 @@ class LiveWorkers:
                     self._thread.start()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """A worker begins a test."""
+        """Note that a worker begins a test."""
         with self._lock:
             if self._board:
                 self._board.began(parameters_of(nodeid), time.monotonic())
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """A test is over."""
+        """Note that a test has ended."""
         with self._lock:
             if self._board:
                 self._board.done(parameters_of(nodeid), time.monotonic())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test that killed its worker for the last time is over too, and xdist does not say that it is."""
+        """Note the end of a test that killed its worker for the last time, since xdist does not report it."""
         if report.failed and report.when != "call":
             self.pytest_runtest_logfinish(report.nodeid)
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker is gone, and what it said last with it."""
+        """Forget a worker that is gone, and its last status."""
         with self._lock:
             self._workers.discard(node.gateway.id)
         (self._folder / f"{node.gateway.id}.json").unlink(missing_ok=True)
@@ -80,16 +80,16 @@ class LiveWorkers:
         self.finish()
 
     def pytest_unconfigure(self) -> None:
-        """The workers are gone, and a session that did not come to its end is over, too."""
+        """Clean up after all workers have stopped, even if the session did not finish."""
         self.finish()
         rmtree(self._folder, ignore_errors=True)
 
     def finish(self) -> None:
-        """Wipe the board. May be called again."""
+        """Wipe the board and stop drawing. May be called again."""
         self._over.set()
         if self._thread:
             self._thread.join()
-        with suppress(OSError):  # a terminal that is gone
+        with suppress(OSError):  # the terminal is gone
             self._canvas.close()
 
     def _run(self, board: Board) -> None:

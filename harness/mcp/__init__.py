@@ -1,1 +1,1 @@
-"""The tools an agent may call."""
+"""The MCP server with the tools that an agent may call."""

@@ -30,17 +30,17 @@ _Steps = Annotated[int, Field(description="steps at most; the environment's own 
 _FrameCount = Annotated[int, Field(description=f"pictures at most, 1 to {MAX_FRAMES}, evenly spaced over the episode")]
 
 _STATE_TEXT = (
-    "Draw the initial state of a seed, or a state that you give. Answers the picture, its path, and the state."
+    "Draw the initial state of a seed, or a state that you give. Returns the picture, its path, and the state."
 )
 _POLICY_TEXT = (
     "Run the program approach.py in a directory of your workspace for one episode. "
-    "Answers whether it solved the episode, steps and total reward or its error, and pictures of the episode. "
+    "Returns whether it solved the episode, steps and total reward or its error, and pictures of the episode. "
     f"Stops after {ROLLOUT_S:g} seconds."
 )
 
 
 def build_app(tools: EnvironmentTools) -> Starlette:
-    """The ASGI app that offers `tools` at `PATH`; it must be served on a loopback address (other hosts are refused)."""
+    """Return the ASGI app that offers `tools` at `PATH`. Serve it on a loopback address: it refuses other hosts."""
 
     def render_state(seed: _Seed, state: _State = None, label: _Label = "state") -> list[Any]:
         return _answer(lambda: tools.render_state(seed, state, label))
@@ -52,14 +52,14 @@ def build_app(tools: EnvironmentTools) -> Starlette:
 
     with _logging_left_alone():
         server: MCPServer[Any] = MCPServer(NAME, log_level="WARNING")
-    # Plain functions: the package runs them on worker threads, so that a long episode never blocks the event loop.
+    # Plain functions, not coroutines: the package runs them on worker threads, so a long episode blocks no event loop.
     server.add_tool(render_state, description=_STATE_TEXT, structured_output=False)
     server.add_tool(render_policy, description=_POLICY_TEXT, structured_output=False)
     return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
 
 
 def _answer(call: Callable[[], ToolAnswer]) -> list[Any]:
-    """The text and the pictures of a tool's answer. Raises `ToolError`, which reaches the agent."""
+    """Return the text and the pictures of a tool's answer. Raise `ToolError`, which reaches the agent."""
     try:
         shown = call()
     except ToolFault as error:
@@ -69,7 +69,7 @@ def _answer(call: Callable[[], ToolAnswer]) -> list[Any]:
 
 @contextmanager
 def _logging_left_alone() -> Iterator[None]:
-    """Keeps `MCPServer` from configuring the root logger, which it does unless that has a handler."""
+    """Keep `MCPServer` from configuring the root logger, which it does if that logger has no handler."""
     root, handler = logging.getLogger(), logging.NullHandler()
     root.addHandler(handler)
     try:

@@ -1,4 +1,4 @@
-"""The folder of pictures that the tools have drawn: the harness writes it, the agent can only read it."""
+"""The folder of pictures that the tools draw. The harness writes it; the agent can only read it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ LABEL_LENGTH = 40
 
 
 class RendersFull(Exception):
-    """The folder holds as much as it may; the message says how much."""
+    """The folder cannot take another picture. The message says how much it holds."""
 
 
 class Picture(Struct, frozen=True):
-    """A picture that was written: its path as the agent sees it, and the PNG itself."""
+    """A picture in the folder: its path as the agent sees it, and the PNG itself."""
 
     path: str
     png: bytes
 
 
 class Renders:
-    """Numbers and writes pictures, `0001-LABEL.png` and so on, in the host's `folder`; the agent sees it at `inside`.
+    """Numbers and writes pictures (`0001-LABEL.png` and so on) in the host's `folder`.
 
-    At most `MAX_FILES` files of `MAX_BYTES` together, what the folder held before included.
+    The agent sees the folder at `inside`. The folder takes at most `MAX_FILES` files and `MAX_BYTES` in all, including
+    what it held before.
     """
 
     def __init__(self, folder: Path, inside: str) -> None:
@@ -41,14 +42,14 @@ class Renders:
         self._files, self._bytes = len(sizes), sum(sizes)
 
     def save(self, picture: NDArray[np.uint8], label: str) -> Picture:
-        """Write a picture of shape (height, width, 3). `label` must come from `clean_label`. Raises `RendersFull`."""
+        """Write a picture of shape (height, width, 3). `label` must come from `clean_label`. Raise `RendersFull`."""
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "png")
         png = buffer.getvalue()
         if self._files >= MAX_FILES or self._bytes + len(png) > MAX_BYTES:
             raise RendersFull(
                 f"no more pictures: {self._files} files with {self._bytes:,} bytes are stored, "
-                f"at most {MAX_FILES} files with {MAX_BYTES:,} bytes may be"
+                f"at most {MAX_FILES} files with {MAX_BYTES:,} bytes are allowed"
             )
         name = f"{self._files + 1:04d}-{label}.png"
         with (self._folder / name).open("xb") as file:
@@ -59,9 +60,9 @@ class Renders:
 
 
 def clean_label(label: str) -> str:
-    """The label as part of a file name: 1 to 40 of the characters A-Z a-z 0-9 _ -; others become `_`.
+    """Return the label as part of a file name: 1 to 40 of the characters A-Z a-z 0-9 _ -; others become `_`.
 
-    Raises `ValueError` when nothing is left.
+    Raise `ValueError` if nothing is left.
     """
     clean = re.sub(r"[^A-Za-z0-9_-]+", "_", label).strip("_")[:LABEL_LENGTH]
     if not clean:

@@ -1,4 +1,4 @@
-"""The MCP server of a case, ready to be offered at a sandbox's endpoint."""
+"""The MCP server of a case, ready to be offered at an endpoint of a sandbox."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from harness.mcp.tools import EnvironmentTools
 
 
 class OfferedTools:
-    """The tools being offered at one endpoint. Made by `McpServer.serve`."""
+    """The tools while they are offered at one endpoint. `McpServer.serve` makes it."""
 
     def __init__(self, tools: EnvironmentTools, served: Served) -> None:
         self._tools = tools
         self._served = served
 
     def close(self) -> None:
-        """Stop offering them; no tool touches the environment any more when this returns."""
+        """Stop offering the tools. When this returns, no tool touches the environment any more."""
         self._tools.close()
         self._served.close()
 
 
 class McpServer:
-    """What a CLI is told of the environment's MCP server, and the server itself.
+    """The environment's MCP server, with what a CLI must know to reach it.
 
-    `name` and `path` make its address, `tools` are the names of its tools; `renders` is the host folder of the pictures
-    they draw. `open_policy` runs the agent's program from a folder of its workspace, raising `policy_errors`.
+    `name` and `path` make its address. `tools` are the names of its tools. `renders` is the host's folder for the
+    pictures that they draw. `open_policy` runs the agent's program from a folder of its workspace, and raises
+    `policy_errors`.
     """
 
     name = server.NAME
@@ -53,9 +54,9 @@ class McpServer:
         self._http_host = http_host
 
     def serve(self, listener: socket.socket, *, workspace: str, renders: str) -> OfferedTools:
-        """Offer the tools on a listening socket; they answer when this returns.
+        """Offer the tools on a listening socket. They can be called when this returns.
 
-        `workspace` and `renders` are those folders as the agent sees them.
+        `workspace` and `renders` are the paths of those folders as the agent sees them.
         """
         tools = EnvironmentTools(
             self._environment,

@@ -1,4 +1,4 @@
-"""What the agent may ask of its environment: look at a state, look at its own program at work.
+"""What the agent can ask of its environment: to see a state, and to see its own program play.
 
 The agent's program runs where `open_policy` puts it (a sandbox), never in this process.
 """
@@ -20,27 +20,30 @@ from harness.environments.base import Environment, InvalidAction, Plain, Policy
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 
 MAX_SEED = 9999
-"""Agents look at seeds 0..9999; held-out episodes have seeds of 63 bits, which no tool accepts."""
+"""The largest seed that the tools accept. Held-out seeds are larger (see `harness.evaluation.seeds`).
+
+A state of a Gymnasium environment has a seed of its own, which is not limited.
+"""
 MAX_FRAMES = 8
 ROLLOUT_S = 20.0
-"""Seconds a rendered episode may take: a tool should answer before a client loses patience."""
+"""Seconds that a rendered episode may take. A tool must answer before its client gives up."""
 _STATE_LENGTH = 4000
 _PATH_LENGTH = 1000
 
 
 class ToolFault(Exception):
-    """A tool cannot do what it was asked; the message is for the agent."""
+    """A tool cannot do what it was asked to do. The message is for the agent."""
 
 
 class ToolAnswer(NamedTuple):
-    """What a tool answers: text, and pictures."""
+    """What a tool answers: a text, and pictures."""
 
     text: str
     pictures: list[Picture]
 
 
 class Rollout(NamedTuple):
-    """How an episode went: what ended it, steps, summed reward and (step, picture) of the chosen frames."""
+    """How an episode went: what ended it, its steps, the summed reward, and (step, picture) of each chosen frame."""
 
     ending: str
     steps: int
@@ -49,11 +52,14 @@ class Rollout(NamedTuple):
 
 
 class EnvironmentTools:
-    """The tools of one session. Calls from any thread take turns; until `close` nobody else may use the environment.
+    """The tools of one session. Calls from several threads take turns.
 
-    `open_policy` takes a folder relative to the agent's workspace (checked to name nothing outside; links are its own
-    concern) and gives the running policy; `policy_errors` are what it and the policy raise for the agent's own
-    mistakes, with messages for the agent. `workspace` is the agent's directory as the agent sees it.
+    Until `close`, nobody else may use the environment.
+
+    `open_policy` takes a folder relative to the agent's workspace, and gives the running policy. The folder is checked
+    to name nothing outside the workspace; `open_policy` must deal with links itself. `policy_errors` are what it and
+    the policy raise for the agent's own mistakes; their messages are for the agent. `workspace` is the path of the
+    workspace as the agent sees it.
     """
 
     def __init__(
@@ -76,13 +82,13 @@ class EnvironmentTools:
         self._closed = False
 
     def close(self) -> None:
-        """Refuse further calls and wait for the one under way, which ends at its next step. May be called again."""
+        """Refuse further calls and wait for the current one, which ends at its next step. May be called again."""
         self._closed = True
         with self._turn:
             pass
 
     def render_state(self, seed: int, state: Plain, label: str) -> ToolAnswer:
-        """Draw the first state of a seed, or `state` where it is given. Raises `ToolFault`."""
+        """Draw the first state of a seed, or `state` if it is given. Raise `ToolFault` if that is not possible."""
         _check_seed(seed)
         name = _label(label)
         with self._environment_to_itself():
@@ -98,7 +104,10 @@ class EnvironmentTools:
         return ToolAnswer(f"picture: {picture.path}\nstate: {shown}", [picture])
 
     def render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> ToolAnswer:
-        """Play one episode with the program in `approach_dir` and draw it. Raises `ToolFault`."""
+        """Play one episode with the program in `approach_dir`, and draw it.
+
+        Raise `ToolFault` if that is not possible.
+        """
         _check_seed(seed)
         if max_steps < 1 or max_frames < 1:
             raise ToolFault("max_steps and max_frames must be at least 1")
@@ -125,7 +134,7 @@ class EnvironmentTools:
             while steps < max_steps:
                 left = deadline - self._clock()
                 if left <= 0 or self._closed:
-                    ending = f"not solved: stopped after {ROLLOUT_S:g} s, which is all that this tool has"
+                    ending = f"not solved: stopped after {ROLLOUT_S:g} s, the time limit of this tool"
                     break
                 action = self._environment.action(policy.act(observation, left))
                 observation, gained, terminated, truncated, _ = self._environment.step(action)
@@ -150,7 +159,7 @@ class EnvironmentTools:
     def _draw(self) -> NDArray[np.uint8]:
         try:
             return self._environment.render()
-        except Exception as error:  # a state that the agent made up may break any assumption of the drawing code
+        except Exception as error:  # a state that the agent invented can break any assumption of the drawing code
             raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
 
     def _save(self, picture: NDArray[np.uint8], label: str) -> Picture:
@@ -160,7 +169,7 @@ class EnvironmentTools:
             raise ToolFault(str(error)) from error
 
     def _below_workspace(self, approach_dir: str) -> str:
-        """`approach_dir` relative to the workspace. Raises `ToolFault` if it names anything outside."""
+        """Return `approach_dir` relative to the workspace. Raise `ToolFault` if it names anything outside."""
         path = self._workspace / approach_dir
         if (
             not approach_dir
@@ -174,9 +183,10 @@ class EnvironmentTools:
 
 
 class _Frames:
-    """Pictures at even distances of an episode whose length is not known beforehand.
+    """Pictures at even distances in an episode whose length is not known beforehand.
 
-    Every `stride`-th step is drawn; whenever twice as many as wanted are held, every other one is dropped.
+    Every `stride`-th step is drawn. When more than twice the wanted number of pictures is held, every other one is
+    dropped and `stride` doubles.
     """
 
     def __init__(self, most: int) -> None:
@@ -192,7 +202,7 @@ class _Frames:
             self._stride *= 2
 
     def chosen(self, last: int, draw: Callable[[], NDArray[np.uint8]]) -> list[tuple[int, NDArray[np.uint8]]]:
-        """At most `most` of them, the last step's among them."""
+        """Return at most `most` of them. The picture of the last step is among them."""
         if self._held[-1][0] != last:
             self._held.append((last, draw()))
         gap = (len(self._held) - 1) / max(self._most - 1, 1)
@@ -213,7 +223,7 @@ def _label(label: str) -> str:
 
 
 def _listed(array: Any) -> Any:
-    """NumPy arrays as lists, for `json.dumps`."""
+    """Return a NumPy array as a list, for `json.dumps`."""
     if isinstance(array, np.ndarray):
         return array.tolist()
-    raise TypeError(f"a state holds a {type(array).__name__}, which is no plain data")
+    raise TypeError(f"a state holds a {type(array).__name__}, which is not plain data")

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import msgspec
 
 from harness.case import Case
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.gateway.cassette import Cassette, CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
-from harness.gateway.provider import Provider
+from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
 from harness.models.model_server import ModelServer
 
 
-def cassette_server(case: Case, root: Path) -> ModelServer:
-    """Plays what the model that `script` names (none: one of this name) answered to this backend in this environment.
+def cassette_server(case: Case, conf: ConfPath) -> ModelServer:
+    """Return what plays a model's recorded answers to the case's backend in its environment.
 
-    Raises `ConfError` for a cassette that is missing, broken, or of another wire.
+    The case's model names the recorded one as its `script`; without one it is the model of the same name. Raise
+    `ConfError` for a cassette that is missing, broken, or of another wire.
     """
-    path = _path(case, root, case.model.script or case.model.name)
+    file = _file(case, case.model.script or case.model.name)
+    path = conf.find(file) or conf.own / file
     try:
         cassette = load_cassette(path)
     except CassetteError as error:
@@ -29,41 +28,27 @@ def cassette_server(case: Case, root: Path) -> ModelServer:
     if cassette.head.wire != case.wire:
         raise ConfError(
             f"{case.id}: {path} was recorded over {cassette.head.wire}, and is asked over {case.wire}: "
-            f"put that first in the wires of conf/provider/{case.provider.name}.yaml, or record it anew"
+            f"put that first in the wires of conf/provider/{case.provider.name}.yaml, or record it again"
         )
+    # All attempts share it: what was played is over.
+    player = CassettePlayer(cassette)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelServer(case.model.name, _player(case, cassette), f"sha256:{digest}")
+    return ModelServer(case.model.name, lambda: player, f"sha256:{digest}", recorded_in=cassette.head.workspace)
 
 
-def recorded(server: ModelServer, case: Case, root: Path) -> ModelServer:
-    """The same server, whose answers to the first replicate of a case go onto a new cassette."""
+def recorded(server: ModelServer, case: Case, conf: ConfPath) -> ModelServer:
+    """Return the same server, whose answers to the first replicate of a case also go onto a new cassette.
+
+    The cassette goes into the project's own `conf/`.
+    """
     if case.replicate > 1:
         return server
-    path = _path(case, root, case.model.name)
-
-    @cache  # the attempts of a case share a cassette
-    def tape(workspace: str) -> Tape:
-        head = Head(model=case.model.asked_as, digest=server.digest, wire=case.wire, workspace=workspace)
-        return Tape(path, head)
-
-    def provider(workspace: str) -> Provider:
-        return Recorder(server.provider(workspace), tape(workspace))
-
-    return msgspec.structs.replace(server, provider=provider)
+    # The attempts of a case share a cassette.
+    tape = Tape(
+        conf.own / _file(case, case.model.name), Head(model=case.model.asked_as, digest=server.digest, wire=case.wire)
+    )
+    return msgspec.structs.replace(server, provider=lambda: Recorder(server.provider(), tape))
 
 
-def _player(case: Case, cassette: Cassette) -> Callable[[str], Provider]:
-    @cache  # whatever the attempts: what was played is over
-    def provider(workspace: str) -> Provider:
-        if workspace != cassette.head.workspace:
-            raise ConfError(
-                f"{case.id}: {cassette.path} was recorded in the workspace {cassette.head.workspace}, and this sandbox "
-                f"has {workspace}: choose that sandbox, or record it anew"
-            )
-        return CassettePlayer(cassette)
-
-    return provider
-
-
-def _path(case: Case, root: Path, model: str) -> Path:
-    return root / "conf" / "cassettes" / f"{case.backend.name}-{model}-{case.environment.name}.jsonl"
+def _file(case: Case, model: str) -> str:
+    return f"cassettes/{case.backend.name}-{model}-{case.environment.name}.jsonl"

@@ -1,1 +1,1 @@
-"""What people look at."""
+"""Reports that people read after a run."""

@@ -16,7 +16,7 @@ _RULE = "|---|---|--:|--:|--:|--:|--:|---|"
 
 
 def markdown(records: Sequence[Record]) -> list[str]:
-    """Lines of Markdown: the totals, a table with a row a case, and why cases were skipped."""
+    """Return lines of Markdown: the totals, a table with one row for each case, and why cases were skipped."""
     ran = [record for record in records if record.outcome != "skipped"]
     return [
         f"**{_counts(records)}** · {_totals(ran)}",
@@ -35,22 +35,22 @@ def _counts(records: Iterable[Record]) -> str:
 
 
 def _totals(ran: Iterable[Record]) -> str:
-    """Sums over the cases that ran, of what is known."""
+    """Return the sums over the cases that ran. What is not known is left out."""
     usages = [usage for record in ran if (usage := used(record))]
     tokens = sum(filter(None, map(_tokens, ran)))
     costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
     time = sum(filter(None, map(seconds, ran)))
     turns = sum(usage.turns for usage in usages)
-    cost = f"$ {sum(costs):.4f}" if costs else "cost not known"
-    partly = f" (known of {len(costs)} of {len(usages)} cases)" if 0 < len(costs) < len(usages) else ""
-    return f"{turns:,} turns · {tokens:,} tokens · {cost}{partly} · {time / 60:.1f} minutes of cases"
+    cost = f"$ {sum(costs):.4f}" if costs else "cost unknown"
+    partly = f" (known for {len(costs)} of {len(usages)} cases)" if 0 < len(costs) < len(usages) else ""
+    return f"{turns:,} turns · {tokens:,} tokens · {cost}{partly} · {time / 60:.1f} minutes in cases"
 
 
 def _note(ran: Iterable[Record]) -> list[str]:
     scripted = sum(record.scripted for record in ran)
     if not scripted:
         return []
-    return ["", f"{scripted} of these played a script: they measure the pipeline, no model."]
+    return ["", f"{scripted} of these cases played a script. They measure the pipeline, not a model."]
 
 
 def _skipped(records: Iterable[Record]) -> list[str]:
@@ -77,7 +77,7 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def _tokens(record: Record) -> int | None:
-    """Input and output tokens, cached input too."""
+    """Return the input and output tokens together, with cached input, or `None` if they are not known."""
     usage = used(record)
     if usage is None:
         return None
@@ -87,7 +87,7 @@ def _tokens(record: Record) -> int | None:
 
 
 def _order(record: Record) -> tuple[int, str]:
-    """What went wrong comes first."""
+    """Return the sort key. Cases that went wrong come first."""
     return (0 if record.outcome in {"failed", "error"} else 1), record.case.id
 
 
@@ -96,6 +96,6 @@ def _cells(row: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """The text so that Markdown shows it as it is, on one line."""
+    """Return the text on one line, escaped so that Markdown shows it as it is."""
     printable = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return re.sub(r"([\\`*_\[\]<>|~#&$])", r"\\\1", printable)

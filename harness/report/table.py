@@ -1,4 +1,4 @@
-"""The table that closes a run, and the words in it."""
+"""The table at the end of a run, and how it words and formats what it shows."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ _HEAD = ("case", "outcome", "solve rate", "turns", "cost $", "seconds", "why")
 
 
 def table(records: Iterable[Record]) -> list[str]:
-    """One line a case: outcome, solve rate, turns, cost, seconds, and the ending where it is not `finished`.
+    """Return one line for each case: outcome, solve rate, turns, cost, seconds, and the ending unless it is `finished`.
 
-    Of cases that were skipped for one reason, more than a few are one line below.
+    When more than three cases were skipped for the same reason, the table shows them as one line.
     """
     ordered = sorted(records, key=lambda r: r.case.id)
     skips = Counter(record.explanation for record in ordered if record.outcome == "skipped")
     many = {reason: number for reason, number in skips.items() if number > _FEW}
-    shown_ones = [one for one in ordered if one.outcome != "skipped" or one.explanation not in many]
-    rows = [_HEAD, *(_row(record) for record in shown_ones)]
+    single = [record for record in ordered if record.outcome != "skipped" or record.explanation not in many]
+    rows = [_HEAD, *(_row(record) for record in single)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     grouped = [f"{number} skipped: {' '.join(reason.split())}" for reason, number in many.items()]
     return [*(_line(row, widths) for row in rows), *grouped]
 
 
 def used(record: Record) -> UsageTotals | None:
-    """What a case used: by the gateway's ledger, else as its CLI reports it."""
+    """Return what a case used: by the gateway's ledger if there is one, otherwise as its CLI reports it."""
     return record.usage.metered or record.usage.reported
 
 
 def seconds(record: Record) -> float | None:
-    """How long a case took, as far as it is known."""
+    """Return how many seconds a case took, as far as it is known, or `None` if nothing is known."""
     timing = record.timing
     known = [s for s in (timing.setup_s, timing.agent_s, timing.evaluation_s) if s is not None]
     return sum(known) if known else None
 
 
 def solve_rate(record: Record) -> str:
-    """The share of episodes solved; a dash where nothing was graded."""
+    """Return the share of episodes that were solved, or a dash if nothing was graded."""
     return "-" if record.score is None else f"{record.score.solve_rate:.2f}"
 
 
 def shown(number: float | None, form: str = "") -> str:
-    """The number in this form; a dash for one that is not known."""
+    """Return the number in this format, or a dash for `None`."""
     return "-" if number is None else format(number, form)
 
 
 def why(record: Record) -> str:
-    """The ending where it is not `finished`, and all that is odd about the result, on one line."""
+    """Return, on one line, the ending unless it is `finished`, and everything that is odd about the result."""
     ending = record.ending.value if record.outcome == "passed" else f"{record.ending.value}: {record.explanation}"
-    ending = " ".join(ending.split())  # a remedy stands on a line of its own
+    ending = " ".join(ending.split())  # the remedy may be on a second line
     odd = [
         f"{one.field}: {one.reported} reported, {one.metered} metered"
         for one in record.differences

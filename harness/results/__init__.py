@@ -1,1 +1,1 @@
-"""What is kept of a run: the record of a case and the file of records."""
+"""What a run keeps: the record of each case, and the file of records."""

@@ -1,4 +1,4 @@
-"""Joins the results of several runs, such as the shards of one suite, into one."""
+"""Merges the results of several runs into one, such as those of the shards of a suite."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from harness.results.store import CASES, unrecorded
 
 
 def merged_name(runs: Sequence[Path]) -> str:
-    """The name of the run that joins these: the present time, and their suite where they agree on it."""
+    """Return the name of the run that merges these: the current time, and their suite if it is the same for all."""
     suites = {run.resolve().name.partition("-")[2] for run in runs}
     suite = suites.pop() if len(suites) == 1 else ""
     return run_name(f"{suite}-merged" if suite else "merged")
 
 
 def merge(runs: Sequence[Path], into: Path) -> list[Record]:
-    """Write the records of all `runs`, in the order of their cases, and the cases' folders into the new folder `into`.
+    """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
-    It appears whole or not at all. The runs stay as they are; where the file system can, the files are not copied but
-    linked. Raises `RunError`: a run cannot be read, lacks a case's folder, or has a case of another run.
+    `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
+    not copied. Raise `RunError` if a run cannot be read, lacks a case's folder, or shares a case with another run, or
+    if `into` exists.
     """
     whole = [(folder, _latest(records)) for folder, records in map(read_run, runs)]
     _require_distinct(whole)
@@ -34,7 +35,7 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     records = sorted((record for _folder, records in whole for record in records), key=_order)
     missing = [name for folder, found in whole for name in unrecorded(folder, found)]
     if into.exists():
-        raise RunError(f"{into}: is there already")
+        raise RunError(f"{into} already exists: choose another folder")
     part = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         part.mkdir(parents=True)
@@ -44,7 +45,7 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
         planned = [*(record.artifacts or record.case.id for record in records), *missing]
         (part / CASES).write_bytes(msgspec.json.format(msgspec.json.encode(planned)))
         part.rename(into)
-    except OSError as error:  # shutil.Error is one, too
+    except OSError as error:  # shutil.Error is an OSError too
         raise RunError(f"{into}: {error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -52,12 +53,12 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
 
 
 def _latest(records: Iterable[Record]) -> list[Record]:
-    """Of records with the same folder the last: a run that was resumed ran that case again."""
+    """Return the last record of each folder. A run that was resumed may have run a case again."""
     return list({record.artifacts or id(record): record for record in records}.values())
 
 
 def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
-    """No case is in two runs; within one, several tests may have run it."""
+    """Raise `RunError` if a case is in two runs. Within one run, several tests may run the same case."""
     owner: dict[str, Path] = {}
     for folder, records in whole:
         mine = {record.case.id for record in records}
@@ -70,21 +71,21 @@ def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
 
 
 def _source(folder: Path, record: Record) -> Path:
-    """The folder of a case. Raises `RunError` where it is none within the run's."""
+    """Return the folder of a case. Raise `RunError` if it is not a folder inside the folder of the run."""
     source = folder / (record.artifacts or "")
     if source.parent != folder or source.name == ".." or source.is_symlink() or not source.is_dir():
-        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is not there")
+        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is missing")
     return source
 
 
 def _order(record: Record) -> tuple[str, int, str]:
-    """By case; where several tests ran it, as its folders are numbered."""
+    """Return the sort key: by case, then by the number of its folder, since several tests may have run it."""
     folder = record.artifacts or ""
     return record.case.id, len(folder), folder
 
 
 def _link(source: str, target: str) -> None:
-    """Give the file a second name; copy it where that cannot be, as between file systems."""
+    """Give the file a second name. Copy it if that is not possible, for instance between file systems."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

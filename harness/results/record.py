@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 class CaseNames(Struct, frozen=True):
-    """Which case it was, by the names in the configuration."""
+    """The parts of a case, by their names in the configuration."""
 
     id: str
     backend: str
@@ -24,7 +24,7 @@ class CaseNames(Struct, frozen=True):
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
-    """What a session used. Tokens and cost are null where the source does not tell them; cost is in US dollars."""
+    """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars."""
 
     turns: int
     requests: int | None = None
@@ -37,16 +37,17 @@ class UsageTotals(Struct, frozen=True, kw_only=True):
 
 
 class CaseUsage(Struct, frozen=True, kw_only=True):
-    """The same session twice: as the CLI reports it, and by the gateway's ledger."""
+    """The usage of a session from two sources: the CLI's report and the gateway's ledger."""
 
     reported: UsageTotals | None = None
     metered: UsageTotals | None = None
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds spent, in all attempts; null for a stage that was not reached, or of which not all is known.
+    """Seconds spent in all attempts. A stage is null if it was not reached or is not known for every attempt.
 
-    `tools_s` is the agent's tool calls; of these `experiment_s` ran Python or rendered the environment.
+    `tools_s` is the time of the agent's tool calls. `experiment_s` is the part of it that ran Python or rendered the
+    environment.
     """
 
     setup_s: float | None = None
@@ -58,7 +59,7 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 class Versions(Struct, frozen=True, kw_only=True):
-    """What was measured with; null for what is not known."""
+    """The versions of what the case ran with. A version is null if it is not known."""
 
     harness: str
     cli: str | None = None
@@ -68,11 +69,12 @@ class Versions(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One session of a case: a retried case has several.
+    """One session of a case. A case that was retried has several.
 
-    `waited_s` passed before it; it is `resumed` if it went on with an earlier one's conversation. `seconds` is the
-    CLI's whole time; of its end, `term_s` passed between SIGTERM and the CLI's end (0: it ended itself), `kill_s` until
-    the last process was gone, `settle_s` until its folders were seen to rest. The others are as in `Timing`.
+    `waited_s` is the pause before it. `resumed` is true if it continued an earlier conversation. `seconds` is the whole
+    time of the CLI. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0 if the CLI ended by itself),
+    and `kill_s`, the time until the last process was gone. `settle_s` is the time after that until the session's
+    folders stopped changing. The other times are as in `Timing`.
     """
 
     ending: Ending
@@ -93,7 +95,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Where the CLI's report and the gateway's ledger differ; `explained` by a habit of the CLI, or null: it is not."""
+    """A count that differs between the CLI's report and the gateway's ledger.
+
+    `explained` is the habit of the CLI that explains it, or null if none does.
+    """
 
     attempt: int
     field: str
@@ -103,10 +108,10 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """All that is kept of a case. `score` is null where nothing was graded: a missing measurement is never a 0.
+    """Everything that is kept of a case. `score` is null if nothing was graded. A missing measurement is never a 0.
 
-    `usage`, `timing` and the counts of events are sums over `attempts`; the rest is the last attempt's. `warnings` are
-    what makes the result doubtful though the case came to its end, such as a model server that cut the prompt short.
+    `usage`, `timing` and the counts of events are sums over `attempts`. The rest describes the last attempt. `warnings`
+    say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
     """
 
     schema: int = SCHEMA

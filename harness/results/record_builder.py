@@ -1,4 +1,4 @@
-"""The record of a case in the making: what the stages of a case write down as they go."""
+"""The record of a case while the case is running. Each stage of the case adds to it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Re
 
 
 class RecordBuilder:
-    """The record of one case while the case runs. `record` makes the published form.
+    """Collects the record of one case. `record` makes the published form.
 
-    A new one is a harness error, so that a case that stops half-way never looks finished. `recorded` says whether
-    `record` was called.
+    A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
+    once `record` has been called.
     """
 
     def __init__(self, case: Case, folder: CaseFolder, harness_version: str) -> None:
         self.case = case
         self.folder = folder
         self.ending = Ending.HARNESS_ERROR
-        self.explanation = "the case did not come to its end"
+        self.explanation = "the case stopped before its end"
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.attempts: list[Attempt] = []
@@ -42,12 +42,12 @@ class RecordBuilder:
         self.versions: dict[str, str | None] = {"harness": harness_version}
 
     def end(self, ending: Ending, why: str) -> None:
-        """The case has ended, for now: a later call takes the place of this one. `why` is the explanation."""
+        """Set how the case ended and why. A later call replaces both."""
         self.ending, self.explanation = ending, why
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds spent inside to a stage of `Timing`."""
+        """Add the seconds spent inside the context to a stage of `Timing`."""
         began = time.monotonic()
         try:
             yield
@@ -55,7 +55,7 @@ class RecordBuilder:
             self.timing[stage] = (self.timing.get(stage) or 0.0) + time.monotonic() - began
 
     def record(self, outcome: str) -> Record:
-        """The record as it stands, with the outcome that pytest reports."""
+        """Return the record as it stands, with the outcome that pytest reports."""
         case = self.case
         self.recorded = True
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
@@ -78,7 +78,7 @@ class RecordBuilder:
             differences=self.differences,
             limits=case.limits,
             timing=Timing(**timing),
-            versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields
+            versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             attempts=self.attempts,
             seeds_digest=self.seeds_digest,
             submission=self.submission,

@@ -1,4 +1,4 @@
-"""Finished runs, read from their folders."""
+"""Reads finished runs from their folders."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from harness.results.store import read
 
 
 class RunError(Exception):
-    """A path is no run that can be read, or runs do not fit together; the message names them."""
+    """A run cannot be read, or runs do not fit together. The message names them."""
 
 
 def read_run(path: Path) -> tuple[Path, list[Record]]:
-    """The folder of a run (`runs/latest` is resolved) and its records; `path` may also be its `results.jsonl`.
+    """Return the folder of a run and its records.
 
-    Raises `RunError` where there are no records, or something that is none.
+    `path` is the folder, a link to it such as `runs/latest`, or its `results.jsonl`. Links are resolved. Raise
+    `RunError` if there are no records, or if a line is not a record.
     """
     results = path if path.is_file() else path / "results.jsonl"
     try:
         records = read(results)
     except FileNotFoundError:
-        raise RunError(f"{path}: not the folder of a run: there is no {results}") from None
+        raise RunError(f"{path}: not the folder of a run: {results} does not exist") from None
     except OSError as error:
         raise RunError(f"{results}: {error.strerror}") from error
     except ValueError as error:
         raise RunError(str(error)) from error
     for record in records:
         if record.schema != SCHEMA:
-            raise RunError(f"{results}: {record.case.id}: schema {record.schema}; this Proctor reads {SCHEMA}")
+            other = f"has schema {record.schema}; this version of Proctor reads schema {SCHEMA}"
+            raise RunError(f"{results}: {record.case.id} {other}")
     if not records:
-        raise RunError(f"{results}: no case is recorded here")
+        raise RunError(f"{results}: the file has no records")
     return results.resolve().parent, records

@@ -1,4 +1,4 @@
-"""The folder of a run: `runs/<UTC time>-<suite>/`, where one process appends the records."""
+"""The folder of a run, `runs/<UTC time>-<suite>/`. One process appends the records there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from harness.case_folder import CaseFolder
 from harness.results.record import Record
 
 CASES = "cases.json"
-"""The file with the names of the cases that were to run."""
+"""The file with the names of the cases that are to run."""
 
 _LEFT = "interrupted"
 
 
 class RunStore:
-    """Appends records to `results.jsonl`, each line flushed to disk, and puts each into its case's folder too.
+    """Appends records to `results.jsonl`, each line flushed to disk, and writes each into its case's folder too.
 
-    `begin` makes the folder, and `runs/latest` point to it.
+    `begin` makes the folder and points `runs/latest` to it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -33,7 +33,10 @@ class RunStore:
         return self.run / "results.jsonl"
 
     def begin(self, names: Sequence[str]) -> None:
-        """Make the folder, and write down by the names of their folders which cases are to run. Raises `OSError`."""
+        """Make the folder, and write down which cases are to run. `names` are the names of their folders.
+
+        Raise `OSError` if the folder cannot be written.
+        """
         self.run.mkdir(parents=True, exist_ok=True)
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
@@ -41,7 +44,7 @@ class RunStore:
         _point(self.run.parent / "latest", self.run.name)
 
     def append(self, record: Record) -> None:
-        """Write one record; when this returns it survives a crash."""
+        """Write one record. When this returns, the record survives a crash."""
         self.run.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
@@ -53,16 +56,21 @@ class RunStore:
         self.records.append(record)
 
     def leave(self, record: Record, name: str) -> None:
-        """Leave the record of an interrupted case for the process that writes, which may not be this one.
+        """Leave the record of an interrupted case to the process that writes the results, which may be another one.
 
-        It lies in a file called `name`, which no other test has, until `take_left` finds it. Raises `OSError`.
+        The record stays in a file called `name` until `take_left` finds it. No other test may use this name. Raise
+        `OSError` if the file cannot be written.
         """
         left = self.run / _LEFT
         left.mkdir(parents=True, exist_ok=True)
         (left / f"{name}.json").write_bytes(msgspec.json.encode(record))
 
     def take_left(self) -> None:
-        """Append the records that were left. Raises `OSError`, and `ValueError` naming a file that holds none."""
+        """Append the records that `leave` has stored.
+
+        Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
+        record.
+        """
         left = self.run / _LEFT
         if left.is_dir():
             for file in sorted(left.iterdir()):
@@ -76,19 +84,19 @@ class RunStore:
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
-    """The cases that were to run, in their order, and have no record: the run was stopped, or goes on."""
+    """Return the cases that were to run but have no record, in order. The run was stopped or is still running."""
     try:
         names = msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):  # a run of an older version
+    except (OSError, msgspec.MsgspecError):  # the run was made by an older version
         return []
     known = {name for record in records for name in (record.artifacts, record.case.id)}
     return [name for name in names if name not in known]
 
 
 def read(results: Path) -> list[Record]:
-    """The records of a run. A last line that a crash cut short is left out.
+    """Return the records of a run. A last line that a crash cut short is left out.
 
-    Raises `ValueError` naming the line of any other that is no record.
+    If any other line is not a record, raise `ValueError` with its number.
     """
     lines = results.read_bytes().split(b"\n")
     whole, rest = lines[:-1], lines[-1]

@@ -1,4 +1,4 @@
-"""How long cases are expected to take, by what earlier runs recorded."""
+"""How long cases are expected to take, from the records of earlier runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 from harness.case import Case
 
 UNKNOWN_S = 60.0
-"""What a case is expected to take of which nothing is known, in seconds."""
+"""Seconds that a case is expected to take if nothing is known about it."""
 
 
 class _Names(Struct):
@@ -29,7 +29,7 @@ class _Timing(Struct):
 
 
 class _Line(Struct):
-    """What is needed of a record; other versions of it may differ in the rest."""
+    """The part of a record that is needed here. Other versions may differ in the rest."""
 
     case: _Names
     outcome: str
@@ -37,7 +37,7 @@ class _Line(Struct):
 
 
 class Times:
-    """Medians of the seconds that graded cases took."""
+    """The median number of seconds that graded cases took."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         known = defaultdict[tuple[str, ...], list[float]](list)
@@ -45,7 +45,7 @@ class Times:
         for text in lines:
             try:
                 line = decoder.decode(text)
-            except msgspec.DecodeError:  # cut short by a crash, or of another version: there are others to learn from
+            except msgspec.DecodeError:  # cut short by a crash, or from another version: skip it
                 continue
             if line.outcome in {"passed", "failed"}:
                 timing = line.timing
@@ -56,21 +56,26 @@ class Times:
 
     @classmethod
     def of_runs(cls, runs: Path, newest: int = 20) -> Times:
-        """By the newest runs in that folder, by their last record: a merged run may have any name."""
+        """Return the times of the newest runs in that folder.
+
+        Runs are ordered by the time of their last record, because a merged run may have any name.
+        """
         found = (file for file in runs.glob("*/results.jsonl") if not file.parent.is_symlink())
         files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, file), reverse=True)
         return cls(line for file in files[:newest] for line in file.read_bytes().splitlines())
 
     def expected_s(self, case: Case) -> float:
-        """Seconds: what the case took; else what others of its model took in its environment, its model, or the
-        environment; else `UNKNOWN_S`.
+        """Return the seconds that a case is expected to take.
+
+        This is what the case took before. If that is not known, it is what other cases took: those of its model in its
+        environment, then those of its model, then those in its environment. Otherwise it is `UNKNOWN_S`.
         """
         keys = _keys(case.id, case.model.name, case.environment.name)
         return next((self._medians[key] for key in keys if key in self._medians), UNKNOWN_S)
 
 
 def _keys(case: str, model: str, environment: str) -> tuple[tuple[str, ...], ...]:
-    """What a time says something of, the closest first."""
+    """Return the groups of cases whose times say something about this case, the closest first."""
     return (
         ("case", case),
         ("model and environment", model, environment),

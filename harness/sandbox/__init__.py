@@ -1,1 +1,1 @@
-"""Ways of sealing a process in, and the probe that says what this machine can do."""
+"""Sandboxes, which seal a process in, and the probe that tells whether they work on this machine."""

@@ -1,4 +1,4 @@
-"""A box sealed by bubblewrap, once its init answers."""
+"""A box sealed by bubblewrap, from the moment its init answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness.sandbox.base import BoxRequest, Death, Endpoint, SandboxError
+from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, SandboxError
 from harness.sandbox.filesystem import HOME, WORKSPACE, mount_point
 from harness.sandbox.launch import START_S, Launched
+from harness.sandbox.monitor import BoxMonitor
 from harness.sandbox.process import Pipes, complete, open_stderr
 
 _LARGEST_REPLY = 1 << 16
@@ -25,16 +27,17 @@ FIRST_PORT = 18080
 
 
 class BubblewrapBox:
-    """See `harness.sandbox.base.Box`. `pid` is the host's pid of the namespace's init (to measure its memory)."""
+    """See `harness.sandbox.base.Box`. `pid` is the host's id of init, the first process of the box."""
 
     def __init__(
         self, request: BoxRequest, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
     ) -> None:
-        """Tell init what to open and to become; `uid` none: it is unprivileged already. Raises `SandboxError`."""
+        """Have init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`."""
         self.workspace, self.home = WORKSPACE, HOME
         self.mounts: Mapping[str, str] = {name: mount_point(name) for name in request.mounts}
         self.pid = room.pid
         self._room, self._path = room, tuple(path)
+        self._monitor = BoxMonitor(room.pid, (request.workspace, request.home))
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
@@ -58,9 +61,9 @@ class BubblewrapBox:
         self.stdin, self.stdout = self._pipes.stdin, self._pipes.stdout
 
     def exec(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the command. Raises `SandboxError` when it cannot be started, saying why."""
+        """See `Box.exec`. A box takes one command."""
         if self._started:
-            raise SandboxError("the box has run its command\nopen another box for another command")
+            raise SandboxError("this box has already run its command\nopen another box for the next one")
         command = {
             "argv": list(argv),
             "environment": complete(environment, self.home, self._path),
@@ -76,31 +79,44 @@ class BubblewrapBox:
         if "error" in reply:
             raise SandboxError(
                 f"cannot start {argv[0]!r} in the sandbox: {reply['error']}\n"
-                "check that the program exists and that its path is among the readable ones"
+                "check that the program exists and that the request names its path as readable"
             )
         self._started = True
         self._pipes.close_far()
 
     def terminate(self) -> None:
-        """Have init send SIGTERM to the command."""
+        """See `Box.terminate`."""
         if self._death is None:
             with contextlib.suppress(OSError):  # init is gone, and the command with it
                 self._room.control.send(b'{"terminate": true}')
 
     def poll(self) -> int | None:
-        """The command's exit code (negative: the signal), or none while it runs."""
+        """See `Box.poll`."""
         return self.wait(0)
 
     def wait(self, timeout: float) -> int | None:
-        """As `poll`, after waiting for the command for at most `timeout` seconds."""
+        """See `Box.wait`."""
         if self._exit_code is None and self._started and self._death is None:
             readable, _, _ = select.select([self._room.control], [], [], timeout)
             if readable:
                 self._exit_code = self._read_exit_code()
         return self._exit_code
 
+    def resources(self) -> Resources:
+        """See `Box.resources`. The box's init is counted too."""
+        return self._monitor.measure(time.monotonic())
+
+    def leaks(self) -> list[str]:
+        """See `Box.leaks`: whatever uid a process has inside, outside it must not be root's."""
+        try:
+            status = Path("/proc", str(self.pid), "status").read_text()
+        except OSError as error:
+            raise SandboxError(f"the box's init is gone: {error}\nsee the kernel's log") from error
+        uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+        return ["its processes are the host's root"] if "0" in uids else []
+
     def close(self) -> Death:
-        """Kill the namespace's init: the kernel then kills every process inside before init counts as gone."""
+        """See `Box.close`. Kills init: the kernel then kills every process inside before init counts as gone."""
         if self._death is None:
             start = time.monotonic()
             with contextlib.suppress(ProcessLookupError):
@@ -109,7 +125,7 @@ class BubblewrapBox:
             seconds = time.monotonic() - start
             if not gone:
                 raise SandboxError(
-                    f"processes of the box outlived SIGKILL for {_DEATH_S:.0f} s\nlook at pid {self.pid}"
+                    f"processes of the box outlived SIGKILL for {_DEATH_S:.0f} s\nlook at process {self.pid}"
                 )
             self._room.bwrap.wait()
             exit_code = self.poll()
@@ -126,7 +142,7 @@ class BubblewrapBox:
         self.close()
 
     def _set_up(self, setup: Mapping[str, Any]) -> list[socket.socket]:
-        """The listening sockets, one a port."""
+        """Send the set-up and return the listening sockets, one for each port."""
         control = self._room.control
         control.send(json.dumps(setup).encode())
         packet, descriptors, _, _ = socket.recv_fds(

@@ -1,7 +1,7 @@
-"""The bubblewrap sandbox: namespaces, a filter of system calls, an unprivileged uid, and doors handed out.
+"""The bubblewrap sandbox: namespaces, a filter of system calls, an unprivileged uid, and endpoints served from outside.
 
-As root no user namespace is made, since uid 0 of one would still be the host's root: init becomes an unprivileged
-uid by itself. As an ordinary user a user namespace is made, and further ones are disabled.
+Root makes no user namespace, because uid 0 in one would still be the host's root; init becomes an unprivileged uid
+instead. An ordinary user makes a user namespace, and no further ones can be made inside.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import shutil
 import subprocess
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from harness.case import SandboxConf
-from harness.sandbox.base import BoxRequest, SandboxError
+from harness.sandbox.base import BoxRequest, Interpreter, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.filesystem import INIT, files, visible
 from harness.sandbox.launch import launch
-from harness.sandbox.paths import base_interpreter, base_paths
+from harness.sandbox.options import options_of
+from harness.sandbox.paths import base_interpreter, base_paths, host_python
 from harness.sandbox.process import search_path
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -28,36 +32,45 @@ _INNER_UID = 1000
 _AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
 
 _FREE_UIDS = range(60578, 61184)
-"""No one's, in systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536 for containers' sake."""
+"""Nobody's, by systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536, as containers need."""
+
+
+class BubblewrapOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of kind `bubblewrap`.
+
+    `uid` is what the sealed processes become on the host when the harness runs as root. By default each harness process
+    (an xdist worker) takes a uid of its own, because the kernel counts processes against `max_processes` by uid.
+    """
+
+    uid: Annotated[int, Meta(ge=1, le=2**32 - 2)] | None = None
 
 
 class BubblewrapSandbox:
-    """Seals with bubblewrap (0.8 or later), as root or as an ordinary user.
+    """Seals with bubblewrap 0.8 or later, as root or as an ordinary user.
 
-    As root, `uid` is what the sealed processes become on the host. The kernel counts processes against
-    `max_processes` by uid, so that by default each harness process (an xdist worker) takes one of its own.
     Open boxes from a thread that lives at least as long as they do: they die with it.
     """
 
     name = "bubblewrap"
+    seals = True
 
-    def __init__(self, conf: SandboxConf, uid: int | None = None) -> None:
-        if uid == 0:
-            raise ValueError("the sealed uid cannot be root's")
+    def __init__(self, conf: SandboxConf) -> None:
         self.conf = conf
         self.as_root = os.geteuid() == 0
-        self.uid = uid or _FREE_UIDS[os.getpid() % len(_FREE_UIDS)]
+        self.uid = options_of(BubblewrapOptions, conf).uid or _FREE_UIDS[os.getpid() % len(_FREE_UIDS)]
 
     @cached_property
     def version(self) -> str:
-        """See `Sandbox.version`. Raises `SandboxError` without bubblewrap."""
+        """See `Sandbox.version`."""
         return subprocess.run([_program(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
-    def open(self, request: BoxRequest) -> BubblewrapBox:
-        """Seal a box and open its doors; workspace and home are made, and as root given to the uid.
+    @property
+    def python(self) -> Interpreter:
+        """See `Sandbox.python`."""
+        return host_python()
 
-        Raises `SandboxError`.
-        """
+    def open(self, request: BoxRequest) -> BubblewrapBox:
+        """See `Sandbox.open`. As root, gives workspace and home to the sealed uid."""
         program = _program()
         seccomp = _seccomp_filter(platform.machine())
         for directory in (request.workspace, request.home):
@@ -105,13 +118,13 @@ def _seccomp_filter(machine: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise SandboxError(
-            f"no filter of system calls for this machine's architecture ({machine})\n"
-            f"add it to {path.with_name('generate.py')} and run that"
+            f"there is no filter of system calls for this machine's architecture ({machine})\n"
+            f"add the architecture to {path.with_name('generate.py')} and run that"
         ) from None
 
 
 def _prepare(directory: Path, uid: int | None) -> None:
-    """Make the directory if need be and give it, with all in it, to `uid`; links are not followed."""
+    """Make the directory if it is missing, and give it with all that it holds to `uid`. Links are not followed."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():

@@ -1,6 +1,6 @@
-"""Run inside a box, on the standard library alone: tries what a sealed process must not be able to do.
+"""Runs inside a box, on the standard library alone, and tries what a sealed process must not be able to do.
 
-Prints a JSON list of the holes found, in words; a sound box prints `[]`.
+Prints the holes that it finds as a JSON list of texts. In a sound box that is `[]`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ HARMLESS = {b"", b"PWD=/"}
 
 
 def privileged() -> bool:
-    """Root's uid, or any capability."""
+    """Return whether this process has root's uid or any capability."""
     return 0 in os.getresuid() or any(int(_status(f"Cap{kind}"), 16) for kind in ("Prm", "Eff", "Amb"))
 
 
 def unfiltered() -> bool:
-    """No filter of system calls, or new privileges by setuid programs."""
+    """Return whether system calls are unfiltered, or setuid programs give new privileges."""
     return _status("Seccomp") != "2" or _status("NoNewPrivs") != "1"
 
 
 def sees_environment() -> bool:
-    """PID 1's environment says something of the host's."""
+    """Return whether the environment of PID 1 tells something about the host."""
     try:
         return bool(set(Path("/proc/1/environ").read_bytes().split(b"\0")) - HARMLESS)
     except PermissionError:
@@ -35,7 +35,7 @@ def sees_environment() -> bool:
 
 
 def writes(*paths: str) -> bool:
-    """Any of the paths can be opened for writing, or, a directory, takes a new file."""
+    """Return whether any of the paths can be written: a file opened for writing, a directory given a new file."""
     for path in paths:
         place = Path(path, "canary") if Path(path).is_dir() else Path(path)
         try:
@@ -47,18 +47,18 @@ def writes(*paths: str) -> bool:
 
 
 def routed() -> bool:
-    """There is an interface besides the loopback one, or a way to an address (of a documentation net) outside."""
+    """Return whether there is a network interface besides loopback, or a route to an address outside."""
     interfaces = {name for _, name in socket.if_nameindex()}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))
+            probe.connect(("192.0.2.1", 9))  # an address of a documentation network (RFC 5737)
         except OSError:
             return interfaces != {"lo"}
     return True
 
 
 def talks_to_hypervisor() -> bool:
-    """A vsock, which no network namespace holds back, can be made."""
+    """Return whether a vsock can be made, which a network namespace does not prevent."""
     try:
         socket.socket(40, socket.SOCK_STREAM).close()
     except OSError:
@@ -67,12 +67,12 @@ def talks_to_hypervisor() -> bool:
 
 
 def makes_namespaces() -> bool:
-    """A user namespace, and with it all capabilities in it, can be made."""
+    """Return whether a user namespace can be made, in which a process has all capabilities."""
     return bool(ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0)
 
 
 def sees_processes() -> bool:
-    """Processes besides init and this one are there."""
+    """Return whether any process shows besides init and this one."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} != {1, os.getpid()}  # noqa: PTH208 - names
 
 

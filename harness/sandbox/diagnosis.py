@@ -1,4 +1,4 @@
-"""What to do when bubblewrap refuses: known reasons, told from its words and from what the host says of itself."""
+"""What to do when bubblewrap fails: the known causes, recognised by its words and by the settings of the host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_FOR_USERS = "ordinary users may not make user namespaces here: run as root, or as root call "
+_FOR_USERS = "this host does not let ordinary users make user namespaces: run as root, or as root call "
 _APPARMOR = (
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 23.10 and later; or give bwrap an AppArmor "
     "profile that allows userns)"
@@ -18,7 +18,7 @@ _CONTAINER = (
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    """What bears on making namespaces. A setting is none where this kernel does not have it."""
+    """What decides whether namespaces can be made here. A setting that this kernel does not have is `None`."""
 
     root: bool
     userns_clone: str | None = None
@@ -29,7 +29,7 @@ class Host(Struct, frozen=True, kw_only=True):
 
 
 def look(root: bool, proc: Path = Path("/proc"), marker: Path = Path("/.dockerenv")) -> Host:
-    """Read the host's settings."""
+    """Read the settings of the host. `root` says whether the harness runs as root."""
     return Host(
         root=root,
         userns_clone=_setting(proc / "sys/kernel/unprivileged_userns_clone"),
@@ -41,18 +41,18 @@ def look(root: bool, proc: Path = Path("/proc"), marker: Path = Path("/.dockeren
 
 
 def remedy(reason: str, host: Host) -> str:
-    """What to do about bubblewrap's words `reason` on this host."""
+    """Return what to do about the failure that bubblewrap reports as `reason` on this host."""
     refused = "ermission" in reason or "not permitted" in reason
     known = (
         ("nknown option" in reason, "bubblewrap is too old: 0.8 or later is needed (Debian 12, Ubuntu 24.04)"),
-        (host.gvisor, "gVisor lacks what bubblewrap needs: run on a Linux kernel, or in a virtual machine"),
+        (host.gvisor, "gVisor lacks what bubblewrap needs: run on a Linux kernel or in a virtual machine"),
         (not host.root and host.userns_clone == "0", _FOR_USERS + "sysctl kernel.unprivileged_userns_clone=1"),
         (not host.root and host.max_user_namespaces == "0", _FOR_USERS + "sysctl user.max_user_namespaces=15000"),
         (not host.root and host.apparmor_restricts == "1", _FOR_USERS + _APPARMOR),
         (host.container and refused, _CONTAINER),
         (refused, "this machine does not let bubblewrap make namespaces: run as root, or on a host that allows them"),
     )
-    return next((text for holds, text in known if holds), "run `bwrap --ro-bind / / --unshare-all true` to see more")
+    return next((text for holds, text in known if holds), "run `bwrap --ro-bind / / --unshare-all true` to learn more")
 
 
 def _setting(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""A sandbox with a test's own folders: what the `sandbox` fixture gives."""
+"""A sandbox with folders of its own for one test: what the `sandbox` fixture returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.sandbox.base import Box, BoxRequest, Sandbox
 
 
 class Completed(Struct, frozen=True):
-    """A command that ran to its end: exit code (negative: the signal that ended it), standard output and error."""
+    """A command that ran to its end: its exit code (negative if a signal ended it), standard output and error."""
 
     exit_code: int
     stdout: bytes
@@ -25,17 +25,17 @@ class Completed(Struct, frozen=True):
 class SandboxDirs:
     """A sandbox, and the host folders that one test gives to it.
 
-    `workspace` and `home` are writable inside and last from one box to the next; `readable` host paths are visible
-    read-only at their own place.
+    `workspace` and `home` can be written inside and last from one box to the next. The sandbox's Python and the host
+    paths in `readable` show read-only at their own place. `stderr` is the host file that gathers standard error.
     """
 
-    def __init__(self, sandbox: Sandbox, folder: CaseFolder, readable: Sequence[Path]) -> None:
+    def __init__(self, sandbox: Sandbox, folder: CaseFolder, readable: Sequence[Path] = ()) -> None:
         self.sandbox = sandbox
         self.folder = folder
         self.workspace = folder.workspace
         self.home = folder.home
         self.stderr = folder.stderr
-        self.readable = tuple(dict.fromkeys(readable))
+        self.readable = tuple(dict.fromkeys((*sandbox.python.readable, *readable)))
 
     def open(
         self,
@@ -44,7 +44,7 @@ class SandboxDirs:
         mounts: Mapping[str, Path] | None = None,
         readable: Sequence[Path] = (),
     ) -> Box:
-        """Seal a box with these endpoints, read-only mounts and further readable paths. Raises `SandboxError`."""
+        """Return a sealed box with these endpoints, mounts and further readable paths. Raise `SandboxError`."""
         for directory in (self.workspace, self.home):
             directory.mkdir(parents=True, exist_ok=True)
         return self.sandbox.open(
@@ -61,17 +61,20 @@ class SandboxDirs:
     def run(
         self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, timeout_s: float = 60.0
     ) -> Completed:
-        """Run one command in the workspace to its end, sealed, with nothing on standard input.
+        """Run one command in the workspace to its end, with nothing on standard input; return what it wrote.
 
-        Raises `SandboxError` if it cannot start and `TimeoutError` after `timeout_s` seconds; every process is gone
-        on return.
+        Every process of the box is gone on return. Raise `SandboxError` if the command cannot start, and `TimeoutError`
+        after `timeout_s` seconds.
         """
+        before = self.stderr.stat().st_size if self.stderr.exists() else 0
         with self.open() as box:
             box.exec(argv, environment or {})
             box.stdin.close()
             output = _read_all(box, argv, time.monotonic() + timeout_s)
             death = box.close()
-        return Completed(death.exit_code, output, self.stderr.read_bytes())
+        with self.stderr.open("rb") as stderr:
+            stderr.seek(before)
+            return Completed(death.exit_code, output, stderr.read())
 
 
 def _read_all(box: Box, argv: Sequence[str], deadline: float) -> bytes:
@@ -80,9 +83,12 @@ def _read_all(box: Box, argv: Sequence[str], deadline: float) -> bytes:
         selector.register(box.stdout, selectors.EVENT_READ)
         while True:
             ended = box.poll() is not None
-            part = os.read(box.stdout.fileno(), 1 << 16) if selector.select(0 if ended else 0.05) else b""
+            ready = selector.select(0 if ended else 0.05)
+            part = os.read(box.stdout.fileno(), 1 << 16) if ready else b""
             parts.append(part)
             if ended and not part:
                 return b"".join(parts)
+            if ready and not part:  # the command closed its output and runs on
+                box.wait(max(0.0, deadline - time.monotonic()))
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{argv[0]} has not ended in time")
+                raise TimeoutError(f"{argv[0]} did not end in time")

@@ -1,11 +1,12 @@
-"""The sandbox of a configuration."""
+"""The kinds of sandbox. A new kind is one module and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from harness.case import SandboxConf
-from harness.sandbox.base import Sandbox, SandboxError
+from harness.endings import ConfError
+from harness.sandbox.base import Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.sandbox.none import NoSandbox
 
@@ -13,9 +14,13 @@ _KINDS: dict[str, Callable[[SandboxConf], Sandbox]] = {"bubblewrap": BubblewrapS
 
 
 def make_sandbox(conf: SandboxConf) -> Sandbox:
-    """The sandbox of `conf.kind`. Raises `SandboxError` for a kind that does not exist."""
+    """Return the sandbox that `conf` describes; nothing is started.
+
+    Raise `ConfError` for an unknown kind and for options that the kind does not have.
+    """
     if conf.kind not in _KINDS:
-        raise SandboxError(
-            f"conf/sandbox/{conf.name}.yaml: no sandbox of kind {conf.kind!r}\nchoose from: {', '.join(sorted(_KINDS))}"
+        raise ConfError(
+            f"conf/sandbox/{conf.name}.yaml: sandbox.kind: there is no kind {conf.kind}; "
+            f"choose from: {', '.join(sorted(_KINDS))}"
         )
     return _KINDS[conf.kind](conf)

@@ -1,4 +1,4 @@
-"""What a box sees of the file system, as bubblewrap options: pure but for looking at which host paths exist."""
+"""What a box sees of the file system, as options for bubblewrap. Looks at which host paths exist; changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ETC = tuple(
         "pki/ca-trust/extracted",
     )
 )
-"""What of the host's /etc shows inside: where libraries, alternatives, the time zone and certificates are."""
+"""What shows inside of the host's /etc: where to find libraries, alternatives, the time zone and certificates."""
 
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 _PROC_HIDDEN = ("kcore", "kmsg", "keys", "key-users", "timer_list", "sched_debug", "latency_stats", "kallsyms")
@@ -37,17 +37,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 class Files(Struct, frozen=True):
-    """bubblewrap's options, and the texts of the files that it is to make (by path inside)."""
+    """Options for bubblewrap, and the files that it is to make: their text by their path inside."""
 
     options: tuple[str, ...]
     texts: Mapping[str, str]
 
 
 def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
-    """The room of a request: only workspace, home, /tmp and /dev/shm can be written.
+    """Return the file system for a request, in which only workspace, home, /tmp and /dev/shm can be written.
 
-    `readable` are the request's paths and whatever else must show at its original place; `uid` is the sealed
-    user's, for /etc/passwd. Raises `SandboxError` for a path or name that cannot be given.
+    `readable` are all paths to show at their own place: those of the request, and whatever else is needed. `uid` is the
+    sealed user's, for /etc/passwd. Raise `SandboxError` for a path or name that cannot be shown.
     """
     size = str(tmp_mb << 20)
     options = [
@@ -62,18 +62,21 @@ def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: in
     ]
     for name, path in zip(request.mounts, _checked(request.mounts.values()), strict=True):
         if not _NAME.fullmatch(name) or f"{ROOM}/{name}" in (WORKSPACE, HOME):
-            raise SandboxError(f"a mount cannot be called {name!r}\nuse lower-case letters, digits, '-' and '_'")
+            raise SandboxError(
+                f"a mount cannot be called {name!r}\n"
+                "use lower-case letters, digits, '-' and '_'; 'workspace' and 'home' are taken"
+            )
         options += ("--ro-bind", str(path), mount_point(name))
     return Files(tuple(options), _texts(uid))
 
 
 def mount_point(name: str) -> str:
-    """Where a mount shows inside."""
+    """Return where a mount shows inside."""
     return f"{ROOM}/{name}"
 
 
 def visible(directory: Path, readable: Iterable[Path]) -> bool:
-    """Whether something of the directory shows inside."""
+    """Return whether anything of the directory shows inside."""
     places = (*map(Path, _SYSTEM), *readable)
     return any(directory.is_relative_to(place) or place.parent == directory for place in places)
 
@@ -88,13 +91,13 @@ def _system() -> Iterator[str]:
 
 
 def _proc() -> Iterator[str]:
-    """A /proc of the box's own; what it shares with the host is read-only, unreadable or empty."""
+    """Yield options for a /proc of the box's own. What it shares with the host is read-only, unreadable or empty."""
     yield from ("--proc", "/proc")
     for name in _PROC_READ_ONLY:
         if Path("/proc", name).exists():
             yield from _bound(Path("/proc", name))
     for name in _PROC_HIDDEN:
-        if Path("/proc", name).exists():  # a device on a mount without devices cannot be opened
+        if Path("/proc", name).exists():  # /dev/null on a mount without devices cannot be opened
             yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
     for name in _PROC_EMPTY:
         if Path("/proc", name).is_dir():
@@ -108,14 +111,14 @@ def _checked(paths: Iterable[Path]) -> Iterator[Path]:
         try:
             path.stat()
         except OSError as error:
-            raise SandboxError(f"cannot show {path} inside: {error.strerror}\ncheck that it is there") from error
+            raise SandboxError(f"cannot show {path} inside: {error.strerror}\ncheck that it exists") from error
         yield path
 
 
 def _read_only(paths: Iterable[Path]) -> Iterator[str]:
-    """Show each path at its place: a link as a link, with what it leads to.
+    """Yield options that show each path at its own place: a link as a link, and what it leads to.
 
-    The parents come first: bwrap would make them 0700, shut to the sealed uid.
+    Parents are made first and explicitly: bwrap would make them 0700, and the sealed uid could not enter them.
     """
     shown = [Path(name) for name in _SYSTEM]
     places = {place for path in paths for place in (path, path.resolve())}

@@ -1,11 +1,16 @@
-"""PID 1 of a box: opens the doors, drops privileges, starts the one command, reaps, reports its end.
+"""PID 1 of a box: opens the endpoints, drops privileges, starts the one command, and reports how it ended.
 
-Runs inside, on the standard library alone: `python -I -S -E init.py FD`, where FD is a SOCK_SEQPACKET socket to the
-harness. One JSON object a packet. First comes the set-up (`ports`, `uid` or null, `limits`), answered by
-`{"ready": true}` with the listening sockets in the order of the ports. Then come requests:
-`{"argv": …, "environment": …, "directory": …}` with standard input, output and error as descriptors, answered by
-`{"started": true}` or `{"error": reason}`, and `{"terminate": true}`, not answered. When the command ends:
-`{"exited": code}`, negative for a signal. End of file means that the harness is gone; then so is everything here.
+Runs inside, on the standard library alone: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the harness;
+each packet is one JSON object.
+
+1. The harness sends the set-up: `ports`, `uid` (or null) and `limits`. The answer is `{"ready": true}`, with the
+   listening sockets in the order of the ports.
+2. The harness sends `{"argv": …, "environment": …, "directory": …}`, with standard input, output and error as
+   descriptors. The answer is `{"started": true}` or `{"error": reason}`.
+3. The harness may send `{"terminate": true}`, which has no answer.
+4. When the command ends, init sends `{"exited": code}`; the code is negative for a signal.
+
+End of file means that the harness is gone. Init then exits, and the kernel kills everything in the box.
 """
 
 from __future__ import annotations
@@ -27,18 +32,18 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 
 
 class Init:
-    """The command, if it runs, and the line to the harness."""
+    """The control socket to the harness, and the command while it runs."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.command: subprocess.Popen[bytes] | None = None
 
-    def send(self, message: dict[str, Any], doors: Sequence[socket.socket] = ()) -> None:
-        """Send one message, with listening sockets."""
-        socket.send_fds(self.control, [json.dumps(message).encode()], [door.fileno() for door in doors])
+    def send(self, message: dict[str, Any], listeners: Sequence[socket.socket] = ()) -> None:
+        """Send one message, and listening sockets with it."""
+        socket.send_fds(self.control, [json.dumps(message).encode()], [each.fileno() for each in listeners])
 
     def serve(self, woken: int) -> None:
-        """Answer requests and reap until the harness hangs up."""
+        """Answer requests and collect ended processes until the harness hangs up."""
         while True:
             readable, _, _ = select.select([self.control.fileno(), woken], [], [])
             if woken in readable:
@@ -51,14 +56,14 @@ class Init:
                 self.answer(json.loads(packet), descriptors)
 
     def answer(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        """Do what one request asks."""
+        """Do what a request asks for."""
         if "argv" in request:
             self.start(request, descriptors)
         elif self.command is not None:
             os.kill(self.command.pid, signal.SIGTERM)
 
     def start(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        """Start the command, and say so or why not."""
+        """Start the command, and answer that it started or why it did not."""
         try:
             self.command = subprocess.Popen(
                 request["argv"],
@@ -78,7 +83,7 @@ class Init:
                 os.close(descriptor)
 
     def reap(self) -> None:
-        """Collect all that ended: the command and whatever orphans came to PID 1."""
+        """Collect every ended child: the command, and orphans that became children of PID 1."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -93,9 +98,9 @@ class Init:
 
 
 def drop_privileges(uid: int | None) -> None:
-    """Become `uid`, if given; then die with bwrap, and hide memory and descriptors from processes of the same uid.
+    """Become `uid`, unless that is `None`; then die with bwrap, and hide from other processes of the same uid.
 
-    A change of uid resets both, so they come after it.
+    They could otherwise read init's memory and descriptors. A change of uid resets both settings, so it comes first.
     """
     if uid is not None:
         os.setgroups([])
@@ -108,7 +113,7 @@ def drop_privileges(uid: int | None) -> None:
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set soft and hard limits (`RLIMIT_…` names), never above what is allowed now."""
+    """Set soft and hard limits, by their `RLIMIT_…` names, but never above the hard limit that holds now."""
     for name, wanted in limits.items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
@@ -117,22 +122,22 @@ def set_limits(limits: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Set the room up and serve."""
+    """Set the box up and serve."""
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a handler of its own PID 1 cannot be signalled from inside
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel gives PID 1 no signal from inside without a handler
     os.umask(0o022)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     init = Init(control)
     setup = json.loads(control.recv(LARGEST_REQUEST))
-    doors = [socket.create_server(("127.0.0.1", port), backlog=128) for port in setup["ports"]]
+    listeners = [socket.create_server(("127.0.0.1", port), backlog=128) for port in setup["ports"]]
     drop_privileges(setup["uid"])
     set_limits(setup["limits"])
-    init.send({"ready": True}, doors)
-    for door in doors:
-        door.close()
+    init.send({"ready": True}, listeners)
+    for listener in listeners:
+        listener.close()
     init.serve(woken)
 
 

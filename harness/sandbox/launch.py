@@ -1,4 +1,4 @@
-"""Starting bubblewrap: its options and files by descriptor, an empty environment, and its words when it fails."""
+"""Starting bubblewrap: its options and files travel by descriptor, and its last words explain a failure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.sandbox.base import SandboxError
 from harness.sandbox.diagnosis import look, remedy
 
 START_S = 30.0
-"""Seconds for a step that takes milliseconds: a host that needs longer is not working."""
+"""Seconds for a step that takes milliseconds: a host that needs longer does not work."""
 _END_S = 5.0
 
 
 class Launched(Struct, frozen=True):
-    """A running room: bwrap, the host's pid of the namespace's init, its control socket, and what both said."""
+    """A running box: bwrap, the host's pid of the box's init, init's control socket, and what both wrote."""
 
     bwrap: subprocess.Popen[bytes]
     pid: int
@@ -29,7 +29,7 @@ class Launched(Struct, frozen=True):
     log: IO[bytes]
 
     def fail(self, error: OSError) -> SandboxError:
-        """End the room; what to raise: the last words of bwrap or init, or else the error met here."""
+        """End the box and return what to raise: the last words of bwrap or init, or else `error`."""
         self.control.close()
         with self.log:
             return _failed(self.bwrap, self.log, str(error))
@@ -42,46 +42,25 @@ def launch(
     seccomp: bytes,
     command: Callable[[int], Sequence[str]],
 ) -> Launched:
-    """Run bwrap as `program` on `command(FD of its control socket)`. Raises `SandboxError`.
+    """Run bwrap as `program` on `command(FD of its control socket)`. Raise `SandboxError` if it does not start.
 
-    Options and texts travel in memory files and the environment is empty, for a process inside can read the command
-    line and the environment of PID 1. bwrap dies with the *thread* that calls this (PR_SET_PDEATHSIG).
+    `texts` are files to make inside, by path. Options and texts travel in memory files and the environment is empty,
+    because a process inside can read the command line and the environment of PID 1. bwrap dies with the *thread* that
+    calls this (PR_SET_PDEATHSIG).
     """
     with contextlib.ExitStack() as stack:
-        passed = stack.enter_context(_Passed())
+        passed = stack.enter_context(_MemoryFiles())
         keep = stack.enter_context(contextlib.ExitStack())
         control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         keep.callback(control.close)
         stack.callback(far_control.close)
+        log = keep.enter_context(os.fdopen(os.memfd_create("log"), "r+b"))
         info, far_info = os.pipe()
         stack.callback(os.close, info)
-        made = [part for path, text in texts.items() for part in ("--perms", "0444", "--file", passed.file(text), path)]
-        arguments = [
-            *options,
-            *made,
-            "--remount-ro",
-            "/",
-            "--seccomp",
-            passed.file(seccomp),
-            "--info-fd",
-            str(far_info),
-        ]
-        joined = "\0".join(arguments) + "\0"
-        log = keep.enter_context(os.fdopen(os.memfd_create("log"), "r+b"))
-        argv = [program, "--args", passed.file(joined), "--", *command(far_control.fileno())]
         try:
-            bwrap = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={},
-                cwd="/",
-                pass_fds=(*passed.descriptors, far_control.fileno(), far_info),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise SandboxError(f"cannot run {program}: {error}\nreinstall bubblewrap") from error
+            arguments = _arguments(passed, options, texts, seccomp, far_info)
+            argv = [program, "--args", passed.add(arguments), "--", *command(far_control.fileno())]
+            bwrap = _spawn(argv, log, (*passed.descriptors, far_control.fileno(), far_info))
         finally:
             os.close(far_info)
         try:
@@ -93,14 +72,14 @@ def launch(
     return Launched(bwrap, pid, control, log)
 
 
-class _Passed:
-    """Memory files for bwrap to read, closed here on leaving."""
+class _MemoryFiles:
+    """Files in memory for bwrap to read. A context manager that closes them."""
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
 
-    def file(self, content: str | bytes) -> str:
-        """The number of a descriptor at the start of this content."""
+    def add(self, content: str | bytes) -> str:
+        """Make a file of this content; return the number of its descriptor."""
         descriptor = os.memfd_create("bwrap")
         self.descriptors.append(descriptor)
         data = os.fsencode(content)
@@ -109,7 +88,7 @@ class _Passed:
         os.lseek(descriptor, 0, os.SEEK_SET)
         return str(descriptor)
 
-    def __enter__(self) -> _Passed:
+    def __enter__(self) -> _MemoryFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,8 +96,31 @@ class _Passed:
             os.close(descriptor)
 
 
+def _arguments(files: _MemoryFiles, options: Sequence[str], texts: Mapping[str, str], seccomp: bytes, info: int) -> str:
+    """Return bwrap's options in the form that `--args` reads; the root becomes read-only after the last file."""
+    made = [part for path, text in texts.items() for part in ("--perms", "0444", "--file", files.add(text), path)]
+    last = ("--remount-ro", "/", "--seccomp", files.add(seccomp), "--info-fd", str(info))
+    return "\0".join((*options, *made, *last)) + "\0"
+
+
+def _spawn(argv: Sequence[str], log: IO[bytes], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env={},
+            cwd="/",
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot run {argv[0]}: {error}\nreinstall bubblewrap") from error
+
+
 def _read_object(descriptor: int) -> bytes:
-    """One flat JSON object from a pipe; less at end of file."""
+    """Return one flat JSON object from a pipe, or less at the end of file."""
     text = b""
     while b"}" not in text and (part := os.read(descriptor, 4096)):
         text += part
@@ -126,7 +128,10 @@ def _read_object(descriptor: int) -> bytes:
 
 
 def _failed(bwrap: subprocess.Popen[bytes], log: IO[bytes], otherwise: str) -> SandboxError:
-    """Without its control socket a room ends by itself, bwrap last; it is killed only if it does not."""
+    """Wait for bwrap to end and return its last words as an error, or `otherwise` if it wrote nothing.
+
+    A box whose control socket is closed ends by itself, bwrap last. It is killed only if it does not.
+    """
     try:
         bwrap.wait(_END_S)
     except subprocess.TimeoutExpired:

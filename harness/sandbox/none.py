@@ -1,4 +1,4 @@
-"""No sandbox: a plain subprocess in its own session, for debugging on a machine one is ready to lose."""
+"""No sandbox: a plain subprocess in a session of its own, for debugging on a machine that you can afford to lose."""
 
 from __future__ import annotations
 
@@ -15,25 +15,34 @@ from typing import Self
 import psutil
 
 from harness.case import SandboxConf
-from harness.sandbox.base import BoxRequest, Death, Endpoint, SandboxError
+from harness.sandbox.base import BoxRequest, Death, Endpoint, Interpreter, Resources, SandboxError
+from harness.sandbox.monitor import BoxMonitor
+from harness.sandbox.options import NoOptions, options_of
+from harness.sandbox.paths import host_python
 from harness.sandbox.process import Pipes, complete, open_stderr, search_path
 
 
 class NoSandbox:
-    """Seals nothing: the command sees the host's files, network and processes. `conf`'s limits do not apply."""
+    """Seals nothing: the command sees the host's files, network and processes, and no limit of `conf` applies."""
 
     name = "none"
+    seals = False
 
     def __init__(self, conf: SandboxConf) -> None:
-        self.conf = conf
+        options_of(NoOptions, conf)
 
     @property
     def version(self) -> str:
         """See `Sandbox.version`."""
         return self.name
 
+    @property
+    def python(self) -> Interpreter:
+        """See `Sandbox.python`."""
+        return host_python()
+
     def open(self, request: BoxRequest) -> NoBox:
-        """Open the endpoints on free loopback ports of the host; workspace and home are made. Raises `SandboxError`."""
+        """Return a box whose endpoints are free loopback ports of the host. Raise `SandboxError`."""
         for directory in (request.workspace, request.home):
             try:
                 directory.mkdir(parents=True, exist_ok=True)
@@ -43,22 +52,23 @@ class NoSandbox:
 
 
 class NoBox:
-    """The unsealed counterpart of a box; see `harness.sandbox.base.Box`."""
+    """A box that is not sealed; see `harness.sandbox.base.Box`."""
 
     def __init__(self, request: BoxRequest) -> None:
-        self.pid = os.getpid()
         self.workspace = str(request.workspace)
         self.home = str(request.home)
         self.mounts: Mapping[str, str] = {name: str(path) for name, path in request.mounts.items()}
         self.endpoints: Mapping[str, Endpoint] = {name: _listen() for name in request.endpoints}
+        self._folders = (request.workspace, request.home)
         self._stderr = open_stderr(request.stderr)
         self._pipes = Pipes()
         self.stdin, self.stdout = self._pipes.stdin, self._pipes.stdout
         self._process: subprocess.Popen[bytes] | None = None
+        self._monitor: BoxMonitor | None = None
         self._death: Death | None = None
 
     def exec(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the command. Raises `SandboxError` when it cannot be started."""
+        """See `Box.exec`."""
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -71,27 +81,35 @@ class NoBox:
             )
         except (OSError, ValueError) as error:
             raise SandboxError(f"cannot start {argv[0]!r}: {error}\ncheck that the program exists") from error
-        self.pid = self._process.pid
+        self._monitor = BoxMonitor(self._process.pid, self._folders)
         self._pipes.close_far()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the command."""
+        """See `Box.terminate`."""
         if self._process is not None:
             self._process.terminate()
 
     def poll(self) -> int | None:
-        """The command's exit code (negative: the signal), or none while it runs."""
+        """See `Box.poll`."""
         return None if self._process is None else self._process.poll()
 
     def wait(self, timeout: float) -> int | None:
-        """As `poll`, after waiting for the command for at most `timeout` seconds."""
+        """See `Box.wait`."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
         return self.poll()
 
+    def resources(self) -> Resources:
+        """See `Box.resources`. Nothing is measured before `exec`."""
+        return Resources() if self._monitor is None else self._monitor.measure(time.monotonic())
+
+    def leaks(self) -> list[str]:
+        """See `Box.leaks`."""
+        return ["nothing is sealed"]
+
     def close(self) -> Death:
-        """Kill the command's process group and its descendants; one that left both (a daemon) is not found."""
+        """Kill the command's process group and its descendants. A process that left both (a daemon) lives on."""
         if self._death is None:
             start = time.monotonic()
             if self._process is not None:

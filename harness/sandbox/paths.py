@@ -1,4 +1,4 @@
-"""Which host paths a box must be shown so that an interpreter or a program runs in it."""
+"""Which host paths a box must show so that an interpreter or a CLI runs in it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.sandbox.base import Interpreter
+
+
+def host_python() -> Interpreter:
+    """Return the Python that runs the harness, for kinds whose boxes show host paths at their own place."""
+    return Interpreter(sys.executable, interpreter_paths())
+
 
 def interpreter_paths() -> tuple[Path, ...]:
-    """What makes `sys.executable` run with its packages: its prefix and the installation behind it.
+    """Return what `sys.executable` needs to run with its packages: its prefix and the installation behind it.
 
-    A virtual environment's `python` is a chain of links into an installation that may itself be reached through
-    links (pyenv, uv): the links on the way are included.
+    A virtual environment's `python` is a chain of links into an installation, which may lie behind links itself (pyenv,
+    uv). The links on the way are included.
     """
     prefix = Path(sys.prefix)
     links = (link for link in _links(Path(sys.executable)) if not link.is_relative_to(prefix))
@@ -21,13 +28,13 @@ def interpreter_paths() -> tuple[Path, ...]:
 
 
 def base_paths() -> tuple[Path, ...]:
-    """What makes `base_interpreter()` run: its installation, as written and resolved."""
+    """Return what `base_interpreter()` needs to run: its installation, as written and resolved."""
     bases = (Path(sys.base_prefix), Path(sys.base_exec_prefix))
     return _places(*bases, *(base.resolve() for base in bases), base_interpreter())
 
 
 def base_interpreter() -> Path:
-    """The installed interpreter itself, no virtual environment's link to it."""
+    """Return the installed interpreter itself, without any virtual environment."""
     return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # CPython's own, not in typeshed
 
 
@@ -36,18 +43,28 @@ def _places(*places: Path) -> tuple[Path, ...]:
 
 
 def program_paths(executable: Path) -> tuple[Path, ...]:
-    """What makes a CLI run: its `node_modules` (or, outside of one, the files it is linked to), and node."""
+    """Return what a CLI needs to run: node, and its `node_modules`, virtual environment, or the files it links to."""
     found: list[Path] = []
     for program in (executable, shutil.which("node")):
         if program is not None:
             for link in _links(Path(program)):
                 packages = [parent for parent in link.parents if parent.name == "node_modules"]
-                found.append(packages[-1] if packages else link)
+                found += [packages[-1]] if packages else [*_environment(link), link]
     return tuple(dict.fromkeys(found))
 
 
+def _environment(script: Path) -> tuple[Path, ...]:
+    """Return the virtual environment that a script is part of, and the installation behind its interpreter."""
+    prefix = script.parent.parent
+    if not (prefix / "pyvenv.cfg").is_file():
+        return ()
+    python = prefix / "bin" / "python"
+    links = (link for link in _links(python) if not link.is_relative_to(prefix))
+    return _places(prefix, python.resolve().parent.parent, *links)
+
+
 def _links(path: Path) -> Iterator[Path]:
-    """The path, each link on the way from it as written, and the file at the end, resolved."""
+    """Yield the path, each link on the way from it as written, and the file at the end, resolved."""
     path = path.absolute()
     yield path
     seen = {path}

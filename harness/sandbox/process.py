@@ -1,4 +1,4 @@
-"""What every kind of box does alike: the command's pipes and the variables it starts with."""
+"""What every kind of box does in the same way: the command's pipes and variables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 class Pipes:
-    """Standard input and output of a command: `stdin` and `stdout` are ours, `far_stdin` and `far_stdout` its own.
+    """A command's standard input and output: `stdin` and `stdout` are our ends, `far_stdin` and `far_stdout` its own.
 
-    `stdout` is unbuffered, so a selector's word on it is the truth.
+    `stdout` is unbuffered, so that a selector can be trusted to say whether there is something to read.
     """
 
     def __init__(self) -> None:
@@ -26,32 +26,32 @@ class Pipes:
         self.stdout: IO[bytes] = os.fdopen(near_stdout, "rb", buffering=0)
 
     def close_far(self) -> None:
-        """Give up the command's ends, so that its end is seen as end of file here."""
+        """Close the command's ends here, so that its exit shows as end of file."""
         for end in (self.far_stdin, self.far_stdout):
             if end >= 0:
                 os.close(end)
         self.far_stdin = self.far_stdout = -1
 
     def close(self) -> None:
-        """Give up all four ends."""
+        """Close all four ends."""
         self.close_far()
         for file in (self.stdin, self.stdout):
-            with contextlib.suppress(OSError):  # unsent bytes for a command that is gone
+            with contextlib.suppress(OSError):  # bytes that a dead command never read
                 file.close()
 
 
 def open_stderr(path: Path) -> int:
-    """A descriptor that appends to the host file at `path`; the name may not be a symbolic link."""
+    """Return a descriptor that appends to the host file at `path`, which must not be a symbolic link."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 
 def search_path() -> tuple[str, ...]:
-    """Directories for PATH: this interpreter's programs, the system's, node's."""
+    """Return the directories for PATH: those of this interpreter's programs, of the system's, and of node."""
     node = shutil.which("node")
     own = (f"{sys.prefix}/bin", *SYSTEM_PATH)
     return own if node is None else tuple(dict.fromkeys((*own, str(Path(node).parent))))
 
 
 def complete(environment: Mapping[str, str], home: str, path: tuple[str, ...]) -> dict[str, str]:
-    """The given variables plus HOME, TMPDIR, PATH and LANG where they are missing; nothing of the host's."""
+    """Return the given variables, with HOME, TMPDIR, PATH and LANG added if missing, and nothing of the host's."""
     return {"HOME": home, "TMPDIR": "/tmp", "PATH": ":".join(path), "LANG": "C.UTF-8", **environment}  # noqa: S108 - the directory's name inside, no file is made here

@@ -1,1 +1,1 @@
-"""Which worker runs which case."""
+"""Decides which worker runs which case."""

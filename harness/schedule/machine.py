@@ -16,7 +16,7 @@ from harness.servers.gpus import cpu_slots, inventory
 def this_machine(cases: Sequence[Case]) -> Machine:
     """Return what this machine has for the servers of these cases. GPUs are looked for only if a case needs one.
 
-    A GPU on which somebody computes now is left out, unless that goes for all.
+    GPUs that someone else is using now are left out, unless all GPUs are in use.
     """
     asked = any(case.server is not None and case.server.gpus for case in cases)
     gpus = inventory() if asked else ()
@@ -25,7 +25,10 @@ def this_machine(cases: Sequence[Case]) -> Machine:
 
 
 def header(cases: Sequence[Case]) -> str | None:
-    """Return the line that says where the model servers of a run are, or `None` if its cases need no server."""
+    """Return the line at the start of a run that says where its model servers run.
+
+    Return `None` if no case needs a server.
+    """
     servers = {case.server for case in cases if case.server is not None}
     machine = this_machine(cases)
     missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
@@ -35,10 +38,7 @@ def header(cases: Sequence[Case]) -> str | None:
 
 
 def auto_workers(cases: Sequence[Case]) -> int | None:
-    """Return how many workers `-n auto` starts for these cases.
-
-    Return `None` if PYTEST_XDIST_AUTO_NUM_WORKERS is set, which xdist reads itself.
-    """
+    """Return how many workers `-n auto` starts for these cases, or `None` if PYTEST_XDIST_AUTO_NUM_WORKERS is set."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None
     memory_gb = psutil.virtual_memory().available / 1e9

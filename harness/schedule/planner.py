@@ -1,14 +1,14 @@
-"""Which worker runs which job next, so that models are loaded as few times as possible: decisions alone, no effects.
+"""Decides which worker runs which job next, so that models are loaded as few times as possible. It has no effects.
 
-Jobs that need the same model server are a group. A worker stays with its group while there is work in it. Then it
-starts the largest group that nobody serves and that fits on the machine, or takes a seat at a running server, or work
-that needs no server. Only when none of these is left is a group spread over one more server, if that gains more than
-the load costs.
+Jobs that need the same model server form a group. A worker stays with its group while the group has work. Then it
+starts the largest group that no worker serves and that fits on the machine. If there is none, it takes a seat at a
+running server, or a job that needs no server. If there is none of these either, a group gets one more server, but only
+if that saves more time than the load costs.
 
-A worker is told of its next job while it still runs the one before (xdist's workers run a job once they know the next),
-so a server that nobody will go on with may be promised to a successor: its GPUs pass on when its last job is done. And
-a worker is given what would fall to it if each job, the longest first, went to whoever will be free first: a short job
-does not wait behind a long one while others have nothing to do.
+A worker learns its next job while it still runs the one before, because xdist's workers run a job once they know the
+next. So a server that no worker will continue to use can be promised to a successor, which gets its GPUs when its last
+job is done. A worker gets the job that would fall to it if each job, the longest first, went to the worker that is free
+first. In this way a short job does not wait behind a long one while other workers have nothing to do.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from msgspec import Struct, field
 from harness.case import ServerNeed
 
 LOAD_S = 60.0
-"""What loading a model is taken to cost, in seconds."""
+"""Seconds that the load of a model is assumed to take."""
 
 _DOUBT = 1
-"""How many jobs must have been run to be believed as much as the expectation."""
+"""How many imaginary jobs, which took as long as expected, count with the finished ones in `_Pool.pace`."""
 
 
 class Job(Struct, frozen=True):
-    """Something to run: its index in the collection, how long it is expected to take, the server it needs.
+    """A job to run: its index in the collection, the seconds that it is expected to take, and the server that it needs.
 
-    Of 0 seconds: too short to plan; such jobs are given out in order, to whoever has nothing longer to do.
+    A job of 0 seconds is too short to plan. Such jobs are given out in order, to workers that have nothing longer to
+    do.
     """
 
     index: int
@@ -42,18 +43,18 @@ class Job(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True):
-    """How many GPUs there are, and how many model servers may run on the CPU at a time."""
+    """The number of GPUs, and how many model servers can run on the CPU at the same time."""
 
     gpus: int
     cpu_slots: int
 
     def has_room(self, need: ServerNeed) -> bool:
-        """Whether such a server can ever run here."""
+        """Return whether such a server can ever run here."""
         return need.gpus <= self.gpus and (need.gpus > 0 or self.cpu_slots > 0)
 
 
 class _Pool:
-    """Jobs that nobody was given yet, and what those that are done were expected to take and took."""
+    """Jobs that have not been given to a worker yet, and how long the finished jobs were expected to take and took."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []  # the longest last
@@ -75,7 +76,10 @@ class _Pool:
 
     @property
     def pace(self) -> float:
-        """How much longer than expected jobs take, by those that are done and a few that took as long as expected."""
+        """The factor by which jobs take longer than expected.
+
+        It comes from the finished jobs, and from `_DOUBT` imaginary jobs that took as long as expected.
+        """
         if not self._done:
             return 1.0
         few_s = _DOUBT * self._expected_s / self._done
@@ -83,12 +87,12 @@ class _Pool:
 
     @property
     def work_s(self) -> float:
-        """What all its jobs will take at that pace."""
+        """The seconds that all jobs of the pool will take at this pace."""
         return self._left_s * self.pace
 
 
 class _Group(_Pool):
-    """Those of one server."""
+    """The jobs that need the same server."""
 
     def __init__(self, need: ServerNeed) -> None:
         super().__init__()
@@ -96,7 +100,10 @@ class _Group(_Pool):
 
 
 class _PlannedServer(Struct, eq=False):
-    """A server as planned: a worker for each job on it that is not done, and the servers whose GPUs it waits for."""
+    """A server in the plan. `jobs` has one entry, its worker, for each unfinished job on the server.
+
+    `successor_of` are the servers whose GPUs it waits for.
+    """
 
     group: _Group
     successor_of: list[_PlannedServer]
@@ -116,7 +123,7 @@ class _PlannedServer(Struct, eq=False):
 
 
 class _Given(Struct):
-    """A job that a worker was given, out of which pool, and the server it is to run on."""
+    """A job that a worker has been given, the pool that it came from, and the server that it will run on."""
 
     job: Job
     pool: _Pool
@@ -124,9 +131,10 @@ class _Given(Struct):
 
 
 class _Worker(Struct, eq=False):
-    """What a worker was given and has not done, since when it runs the first of it, whether it will go on after it.
+    """The unfinished jobs of a worker, and when the first of them began (`since`).
 
-    `left` are the groups that it will not come back to unless nobody else is there.
+    `goes_on` is false if the worker stops after them. `left` are the groups that it has left. It does not load a model
+    for one of them again while others serve the group.
     """
 
     given: deque[_Given] = field(default_factory=deque)
@@ -136,12 +144,12 @@ class _Worker(Struct, eq=False):
 
     @property
     def last(self) -> _PlannedServer | None:
-        """The server of the last job it was given."""
+        """The server of the last job that the worker has been given."""
         return self.given[-1].server if self.given else None
 
 
 class Planner:
-    """Gives out each job once. Deterministic: the same calls at the same times give the same answers."""
+    """Gives out each job once. It is deterministic: the same calls at the same times give the same answers."""
 
     def __init__(
         self,
@@ -164,22 +172,22 @@ class Planner:
 
     @property
     def left(self) -> int:
-        """How many jobs nobody was given yet."""
+        """How many jobs have not been given to a worker yet."""
         return len(self._free_jobs.jobs) + sum(len(group.jobs) for group in self._groups.values())
 
     def add(self, name: str) -> None:
-        """A worker is ready."""
+        """Add a worker that is ready."""
         self._workers[name] = _Worker()
 
     def knows(self, name: str) -> bool:
-        """Whether the worker was added and is not lost."""
+        """Return whether the worker was added and is not lost."""
         return name in self._workers
 
     def next(self, name: str) -> Job | None:
-        """Give the worker its next job. None: there is none for it now.
+        """Give the worker its next job and return it, or return `None` if there is none for it now.
 
-        A worker that has a job and is given no other must be told to stop after it (`retire`): else it would not even
-        run that one. One without a job can be asked about again after any change.
+        A worker that has a job and gets no other must be told to stop after it (`retire`). Otherwise it would not even
+        run that one. For a worker without a job, this can be called again after any change.
         """
         worker = self._workers[name]
         server = self._choose(worker)
@@ -198,54 +206,60 @@ class Planner:
         return job
 
     def done(self, name: str, index: int) -> None:
-        """The worker has run a job to its end."""
+        """Note that the worker has finished a job."""
         worker = self._workers[name]
-        one = next(one for one in worker.given if one.job.index == index)
-        worker.given.remove(one)
+        given = next(given for given in worker.given if given.job.index == index)
+        worker.given.remove(given)
         now = self._clock()
-        one.pool.learn(one.job, now - worker.since)
+        given.pool.learn(given.job, now - worker.since)
         worker.since = now
-        self._leave(worker, one)
+        self._leave(worker, given)
 
     def retire(self, name: str) -> None:
-        """The worker will run what it was given and then stop."""
+        """Note that the worker will run what it has been given, and then stop."""
         self._workers[name].goes_on = False
 
     def lose(self, name: str) -> Job | None:
-        """The worker is gone. The job that it ran is returned, the rest of its jobs are given back."""
+        """Remove a worker that is gone. Return the job that it was running, and take back the rest of its jobs."""
         worker = self._workers.pop(name)
-        for number, one in enumerate(worker.given):
-            self._leave(worker, one)
+        for number, given in enumerate(worker.given):
+            self._leave(worker, given)
             if number:
-                one.pool.add(one.job)
+                given.pool.add(given.job)
         return worker.given[0].job if worker.given else None
 
     def give_back(self, job: Job) -> None:
-        """A job is to be run (again)."""
+        """Add a job that is to be run, for the first time or again."""
         if job.server is None or not self._machine.has_room(job.server):
-            self._free_jobs.add(job)  # what fits nowhere is skipped as soon as it is run
+            self._free_jobs.add(job)  # a job that fits nowhere is skipped as soon as it runs
         else:
             self._groups.setdefault(job.server.key, _Group(job.server)).add(job)
 
-    def _leave(self, worker: _Worker, one: _Given) -> None:
-        if one.server is not None:
-            one.server.jobs.remove(worker)
-            if not one.server.jobs:
-                self._servers.remove(one.server)
+    def _leave(self, worker: _Worker, given: _Given) -> None:
+        if given.server is not None:
+            given.server.jobs.remove(worker)
+            if not given.server.jobs:
+                self._servers.remove(given.server)
 
     def _choose(self, worker: _Worker) -> _PlannedServer | None:
-        """The server for which the worker takes its next job; none: for a job that needs none, if there is any."""
+        """Return the server for which the worker takes its next job.
+
+        `None` means a job that needs no server, if there is one.
+        """
         mine = worker.last
         if mine is not None and self._share(worker, mine.group) is not None:
             return mine
         server = self._start(worker) or self._seat(worker) or self._spread(worker)
         if server is None and not self._free_jobs.jobs and worker.given and self._going_on() == [worker]:
-            for group in self._unserved():  # nobody else is left to run it: wait until there is room
+            for group in self._unserved():  # no other worker is left to run it: wait until there is room
                 return self._enter(group, [])
         return server
 
     def _share(self, worker: _Worker, pool: _Pool) -> Job | None:
-        """The job of the pool that falls to the worker, if all that work on it take the longest as they get free."""
+        """Return the job of the pool that falls to the worker, or `None`.
+
+        This assumes that each worker on the pool takes the longest job as soon as it is free.
+        """
         others = [other for other in self._sitters(pool) if other is not worker]
         ends = [(self._end(worker), 0), *((self._end(other), 1) for other in others)]
         heapify(ends)
@@ -257,13 +271,13 @@ class Planner:
         return None
 
     def _end(self, worker: _Worker) -> float:
-        """When the worker will have done what it was given; its present job ends now if it should have before."""
+        """Return when the worker will have done its jobs. A job that should have ended already is taken to end now."""
         now = self._clock()
-        seconds = [one.job.seconds * one.pool.pace for one in worker.given]
+        seconds = [given.job.seconds * given.pool.pace for given in worker.given]
         return max(now, worker.since + seconds[0]) + sum(seconds[1:]) if seconds else now
 
     def _start(self, worker: _Worker) -> _PlannedServer | None:
-        """A server for the first group that nobody serves and for which there is room."""
+        """Return a server for the first group that no worker serves and that has room, or `None`."""
         for group in self._unserved():
             taken_over = self._room(worker, group)
             if taken_over is not None:
@@ -278,16 +292,19 @@ class Planner:
         return [worker for worker in self._workers.values() if worker.goes_on]
 
     def _sitters(self, pool: _Pool) -> list[_Worker]:
-        """The workers that will go on with the pool."""
+        """Return the workers that will continue with the pool."""
         return [worker for worker in self._going_on() if worker.given and worker.given[-1].pool is pool]
 
     def _unserved(self) -> list[_Group]:
-        """Groups with which nobody will go on: those of most GPUs first, of these the longest."""
+        """Return the groups that no worker will continue with: those with the most GPUs first, then the longest."""
         groups = [group for group in self._groups.values() if group.jobs and not self._sitters(group)]
         return sorted(groups, key=lambda group: (-group.need.gpus, -group.work_s / group.need.parallel))
 
     def _seat(self, worker: _Worker) -> _PlannedServer | None:
-        """A running server that can take one more worker: that of the group with most work for each of its workers."""
+        """Return a running server that can take one more worker, or `None`.
+
+        If there are several, it is the one whose group has the most work for each of its workers.
+        """
         servers = [
             server
             for server in self._servers
@@ -296,11 +313,12 @@ class Planner:
         return max(servers, key=lambda s: s.group.work_s / max(1, len(self._sitters(s.group))), default=None)
 
     def _spread(self, worker: _Worker) -> _PlannedServer | None:
-        """One more server for the group that would end last, where that gains more than the load costs.
+        """Return one more server for the group that would end last, if that saves more time than the load costs.
 
-        With its work R on s workers a group ends after R / s, with one more after about (R + load) / (s + 1). While
-        there is other work that needs no load, only a group that would end after all of it is spread. No more is spread
-        than it takes to share out all groups evenly (McNaughton 1959: one split less than there are machines).
+        With work R on s workers, a group ends after R / s. With one more worker it ends after about (R + load) / (s +
+        1). While there is other work that needs no load, a group is spread only if it would end after all of that work.
+        The number of extra servers is at most one less than the number of machines, which is enough to share out all
+        groups evenly (McNaughton 1959).
         """
         groups = [group for group in self._groups.values() if group.jobs and self._sitters(group)]
         groups = [group for group in groups if group not in worker.left]  # no worker loads a model twice
@@ -322,11 +340,12 @@ class Planner:
         return None
 
     def _room(self, worker: _Worker, group: _Group) -> list[_PlannedServer] | None:
-        """The servers that one of the group takes the place of, if the worker can start it; none: there is no room.
+        """Return the servers that a new server of the group replaces, or `None` if the worker cannot start it now.
 
-        It is the worker's own, if nobody goes on with it. For several GPUs others that are left are taken too; for one
-        that would be waiting for somebody else. A worker without a job starts only what fits at once: it can wait
-        without keeping a job from others.
+        The worker's own last server is replaced if no worker will continue with it. A group that needs several GPUs
+        also replaces other servers that are being left. A group that needs one GPU does not, because it would only wait
+        for another worker. A worker without a job starts only what fits at once, because it can wait without keeping a
+        job from others.
         """
         need = group.need
         short = (need.gpus or 1) - self._unused(need)
@@ -340,7 +359,7 @@ class Planner:
         return taken_over if short <= 0 else None
 
     def _unused(self, need: ServerNeed) -> int:
-        """How many GPUs (or CPU slots, if that is what is needed) are neither in use nor promised."""
+        """Return how many GPUs (or CPU slots, if the server needs one) are neither in use nor promised."""
         servers = [server for server in self._servers if bool(server.need.gpus) == bool(need.gpus)]
         passed_on = sum(
             min(server.amount, sum(old.amount for old in server.successor_of if old.jobs)) for server in servers
@@ -351,7 +370,7 @@ class Planner:
         return self._machine.gpus if need.gpus else self._machine.cpu_slots
 
     def _leaving(self, need: ServerNeed) -> Iterator[_PlannedServer]:
-        """Servers with which nobody will go on, and whose place is not promised yet."""
+        """Yield the servers that no worker will continue with, and whose place is not promised yet."""
         promised = [old for server in self._servers for old in server.successor_of]
         for server in self._servers:
             stays = server.group.jobs and any(worker.last is server for worker in self._going_on())

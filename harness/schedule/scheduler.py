@@ -1,6 +1,7 @@
-"""Which xdist worker runs what: the planner (`harness.schedule.planner`) behind xdist's own interface of a scheduler.
+"""Decides which xdist worker runs what: the planner (`harness.schedule.planner`) as a scheduler of xdist.
 
-For `-n N` and `--dist load` alone: who chooses another distribution gets it, and a session without cases stays xdist's.
+It is used only with `-n N` and `--dist load`. With another `--dist`, and in a session without cases, xdist's own
+scheduler is used.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from _pytest.junitxml import xml_key
 from msgspec import Struct
-from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says no types
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist publishes no types
 from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
@@ -23,11 +24,11 @@ from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner
 
 RERUN = "rerun"
-"""The outcome of a report that says that a case killed its worker and is run once more."""
+"""The outcome of a report about a case that killed its worker and is run once more."""
 
 
 class Demand(Struct, frozen=True):
-    """What a case asks for: so many seconds, and a server."""
+    """What a case needs: the seconds that it is expected to take, and a server."""
 
     seconds: float
     server: ServerNeed | None = None
@@ -48,17 +49,17 @@ def take_over(session: Any, cases: Sequence[Case], times: Times) -> None:
 
 
 class LastCrash(Struct, frozen=True):
-    """The end of a case that kills its workers: its id, and the explanation for its record."""
+    """A case that has killed its worker for the last time: its id, and the explanation for its record."""
 
     case: str
     explanation: str
 
 
 def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, recorded: bool) -> LastCrash | None:
-    """Decide about a test that killed its worker; `recorded`: its record was written before.
+    """Decide what happens to a test that killed its worker. `recorded` is true if its record was written before.
 
-    A case runs once more: then the report is a note (`RERUN`). If that is over too, the report is an error, and what is
-    to be recorded is returned. For all else the report stays what xdist makes it.
+    A case runs once more, and the report becomes a note (`RERUN`). If it may not run again, the report becomes an
+    error, and the return value says what to record. In all other cases the report stays as xdist made it.
     """
     case = scheduler.case_id(nodeid) if isinstance(scheduler, CaseScheduling) else None
     if not isinstance(scheduler, CaseScheduling) or case is None:
@@ -75,21 +76,22 @@ def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, r
         report.when = "setup"
         report.longrepr = f"{error} (the last one: {worker})"
         return LastCrash(case, str(error))
-    report.outcome = RERUN  # type: ignore[assignment]  # as xdist's own documentation of this hook has it
+    report.outcome = RERUN  # type: ignore[assignment]  # xdist's documentation of this hook does the same
     report.longrepr = f"{nodeid} killed its worker {worker} and is run once more"
     scheduler.tell(report)
     return None
 
 
 class NotAgainError(Exception):
-    """A case that killed its worker is not run once more; the message says why."""
+    """A case that killed its worker does not run again. The message says why."""
 
 
 class CaseScheduling:
     """Gives each worker a test to run and the next one, as the planner decides.
 
-    `demands` are those of the cases, by id; a test is a case's if that is all of its parameters. Other tests are given
-    out last, in order, in batches as by `load`. A collection without cases is left to `load` altogether.
+    `demands` maps the ids of cases to what they need. A test belongs to a case if the case is its only parameter. Other
+    tests are given out last, in order and in batches, as `load` does. If there are no cases at all, `load` does
+    everything.
     """
 
     def __init__(
@@ -113,17 +115,17 @@ class CaseScheduling:
 
     @property
     def nodes(self) -> list[WorkerController]:
-        """The workers that are there."""
+        """The workers that are running."""
         return list(self._pending)
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether as many workers have collected as there were at first."""
+        """Whether as many workers have collected as were started first."""
         return bool(self._load.collection_is_completed)
 
     @property
     def tests_finished(self) -> bool:
-        """Whether every worker has been given all that it will run, so that all can be told to stop."""
+        """Whether every worker has been given all that it will run. Then all workers can be told to stop."""
         if self._planner is None:
             return bool(self._load.tests_finished)
         return not self._planner.left and all(len(pending) < 2 for pending in self._pending.values())
@@ -136,18 +138,18 @@ class CaseScheduling:
         return bool(self._planner.left) or any(self._pending.values())
 
     def add_node(self, node: WorkerController) -> None:
-        """A worker has started."""
+        """Add a worker that has started."""
         self._load.add_node(node)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """A worker has collected; one that started while the session was stopping was never added, and stops."""
+        """Note what a worker has collected. A worker that started while the session was stopping is ignored."""
         if node in self._pending:
             self._load.add_node_collection(node, collection)
 
     def schedule(self) -> None:
-        """Begin when all workers have collected; later, take in a worker that came for one that crashed."""
+        """Begin when all workers have collected. Later, take in a worker that replaces one that crashed."""
         if self._load.collection is None and self._has_cases():
-            if not self._load._check_nodes_have_same_collection():  # it reports the difference, and nothing is run
+            if not self._load._check_nodes_have_same_collection():  # xdist reports the difference, and nothing runs
                 return
             self._load.collection = self._collection = next(iter(self._load.node2collection.values()))
             self._plain_left = sum(self.case_id(nodeid) is None for nodeid in self._collection)
@@ -159,7 +161,7 @@ class CaseScheduling:
             self._fill(self._planner)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """A worker has run a test to its end."""
+        """Note that a worker has finished a test."""
         if self._planner is None:
             self._load.mark_test_complete(node, item_index, duration)
             return
@@ -168,7 +170,7 @@ class CaseScheduling:
         self._fill(self._planner)
 
     def mark_test_pending(self, item: str) -> None:
-        """A test is to be run again."""
+        """Note that a test is to be run again."""
         if self._planner is None:
             self._load.mark_test_pending(item)
             return
@@ -176,11 +178,14 @@ class CaseScheduling:
         self._fill(self._planner)
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
-        """Never called: nothing is stolen."""
+        """Never called, because no worker takes tests from another."""
         raise NotImplementedError
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """A worker is gone: what it was given and did not begin is given to others. The test that it ran, if any."""
+        """Remove a worker that is gone. Return the test that it was running, if any.
+
+        The tests that it had not begun are given to other workers.
+        """
         if self._planner is None:
             crashed: str | None = self._load.remove_node(node)
             return crashed
@@ -190,12 +195,12 @@ class CaseScheduling:
         return None if job is None else self._collection[job.index]
 
     def case_id(self, nodeid: str) -> str | None:
-        """The id of the case that a test runs for."""
+        """Return the id of the case that a test runs for, or `None`."""
         parameters = parameters_of(nodeid)
         return parameters if parameters in self._demands else None
 
     def run_again(self, nodeid: str) -> None:
-        """Have a case run once more after it killed its worker. Raises `NotAgainError`."""
+        """Run a case once more after it killed its worker. Raise `NotAgainError` if it may not run again."""
         self._kills[nodeid] += 1
         if self._kills[nodeid] > 1:
             raise NotAgainError("killed its worker twice")
@@ -204,12 +209,12 @@ class CaseScheduling:
         self.mark_test_pending(nodeid)
 
     def tell(self, note: pytest.TestReport) -> None:
-        """Show the user a note, unless under -q, and keep what it is about out of a JUnit file."""
+        """Show the user a note, unless -q is given, and keep the test that it is about out of a JUnit file."""
         terminal: Any = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and self._config.option.verbose >= 0:
             terminal.write_line(f"\n{note.longrepr}")
         junit = self._config.stash.get(xml_key, None)
-        if junit is not None:  # else it has a test without a name for the time in the worker that was killed
+        if junit is not None:  # otherwise the file has a nameless test for the time in the killed worker
             junit.node_reporters_ordered.remove(junit.node_reporter(note))
 
     def _has_cases(self) -> bool:
@@ -222,13 +227,13 @@ class CaseScheduling:
         return Job(index, self._demands[case].seconds, self._demands[case].server)
 
     def _no_more_workers(self) -> bool:
-        """Whether xdist will start none for the one that crashed now, and ends the session."""
+        """Return whether xdist ends the session instead of replacing the worker that crashed."""
         session: Any = self._config.pluginmanager.getplugin("dsession")
         most: int | None = session._max_worker_restart
         return most is not None and session._failed_nodes_count >= most
 
     def _fill(self, planner: Planner) -> None:
-        """Give every worker a test, then every worker its next."""
+        """Give every worker a test, then give every worker its next one."""
         ready = [node for node in self._pending if node in self._load.node2collection]
         for node in ready:
             if not planner.knows(node.gateway.id):
@@ -256,6 +261,9 @@ class CaseScheduling:
             node.shutdown()
 
     def _batch(self) -> int:
-        """How many tests that are no cases a worker gets at a time: as `load` has it, less towards the end."""
+        """Return how many tests without a case a worker gets at a time.
+
+        It is as many as with `load`, and fewer towards the end.
+        """
         size = self._plain_left // len(self._pending) // 4
         return max(1, min(size, self._load.maxschedchunk or size))

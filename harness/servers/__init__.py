@@ -1,1 +1,1 @@
-"""Model servers that run on this machine."""
+"""Model servers on this machine: Ollama, vLLM, llama.cpp. Start them, share them, give them GPUs, and stop them."""

@@ -1,9 +1,9 @@
-"""What every kind of model server answers: how it is found, started, checked and asked what it really loaded.
+"""The protocol of a kind of model server: how to find, start and check one, and what it says it has loaded.
 
-What starts a server (`start.py`) gives it, beside the variables of its kind, PATH, LANG, HOME, LD_LIBRARY_PATH where
-it is set, and CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: none). Both its outputs go to its log,
-whose end is added to every `ServerFault`. The options of a kind stand in `provider.options`, or in `model.server`,
-which goes before it.
+`start.py` starts a server with the variables of its kind and with PATH, LANG, HOME, LD_LIBRARY_PATH if it is set, and
+CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: no GPU). Standard output and error go to its log, and
+every `ServerFault` shows the end of that. The options of a kind are in `provider.options` and in `model.server`; the
+latter wins.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from harness.endings import CaseFault, Ending
 
 
 class ServerMissing(Exception):
-    """This machine cannot serve the model: no binary, no such model, no such GPU. The message says how to get it."""
+    """This machine lacks a binary, weights or a GPU to serve the model. The message says how to get it."""
 
 
 class ServerFault(CaseFault):
-    """A model server failed, or serves something else than was asked; the message holds the end of its log."""
+    """A model server failed, or serves something else than was asked for. The message shows the end of its log."""
 
     ending = Ending.MODEL_UNREACHABLE
 
 
 class Launch(Struct, frozen=True, kw_only=True):
-    """All that a kind needs to know to start one server.
+    """What a kind needs to know to start one server.
 
-    `folder` is the server's own: its home and its log lie there. `gpus` are the UUIDs of those that are leased to it;
-    none: it runs on the CPU.
+    `folder` is the server's own, with its home and its log. `gpus` are the UUIDs of the GPUs that are leased to it. A
+    server without a GPU runs on the CPU.
     """
 
     model: ModelConf
@@ -43,12 +43,12 @@ class Launch(Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where it is to answer."""
+        """The address at which the server will answer."""
         return f"http://127.0.0.1:{self.port}"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a server says of the model it has loaded; none for what its kind does not tell."""
+    """What a server says about the model it has loaded; `None` for what its kind does not tell."""
 
     version: str | None = None
     digest: str | None = None
@@ -56,38 +56,38 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 Progress = Callable[[str], None]
-"""Shows what takes long: a pull, a load."""
+"""Shows the user what takes long: a pull, a load, a wait."""
 
 
 class ServerKind(Protocol):
-    """The adapter of one kind of server; what they share (lease, process, log, stop) is in `shared.py`."""
+    """The adapter of one kind of server. It knows nothing of leases, processes and logs."""
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
-        """Seconds that a server may take until it is healthy. Raises `ConfError` where any of the options is wrong."""
+        """Return the seconds that a server may take until it is healthy. Raise `ConfError` if any option is wrong."""
 
-    def there(self, provider: ProviderConf) -> str | None:
-        """The address of a server that runs already and is to be used; none: start one.
+    def external_url(self, provider: ProviderConf) -> str | None:
+        """Return the address of a configured server that runs already, or `None` to have Proctor start one.
 
-        Raises `ServerFault` where one is configured and does not answer.
+        Raise `ServerFault` if a server is configured and does not answer.
         """
 
     def command(self, launch: Launch) -> Sequence[str]:
-        """The command line that starts it. Raises `ServerMissing` with how to install it."""
+        """Return the command line that starts the server. Raise `ServerMissing`, with how to install it."""
 
     def environment(self, launch: Launch) -> dict[str, str]:
-        """The variables it needs beyond PATH, LANG and HOME, which is in its folder."""
+        """Return the variables that the server needs beyond PATH, LANG and HOME, which is in its folder."""
 
     def healthy(self, url: str) -> bool:
-        """Whether it answers requests."""
+        """Return whether the server answers requests."""
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """Have the model there and loaded. Raises `ServerMissing` or `ServerFault`."""
+        """Have the model fetched, if that is allowed, and loaded. Raise `ServerMissing` or `ServerFault`."""
 
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
-        """What it has loaded. Raises `ServerFault` where that is not what the model's conf asks for."""
+        """Return what the server has loaded. Raise `ServerFault` if the model's conf asks for something else."""
 
     def metrics(self, url: str) -> Mapping[str, float]:
-        """Its own counters by name; empty where its kind tells none. Raises `ServerFault` where it does not answer."""
+        """Return the server's own counters; empty if its kind has none. Raise `ServerFault` if it does not answer."""
 
     def warnings(self, log: str) -> list[str]:
-        """What a piece of its log says that makes a case's result doubtful."""
+        """Return what this piece of its log says that makes a case's result doubtful."""

@@ -1,4 +1,4 @@
-"""The GPUs of this machine that may be used here: NVIDIA's by NVML, AMD's by `amdsmi` where that is installed."""
+"""The GPUs of this machine that this process may use: NVIDIA's by NVML, AMD's by `amdsmi` if that is installed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ MB = 1_000_000
 
 
 class Gpu(Struct, frozen=True, kw_only=True):
-    """A GPU that the variables of this process let it use.
+    """A GPU that this process may use.
 
-    `index` is the driver's (by PCI bus), `free_mb` what no process holds (MB: a million bytes), `processes` are the ids
-    of those that compute on it; a desktop's display is none.
+    `index` is the driver's, in the order of the PCI bus. `memory_mb` and `free_mb` are all its memory and what no
+    process holds (MB: a million bytes). `processes` are the ids of the processes that compute on it; a desktop that
+    only displays on it is not among them.
     """
 
     uuid: str
@@ -30,10 +31,10 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
 
 def inventory() -> tuple[Gpu, ...]:
-    """Every GPU that CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES leave, in the drivers' order; none without one.
+    """Return every GPU that CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES allow, in the order of the drivers.
 
-    Their indices are taken in the order of the PCI bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID. Slices of a GPU (MIG) are
-    not told apart.
+    Indices in these variables count in the order of the PCI bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID. Slices of a GPU
+    (MIG) count as the GPU.
     """
     return (
         *visible(_nvidia(), os.environ.get("CUDA_VISIBLE_DEVICES")),
@@ -42,10 +43,10 @@ def inventory() -> tuple[Gpu, ...]:
 
 
 def visible(gpus: Sequence[Gpu], value: str | None) -> tuple[Gpu, ...]:
-    """Those that such a variable leaves: indices, UUIDs or beginnings of them, up to the first that is none of these.
+    """Return the GPUs that such a variable allows. It lists indices, UUIDs or beginnings of UUIDs.
 
-    So CUDA reads it (CUDA C++ Programming Guide, "CUDA Environment Variables"); unset, it leaves all. A GPU that is
-    named twice leaves none.
+    Read as CUDA does (CUDA C++ Programming Guide, "CUDA Environment Variables"): an unset variable allows all GPUs, an
+    entry that names no GPU ends the list, and a GPU that is named twice makes the list empty.
     """
     if value is None:
         return tuple(gpus)
@@ -59,18 +60,18 @@ def visible(gpus: Sequence[Gpu], value: str | None) -> tuple[Gpu, ...]:
 
 
 def visibility(gpus: Sequence[Gpu]) -> dict[str, str]:
-    """The variables that let a process use these GPUs and no other."""
+    """Return the variables that let a process use these GPUs and no others."""
     uuids = {vendor: ",".join(gpu.uuid for gpu in gpus if gpu.vendor == vendor) for vendor in ("nvidia", "amd")}
     return {"CUDA_VISIBLE_DEVICES": uuids["nvidia"] or "-1", "ROCR_VISIBLE_DEVICES": uuids["amd"] or "-1"}
 
 
 def cpu_slots() -> int:
-    """How many model servers may run on the CPU at a time: one for every four cores, at least one."""
+    """Return how many model servers may run on the CPU at a time: one for every four cores, at least one."""
     return max(1, len(os.sched_getaffinity(0)) // 4)
 
 
 def _named(gpus: Sequence[Gpu], entry: str) -> Gpu | None:
-    """The GPU of that index, or the only one whose UUID begins so."""
+    """Return the GPU of that index, or the only one whose UUID begins with `entry`."""
     if entry.isascii() and entry.isdigit():
         return next((gpu for gpu in gpus if gpu.index == int(entry)), None)
     found = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)]
@@ -86,7 +87,7 @@ def _nvidia() -> list[Gpu]:
     found = []
     try:
         for index in range(nvml.nvmlDeviceGetCount()):
-            with suppress(nvml.NVMLError):  # one that was lost, or that tells nothing: the others are still there
+            with suppress(nvml.NVMLError):  # a GPU that is lost or does not answer: the others are still there
                 found.append(_nvidia_gpu(nvml, index))
     finally:
         nvml.nvmlShutdown()
@@ -107,11 +108,11 @@ def _nvidia_gpu(nvml: Any, index: int) -> Gpu:
 
 
 def _amd() -> list[Gpu]:
-    """AMD's, where ROCm's own package `amdsmi` (no dependency of ours) is installed and finds its driver."""
+    """Return AMD's GPUs, if ROCm's package `amdsmi` (not a dependency of ours) is installed and finds its driver."""
     try:
         smi: Any = import_module("amdsmi")
         smi.amdsmi_init()
-    except Exception:  # each of its versions fails in its own way where its library does not fit the driver
+    except Exception:  # each version fails in its own way if its library does not fit the driver
         return []
     found = []
     try:
@@ -124,7 +125,7 @@ def _amd() -> list[Gpu]:
 
 
 def _amd_gpu(smi: Any, index: int, handle: Any) -> Gpu:
-    """Its UUID is what ROCR_VISIBLE_DEVICES takes: the chip's serial number (rocm.docs.amd.com, "GPU isolation")."""
+    """Read one GPU. ROCR_VISIBLE_DEVICES takes the chip's serial number (rocm.docs.amd.com, "GPU isolation")."""
     chip = smi.amdsmi_get_gpu_asic_info(handle)
     total = smi.amdsmi_get_gpu_memory_total(handle, smi.AmdSmiMemoryType.VRAM)
     used = smi.amdsmi_get_gpu_memory_usage(handle, smi.AmdSmiMemoryType.VRAM)

@@ -1,4 +1,4 @@
-"""What became of a run's model servers: `servers.jsonl` in its folder, a line for each load and each stop."""
+"""The journal of a run's model servers: `servers.jsonl` in its folder, one line for each event."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Event = Literal["loaded", "crashed", "failed", "counted", "stopped"]
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that happened to a server, at a time in UTC.
+    """One event in the life of a server. `at` is a time in UTC.
 
-    `loaded` (also after a restart), `crashed`, `failed` (it never came to be of use), `counted` (what it counted
-    itself, asked when its last user is done), `stopped`; `seconds` is how long starting and loading, or stopping, took.
-    `server` is the name of its folder, `leftover` what stopping left: ids of processes that could not be killed, GPUs
-    whose memory did not become free.
+    The events are `loaded` (also after a restart), `crashed`, `failed` (it did not start, or served something else),
+    `counted` (the server's own counters, read when its last user is done) and `stopped`. `seconds` is how long starting
+    and loading took, or stopping. `server` is the name of its folder. `leftover` is what stopping left: processes that
+    could not be killed, GPUs whose memory did not become free.
     """
 
     event: Event
@@ -50,9 +50,9 @@ def enter(
     counters: Mapping[str, float] | None = None,
     leftover: tuple[str, ...] = (),
 ) -> None:
-    """Append to the journal of the run that started the server; any process may, at any time.
+    """Append an event to the journal of the run that started the server. Any process may do so at any time.
 
-    Nothing is entered of a server that is somebody else's, or when the run's folder is gone.
+    Does nothing for a server that Proctor did not start, and if the run's folder is gone.
     """
     if server.folder is None or not Path(server.folder).is_dir():
         return
@@ -79,7 +79,7 @@ def enter(
 
 
 def read(run_folder: Path) -> list[JournalEntry]:
-    """What the journal of a run says, in order; nothing where no server was started."""
+    """Return the journal of a run, in order; empty if the run started no server."""
     try:
         lines = (run_folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:

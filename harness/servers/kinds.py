@@ -1,4 +1,4 @@
-"""The kinds of model servers by name: each is a module beside this one whose `KIND` is its adapter."""
+"""The kinds of model server. Each is a module beside this one, named after its kind; `KIND` is its adapter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.servers.base import ServerKind
 
 
 def kind_of(provider: ProviderConf) -> ServerKind:
-    """The adapter of the provider's kind of server. Raises `ValueError` for one that serves nothing on this machine."""
+    """Return the adapter of the provider's kind. Raise `ValueError` if the provider needs no server on this machine."""
     if provider.kind not in LOCAL_KINDS:
         raise ValueError(f"provider {provider.name} of kind {provider.kind} needs no server on this machine")
     kind: ServerKind = import_module(f"harness.servers.{provider.kind}").KIND

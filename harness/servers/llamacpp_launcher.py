@@ -1,6 +1,6 @@
-"""llama.cpp's server out of the PyPI package `xllamacpp`, with the arguments of `llama-server` that Proctor uses.
+"""Runs llama.cpp's server from the PyPI package `xllamacpp`, with those arguments of `llama-server` that Proctor uses.
 
-A program of its own, run by its path: it imports nothing of Proctor.
+This is a program of its own, run by its path. It imports nothing of Proctor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import xllamacpp
 
 
 def main() -> None:
-    """Serve until a signal ends the process; what llama.cpp says goes to standard error."""
+    """Serve until a signal ends the process. llama.cpp writes its log to standard error."""
     asked = _arguments()
     params = xllamacpp.CommonParams()
     params.model.path = asked.model

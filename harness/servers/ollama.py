@@ -1,4 +1,4 @@
-"""Ollama: finds a server or a binary, and starts, checks and reads servers of its kind."""
+"""Ollama: finding a server or a binary, and Ollama as a kind of server."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _CUT: Final = re.compile(r'msg="truncating input prompt" limit=(\d+) prompt=(\d+
 
 
 class OllamaMissing(Exception):
-    """There is neither a server nor a binary; the message says where was looked and how to get it."""
+    """There is neither a server nor a binary. The message says where they were looked for and how to get one."""
 
 
 class Ollama(Struct, frozen=True):
-    """What was found: a running server (`url` and `version`), or else the `binary`."""
+    """What was found: a running server, by its `url` and `version`, or else the `binary`."""
 
     url: str | None = None
     version: str | None = None
@@ -45,9 +45,9 @@ class Ollama(Struct, frozen=True):
 
 
 def find_ollama() -> Ollama:
-    """Ask the server at OLLAMA_HOST (default 127.0.0.1:11434) for its version; else look for `ollama` on PATH.
+    """Return the server at OLLAMA_HOST (default 127.0.0.1:11434) if it answers, or else the `ollama` on PATH.
 
-    Raises `OllamaMissing`.
+    Raise `OllamaMissing` if there is neither.
     """
     url = server_url(os.environ.get("OLLAMA_HOST", ""))
     version = _version(url)
@@ -63,7 +63,10 @@ def find_ollama() -> Ollama:
 
 
 def server_url(host: str) -> str:
-    """The address that an OLLAMA_HOST value means (`host`, `host:port`, `:port` or a URL; envconfig/config.go)."""
+    """Return the address that a value of OLLAMA_HOST means: `host`, `host:port`, `:port` or a URL.
+
+    Read as Ollama does in its envconfig/config.go.
+    """
     if not host.strip():
         return DEFAULT_URL
     value = host.strip().rstrip("/")
@@ -71,13 +74,13 @@ def server_url(host: str) -> str:
     parts = urlsplit(f"//{rest}")
     standard = {"http": 80, "https": 443}.get(scheme, 11434) if separator else 11434
     name = parts.hostname or "127.0.0.1"
-    name = "127.0.0.1" if name == "0.0.0.0" else name  # noqa: S104 - a server's bind address; a client calls loopback
+    name = "127.0.0.1" if name == "0.0.0.0" else name  # noqa: S104 - what a server binds; a client calls loopback
     name = f"[{name}]" if ":" in name else name
     return f"{scheme or 'http'}://{name}:{parts.port or standard}{parts.path}"
 
 
 def _version(url: str) -> str | None:
-    """The version that a server at `url` tells, or none where no Ollama answers."""
+    """Return the version of the server at `url`, or `None` if no Ollama answers there."""
     try:
         with urllib.request.urlopen(f"{url}/api/version", timeout=_ANSWER_S) as answer:  # noqa: S310 - from OLLAMA_HOST
             version = json.load(answer)["version"]
@@ -87,12 +90,12 @@ def _version(url: str) -> str | None:
 
 
 class OllamaOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of `provider.options` and, before it, `model.server`.
+    """The options of kind `ollama`, in `provider.options` and `model.server`.
 
-    `executable`: the name on PATH or a path. `pull`: fetch a model that is missing. `models`: the folder of the models
-    (none: OLLAMA_MODELS, else ~/.ollama/models). `keep_alive`: how long an idle model stays loaded (-1: always).
-    `start_s` and `load_s`: seconds until the server answers and until the model is loaded. `variables`: more of
-    Ollama's own, such as OLLAMA_KV_CACHE_TYPE.
+    `executable` is Ollama's name on PATH, or its path. `pull` fetches a model that is missing. `models` is the folder
+    of the models (`None`: OLLAMA_MODELS, else ~/.ollama/models). `keep_alive` is how long an idle model stays loaded
+    (-1: always). `start_s` and `load_s` are the seconds that the server may take to answer and to load the model.
+    `variables` are more of Ollama's own, such as OLLAMA_KV_CACHE_TYPE.
     """
 
     executable: str = "ollama"
@@ -111,7 +114,7 @@ class OllamaServers:
         """See `ServerKind`."""
         return options_of(OllamaOptions, model, provider).start_s
 
-    def there(self, provider: ProviderConf) -> str | None:
+    def external_url(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
         if provider.base_url is None:
             return None
@@ -135,7 +138,7 @@ class OllamaServers:
         return [found, "serve"]
 
     def environment(self, launch: Launch) -> dict[str, str]:
-        """See `ServerKind`. The models are shared with every other Ollama of this user: none may prune them."""
+        """See `ServerKind`. All Ollamas of this user share one folder of models, so none of them may prune it."""
         options = options_of(OllamaOptions, launch.model, launch.provider)
         return {
             **{name: os.environ[name] for name in _PROXIES if name in os.environ},
@@ -152,7 +155,7 @@ class OllamaServers:
         }
 
     def healthy(self, url: str) -> bool:
-        """See `ServerKind`. It listens before it serves: only an answer counts."""
+        """See `ServerKind`. Ollama listens before it serves, so only an answer counts."""
         try:
             OllamaApi(url).version()
         except ApiError:
@@ -169,18 +172,18 @@ class OllamaServers:
             capabilities = api.show(name).capabilities
             if "tools" not in capabilities:
                 raise ServerFault(
-                    f"model {name} cannot call tools, so that no agent can work with it; Ollama lists as its "
-                    f"capabilities: {', '.join(capabilities) or 'none'}"
+                    f"model {name} cannot call tools, so no agent can work with it; Ollama lists these capabilities: "
+                    f"{', '.join(capabilities) or 'none'}"
                 )
             api.preload(name, options.load_s)
 
-    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - all is asked
-        """See `ServerKind`: the weights, the context and the place of the model are what the conf asks for."""
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - the contract of ServerKind
+        """See `ServerKind`. Checks the weights, the context, and that the model is on the GPUs."""
         api, name = OllamaApi(url), model.asked_as
         with _as_fault(f"{url}: {name}"):
             found, loaded = api.model(name), api.loaded(name)
             if found is None or loaded is None:
-                raise ServerFault(f"{url} does not keep model {name} loaded")
+                raise ServerFault(f"{url} no longer has model {name} loaded")
             if model.digest is not None and not _same_digest(found.digest, model.digest):
                 raise ServerFault(
                     f"model {name} has digest sha256:{found.digest}, and conf/model/{model.name}.yaml pins "
@@ -192,12 +195,12 @@ class OllamaServers:
                 raise ServerFault(_off_gpu(name, loaded))
             return Facts(version=api.version(), digest=f"sha256:{found.digest}", context=loaded.context_length)
 
-    def metrics(self, url: str) -> Mapping[str, float]:  # noqa: ARG002 - Ollama tells none
-        """See `ServerKind`."""
+    def metrics(self, url: str) -> Mapping[str, float]:  # noqa: ARG002 - the contract of ServerKind
+        """See `ServerKind`. Ollama has no counters."""
         return {}
 
     def warnings(self, log: str) -> list[str]:
-        """See `ServerKind`: a prompt that was cut makes the agent forget its task."""
+        """See `ServerKind`. Looks for prompts that were cut: the agent then forgets its task."""
         cuts: dict[str, list[int]] = {}
         for match in _CUT.finditer(log):
             limit, prompt = match.groups()
@@ -206,15 +209,15 @@ class OllamaServers:
 
 
 class BareOllama(OllamaServers):
-    """A server without any model, for who brings and loads models on their own."""
+    """A server without a model, for tests that bring and load their own."""
 
-    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:  # noqa: ARG002 - nothing to prepare
-        """Only its version is looked at."""
+    def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:  # noqa: ARG002 - the contract of ServerKind
+        """Check its version; no model is loaded."""
         with _as_fault(url):
             _require_version(OllamaApi(url), provider)
 
-    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - whatever the model
-        """Only its version is known."""
+    def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - the contract of ServerKind
+        """Return its version, the only thing known."""
         with _as_fault(url):
             return Facts(version=OllamaApi(url).version())
 
@@ -225,7 +228,7 @@ BARE: ServerKind = BareOllama()
 
 @contextmanager
 def _as_fault(what: str) -> Iterator[None]:
-    """An error of the API is a fault of the server."""
+    """Turn an error of the API into a `ServerFault` about `what`."""
     try:
         yield
     except ApiError as error:
@@ -239,7 +242,7 @@ def _models(options: OllamaOptions) -> Path:
 
 
 def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
-    """Raise `ServerMissing` for a version that lacks what is needed; one without numbers is somebody's own build."""
+    """Raise `ServerMissing` for a version that is too old. One without numbers is a private build and is accepted."""
     version = api.version()
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     numbers = tuple(map(int, match.groups())) if match else (0, 0, 0)
@@ -252,7 +255,7 @@ def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
 
 
 def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOptions, progress: Progress) -> None:
-    """Pull the model, one server of this user at a time; `ServerMissing` where that is not wanted."""
+    """Pull the model; one process of this user pulls at a time. Raise `ServerMissing` if `pull` is off."""
     if not options.pull:
         where = f"at {api.url}" if provider.base_url else f"in {_models(options)}"
         host = f"OLLAMA_HOST={api.url} " if provider.base_url else ""
@@ -280,13 +283,13 @@ def _pull_bar(name: str, status: str, layers: Collection[Pulled]) -> str:
 
 
 def _same_digest(found: str, pinned: str) -> bool:
-    """Whether the digest is the pinned one: in full, or its first digits, at least the 12 that `ollama list` shows."""
+    """Return whether the digest is the pinned one. Its first 12 digits, as `ollama list` shows them, are enough."""
     digits = pinned.removeprefix("sha256:")
     return len(digits) >= 12 and found.startswith(digits)
 
 
 def _cut(limit: str, prompts: list[int]) -> str:
-    """One line for them all: an agent's prompt grows with each turn."""
+    """Describe all cuts to one limit in one line, because an agent's prompt grows with each turn."""
     which = f"{len(prompts)} prompts of up to {max(prompts)}" if len(prompts) > 1 else f"a prompt of {prompts[0]}"
     return f"Ollama cut {which} tokens to the {limit} that fit"
 
@@ -305,6 +308,6 @@ def _too_short(name: str, loaded: Loaded, model: ModelConf, trained: int | None)
 def _off_gpu(name: str, loaded: Loaded) -> str:
     share = 100 * loaded.size_vram // loaded.size
     return (
-        f"only {share} % of model {name} ({loaded.size / 1e9:.1f} GB with its context) are on the GPU, so that it "
-        "would run many times slower: give it more GPUs (gpus), less context, or set gpus: 0 to run it on the CPU"
+        f"only {share} % of model {name} ({loaded.size / 1e9:.1f} GB with its context) are on the GPU, which makes it "
+        "many times slower: give it more GPUs (gpus) or less context, or set gpus: 0 to run it on the CPU"
     )

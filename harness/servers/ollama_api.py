@@ -1,4 +1,4 @@
-"""Ollama's native API, as far as it is needed here (ollama's `docs/api.md`, around v0.33)."""
+"""A client of the part of Ollama's native API that is needed here (Ollama's `docs/api.md`, around v0.33)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BUSY_S = 0.5
 
 
 class ApiError(Exception):
-    """An error answer, or none at all (`status` 0)."""
+    """An error answer, or no answer at all (`status` 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -28,14 +28,14 @@ class ApiError(Exception):
 
 
 class Model(Struct, frozen=True):
-    """A model on disk (`/api/tags`); `digest` is that of its manifest, in hexadecimal."""
+    """A model on disk (`/api/tags`). `digest` is its manifest's, in hexadecimal."""
 
     name: str
     digest: str
 
 
 class Loaded(Struct, frozen=True):
-    """A model in memory (`/api/ps`): its bytes, those of them on GPUs, and the tokens of context allocated."""
+    """A model in memory (`/api/ps`): its size in bytes, how many of these are on GPUs, and its context in tokens."""
 
     name: str
     size: int = 0
@@ -51,13 +51,13 @@ class ModelDetails(Struct, frozen=True):
 
     @property
     def context(self) -> int | None:
-        """The tokens of context that the model was trained for."""
+        """The context, in tokens, that the model was trained for."""
         found = (value for name, value in self.model_info.items() if name.endswith(".context_length"))
         return next((value for value in found if isinstance(value, int)), None)
 
 
 class Pulled(Struct, frozen=True):
-    """A line of a pull: the layers so far, by digest, with their bytes."""
+    """A line of a pull: how many bytes of a layer are there, or the error."""
 
     status: str = ""
     digest: str = ""
@@ -85,23 +85,23 @@ class OllamaApi:
         self.url = url
 
     def version(self, seconds: float = _HEALTH_S) -> str:
-        """The server's version; it answers as soon as it serves."""
+        """Return the server's version. It answers as soon as it serves."""
         return self._ask("GET", "/api/version", _OllamaVersion, seconds=seconds).version
 
     def model(self, name: str) -> Model | None:
-        """The model of that name on disk."""
+        """Return the model of that name on disk, or `None`."""
         return _named(self._ask("GET", "/api/tags", _Tags).models, name)
 
     def loaded(self, name: str) -> Loaded | None:
-        """The model of that name in memory."""
+        """Return the model of that name in memory, or `None`."""
         return _named(self._ask("GET", "/api/ps", _Ps).models, name)
 
     def show(self, name: str) -> ModelDetails:
-        """What the model can do."""
+        """Return what the model can do."""
         return self._ask("POST", "/api/show", ModelDetails, body={"model": name})
 
     def preload(self, name: str, seconds: float) -> None:
-        """Have the model loaded; while the server's queue is full, ask again."""
+        """Have the model loaded within `seconds`. While the server's queue is full, ask again."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -114,7 +114,7 @@ class OllamaApi:
                 return
 
     def pull(self, name: str) -> Iterator[Pulled]:
-        """Have the model fetched, line by line; an error may come after any of them."""
+        """Have the model fetched, and yield each line of progress. An error may come after any line."""
         with self._stream("/api/pull", {"model": name}) as lines:
             for line in lines:
                 pulled = _decoded(line.encode(), Pulled)
@@ -126,7 +126,7 @@ class OllamaApi:
         raise ApiError(200, "the pull broke off")
 
     def _client(self, seconds: float) -> httpx2.Client:
-        """A client that goes there directly; certificates, which take long to read, are for TLS alone."""
+        """Return a client that uses no proxy, and reads certificates, which takes long, only for TLS."""
         return httpx2.Client(trust_env=False, verify=self.url.startswith("https"), timeout=seconds)
 
     def _ask(
@@ -172,7 +172,7 @@ def _decoded(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as error:
-        raise ApiError(200, f"not Ollama's form of answer: {error}") from None
+        raise ApiError(200, f"an answer that is not Ollama's: {error}") from None
 
 
 N = TypeVar("N", Model, Loaded)
@@ -183,5 +183,5 @@ def _named(models: list[N], name: str) -> N | None:
 
 
 def _full(name: str) -> str:
-    """The name with its tag: none means `latest`."""
+    """Return the name with its tag. Without one it means `latest`."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

@@ -1,4 +1,4 @@
-"""The options of a kind of server, out of the two files that may set them."""
+"""The options of a kind of server, which two files may set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from backends.reading.lines import read_options
+from backends.options import read_options
 from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=Struct)
 
 
 def options_of(kind: type[S], model: ModelConf, provider: ProviderConf) -> S:
-    """`model.server` as a kind's own options, over those of the provider. Raises `ConfError`."""
+    """Return `provider.options`, overridden by `model.server`, as the struct `kind`. Raise `ConfError`."""
     try:
         return read_options(kind, {**provider.options, **model.server})
     except ValueError as error:

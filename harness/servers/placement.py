@@ -1,4 +1,4 @@
-"""Where a case's model server comes from: one that runs already, GPUs that are free, or a wait. Pure decisions."""
+"""Decides how to serve a need: join a server that runs, start one on free GPUs, or wait. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from harness.servers.gpus import Gpu
 from harness.servers.leases import LeasedServer
 
 IDLE_SHARE = 0.9
-"""Share of its memory that a GPU must have free for a model whose conf does not say how much it needs."""
+"""The share of a GPU's memory that must be free for a model whose conf does not say how much it needs."""
 
 
 class Join(Struct, frozen=True):
-    """Use this server, which runs or is being started."""
+    """Use the server of this id, which runs or is being started."""
 
     id: str
 
 
 class Start(Struct, frozen=True):
-    """Start one on these GPUs; on none: on the CPU."""
+    """Start a server on these GPUs, or on the CPU if there are none."""
 
     gpus: tuple[Gpu, ...] = ()
 
 
 class Wait(Struct, frozen=True):
-    """Nothing is free; this is what holds it."""
+    """Wait: nothing is free. `reason` says for what to wait, and what holds it."""
 
     reason: str
 
 
 def impossible(need: ServerNeed, memory_gb: float | None, gpus: Sequence[Gpu]) -> str | None:
-    """Why these GPUs, were they all free, could not serve the need; none where they could."""
+    """Return why these GPUs could not serve the need even if all were free, or `None` if they could."""
     if need.gpus == 0:
         return None
     if not gpus:
-        return f"{need.key} needs {_count(need.gpus)}, and none can be used here (see `python -m harness doctor`)"
+        return f"{need.key} needs {_count(need.gpus)}, and there is no usable GPU here (see `proctor doctor`)"
     large = [gpu for gpu in gpus if gpu.memory_mb >= _memory_mb(memory_gb, gpu)]
     if max((len(alike) for alike in _by_vendor(large)), default=0) >= need.gpus:
         return None
@@ -57,11 +57,12 @@ def place(
     gpus: Sequence[Gpu],
     cpu_slots: int,
 ) -> Join | Start | Wait:
-    """Join a server of that key that has room; else start one, on the smallest GPUs that are free; else wait.
+    """Join a server of this key that has a place; else start one on the smallest free GPUs; else wait.
 
-    A GPU is free that is not leased, on which nobody computes, and that has the memory free.
+    A GPU is free if it is not leased, no process computes on it, and it has `memory_gb` free. `cpu_slots` is how many
+    servers may run on the CPU.
     """
-    here = {gpu.uuid for gpu in gpus}  # another run of this user, in another job, may have other GPUs
+    here = {gpu.uuid for gpu in gpus}  # another run of this user may see other GPUs
     alike = (server for server in servers if server.key == key and server.has_room and here.issuperset(server.gpus))
     ready = sorted(alike, key=_readiest)
     if ready:
@@ -81,7 +82,7 @@ def place(
 
 
 def _readiest(server: LeasedServer) -> tuple[bool, int]:
-    """Ready ones before those being started, then the least used."""
+    """Sort ready servers before those being started, then the least used first."""
     return server.state != "ready", len(server.holders)
 
 
@@ -94,7 +95,7 @@ def _memory_mb(memory_gb: float | None, gpu: Gpu) -> float:
 
 
 def _by_vendor(gpus: Iterable[Gpu]) -> list[list[Gpu]]:
-    """GPUs that one server can use together, the smallest first: a large one is kept for who needs it."""
+    """Group the GPUs that one server can use together, the smallest first: large ones are kept for large models."""
     ordered = sorted(gpus, key=attrgetter("vendor", "memory_mb", "index"))
     return [list(alike) for _, alike in groupby(ordered, key=attrgetter("vendor"))]
 

@@ -1,4 +1,4 @@
-"""The model server that a process holds: one at a time, kept for as long as its cases need it."""
+"""The model server that a process holds: one at a time, for as long as its cases need it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.case import ModelConf, ProviderConf, ServerNeed
+from harness.servers.acquire import Lease, acquire
 from harness.servers.base import Progress, ServerFault, ServerMissing
 from harness.servers.kinds import kind_of
-from harness.servers.shared import Lease, acquire
 
 _TRIES = 2
 
 
 class ServerPool:
-    """Holds no server while it waits for one, so that processes which wait for each other's GPUs cannot block."""
+    """Lends one server after the other to the cases of a process.
+
+    It releases the server it holds before it waits for another one, so that processes which wait for each other's GPUs
+    cannot block each other.
+    """
 
     def __init__(self, run_folder: Path, progress: Progress) -> None:
         self._run_folder = run_folder
@@ -23,16 +27,16 @@ class ServerPool:
         self._failures = defaultdict[ServerNeed, list[ServerMissing | ServerFault]](list)
 
     def lease(self, need: ServerNeed, model: ModelConf, provider: ProviderConf) -> Lease:
-        """The server of that need: the one that is held, or one that takes its place.
+        """Return the server for `need`: the one that is held, or a new one in its place.
 
-        Raises `ServerMissing` or `ServerFault`, as `acquire` does. What is missing is not looked for again, and a
-        server that failed `_TRIES` times is not started again.
+        Raise `ServerMissing` or `ServerFault`, as `acquire` does. Something missing is not looked for again, and a
+        server that failed twice is not started again.
         """
-        self.keep(need)
+        self.release(unless=need)
         failures = self._failures[need]
         if self._held and not self._held[1].is_good:
             failures.append(ServerFault(f"{need.key}: its server crashed again and again"))
-            self.keep(None)
+            self.release()
         if self._held is None:
             if failures and (isinstance(failures[-1], ServerMissing) or len(failures) >= _TRIES):
                 raise failures[-1]
@@ -51,13 +55,13 @@ class ServerPool:
             self._held = (need, lease)
         return self._held[1]
 
-    def keep(self, need: ServerNeed | None) -> None:
-        """Give the server back, unless it is the one of that need, which comes next."""
-        if self._held and self._held[0] != need:
+    def release(self, *, unless: ServerNeed | None = None) -> None:
+        """Release the server that is held, unless it serves the need `unless`, which comes next."""
+        if self._held and self._held[0] != unless:
             _need, lease = self._held
             self._held = None
             lease.release()
 
     def gpu_memory_mb(self) -> int | None:
-        """Memory in use on the GPUs of the server that is held (MB: a million bytes); none without."""
+        """Return the memory in use on the held server's GPUs, in MB (a million bytes); `None` without such a server."""
         return self._held[1].memory_mb() if self._held else None

@@ -1,6 +1,6 @@
-"""The processes of a model server: who of them lives, whatever became of their parents, and how they are ended.
+"""The processes of a model server: finding all of them, even orphans, and stopping them.
 
-A server's processes carry a marker variable, which a child inherits and keeps when it is orphaned (proc(5), `environ`).
+They carry a marker variable in their environment. A child inherits it, and keeps it when its parent dies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 MARKER = "PROCTOR_SERVER"
-"""The variable that holds the server's id, and the folder of the leases that know it."""
+"""The marker variable. Its value is the folder of the leases, then `/` and the server's id."""
 
 _PROC = Path("/proc")
 _PAUSE_S = 0.02
@@ -22,14 +22,14 @@ _KILL_S = 20.0
 
 
 class Process(Struct, frozen=True):
-    """A process, told apart from a later one of the same pid by when it started (clock ticks since boot)."""
+    """A process. `started`, in clock ticks since boot, tells it apart from a later one of the same pid."""
 
     pid: int
     started: int
 
     @property
     def lives(self) -> bool:
-        """Whether it runs still; one that is dead but not yet buried by its parent does not."""
+        """Whether the process still runs. A zombie does not."""
         seen = _look(self.pid)
         return seen is not None and seen.started == self.started and not seen.dead
 
@@ -43,13 +43,13 @@ class _Seen(Struct, frozen=True):
 
 
 def process(pid: int) -> Process | None:
-    """The process of that pid; none if there is none."""
+    """Return the process of that pid, or `None`."""
     seen = _look(pid)
     return Process(pid, seen.started) if seen else None
 
 
 def myself() -> Process:
-    """This process."""
+    """Return this process."""
     found = process(os.getpid())
     if found is None:
         raise RuntimeError("/proc does not show this process")
@@ -57,16 +57,16 @@ def myself() -> Process:
 
 
 def marked(marker: str) -> dict[int, str]:
-    """The marks, by process id, of all processes whose mark begins with this text."""
+    """Return the marks that begin with `marker`, by the ids of their processes."""
     marks = ((seen.pid, _mark(seen.pid)) for seen in _all())
     return {pid: mark for pid, mark in marks if mark is not None and mark.startswith(marker)}
 
 
 def family(leader: Process | None, marker: str) -> set[int]:
-    """The living processes of a server: those that bear its marker, its session's, and all that descend from these.
+    """Return the living processes of a server: those with its mark, those in its session, and their descendants.
 
-    A member of the session of a leader that is gone counts only if it has overwritten its environment, as a program
-    that sets its own title does; any other without the marker is a stranger whose session has taken the same number.
+    Once the leader is gone, another session may take its number. Then a process without the mark counts only if its
+    environment cannot be read, as happens when a program overwrites it to set its own title.
     """
     everyone = _all()
     known = {seen.pid for seen in everyone if _mark(seen.pid) == marker}
@@ -88,10 +88,10 @@ def family(leader: Process | None, marker: str) -> set[int]:
     return known - {os.getpid()}
 
 
-def end(leader: Process | None, marker: str, grace_s: float) -> set[int]:
-    """End a server: SIGTERM to its first process, time to end its own, then SIGKILL to what is left of the family.
+def stop_family(leader: Process | None, marker: str, grace_s: float) -> set[int]:
+    """Send SIGTERM to the first process of a server, wait `grace_s` seconds, and SIGKILL what is left of its family.
 
-    Returns those that even that did not end in 20 s (a process that hangs in a driver).
+    Return the ids of processes that live on 20 s later: one may hang in a driver.
     """
     if leader is not None and leader.lives:
         with suppress(ProcessLookupError):
@@ -109,7 +109,7 @@ def end(leader: Process | None, marker: str, grace_s: float) -> set[int]:
 
 
 def _all() -> list[_Seen]:
-    """This user's processes that are not dead."""
+    """Return this user's processes, without zombies."""
     pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _is_mine(entry)]
     return [seen for seen in map(_look, pids) if seen is not None and not seen.dead]
 
@@ -122,7 +122,7 @@ def _is_mine(entry: Path) -> bool:
 
 
 def _look(pid: int) -> _Seen | None:
-    """What /proc/PID/stat says (proc(5)); the name in it, in brackets, may hold anything."""
+    """Read /proc/PID/stat (proc(5)). The name in it, in brackets, may contain anything."""
     try:
         text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
     except OSError:
@@ -133,7 +133,7 @@ def _look(pid: int) -> _Seen | None:
 
 
 def _environment(pid: int) -> list[bytes]:
-    """The variables it was started with; none where they cannot be read."""
+    """Return the variables that a process was started with; empty if they cannot be read."""
     try:
         return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
@@ -141,7 +141,7 @@ def _environment(pid: int) -> list[bytes]:
 
 
 def _mark(pid: int) -> str | None:
-    """The value of the marker variable."""
+    """Return the value of the marker variable, or `None`."""
     name = os.fsencode(f"{MARKER}=")
     found = (variable for variable in _environment(pid) if variable.startswith(name))
     return next((os.fsdecode(variable.removeprefix(name)) for variable in found), None)

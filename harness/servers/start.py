@@ -1,4 +1,4 @@
-"""Starts the process of a model server and waits until it answers."""
+"""Starting the process of a model server, and waiting until it answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 from harness.case import ModelConf, ProviderConf
 from harness.servers.base import Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.gpus import Gpu, visibility
-from harness.servers.processes import MARKER, Process, end, family, process
+from harness.servers.processes import MARKER, Process, family, process, stop_family
 
 LOG: Final = "server.log"
 GRACE_S: Final = 10.0
@@ -34,7 +34,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is to be started, and where; `mark` is the value of its processes' marker variable."""
+    """What to start, and where. `mark` goes into the marker variable of the server's processes."""
 
     kind: ServerKind
     model: ModelConf
@@ -48,8 +48,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 def start(plan: Plan, spawned: Callable[[Process], None], progress: Progress) -> str:
     """Start the server and return its address once it answers.
 
-    `spawned` is told of each process that is started; a port that somebody else takes meanwhile costs one of three
-    tries. Raises `ServerMissing`, or `ServerFault` with the end of its log; then nothing of it runs any more.
+    `spawned` is called with each process that is started. If another program takes the port meanwhile, try again, three
+    times in all. Raise `ServerMissing`, or `ServerFault` with the end of the log; then none of its processes is left.
     """
     port = plan.port if plan.port and _is_free(plan.port) else _free_port()
     for _ in range(_TRIES):
@@ -68,10 +68,10 @@ def start(plan: Plan, spawned: Callable[[Process], None], progress: Progress) ->
             if _answers(plan, launch, child, leader, progress):
                 return launch.url
         except BaseException:
-            end(leader, plan.mark, GRACE_S)
+            stop_family(leader, plan.mark, GRACE_S)
             reap()
             raise
-        end(leader, plan.mark, GRACE_S)
+        stop_family(leader, plan.mark, GRACE_S)
         reap()
         if not _IN_USE.search(log_since(plan.folder, began)):
             raise ServerFault(
@@ -79,25 +79,25 @@ def start(plan: Plan, spawned: Callable[[Process], None], progress: Progress) ->
             )
         port = _free_port()
     raise ServerFault(
-        with_tail(f"{plan.provider.kind} found its port taken by somebody else {_TRIES} times in a row", plan.folder)
+        with_tail(f"{plan.provider.kind} found its port taken by another program {_TRIES} times in a row", plan.folder)
     )
 
 
 def reap() -> None:
-    """Bury the children of this process that have ended."""
+    """Collect the exit codes of this process's children that have ended, so that they are not left as zombies."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
 
 
 def log_size(folder: Path) -> int:
-    """Bytes that the log has."""
+    """Return the size of the log in bytes."""
     path = folder / LOG
     return path.stat().st_size if path.exists() else 0
 
 
 def log_since(folder: Path, offset: int) -> str:
-    """The log from that byte on."""
+    """Return the log from byte `offset` on."""
     path = folder / LOG
     if not path.exists():
         return ""
@@ -107,13 +107,13 @@ def log_since(folder: Path, offset: int) -> str:
 
 
 def with_tail(message: str, folder: Path) -> str:
-    """The message, and the end of the server's log."""
+    """Return the message, followed by the end of the server's log."""
     tail = log_since(folder, max(0, log_size(folder) - _TAIL_BYTES)).splitlines()[-_TAIL_LINES:]
     return "\n".join([message, f"its log, {folder / LOG}, ends:", *(f"  {line}" for line in tail)])
 
 
 def _spawn(plan: Plan, launch: Launch) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own: a Ctrl-C on the terminal is not its business."""
+    """Start the process in a session of its own, so that Ctrl-C on the terminal does not reach it."""
     home = plan.folder / "home"
     home.mkdir(exist_ok=True)
     command = list(plan.kind.command(launch))
@@ -144,9 +144,9 @@ def _spawn(plan: Plan, launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _answers(plan: Plan, launch: Launch, child: subprocess.Popen[bytes], leader: Process, progress: Progress) -> bool:
-    """Wait until the server answers; false where it ended. Raises `ServerFault` when that takes too long.
+    """Wait until the server answers; return whether it does, or has ended. Raise `ServerFault` if that takes too long.
 
-    Who answers may be somebody else who has just taken the port: then the server is about to end, and is waited for.
+    What answers may be another program that has just taken the port. Then the server will end, so wait for that.
     """
     patience = plan.kind.start_s(plan.model, plan.provider)
     began = time.monotonic()
@@ -164,7 +164,7 @@ def _answers(plan: Plan, launch: Launch, child: subprocess.Popen[bytes], leader:
 
 
 def _listens(leader: Process, mark: str, port: int) -> bool:
-    """Whether one of the server's own processes listens on the port."""
+    """Return whether one of the server's own processes listens on the port."""
     for pid in family(leader, mark):
         try:
             connections = psutil.Process(pid).net_connections("tcp")

@@ -1,4 +1,10 @@
-"""Stops model servers: those whose last user went, and those whose users died. Then their GPUs are free again."""
+"""Ending model servers. Three verbs, here and in all of `harness.servers`:
+
+- *release*: one user is done with a server. The release of the last user stops it.
+- *stop*: end a server. Its first process gets SIGTERM and time to end the others; what is left gets SIGKILL. Then wait
+  until the memory of its GPUs is free.
+- *sweep*: stop what dead runs left: servers whose users have all died, and processes of servers that no lease knows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from contextlib import suppress
 from harness.servers import journal
 from harness.servers.gpus import inventory
 from harness.servers.leases import LeasedServer, Leases, LeaseState, lease_file, new_holder
-from harness.servers.processes import end, marked, process
+from harness.servers.processes import marked, process, stop_family
 from harness.servers.start import GRACE_S, reap
 
 VRAM_S = 30.0
@@ -21,60 +27,62 @@ _POLL_S = 0.05
 
 
 def sweep(leases: Leases | None = None) -> list[str]:
-    """Stop every server that nobody who lives uses, and kill what no lease knows of any more; returns their keys.
+    """Sweep this user's servers on this machine, or those in `leases`; return the keys of the servers it stopped.
 
-    For the start and the end of a run, and before each lease: so whoever was killed leaves nothing behind for long.
+    Runs at the start and at the end of a run and before each lease, so that a run that is killed leaves nothing behind
+    for long. Raise `ServerFault` if the leases cannot be read.
     """
-    leases = leases or Leases()
+    if leases is None:
+        if not lease_file().exists():
+            return []
+        leases = Leases()
     with leases.change() as state:
         _kill_strays(leases, state)
-    return clear(leases)
+    return sweep_abandoned(leases)
 
 
-def sweep_left() -> list[str]:
-    """Sweep if there ever was a lease here; returns the keys of what it stopped. Raises `ServerFault`."""
-    return sweep() if lease_file().exists() else []
-
-
-def clear(leases: Leases) -> list[str]:
-    """Stop every server that nobody who lives uses; returns their keys."""
+def sweep_abandoned(leases: Leases) -> list[str]:
+    """Stop every server in `leases` that no living process uses; return their keys."""
     with leases.change() as state:
-        claimed = claim(state)
+        claimed = claim_abandoned(state)
     for server in claimed:
-        take_down(leases, server)
+        stop(leases, server)
     return [server.name for server in claimed]
 
 
-def claim(state: LeaseState) -> list[LeasedServer]:
-    """Take over the stopping of all abandoned servers; the caller must then `take_down` each."""
+def claim_abandoned(state: LeaseState) -> list[LeasedServer]:
+    """Mark every abandoned server as `stopping` by this process. The caller must then `stop` each of them."""
     claimed = [server for server in state.servers if server.abandoned]
     for server in claimed:
         server.state, server.owner, server.holders = "stopping", new_holder(), []
     return claimed
 
 
-def take_down(leases: Leases, server: LeasedServer) -> None:
-    """End all processes of a server that is `stopping`, see its GPUs free, and give up its lease."""
+def stop(leases: Leases, server: LeasedServer) -> None:
+    """Stop a server that is marked as `stopping`, write that to the journal, and give up its lease."""
     began = time.monotonic()
-    leftover = quench(leases, server)
+    leftover = stop_processes(leases, server)
     journal.enter("stopped", server, seconds=time.monotonic() - began, leftover=leftover)
-    with leases.change() as state:  # only now: what is loaded next on its GPUs comes later in the journal
+    with leases.change() as state:  # only now, so that the journal shows this before the next load on these GPUs
         state.remove(server.id)
 
 
-def quench(leases: Leases, server: LeasedServer, *, grace_s: float = GRACE_S) -> tuple[str, ...]:
-    """End all processes of a server and wait until its GPUs' memory is free; returns what is left of either."""
+def stop_processes(leases: Leases, server: LeasedServer, *, grace_s: float = GRACE_S) -> tuple[str, ...]:
+    """Stop the processes of a server and wait until its GPUs' memory is free; its lease stays.
+
+    Return what is left: processes that could not be killed, and GPUs whose memory did not become free.
+    """
     if server.folder is None:
         return ()
-    alive = end(server.process, leases.marker(server.id), grace_s)
+    alive = stop_family(server.process, leases.marker(server.id), grace_s)
     reap()
     return (*(f"process {pid}" for pid in sorted(alive)), *(f"memory of {uuid}" for uuid in _not_freed(server)))
 
 
 def _not_freed(server: LeasedServer) -> list[str]:
-    """The GPUs that do not have the memory free, in time, that they had before the server came.
+    """Wait until the server's GPUs have as much memory free as before it came; return those that do not, in time.
 
-    One on which somebody else has begun to compute meanwhile is not waited for.
+    A GPU on which another process has begun to compute meanwhile is not waited for.
     """
     before = dict(zip(server.gpus, server.free_mb, strict=True))
     deadline = time.monotonic() + VRAM_S
@@ -92,7 +100,7 @@ def _not_freed(server: LeasedServer) -> list[str]:
 
 
 def _kill_strays(leases: Leases, state: LeaseState) -> None:
-    """Kill what bears a mark of this folder that no lease knows: the file was lost."""
+    """Kill processes that carry a mark of these leases but belong to no server in them: the file was lost."""
     for pid, mark in marked(leases.marker()).items():
         folder, _, server_id = mark.rpartition("/")
         if pid != os.getpid() and folder == str(leases.folder) and state.find(server_id) is None:

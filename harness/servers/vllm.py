@@ -1,7 +1,7 @@
-"""vLLM: `vllm serve`, from an environment of its own.
+"""vLLM as a kind of server: `vllm serve`, from an environment of its own.
 
-It answers `/health` with 200 once its engine has loaded the model, and with 503 when the engine has died; a prompt that
-its context cannot hold is refused. Weights come from a folder or out of the cache of Hugging Face's hub.
+It answers `/health` with 200 once its engine has loaded the model, and with 503 once the engine has died. It refuses a
+prompt that its context cannot hold. Weights come from a folder, or from the cache of Hugging Face's hub.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Meta, Struct, field
 from harness.case import ModelConf, ProviderConf, Seconds
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
-from harness.servers.inference import InferenceServers, ask, require_digest
+from harness.servers.health import HealthCheckedServers, get_json, require_digest
 from harness.servers.options import options_of
 
 _INHERITED: Final = re.compile(r"HF_|CUDA_HOME$|LD_LIBRARY_PATH$|(https?|no)_proxy$|SSL_CERT_FILE$", re.IGNORECASE)
@@ -29,12 +29,12 @@ Text = Annotated[str, Meta(min_length=1)]
 
 
 class VllmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of `model.server`, over `provider.options`.
+    """The options of kind `vllm`, in `provider.options` and `model.server`.
 
-    `weights`: a folder, or ORGANISATION/NAME on Hugging Face's hub, there of `revision`; `download` lets vLLM fetch
-    what is missing. `tool_call_parser`: how the model writes tool calls, by vLLM's name for it; `reasoning_parser`: how
-    it writes its thoughts. `executable`: vLLM's name on PATH or its path. `arguments`: more of `vllm serve`'s own.
-    `start_s`: seconds that loading may take.
+    `weights` is a folder, or ORGANISATION/NAME on Hugging Face's hub, at `revision`; `download` lets vLLM fetch what is
+    missing. `tool_call_parser` and `reasoning_parser` are vLLM's names for how the model writes tool calls and
+    thoughts. `executable` is vLLM's name on PATH, or its path. `arguments` are more of `vllm serve`'s own. `start_s` is
+    how many seconds starting and loading may take.
     """
 
     weights: Text
@@ -47,7 +47,7 @@ class VllmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     start_s: Seconds = 1800.0
 
 
-class VllmServers(InferenceServers):
+class VllmServers(HealthCheckedServers):
     """vLLM as a kind of server (`ServerKind`)."""
 
     def start_s(self, model: ModelConf, provider: ProviderConf) -> float:
@@ -57,8 +57,8 @@ class VllmServers(InferenceServers):
     def command(self, launch: Launch) -> Sequence[str]:
         """See `ServerKind`."""
         model, options = launch.model, options_of(VllmOptions, launch.model, launch.provider)
-        if "/" in model.asked_as:  # Claude Code asks for no such model
-            raise ConfError(f"conf/model/{model.name}.yaml: served_as: {model.asked_as}: must have no `/` in it")
+        if "/" in model.asked_as:  # Claude Code cannot ask for such a model
+            raise ConfError(f"conf/model/{model.name}.yaml: served_as: {model.asked_as}: must not contain `/`")
         program = shutil.which(Path(options.executable).expanduser())
         if program is None:
             raise ServerMissing(
@@ -78,7 +78,7 @@ class VllmServers(InferenceServers):
         ]
 
     def environment(self, launch: Launch) -> dict[str, str]:
-        """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs have theirs."""
+        """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs keep theirs."""
         options = options_of(VllmOptions, launch.model, launch.provider)
         inherited = {name: value for name, value in os.environ.items() if _INHERITED.match(name)}
         return {
@@ -91,9 +91,9 @@ class VllmServers(InferenceServers):
         }
 
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
-        """See `ServerKind`: the name and the context are those of the conf."""
+        """See `ServerKind`. Checks the name, the context and the commit of the weights."""
         where = f"conf/model/{model.name}.yaml"
-        models = ask(url, "/v1/models", _Models).data
+        models = get_json(url, "/v1/models", _Models).data
         served = next((served for served in models if served.id == model.asked_as), None)
         if served is None:
             names = ", ".join(served.id for served in models) or "nothing"
@@ -105,11 +105,11 @@ class VllmServers(InferenceServers):
             )
         digest = _digest(options_of(VllmOptions, model, provider))
         require_digest(digest, model)
-        version = ask(url, "/version", _VllmVersion).version
+        version = get_json(url, "/version", _VllmVersion).version
         return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)
 
     def warnings(self, log: str) -> list[str]:  # noqa: ARG002 - the contract of ServerKind
-        """See `ServerKind`: none, since it refuses what it cannot do in full."""
+        """See `ServerKind`. There are none: vLLM refuses what it cannot do in full."""
         return []
 
 
@@ -130,7 +130,7 @@ class _VllmVersion(Struct):
 
 
 def _find(options: VllmOptions, model: ModelConf) -> bool:
-    """Whether the weights are named ones, out of the hub's cache. Raises `ServerMissing` where there are none."""
+    """Return whether the weights are in the hub's cache, not in a folder. Raise `ServerMissing` if in neither."""
     where = f"conf/model/{model.name}.yaml: server.weights"
     if _folder(options).is_dir():
         return False
@@ -147,7 +147,7 @@ def _find(options: VllmOptions, model: ModelConf) -> bool:
 
 
 def _digest(options: VllmOptions) -> str | None:
-    """The commit on the hub; of a folder none."""
+    """Return the weights' commit on the hub; `None` for a folder."""
     commit = None if _folder(options).is_dir() else _commit(options)
     return f"commit:{commit}" if commit else None
 
@@ -157,7 +157,7 @@ def _folder(options: VllmOptions) -> Path:
 
 
 def _commit(options: VllmOptions) -> str | None:
-    """What the revision means, as far as the cache knows (its layout: huggingface_hub's guide to the cache)."""
+    """Return the commit that the revision means, if the hub's cache knows it (huggingface_hub documents its layout)."""
     if _COMMIT.fullmatch(options.revision):
         return options.revision
     reference = _repository(options) / "refs" / options.revision
@@ -169,7 +169,7 @@ def _repository(options: VllmOptions) -> Path:
 
 
 def _hub() -> Path:
-    """The hub's cache, by the variables that `huggingface_hub` reads."""
+    """Return the hub's cache, by the variables that `huggingface_hub` reads."""
     return Path(os.environ.get("HF_HUB_CACHE") or _hugging_face() / "hub").expanduser().absolute()
 
 

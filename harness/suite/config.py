@@ -1,66 +1,50 @@
-"""The configuration of a run: Hydra composes `conf/`, msgspec checks it, and every mistake is named.
+"""The configuration of a run: Hydra composes it, msgspec checks it, and every mistake is named with its file.
 
-Each group file is composed once, whatever the number of cases.
+Each group's file is composed once, whatever the number of cases.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from msgspec import Struct
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from backends.reading.lines import read_options
-from backends.registry import backend
+from backends.options import read_options
+from harness.adapters import adapter_of
 from harness.case import (
-    LOCAL_KINDS,
     BackendConf,
     EnvironmentConf,
     EvaluationConf,
     Limits,
     ModelConf,
     ProviderConf,
-    ProviderKind,
     SandboxConf,
     SuiteConf,
-    Wire,
 )
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.models.addresses import require_address
-from harness.servers.kinds import kind_of
+from harness.environments.factory import check_kind
+from harness.imports import is_import_path, make_importable
+from harness.models.providers import PROVIDERS
+from harness.sandbox.factory import make_sandbox
+from harness.suite.compose import Composer
+from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
 S = TypeVar("S", bound=Struct)
 
-GROUPS: dict[str, type[Struct]] = {
-    "backend": BackendConf,
-    "model": ModelConf,
-    "provider": ProviderConf,
-    "environment": EnvironmentConf,
-}
-"""Groups of which a suite uses several entries: `environment.small_maze.max_steps` is a key."""
-
-SECTIONS: dict[str, type[Struct]] = {
-    "suite": SuiteConf,
-    "sandbox": SandboxConf,
-    "limits": Limits,
-    "evaluation": EvaluationConf,
-}
-"""Parts that a run has once: `limits.turns` is a key."""
-
 
 class Config(Struct, frozen=True, kw_only=True):
-    """One run's configuration, complete and checked; the groups are keyed by the names of their files."""
+    """One run's configuration, complete and checked.
 
+    The groups hold the entries that the suite uses, keyed by the names of their files, in the suite's order; `provider`
+    holds every provider. `path` is where the files were found.
+    """
+
+    path: ConfPath
     suite: SuiteConf
     sandbox: SandboxConf
     limits: Limits
@@ -71,201 +55,175 @@ class Config(Struct, frozen=True, kw_only=True):
     environment: dict[str, EnvironmentConf]
 
 
-def load(conf: Path, suite: str, settings: Sequence[str] = ()) -> Config:
-    """Compose and check the configuration of a suite, changed by `settings` (Hydra overrides). Raises `ConfError`."""
-    return _Loader(conf, suite, settings).load()
+def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
+    """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
+
+    If the configuration names code by an import path, the project's root folder becomes importable.
+    """
+    with conf.naming_files():
+        return _Loader(conf, suite, settings).load()
+
+
+def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
+    """Return every provider of the search path, keyed by name. Raise `ConfError`."""
+    with conf.naming_files():
+        return _Loader(conf, "", ()).providers()
 
 
 class _Loader:
-    def __init__(self, conf: Path, suite: str, settings: Sequence[str]) -> None:
+    def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
         self.suite = suite
-        self.overrides = [_parse(text) for text in settings]
+        self.composer = Composer(conf)
+        self.settings = Settings(conf, suite, settings)
+        for file, document in self.composer.roots.items():
+            self._require_keys(file, document)
 
     def load(self) -> Config:
-        self._require("suite", self.suite, f"--suite {self.suite}")
-        base = [f"suite={self.suite}", *(self._choice(o) for o in self.overrides if "." not in o.key_or_group)]
-        values = [o for o in self.overrides if "." in o.key_or_group]
-        of_suite = [self._forced(o, {}) for o in values if o.key_or_group.startswith("suite.")]
-        suite = self._check(self._compose([*base, *of_suite])["suite"], SuiteConf, "suite", f"suite/{self.suite}")
+        require(self.conf, "suite", self.suite, f"--suite {self.suite}")
+        sandbox = self.settings.sandbox() or self._default_sandbox()
+        base = {"suite": self.suite, "sandbox": sandbox}
+        tree = self.composer.compose(base, self.settings.of_suite())
+        suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
 
         names = self._names(suite)
-        entries = [f"+{group}@{group}.{name}={name}" for group, chosen in names.items() for name in chosen]
-        tree = self._compose([*base, *entries, *(self._forced(o, names) for o in values)])
-        for key in tree:
-            if key not in SECTIONS and key not in GROUPS:
-                raise ConfError(f"conf/config.yaml: unknown key {key}; valid: {_listed([*SECTIONS, *GROUPS])}")
+        tree = self.composer.compose(base | _entries(names), self.settings.overrides(names))
         config = Config(
+            path=self.conf,
             suite=suite,
-            sandbox=self._check(tree["sandbox"], SandboxConf, "sandbox", f"sandbox/{tree['sandbox'].get('name')}"),
+            sandbox=self._entry(tree["sandbox"], SandboxConf, "sandbox", sandbox),
             limits=self._check(tree.get("limits", {}), Limits, "limits", "config"),
             evaluation=self._check(tree.get("evaluation", {}), EvaluationConf, "evaluation", "config"),
-            backend=self._group(tree, "backend", BackendConf),
-            model=self._group(tree, "model", ModelConf),
-            provider=self._group(tree, "provider", ProviderConf),
-            environment=self._group(tree, "environment", EnvironmentConf),
+            backend=self._group(tree, "backend", BackendConf, names),
+            model=self._group(tree, "model", ModelConf, names),
+            provider=self._group(tree, "provider", ProviderConf, names),
+            environment=self._group(tree, "environment", EnvironmentConf, names),
         )
         self._check_together(config)
         return config
 
+    def providers(self) -> dict[str, ProviderConf]:
+        names = {"provider": self._providers()}
+        return self._group(self.composer.compose(_entries(names), ()), "provider", ProviderConf, names)
+
+    def _require_keys(self, file: str, document: Mapping[str, Any]) -> None:
+        """Raise `ConfError` for a key of a `config.yaml` that means nothing."""
+        for key, value in document.items():
+            if key not in SECTIONS and key not in GROUPS:
+                raise ConfError(f"{file}: unknown key {key}; valid: {listed([*SECTIONS, *GROUPS])}")
+            if not isinstance(value, dict):
+                raise ConfError(f"{file}: {key}: must be a mapping of keys to values")
+            for name in value if key in GROUPS else ():
+                require(self.conf, key, str(name), f"{file}: {key}.{name}")
+
+    def _default_sandbox(self) -> str:
+        chosen = self.composer.sandbox or "bubblewrap"
+        require(self.conf, "sandbox", chosen, "conf/config.yaml: defaults")
+        return chosen
+
     def _names(self, suite: SuiteConf) -> dict[str, list[str]]:
-        """The entries of each group that take part; every provider does, since a model may name any."""
+        """Return the entries of each group that take part; every provider does, since a model may name any."""
         where = f"conf/suite/{self.suite}.yaml: suite."
-        names = {"backend": suite.backends, "model": suite.models, "environment": suite.environments}
+        backends = self.conf.choices("backend") if suite.backends == "all" else suite.backends
+        names = {"backend": backends, "model": suite.models, "environment": suite.environments}
         for group, chosen in names.items():
             if not chosen:
-                raise ConfError(f"{where}{group}s is empty; choose from: {_listed(self._choices(group))}")
+                raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
-                self._require(group, name, f"{where}{group}s")
+                require(self.conf, group, name, f"{where}{group}s")
         for rule in suite.exclude:
             for group, chosen in names.items():
                 name = getattr(rule, group)
                 if name is not None and name not in chosen:
-                    raise ConfError(f"{where}exclude: no {group} {name} in this suite; choose from: {_listed(chosen)}")
-        return {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()} | {
-            "provider": self._choices("provider")
-        }
+                    raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
+        return {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()} | {"provider": self._providers()}
 
-    def _group(self, tree: Mapping[str, Any], group: str, kind: type[S]) -> dict[str, S]:
-        entries = {
-            name: self._check(entry, kind, f"{group}.{name}", f"{group}/{name}")
-            for name, entry in tree.get(group, {}).items()
-        }
-        for name, entry in entries.items():
-            if getattr(entry, "name", None) != name:
-                raise ConfError(f"conf/{group}/{name}.yaml: {group}.{name}.name must be {name}, like its file")
-        return entries
+    def _providers(self) -> list[str]:
+        names = self.conf.choices("provider")
+        for name in names:
+            require(self.conf, "provider", name, "conf/provider")
+        return names
+
+    def _group(
+        self, tree: Mapping[str, Any], group: str, kind: type[S], names: Mapping[str, Sequence[str]]
+    ) -> dict[str, S]:
+        return {name: self._entry(tree[group][name], kind, f"{group}.{name}", name) for name in names[group]}
 
     def _check_together(self, config: Config) -> None:
+        """Raise `ConfError` for what is wrong though every file is right by itself."""
         for name, model in config.model.items():
             if model.provider not in config.provider:
                 raise ConfError(
                     f"conf/model/{name}.yaml: model.{name}.provider: there is no provider {model.provider}; "
-                    f"choose from: {_listed(config.provider)}"
+                    f"choose from: {listed(config.provider)}"
                 )
-            _require_apt(model, config.provider[model.provider])
-        for name, conf in config.backend.items():
+            provider = config.provider[model.provider]
+            PROVIDERS[provider.kind].check(model, provider)
+        self._check_code(config)
+        if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
+            raise ConfError(
+                f"conf/suite/{self.suite}.yaml: sandbox={config.sandbox.name} seals nothing, and this suite does not "
+                f"allow it; set suite.allow_no_sandbox: true there, or choose from: "
+                f"{listed(c for c in self.conf.choices('sandbox') if c != config.sandbox.name)}"
+            )
+
+    def _check_code(self, config: Config) -> None:
+        """Raise `ConfError` for an environment's kind or a backend's adapter that cannot be found."""
+        paths = [*(conf.kind for conf in config.environment.values()), *(c.adapter for c in config.backend.values())]
+        if any(path is not None and is_import_path(path) for path in paths):
+            make_importable(self.conf.root)
+        for environment in config.environment.values():
             try:
-                read_options(backend(name).options, conf.options)
+                check_kind(environment)
+            except ValueError as error:
+                raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
+        for name, backend in config.backend.items():
+            adapter = adapter_of(backend)
+            try:
+                read_options(adapter.options, backend.options)
             except ValueError as error:
                 raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
-        if config.sandbox.kind == "none" and not config.suite.allow_no_sandbox:
-            raise ConfError(
-                f"conf/suite/{self.suite}.yaml: sandbox=none seals nothing, and this suite does not allow it; "
-                f"set suite.allow_no_sandbox: true there, or choose from: "
-                f"{_listed(c for c in self._choices('sandbox') if c != 'none')}"
-            )
-
-    def _choice(self, override: Override) -> str:
-        """A group override (`sandbox=none`): the one group that is chosen by --set."""
-        key, text = override.key_or_group, override.input_line
-        if key == "sandbox":
-            self._require("sandbox", str(override.value()), f"--set {text}")
-            return f"sandbox={override.value()}"
-        if key == "suite":
-            raise ConfError(f"--set {text}: a suite is chosen with --suite; choose from: {_listed(self._choices(key))}")
-        if key in GROUPS:
-            raise ConfError(
-                f"--set {text}: the suite names its {key}s: use --set suite.{key}s=[…] "
-                f"(choices: {_listed(self._choices(key))}) or --set {key}.NAME.KEY=VALUE"
-            )
-        if key in SECTIONS:
-            fields = _listed(SECTIONS[key].__struct_fields__)
-            raise ConfError(f"--set {text}: {key} has keys of its own, as in --set {key}.KEY=VALUE; valid: {fields}")
-        raise ConfError(f"--set {text}: unknown key {key}; valid: {_listed([*SECTIONS, *GROUPS])}")
-
-    def _forced(self, override: Override, names: Mapping[str, Sequence[str]]) -> str:
-        """The override in the form that also sets a key which the file leaves to its default, its key checked first."""
-        text = override.input_line or ""
-        head, *path = override.key_or_group.split(".")
-        kind: type[Struct]
-        if head in SECTIONS:
-            kind, prefix = SECTIONS[head], head
-        elif head in GROUPS:
-            name = path.pop(0)
-            if name not in names[head]:
-                raise ConfError(
-                    f"--set {text}: {name} is no {head} of suite {self.suite} (conf/suite/{self.suite}.yaml); "
-                    f"valid: {_listed(names[head])}"
-                )
-            kind, prefix = GROUPS[head], f"{head}.{name}"
-        else:
-            raise ConfError(f"--set {text}: unknown key {head}; valid: {_listed([*SECTIONS, *GROUPS])}")
-        if not path or path[0] not in kind.__struct_fields__:
-            raise ConfError(
-                f"--set {text}: unknown key {override.key_or_group} ({self._file(prefix)}); "
-                f"valid: {_listed(f'{prefix}.{field}' for field in kind.__struct_fields__)}"
-            )
-        return text if override.is_delete() else f"++{text.lstrip('+')}"
-
-    def _file(self, prefix: str) -> str:
-        head, *rest = prefix.split(".")
-        entry = {"suite": [self.suite]}.get(head, rest)
-        return "/".join(["conf", head, *entry]) + ".yaml" if entry else "conf/config.yaml"
-
-    def _compose(self, overrides: Sequence[str]) -> dict[str, Any]:
-        try:
-            with initialize_config_dir(str(self.conf.resolve()), version_base="1.3"):
-                tree = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfError(f"conf/: {_one_line(error)}") from error
-        if not isinstance(tree, dict):
-            raise ConfError("conf/config.yaml: must be a mapping")
-        return {str(key): value for key, value in tree.items()}
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
+        """Return a part of the tree as its struct. Raise `ConfError`, which names the file that sets the wrong key."""
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             message, _, inside = str(error).partition(" - at `$")
             key = prefix + inside.rstrip("`")
-            setting = next((f"--set {o.input_line}: " for o in self.overrides if key.startswith(o.key_or_group)), "")
-            hint = f"; valid: {_listed(kind.__struct_fields__)}" if "unknown field" in message else ""
+            unknown = re.search(r"unknown field `(.+?)`", message)
+            setting = self.settings.setter(key)
+            lacks = "missing required field" in message
+            root = None if lacks else self.composer.setter(f"{key}.{unknown[1]}" if unknown else key)
+            where = root or f"conf/{file}.yaml"
+            hint = f"; valid: {listed(kind.__struct_fields__)}" if unknown else ""
             if "Invalid enum value" in message:
-                hint = f"; choose from: {_listed(get_args(Wire if '.wires' in inside else ProviderKind))}"
-            raise ConfError(f"{setting}conf/{file}.yaml: {key}: {message}{hint}") from error
+                hint = f"; choose from: {_choices_at(kind, inside)}"
+            raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {message}{hint}") from error
 
-    def _choices(self, group: str) -> list[str]:
-        return sorted(path.stem for path in (self.conf / group).glob("*.yaml"))
-
-    def _require(self, group: str, name: str, where: str) -> None:
-        if name not in self._choices(group):
-            raise ConfError(
-                f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml); "
-                f"choose from: {_listed(self._choices(group))}"
-            )
+    def _entry(self, value: Any, kind: type[S], prefix: str, name: str) -> S:
+        """Return the entry of a group, which is named like its file. Raise `ConfError`."""
+        group = prefix.partition(".")[0]
+        entry = self._check(value, kind, prefix, f"{group}/{name}")
+        if getattr(entry, "name", None) != name:
+            raise ConfError(f"conf/{group}/{name}.yaml: {prefix}.name must be {name}, like its file")
+        return entry
 
 
-def _require_apt(model: ModelConf, provider: ProviderConf) -> None:
-    """Raise `ConfError` for what makes no sense for a model of this provider."""
-    if provider.kind == "remote" or (provider.kind in LOCAL_KINDS and provider.base_url is not None):
-        require_address(provider)
-    if provider.kind in LOCAL_KINDS:
-        kind_of(provider).start_s(model, provider)
-        return
-    if provider.options:
-        raise ConfError(
-            f"conf/provider/{provider.name}.yaml: provider.{provider.name}.options: only these kinds have any: "
-            f"{_listed(LOCAL_KINDS)}"
-        )
-    for key in ("gpus", "gpu_memory_gb", "server"):
-        if getattr(model, key):
-            raise ConfError(
-                f"conf/model/{model.name}.yaml: model.{model.name}.{key}: only for a model that is served on this "
-                f"machine, by {_listed(LOCAL_KINDS)}"
-            )
+def _entries(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the entries of the groups as Hydra's defaults list has them, each in a package of its own."""
+    return {f"{group}@{group}.{name}": name for group, chosen in names.items() for name in chosen}
 
 
-def _parse(text: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise ConfError(f"--set {text}: not of the form KEY=VALUE: {_one_line(error)}") from error
+def _choices_at(kind: type[Struct], inside: str) -> str:
+    """Return the values that a struct's field takes, in words; `inside` is msgspec's path to it (`.wires[0]`)."""
+    field = re.split(r"[.\[\]`]", inside)[1]
+    declared = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
+    has_list = get_origin(declared) in {Union, UnionType} and any(get_origin(p) is list for p in get_args(declared))
+    return listed(_literals(declared)) + (", or a list of names" if has_list else "")
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(names) or "(none)"
-
-
-def _one_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()
+def _literals(declared: Any) -> list[str]:
+    if get_origin(declared) is Literal:
+        return list(get_args(declared))
+    return [value for part in get_args(declared) for value in _literals(part)]

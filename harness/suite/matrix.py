@@ -2,68 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
-from backends.registry import backend as backend_named
-from harness.case import Case, Exclusion
+from harness.adapters import adapter_of
+from harness.case import BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.suite.config import Config
 
 
 def cases(config: Config) -> list[Case]:
-    """Every backend x model x environment x replicate of the suite that no rule excludes.
+    """Return every backend x model x environment x replicate of the suite that no rule excludes.
 
-    Raises `ConfError` for a case that asks of its backend what it cannot do.
+    Raise `ConfError` for a case that asks of its backend what it cannot do.
     """
-    suite = config.suite
-    replicates = range(1, suite.replicates + 1)
-    found = [
-        Case(
-            id="-".join((backend, model, environment)) + (f"-r{replicate}" if suite.replicates > 1 else ""),
-            backend=config.backend[backend],
-            model=config.model[model],
-            provider=config.provider[config.model[model].provider],
-            wire=_wire(config, backend, model),
-            environment=config.environment[environment],
-            sandbox=config.sandbox,
-            limits=config.limits,
-            evaluation=config.evaluation,
-            replicate=replicate,
-        )
-        for backend, model, environment in product(
-            dict.fromkeys(suite.backends), dict.fromkeys(suite.models), dict.fromkeys(suite.environments)
-        )
-        if not any(_matches(rule, backend, model, environment) for rule in suite.exclude)
-        for replicate in replicates
-    ]
-    for case in found:
-        _require_capabilities(case, suite.name)
+    with config.path.naming_files():
+        _require_wires(config)
+        found = list(_combined(config))
+        for case in found:
+            _require_capabilities(case, config.suite.name)
     return _by_server(found)
 
 
+def _combined(config: Config) -> Iterator[Case]:
+    suite = config.suite
+    for backend, model, environment in _allowed(config):
+        provider = config.provider[model.provider]
+        wire = _wires(backend, provider)[0]
+        for replicate in range(1, suite.replicates + 1):
+            yield Case(
+                id=_id(backend, model, environment) + (f"-r{replicate}" if suite.replicates > 1 else ""),
+                backend=backend,
+                model=model,
+                provider=provider,
+                wire=wire,
+                environment=environment,
+                sandbox=config.sandbox,
+                limits=config.limits,
+                evaluation=config.evaluation,
+                replicate=replicate,
+            )
+
+
+def _allowed(config: Config) -> Iterator[tuple[BackendConf, ModelConf, EnvironmentConf]]:
+    """Return the combinations that no rule excludes."""
+    named = (config.backend.values(), config.model.values(), config.environment.values())
+    for backend, model, environment in product(*named):
+        if not any(_matches(rule, backend, model, environment) for rule in config.suite.exclude):
+            yield backend, model, environment
+
+
+def _id(backend: BackendConf, model: ModelConf, environment: EnvironmentConf) -> str:
+    return f"{backend.name}-{model.name}-{environment.name}"
+
+
 def _by_server(found: list[Case]) -> list[Case]:
-    """The cases of one model server side by side, so that it need not be started twice; else in their order."""
+    """Return the cases of one model server side by side, so that it is started once; the others keep their order."""
     first = {case.server: number for number, case in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda case: first[case.server])
 
 
-def _wire(config: Config, backend: str, model: str) -> str:
-    """The first wire of the model's provider that the backend speaks. Raises `ConfError` where there is none."""
-    provider = config.provider[config.model[model].provider]
-    spoken = backend_named(backend).capabilities.wires
-    for wire in provider.wires:
-        if wire in spoken:
-            return wire
+def _wires(backend: BackendConf, provider: ProviderConf) -> list[str]:
+    """Return the wires of a provider that the backend speaks, the preferred one first."""
+    spoken = adapter_of(backend).capabilities.wires
+    return [wire for wire in provider.wires if wire in spoken]
+
+
+def _require_wires(config: Config) -> None:
+    """Raise `ConfError` if a backend speaks no wire of a model's provider, and say all that must be excluded."""
+    pairs = {(backend.name, model.name): (backend, model) for backend, model, _ in _allowed(config)}
+    apart = [pair for pair in pairs.values() if not _wires(pair[0], config.provider[pair[1].provider])]
+    if not apart:
+        return
+    backend, model = apart[0]
+    provider = config.provider[model.provider]
+    rules = (f"{{backend: {backend.name}, model: {model.name}}}" for backend, model in apart)
     raise ConfError(
-        f"conf/suite/{config.suite.name}.yaml: {backend} cannot ask model {model}: it speaks {', '.join(spoken)}, and "
-        f"provider {provider.name} (conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'none'}; "
-        f"add to suite.exclude: {{backend: {backend}, model: {model}}}"
+        f"conf/suite/{config.suite.name}.yaml: {backend.name} cannot ask model {model.name}: it speaks "
+        f"{', '.join(adapter_of(backend).capabilities.wires)}, and provider {provider.name} "
+        f"(conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'no wire'}; "
+        f"add to suite.exclude: {', '.join(rules)}"
     )
 
 
 def _require_capabilities(case: Case, suite: str) -> None:
     backend, environment = case.backend.name, case.environment.name
-    if case.environment.needs_mcp and not backend_named(backend).capabilities.mcp:
+    if case.environment.needs_mcp and not adapter_of(case.backend).capabilities.mcp:
         raise ConfError(
             f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "
             f"(environment.{environment}.needs_mcp), and {backend} has none; "
@@ -71,5 +95,9 @@ def _require_capabilities(case: Case, suite: str) -> None:
         )
 
 
-def _matches(rule: Exclusion, backend: str, model: str, environment: str) -> bool:
-    return rule.backend in (None, backend) and rule.model in (None, model) and rule.environment in (None, environment)
+def _matches(rule: Exclusion, backend: BackendConf, model: ModelConf, environment: EnvironmentConf) -> bool:
+    return (
+        rule.backend in (None, backend.name)
+        and rule.model in (None, model.name)
+        and rule.environment in (None, environment.name)
+    )

@@ -1,4 +1,4 @@
-"""`--shard I/N`: the part of a suite that one of several machines runs, the same everywhere: it reads no history."""
+"""`--shard I/N`: the part of a suite that one of several machines runs. It reads no history, so all machines agree."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Shard(Struct, frozen=True):
 
 
 def parse_shard(text: str) -> Shard:
-    """Read `I/N`. Raises `ValueError` with what is wrong."""
+    """Return the shard that `I/N` means. Raise `ValueError`, which says what is wrong."""
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is no shard: write I/N, as in 1/3 for the first of three")
+        raise ValueError(f"{text!r} is not a shard: write I/N, as in 1/3 for the first of three")
     index, count = map(int, match.groups())
     if not 1 <= index <= count:
         raise ValueError(f"there is no shard {text}: I goes from 1 to N")
@@ -34,11 +34,11 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard(cases: Sequence[Case], part: Shard) -> list[Case]:
-    """The cases of one shard, in the order of the suite: those of all shards together are all, and none is in two.
+    """Return the cases of one shard, in the order of the suite. Each case of the suite is in exactly one shard.
 
-    Cases that share a model server stay together as long as no shard gets more than a tenth above the mean (or the one
-    case that a mean is no whole number by). A model that is too large for that is poured into the shards that have
-    least, one after the other: fewer models are split than there are shards. Cases without a server fill up the rest.
+    Cases that share a model server stay together as long as no shard gets more than a tenth above the mean, or one case
+    more if the mean is not a whole number. The cases of a larger model are divided among the smallest shards, one shard
+    after the other, so fewer models are split than there are shards. Cases without a server fill up the rest.
     """
     models: dict[str, list[Case]] = {}
     for case in cases:

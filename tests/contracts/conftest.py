@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT
+from backends.registry import backend
 from tests.contracts import canaries, rich
-from tests.support.sessions import Stage
+from tests.support.sessions import PINNED, Stage
 
 
 @pytest.fixture(scope="session")
 def cli_root() -> Path:
     """The folder of the CLIs that are held to the contract."""
-    return Path(os.environ.get("PROCTOR_CLI_ROOT", CLI_ROOT))
+    return Path(os.environ.get("PROCTOR_CLI_ROOT", PINNED))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def played() -> dict[str, rich.Rich]:
     return {}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in names()])
+@pytest.fixture(params=rich.sessions())
 def session(request: pytest.FixtureRequest, played: dict[str, rich.Rich], stage: Stage, sessions: Path) -> rich.Rich:
     """The one rich session of each backend."""
     name = request.param

@@ -16,15 +16,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backends.base import Backend
+from backends.base import Backend, NpmPackage
 from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli
+from harness.packaged import cli_lock
 from tests.contracts import rich
 from tests.contracts.changes import changed_request, changed_shapes
-from tests.support.sessions import Stage
+from tests.support.sessions import PINNED, Stage
 
-LATEST = CLI_ROOT.with_name("cli-latest")
-ROOT = CLI_ROOT.parents[1]
+MANIFESTS = cli_lock().parent
+LATEST = MANIFESTS.with_name("cli-latest")
+ROOT = MANIFESTS.parents[1]
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)
 
@@ -32,10 +34,11 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)
 def main() -> int:
     """Install, compare, and raise a pin if asked to; the exit status is 1 if a clause fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.contracts.latest", description=__doc__)
-    parser.add_argument("backends", nargs="*", choices=[[], *names()], help="which to compare (default: all)")
+    parser.add_argument("backends", nargs="*", choices=[[], *names()], help="which to compare (default: all of npm)")
     parser.add_argument("--bump", choices=names(), metavar="NAME", help="raise the pin of this one")
     given = parser.parse_args()
-    wanted = [backend(name) for name in ([given.bump] if given.bump else given.backends or names())]
+    everyone = [name for name in names() if isinstance(backend(name).installation, NpmPackage)]
+    wanted = [backend(name) for name in ([given.bump] if given.bump else given.backends or everyone)]
     _install(wanted)
     failed = False
     for adapter in wanted:
@@ -47,9 +50,16 @@ def main() -> int:
     return int(failed)
 
 
+def _package(adapter: Backend) -> str:
+    """The npm package of the CLI. Exits with a message for a CLI that is installed in another way."""
+    if isinstance(adapter.installation, NpmPackage):
+        return adapter.installation.package
+    sys.exit(f"{adapter.name}: only packages of npm can be compared; raise another pin by hand, then `make contract`")
+
+
 def _install(adapters: list[Backend]) -> None:
     LATEST.mkdir(exist_ok=True)
-    packages = {adapter.package: "latest" for adapter in adapters}
+    packages = {_package(adapter): "latest" for adapter in adapters}
     (LATEST / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
     _npm(LATEST, "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
 
@@ -62,13 +72,13 @@ def _npm(folder: Path, *arguments: str) -> None:
 
 def _report(adapter: Backend) -> tuple[list[str], str]:
     """The clauses that the newest version breaks, and the text of the report."""
-    pinned, newest = find_cli(adapter, CLI_ROOT).version, find_cli(adapter, LATEST).version
-    title = f"{adapter.name}: {adapter.package} {pinned} -> {newest}"
+    pinned, newest = find_cli(adapter).version, find_cli(adapter, LATEST).version
+    title = f"{adapter.name}: {_package(adapter)} {pinned} -> {newest}"
     if pinned == newest:
-        return [], f"{adapter.name}: {adapter.package} {pinned} is the newest\n"
+        return [], f"{adapter.name}: {_package(adapter)} {pinned} is the newest\n"
     clauses = _broken_clauses(adapter)
     with TemporaryDirectory(prefix="contract-") as scratch:
-        old = _play(adapter, CLI_ROOT, Path(scratch) / "pinned")
+        old = _play(adapter, PINNED, Path(scratch) / "pinned")
         new = _play(adapter, LATEST, Path(scratch) / "newest")
         shapes = changed_shapes(old.played.stream, new.played.stream)
         request = changed_request(old.played.requests[0].body, new.played.requests[0].body)
@@ -108,16 +118,16 @@ def _broken_clauses(adapter: Backend) -> list[str]:
 
 def _bump(adapter: Backend, report: str) -> None:
     """Write the new pin and its lock, and the report as a commit's message."""
-    manifest = CLI_ROOT / "package.json"
+    manifest = MANIFESTS / "package.json"
     content = json.loads(manifest.read_text())
     version = find_cli(adapter, LATEST).version
-    content["dependencies"][adapter.package] = version
+    content["dependencies"][_package(adapter)] = version
     manifest.write_text(json.dumps(content, indent=2) + "\n")
-    _npm(CLI_ROOT, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
-    _npm(CLI_ROOT, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
+    _npm(MANIFESTS, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
+    _npm(MANIFESTS, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
     message = LATEST / f"bump-{adapter.name}.txt"
     message.write_text(f"Raise {report}")
-    print(f"pinned {adapter.package} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
+    print(f"pinned {_package(adapter)} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
     print(f"git commit -F {message.relative_to(ROOT)} backends/cli tests/corpus")
 
 

@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
+from _pytest.mark import ParameterSet
 from msgspec import Struct, field
 
 from backends.base import Backend
 from backends.events import Event
+from backends.registry import backend as registered
+from backends.registry import names
 from harness.gateway.messages import ModelRequest, RequestToolResult
 from harness.gateway.provider import Call
 from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedTurn
 from tests.support.sessions import UNKNOWN_TOOL, Play, Played, Stage
-from tests.support.words import WORDS
+from tests.support.words import words
 
 PROMPT = "Schreibe „Grüße“, 挨拶 und 🤖, wie das Drehbuch es will: Losung-Nashorn."
 PASSWORD = "Losung-Nashorn"  # noqa: S105 - it is no password, but a word of the prompt that nothing else holds
@@ -63,9 +67,19 @@ class Rich(Struct):
             yield from self.backend.decode(line)
 
 
+def capable(*needs: str) -> list[str]:
+    """Return the names of the backends that have these capabilities."""
+    return [name for name in names() if all(getattr(registered(name).capabilities, need) for need in needs)]
+
+
+def sessions(*needs: str) -> list[ParameterSet]:
+    """Return those backends as parameters of `session`: what reads one session runs on the worker that played it."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in capable(*needs)]
+
+
 def turns(backend: Backend) -> dict[str, ScriptedTurn]:
     """The turns of the script, by name, as far as the backend is capable of them."""
-    words, can = WORDS[backend.name], backend.capabilities
+    known, can = words(backend.name), backend.capabilities
     first = [ScriptedCall(write=FILE, content=CONTENT), ScriptedCall(run="echo from the shell: Ελλάδα")]
     if can.mcp:
         first.append(ScriptedCall(mcp="render_state", arguments={"seed": 0}))
@@ -74,11 +88,11 @@ def turns(backend: Backend) -> dict[str, ScriptedTurn]:
         "look": ScriptedTurn(calls=(ScriptedCall(read=FILE), ScriptedCall(run=LOOK_AROUND))),
         "huge": ScriptedTurn(calls=(ScriptedCall(run="python -c \"print(('y' * 99 + chr(10)) * 10000)\""),)),
         "unknown": ScriptedTurn(calls=(ScriptedCall(tool=UNKNOWN_TOOL, arguments={"x": 1}),)),
-        "wrong": ScriptedTurn(calls=(ScriptedCall(tool=words.bash, arguments={"wrong": 1}),)),
+        "wrong": ScriptedTurn(calls=(ScriptedCall(tool=known.shell, arguments={"wrong": 1}),)),
         "invalid": ScriptedTurn(calls=(ScriptedCall(run="echo CUTHERE"),)),
     }
     if can.subagents:
-        played["subagent"] = ScriptedTurn(calls=(words.subagent(SUBTASK),))
+        played["subagent"] = ScriptedTurn(calls=(known.start_subagent(SUBTASK),))
         played["wait"] = ScriptedTurn(calls=(ScriptedCall(run="sleep 1"),))  # for CLIs whose subagents work beside them
     return played | {"last": ScriptedTurn(text=SAID[1])}
 

@@ -1,7 +1,7 @@
 """The contract: what every backend promises, held against its real CLI in the real sandbox.
 
-A clause that needs what a backend's `capabilities` do not name does not apply to it. `session` is one rich session that
-serves many clauses; the other clauses play sessions of their own.
+A clause that needs a missing capability is left out at collection. `session` is one rich session that serves many
+clauses; the other clauses play sessions of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli, pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
 from harness.case import Limits, Price
@@ -26,16 +26,16 @@ from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.mcp.server import McpServer
 from harness.sandbox.paths import program_paths
 from tests.contracts import canaries, rich
-from tests.contracts.rich import Rich
-from tests.support.sessions import Play, Stage
-from tests.support.words import WORDS
+from tests.contracts.rich import Rich, capable
+from tests.support.sessions import PINNED, Play, Stage
+from tests.support.words import words
 
 pytestmark = pytest.mark.contract
 
-KNOWN = [("claude", "claude-opus-4-8"), ("codex", "gpt-5.5"), ("codex", "gpt-6.1-sol")]
-"""Models that a CLI knows by name, and may treat otherwise than those that it does not."""
+KNOWN = [(name, model) for name in names() for model in words(name).known_models]
 
-RESUMING = [name for name in names() if backend(name).capabilities.resume]
+with_mcp = pytest.mark.parametrize("session", rich.sessions("mcp"), indirect=True)
+with_subagents = pytest.mark.parametrize("session", rich.sessions("subagents"), indirect=True)
 
 DEADLINE_S = 60.0
 """What a failure may cost on a slow machine; the detectors below are set to a few seconds."""
@@ -52,8 +52,8 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
     adapter = backend(name)
     cli = find_cli(adapter, cli_root)
-    if cli_root == CLI_ROOT:
-        assert cli.version == json.loads((CLI_ROOT / "package.json").read_text())["dependencies"][adapter.package]
+    if cli_root == PINNED:
+        assert pinned_version(adapter.installation) in {cli.version, None}
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
     ran = place.run([str(cli.executable), "--version"])
     assert ran.exit_code == 0, ran.stderr
@@ -93,10 +93,10 @@ def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> 
 # Tools
 
 
+@with_mcp
 def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promised(session: Rich) -> None:
     offered = {tool.name for tool in session.requests[0].tools}
-    if session.backend.capabilities.mcp:
-        assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
+    assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
 
 
 def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: Rich) -> None:
@@ -107,11 +107,11 @@ def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: 
     assert len(session.results("first")) == len(rich.turns(session.backend)["first"].calls)
 
 
+@with_mcp
 def test_an_mcp_tool_works_on_the_first_turn_beside_others(session: Rich) -> None:
-    if session.backend.capabilities.mcp:
-        seen = session.results("first")[2]
-        assert not seen.is_error
-        assert '"agent"' in seen.text
+    seen = session.results("first")[2]
+    assert not seen.is_error
+    assert '"agent"' in seen.text
 
 
 @pytest.mark.parametrize(("name", "model"), KNOWN)
@@ -127,11 +127,11 @@ def test_models_that_the_cli_knows_are_offered_the_mcp_tools_alike(
     assert reconcile(played.result.session, played.result.metered, quirks=adapter.quirks, stopped=False) == []
 
 
+@with_subagents
 def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
-    if session.backend.capabilities.subagents:
-        asked = [rich.SUBTASK in call.request.opening for call in session.played.requests]
-        assert any(asked)
-        assert rich.SUBREPLY.encode() in session.last.body
+    asked = [rich.SUBTASK in call.request.opening for call in session.played.requests]
+    assert any(asked)
+    assert rich.SUBREPLY.encode() in session.last.body
 
 
 def test_other_alphabets_pass_both_ways(session: Rich) -> None:
@@ -226,7 +226,7 @@ def test_a_failure_of_the_model_server_has_its_ending_in_time(
 ) -> None:
     fail, endings = FAILURES[failure]
     if fail.message:
-        fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=WORDS[name].too_long))
+        fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
     broken = ScriptedTurn(text="The half of this is never seen by anybody.", fail=fail)
     result = stage.play(
         backend(name), sessions / f"{name}-{failure}", Play(script=Script((ECHO, broken)), limits=QUICK)
@@ -236,7 +236,7 @@ def test_a_failure_of_the_model_server_has_its_ending_in_time(
     assert result.metered.turns == 1
 
 
-@pytest.mark.parametrize("name", [name for name in names() if backend(name).capabilities.mcp])
+@pytest.mark.parametrize("name", capable("mcp"))
 def test_a_failed_mcp_server_is_not_overlooked(name: str, stage: Stage, sessions: Path) -> None:
     play = Play(script=Script((ScriptedTurn(text="Done without."),)), limits=QUICK, mcp_fails=True)
     result = stage.play(backend(name), sessions / f"{name}-mcp", play).result
@@ -267,7 +267,7 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
     assert (place / "workspace" / "clock").stat().st_mtime_ns == clock
 
 
-@pytest.mark.parametrize("name", RESUMING)
+@pytest.mark.parametrize("name", capable("resume"))
 def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, sessions: Path) -> None:
     before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
     play = Play(

@@ -1,7 +1,7 @@
 """Records the corpus: `python -m tests.corpus.record [--backend NAME] [CASE …]`, or `make corpus`.
 
-Each scenario of `scenarios.yaml` is played to the real CLI in the sandbox. A case is written only if what our decoder
-read of its stream agrees with the gateway's ledger, or the scenario says why not, and if it names nothing of this
+It plays each scenario to the real CLI in the sandbox. It writes a case only if what our decoder reads of the stream
+agrees with the gateway's ledger (or `BACKEND/scenarios.yaml` explains why not), and if the case names nothing of this
 machine. `--reread` plays nothing: it renews `expected.json` of the recorded streams, for a decoder that reads more.
 """
 
@@ -23,15 +23,15 @@ from backends.base import ReportingQuirks
 from backends.registry import backend, names
 from harness.agent.reconcile import reconcile
 from harness.commands.decode import decode_file
-from tests.corpus.scenarios import Scenario, scenarios
+from tests.corpus.scenarios import Scenario, explained, scenarios
 from tests.support.sessions import Played, Stage
+from tests.support.words import CORPUS
 
-CORPUS = Path(__file__).parent
 ROOT = CORPUS.parents[1]
 
 
 class Refused(Exception):
-    """A case that is not to be written; the message says why."""
+    """A case that must not be written; the message says why."""
 
 
 def main() -> int:
@@ -59,11 +59,11 @@ def main() -> int:
 
 
 def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenario) -> bool:
-    """Play one scenario and write its case; whether it was refused."""
+    """Play one scenario and write its case. Return whether it was refused."""
     try:
         played = stage.play(backend(name), scratch / f"{name}-{case}", scenario.play())
         expected = _read(name, played)
-        _check(played, expected, backend(name).quirks, scenario.differs(name))
+        _check(played, expected, backend(name).quirks, explained(name, case))
         _check_neutral(played, scratch)
     except Exception as error:  # one scenario that fails must not cost the others
         print(f"{name}/{case}: REFUSED: {error or type(error)}", file=sys.stderr, flush=True)
@@ -93,25 +93,25 @@ def _write_expected(name: str, folder: Path) -> None:
     (folder / "expected.json").write_text(json.dumps(read, indent=2, ensure_ascii=False) + "\n")
 
 
-def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, explained: dict[str, str]) -> None:
+def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, reasons: dict[str, str]) -> None:
     """Compare what the CLI reports with the gateway's ledger. Raises `Refused`."""
     result = played.result
     differences = reconcile(result.session, result.metered, quirks=quirks, stopped=result.stopped)
     differing = {
-        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's ledger say {one.metered}"
+        one.field: f"{one.field}: the CLI reports {one.reported}, the gateway's ledger says {one.metered}"
         for one in differences
         if one.explained is None
     }
-    if unexplained := [text for field, text in differing.items() if field not in explained]:
+    if unexplained := [text for field, text in differing.items() if field not in reasons]:
         raise Refused("; ".join(unexplained))
-    if idle := explained.keys() - differing.keys():
-        raise Refused(f"the scenario explains differences that there are not: {', '.join(sorted(idle))}")
+    if idle := reasons.keys() - differing.keys():
+        raise Refused(f"scenarios.yaml explains differences that do not exist: {', '.join(sorted(idle))}")
     if expected["unknown_events"] or expected["malformed_lines"]:
         raise Refused(f"{expected['unknown_events']} unknown events, {expected['malformed_lines']} malformed lines")
 
 
 def _check_neutral(played: Played, scratch: Path) -> None:
-    """Nothing of this machine may stand in a case. Raises `Refused`."""
+    """Raise `Refused` if the case names anything of this machine."""
     recorded = played.stream + (played.folder / "stderr.log").read_bytes()
     for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
         if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):

@@ -1,11 +1,11 @@
-"""The scenarios of the corpus: `scenarios.yaml`, in the words of each backend."""
+"""The scenarios of the corpus: `scenarios.yaml` for all backends, and what `BACKEND/scenarios.yaml` changes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -14,9 +14,11 @@ from msgspec import Struct
 from backends.registry import backend
 from harness.gateway.script import Conversation, Script, ScriptedTurn
 from tests.support.sessions import LIMITS, Play, Rewrite
-from tests.support.words import WORDS
+from tests.support.words import CORPUS, words
 
-SCENARIOS = Path(__file__).with_name("scenarios.yaml")
+T = TypeVar("T")
+
+_SHARED = CORPUS / "scenarios.yaml"
 
 ANTHROPIC, CHAT, RESPONSES = "anthropic_messages", "openai_chat", "openai_responses"
 
@@ -51,18 +53,16 @@ _LONG = " ".join(f"Sentence {number} of a long answer says nothing new." for num
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of `scenarios.yaml`.
+    """One session to play.
 
-    `first` are the turns of a session that is interrupted, which this one resumes. `only` names the backends that it is
-    for (none: all), `needs` the capabilities without which a backend is left out. `limits` replaces some of the
-    recorder's limits, `options` some of the adapter's. `explained` says for each backend why a field of its own account
-    is not what the gateway metered. The rest is a script, or as in `tests.support.sessions.Play`.
+    `first` are the turns of a session that is interrupted, and that this one resumes. `needs` are the capabilities
+    without which a backend leaves the scenario out. `limits` replaces some of the recorder's limits, `options` some of
+    the adapter's. The rest is a script, or as in `tests.support.sessions.Play`.
     """
 
     turns: tuple[ScriptedTurn, ...]
     conversations: tuple[Conversation, ...] = ()
     first: tuple[ScriptedTurn, ...] = ()
-    only: list[str] | None = None
     needs: list[str] = []
     prompt: str = "Play the script."
     context: int = 65_536
@@ -71,14 +71,9 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rewrite: dict[str, list[tuple[str, str]]] = {}
     refuse: bool = False
     mcp_fails: bool = False
-    explained: dict[str, dict[str, str]] = {}
-
-    def differs(self, backend: str) -> dict[str, str]:
-        """Why what this backend reports is not what the gateway metered, by field."""
-        return self.explained.get(backend, {})
 
     def play(self) -> Play:
-        """The session that this scenario is."""
+        """Return the session that this scenario is."""
         return Play(
             script=Script(self.turns, self.conversations),
             first=Script(self.first) if self.first else None,
@@ -92,25 +87,71 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+class Differences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is different for one backend: its `scenarios.yaml`, if it has one.
+
+    - `left_out`: the shared scenarios that say nothing about this CLI, and why.
+    - `explained`: for a scenario, each field of the CLI's own account that is not what the gateway metered, and why.
+    - `own`: scenarios of this backend alone.
+    """
+
+    left_out: dict[str, str] = {}
+    explained: dict[str, dict[str, str]] = {}
+    own: dict[str, Scenario] = {}
+
+
 def scenarios(name: str) -> dict[str, Scenario]:
-    """The scenarios of a backend, by the names of their cases. Raises `ValueError` naming what is wrong in the file."""
-    document = yaml.safe_load(Template(SCENARIOS.read_text("utf-8")).substitute(_words(name)))
-    read = msgspec.convert(document, dict[str, Scenario])
-    can = backend(name).capabilities
-    return {
+    """Return the scenarios of a backend by the names of their cases. Raise `ValueError`, which names file and fault."""
+    can, differences = backend(name).capabilities, _differences(name)
+    shared = _read(_SHARED, name)
+    if unknown := differences.left_out.keys() - shared.keys():
+        raise ValueError(f"{_file(name)}: left_out: there is no scenario {', '.join(sorted(unknown))}")
+    fitting = {
         case: scenario
-        for case, scenario in read.items()
-        if (scenario.only is None or name in scenario.only) and all(getattr(can, need) for need in scenario.needs)
+        for case, scenario in shared.items()
+        if case not in differences.left_out and all(getattr(can, need) for need in scenario.get("needs", ()))
     }
+    found = _convert(fitting, dict[str, Scenario], _SHARED) | differences.own
+    if unknown := differences.explained.keys() - found.keys():
+        raise ValueError(f"{_file(name)}: explained: there is no scenario {', '.join(sorted(unknown))}")
+    return found
 
 
-def _words(name: str) -> dict[str, str]:
-    words = WORDS[name]
-    calls = {
-        "count": words.subagent("Count the files."),
-        "list": words.subagent("List the files."),
-        "nobody": words.subagent("Count the files.", subagent_type="nobody"),
-    }
-    pieces = {word: json.dumps(rewrite) for word, rewrite in _REWRITES.items()}
-    pieces |= {word: json.dumps({"tool": call.tool, "arguments": call.arguments}) for word, call in calls.items()}
-    return {"bash": words.bash, "too_long": words.too_long, "long": _LONG, **pieces}
+def explained(name: str, case: str) -> dict[str, str]:
+    """Return why what this backend reports of a case is not what the gateway metered, by field."""
+    return _differences(name).explained.get(case, {})
+
+
+def _differences(name: str) -> Differences:
+    file = _file(name)
+    return _convert(_read(file, name) or {}, Differences, file) if file.exists() else Differences()
+
+
+def _file(name: str) -> Path:
+    return CORPUS / name / "scenarios.yaml"
+
+
+def _read(file: Path, name: str) -> Any:
+    return yaml.safe_load(Template(file.read_text("utf-8")).substitute(_dollar_words(name)))
+
+
+def _convert(document: Any, kind: type[T], file: Path) -> T:
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _dollar_words(name: str) -> dict[str, str]:
+    """Return what stands for each word after a dollar sign: names of the CLI's, calls, rewrites, and a long text."""
+    said = words(name)
+    pieces: dict[str, Any] = dict(_REWRITES) | dict.fromkeys(("count", "list", "nobody"))
+    if said.subagent:
+        calls = {
+            "count": said.start_subagent("Count the files."),
+            "list": said.start_subagent("List the files."),
+            "nobody": said.start_subagent("Count the files.", subagent_type="nobody"),
+        }
+        pieces |= {word: {"tool": call.tool, "arguments": call.arguments} for word, call in calls.items()}
+    texts = {word: json.dumps(piece) for word, piece in pieces.items()}
+    return {"shell": said.shell, "too_long": said.too_long, "long": _LONG, **texts}

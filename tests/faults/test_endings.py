@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from backends.registry import backend, names
 from harness.endings import ENDINGS, Ending
 from harness.results.record import Record
 from tests.support.project import Project
@@ -28,12 +29,16 @@ LIMITS = {
 
 
 class Fault(Struct, frozen=True):
-    """A script, how the attempts at its case end, what the last one says, and more of its model's configuration."""
+    """A script, how the attempts at its case end, what the last one says, and more of its model's configuration.
+
+    `resumed`: whether attempts after the first one resume its conversation, or begin a new one.
+    """
 
     turns: str
     attempts: tuple[Ending, ...]
     explanation: str
     model: str = ""
+    resumed: bool = True
 
 
 def runs(command: str) -> str:
@@ -96,10 +101,12 @@ MODEL_FAULTS = {
         failing("{status: 502, times: 2}"), (Ending.MODEL_UNREACHABLE, Ending.FINISHED), "ended its session"
     ),
     "stalled": Fault(failing("{hang_after: 3, times: 1}"), (Ending.STALLED, Ending.FINISHED), "ended its session"),
-    "crash": Fault(
-        runs("test -e trace || { touch trace; kill -9 $PPID; }"),
-        (Ending.CLI_CRASHED, Ending.FINISHED),
-        "ended its session",
+    "spent": Fault(
+        "- calls: [{run: echo a}]\n    usage: {input_tokens: 300000, output_tokens: 1}\n"
+        "  - {text: A few words, calls: [{run: echo b}], fail: {hang_after: 3, times: 1}}\n"
+        "  - calls: [{run: echo c}]\n    usage: {input_tokens: 800000, output_tokens: 1}",
+        (Ending.STALLED, Ending.TOKEN_LIMIT),
+        "of 1000000 tokens",
     ),
 }
 
@@ -112,6 +119,26 @@ OPENCODE_FAULTS = {
     ),
 }
 """Others go about these in other ways: Claude Code asks for the rest of an answer that was cut."""
+
+
+STOPPED = "kill -STOP $PPID; while grep -L '^State:.[TtZ]' /proc/$PPID/task/*/status | grep -q .; do :; done"
+"""Stops the CLI that runs the command: on return none of its threads writes any more."""
+
+
+def killed(name: str) -> dict[str, Fault]:
+    """The CLI is killed in its first call, once before it has written its conversation, and once after that."""
+    files = " ".join(f"$HOME/{pattern}" for pattern in backend(name).conversation_files("ID")).replace("ID", "*")
+    unwritten = f"{STOPPED}; for file in {files}; do rm $file*; done"  # Codex refuses to run `rm -f`
+    written = f"until ls {files}; do :; done"
+    ends = (Ending.CLI_CRASHED, Ending.FINISHED)
+    return {
+        "unwritten": Fault(runs(_once(f"{unwritten}; kill -9 $PPID")), ends, "ended its session", resumed=False),
+        "written": Fault(runs(_once(f"{written}; kill -9 $PPID")), ends, "ended its session"),
+    }
+
+
+def _once(command: str) -> str:
+    return f"test -e trace || {{ touch trace; {command}; }}"
 
 
 def play(folder: Path, backend: str, faults: dict[str, Fault], **settings: object) -> dict[str, Record]:
@@ -141,7 +168,7 @@ def check(records: dict[str, Record], faults: dict[str, Fault]) -> None:
         assert (record.ending, record.cause) == (last.ending, policy.cause)
         assert (record.score is not None) == policy.graded
         assert record.outcome == ("failed" if policy.graded else policy.outcome)
-        assert all(attempt.resumed for attempt in record.attempts[1:]), name
+        assert all(attempt.resumed is fault.resumed for attempt in record.attempts[1:]), name
         assert [one for one in record.differences if one.explained is None] == [], name
         assert all(attempt.settle_s > 0 and attempt.kill_s < 5 for attempt in record.attempts)
 
@@ -169,6 +196,18 @@ def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: P
     # the conversation was gone on with where it had stood: the second response of the script came next
     again = tmp_path / "runs/latest" / str(records["unreachable"].artifacts) / "stream.jsonl"
     assert b"A few words" in again.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "claude" else pytest.mark.nightly)
+        for name in names()
+        if backend(name).capabilities.resume
+    ],
+)
+def test_a_killed_cli_resumes_the_conversation_that_it_has_written_and_no_other(tmp_path: Path, name: str) -> None:
+    check(play(tmp_path, name, killed(name)), killed(name))
 
 
 def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from backends.registry import backend, names
@@ -28,17 +27,17 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.messages import TokenCounts
-from harness.gateway.provider import Provider
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
 from harness.mcp.server import McpServer
-from harness.models.model_server import remote_server
+from harness.models.forwarding import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
+from harness.sandbox.filesystem import WORKSPACE
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
@@ -70,10 +69,10 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
-    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder), interpreter_paths())
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,
-        Upstream(certificate, ScriptedProvider(script, workspace="")) as upstream,
+        Upstream(certificate, ScriptedProvider(script), WORKSPACE) as upstream,
         closing(make_environment(MAZE)) as environment,
     ):
         variables.setenv("SSL_CERT_FILE", str(certificate.authority_file))
@@ -93,12 +92,6 @@ def play(
             evaluation=EvaluationConf(),
         )
 
-        served = remote_server(case)
-
-        def provider_of(workspace: str) -> Provider:
-            upstream.model = ScriptedProvider(script, workspace=workspace)
-            return served.provider(workspace)
-
         def no_policy(_folder: str) -> Any:
             raise NotImplementedError
 
@@ -108,8 +101,9 @@ def play(
                 backend=backend(name),
                 cli=find_cli(backend(name)),
                 dirs=dirs,
+                budget=Budget.within(case.limits),
                 gateway=Gateway(host),
-                model_server=msgspec.structs.replace(served, provider=provider_of),
+                model_server=remote_server(case),
                 mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
                 progress=lambda _: None,
             ),

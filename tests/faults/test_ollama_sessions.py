@@ -16,10 +16,11 @@ from harness.agent.setup import SessionSetup
 from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
 from harness.models.model_server import ModelServer
-from harness.servers.shared import Lease
+from harness.servers.acquire import Lease
 from tests.support.serving import MODEL, OLLAMA, Machine
 from tests.support.sessions import MAZE, SANDBOX, Stage, ignore
 
@@ -59,8 +60,9 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
                 backend=cli,
                 cli=find_cli(cli),
                 dirs=dirs,
+                budget=Budget.within(case.limits),
                 gateway=Gateway(stage._host),
-                model_server=ModelServer("qwen", lambda _: Forwarder(lease.url), lease.facts.digest),
+                model_server=ModelServer("qwen", lambda: Forwarder(lease.url), lease.facts.digest),
                 mcp=pipeline.mcp_config(environment, dirs, stage._host),
                 progress=ignore,
             ),
@@ -90,7 +92,7 @@ def test_a_crash_in_the_middle_is_the_models_fault_and_the_next_attempt_finds_it
     with machine.acquire() as lease:
         first = attempt(stage, lease, "claude", tmp_path / "first")
         assert first.ending in {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}
-        lease.revive()
+        lease.ensure_ready()
         assert attempt(stage, lease, "claude", tmp_path / "second").ending is Ending.FINISHED
     assert [event for event, _ in machine.journal] == ["loaded", "crashed", "loaded", "stopped"]
     assert machine.is_clean()

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness.endings import ENDINGS, Ending
-from tests.support.project import Project
+from tests.support.project import ROOT, Project
 
-CONFTEST = """\
+CONFTEST = f"""\
+{(ROOT / "conftest.py").read_text()}
 from pathlib import Path
 
 import harness.agent.cli
 from harness.agent.cli import Cli, find_cli
 
-pytest_plugins = ["harness.fixtures", "harness.plugin"]
 HERE = Path(__file__).parent
 
 

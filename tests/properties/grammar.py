@@ -1,17 +1,18 @@
 """Scripts of whole sessions, drawn by hypothesis, which the grammar of each backend writes down as that CLI would.
 
-A backend's grammar is a module `grammar_<backend>.py` with
+A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 
-- `lines(script)`: the lines of the stream, whose last one is the CLI's sign of its end, in the shapes of recorded ones;
+- `lines(script)`: the lines of the stream, in the shapes of recorded ones. The last one shows the session's end;
 - `arguments(call)`: how the stream gives the arguments of a call;
-- `SHOWS`: the parts of a script (of `PARTS`) that the stream tells of.
+- `SHOWS`: the parts of a script (of `PARTS`) that the stream tells of;
+- `as_shown(said)`: what the stream tells of a turn, if that is less than what the model said. It may be left out.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -21,6 +22,8 @@ from msgspec import Struct, structs
 from backends.events import ErrorKind, Usage
 
 PARTS = frozenset({"turns", "subagent_turns", "retries", "compactions", "reasoning"})
+SPACE = "\t\v\f \xa0\u1680\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+"""JavaScript's white space but for its line ends (ECMA-262, WhiteSpace)."""
 FAILURES = {ErrorKind.AUTH: 401, ErrorKind.RATE_LIMIT: 429, ErrorKind.MODEL_ERROR: 500}
 
 
@@ -83,8 +86,15 @@ EVERYTHING = Script(
 """A session with every part that there is."""
 
 
+class Said(Struct, frozen=True):
+    """What a model said in one turn: its text, and its calls in order, each with its arguments as JSON."""
+
+    text: str
+    calls: tuple[tuple[str, str], ...]
+
+
 class Grammar(Protocol):
-    """What a module `grammar_<backend>` offers."""
+    """What every module `grammar` offers."""
 
     SHOWS: frozenset[str]
 
@@ -96,8 +106,14 @@ class Grammar(Protocol):
 
 
 def grammar(backend: str) -> Grammar:
-    """The grammar of a backend; a missing module is named by its `ImportError`."""
-    return cast(Grammar, import_module(f"tests.properties.grammar_{backend}"))
+    """Return the grammar of a backend. Raise `ImportError`, which names the module that is missing."""
+    return cast(Grammar, import_module(f"tests.corpus.{backend}.grammar"))
+
+
+def as_shown(backend: str, said: Said) -> Said:
+    """Return what the backend's stream tells of a turn in which this was said."""
+    show: Callable[[Said], Said] | None = getattr(grammar(backend), "as_shown", None)
+    return show(said) if show else said
 
 
 def line(**value: Any) -> bytes:

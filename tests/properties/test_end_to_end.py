@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
 
 from backends import events as ev
 from backends.base import Backend
-from backends.registry import backend
+from backends.registry import backend, names
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.setup import SessionSetup
@@ -34,6 +32,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.environments.factory import make_environment
+from harness.gateway.budget import Budget
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
@@ -44,7 +43,7 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
+from tests.properties.grammar import SPACE, Said, as_shown, grammar
 
 pytestmark = pytest.mark.nightly
 
@@ -53,50 +52,16 @@ SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
 MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 5})
 
 
-class Said(Struct, frozen=True):
-    """One turn: its text, and the calls in order."""
-
-    text: str
-    calls: tuple[tuple[str, str], ...]
-
-
 def said(text: str, calls: Iterable[tuple[str, Any]]) -> Said:
     return Said(text, tuple((name, json.dumps(arguments, sort_keys=True)) for name, arguments in calls))
-
-
-SPACE = "\t\v\f \xa0\u1680\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
-"""JavaScript's white space but for its line ends (ECMA-262, WhiteSpace)."""
-
-
-def as_claude_shows(turn: Said) -> Said:
-    """Claude Code (2.1.197) takes what JavaScript calls white space off the ends of the lines that it writes."""
-
-    def trimmed(name: str, arguments: str) -> tuple[str, str]:
-        if name != "Write":
-            return name, arguments
-        values = json.loads(arguments)
-        lines = (line.rstrip(SPACE) for line in re.split("[\n\r\u2028\u2029]", values["content"]))
-        return name, json.dumps(values | {"content": "\n".join(filter(None, lines))})
-
-    return Said(turn.text, tuple(trimmed(*call) for call in turn.calls))
-
-
-def as_opencode_shows(turn: Said) -> Said:
-    """OpenCode (1.18.33) shows a call when its result is there: parallel calls come in the order of their ends."""
-    return Said(turn.text, tuple(sorted(turn.calls)))
-
-
-AS_SHOWN: dict[str, Callable[[Said], Said]] = {"claude": as_claude_shows, "opencode": as_opencode_shows}
-"""What of a turn a CLI's stream can tell, where that is less than what was sent."""
 
 
 class Listening:
     """The scripted provider, and what it was heard to say, by turn."""
 
-    def __init__(self, script: Script, workspace: str) -> None:
-        self._inner = ScriptedProvider(script, workspace=workspace)
+    def __init__(self, script: Script) -> None:
+        self._inner = ScriptedProvider(script)
         self._script = script
-        self._workspace = workspace
         self.heard: dict[int, Said] = {}
 
     async def answer(self, call: Call) -> Answer:
@@ -104,7 +69,7 @@ class Listening:
         number = call.request.turn
         if not call.request.side and answer.status == 200:
             turn = self._script.turns[number]
-            calls = (map_call(one, call.request.tools, self._workspace) for one in turn.calls)
+            calls = (map_call(one, call.request.tools, call.workspace) for one in turn.calls)
             self.heard[number] = said(turn.text or "", calls)
         return answer
 
@@ -131,26 +96,25 @@ words = st.one_of(
         ]
     ),
 )
-names = st.text("abcdefgh", min_size=1, max_size=8)
-calls = st.one_of(
-    st.builds(ScriptedCall, write=names.map(lambda n: f"{n}.txt"), content=words),
-    st.builds(ScriptedCall, read=names.map(lambda n: f"{n}.txt")),
+file_names = st.text("abcdefgh", min_size=1, max_size=8)
+own_calls = (
+    st.builds(ScriptedCall, write=file_names.map(lambda n: f"{n}.txt"), content=words),
+    st.builds(ScriptedCall, read=file_names.map(lambda n: f"{n}.txt")),
     st.builds(
         ScriptedCall, run=st.sampled_from(["true", "false", "echo hello", "printf 'a\\0b\\n'", "no-such-command"])
     ),
-    st.builds(
-        ScriptedCall, mcp=st.just("render_state"), arguments=st.fixed_dictionaries({"seed": st.integers(-3, 12_000)})
-    ),
 )
-speaking = st.builds(ScriptedTurn, text=words.filter(_visible), calls=st.lists(calls, max_size=3).map(tuple))
-silent = st.builds(ScriptedTurn, calls=st.lists(calls, min_size=1, max_size=3).map(tuple))
-last = st.builds(ScriptedTurn, text=words.filter(_visible))
+mcp_calls = st.builds(
+    ScriptedCall, mcp=st.just("render_state"), arguments=st.fixed_dictionaries({"seed": st.integers(-3, 12_000)})
+)
+spoken = words.filter(_visible)
 
 
 @st.composite
-def scripts(draw: st.DrawFn) -> Script:
-    turns = [turn for turn in draw(st.lists(speaking | silent, max_size=4)) if turn.calls]
-    return Script((*turns, draw(last)))
+def scripts(draw: st.DrawFn, *, mcp: bool) -> Script:
+    calls = st.lists(st.one_of(*own_calls, *([mcp_calls] if mcp else [])), min_size=1, max_size=3).map(tuple)
+    working = st.builds(ScriptedTurn, text=spoken, calls=calls) | st.builds(ScriptedTurn, calls=calls)
+    return Script((*draw(st.lists(working, max_size=4)), draw(st.builds(ScriptedTurn, text=spoken))))
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +138,8 @@ def play(
         limits=Limits(turns=20, wall_s=120),
         evaluation=EvaluationConf(),
     )
-    listening: list[Listening] = []
-
-    def provider(workspace: str) -> Listening:
-        listening.append(Listening(script, workspace))
-        return listening[-1]
-
-    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder), interpreter_paths())
+    listening = Listening(script)
+    dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     environment = make_environment(MAZE)
 
     def no_policy(_folder: str) -> Any:
@@ -192,15 +151,16 @@ def play(
             backend=adapter,
             cli=find_cli(adapter),
             dirs=dirs,
+            budget=Budget.within(case.limits),
             gateway=gateway,
-            model_server=ModelServer("scripted", provider),
+            model_server=ModelServer("scripted", lambda: listening),
             mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
             progress=lambda _: None,
         ),
         "Play your part.",
     )
     environment.close()
-    sent = [one for _, one in sorted(listening[0].heard.items())]
+    sent = [one for _, one in sorted(listening.heard.items())]
     return result, sent, read(adapter, folder / "stream.jsonl")
 
 
@@ -220,20 +180,19 @@ def read(adapter: Backend, stream: Path) -> list[Said]:
     return [said(texts.get(turn, ""), calls) for turn, calls in made.items()]
 
 
-@pytest.mark.parametrize("name", ["claude", "opencode"])
+@pytest.mark.parametrize("name", [name for name in names() if "turns" in grammar(name).SHOWS])
 def test_what_was_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
     adapter = backend(name)
 
     @settings(
         max_examples=SCRIPTS, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
     )  # shrinking: hours
-    @given(scripts())
+    @given(scripts(mcp=adapter.capabilities.mcp))
     def plays(script: Script) -> None:
         with TemporaryDirectory() as folder:
             result, sent, received = play(adapter, script, gateway, Path(folder))
         assert result.ending == Ending.FINISHED, result.explanation
-        shown = AS_SHOWN[name]
-        assert [shown(turn) for turn in received] == [shown(turn) for turn in sent]
+        assert [as_shown(name, turn) for turn in received] == [as_shown(name, turn) for turn in sent]
         session, metered = result.session, result.metered
         assert (session.turns, session.tool_calls) == (metered.turns, metered.tool_calls)
         assert session.usage.input_tokens == metered.input_tokens

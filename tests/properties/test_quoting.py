@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backends.reading.quoting import inner_command
-from tests.properties.grammar_codex import quoted
+from backends.codex.quoting import inner_command
+from tests.corpus.codex.grammar import quoted
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "codex"
 RECORDED = sorted(

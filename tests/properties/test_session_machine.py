@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.agent.driver import Drive
-from harness.agent.resources import Resources
 from harness.agent.watchdog import Stop
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.ledger import RequestFailure, Waiting
-from tests.support.fakes import FakeBox, FakeClock, FakeMonitor, FakeTraffic, fake_backend
+from harness.sandbox.base import Resources
+from tests.support.fakes import FakeBox, FakeClock, FakeTraffic, fake_backend
 
 LIMITS = Limits(
     turns=None,
@@ -41,11 +41,9 @@ class SessionMachine(RuleBasedStateMachine):
 
     @initialize(heeds_after=st.sampled_from([0.0, 0.5, 2.0, None]))
     def begin(self, heeds_after: float | None) -> None:
-        self.clock, self.traffic, self.monitor = FakeClock(), FakeTraffic(), FakeMonitor()
+        self.clock, self.traffic = FakeClock(), FakeTraffic()
         self.box = FakeBox(self.clock, heeds_after)
-        self.drive = Drive(
-            self.box, fake_backend(), "prompt", LIMITS, self.traffic, self.monitor, io.BytesIO(), self.clock
-        )
+        self.drive = Drive(self.box, fake_backend(), "prompt", LIMITS, self.traffic, io.BytesIO(), self.clock)
         self.drive.__enter__()
         self.running, self.exited, self.interrupted = True, False, False
         self.over_at = math.inf
@@ -98,7 +96,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(memory=st.integers(0, 11), processes=st.integers(0, 6), disk=st.integers(0, 11))
     def the_box_grows(self, memory: int, processes: int, disk: int) -> None:
-        self.monitor.resources = Resources(memory * 10**6, processes, disk * 10**6)
+        self.box.used = Resources(memory * 10**6, processes, disk * 10**6)
         self.step()
 
     @precondition(lambda self: self.running and self.clock.time > 3)
@@ -143,7 +141,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def due(self) -> set[Ending]:
         """The endings that are right now, by the test's own ledger."""
-        now, box = self.clock.time, self.monitor.resources
+        now, box = self.clock.time, self.box.used
         silent = now - max(self.last_write, self.traffic.last_activity)
         failed = {500: Ending.MODEL_ERROR, 429: Ending.RATE_LIMITED, 502: Ending.MODEL_UNREACHABLE}
         failure = self.traffic.last_failure if self.traffic.failures else None

@@ -1,7 +1,7 @@
-"""Run inside a box: tries to get out, and prints what came of each try as a JSON object.
+"""Runs inside a box, tries to get out, and prints what came of each attempt as a JSON object.
 
-A try that is held back ends in an `OSError`, whose name (EPERM, …) is reported; one that succeeds is reported as
-"escaped". Argument: a file with a JSON object: the host's secret file, the pid of a process, ports and names to reach.
+An attempt that is held back ends in an `OSError`, and the name of the error (EPERM, …) is reported. One that succeeds
+is reported as "escaped". The argument is a file that holds a JSON object: what there is on the host to reach.
 """
 
 from __future__ import annotations
@@ -139,12 +139,12 @@ def real_time() -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
 
 
-def take_door(address: str) -> Callable[[], object]:
+def take_endpoint(address: str) -> Callable[[], object]:
     def attempt() -> None:
         with socket.socket() as rival:
             rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            rival.bind((address, HOST["door"]))
+            rival.bind((address, HOST["endpoint"]))
             rival.listen()
 
     return attempt
@@ -162,7 +162,7 @@ def read_shared_memory() -> None:
 
 
 def find_secret() -> None:
-    """In the environment or command line of any process that can be seen."""
+    """Look for the token in the environment and command line of every process that shows."""
     for process in Path("/proc").iterdir():
         for name in ("environ", "cmdline"):
             try:
@@ -181,7 +181,7 @@ def find_host_processes() -> None:
 
 
 def find_host_mounts() -> None:
-    """A mount of the host that is none of the room's."""
+    """Look for a mount of the host that is not one of the box's own."""
     own = ("/usr", "/bin", "/sbin", "/lib", "/etc/", "/proc", "/dev", "/tmp", "/sandbox")  # noqa: S108 - names
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         place = line.split()[4]
@@ -191,121 +191,131 @@ def find_host_mounts() -> None:
 
 
 def survive_as_init() -> None:
-    """PID 1 ignores signals from inside; were it to die, this line would never be printed."""
+    """PID 1 ignores signals from inside. If it died, nothing would be printed."""
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1):
         os.kill(1, number)
     raise PermissionError(errno.EPERM, "")
 
 
-def attempts() -> dict[str, Callable[[], object]]:
-    """Every try, by name."""
-    host4, host6 = ("127.0.0.1", HOST["port"]), ("::1", HOST["port"])
-    stream, datagram, raw = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW
-    return {
-        # files
-        "read the host's secret": read(HOST["secret"]),
-        "read /etc/shadow": read("/etc/shadow"),
-        "read root's keys": lambda: os.listdir("/root/.ssh"),  # noqa: PTH208 - a try
-        "follow a symbolic link out": symlink_out,
-        "follow /proc/1/root": lambda: os.listdir("/proc/1/root"),  # noqa: PTH208 - a try
-        "follow /proc/1/cwd": lambda: os.listdir("/proc/1/cwd"),  # noqa: PTH208 - a try
-        "write /usr": write("/usr/x"),
-        "write /": write("/x"),
-        "write /etc": write("/etc/x"),
-        "write /dev": write("/dev/x"),
-        "write /sandbox": write("/sandbox/x"),
-        "write a mount": write("/sandbox/given/x"),
-        "write a readable path": write(f"{HOST['readable'][0]}/x"),
-        "rewrite init": write("/sandbox/init.py"),
-        "replace the workspace": lambda: WORKSPACE.rename("/sandbox/other"),
-        "make a disk": lambda: os.mknod(WORKSPACE / "disk", 0o600 | stat.S_IFBLK, os.makedev(8, 0)),
-        "make a memory device": lambda: os.mknod(WORKSPACE / "mem", 0o600 | stat.S_IFCHR, os.makedev(1, 1)),
-        "hard-link a system file": lambda: os.link("/usr/bin/env", WORKSPACE / "env"),
-        "set the setuid bit": set_bit(stat.S_ISUID, Path.chmod),
-        "set the setgid bit": set_bit(stat.S_ISGID, Path.chmod),
-        "set the setuid bit by descriptor": set_bit(stat.S_ISUID, fchmod),
-        "set the setuid bit by fchmodat2": lambda: call("fchmodat2", -100, b"/sandbox/workspace", 0o4755, 0),
-        "make a setuid file": reopen_as_setuid,
-        "make a file by openat2": lambda: call("openat2", -100, b"/sandbox/workspace/x", b"\0" * 24, 24),
-        "remount / writable": lambda: checked(LIBC.mount(None, b"/", None, MS_REMOUNT | MS_BIND, None)),
-        "mount a tmpfs": lambda: checked(LIBC.mount(b"t", b"/tmp", b"tmpfs", 0, None)),
-        "unmount /proc/sys": lambda: checked(LIBC.umount2(b"/proc/sys", 2)),
-        "clone a mount": lambda: call("open_tree", -100, b"/", 1),
-        "open a file system": lambda: call("fsopen", b"proc", 0),
-        "chroot": lambda: os.chroot(WORKSPACE),
-        # /proc
-        "read the environment of PID 1": read("/proc/1/environ"),
-        "read the memory of PID 1": read("/proc/1/mem"),
-        "list the files of PID 1": lambda: os.listdir("/proc/1/fd"),  # noqa: PTH208 - a try
-        "set core_pattern": write("/proc/sys/kernel/core_pattern"),
-        "set a sysctl": write("/proc/sys/vm/drop_caches"),
-        "press SysRq": write("/proc/sysrq-trigger"),
-        "read kcore": read("/proc/kcore"),
-        "read kmsg": read("/proc/kmsg"),
-        "read the log device": read("/dev/kmsg"),
-        "read physical memory": read("/dev/mem"),
-        "read the keys": read("/proc/keys"),
-        "see the host's processes": find_host_processes,
-        "see the host's mounts": find_host_mounts,
-        "find a secret in a process": find_secret,
-        # kernel
-        "make a user namespace": lambda: checked(LIBC.unshare(CLONE_NEWUSER)),
-        "make a mount namespace": lambda: checked(LIBC.unshare(CLONE_NEWNS)),
-        "clone into a user namespace": lambda: call("clone", CLONE_NEWUSER | 17, 0, 0, 0, 0),
-        "clone3": lambda: call("clone3", b"\0" * 64, 64),
-        "join a namespace": join_namespace,
-        "trace PID 1": lambda: checked(LIBC.ptrace(16, 1, 0, 0)),
-        "read another's memory": lambda: call("process_vm_readv", 1, None, 0, None, 0, 0),
-        "take another's descriptor": lambda: call("pidfd_getfd", os.pidfd_open(os.getpid()), 0, 0),
-        "load BPF": lambda: call("bpf", 0, b"\0" * 64, 64),
-        "open a performance counter": lambda: call("perf_event_open", b"\0" * 112, 0, -1, -1, 0),
-        "make an io_uring": lambda: call("io_uring_setup", 1, b"\0" * 120),
-        "handle page faults": lambda: call("userfaultfd", 0),
-        "use a key ring": lambda: call("keyctl", 0, -3, 0),
-        "add a key": lambda: call("add_key", b"user", b"k", b"v", 1, -3),
-        "load a kernel": lambda: call("kexec_load", 0, 0, None, 0),
-        "reboot": lambda: checked(LIBC.reboot(0)),
-        "set the clock": lambda: checked(LIBC.settimeofday(b"\0" * 16, None)),
-        "name the host": lambda: checked(LIBC.sethostname(b"x", 1)),
-        "inject into a terminal": inject(0x5412),
-        "inject with a high bit set": inject(0x5412 | 1 << 32),
-        "take real-time priority": real_time,
-        "raise priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, -20),
-        "raise the limit of files": raise_limit(resource.RLIMIT_NOFILE),
-        "raise the limit of processes": raise_limit(resource.RLIMIT_NPROC),
-        "dump core": raise_limit(resource.RLIMIT_CORE),
-        "become root": lambda: os.setuid(0),
-        "become another group": lambda: os.setgid(0),
-        "kill the harness": lambda: os.kill(HOST["pid"], signal.SIGKILL),
-        "kill PID 1": survive_as_init,
-        # other processes and the network
-        "reach Docker": connect(socket.AF_UNIX, "/var/run/docker.sock"),
-        "reach D-Bus": connect(socket.AF_UNIX, "/run/dbus/system_bus_socket"),
-        "reach X11": connect(socket.AF_UNIX, "/tmp/.X11-unix/X0"),  # noqa: S108 - the server's, not a file of ours
-        "reach an abstract socket": connect(socket.AF_UNIX, f"\0{HOST['token']}"),
-        "reach a socket file": connect(socket.AF_UNIX, HOST["socket"]),
-        "reach shared memory": read_shared_memory,
-        "reach /dev/shm": read(HOST["shm"]),
-        "reach the cloud's metadata": connect(socket.AF_INET, ("169.254.169.254", 80)),
-        "resolve a name": lambda: socket.getaddrinfo("example.com", 80),
-        "send a datagram out": connect(socket.AF_INET, ("192.0.2.1", 53), datagram),
-        "reach ssh": connect(socket.AF_INET, ("192.0.2.1", 22)),
-        "reach the host's port": connect(socket.AF_INET, host4),
-        "reach the host's port by IPv6": connect(socket.AF_INET6, host6),
-        "reach out by IPv6": connect(socket.AF_INET6, ("2001:db8::1", 80)),
-        "open vsock": make_socket(40, stream),
-        "open a packet socket": make_socket(17, raw),
-        "open a raw socket": make_socket(socket.AF_INET, raw, 1),
-        "open an audit socket": make_socket(16, raw, 9),
-        "open a crypto socket": make_socket(38, 5),
-        "take the door": take_door("127.0.0.1"),
-        "take the door everywhere": take_door("0.0.0.0"),
-        "change an interface": bring_up_interface,
-    }
+Attempts = dict[str, Callable[[], object]]
+
+FILES: Attempts = {
+    "read the host's secret": read(HOST["secret"]),
+    "read /etc/shadow": read("/etc/shadow"),
+    "read root's keys": lambda: os.listdir("/root/.ssh"),  # noqa: PTH208 - an attempt
+    "follow a symbolic link out": symlink_out,
+    "follow /proc/1/root": lambda: os.listdir("/proc/1/root"),  # noqa: PTH208 - an attempt
+    "follow /proc/1/cwd": lambda: os.listdir("/proc/1/cwd"),  # noqa: PTH208 - an attempt
+    "write /usr": write("/usr/x"),
+    "write /": write("/x"),
+    "write /etc": write("/etc/x"),
+    "write /dev": write("/dev/x"),
+    "write /sandbox": write("/sandbox/x"),
+    "write a mount": write("/sandbox/given/x"),
+    "write a readable path": write(f"{HOST['readable'][0]}/x"),
+    "rewrite init": write("/sandbox/init.py"),
+    "replace the workspace": lambda: WORKSPACE.rename("/sandbox/other"),
+    "make a disk": lambda: os.mknod(WORKSPACE / "disk", 0o600 | stat.S_IFBLK, os.makedev(8, 0)),
+    "make a memory device": lambda: os.mknod(WORKSPACE / "mem", 0o600 | stat.S_IFCHR, os.makedev(1, 1)),
+    "hard-link a system file": lambda: os.link("/usr/bin/env", WORKSPACE / "env"),
+    "set the setuid bit": set_bit(stat.S_ISUID, Path.chmod),
+    "set the setgid bit": set_bit(stat.S_ISGID, Path.chmod),
+    "set the setuid bit by descriptor": set_bit(stat.S_ISUID, fchmod),
+    "set the setuid bit by fchmodat2": lambda: call("fchmodat2", -100, b"/sandbox/workspace", 0o4755, 0),
+    "make a setuid file": reopen_as_setuid,
+    "make a file by openat2": lambda: call("openat2", -100, b"/sandbox/workspace/x", b"\0" * 24, 24),
+    "remount / writable": lambda: checked(LIBC.mount(None, b"/", None, MS_REMOUNT | MS_BIND, None)),
+    "mount a tmpfs": lambda: checked(LIBC.mount(b"t", b"/tmp", b"tmpfs", 0, None)),
+    "unmount /proc/sys": lambda: checked(LIBC.umount2(b"/proc/sys", 2)),
+    "clone a mount": lambda: call("open_tree", -100, b"/", 1),
+    "open a file system": lambda: call("fsopen", b"proc", 0),
+    "chroot": lambda: os.chroot(WORKSPACE),
+}
+"""On the file system."""
+
+PROC: Attempts = {
+    "read the environment of PID 1": read("/proc/1/environ"),
+    "read the memory of PID 1": read("/proc/1/mem"),
+    "list the files of PID 1": lambda: os.listdir("/proc/1/fd"),  # noqa: PTH208 - an attempt
+    "set core_pattern": write("/proc/sys/kernel/core_pattern"),
+    "set a sysctl": write("/proc/sys/vm/drop_caches"),
+    "press SysRq": write("/proc/sysrq-trigger"),
+    "read kcore": read("/proc/kcore"),
+    "read kmsg": read("/proc/kmsg"),
+    "read the log device": read("/dev/kmsg"),
+    "read physical memory": read("/dev/mem"),
+    "read the keys": read("/proc/keys"),
+    "see the host's processes": find_host_processes,
+    "see the host's mounts": find_host_mounts,
+    "find a secret in a process": find_secret,
+}
+"""On /proc and the devices behind it."""
+
+KERNEL: Attempts = {
+    "make a user namespace": lambda: checked(LIBC.unshare(CLONE_NEWUSER)),
+    "make a mount namespace": lambda: checked(LIBC.unshare(CLONE_NEWNS)),
+    "clone into a user namespace": lambda: call("clone", CLONE_NEWUSER | 17, 0, 0, 0, 0),
+    "clone3": lambda: call("clone3", b"\0" * 64, 64),
+    "join a namespace": join_namespace,
+    "trace PID 1": lambda: checked(LIBC.ptrace(16, 1, 0, 0)),
+    "read another's memory": lambda: call("process_vm_readv", 1, None, 0, None, 0, 0),
+    "take another's descriptor": lambda: call("pidfd_getfd", os.pidfd_open(os.getpid()), 0, 0),
+    "load BPF": lambda: call("bpf", 0, b"\0" * 64, 64),
+    "open a performance counter": lambda: call("perf_event_open", b"\0" * 112, 0, -1, -1, 0),
+    "make an io_uring": lambda: call("io_uring_setup", 1, b"\0" * 120),
+    "handle page faults": lambda: call("userfaultfd", 0),
+    "use a key ring": lambda: call("keyctl", 0, -3, 0),
+    "add a key": lambda: call("add_key", b"user", b"k", b"v", 1, -3),
+    "load a kernel": lambda: call("kexec_load", 0, 0, None, 0),
+    "reboot": lambda: checked(LIBC.reboot(0)),
+    "set the clock": lambda: checked(LIBC.settimeofday(b"\0" * 16, None)),
+    "name the host": lambda: checked(LIBC.sethostname(b"x", 1)),
+    "inject into a terminal": inject(0x5412),
+    "inject with a high bit set": inject(0x5412 | 1 << 32),
+    "take real-time priority": real_time,
+    "raise priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, -20),
+    "raise the limit of files": raise_limit(resource.RLIMIT_NOFILE),
+    "raise the limit of processes": raise_limit(resource.RLIMIT_NPROC),
+    "dump core": raise_limit(resource.RLIMIT_CORE),
+    "become root": lambda: os.setuid(0),
+    "become another group": lambda: os.setgid(0),
+    "kill the harness": lambda: os.kill(HOST["pid"], signal.SIGKILL),
+    "kill PID 1": survive_as_init,
+}
+"""On namespaces, memory, limits and rights."""
+
+NETWORK: Attempts = {
+    "reach Docker": connect(socket.AF_UNIX, "/var/run/docker.sock"),
+    "reach D-Bus": connect(socket.AF_UNIX, "/run/dbus/system_bus_socket"),
+    "reach X11": connect(socket.AF_UNIX, "/tmp/.X11-unix/X0"),  # noqa: S108 - the server's, not a file of ours
+    "reach an abstract socket": connect(socket.AF_UNIX, f"\0{HOST['token']}"),
+    "reach a socket file": connect(socket.AF_UNIX, HOST["socket"]),
+    "reach shared memory": read_shared_memory,
+    "reach /dev/shm": read(HOST["shm"]),
+    "reach the cloud's metadata": connect(socket.AF_INET, ("169.254.169.254", 80)),
+    "resolve a name": lambda: socket.getaddrinfo("example.com", 80),
+    "send a datagram out": connect(socket.AF_INET, ("192.0.2.1", 53), socket.SOCK_DGRAM),
+    "reach ssh": connect(socket.AF_INET, ("192.0.2.1", 22)),
+    "reach the host's port": connect(socket.AF_INET, ("127.0.0.1", HOST["port"])),
+    "reach the host's port by IPv6": connect(socket.AF_INET6, ("::1", HOST["port"])),
+    "reach out by IPv6": connect(socket.AF_INET6, ("2001:db8::1", 80)),
+    "open vsock": make_socket(40, socket.SOCK_STREAM),
+    "open a packet socket": make_socket(17, socket.SOCK_RAW),
+    "open a raw socket": make_socket(socket.AF_INET, socket.SOCK_RAW, 1),
+    "open an audit socket": make_socket(16, socket.SOCK_RAW, 9),
+    "open a crypto socket": make_socket(38, 5),
+    "take the endpoint": take_endpoint("127.0.0.1"),
+    "take the endpoint everywhere": take_endpoint("0.0.0.0"),
+    "change an interface": bring_up_interface,
+}
+"""On other processes and the network."""
+
+ATTEMPTS: Attempts = {**FILES, **PROC, **KERNEL, **NETWORK}
+"""Every attempt, by name."""
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Escaped, or the name of the error that held it back."""
+    """Return "escaped", or the name of the error that held the attempt back."""
     try:
         attempt()
     except socket.gaierror:
@@ -316,7 +326,7 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 
 def apart(attempt: Callable[[], object]) -> str:
-    """The outcome of the try in a process of its own, so that one that changes the process spoils no other."""
+    """Return the outcome of an attempt in a process of its own, so that it cannot spoil the next one."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
@@ -330,4 +340,4 @@ def apart(attempt: Callable[[], object]) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: apart(attempt) for name, attempt in attempts().items()}))
+    print(json.dumps({name: apart(attempt) for name, attempt in ATTEMPTS.items()}))

@@ -1,4 +1,4 @@
-"""A sealed process tries to get out in every way we know of; one box runs all tries, and each try is one test."""
+"""A sealed process tries to get out in every way we know. One box runs all attempts; each attempt is one test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ import psutil
 import pytest
 
 import harness
-from harness.sandbox.paths import base_interpreter, base_paths
 from tests.security import escape_attempts
-from tests.support.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
+from tests.support.sandboxes import END_S, PYTHON, bubblewrap, finish, processes_with, python, request
 
 REPOSITORY = Path(harness.__file__).parent.parent
-TRIES = Path(escape_attempts.__file__)
+ATTEMPTS_FILE = Path(escape_attempts.__file__)
 
 HELD = {"EPERM", "EACCES", "EROFS", "ENOENT"}
 OTHERWISE = {
@@ -50,14 +49,14 @@ OTHERWISE = {
     "open a packet socket": {"EAFNOSUPPORT"},
     "open an audit socket": {"EAFNOSUPPORT"},
     "open a crypto socket": {"EAFNOSUPPORT"},
-    "take the door": {"EADDRINUSE"},
-    "take the door everywhere": {"EADDRINUSE"},
+    "take the endpoint": {"EADDRINUSE"},
+    "take the endpoint everywhere": {"EADDRINUSE"},
 }
 
 
 @contextlib.contextmanager
 def shared_memory() -> Iterator[int]:
-    """A System V segment of the host's that everyone may read; gives its key."""
+    """Make a System V segment on the host that everyone may read; yield its key."""
     libc = ctypes.CDLL(None, use_errno=True)
     key = secrets.randbits(30) + 1
     identifier = libc.shmget(key, 4096, 0o1666)
@@ -70,7 +69,7 @@ def shared_memory() -> Iterator[int]:
 
 @contextlib.contextmanager
 def host(folder: Path) -> Iterator[dict[str, object]]:
-    """What an escaped process would find outside, each shown to be there."""
+    """Set up what an escaped process would find outside; yield where it is."""
     token = f"token-{secrets.token_hex(8)}"
     secret, in_memory = folder / "secret", Path("/dev/shm", token)  # noqa: S108 - the name is random
     with contextlib.ExitStack() as stack:
@@ -101,26 +100,26 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("escapes")
     for name in ("given", "readable", "workspace"):
         (folder / name).mkdir()
-    (folder / "workspace" / "tries.py").write_bytes(TRIES.read_bytes())
-    readable = (folder / "readable", *base_paths())
+    (folder / "workspace" / "tries.py").write_bytes(ATTEMPTS_FILE.read_bytes())
+    readable = (folder / "readable", *PYTHON.readable)
     with host(folder) as known:
         wanted = request(folder, readable=readable, mounts={"given": folder / "given"}, endpoints=("model",))
         with bubblewrap().open(wanted) as box:
-            known |= {"readable": [str(path) for path in readable], "door": int(box.endpoints["model"].url[-5:])}
+            known |= {"readable": [str(path) for path in readable], "endpoint": int(box.endpoints["model"].url[-5:])}
             (folder / "home" / "host.json").write_text(json.dumps(known))
-            code, output = finish(box, [str(base_interpreter()), "-I", "-S", "tries.py", f"{box.home}/host.json"])
+            code, output = finish(box, [PYTHON.inside, "-I", "-S", "tries.py", f"{box.home}/host.json"])
         assert code == 0, (folder / "stderr").read_text()
         found: dict[str, str] = json.loads(output)
     return found
 
 
-@pytest.mark.parametrize("attempt", escape_attempts.attempts())
+@pytest.mark.parametrize("attempt", escape_attempts.ATTEMPTS)
 def test_no_way_out(outcomes: dict[str, str], attempt: str) -> None:
     assert outcomes[attempt] in OTHERWISE.get(attempt, HELD)
 
 
-def test_every_exception_names_a_try() -> None:
-    assert set(OTHERWISE) <= set(escape_attempts.attempts())
+def test_every_exception_names_an_attempt() -> None:
+    assert set(OTHERWISE) <= set(escape_attempts.ATTEMPTS)
 
 
 STUBBORN = """

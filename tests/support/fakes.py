@@ -1,4 +1,4 @@
-"""A session without a CLI: a box, a clock, a monitor and a gateway that do what a test says, on the test's own time."""
+"""A session without a CLI: a box, a clock and a gateway that do what a test says, on the test's own time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import IO, Self, cast
 
 from backends import events as ev
 from backends.base import Backend
-from harness.agent.resources import Resources
 from harness.gateway.ledger import Metered, RequestFailure, Waiting
-from harness.sandbox.base import Death, Endpoint
+from harness.sandbox.base import Death, Endpoint, Resources
 
 
 class FakeClock:
@@ -37,10 +36,13 @@ class FakeClock:
 
 
 class FakeBox:
-    """A box whose command writes and exits as told; `heeds_after` seconds after SIGTERM it exits (none: never)."""
+    """A box whose command writes and exits as told. It exits `heeds_after` seconds after SIGTERM (`None`: never).
+
+    `used` is what the box says that it uses.
+    """
 
     def __init__(self, clock: FakeClock, heeds_after: float | None = 0.5) -> None:
-        self.pid = 0
+        self.used = Resources()
         self.workspace = self.home = "/nowhere"
         self.mounts: Mapping[str, str] = {}
         self.endpoints: Mapping[str, Endpoint] = {}
@@ -75,6 +77,12 @@ class FakeBox:
     def wait(self, timeout: float) -> int | None:
         return self.poll()
 
+    def resources(self) -> Resources:
+        return self.used
+
+    def leaks(self) -> list[str]:
+        return []
+
     def close(self) -> Death:
         self.closed += 1
         if self.closed == 1:
@@ -107,18 +115,11 @@ class FakeTraffic:
     def metered(self) -> Metered:
         return self.totals
 
+    def explain(self, limit: str) -> str:
+        return f"all of the {limit} is used"
+
     def end(self, why: str) -> None:
         self.ended.append(why)
-
-
-class FakeMonitor:
-    """Measures what the test says."""
-
-    def __init__(self) -> None:
-        self.resources = Resources()
-
-    def measure(self, now: float) -> Resources:
-        return self.resources
 
 
 class _Lines:

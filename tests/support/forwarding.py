@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from harness.case import Price
 from harness.gateway.budget import Budget
+from harness.gateway.credential import Credential
 from harness.gateway.forward import Forwarder
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
@@ -44,7 +45,7 @@ def bench(folder: Path) -> Iterator[Bench]:
     """A bench, with certificate and ledger in `folder`."""
     certificate, numbers = Certificate(folder), itertools.count()
     with ExitStack() as stack:
-        upstream = stack.enter_context(Upstream(certificate, ScriptedProvider(Script((TURN,)), workspace="/w")))
+        upstream = stack.enter_context(Upstream(certificate, ScriptedProvider(Script((TURN,)))))
         gateway = Gateway(stack.enter_context(HttpHost()))
 
         def opener(
@@ -57,12 +58,12 @@ def bench(folder: Path) -> Iterator[Bench]:
             price: Price | None = None,
         ) -> Session:
             ledger = folder / f"{next(numbers)}.jsonl"
-            door = socket.create_server(("127.0.0.1", 0))
-            here = f"http://127.0.0.1:{door.getsockname()[1]}"
+            listener = socket.create_server(("127.0.0.1", 0))
+            here = f"http://127.0.0.1:{listener.getsockname()[1]}"
             account = gateway.open_account(
-                door,
+                listener,
                 model="demo",
-                provider=Forwarder(url, key=key, key_header=key_header, trusted=trusted or certificate.trusted()),
+                provider=Forwarder(url, Credential(key, key_header), trusted=trusted or certificate.trusted()),
                 budget=budget or Budget(),
                 ledger=ledger,
                 price=price,

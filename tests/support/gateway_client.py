@@ -24,17 +24,19 @@ class Session:
     def __init__(self, account: Account, client: httpx2.Client, ledger: Path) -> None:
         self.account = account
         self.client = client
-        self._books = ledger
+        self._ledger = ledger
 
-    def ask(self, path: str, turn: int = 0, *, stream: bool = True, tools: bool = True, model: str = "demo") -> Any:
-        """Ask for an answer to a conversation that holds `turn` turns already."""
-        body = conversation(path, turn, stream=stream, tools=tools, model=model)
+    def ask(
+        self, path: str, turn: int = 0, *, stream: bool = True, tools: bool = True, model: str = "demo", **more: Any
+    ) -> Any:
+        """Ask for an answer to a conversation that holds `turn` turns already. `more` goes into the request's body."""
+        body = conversation(path, turn, stream=stream, tools=tools, model=model) | more
         return self.client.post(address(path, stream=stream, model=model), json=body)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Close the account and read its ledger."""
         self.account.close()
-        return [json.loads(line) for line in self._books.read_text().splitlines()]
+        return [json.loads(line) for line in self._ledger.read_text().splitlines()]
 
 
 def address(path: str, *, stream: bool, model: str = "demo") -> str:

@@ -16,10 +16,13 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+from harness.conf_path import ConfPath
 from harness.results.record import Record
 from harness.results.store import read
 
 ROOT = Path(__file__).parents[2]
+CONF = ConfPath.of(ROOT)
+"""The shipped configuration."""
 
 QUICK = "turns:\n  - text: I hand in nothing.\n"
 SLOW = """\

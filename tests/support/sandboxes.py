@@ -1,4 +1,4 @@
-"""What the tests of the sandboxes share: a request with its folders, and commands run to their end."""
+"""What the tests of sandboxes share: a request with its folders, and commands that run to their end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import psutil
 from harness.case import SandboxConf
 from harness.sandbox.base import Box, BoxRequest
 from harness.sandbox.bubblewrap import BubblewrapSandbox
-from harness.sandbox.paths import base_interpreter, base_paths
 
 END_S = 30.0
+PYTHON = BubblewrapSandbox(SandboxConf("test", "bubblewrap")).python
+"""The Python inside every box of these tests."""
 
 
 def bubblewrap(**limits: int) -> BubblewrapSandbox:
@@ -28,17 +29,17 @@ def request(folder: Path, **parts: Any) -> BoxRequest:
         workspace=folder / "workspace",
         home=folder / "home",
         stderr=folder / "stderr",
-        **{"readable": base_paths(), **parts},
+        **{"readable": PYTHON.readable, **parts},
     )
 
 
 def read_all(box: Box) -> bytes:
-    """Standard output until its end."""
+    """Return standard output until its end."""
     return b"".join(iter(lambda: box.stdout.read(1 << 16), b""))
 
 
 def finish(box: Box, argv: Sequence[str], variables: Mapping[str, str] | None = None) -> tuple[int | None, str]:
-    """Run a command to its end: its exit code and standard output."""
+    """Run a command to its end; return its exit code and standard output."""
     box.exec(argv, variables or {})
     box.stdin.close()
     output = read_all(box).decode()
@@ -46,11 +47,11 @@ def finish(box: Box, argv: Sequence[str], variables: Mapping[str, str] | None = 
 
 
 def python(program: str, *arguments: str) -> list[str]:
-    return [str(base_interpreter()), "-I", "-S", "-c", program, *arguments]
+    return [PYTHON.inside, "-I", "-S", "-c", program, *arguments]
 
 
 def processes_with(token: str) -> list[psutil.Process]:
-    """The host's processes with this text in their command line."""
+    """Return the host's processes with this text in their command line."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):

@@ -16,11 +16,11 @@ import msgspec
 
 from harness.case import ModelConf, ProviderConf, ServerNeed
 from harness.servers import journal
+from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerKind
 from harness.servers.kinds import kind_of
 from harness.servers.leases import FOLDER_VARIABLE, LeasedServer, Leases
 from harness.servers.processes import marked
-from harness.servers.shared import Lease, acquire
 from tests.support.fake_gpus import MEMORY_MB, FakeGpus
 from tests.support.ollama_on_path import StandIn
 from tests.support.stand_in_ollama import ROOT

@@ -17,8 +17,9 @@ from starlette.routing import Route
 from backends.base import Backend
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.cli import CLI_ROOT, find_cli
+from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
+from harness.agent.files import holds
 from harness.agent.setup import SessionSetup
 from harness.case import (
     BackendConf,
@@ -34,6 +35,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.gateway.account import Account
+from harness.gateway.budget import Budget
 from harness.gateway.messages import OfferedTool
 from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script
@@ -44,7 +46,9 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import interpreter_paths
+
+PINNED = pinned_clis()
+"""The folder of the pinned CLIs; a test may later pretend to be another user, with another cache."""
 
 MODEL = "scripted"
 """The name of the model that a session asks for, if none is named."""
@@ -71,16 +75,10 @@ class Model:
         self.requests: list[Call] = []
         self._rewrite = rewrite
         self._watch = watch
-        self._player: ScriptedProvider | None = None
-
-    def at(self, workspace: str) -> Self:
-        """This model, for a session whose CLI works in `workspace`."""
-        self._player = ScriptedProvider(self.script, workspace=workspace)
-        return self
+        self._player = ScriptedProvider(script)
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""
-        assert self._player
         self.requests.append(call)
         self._watch(call)
         answer = await self._player.answer(_with_unknown_tool(call))
@@ -89,7 +87,6 @@ class Model:
 
     async def count_tokens(self, call: Call) -> int:
         """See `Provider.count_tokens`."""
-        assert self._player
         return await self._player.count_tokens(call)
 
 
@@ -159,7 +156,7 @@ def ignore(*_: Any) -> None:
 class Stage:
     """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
 
-    def __init__(self, cli_root: Path = CLI_ROOT) -> None:
+    def __init__(self, cli_root: Path = PINNED) -> None:
         self._cli_root = cli_root
         self._sandbox = make_sandbox(SANDBOX)
 
@@ -175,7 +172,7 @@ class Stage:
     def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
         """A sealed place in a new folder, where these host paths can be read too."""
         folder.mkdir(parents=True, exist_ok=True)
-        return SandboxDirs(self._sandbox, CaseFolder(folder), (*interpreter_paths(), *readable))
+        return SandboxDirs(self._sandbox, CaseFolder(folder), readable)
 
     def play(
         self,
@@ -201,6 +198,8 @@ class Stage:
                 for name in ("stream.jsonl", "gateway.jsonl", "stderr.log"):
                     (folder / name).rename(folder / "first" / name)
             resume = earlier.session.session_id if earlier else None
+            if resume:
+                assert holds(dirs.home, backend.conversation_files(resume)), "the CLI keeps conversations elsewhere"
             result = self._attempt(backend, folder.name, play, dirs, model, mcp, progress, resume)
         return Played(result, folder, model.requests, earlier)
 
@@ -219,7 +218,7 @@ class Stage:
             SessionSetup(
                 case=Case(
                     id=f"{backend.name}-{name}",
-                    backend=BackendConf(backend.name, dict(play.options)),
+                    backend=BackendConf(backend.name, options=dict(play.options)),
                     model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
                     provider=ProviderConf("scripted", "scripted", wires=[]),
                     wire=backend.capabilities.wires[0],
@@ -231,8 +230,9 @@ class Stage:
                 backend=backend,
                 cli=find_cli(backend, self._cli_root),
                 dirs=dirs,
+                budget=Budget.within(play.limits),
                 gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-                model_server=ModelServer(MODEL, model.at),
+                model_server=ModelServer(MODEL, lambda: model),
                 mcp=mcp,
                 progress=progress,
             ),

@@ -267,6 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         import asyncio  # noqa: PLC0415 - late: a server that only starts and stops needs none of this
 
         from harness.gateway.provider import AnswerError, Call, StreamCut  # noqa: PLC0415 - late
+        from harness.sandbox.filesystem import WORKSPACE  # noqa: PLC0415 - late
 
         tokens, context = len(body) // 4, self.ollama.context(model)
         if tokens > context:
@@ -279,7 +280,8 @@ class Handler(BaseHTTPRequestHandler):
         number = self.ollama.note("request", model=model["name"], path=self.path, turn=request.turn)
         if number in self.ollama.knobs["crash_at"]:
             self.ollama.crash()
-        call = Call(request=request, wire=wire, path=self.path, headers={}, body=body)
+        workspace = self.ollama.knobs["workspace"] or WORKSPACE
+        call = Call(request=request, wire=wire, path=self.path, headers={}, body=body, workspace=workspace)
 
         async def run() -> None:
             answer = await _player(self.ollama.knobs, body).answer(call)
@@ -322,11 +324,10 @@ def _player(knobs: Mapping[str, Any], body: bytes) -> Any:
     """Who plays the script that the request asks for; one each, since a script counts its failures."""
     from harness.gateway.script import load_script  # noqa: PLC0415 - late
     from harness.gateway.scripted import ScriptedProvider  # noqa: PLC0415 - late
-    from harness.sandbox.filesystem import WORKSPACE  # noqa: PLC0415 - late
 
     chosen = next((path for text, path in knobs["scripts"].items() if text.encode() in body), knobs["script"])
     if chosen not in _players:
-        _players[chosen] = ScriptedProvider(load_script(Path(chosen)), workspace=knobs["workspace"] or WORKSPACE)
+        _players[chosen] = ScriptedProvider(load_script(Path(chosen)))
     return _players[chosen]
 
 

@@ -80,13 +80,16 @@ class Received(Struct, frozen=True):
 class Upstream:
     """The service; a context manager. `model` writes its answers, `manner` says how they are sent.
 
+    `workspace` is the path of the asking CLI's workspace.
+
     `requests` are those that came, over the `connections` (by the client's port), `sent` the bodies of the answers to
     them before any compression; `gone` counts the clients that left in the middle of one. `open()` opens the gate.
     """
 
-    def __init__(self, certificate: Certificate | None, model: Provider) -> None:
+    def __init__(self, certificate: Certificate | None, model: Provider, workspace: str = "/w") -> None:
         self.certificate = certificate
         self.model = model
+        self.workspace = workspace
         self.manner = Manner()
         self.requests: list[Received] = []
         self.connections: set[int] = set()
@@ -228,7 +231,14 @@ class Upstream:
             return 404, "text/plain", _bytes(b"no such endpoint")
         if asked.counts:
             return 200, "application/json", _bytes(dumps({asked.wire.COUNTED_AS: manner.count}).encode())
-        call = Call(request=asked.wire.parse(body, path), wire=asked.wire, path=path, headers=headers, body=body)
+        call = Call(
+            request=asked.wire.parse(body, path),
+            wire=asked.wire,
+            path=path,
+            headers=headers,
+            body=body,
+            workspace=self.workspace,
+        )
         try:
             answer = await self.model.answer(call)
         except AnswerError as error:

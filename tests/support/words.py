@@ -1,37 +1,56 @@
-"""What scripts must call by name, in the words of each backend's CLI."""
+"""What tests must know of a backend's CLI by name: `tests/corpus/BACKEND/words.yaml`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
+import msgspec
+import yaml
 from msgspec import Struct
 
 from harness.gateway.script import ScriptedCall
 
+CORPUS = Path(__file__).parents[1] / "corpus"
+"""The folder that has a folder for each backend."""
 
-class Words(Struct, frozen=True, kw_only=True):
-    """The name of the shell tool; the tool that starts a subagent, and its arguments beside `prompt`, the name of that
-    argument; and how a model server of the CLI's wire says that a prompt is too long."""
 
-    bash: str
-    task: str = ""
+class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
+    """The tool that starts a subagent. `prompt` names the argument that says what to do; `arguments` are the others."""
+
+    tool: str
     prompt: str = "prompt"
     arguments: Mapping[str, str] = {}
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a backend's `words.yaml` may say.
+
+    - `shell`: the name of the shell tool.
+    - `subagent`: the tool that starts a subagent, for a CLI that has some.
+    - `too_long`: how a model server of the CLI's first wire says that a prompt is too long.
+    - `known_models`: models that the CLI knows by name and may treat differently from those that it does not.
+    """
+
+    shell: str
+    subagent: SubagentTool | None = None
     too_long: str = "This model's maximum context length is 8192 tokens. Your messages resulted in 9000 tokens."
+    known_models: tuple[str, ...] = ()
 
-    def subagent(self, prompt: str, **arguments: str) -> ScriptedCall:
-        """The call that has a subagent do what `prompt` says."""
-        return ScriptedCall(tool=self.task, arguments={**self.arguments, self.prompt: prompt, **arguments})
+    def start_subagent(self, prompt: str, **arguments: str) -> ScriptedCall:
+        """Return the call that starts a subagent which does what `prompt` says."""
+        if self.subagent is None:
+            raise ValueError("words.yaml names no `subagent` tool")
+        given = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
+        return ScriptedCall(tool=self.subagent.tool, arguments=given)
 
 
-WORDS = {
-    "claude": Words(
-        bash="Bash",
-        task="Agent",
-        arguments={"description": "help", "subagent_type": "general-purpose"},
-        too_long="prompt is too long: 210000 tokens > 200000 maximum",
-    ),
-    "opencode": Words(bash="bash", task="task", arguments={"description": "help", "subagent_type": "general"}),
-    "codex": Words(bash="exec_command", task="multi_agent_v1.spawn_agent", prompt="message"),
-    "pi": Words(bash="bash"),
-}
+@cache
+def words(backend: str) -> Words:
+    """Return the words of that backend. Raise `OSError` or `ValueError`, which name the file."""
+    file = CORPUS / backend / "words.yaml"
+    try:
+        return msgspec.convert(yaml.safe_load(file.read_text("utf-8")), Words)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"tests/corpus/{backend}/words.yaml: {error}") from None

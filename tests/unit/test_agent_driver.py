@@ -14,7 +14,7 @@ from harness.agent.watchdog import Snapshot, hangs, spent
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.ledger import Metered, RequestFailure
-from tests.support.fakes import FakeBox, FakeClock, FakeMonitor, FakeTraffic, fake_backend
+from tests.support.fakes import FakeBox, FakeClock, FakeTraffic, fake_backend
 
 LIMITS = Limits(grace_s=3, idle_s=20)
 
@@ -37,7 +37,6 @@ class Stage:
             prompt="prompt",
             limits=limits,
             traffic=self.traffic,
-            monitor=FakeMonitor(),
             stream=self.stream,
             progress=self.shown.append,
             clock=self.clock,
@@ -126,12 +125,12 @@ def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itse
         stage.traffic.passed = "token_limit" if stage.box.poll() is not None else None
         stage.box.exit(1)
 
-    outcome = stage.drive(on_wait, msgspec.structs.replace(LIMITS, tokens=1000))
-    assert outcome.stop == (Ending.TOKEN_LIMIT, "it has used up its 1000 tokens")
+    outcome = stage.drive(on_wait)
+    assert outcome.stop == (Ending.TOKEN_LIMIT, "all of the token_limit is used")
     assert stage.box.terminated == []
 
 
-def test_the_cost_that_the_cli_reports_counts_where_the_books_know_none() -> None:
+def test_the_cost_that_the_cli_reports_counts_where_the_ledger_knows_none() -> None:
     session, traffic, snapshot = Session(), FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
     session._total_cost = 2.0
     limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backends import events as ev
-from backends.events import ErrorKind
+from backends.events import ErrorKind, StopReason
 from backends.session import fold
 from harness.agent.ending import classify
 from harness.endings import Ending
@@ -18,7 +18,7 @@ def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "") -> En
     return named
 
 
-def turn(name: str = "a", reason: str | None = None, text: str = "x") -> tuple[ev.Event, ...]:
+def turn(name: str = "a", reason: StopReason | None = None, text: str = "x") -> tuple[ev.Event, ...]:
     return (
         ev.TurnStarted(turn=name),
         ev.Text(turn=name, text=text),
@@ -41,9 +41,15 @@ def test_a_final_event_is_a_finished_session_whatever_the_exit_code() -> None:
 
 
 def test_without_a_final_event_the_last_response_must_stop_and_the_cli_exit_well() -> None:
-    assert ending(*turn(reason="stop")) is Ending.FINISHED
-    assert ending(*turn(reason="stop"), exit_code=1) is Ending.CLI_CRASHED
-    assert ending(*turn(reason="tool-calls")) is Ending.SILENT_EXIT
+    assert ending(*turn(reason=StopReason.LAST)) is Ending.FINISHED
+    assert ending(*turn(reason=StopReason.LAST), exit_code=1) is Ending.CLI_CRASHED
+    assert ending(*turn()) is Ending.SILENT_EXIT
+
+
+def test_a_last_response_that_called_a_tool_ends_no_session() -> None:
+    events = turn(reason=StopReason.LAST)
+    assert ending(events[0], ev.ToolCall(turn="a", call_id="c", name="x"), *events[1:]) is Ending.SILENT_EXIT
+    assert ending(*events, ev.TurnStarted(turn="b")) is Ending.SILENT_EXIT
 
 
 def test_nothing_at_all_with_exit_0_is_a_silent_exit() -> None:
@@ -78,11 +84,16 @@ def test_a_vague_error_does_not_hide_a_clear_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "named"),
-    [("error_max_turns", Ending.TURN_LIMIT), ("error_max_budget_usd", Ending.COST_LIMIT)],
+    ("limit", "named"),
+    [
+        ("turns", Ending.TURN_LIMIT),
+        ("tokens", Ending.TOKEN_LIMIT),
+        ("cost_usd", Ending.COST_LIMIT),
+        ("", Ending.CLI_CRASHED),
+    ],
 )
-def test_the_limits_of_the_cli_itself_are_limits(reason: str, named: Ending) -> None:
-    assert ending(*turn(), ev.SessionFinished(is_error=True, reason=reason), exit_code=1) is named
+def test_the_limits_of_the_cli_itself_are_limits(limit: str, named: Ending) -> None:
+    assert ending(*turn(), ev.SessionFinished(is_error=True, reason="max", limit=limit), exit_code=1) is named
 
 
 @pytest.mark.parametrize("status", ["failed", "pending", "needs-auth"])
@@ -93,12 +104,12 @@ def test_an_agent_without_its_mcp_tools_was_not_measured(status: str) -> None:
 
 
 def test_a_last_response_cut_by_its_output_limit() -> None:
-    assert ending(*turn(reason="length")) is Ending.OUTPUT_TOKEN_LIMIT
+    assert ending(*turn(reason=StopReason.OUTPUT_LIMIT)) is Ending.OUTPUT_TOKEN_LIMIT
 
 
 @pytest.mark.parametrize("exit_code", [0, -9, None])
 def test_responses_that_bring_nothing_for_ever(exit_code: int | None) -> None:
-    empty = [event for name in "abc" for event in turn(name, reason="unknown", text="")]
+    empty = [event for name in "abc" for event in turn(name, reason=StopReason.UNKNOWN, text="")]
     assert ending(*empty, exit_code=exit_code) is Ending.EMPTY_STEPS
 
 
@@ -115,13 +126,13 @@ def test_standard_error_names_what_the_stream_did_not() -> None:
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9])
 def test_compactions_that_bring_nothing_for_ever(exit_code: int) -> None:
-    events = [*turn(reason="tool-calls"), ev.Compaction(), ev.Compaction(), ev.Compaction()]
+    events = [*turn(), ev.Compaction(), ev.Compaction(), ev.Compaction()]
     assert ending(*events, exit_code=exit_code) is Ending.ENDLESS_COMPACTION
     assert ending(*events, ev.ToolCall(turn="b", call_id="c", name="x"), exit_code=1) is Ending.CLI_CRASHED
 
 
 def test_a_last_response_cut_by_the_context() -> None:
-    assert ending(*turn(reason="model_context_window_exceeded")) is Ending.CONTEXT_OVERFLOW
+    assert ending(*turn(reason=StopReason.CONTEXT_LIMIT)) is Ending.CONTEXT_OVERFLOW
 
 
 @pytest.mark.parametrize(

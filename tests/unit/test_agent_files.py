@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from harness.agent.files import write_inside
+from harness.agent.files import holds, write_inside
 
 
 def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
@@ -38,5 +38,13 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/file", "../file", "a/../../file"])
 def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="leads out"):
+    with pytest.raises(ValueError, match="leads outside"):
         write_inside(tmp_path, PurePosixPath(name), "new")
+
+
+def test_a_file_is_found_by_any_of_the_patterns_and_a_folder_is_none(tmp_path: Path) -> None:
+    write_inside(tmp_path, PurePosixPath("sessions/2026/rollout-7.jsonl"), "")
+    assert holds(tmp_path, ["no/such.db", "sessions/*/rollout-7.jsonl"])
+    assert not holds(tmp_path, ["sessions/*/rollout-8.jsonl"])
+    assert not holds(tmp_path, ["sessions/*"])
+    assert not holds(tmp_path, [])

@@ -34,7 +34,7 @@ def differences(
     return {one.field: one.explained for one in found}
 
 
-def test_equal_books_have_no_difference() -> None:
+def test_equal_counts_have_no_difference() -> None:
     assert differences(session(), SAME) == {}
 
 
@@ -70,7 +70,7 @@ def test_a_session_that_did_not_end_could_not_tell_all() -> None:
     assert differences(session(), ledger, ReportingQuirks(totals_at_end=True)) == {"turns": None, "output_tokens": None}
 
 
-def test_more_than_the_books_is_explained_by_broken_answers_alone() -> None:
+def test_more_than_the_ledger_says_is_explained_by_broken_answers_alone() -> None:
     fewer = msgspec.structs.replace(SAME, turns=1)
     assert differences(session(), fewer, stopped=True) == {"turns": None}
     assert "broke off" in str(differences(session(), msgspec.structs.replace(fewer, broken_turns=1))["turns"])
@@ -111,9 +111,7 @@ def test_a_script_explains_other_numbers_of_calls_where_one_ran() -> None:
 @given(st.integers(1, 3))
 def test_answers_that_the_cli_left_are_explained_whether_it_counts_them_or_not(left: int) -> None:
     broken = TokenCounts(input_tokens=10 * left)
-    ledger = msgspec.structs.replace(
-        SAME, input_tokens=20 + 10 * left, broken_turns=left, abandoned_turns=left, broken=broken
-    )
+    ledger = msgspec.structs.replace(SAME, input_tokens=20 + 10 * left, broken_turns=left, broken=broken)
     assert set(differences(session(), ledger)) == {"input_tokens"}
     assert set(differences(session(2 + left), ledger)) == {"turns", "output_tokens"}
     assert None not in {*differences(session(), ledger).values(), *differences(session(2 + left), ledger).values()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,37 +15,68 @@ from harness.agent.attempt import AttemptResult
 from harness.agent.retry import attempts, remaining
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
+from harness.gateway.budget import Amounts, Budget
 from harness.gateway.ledger import Metered
+from harness.gateway.messages import TokenCounts
 from tests.support.fakes import FakeClock
 
 LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, retries=2, retry_s=2)
 
 
-def result(ending: Ending, *, turns: int = 1, resets_in_s: float | None = None, tokens: int = 0) -> AttemptResult:
-    told = [ev.TurnStarted(turn=str(n), session_id="ses_1") for n in range(turns)]
+def result(
+    ending: Ending,
+    *,
+    turns: int = 1,
+    resets_in_s: float | None = None,
+    tokens: int = 0,
+    reported_usd: float = 0.0,
+    cost_usd: float | None = None,
+) -> AttemptResult:
+    """An attempt as the gateway metered it. `reported_usd` is what its CLI believes that it cost."""
+    told: list[ev.Event] = []
+    for number in range(turns):
+        told += [ev.TurnStarted(turn=str(number), session_id="ses_1"), ev.TurnFinished(turn=str(number))]
     return AttemptResult(
         ending=ending,
         explanation="so it was",
-        session=fold(itertools.chain(*((start, ev.TurnFinished(turn=start.turn)) for start in told))),
-        metered=Metered(turns=turns, input_tokens=tokens),
+        session=fold([*told, ev.SessionFinished(cost_usd=reported_usd)]),
+        metered=Metered(requests=turns, turns=turns, input_tokens=tokens, cost_usd=cost_usd),
         resets_in_s=resets_in_s,
     )
 
 
-class Play:
-    """Runs attempts that end as told, each after ten seconds."""
+def spend(budget: Budget, *, turns: int = 0, side_requests: int = 0, tokens: int = 0, cost_usd: float = 0.0) -> None:
+    """Use so much of the budget, as one request."""
+    reservation = asyncio.run(budget.reserve(Amounts(turns=turns, side_requests=side_requests)))
+    reservation.settle(TokenCounts(input_tokens=tokens), cost_usd, counts=True)
 
-    def __init__(self, results: Iterable[AttemptResult], limits: Limits = LIMITS, *, resumes: bool = True) -> None:
+
+class Play:
+    """Runs attempts that end as told, each after ten seconds. What they metered is spent, and what `charge` says."""
+
+    def __init__(
+        self,
+        results: Iterable[AttemptResult],
+        limits: Limits = LIMITS,
+        *,
+        resumes: bool = True,
+        kept: Callable[[str], bool] = lambda _: True,
+        charge: Callable[[Budget], None] = lambda _: None,
+    ) -> None:
         self.clock = FakeClock()
+        self.budget = Budget.within(limits)
         self.given: list[tuple[Limits, str | None]] = []
         self.aside: list[tuple[int, bool]] = []
         self.waits: list[float] = []
         self._results = iter(results)
+        self._charge = charge
         self.made = list(
             attempts(
                 self._run,
                 limits,
+                budget=self.budget,
                 resumes=resumes,
+                kept=kept,
                 set_aside=lambda number, fresh: self.aside.append((number, fresh)),
                 waiting=self.waits.append,
                 clock=self.clock,
@@ -54,7 +86,11 @@ class Play:
     def _run(self, limits: Limits, conversation: str | None) -> AttemptResult:
         self.given.append((limits, conversation))
         self.clock.time += 10
-        return next(self._results)
+        made = next(self._results)
+        metered = made.metered
+        spend(self.budget, turns=metered.turns, tokens=metered.input_tokens, cost_usd=metered.cost_usd or 0.0)
+        self._charge(self.budget)
+        return made
 
 
 @given(st.sampled_from(Ending))
@@ -79,6 +115,30 @@ def test_a_retry_goes_on_with_the_conversation_and_what_is_left_of_the_limits() 
     assert play.aside == [(1, False)]
 
 
+def test_what_answers_used_that_broke_off_or_were_left_counts_as_used() -> None:
+    play = Play(
+        [result(Ending.STALLED, turns=4, tokens=300), result(Ending.FINISHED)],
+        charge=lambda budget: spend(budget, turns=1, tokens=50, cost_usd=0.25),
+    )
+    (_, _), (left, _) = play.given
+    assert (left.turns, left.tokens, left.cost_usd) == (5, 650, 0.75)
+    nothing_left = Play(itertools.repeat(result(Ending.STALLED)), charge=lambda budget: spend(budget, tokens=1000))
+    assert len(nothing_left.made) == 1
+
+
+def test_a_cost_that_only_the_cli_knows_counts_over_all_attempts() -> None:
+    unpriced = [result(Ending.MODEL_ERROR, reported_usd=0.25) for _ in range(2)]
+    play = Play([*unpriced, result(Ending.FINISHED)])
+    assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75, 0.5]
+    assert len(Play([result(Ending.MODEL_ERROR, reported_usd=1.0)]).made) == 1
+
+
+def test_where_the_gateway_knows_the_cost_the_cli_is_not_asked() -> None:
+    priced = result(Ending.MODEL_ERROR, reported_usd=0.75, cost_usd=0.25)
+    play = Play([priced, result(Ending.FINISHED)])
+    assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75]
+
+
 def test_a_conversation_outlives_an_attempt_that_came_to_nothing() -> None:
     play = Play([result(Ending.STALLED), result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)])
     assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
@@ -88,6 +148,24 @@ def test_what_cannot_be_resumed_begins_anew() -> None:
     assert Play([result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.MCP_UNAVAILABLE), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], resumes=False).aside == [(1, True)]
+
+
+def test_a_conversation_that_was_not_written_begins_anew_in_the_same_workspace() -> None:
+    play = Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], kept=lambda _: False)
+    assert [conversation for _, conversation in play.given] == [None, None]
+    assert [one.resumed for one in play.made] == [False, False]
+    assert play.aside == [(1, False)]
+
+
+def test_so_does_one_that_the_cli_cannot_resume() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED, turns=0), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", None]
+    assert play.aside == [(1, False), (2, False)]
+
+
+def test_a_crash_in_a_conversation_that_was_resumed_does_not_end_it() -> None:
+    play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED), result(Ending.FINISHED)])
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
 
 
 def test_no_retry_without_anything_left() -> None:
@@ -110,8 +188,10 @@ def test_else_it_says_when_that_would_be() -> None:
 
 
 @given(st.lists(st.integers(0, 5), max_size=4), st.floats(0, 200))
-def test_limits_only_shrink_and_none_stays_none(turns: list[int], elapsed_s: float) -> None:
-    results = [result(Ending.MODEL_ERROR, turns=n) for n in turns]
-    left = remaining(LIMITS, results, elapsed_s)
-    assert (left.turns, left.wall_s) == (10 - sum(turns), 100 - elapsed_s)
-    assert remaining(Limits(turns=None), results, elapsed_s).turns is None
+def test_limits_only_shrink_and_no_limit_stays_none(tokens: list[int], elapsed_s: float) -> None:
+    budget = Budget.within(LIMITS)
+    for count in tokens:
+        spend(budget, turns=1, tokens=count)
+    left = remaining(LIMITS, budget, [], elapsed_s)
+    assert (left.turns, left.tokens, left.wall_s) == (10 - len(tokens), 1000 - sum(tokens), 100 - elapsed_s)
+    assert remaining(Limits(turns=None), budget, [], elapsed_s).turns is None

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from backends import events as ev
 from backends.reading.errors import error_kind, reset_hint
-from backends.registry import backend
+from backends.registry import backend, names
 from backends.session import ERRORS_KEPT, Session, fold
 
 K = ev.ErrorKind
@@ -77,6 +77,27 @@ class TestClaude:
         assert session.finished
         session = fold([*result(), *block("a", {"type": "text", "text": "more"})])
         assert not session.finished
+
+    @pytest.mark.parametrize("subtype", [*backend("claude").own_limits, "error_during_execution"])
+    def test_limits_of_its_own_are_named(self, subtype: str) -> None:
+        limit = backend("claude").own_limits.get(subtype, "")
+        *errors, final = result(subtype=subtype, is_error=True, errors=["it stopped"])
+        assert isinstance(final, ev.SessionFinished)
+        assert (final.reason, final.limit) == (subtype, limit)
+        assert bool(errors) is not bool(limit)
+
+    @pytest.mark.parametrize(
+        ("reason", "read"),
+        [
+            ("max_tokens", ev.StopReason.OUTPUT_LIMIT),
+            ("model_context_window_exceeded", ev.StopReason.CONTEXT_LIMIT),
+            ("end_turn", None),
+            (None, None),
+        ],
+    )
+    def test_a_response_that_was_cut_says_so(self, reason: str | None, read: ev.StopReason | None) -> None:
+        session = fold(claude(type="assistant", message={"id": "a", "stop_reason": reason}))
+        assert session.stop_reason is read
 
     def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
         message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
@@ -195,7 +216,7 @@ class TestOpenCode:
         assert session.failure.kind is kind
 
 
-@pytest.mark.parametrize("name", ["claude", "opencode"])
+@pytest.mark.parametrize("name", names())
 class TestAnyBackend:
     @pytest.mark.parametrize("line", [b"", b" \t", b"\r"])
     def test_a_blank_line_is_nothing(self, name: str, line: bytes) -> None:
@@ -259,11 +280,11 @@ class TestSession:
         session = Session()
         for turn in "abc":
             session.add(ev.TurnStarted(turn=turn))
-            session.add(ev.TurnFinished(turn=turn, stop_reason="unknown"))
+            session.add(ev.TurnFinished(turn=turn, stop_reason=ev.StopReason.UNKNOWN))
         assert session.empty_turns == 3
         session.add(ev.TurnStarted(turn="d"))
         session.add(ev.Text(turn="d", text="at last"))
-        session.add(ev.TurnFinished(turn="d", stop_reason="stop"))
+        session.add(ev.TurnFinished(turn="d", stop_reason=ev.StopReason.LAST))
         assert session.empty_turns == 0
 
     def test_a_response_after_an_error_means_it_was_overcome(self) -> None:

@@ -36,28 +36,36 @@ def any_backend(request: pytest.FixtureRequest) -> Backend:
     return backend(request.param)
 
 
+@pytest.fixture(params=[name for name in names() if backend(name).capabilities.resume])
+def resuming_backend(request: pytest.FixtureRequest) -> Backend:
+    return backend(request.param)
+
+
 @pytest.fixture(params=[name for name in names() if backend(name).capabilities.mcp])
 def mcp_backend(request: pytest.FixtureRequest) -> Backend:
     return backend(request.param)
 
 
 def test_the_registry_knows_the_backends() -> None:
-    assert names() == ("claude", "codex", "opencode", "pi")
+    assert {"claude", "codex", "opencode", "pi"} <= set(names())
+    assert list(names()) == sorted(names())
 
 
 def test_a_backend_bears_the_name_it_is_found_by(any_backend: Backend) -> None:
     assert backend(any_backend.name) is any_backend
 
 
-@pytest.mark.parametrize("name", ["codexx", "", "base", "events", "../claude"])
+@pytest.mark.parametrize("name", ["codexx", "", "base", "events", "reading", "../claude"])
 def test_an_unknown_backend_is_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(ValueError, match="choose one of: claude, codex, opencode, pi"):
+    with pytest.raises(ValueError, match=f"choose one of: {', '.join(names())}"):
         backend(name)
 
 
 def test_nothing_of_the_harness_is_needed(any_backend: Backend) -> None:
-    module = sys.modules[type(any_backend).__module__]
-    assert not [value for value in vars(module).values() if getattr(value, "__module__", "").startswith("harness")]
+    package = type(any_backend).__module__.removesuffix(".adapter")
+    for module in [module for name, module in sys.modules.items() if name == package or name.startswith(f"{package}.")]:
+        used = [str(getattr(value, "__module__", "")) for value in vars(module).values()]
+        assert not [name for name in used if name.startswith("harness")]
 
 
 def test_files_lie_in_the_workspace_or_the_home(any_backend: Backend) -> None:
@@ -89,7 +97,7 @@ def test_what_a_backend_can_is_said_in_the_words_of_the_rooms_above(any_backend:
     capabilities = any_backend.capabilities
     assert capabilities.wires
     assert set(capabilities.wires) <= set(get_args(Wire))
-    assert set(capabilities.limits) <= set(Limits.__struct_fields__)
+    assert set(any_backend.own_limits.values()) <= set(Limits.__struct_fields__)
 
 
 def test_the_model_is_asked_by_every_wire_that_a_backend_speaks(any_backend: Backend) -> None:
@@ -99,10 +107,21 @@ def test_the_model_is_asked_by_every_wire_that_a_backend_speaks(any_backend: Bac
         assert "http://127.0.0.1:4000" in said
 
 
-def test_a_conversation_is_resumed_by_its_id(any_backend: Backend) -> None:
-    assert any_backend.capabilities.resume
-    assert "session-7" in any_backend.command(spec(resume="session-7"))
-    assert "session-7" not in any_backend.command(spec())
+def test_a_conversation_is_resumed_by_its_id(resuming_backend: Backend) -> None:
+    assert "session-7" in resuming_backend.command(spec(resume="session-7"))
+    assert "session-7" not in resuming_backend.command(spec())
+
+
+def test_a_conversation_is_kept_in_files_of_the_home(resuming_backend: Backend) -> None:
+    patterns = resuming_backend.conversation_files("session-7")
+    assert patterns
+    assert not [pattern for pattern in patterns if pattern.startswith("/") or ".." in pattern]
+
+
+def test_an_id_is_no_pattern(resuming_backend: Backend) -> None:
+    """The id comes from a stream, and another conversation's file must not pass for this one's."""
+    (pattern, *_), (of_any, *_) = resuming_backend.conversation_files("ID"), resuming_backend.conversation_files("*")
+    assert of_any == pattern.replace("ID", "[*]")
 
 
 def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:

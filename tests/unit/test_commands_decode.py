@@ -1,4 +1,4 @@
-"""The object that `python -m harness decode` prints."""
+"""The object that `proctor decode` prints."""
 
 from __future__ import annotations
 

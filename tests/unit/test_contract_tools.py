@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.registry import names
 from tests.contracts import canaries
 from tests.contracts.changes import changed_request, changed_shapes, readable
 
@@ -50,9 +51,16 @@ def test_canaries_are_planted_around_the_sessions_and_are_found(
 ) -> None:
     sessions = canaries.plant(tmp_path, monkeypatch)
     above = [folder for folder in sessions.parents if folder.is_relative_to(tmp_path)]
-    for place in (sessions, *above, tmp_path / "home"):
-        assert canaries.found_in((place / "CLAUDE.md").read_bytes())
-        assert canaries.found_in((place / "AGENTS.md").read_bytes())
-    planted = [name for name, value in os.environ.items() if canaries.found_in(value.encode())]
-    assert {"ANTHROPIC_API_KEY", "OPENCODE_CONFIG_CONTENT", "CODEX_HOME", "HTTPS_PROXY"} <= set(planted)
+    shared, *own = canaries.places()
+    assert len(own) == len(names())
+    for places in (shared, *own):
+        for name in places.project:
+            for folder in (sessions, *above, tmp_path / "home"):
+                assert canaries.found_in((folder / name).read_bytes()), name
+        for name in places.home:
+            assert canaries.found_in((tmp_path / "home" / name).read_bytes()), name
+        for variable, value in places.variables.items():
+            assert canaries.found_in(os.environ[variable].encode()) or "$home" in str(value), variable
+        for variable in places.folders:
+            assert Path(os.environ[variable], "AGENTS.md").exists()
     assert Path(os.environ["HOME"]) == tmp_path / "home"

@@ -141,8 +141,8 @@ def test_a_wrong_configuration_is_named(kind: str, arguments: dict[str, Any], me
 def test_a_missing_package_is_told_without_importing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.environments.factory._installed", lambda _package: False)
     conf = EnvironmentConf("motion2d", "kinder", {"id": "kinder/Motion2D-p0-v0"})
-    assert available(conf) == f"KinDER is not installed: make setup, or {sys.executable} -m pip install kindergarden"
-    with pytest.raises(ValueError, match="pip install kindergarden"):
+    assert available(conf) == "KinDER is not installed: run `proctor setup --extra kinder`"
+    with pytest.raises(ValueError, match="proctor setup --extra kinder"):
         make_environment(conf)
 
 

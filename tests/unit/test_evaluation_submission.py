@@ -165,7 +165,7 @@ def test_caps_on_files_bytes_depth_and_entries(workspace: Path, tmp_path: Path) 
     few = collect(workspace, tmp_path / "1", Caps(files=3))
     assert len(few.files) == 3
     assert "approach.py" in few.files
-    assert "m9.py comes after 3 files, the cap" in left_out(few)
+    assert "m9.py is over the cap of 3 files" in left_out(few)
 
     light = collect(workspace, tmp_path / "2", Caps(total_bytes=40))
     assert sum(file.stat().st_size for file in light.path.rglob("*.py")) <= 40
@@ -175,7 +175,7 @@ def test_caps_on_files_bytes_depth_and_entries(workspace: Path, tmp_path: Path) 
     assert "a/b/c lies more than 2 folders deep" in left_out(flat)
 
     short = collect(workspace, tmp_path / "4", Caps(entries=4))
-    assert "only 4 entries are looked at in all" in left_out(short)
+    assert "has more entries: the cap is 4 entries in all" in left_out(short)
     assert short.reason is None
 
     terse = collect(workspace, tmp_path / "5", Caps(files=1, left_out=2))

@@ -214,7 +214,7 @@ def test_a_client_that_goes_away_takes_its_request_with_it(
     eventually(lambda: session.account.ledger.open_requests == 0)
     with upstream.behaving():  # nothing had come: its turn is there again
         assert session.ask(path, stream=stream).status_code == 200
-    assert session.account.metered().abandoned_turns == 0
+    assert session.account.budget.used.turns == 1
 
 
 @PATHS
@@ -229,7 +229,7 @@ def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, u
         refused = session.ask(path)
         assert (refused.status_code, session.account.passed) == (400, "turn_limit")
     totals = session.account.metered()
-    assert (totals.turns, totals.broken_turns, totals.abandoned_turns) == (0, 1, 1)
+    assert (totals.turns, totals.broken_turns, session.account.budget.used.turns) == (0, 1, 1)
     assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had told by then
     assert session.account.failures == 0
     assert "went away" in session.ledger()[0]["error"]
@@ -298,7 +298,7 @@ def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate
 
 
 def _assert_charged(session: Session, upstream: Upstream, path: str, *, told: float) -> None:
-    """The cost limit is passed, though the ledger hold no more than was told."""
+    """The cost limit is passed, although the ledger counts no more than was told."""
     eventually(lambda: upstream.gone == 1)
     eventually(lambda: session.account.ledger.open_requests == 0)
     assert session.ask(path).status_code == 400

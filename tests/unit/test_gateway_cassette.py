@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.registry import names
 from harness.case import Case
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
 from harness.gateway.messages import ModelRequest, OfferedTool
@@ -24,17 +26,18 @@ from harness.models.cassettes import cassette_server, recorded
 from harness.models.model_server import ModelServer
 from harness.suite.config import load
 from harness.suite.matrix import cases
-from tests.support.project import ROOT, Project
+from tests.support.project import CONF, Project
 
 WIRES = (anthropic_messages, google_generate, openai_chat, openai_responses)
-HEAD = Head(model="demo", wire="anthropic_messages", workspace="/room/workspace")
+WORKSPACE = "/room/workspace"
+HEAD = Head(model="demo", wire="anthropic_messages")
 
 Heard = tuple[int, Mapping[str, str], bytes]
 
 
 def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False) -> Call:
     request = ModelRequest(model="demo", stream=stream, tools=() if side else (OfferedTool("bash"),), turn=turn)
-    return Call(request=request, wire=wire, path="/", headers={}, body=b"{}")
+    return Call(request=request, wire=wire, path="/", headers={}, body=b"{}", workspace=WORKSPACE)
 
 
 class Plays:
@@ -102,7 +105,7 @@ def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, 
     script = Script(turns=(ScriptedTurn(text="Grüße"), ScriptedTurn(text="second")))
     asked = [call(turn, wire=wire, stream=stream, side=side) for turn, side in ((0, False), (0, True), (1, False))]
     path = tmp_path / "tape.jsonl"
-    heard = ask(recorder(ScriptedProvider(script, workspace="/"), path), *asked)
+    heard = ask(recorder(ScriptedProvider(script), path), *asked)
     assert ask(player(path), *reversed(asked)) == heard[::-1]
     assert "second" in path.read_text(), "people can read it"
 
@@ -110,7 +113,7 @@ def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, 
 def test_a_turn_that_failed_fails_again_as_it_did_and_then_succeeds_for_good(tmp_path: Path) -> None:
     failing = ScriptedTurn(text="at last", fail=Fail(status=529, times=1, retry_after=3, message="busy"))
     path = tmp_path / "tape.jsonl"
-    recording = recorder(ScriptedProvider(Script(turns=(failing,)), workspace="/"), path)
+    recording = recorder(ScriptedProvider(Script(turns=(failing,))), path)
     first, second = ask(recording, call(), call())
     assert isinstance(first, tuple)
     assert first[0] == 529
@@ -127,7 +130,7 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
     path = tmp_path / "tape.jsonl"
     tape = Tape(path, HEAD)
     heard = [
-        *ask(Recorder(ScriptedProvider(cut, workspace="/"), tape), call(0)),
+        *ask(Recorder(ScriptedProvider(cut), tape), call(0)),
         *ask(Recorder(Refuses(), tape), call(1)),
     ]
     assert heard[1] == "AnswerError 502: nobody is there"
@@ -138,7 +141,7 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
 def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(tmp_path: Path) -> None:
     script = Script(turns=(ScriptedTurn(text="one"), ScriptedTurn(text="two")))
     path = tmp_path / "tape.jsonl"
-    recording = recorder(ScriptedProvider(script, workspace="/"), path)
+    recording = recorder(ScriptedProvider(script), path)
 
     async def hang_up(asked: Call, chunks: int | None) -> None:
         answer = await recording.answer(asked)
@@ -159,13 +162,14 @@ def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> 
     ask(recorder(Plays(b"x"), path), call(0))
     [said] = ask(player(path), call(3))
     assert said == (
-        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session goes another way than the recorded "
-        "one; record it anew with pytest --record-cassettes"
+        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session does not go as the recorded one "
+        "went; record it again with pytest --record-cassettes"
     )
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [(None, "No such file"), (b"", "no cassette"), (b"{}\n", "no cassette"), (b"x", "no cassette")]
+    ("content", "what"),
+    [(None, "No such file"), (b"", "not a cassette"), (b"{}\n", "not a cassette"), (b"x", "not a cassette")],
 )
 def test_what_is_no_cassette_is_named_with_what_to_do(tmp_path: Path, content: bytes | None, what: str) -> None:
     path = tmp_path / "tape.jsonl"
@@ -176,20 +180,22 @@ def test_what_is_no_cassette_is_named_with_what_to_do(tmp_path: Path, content: b
 
 
 def case(**changes: object) -> Case:
-    return msgspec.structs.replace(cases(load(ROOT / "conf", "smoke"))[0], **changes)
+    return msgspec.structs.replace(cases(load(CONF, "smoke"))[0], **changes)
+
+
+def plays(text: bytes = b"x") -> ModelServer:
+    provider = Plays(text)
+    return ModelServer("scripted", lambda: provider, "sha256:0")
 
 
 def test_the_first_replicate_of_a_case_is_recorded_whatever_its_attempts(tmp_path: Path) -> None:
-    (tmp_path / "conf").mkdir()
-    server = ModelServer("scripted", lambda _workspace: Plays(b"x"), "sha256:0")
-    assert recorded(server, case(replicate=2), tmp_path) is server
-    recording = recorded(server, case(), tmp_path)
-    ask(recording.provider("/room/workspace"), call(0))
-    ask(recording.provider("/room/workspace"), call(1))
+    conf, server = ConfPath.of(tmp_path), plays()
+    assert recorded(server, case(replicate=2), conf) is server
+    recording = recorded(server, case(), conf)
+    ask(recording.provider(), call(0))
+    ask(recording.provider(), call(1))
     tape = load_cassette(tmp_path / "conf/cassettes/claude-scripted-small_maze.jsonl")
-    assert tape.head == Head(
-        model="scripted", digest="sha256:0", wire="anthropic_messages", workspace="/room/workspace"
-    )
+    assert tape.head == Head(model="scripted", digest="sha256:0", wire="anthropic_messages", workspace=WORKSPACE)
     assert [take.turn for take in tape.takes] == [0, 1]
 
 
@@ -198,33 +204,44 @@ def test_a_session_that_gets_no_answer_leaves_the_cassette_that_was_there(tmp_pa
     path.parent.mkdir(parents=True)
     path.write_text("what was there")
 
-    def fails(_workspace: str) -> Provider:
+    def fails() -> Provider:
         raise ConfError("no such model")
 
     with pytest.raises(ConfError):
-        recorded(ModelServer("scripted", fails), case(), tmp_path).provider("/room/workspace")
-    recording = recorded(ModelServer("scripted", lambda _: Plays(b"x")), case(), tmp_path).provider("/room/workspace")
+        recorded(ModelServer("scripted", fails), case(), ConfPath.of(tmp_path)).provider()
+    recording = recorded(plays(), case(), ConfPath.of(tmp_path)).provider()
     assert path.read_text() == "what was there"
     ask(recording, call())
     assert [take.text for take in load_cassette(path).takes] == ["x"]
 
 
 def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path: Path) -> None:
-    (tmp_path / "conf").mkdir()
+    conf = ConfPath.of(tmp_path)
     with pytest.raises(ConfError, match=r"claude-scripted-small_maze\.jsonl: No such file"):
-        cassette_server(case(), tmp_path)
-    ask(recorded(ModelServer("scripted", lambda _: Plays(b"x")), case(), tmp_path).provider("/room/workspace"), call())
-    replayed = cassette_server(case(), tmp_path)
+        cassette_server(case(), conf)
+    ask(recorded(plays(), case(), conf).provider(), call())
+    replayed = cassette_server(case(), conf)
     assert (replayed.digest or "").startswith("sha256:")
-    assert ask(replayed.provider("/room/workspace"), call()) == [(200, {}, b"x")]
+    assert ask(replayed.provider(), call()) == [(200, {}, b"x")]
+    replayed.require_workspace(WORKSPACE)
     with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
-        replayed.provider("/other")
+        replayed.require_workspace("/other")
     with pytest.raises(ConfError, match="was recorded over anthropic_messages, and is asked over openai_chat"):
-        cassette_server(case(wire="openai_chat"), tmp_path)
+        cassette_server(case(wire="openai_chat"), conf)
+
+
+def test_a_cassette_of_an_earlier_version_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text(
+        '{"cassette":1,"model":"demo","digest":null,"wire":"anthropic_messages","workspace":"/room/workspace"}\n'
+        '{"turn":0,"headers":{"content-type":"text/plain"},"text":"hello"}\n'
+    )
+    assert load_cassette(path).head.workspace == WORKSPACE
+    assert ask(player(path), call()) == [(200, {"content-type": "text/plain"}, b"hello")]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("backend", ["claude", "opencode", "codex", "pi"])
+@pytest.mark.parametrize("backend", names())
 def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path, backend: str) -> None:
     project = Project(tmp_path)
     project.write("conf/model/replayed.yaml", "name: replayed\nprovider: cassette\nscript: scripted\n")

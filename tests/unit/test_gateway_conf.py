@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -11,12 +9,12 @@ from backends.registry import backend, names
 from harness.case import Case
 from harness.endings import ConfError
 from harness.gateway.prices import pricing
-from harness.models.model_server import remote_server
+from harness.models.forwarding import remote_server
 from harness.servers.base import ServerMissing
 from harness.suite.config import load
 from harness.suite.matrix import cases
+from tests.support.project import CONF
 
-CONF = Path(__file__).parents[2] / "conf"
 REMOTE = {
     "claude_haiku": "anthropic",
     "claude_opus": "anthropic",
@@ -79,7 +77,7 @@ def test_without_its_key_it_is_missing_and_names_the_variable(
 def test_what_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     case = next(case for case in found if case.provider.name == "anthropic")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant\nx-evil: 1")
-    with pytest.raises(ServerMissing, match="the key in ANTHROPIC_API_KEY is no key") as refused:
+    with pytest.raises(ServerMissing, match="ANTHROPIC_API_KEY holds a line break") as refused:
         remote_server(case)
     assert "sk-ant" not in str(refused.value)
 
@@ -88,8 +86,8 @@ def test_what_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.
     ("base_url", "said"),
     [
         (None, "is missing"),
-        ("api.example.org", "is no address"),
-        ("ftp://example.org", "is no address"),
+        ("api.example.org", "is not an address"),
+        ("ftp://example.org", "is not an address"),
         ("https://api.example.org/v1/", "leave the version out"),
         ("https://user:secret@example.org", "an address alone"),
         ("https://example.org?key=1", "an address alone"),

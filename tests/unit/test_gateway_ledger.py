@@ -1,4 +1,4 @@
-"""The ledger's clock and the budget's count, whatever order requests come and go in."""
+"""The ledger's clock, whatever order requests come and go in, and what an answer costs."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,14 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.case import Price
-from harness.gateway.budget import Budget, side_limit
 from harness.gateway.ledger import Ledger
-from harness.gateway.messages import TokenCounts
 
 
 @settings(max_examples=40)
@@ -39,68 +36,6 @@ def test_time_with_a_request_open_is_counted_once_however_many_are(spans: list[t
     assert ledger.busy_s == len(covered)
     assert ledger.open_requests == 0
     assert ledger.last_activity == clock.now
-
-
-@given(limit=st.integers(0, 6), moves=st.lists(st.booleans(), max_size=40))
-def test_a_budget_never_lends_more_than_it_has_and_takes_back_what_failed(limit: int, moves: list[bool]) -> None:
-    budget, lent = Budget(limit), 0
-    for reserve in moves:
-        if reserve:
-            assert (budget.reserve() == "turn_limit") == (lent == limit)
-            lent = min(lent + 1, limit)
-        elif lent:
-            budget.give_back()
-            lent -= 1
-
-
-def test_a_budget_without_limit_has_no_end_and_a_negative_one_is_refused() -> None:
-    endless = Budget()
-    assert {endless.reserve() for _ in range(1000)} == {None}
-    with pytest.raises(ValueError, match="-1 turns"):
-        Budget(-1)
-
-
-@given(limit=st.integers(1, 100), spent=st.lists(st.integers(0, 30), max_size=20))
-def test_tokens_are_refused_once_used_up_and_passed_once_exceeded(limit: int, spent: list[int]) -> None:
-    budget, used = Budget(tokens=limit), 0
-    for tokens in spent:
-        assert budget.reserve() == (None if used < limit else "token_limit")
-        budget.spend(
-            TokenCounts(input_tokens=tokens - tokens // 2, output_tokens=tokens // 2, cache_read_tokens=99), None
-        )
-        used += tokens
-        assert used <= limit or budget.passed == "token_limit"
-        assert used >= limit or budget.passed is None
-
-
-def test_a_cost_limit_is_passed_by_the_request_that_would_start_beyond_it_and_not_by_an_answer() -> None:
-    budget = Budget(1, cost_usd=0.9)
-    assert budget.reserve(turn=False) is None
-    assert budget.reserve() is None
-    budget.spend(TokenCounts(), None)
-    budget.spend(TokenCounts(), 1.0)
-    assert (budget.passed, budget.reserve(turn=False), budget.passed) == (None, "cost_limit", "cost_limit")
-    assert "1.0000 of 0.9 US dollars" in budget.explain("cost_limit")
-
-
-@given(turns=st.integers(0, 3), moves=st.lists(st.booleans(), max_size=80))
-def test_limited_turns_limit_the_side_requests_too_but_for_those_that_failed(turns: int, moves: list[bool]) -> None:
-    budget, lent = Budget(turns), 0
-    for reserve in moves:
-        if reserve:
-            assert (budget.reserve(turn=False) == "turn_limit") == (lent == side_limit(turns))
-            lent = min(lent + 1, side_limit(turns))
-        elif lent:
-            budget.give_back(turn=False)
-            lent -= 1
-    assert (budget.reserve() is None) == (turns > 0), "they take no turn"
-
-
-def test_a_session_that_is_being_stopped_gets_nothing_more() -> None:
-    budget = Budget()
-    budget.end("memory_limit")
-    assert (budget.reserve(), budget.reserve(turn=False), budget.passed) == ("memory_limit", "memory_limit", None)
-    assert "being stopped" in budget.explain("memory_limit")
 
 
 def test_a_price_is_per_million_tokens_and_cached_ones_cost_as_input_by_default() -> None:

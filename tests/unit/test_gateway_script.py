@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.conf_path import ConfPath
 from harness.gateway.messages import OfferedTool
-from harness.gateway.script import ScriptedCall, ScriptError, load_script, script_path
+from harness.gateway.script import ScriptedCall, ScriptError, find_script, load_script
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
+from harness.packaged import packaged_conf
 
 
 def schema(required: str, optional: str = "") -> dict[str, Any]:
@@ -196,12 +198,17 @@ def test_a_bad_script_is_an_error_that_names_file_and_place(tmp_path: Path, text
 
 
 def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
-    path = tmp_path / "maze.yaml"
+    conf = ConfPath.of(tmp_path)
+    path = tmp_path / "conf/scripts/labyrinth.yaml"
+    path.parent.mkdir(parents=True)
     path.write_text("turns: [{text: hi}]")
-    assert script_path("maze", tmp_path) == path
-    assert script_path(str(path), tmp_path / "elsewhere") == path
-    with pytest.raises(ScriptError, match=r"labyrinth\.yaml: no such script; .* has: maze"):
-        script_path("labyrinth", tmp_path)
+    assert find_script("labyrinth", conf) == path
+    assert find_script(str(path), ConfPath.of(tmp_path / "elsewhere")) == path
+    assert find_script("conf/scripts/labyrinth.yaml", conf) == path
+    assert find_script("small_maze", conf) == packaged_conf() / "scripts/small_maze.yaml"
+    for name in ("door", "doors/door.yaml"):
+        with pytest.raises(ScriptError, match=r"door\.yaml: no such script; conf/scripts has: labyrinth, motion2d"):
+            find_script(name, conf)
 
 
 def test_the_projects_own_scripts_are_valid() -> None:

@@ -26,10 +26,10 @@ SCRIPT = Script(
 def played(*tools: OfferedTool, turn: int) -> tuple[str, list[str]]:
     """The text and the tools called of a turn, for a CLI that offers these tools."""
     request = ModelRequest(model="m", stream=False, tools=tools, turn=turn)
-    call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}")
+    call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}", workspace="/w")
 
     async def body() -> bytes:
-        answer = await ScriptedProvider(SCRIPT, workspace="/w").answer(call)
+        answer = await ScriptedProvider(SCRIPT).answer(call)
         return b"".join([chunk async for chunk in answer.chunks])
 
     message, *calls = json.loads(asyncio.run(body()))["output"]

@@ -89,7 +89,7 @@ def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
 @WIRES
 @FEW
 @given(reply=replies)
-def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire, reply: Reply) -> None:
+def test_the_reader_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire, reply: Reply) -> None:
     whole = read(wire, json.dumps(wire.render(reply)).encode(), streamed=False)
     streamed = read(wire, b"".join(wire.events(reply, REQUEST)), streamed=True)
     names = tuple(call.name for call in reply.calls)
@@ -103,7 +103,7 @@ def test_the_meter_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire,
 @WIRES
 @FEW
 @given(reply=replies, data=st.data())
-def test_the_meter_does_not_mind_where_chunks_end(wire: Wire, reply: Reply, data: st.DataObject) -> None:
+def test_the_reader_does_not_mind_where_chunks_end(wire: Wire, reply: Reply, data: st.DataObject) -> None:
     stream = b"".join(wire.events(reply, REQUEST))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     reader = Reader(wire, streamed=True)
@@ -125,7 +125,7 @@ def test_a_stream_cut_anywhere_is_incomplete_and_says_so(wire: Wire, reply: Repl
 @WIRES
 @FEW
 @given(noise=st.binary() | json_values.map(lambda value: b"data: " + json.dumps(value).encode() + b"\n\n"))
-def test_no_answer_makes_the_meter_raise(wire: Wire, noise: bytes) -> None:
+def test_no_answer_makes_the_reader_raise(wire: Wire, noise: bytes) -> None:
     assert read(wire, noise, streamed=True).error
     read(wire, noise, streamed=False)
 

@@ -104,7 +104,7 @@ def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Pr
     assert "turn 1, Bash" not in project.pytest("test_progress.py").stdout
 
 
-BROKEN = ["--set", "environment.small_maze.kind=nope", "--set", "suite.environments=[small_maze]", "-k", "claude"]
+BROKEN = ["--set", "environment.small_maze.arguments.red=1", "--set", "suite.environments=[small_maze]", "-k", "claude"]
 
 
 def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) -> None:
@@ -172,7 +172,7 @@ def pytest_runtest_setup(item):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is no shard"),
+        (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is not a shard"),
         (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "there is no suite"),
         (["--shard", "9/9"], pytest.ExitCode.USAGE_ERROR, "shard 9/9 has none of the cases of suite default"),
         (

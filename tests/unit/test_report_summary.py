@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.__main__ import main
+from harness.commands.main import main
 from harness.endings import Ending
 from harness.report.summary import escape, markdown
 from harness.report.table import table
@@ -73,10 +73,10 @@ def test_the_totals_count_outcomes_and_say_of_how_many_the_cost_is_known() -> No
         ]
     )
     assert lines[0] == (
-        "**2 passed, 1 error, 2 skipped** · 3 turns · 10 tokens · $ 0.5000 (known of 1 of 2 cases) · "
-        "1.5 minutes of cases"
+        "**2 passed, 1 error, 2 skipped** · 3 turns · 10 tokens · $ 0.5000 (known for 1 of 2 cases) · "
+        "1.5 minutes in cases"
     )
-    assert lines[2] == "2 of these played a script: they measure the pipeline, no model."
+    assert lines[2] == "2 of these cases played a script. They measure the pipeline, not a model."
     assert lines[-1] == "- no key: set KEY: d, e"
 
 

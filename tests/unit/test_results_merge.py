@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.__main__ import main
+from harness.commands.main import main
 from harness.results.merge import merge, merged_name
 from harness.results.record import Record
 from harness.results.runs import RunError
@@ -96,11 +96,11 @@ def folder_outside(folder: Path) -> None:
     ("spoil", "message"),
     [
         (cut, "results.jsonl:1: not a record"),
-        (other_schema, "schema 2; this Proctor reads 1"),
-        (no_folder, "its folder a is not there"),
-        (folder_outside, "its folder ../2 is not there"),
+        (other_schema, "has schema 2; this version of Proctor reads schema 1"),
+        (no_folder, "its folder a is missing"),
+        (folder_outside, "its folder ../2 is missing"),
         (lambda folder: (folder / "results.jsonl").unlink(), "not the folder of a run"),
-        (lambda folder: (folder / "results.jsonl").write_text(""), "no case is recorded here"),
+        (lambda folder: (folder / "results.jsonl").write_text(""), "the file has no records"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Path, spoil: object, message: str) -> None:
@@ -126,7 +126,7 @@ def test_a_case_in_two_runs_is_an_error_that_names_both(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         merge([one], one)
     assert read(one / "results.jsonl") == [record("a", artifacts="a")]
 

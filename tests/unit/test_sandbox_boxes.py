@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
+import secrets
 import signal
 import sys
 import threading
@@ -13,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from harness.case import SandboxConf
+from harness.case_folder import CaseFolder
+from harness.endings import ConfError
 from harness.sandbox.base import Sandbox, SandboxError
+from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.paths import base_interpreter, interpreter_paths
-from tests.support.sandboxes import END_S, bubblewrap, finish, python, read_all, request
+from tests.support.sandboxes import END_S, PYTHON, bubblewrap, finish, processes_with, python, read_all, request
 
 KINDS = ("bubblewrap", "none")
 
@@ -26,9 +30,25 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     return make_sandbox(SandboxConf(name="test", kind=request.param))
 
 
-def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SandboxError, match=r"conf/sandbox/x\.yaml.*'jail'\nchoose from: bubblewrap, none"):
-        make_sandbox(SandboxConf(name="x", kind="jail"))
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("jail", {}, "sandbox.kind: there is no kind jail; choose from: bubblewrap, none"),
+        ("bubblewrap", {"user": 1}, "sandbox.options: Object contains unknown field `user`; the options are: uid"),
+        ("bubblewrap", {"uid": 0}, "sandbox.options: Expected `int` >= 1 - at `$.uid`; the options are: uid"),
+        ("none", {"uid": 1}, "sandbox.options: a sandbox of kind none has no options"),
+    ],
+)
+def test_a_wrong_kind_or_option_is_refused_with_file_key_and_choices(
+    kind: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfError, match=f"^{re.escape(f'conf/sandbox/x.yaml: {message}')}$"):
+        make_sandbox(SandboxConf("x", kind, options=options))
+
+
+def test_whether_a_kind_seals_is_known_without_opening_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert {kind: make_sandbox(SandboxConf("x", kind)).seals for kind in KINDS} == {"bubblewrap": True, "none": False}
 
 
 def test_streams_and_working_directory(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -114,7 +134,7 @@ def test_what_cannot_start_says_why(sandbox: Sandbox, tmp_path: Path, argv: list
         assert finish(box, ["true"])[0] == 0, "the box is still good"
 
 
-def test_a_door_is_served_from_outside(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_endpoint_is_served_from_outside(sandbox: Sandbox, tmp_path: Path) -> None:
     get = (
         "import sys, urllib.request\n"
         "for url in sys.argv[1:]: print(urllib.request.urlopen(url + '/x', timeout=20).read().decode())"
@@ -139,7 +159,7 @@ def test_a_door_is_served_from_outside(sandbox: Sandbox, tmp_path: Path) -> None
             thread.start()
             threads.append(thread)
         urls = [box.endpoints[name].url for name in ("model", "tools")]
-        code, output = finish(box, [str(base_interpreter()), "-I", "-c", get, *urls])
+        code, output = finish(box, [PYTHON.inside, "-I", "-c", get, *urls])
         for thread in threads:
             thread.join(END_S)
     assert (code, output) == (0, "/x by model\n/x by tools\n"), (tmp_path / "stderr").read_text()
@@ -154,14 +174,50 @@ def test_mounts_can_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_the_interpreter_has_its_packages_under_its_own_name(sandbox: Sandbox, tmp_path: Path) -> None:
     look = "import sys, msgspec, numpy; print(sys.prefix)"
-    with sandbox.open(request(tmp_path, readable=interpreter_paths())) as box:
-        assert finish(box, ["python", "-c", look]) == (0, f"{sys.prefix}\n"), (tmp_path / "stderr").read_text()
+    for name in ("python", sandbox.python.inside):
+        with sandbox.open(request(tmp_path, readable=sandbox.python.readable)) as box:
+            assert finish(box, [name, "-c", look]) == (0, f"{sys.prefix}\n"), (tmp_path / "stderr").read_text()
+
+
+def test_a_box_says_what_it_uses(sandbox: Sandbox, tmp_path: Path) -> None:
+    write = "head -c 1000000 /dev/zero > file; head -c 1000000 /dev/zero > ~/file"
+    with sandbox.open(request(tmp_path)) as box:
+        assert box.resources().processes <= 1, "only an init may run before the command"
+    with sandbox.open(request(tmp_path)) as box:
+        box.exec(["sh", "-c", f"{write}; sleep 1000 & sleep 1000 & echo up; wait"], {})
+        assert box.stdout.read(3) == b"up\n"
+        used = box.resources()
+        assert used.processes >= 3
+        assert used.memory_bytes > 500_000
+        assert used.disk_bytes >= 2_000_000
 
 
 def test_only_granted_descriptors_reach_the_command(sandbox: Sandbox, tmp_path: Path) -> None:
     listing = python("import os; print([fd for fd in range(3, 256) if os.path.exists(f'/proc/self/fd/{fd}')])")
     with sandbox.open(request(tmp_path, endpoints=("model",))) as box:
         assert finish(box, listing) == (0, "[]\n")
+
+
+def test_a_run_returns_what_it_wrote_itself(sandbox: Sandbox, tmp_path: Path) -> None:
+    dirs = SandboxDirs(sandbox, CaseFolder(tmp_path / "dirs"))
+    first = dirs.run(["sh", "-c", "echo one; echo trouble >&2; exit 3"])
+    second = dirs.run(["sh", "-c", "echo two; echo more >&2"])
+    assert (first.exit_code, first.stdout, first.stderr) == (3, b"one\n", b"trouble\n")
+    assert (second.exit_code, second.stdout, second.stderr) == (0, b"two\n", b"more\n")
+    assert dirs.stderr.read_bytes() == b"trouble\nmore\n"
+
+
+def test_a_run_finds_the_sandboxs_python(sandbox: Sandbox, tmp_path: Path) -> None:
+    dirs = SandboxDirs(sandbox, CaseFolder(tmp_path / "dirs"))
+    assert dirs.run([sandbox.python.inside, "-c", "import numpy; print('found')"]).stdout == b"found\n"
+
+
+def test_a_run_that_takes_too_long_is_killed(sandbox: Sandbox, tmp_path: Path) -> None:
+    token = f"token-{secrets.token_hex(8)}"
+    hangs = ["sh", "-c", f"exec >&-; : {token}; while :; do sleep 1000; done"]
+    with pytest.raises(TimeoutError, match="sh did not end in time"):
+        SandboxDirs(sandbox, CaseFolder(tmp_path / "dirs")).run(hangs, timeout_s=0.2)
+    assert processes_with(token) == []
 
 
 def test_an_init_that_died_is_an_ending_not_an_error(tmp_path: Path) -> None:
@@ -175,7 +231,7 @@ def test_an_init_that_died_is_an_ending_not_an_error(tmp_path: Path) -> None:
 def test_a_sealed_box_takes_one_command(tmp_path: Path) -> None:
     with bubblewrap().open(request(tmp_path)) as box:
         finish(box, ["true"])
-        with pytest.raises(SandboxError, match="has run its command\nopen another box"):
+        with pytest.raises(SandboxError, match="has already run its command\nopen another box"):
             box.exec(["true"], {})
 
 
@@ -235,7 +291,7 @@ def test_the_workspace_of_a_second_box_is_the_first_ones(tmp_path: Path) -> None
     assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "giving the workspace away follows no link"
 
 
-def test_the_door_is_gone_with_the_box(tmp_path: Path) -> None:
+def test_an_endpoint_is_gone_with_the_box(tmp_path: Path) -> None:
     with make_sandbox(SandboxConf("test", "none")).open(request(tmp_path, endpoints=("model",))) as box:
         host, port = box.endpoints["model"].listener.getsockname()
     with pytest.raises(ConnectionRefusedError):

@@ -13,11 +13,9 @@ import pytest
 from harness.case import SandboxConf
 from harness.sandbox import canaries, probe
 from harness.sandbox.base import SandboxError
-from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.sandbox.diagnosis import Host, look, remedy
 from harness.sandbox.none import NoSandbox
-from harness.sandbox.paths import base_interpreter
-from tests.support.sandboxes import bubblewrap, request
+from tests.support.sandboxes import PYTHON, bubblewrap, request
 
 NO_NAMESPACE = "bwrap: No permissions to create new namespace"
 
@@ -70,7 +68,7 @@ def test_the_canaries_find_the_holes_of_a_weaker_sandbox() -> None:
     assert bwrap
     weaker = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--setenv", "KEY", "secret")
     run = subprocess.run(
-        [bwrap, *weaker, str(base_interpreter()), "-I", "-S", canaries.__file__], capture_output=True, check=True
+        [bwrap, *weaker, PYTHON.inside, "-I", "-S", canaries.__file__], capture_output=True, check=True
     )
     holes = set(json.loads(run.stdout))
     assert {
@@ -113,8 +111,3 @@ def test_a_host_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("Linux version 4.4.0 (gVisor)\n")
     found = look(root=False, proc=tmp_path, marker=tmp_path / "none")
     assert found == Host(root=False, userns_clone="0", gvisor=True)
-
-
-def test_root_is_no_sealed_uid() -> None:
-    with pytest.raises(ValueError, match="cannot be root"):
-        BubblewrapSandbox(SandboxConf("x", "bubblewrap"), uid=0)

@@ -122,17 +122,17 @@ def test_weights_in_several_files_have_the_digest_of_all(tmp_path: Path) -> None
 def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path, weights: Path) -> None:
     program = install(tmp_path / "bin", "llama-server")
     with served(KIND, launch(model(weights), provider(program), tmp_path)) as url:
-        assert KIND.there(provider(base_url=f"{url}/")) == url
-    assert KIND.there(provider()) is None
+        assert KIND.external_url(provider(base_url=f"{url}/")) == url
+    assert KIND.external_url(provider()) is None
     with pytest.raises(ServerFault, match=r"nothing answers .*/health.*base_url"):
-        KIND.there(provider(base_url=url))
+        KIND.external_url(provider(base_url=url))
 
 
 def test_its_log_tells_of_an_answer_that_was_cut() -> None:
     fine = "slot      release: id  0 | task 1 | stop processing: n_tokens = 2659, truncated = 0\n"
     assert KIND.warnings(fine) == []
     assert KIND.warnings(fine.replace("truncated = 0", "truncated = 1")) == [
-        "a session filled the context: its last answer was cut there"
+        "a session filled the context, and its last answer was cut there"
     ]
 
 
@@ -153,7 +153,7 @@ def test_without_the_program_the_package_serves(tmp_path: Path, weights: Path, m
 
 
 def test_a_missing_program_is_told_with_how_to_install_it(tmp_path: Path, weights: Path) -> None:
-    with pytest.raises(ServerMissing, match=r"no llama\.cpp: .*nowhere/llama-server.*make local-model"):
+    with pytest.raises(ServerMissing, match=r"no llama\.cpp: .*nowhere/llama-server.*proctor setup --extra local"):
         KIND.command(launch(model(weights), provider("/nowhere/llama-server"), tmp_path))
 
 
@@ -173,7 +173,7 @@ def test_weights_out_of_a_package_are_found_without_importing_it(
     ("file", "said"),
     [
         ("/nowhere/tiny.gguf", r"no weights of tiny: there is no file /nowhere/tiny\.gguf .*tiny\.yaml"),
-        ("package:tiny_none/tiny.gguf", r"no installed Python package tiny_none brings tiny\.gguf .*tiny-none"),
+        ("package:tiny_none/tiny.gguf", r"no installed Python package tiny_none contains tiny\.gguf .*tiny-none"),
     ],
 )
 def test_missing_weights_are_told_with_how_to_get_them(tmp_path: Path, file: str, said: str) -> None:
@@ -188,7 +188,7 @@ def test_missing_weights_are_told_with_how_to_get_them(tmp_path: Path, file: str
         ({"layers": 3}, r"conf/model/tiny\.yaml: server.*layers.*the options are: file, executable"),
         ({"file": ""}, r"conf/model/tiny\.yaml: server.*file"),
         ({"threads": 0}, r"conf/model/tiny\.yaml: server.*threads"),
-        ({"file": "package:tiny"}, r"tiny\.yaml: server\.file: package:tiny: not of the form package:NAME/FILE"),
+        ({"file": "package:tiny"}, r"tiny\.yaml: server\.file: package:tiny: must be of the form package:NAME/FILE"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, weights: Path, server: dict[str, Any], said: str) -> None:

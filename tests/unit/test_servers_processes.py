@@ -13,7 +13,7 @@ import pytest
 
 from harness.servers.base import ServerFault
 from harness.servers.leases import FOLDER_VARIABLE, Holder, LeasedServer, Leases, lease_folder, new_holder, new_id
-from harness.servers.processes import MARKER, Process, end, family, marked, myself, process
+from harness.servers.processes import MARKER, Process, family, marked, myself, process, stop_family
 from tests.support.serving import wait_until
 
 TREE = """
@@ -63,8 +63,8 @@ def test_a_stranger_in_a_session_of_the_same_number_is_left_alone(leader: Proces
     assert family(Process(leader.pid, leader.started + 10**9), others) == set()
 
 
-def test_end_leaves_nobody(leader: Process, mark: str) -> None:
-    assert end(leader, mark, grace_s=5) == set()
+def test_stopping_a_family_leaves_nobody(leader: Process, mark: str) -> None:
+    assert stop_family(leader, mark, grace_s=5) == set()
     assert family(leader, mark) == set()
     assert not leader.lives
 

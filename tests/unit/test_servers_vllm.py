@@ -10,7 +10,7 @@ import pytest
 from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.servers.base import ServerFault, ServerMissing
-from harness.servers.inference import ask
+from harness.servers.health import get_json
 from harness.servers.kinds import kind_of
 from harness.servers.vllm import VllmServers
 from tests.support.inference_servers import launch, option, served, started
@@ -53,7 +53,7 @@ def test_options_of_the_provider_count_where_the_model_says_nothing(tmp_path: Pa
 
 def _tells_its_version(url: str) -> bool:
     try:
-        return bool(ask(url, "/version", dict))
+        return bool(get_json(url, "/version", dict))
     except ServerFault:
         return False
 
@@ -136,10 +136,10 @@ def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path) -> Non
 def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path) -> None:
     program = install(tmp_path / "bin", "vllm")
     with served(KIND, launch(model(), provider(program), tmp_path)) as url:
-        assert KIND.there(provider(base_url=f"{url}/")) == url
-    assert KIND.there(provider()) is None
+        assert KIND.external_url(provider(base_url=f"{url}/")) == url
+    assert KIND.external_url(provider()) is None
     with pytest.raises(ServerFault, match=r"nothing answers .*/health.*base_url.*start it, or set provider\.vllm"):
-        KIND.there(provider(base_url=url))
+        KIND.external_url(provider(base_url=url))
 
 
 def test_an_engine_that_died_is_not_healthy(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_missing_weights_may_be_fetched_where_the_conf_says_so(tmp_path: Path) -
             r"conf/model/tiny\.yaml: server.*tool_parser.*the options are: .*tool_call_p",
         ),
         ({"server": {"weights": ""}}, r"conf/model/tiny\.yaml: server.*weights"),
-        ({"served_as": "Qwen/Tiny"}, r"conf/model/tiny\.yaml: served_as: Qwen/Tiny: must have no `/`"),
+        ({"served_as": "Qwen/Tiny"}, r"conf/model/tiny\.yaml: served_as: Qwen/Tiny: must not contain `/`"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.suite.config import load
 from harness.suite.matrix import cases
-
-CONF = Path(__file__).parents[2] / "conf"
+from tests.support.project import CONF
 
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
     """A copy of the shipped configuration, to be spoilt."""
-    return Path(shutil.copytree(CONF, tmp_path / "conf"))
+    return Path(shutil.copytree(CONF.own, tmp_path / "conf"))
 
 
 def ids(*settings: str) -> list[str]:
@@ -34,8 +34,8 @@ def test_the_default_suite_is_both_backends_on_the_scripted_model_and_two_enviro
 
 
 def test_every_shipped_suite_and_entry_composes() -> None:
-    for suite in sorted(path.stem for path in (CONF / "suite").glob("*.yaml")):
-        environments = ",".join(sorted(path.stem for path in (CONF / "environment").glob("*.yaml")))
+    for suite in sorted(path.stem for path in (CONF.own / "suite").glob("*.yaml")):
+        environments = ",".join(sorted(path.stem for path in (CONF.own / "environment").glob("*.yaml")))
         assert cases(load(CONF, suite, [f"suite.environments=[{environments}]"]))
 
 
@@ -69,6 +69,7 @@ def test_an_exclusion_leaves_out_what_matches_all_its_fields() -> None:
         ("backend.opencode.options.variant=high", lambda c: c.backend["opencode"].options["variant"] == "high"),
         ("+backend.claude.options.max_retries=2", lambda c: c.backend["claude"].options["max_retries"] == 2),
         ("sandbox.tmp_mb=64", lambda c: c.sandbox.tmp_mb == 64),
+        ("sandbox.options.uid=60001", lambda c: c.sandbox.options == {"uid": 60_001}),
     ],
 )
 def test_any_key_can_be_set(setting: str, reads: object) -> None:
@@ -88,13 +89,19 @@ def test_any_key_can_be_set(setting: str, reads: object) -> None:
         ("limits.turns", ["--set limits.turns", "KEY=VALUE"]),
         ("suite=default", ["--suite", "default"]),
         ("sandbox=nope", ["conf/sandbox/nope.yaml", "bubblewrap, none"]),
-        ("sandbox=none", ["allow_no_sandbox", "conf/suite/default.yaml"]),
+        ("sandbox=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=none", "choose from: bubblewrap"]),
+        ("sandbox.kind=none", ["allow_no_sandbox", "conf/suite/default.yaml", "sandbox=bubblewrap"]),
+        ("sandbox.kind=jail", ["conf/sandbox/bubblewrap.yaml", "sandbox.kind", "jail", "bubblewrap, none"]),
+        ("sandbox.options.user=1", ["conf/sandbox/bubblewrap.yaml", "sandbox.options", "user", "uid"]),
         ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
         ("suite.models=[]", ["suite.models is empty", "scripted"]),
         ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),
         ("suite.exclude=[{colour: red}]", ["suite.exclude", "colour"]),
         ("environment=large_maze", ["suite.environments=", "large_maze"]),
-        ("environment.large_maze.max_steps=3", ["large_maze is no environment of suite default", "small_maze"]),
+        (
+            "environment.large_maze.max_steps=3",
+            ["(conf/suite/default.yaml) uses no environment large_maze", "small_maze"],
+        ),
         ("environment.small_maze.steps=3", ["conf/environment/small_maze.yaml", "environment.small_maze.max_steps"]),
         ("model.scripted.provider=nope", ["conf/model/scripted.yaml", "no provider nope", "scripted"]),
         ("backend.opencode.options.colour=red", ["conf/backend/opencode.yaml", "colour", "variant, log_level"]),
@@ -143,7 +150,7 @@ def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: l
     with (conf / file).open("a") as stream:
         stream.write(text)
     with pytest.raises(ConfError) as caught:
-        load(conf, "default")
+        load(ConfPath.of(conf.parent), "default")
     for part in parts:
         assert part in str(caught.value)
 
@@ -151,4 +158,4 @@ def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: l
 def test_an_entry_is_named_like_its_file(conf: Path) -> None:
     (conf / "backend/claude.yaml").write_text("name: clyde\n")
     with pytest.raises(ConfError, match=r"conf/backend/claude\.yaml: .*name must be claude"):
-        load(conf, "default")
+        load(ConfPath.of(conf.parent), "default")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from backends.registry import names
 from harness.case import Case
 from harness.suite.config import load
 from harness.suite.matrix import cases
-from tests.support.project import ROOT
+from tests.support.project import CONF, ROOT
 
 SUITES = sorted(path.stem for path in (ROOT / "conf/suite").glob("*.yaml"))
-BACKENDS = {"claude", "opencode", "codex", "pi"}
+BACKENDS = set(names())
 
 
 def of(suite: str) -> list[Case]:
-    return cases(load(ROOT / "conf", suite))
+    return cases(load(CONF, suite))
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from harness.endings import ConfError
 from harness.suite.config import load
 from harness.suite.matrix import cases
+from tests.support.project import CONF
 
-CONF = Path(__file__).parents[2] / "conf"
 NEEDS_MCP = [
     "suite.backends=[claude,pi]",
     "suite.environments=[small_maze,motion2d_easy]",

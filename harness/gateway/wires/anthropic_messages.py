@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "anthropic_messages"
@@ -25,7 +25,7 @@ ERROR_TYPES = {
     503: "overloaded_error",
     529: "overloaded_error",
 }
-"""Error type by status; any other is an `api_error`."""
+"""Error type by status. Any other status is an `api_error`."""
 
 UNSAID: Final = "No response requested."
 """What Claude Code says in the model's place when it resumes a conversation that broke off after a tool's result."""
@@ -37,7 +37,7 @@ class _AnthropicMessage(Struct, frozen=True):
 
 
 _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_")
-"""How the types begin of tools that the client runs, or that reach nothing but the request's own tools."""
+"""Prefixes of the types of tools that the client runs, or that reach nothing but the request's own tools."""
 
 
 class _AnthropicTool(Struct, frozen=True):
@@ -52,10 +52,11 @@ class _AnthropicBody(Extras, frozen=True):
     tools: list[_AnthropicTool] = field(default_factory=list)
     stream: bool = False
     mcp_servers: list[Any] | None = None
+    max_tokens: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """The request in a body; a turn is an assistant message. Raises `WireError`."""
+    """Return the request in a body. A turn is an assistant message. Raises `WireError`."""
     data = decode(body, _AnthropicBody)
     last = data.messages[-1] if data.messages else None
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
@@ -78,6 +79,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_tokens),
     )
 
 
@@ -95,7 +97,7 @@ def _stop_reason(reply: Reply) -> str:
 
 
 def render(reply: Reply) -> dict[str, Any]:
-    """The reply as a message object."""
+    """Return the reply as a message object."""
     content: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
     content += [
         {"type": "tool_use", "id": call.call_id, "name": call.name, "input": dict(call.arguments)}
@@ -118,7 +120,7 @@ def _event(kind: str, **data: Any) -> bytes:
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
-    """The reply as the service streams it: start, one group of events a block, delta with the usage, stop."""
+    """Yield the reply as the service streams it: start, a group of events for each block, the usage, stop."""
     usage = _usage(reply.usage)
     start = {**render(reply), "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     yield _event("message_start", message=start)
@@ -141,12 +143,12 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG
 
 
 def error(status: int, message: str) -> dict[str, Any]:
-    """The body of an error answer."""
+    """Return the body of an error answer."""
     return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message}}
 
 
 def models(model: str) -> dict[str, Any]:
-    """The list of models, holding this one."""
+    """Return the list of models, which holds this one."""
     entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
     return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
 
@@ -194,7 +196,7 @@ class _AnthropicEvent(Struct, frozen=True):
 
 
 def _known(before: TokenCounts | None, found: _AnthropicUsage) -> TokenCounts:
-    """The figures in `found` over those known before: each is a running total, not an increment."""
+    """Return the figures known before, updated with those in `found`. Each is a running total, not an increment."""
     figures = {
         "input_tokens": found.input_tokens,
         "output_tokens": found.output_tokens,
@@ -211,7 +213,7 @@ def _names(blocks: list[_Block]) -> tuple[str, ...]:
 
 
 def read_body(data: Any) -> AnswerOutcome:
-    """What a whole message object says."""
+    """Return what a whole message object says."""
     answer = msgspec.convert(data, _AnthropicAnswer)
     return AnswerOutcome(
         usage=_known(None, answer.usage),
@@ -222,7 +224,7 @@ def read_body(data: Any) -> AnswerOutcome:
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """What is known after one more event."""
+    """Return what is known after one more event."""
     event = msgspec.json.decode(data, type=_AnthropicEvent)
     replace = msgspec.structs.replace
     if event.type == "message_start" and event.message:

@@ -1,4 +1,4 @@
-"""What a wire is: a module with these functions; and what wires share."""
+"""What a wire is (a module with these functions), and what wires share."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ T = TypeVar("T")
 
 
 class Wire(Protocol):
-    """One service's API. Add one as a module beside this with these names, and a route to it in `routes.py`."""
+    """One service's API. To add one, write a module beside this with these names, and a route to it in `routes.py`."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
-        """What the ledger call it."""
+        """What the ledger calls it."""
 
     @property
     def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
-        """The key of the number in an answer that counts tokens; none: the service counts none."""
+        """The key of the count in an answer that counts tokens. None if the service does not count."""
 
     def parse(self, body: bytes, path: str = "") -> ModelRequest:
-        """The request in a body that came by this path (with its query). Raises `WireError`."""
+        """Return the request in a body that came by this path (with its query). Raises `WireError`."""
 
     def render(self, reply: Reply) -> dict[str, Any]:
-        """The reply as the body of an answer that is not streamed."""
+        """Return the reply as the body of an answer that is not streamed."""
 
     def events(self, reply: Reply, request: ModelRequest) -> Iterator[bytes]:
-        """The reply as server-sent events, each whole."""
+        """Yield the reply as server-sent events, each whole."""
 
     def error(self, status: int, message: str) -> dict[str, Any]:
-        """The body of an error answer."""
+        """Return the body of an error answer."""
 
     def models(self, model: str) -> dict[str, Any]:
-        """The list of models, holding this one."""
+        """Return the list of models, which holds this one."""
 
     def read_body(self, data: Any) -> AnswerOutcome:
-        """What the (decoded) body of an answer says. Raises `msgspec.ValidationError` for anything else."""
+        """Return what the decoded body of an answer says. Raises `msgspec.ValidationError` for anything else."""
 
     def read_event(self, outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-        """What is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
+        """Return what is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
 
 
 class Extras(Struct, frozen=True, kw_only=True):
-    """What OpenRouter takes on each of its wires beside the service's own API: tools that it runs, and other models."""
+    """What OpenRouter takes on each of its wires beyond the service's own API: tools that it runs, and other models."""
 
     plugins: Any = None
     models: Any = None
@@ -63,15 +63,38 @@ class Extras(Struct, frozen=True, kw_only=True):
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """The JSON of a request body as `kind`. Raises `WireError` naming the place.
+    """Return the JSON of a request body as `kind`. Raises `WireError` that names the place.
 
-    Python's own parser comes first: unlike msgspec it takes the lone surrogates that JavaScript clients send. A key
-    that stands in an object twice is refused: the service might take the other one.
+    Python's own parser reads it first: unlike msgspec, it takes the lone surrogates that JavaScript clients send. A key
+    that stands in an object twice is refused, because the service might take the other one.
     """
     try:
         return msgspec.convert(json.loads(body, object_pairs_hook=_distinct), kind)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the request body is not valid: {error}") from None
+
+
+MAX_STATED = 10**9
+"""A larger number in a request counts as this one: nobody serves so many tokens or answers."""
+
+
+def stated(*values: Any) -> int | None:
+    """Return the largest number that a request states under the spellings of one limit, None if it states none.
+
+    A value that is not a number of 1 or more states nothing. The service decides whether that is an error.
+    """
+    numbers = [number for number in map(_number, values) if number >= 1]
+    return int(min(max(numbers), MAX_STATED)) if numbers else None
+
+
+def _number(value: Any) -> float:
+    """Return the value as a number, 0 if it is not a number. Google's service takes numbers in strings too."""
+    try:
+        return float(value)
+    except OverflowError:
+        return MAX_STATED
+    except (TypeError, ValueError):
+        return 0
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -83,12 +106,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def dumps(data: Any) -> str:
-    """Compact JSON in ASCII: no reader can mistake a U+2028 or half a character for the end of a line."""
+    """Return compact JSON in ASCII: no reader can mistake a U+2028 or half a character for the end of a line."""
     return json.dumps(data, separators=(",", ":"))
 
 
 def fragments(text: str, size: int = 64) -> Iterator[str]:
-    """The text in pieces, as services stream it; none for an empty text."""
+    """Yield the text in pieces, as services stream it. An empty text has no piece."""
     for start in range(0, len(text), size):
         yield text[start : start + size]
 
@@ -106,12 +129,12 @@ class Message(Protocol):
 
 
 def opening(messages: Iterable[Message]) -> str:
-    """The text of a conversation's first user message; empty where it has none."""
+    """Return the text of a conversation's first user message, empty if there is no such message."""
     return next((flatten(message.content) for message in messages if message.role == "user"), "")
 
 
 def flatten(content: Any) -> str:
-    """The text of a message's content: a string, or a list of blocks of which those with text count."""
+    """Return the text of a message's content: a string, or a list of blocks, some of which have text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

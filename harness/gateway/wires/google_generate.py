@@ -19,7 +19,7 @@ from harness.gateway.messages import (
     TokenCounts,
     WireError,
 )
-from harness.gateway.wires.base import decode, dumps, fragments
+from harness.gateway.wires.base import decode, dumps, fragments, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "google_generate"
@@ -28,7 +28,7 @@ COUNTED_AS: Final = "totalTokens"
 PATH: Final = re.compile(
     r"/v1(?:beta|alpha)?/(?:models/)?(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
 )
-"""Where a model is asked; it stands in the path. Clients leave `models/` out where a name has a slash of its own."""
+"""The path of a request, which names the model. Clients leave out `models/` where the name has a slash of its own."""
 
 ERROR_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -39,7 +39,7 @@ ERROR_STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""Status word by HTTP status; any other is `INTERNAL`."""
+"""Status word by HTTP status. Any other status is `INTERNAL`."""
 
 
 class _Name(Struct, frozen=True):
@@ -86,9 +86,9 @@ class _GoogleBody(Struct, frozen=True):
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:
-    """The request in a body, and in the path it came by; a turn is content with calls. Raises `WireError`.
+    """Return the request in a body, and in the path it came by. A turn is content with calls. Raises `WireError`.
 
-    Its stream is served as server-sent events alone, as every client asks for it (`alt=sse`).
+    A stream is served only as server-sent events (`alt=sse`), which every client asks for.
     """
     place, _, query = path.partition("?")
     found = PATH.fullmatch(place)
@@ -120,7 +120,16 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
             *(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
             *([URL_SOURCE] if fetched(raw) else []),
         ),
+        max_output=stated(*_configured(raw, "maxOutputTokens", "max_output_tokens")),
+        answers=stated(*_configured(raw, "candidateCount", "candidate_count")) or 1,
     )
+
+
+def _configured(body: dict[str, Any], *spellings: str) -> Iterator[Any]:
+    """Yield what the request's configuration has under these names. The service takes camel case and snake case."""
+    for config in (body.get("generationConfig"), body.get("generation_config")):
+        if isinstance(config, dict):
+            yield from (config[name] for name in spellings if name in config)
 
 
 def _text(content: _Content) -> str:
@@ -128,13 +137,13 @@ def _text(content: _Content) -> str:
 
 
 def _said(response: Any) -> str:
-    """What a function answered: clients put text under a key of their own choice, and nothing else beside it."""
+    """Return what a function answered. Clients put the text, and nothing else, under a key of their own choice."""
     texts = [value for value in response.values() if isinstance(value, str)] if isinstance(response, dict) else []
     return "\n".join(texts)
 
 
 def _usage(usage: TokenCounts) -> dict[str, int]:
-    """This wire counts the cached tokens among the prompt's and cannot tell those written to the cache."""
+    """Return the usage as this wire tells it: cached tokens are part of the prompt, cache writes are not told."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "promptTokenCount": prompt,
@@ -159,14 +168,14 @@ def _finish_reason(reply: Reply) -> str:
 
 
 def render(reply: Reply) -> dict[str, Any]:
-    """The reply as a response object."""
+    """Return the reply as a response object."""
     text = [{"text": reply.text}] if reply.text else []
     whole = _chunk(reply, [*text, *_parts(reply)], finishReason=_finish_reason(reply))
     return {**whole, "usageMetadata": _usage(reply.usage)}
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
-    """The reply as response objects, each with a piece of it: texts, whole calls, at last the reason and the usage."""
+    """Yield the reply as response objects with a piece each: texts, whole calls, then the reason and the usage."""
     for piece in fragments(reply.text):
         yield _event(_chunk(reply, [{"text": piece}]))
     for part in _parts(reply):
@@ -180,12 +189,12 @@ def _event(data: dict[str, Any]) -> bytes:
 
 
 def error(status: int, message: str) -> dict[str, Any]:
-    """The body of an error answer."""
+    """Return the body of an error answer."""
     return {"error": {"code": status, "message": message, "status": ERROR_STATUS.get(status, "INTERNAL")}}
 
 
 def models(model: str) -> dict[str, Any]:
-    """The list of models, holding this one."""
+    """Return the list of models, which holds this one."""
     methods = ["generateContent", "countTokens"]
     return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
 
@@ -220,7 +229,7 @@ class _GoogleAnswer(Struct, frozen=True, rename="camel"):
 
 
 def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCounts | None:
-    """The latest figures: each is a running total. Thoughts are output; what tools of the service read is input."""
+    """Return the latest figures, all running totals. Thoughts are output. What the service's tools read is input."""
     if found is None:
         return before
     cached = found.cached_content_token_count or 0
@@ -233,7 +242,10 @@ def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCount
 
 
 def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
-    """This wire marks no end, and the usage may come after the reason; some services never tell it."""
+    """Return what is known after one more response object.
+
+    This wire does not mark the end. The usage may come after the reason, and some services never tell it.
+    """
     candidate = answer.candidates[0] if answer.candidates else _Candidate()
     parts = candidate.content.parts if candidate.content else []
     reason = candidate.finish_reason or outcome.stop_reason
@@ -254,7 +266,7 @@ def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
 
 
 def read_body(data: Any) -> AnswerOutcome:
-    """What a whole response object says."""
+    """Return what a whole response object says."""
     outcome = _after(AnswerOutcome(), msgspec.convert(data, _GoogleAnswer))
     if outcome.stop_reason is None and outcome.error is None:
         raise msgspec.ValidationError("no candidate with a finish reason")
@@ -262,5 +274,5 @@ def read_body(data: Any) -> AnswerOutcome:
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """What is known after one more response object."""
+    """Return what is known after one more response object."""
     return _after(outcome, msgspec.json.decode(data, type=_GoogleAnswer))

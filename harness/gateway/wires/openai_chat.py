@@ -18,7 +18,7 @@ from harness.gateway.messages import (
     RequestToolResult,
     TokenCounts,
 )
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "openai_chat"
@@ -31,7 +31,7 @@ ERROR_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-"""Error type by status; any other is a `server_error`."""
+"""Error type by status. Any other status is a `server_error`."""
 
 
 class _ChatMessage(Struct, frozen=True):
@@ -62,10 +62,13 @@ class _ChatBody(Extras, frozen=True):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    n: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """The request in a body; a turn is an assistant message with tool calls. Raises `WireError`."""
+    """Return the request in a body. A turn is an assistant message with tool calls. Raises `WireError`."""
     data = decode(body, _ChatBody)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
     return ModelRequest(
@@ -88,11 +91,13 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_completion_tokens, data.max_tokens),
+        answers=stated(data.n) or 1,
     )
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """This wire counts the cached tokens among the prompt's; few services tell those written to the cache."""
+    """Return the usage as this wire tells it: cached tokens are part of the prompt, cache writes are seldom told."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "prompt_tokens": prompt,
@@ -111,7 +116,7 @@ def _finish_reason(reply: Reply) -> str:
 
 
 def render(reply: Reply) -> dict[str, Any]:
-    """The reply as a chat completion object."""
+    """Return the reply as a chat completion object."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
     if reply.calls:
         message["tool_calls"] = [_call(call, dumps(dict(call.arguments))) for call in reply.calls]
@@ -134,7 +139,7 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
-    """The reply as chunks, then (if the request asks for it) one with the usage and no choice, then `[DONE]`."""
+    """Yield the reply as chunks, then one with the usage and no choice if the request asks for it, then `[DONE]`."""
     head = _head(reply, "chat.completion.chunk")
 
     def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> bytes:
@@ -150,13 +155,13 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
 
 
 def error(status: int, message: str) -> dict[str, Any]:
-    """The body of an error answer."""
+    """Return the body of an error answer."""
     kind = ERROR_TYPES.get(status, "server_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
 def models(model: str) -> dict[str, Any]:
-    """The list of models, holding this one."""
+    """Return the list of models, which holds this one."""
     return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
 
 
@@ -168,7 +173,7 @@ class Cached(Struct, frozen=True):
 
 
 def disjoint(sent: int, output: int, cached: Cached | None) -> TokenCounts:
-    """The usage, of which both of OpenAI's wires count the cached tokens among those that were sent."""
+    """Return the usage with each token counted once: OpenAI's wires count cached tokens among the sent ones."""
     details = cached or Cached()
     read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
     return TokenCounts(
@@ -216,13 +221,13 @@ def _known(before: TokenCounts | None, found: _ChatUsage | None) -> TokenCounts 
 
 
 def _names(deltas: list[_ChatDelta | None]) -> tuple[str, ...]:
-    """The tools named; a streamed call names its tool once, in its first chunk."""
+    """Return the names of the tools called. A streamed call names its tool once, in its first chunk."""
     calls = [call for delta in deltas if delta for call in delta.tool_calls or ()]
     return tuple(call.function.name for call in calls if call.function and call.function.name)
 
 
 def read_body(data: Any) -> AnswerOutcome:
-    """What a whole chat completion object says."""
+    """Return what a whole chat completion object says."""
     answer = msgspec.convert(data, _ChatAnswer)
     if not answer.choices or answer.choices[0].finish_reason is None:
         raise msgspec.ValidationError("no choice with a finish reason")
@@ -235,7 +240,7 @@ def read_body(data: Any) -> AnswerOutcome:
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """What is known after one more chunk."""
+    """Return what is known after one more chunk."""
     if data == "[DONE]":
         return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None)
     answer = msgspec.json.decode(data, type=_ChatAnswer)

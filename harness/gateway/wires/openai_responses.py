@@ -19,7 +19,7 @@ from harness.gateway.messages import (
     TokenCounts,
     WireError,
 )
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments
+from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, stated
 from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -30,7 +30,7 @@ COUNTED_AS: Final = None
 
 _CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
 _OUTPUTS: Final = {"reasoning", *_CALLS}
-"""Kinds of item that only a model writes; of messages the role tells."""
+"""Kinds of item that only a model writes. For messages, see the role."""
 
 
 _CLIENT_TOOLS: Final = {"function", "custom", "local_shell", "apply_patch", "tool_search"}
@@ -64,13 +64,14 @@ class _ResponsesBody(Extras, frozen=True):
     tools: list[_ResponsesTool] | None = None
     stream: bool | None = None
     background: bool | None = None
+    max_output_tokens: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """The request in a body; a turn is a row of items that the model wrote. Raises `WireError`.
+    """Return the request in a body. A turn is a row of items that the model wrote. Raises `WireError`.
 
-    Clients put remarks of their own before a user's first words: all that users say before the first turn opens the
-    conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools that are no functions have no schema.
+    Clients put remarks of their own before a user's first words, so all that users say before the first turn opens the
+    conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools other than functions have no schema.
     Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
     """
     data = decode(body, _ResponsesBody)
@@ -92,6 +93,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
             *data.hosted,
         ),
+        max_output=stated(data.max_output_tokens),
     )
 
 
@@ -112,7 +114,7 @@ def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """This wire counts the cached tokens among the input; few services tell those written to the cache."""
+    """Return the usage as this wire tells it: cached tokens are part of the input, cache writes are seldom told."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": sent,
@@ -144,7 +146,7 @@ def _arguments(call: ReplyToolCall) -> str:
 
 
 def render(reply: Reply) -> dict[str, Any]:
-    """The reply as a response object."""
+    """Return the reply as a response object."""
     output = [_message(reply, reply.text, "completed")] if reply.text else []
     output += [_call(call, _arguments(call), "completed") for call in reply.calls]
     head = _head(reply, _status(reply))
@@ -175,7 +177,7 @@ def _head(reply: Reply, status: str) -> dict[str, Any]:
 
 
 def _stream(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Kind and data of each event, which the numbers of the sequence are missing of."""
+    """Yield kind and data of each event, without its number in the sequence."""
     yield "response.created", {"response": _head(reply, "in_progress")}
     yield "response.in_progress", {"response": _head(reply, "in_progress")}
     if reply.text:
@@ -209,7 +211,7 @@ def _call_events(call: ReplyToolCall, index: int) -> Iterator[tuple[str, dict[st
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
-    """The reply as the service streams it: created, one group of events an item, completed with all of it."""
+    """Yield the reply as the service streams it: created, a group of events for each item, completed with all of it."""
     for number, (kind, data) in enumerate(_stream(reply)):
         yield f"event: {kind}\ndata: {dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
 
@@ -244,7 +246,7 @@ class _ResponsesAnswer(Struct, frozen=True):
 
 
 class _ResponsesEvent(Struct, frozen=True):
-    """The parts of any event that are metered; an `error` event has its fault beside its type."""
+    """The parts of any event that are metered. An `error` event has its fault next to its type."""
 
     type: str
     item: _Output | None = None
@@ -269,7 +271,7 @@ def _names(items: Iterable[_Output]) -> tuple[str, ...]:
 
 
 def read_body(data: Any) -> AnswerOutcome:
-    """What a whole response object says; one that failed is an answer with an error, and not complete."""
+    """Return what a whole response object says. One that failed has an error and is not complete."""
     answer = msgspec.convert(data, _ResponsesAnswer)
     outcome = AnswerOutcome(usage=_known(answer.usage), tools_called=_names(answer.output))
     return _ended(outcome, answer)
@@ -288,7 +290,7 @@ def _fault(code: str | None, message: str) -> str:
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """What is known after one more event."""
+    """Return what is known after one more event."""
     event = msgspec.json.decode(data, type=_ResponsesEvent)
     replace = msgspec.structs.replace
     if event.type == "response.output_item.done" and event.item:

@@ -11,7 +11,7 @@ from harness.gateway.wires.base import Wire
 
 
 class Reader:
-    """Feed it the body of one answer; `outcome` says what is known so far. It never raises."""
+    """Reads the body of one answer. `outcome` says what is known so far. No method raises."""
 
     def __init__(self, wire: Wire, *, streamed: bool) -> None:
         self.outcome = AnswerOutcome()
@@ -31,7 +31,7 @@ class Reader:
             self._line(bytes(line.removesuffix(b"\r")))
 
     def finish(self, *, cut: bool = False) -> None:
-        """The body has ended, or was cut off: read it, if it was not streamed."""
+        """Note that the body has ended, or was cut off. A body that was not streamed is read now."""
         if not self._streamed:
             try:
                 self.outcome = self._wire.read_body(json.loads(self._rest))

@@ -1,4 +1,4 @@
-"""What a request's content has the service fetch for it: a way out for a session that has no network."""
+"""Finds what a request has the service fetch from a URL: a way out for a session that has no network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 URL_SOURCE: Final = "url source"
-"""What a request's `hosted` calls it."""
+"""The name of such a URL in a request's `hosted`."""
 
 _ADDRESSES: Final = frozenset(
     ("url", "image_url", "video_url", "audio_url", "file_url", "file_data", "fileUri", "file_uri")
 )
-"""Keys of a block whose text says where something is: those of the wires, of OpenRouter and of vLLM."""
+"""Keys whose text says where something is, in blocks of the wires, of OpenRouter and of vLLM."""
 
 _HOLDERS: Final = frozenset(
     (
@@ -20,16 +20,16 @@ _HOLDERS: Final = frozenset(
         *("parts", "fileData", "file_data", "functionResponse", "function_response"),
     )
 )
-"""Keys under which content has more of it, Google's in both its spellings.
+"""Keys under which content holds more content, Google's in both spellings.
 
-The arguments of calls and answers that are data are not among them.
+Arguments of calls and answers that are data do not belong here.
 """
 
 
 def fetched(content: Any) -> bool:
-    """Whether the service would fetch any of this content (a block, a list of them, or what holds such) from a URL.
+    """Return whether the service would fetch any of this content from a URL: a block, a list, or what holds them.
 
-    Texts, ids of files and `data:` URLs are there already.
+    It has nothing to fetch for texts, ids of files and `data:` URLs.
     """
     rest = [content]
     while rest:
@@ -44,5 +44,5 @@ def fetched(content: Any) -> bool:
 
 
 def _is_elsewhere(address: Any) -> bool:
-    """Whether it is the URL of a place; Base64, which some take there, has no colon."""
+    """Return whether this is the URL of a place. Base64, which some services take there, has no colon."""
     return isinstance(address, str) and ":" in address and not address.lower().startswith("data:")

@@ -1,10 +1,10 @@
-"""Writes the seccomp filters, `ARCHITECTURE.bpf` beside this file: run by hand when the rules change.
+"""Writes the seccomp filters, `ARCHITECTURE.bpf` beside this file. Run it by hand when the rules change.
 
-Needs libseccomp >= 2.5.4 and `pip install pyseccomp`; the sandbox itself needs neither, it only reads the bytes.
+It needs libseccomp >= 2.5.4 and `pip install pyseccomp`. The sandbox needs neither: it only reads the bytes.
 
-A deny list: the programs inside are ordinary (node, Python, compilers, git), and namespaces, the dropped uid and
-no_new_privs already hold most doors shut. Refused is what those leave open, after the lists of Docker, flatpak and
-systemd (RestrictSUIDSGID), and what only widens the kernel's surface.
+The filter is a deny list, because the programs inside are ordinary ones (node, Python, compilers, git), and namespaces,
+the dropped uid and no_new_privs already prevent most harm. It refuses what they leave open, as Docker, flatpak and
+systemd (RestrictSUIDSGID) do, and calls that only widen the kernel's surface.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 import tempfile
 from pathlib import Path
 
-import pyseccomp as seccomp  # type: ignore[import-not-found]  # only whoever runs this installs it
+import pyseccomp as seccomp  # type: ignore[import-not-found]  # nobody needs it but to run this
 
 ARCHITECTURES = {"x86_64": seccomp.Arch.X86_64, "aarch64": seccomp.Arch.AARCH64}
 
@@ -35,10 +35,10 @@ FORBIDDEN = {
 }
 
 ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "openat2")
-"""Answered as an older kernel would (ENOSYS), so that callers fall back: their arguments lie behind a pointer."""
+"""Answered with ENOSYS, as by an older kernel, so that callers fall back. Their arguments are behind a pointer."""
 
 NEWEST = 450
-"""Number of the last system call that libseccomp 2.5.4 knows, set_mempolicy_home_node; later ones do not exist here."""
+"""The last system call that libseccomp 2.5.4 knows, set_mempolicy_home_node. Later ones answer ENOSYS."""
 
 CLONE_NAMESPACES = {
     "CLONE_NEWNS": 0x00020000,
@@ -53,15 +53,15 @@ TERMINAL_INJECTION = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 O_CREAT = 0o100
 MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "mknod": 1, "mknodat": 2, "creat": 1}
-"""Which argument of a call is a file mode."""
+"""The index of the argument that is a file mode."""
 OPENS = {"open": 1, "openat": 2}
-"""Which argument is the open flags; the mode follows it."""
+"""The index of the argument that holds the open flags; the next one is the mode."""
 LOW_WORD = 0xFFFFFFFF
-"""The kernel reads these arguments as 32 bits; comparing all 64 could be dodged by setting a high bit."""
+"""The kernel reads these arguments as 32 bits. A comparison of all 64 could be evaded by setting a high bit."""
 
 
 def rules(architecture: int) -> seccomp.SyscallFilter:
-    """The filter for one architecture; another one's calls (i386 and x32 on x86_64) kill the caller."""
+    """Return the filter for one architecture. Calls of another one (i386 and x32 on x86_64) kill the caller."""
     found = seccomp.SyscallFilter(seccomp.ALLOW)
     if architecture != seccomp.system_arch():
         found.add_arch(architecture)
@@ -81,7 +81,7 @@ def rules(architecture: int) -> seccomp.SyscallFilter:
 
 
 def _refuse_setuid_bits(found: seccomp.SyscallFilter, action: int) -> None:
-    """A setuid file left in the workspace would run as the harness's user outside."""
+    """Refuse setuid bits: a setuid file left in the workspace would run with its owner's rights outside."""
     for bit in (stat.S_ISUID, stat.S_ISGID):
         for name, mode in MODES.items():
             found.add_rule(action, name, seccomp.Arg(mode, seccomp.MASKED_EQ, bit, bit))
@@ -91,7 +91,7 @@ def _refuse_setuid_bits(found: seccomp.SyscallFilter, action: int) -> None:
 
 
 def _refuse_socket_families(found: seccomp.SyscallFilter, action: int) -> None:
-    """Only unix, IPv4, IPv6 and routing netlink: vsock and others are no matter of the network namespace."""
+    """Allow only unix, IPv4, IPv6 and routing netlink. A network namespace does not hold back vsock and some others."""
     found.add_rule(action, "socket", seccomp.Arg(0, seccomp.GT, AF_NETLINK))
     for family in set(range(AF_NETLINK)) - {0, AF_UNIX, AF_INET, AF_INET6}:
         found.add_rule(action, "socket", seccomp.Arg(0, seccomp.EQ, family))
@@ -99,7 +99,7 @@ def _refuse_socket_families(found: seccomp.SyscallFilter, action: int) -> None:
 
 
 def program(architecture: int) -> bytes:
-    """The filter as the kernel takes it: libseccomp's, behind three instructions that cut off unknown calls."""
+    """Return the filter as the kernel takes it: libseccomp's, after three instructions that refuse unknown calls."""
     load_number, at_least, answer = 0x20, 0x35, 0x06
     seccomp_ret_errno = 0x00050000
     prelude = (
@@ -114,7 +114,7 @@ def program(architecture: int) -> bytes:
 
 
 def main() -> None:
-    """Write every architecture's filter."""
+    """Write the filter of every architecture."""
     for name, architecture in ARCHITECTURES.items():
         path = Path(__file__).with_name(f"{name}.bpf")
         path.write_bytes(program(architecture))

@@ -1,0 +1,126 @@
+"""How Claude Code is called and configured: `claude -p --output-format stream-json`.
+
+Measured with Claude Code 2.1.197:
+
+- The cost that it reports for a model it does not know is invented. The gateway's ledger has the real one.
+- It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl`, and writes it in intervals: a CLI that is killed early
+  may not have written it yet. Without that file `--resume ID` ends at once ("No conversation found").
+"""
+
+from __future__ import annotations
+
+import json
+from glob import escape
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from backends import events as ev
+from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
+from backends.claude import stream
+from backends.options import read_options
+
+
+class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tools`: the built-in tools that the agent gets. `max_retries`: how often a failed request is repeated.
+
+    `system_prompt` replaces the CLI's own; `None` keeps it.
+    """
+
+    tools: Annotated[list[str], Meta(min_length=1)] = field(
+        default_factory=lambda: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task"]
+    )
+    max_retries: Annotated[int, Meta(ge=0)] = 1
+    system_prompt: str | None = None
+
+
+class Claude(Backend):
+    """The adapter of Claude Code."""
+
+    name = "claude"
+    installation = NpmPackage(package="@anthropic-ai/claude-code", executable="claude")
+    options = ClaudeOptions
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",))
+    own_limits = stream.OWN_LIMITS
+    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
+
+    def command(self, spec: SessionSpec) -> list[str]:
+        """See `Backend.command`. It reads the workspace's own settings alone, and our MCP servers alone."""
+        options = self._options(spec)
+        return [
+            spec.executable,
+            *("-p", "--output-format", "stream-json", "--verbose"),
+            *("--model", spec.model, "--dangerously-skip-permissions"),
+            *("--tools", ",".join(options.tools)),
+            *("--setting-sources", "project"),
+            *("--mcp-config", _mcp_config(spec), "--strict-mcp-config"),
+            *(["--system-prompt-file", _system_prompt(spec)] if options.system_prompt else []),
+            *(["--resume", spec.resume] if spec.resume else []),
+        ]
+
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.config_files`. The CLI reads settings and CLAUDE.md in the workspace alone."""
+        servers = {server.name: {"type": "http", "url": server.url} for server in spec.mcp}
+        options = self._options(spec)
+        allowed = [*options.tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
+        settings = {"permissions": {"allow": allowed}, "disableAllHooks": True, "includeCoAuthoredBy": False}
+        files = {
+            _mcp_config(spec): json.dumps({"mcpServers": servers}, indent=2),
+            f"{spec.workspace}/.claude/settings.json": json.dumps(settings, indent=2),
+        }
+        if spec.instructions:
+            files[f"{spec.workspace}/CLAUDE.md"] = spec.instructions
+        if options.system_prompt:
+            files[_system_prompt(spec)] = options.system_prompt
+        return files
+
+    def environment(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.environment`.
+
+        Every side model is the served one, so that no request asks for a model that nobody serves. The CLI heeds the
+        context size only for models that are not named `claude-…`. It refuses uid 0 unless `IS_SANDBOX` is set; whoever
+        starts it sets that.
+        """
+        return {
+            "ANTHROPIC_BASE_URL": spec.model_url,
+            "ANTHROPIC_AUTH_TOKEN": "sealed",
+            "ANTHROPIC_API_KEY": "",
+            **{f"ANTHROPIC_DEFAULT_{kind}_MODEL": spec.model for kind in ("OPUS", "SONNET", "HAIKU", "FABLE")},
+            "ANTHROPIC_SMALL_FAST_MODEL": spec.model,
+            "CLAUDE_CODE_SUBAGENT_MODEL": spec.model,
+            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(spec.context),
+            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(spec.output_limit),
+            "CLAUDE_CODE_MAX_RETRIES": str(self._options(spec).max_retries),
+            "DISABLE_AUTOUPDATER": "1",
+            "DISABLE_ERROR_REPORTING": "1",
+            "DISABLE_TELEMETRY": "1",
+            "MCP_CONNECTION_NONBLOCKING": "0",
+        }
+
+    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
+        """See `Backend.decode`."""
+        return stream.decode(line)
+
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:
+        """See `Backend.conversation_files`."""
+        return (f".claude/projects/*/{escape(session_id)}.jsonl",)
+
+    def tool_name(self, server: str, tool: str) -> str:
+        """See `Backend.tool_name`."""
+        return f"mcp__{plain_name(server)}__{plain_name(tool)}"
+
+    def _options(self, spec: SessionSpec) -> ClaudeOptions:
+        return read_options(ClaudeOptions, spec.options)
+
+
+BACKEND = Claude()
+
+
+def _mcp_config(spec: SessionSpec) -> str:
+    return f"{spec.home}/mcp.json"
+
+
+def _system_prompt(spec: SessionSpec) -> str:
+    return f"{spec.home}/system_prompt.md"

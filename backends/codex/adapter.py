@@ -1,0 +1,134 @@
+"""How Codex is called and configured: `codex exec --json`.
+
+Measured with Codex 0.169.0:
+
+- Without `unbounded_connection_retries = false` it waits for a refused connection for ever.
+- The stream does not tell of an MCP server that fails. With `required` the CLI stops before its first request and says
+  so on standard error. It offers the tools of a server as a namespace of functions.
+- A model that it does not know gets a warning (an `error` item) and default settings, but the context that is given.
+- It offers MCP tools to some models that it knows only after a search (gpt-5.5), and most tools only in scripts
+  (gpt-5.6, gpt-6): `functions.exec` runs JavaScript that calls `tools.exec_command` and others. The stream shows these
+  calls but not that of `functions.exec`. `features.code_mode = false` changes nothing; the instructions of gpt-6 count
+  on it. `direct_only_tool_namespaces` makes it offer MCP tools to every model under one name. Subagents of these models
+  (`collaboration`) show only as responses.
+- `project_doc_max_bytes = 0` leaves out AGENTS.md of the workspace and above. It reads the one in its home.
+- It keeps a conversation in `.codex/sessions/YEAR/MONTH/DAY/rollout-TIME-ID.jsonl` and writes it as it goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from glob import escape
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from backends import events as ev
+from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
+from backends.codex import stream
+from backends.options import read_options
+
+_PROVIDER = "proctor"
+
+
+class CodexOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`reasoning_effort` is asked of the model. `max_retries`: how often a failed request is repeated, or a stream."""
+
+    reasoning_effort: str | None = None
+    max_retries: Annotated[int, Meta(ge=0)] = 1
+
+
+class Codex(Backend):
+    """The adapter of Codex."""
+
+    name = "codex"
+    installation = NpmPackage(package="@openai/codex", executable="codex")
+    options = CodexOptions
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("openai_responses",))
+    quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
+
+    def command(self, spec: SessionSpec) -> list[str]:
+        """See `Backend.command`. Codex's own sandbox stays off: it runs in ours."""
+        command = [spec.executable, "exec", "--json", "--skip-git-repo-check"]
+        command += ["--dangerously-bypass-approvals-and-sandbox", "--model", spec.model]
+        return [*command, *(["resume", spec.resume] if spec.resume else []), "-"]
+
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.config_files`. All files lie in the home."""
+        options = read_options(CodexOptions, spec.options)
+        tables: dict[str, dict[str, Any]] = {
+            "": _settings(spec, options),
+            "analytics": {"enabled": False},
+            "features": dict.fromkeys(_FEATURES_OFF, False),
+            "features.code_mode": {
+                "direct_only_tool_namespaces": [stream.namespace(server.name) for server in spec.mcp]
+            },
+            "features.multi_agent_v2": {"expose_spawn_agent_model_overrides": False},
+            "skills.bundled": {"enabled": False},
+            f"model_providers.{_PROVIDER}": {
+                "name": "Proctor",
+                "base_url": f"{spec.model_url}/v1",
+                "wire_api": "responses",
+                "request_max_retries": options.max_retries,
+                "stream_max_retries": options.max_retries,
+            },
+        }
+        for server in spec.mcp:
+            tables[f"mcp_servers.{plain_name(server.name)}"] = {
+                "url": server.url,
+                "required": True,
+                "tool_timeout_sec": _TOOL_TIMEOUT_S,
+            }
+        files = {f"{spec.home}/.codex/config.toml": "\n".join(_toml(tables))}
+        if spec.instructions:
+            files[f"{spec.home}/.codex/AGENTS.md"] = spec.instructions
+        return files
+
+    def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
+        """See `Backend.environment`. The log has errors alone, and the lines that tell a response's tokens."""
+        return {"RUST_LOG": "error,codex_otel.trace_safe[{input_token_count}]=info", "NO_COLOR": "1"}
+
+    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
+        """See `Backend.decode`."""
+        return stream.decode(line)
+
+    def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
+        """See `Backend.read_stderr`: the model's responses, and the MCP servers without which it did not start."""
+        return stream.read_stderr(text)
+
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:
+        """See `Backend.conversation_files`."""
+        return (f".codex/sessions/*/*/*/rollout-*-{escape(session_id)}.jsonl",)
+
+    def tool_name(self, server: str, tool: str) -> str:
+        """See `Backend.tool_name`."""
+        return stream.tool_name(server, tool)
+
+
+BACKEND = Codex()
+
+_TOOL_TIMEOUT_S = 600
+"""Seconds that an MCP tool may take. An episode may take longer than Codex's default of 60."""
+
+_FEATURES_OFF = ("apps", "goals", "hooks", "plugins", "unbounded_connection_retries")
+
+
+def _settings(spec: SessionSpec, options: CodexOptions) -> dict[str, Any]:
+    settings = {
+        "model_provider": _PROVIDER,
+        "model_context_window": spec.context,
+        "allow_login_shell": False,
+        "check_for_update_on_startup": False,
+        "project_doc_max_bytes": 0,
+        "web_search": "disabled",
+    }
+    return settings | ({"model_reasoning_effort": options.reasoning_effort} if options.reasoning_effort else {})
+
+
+def _toml(tables: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the tables as lines of TOML, which writes text, numbers and booleans as JSON does."""
+    for name, table in tables.items():
+        yield f"\n[{name}]" if name else ""
+        yield from (f"{key} = {json.dumps(value)}" for key, value in table.items())
+    yield ""

@@ -1,0 +1,275 @@
+"""How the stream of Codex reads, and its log on standard error.
+
+Measured with Codex 0.169.0 and a scripted model server:
+
+- The stream does not tell model responses apart: it has items (texts, tool calls). The tokens in its last line are
+  those of the whole conversation, sessions before a resumption included: they are not read. The log on standard error
+  has a line for each response with its tokens, subagents' too.
+- Calls of one response run one after the other. The stream does not show a call of an unknown tool, one whose arguments
+  do not fit, or one of `view_image`. A subagent shows as the call that started it; what it does is not shown.
+- `turn.completed` or `turn.failed` is the last event. What `turn.failed` says, an `error` before it says too.
+- The HTTP status of an error stands in the text, if anywhere. With status 400 the text is the body of the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from backends import events as ev
+from backends.base import plain_name
+from backends.codex.quoting import inner_command
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import LinePart, ObjectReader, OtherObject, other_events
+
+
+def decode(line: bytes) -> tuple[ev.Event, ...]:
+    """See `Backend.decode`."""
+    read = _READER.read(line)
+    return _READINGS[type(read)](read, line)
+
+
+def read_stderr(text: str) -> tuple[ev.Event, ...]:
+    """See `Backend.read_stderr`."""
+    turns = (
+        ev.TurnCounted(turn=f"{one[7]} {one[1]}", usage=_tokens(*map(int, one.group(2, 3, 4, 5, 6))))
+        for one in _RESPONSE.finditer(text)
+    )
+    failed = (ev.McpStatus(server=found[1], status="failed") for found in _MCP_FAILED.finditer(text))
+    return (*turns, *failed)
+
+
+def namespace(server: str) -> str:
+    """Return the namespace in which the tools of an MCP server are offered."""
+    return f"mcp__{plain_name(server)}"
+
+
+def tool_name(server: str, tool: str) -> str:
+    """See `Backend.tool_name`."""
+    return f"{namespace(server)}.{plain_name(tool)}"
+
+
+_RESPONSE = re.compile(
+    r"^(\S{1,40}) +INFO codex_otel\.trace_safe: .*?\binput_token_count=(\d{1,15}) output_token_count=(\d{1,15})"
+    r" cached_token_count=(\d{1,15}) cache_write_token_count=(\d{1,15}) reasoning_token_count=(\d{1,15})"
+    r" .*?conversation\.id=(\S{1,60})",
+    re.MULTILINE,
+)
+_MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
+
+_NOTHING = Raw(b'""')
+
+
+class _CodexMessage(LinePart, tag="agent_message"):
+    text: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.Text(turn=_TURN, text=self.text),)
+
+
+class _CodexReasoning(LinePart, tag="reasoning"):
+    text: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.Thinking(turn=_TURN, text=self.text),)
+
+
+class _Command(LinePart, tag="command_execution"):
+    id: str = ""
+    command: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, "exec_command", {"cmd": inner_command(self.command)}),)
+
+
+class _McpCall(LinePart, tag="mcp_tool_call"):
+    id: str = ""
+    server: str = ""
+    tool: str = ""
+    arguments: Any = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, tool_name(self.server, self.tool), self.arguments),)
+
+
+class _AgentCall(LinePart, tag="collab_tool_call"):
+    id: str = ""
+    tool: str = ""
+    prompt: str | None = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        started = (ev.SubagentStarted(call_id=self.id),) if self.tool == "spawn_agent" else ()
+        return (_call(self.id, f"multi_agent_v1.{self.tool}", {"message": self.prompt}), *started)
+
+
+class _FileChange(LinePart, tag="file_change"):
+    id: str = ""
+    changes: Any = None
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, "apply_patch", {"changes": self.changes}),)
+
+
+def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
+    return ev.ToolCall(turn=_TURN, call_id=call_id, name=name[:200], arguments=arguments)
+
+
+class _Done(LinePart):
+    """A tool call that has ended. It repeats its arguments, most of its bytes, which stay unread."""
+
+    id: str = ""
+    status: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.ToolResult(call_id=self.id, content=self.output(), is_error=self.status != "completed"),)
+
+    def output(self) -> Raw:
+        """Return what the call gave."""
+        return _NOTHING
+
+
+class _CommandDone(_Done, tag="command_execution"):
+    aggregated_output: Raw = _NOTHING
+
+    def output(self) -> Raw:
+        return self.aggregated_output
+
+
+class _CodexResult(LinePart):
+    content: Raw = _NOTHING
+
+
+class _CodexFault(LinePart):
+    message: str = ""
+
+
+class _McpDone(_Done, tag="mcp_tool_call"):
+    result: _CodexResult | None = None
+    error: _CodexFault | None = None
+
+    def output(self) -> Raw:
+        """Return what the server answered, or else why it did not."""
+        if self.result:
+            return self.result.content
+        return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
+
+
+class _AgentDone(_Done, tag="collab_tool_call"): ...
+
+
+class _FileChanged(_Done, tag="file_change"): ...
+
+
+_ItemDone = _CommandDone | _McpDone | _AgentDone | _FileChanged
+
+
+class _Started(LinePart, tag="item.started"):
+    item: _Command | _McpCall | _AgentCall | _FileChange | OtherObject | None = None
+
+
+class _Completed(LinePart, tag="item.completed"):
+    item: _CodexMessage | _CodexReasoning | _ItemDone | OtherObject | None = None
+
+
+class _Thread(LinePart, tag="thread.started"):
+    thread_id: str = ""
+
+
+class _TurnCompleted(LinePart, tag="turn.completed"): ...
+
+
+class _TurnFailed(LinePart, tag="turn.failed"):
+    error: _CodexFault | None = None
+
+
+class _CodexError(LinePart, tag="error"):
+    message: str = ""
+
+
+_Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _CodexError | OtherObject
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
+
+_SILENT = {"turn.started", "item.updated"}
+"""Kinds of line that tell nothing new."""
+
+_SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
+"""Items that are no step of the session: a warning, a plan, and a text that is not whole yet."""
+
+_TURN = ""
+"""The stream does not say which response an item belongs to."""
+
+
+def _item(line: _Started | _Completed, raw: bytes) -> tuple[ev.Event, ...]:
+    item = line.item
+    if isinstance(item, OtherObject):
+        return other_events(item, raw, silent=_SILENT_ITEMS)
+    return item.events() if item else ()
+
+
+def _error(line: _CodexError, _raw: bytes) -> tuple[ev.Event, ...]:
+    retry = _RETRY.match(line.message)
+    if retry is None:
+        return _failure(line.message)
+    found = _STATUS.search(retry[3])
+    attempt, most, status = int(retry[1] or 0), int(retry[2] or 0), int(found[1]) if found else None
+    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=retry[3]),)
+
+
+_RETRY = re.compile(r"Reconnecting\.\.\. (?:(\d{1,9})/(\d{1,9})|[\w ]{1,80}) \((.{0,4096})\)", re.DOTALL)
+_STATUS = re.compile(r"\bstatus:? (\d{3})\b")
+_PHRASES = {
+    "reason: max_output_tokens": ev.ErrorKind.OUTPUT_TOKENS,
+    "Connection failed: ": ev.ErrorKind.MODEL_UNREACHABLE,
+    "experiencing high demand": ev.ErrorKind.MODEL_ERROR,
+}
+"""Codex's own words for a response that its output limit cut, for a refused connection, and for status 5xx."""
+
+
+def _failure(message: str) -> tuple[ev.Event, ...]:
+    text, found = _body_message(message), _STATUS.search(message[:4096])
+    status = 400 if text != message else int(found[1]) if found else None
+    own = (kind for phrase, kind in _PHRASES.items() if phrase in text[:4096])
+    return error_events(next(own, None) or error_kind(text, status), text, status)
+
+
+def _body_message(text: str) -> str:
+    """Return the message in the body of an error answer, or the text itself if it is no such body."""
+    try:
+        message = json.loads(text)["error"]["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return text
+    return message if isinstance(message, str) else text
+
+
+def _turn_failed(line: _TurnFailed, _raw: bytes) -> tuple[ev.Event, ...]:
+    message = line.error.message if line.error else ""
+    return (*_failure(message), ev.SessionFinished(is_error=True, reason="turn.failed", text=message[:4096]))
+
+
+def _tokens(sent: int, output: int, cached: int, written: int, reasoning: int) -> ev.Usage:
+    """Return the tokens disjointly. Codex counts cached ones among the input, and reasoning among the output."""
+    return ev.Usage(
+        input_tokens=max(0, sent - cached - written),
+        output_tokens=output,
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+        reasoning_tokens=reasoning,
+    )
+
+
+_READINGS: dict[type, Callable[[Any, bytes], tuple[ev.Event, ...]]] = {
+    _Thread: lambda line, _raw: (ev.SessionStarted(session_id=line.thread_id),),
+    _Started: _item,
+    _Completed: _item,
+    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(reason="turn.completed"),),
+    _TurnFailed: _turn_failed,
+    _CodexError: _error,
+    OtherObject: partial(other_events, silent=_SILENT),
+    ev.Malformed: partial(other_events, silent=_SILENT),
+}

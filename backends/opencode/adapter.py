@@ -1,0 +1,163 @@
+"""How OpenCode is called and configured: `opencode run --format json`.
+
+Measured with OpenCode 1.18.33:
+
+- At log level `ERROR` the log no longer tells that an MCP server failed.
+- It keeps all conversations in one database. It tells the id of a conversation only once that is in there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from backends import events as ev
+from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
+from backends.opencode import stream
+from backends.options import read_options
+
+_PROVIDER = "proctor"
+
+
+class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`variant`: the reasoning effort asked of the model. `log_level`: that of OpenCode's log on standard error.
+
+    `tools`: the built-in tools that the agent gets; `None`: all. `system_prompt` replaces OpenCode's own; `None` keeps
+    it.
+    """
+
+    variant: str | None = None
+    log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "WARN"
+    tools: list[str] | None = None
+    system_prompt: str | None = None
+
+
+class OpenCode(Backend):
+    """The adapter of OpenCode."""
+
+    name = "opencode"
+    installation = NpmPackage(package="opencode-ai", executable="opencode")
+    options = OpenCodeOptions
+    capabilities = Capabilities(
+        mcp=True,
+        resume=True,
+        subagents=True,
+        wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+    )
+    quirks = ReportingQuirks(hides_subagents=True, merges_cache_writes=True)
+
+    def command(self, spec: SessionSpec) -> list[str]:
+        """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
+        options = self._options(spec)
+        command = [spec.executable, "run", "--format", "json", "--thinking", "--title", "session"]
+        command += ["--print-logs", "--log-level", options.log_level]
+        command += ["--model", f"{_PROVIDER}/{spec.model}"]
+        command += ["--session", spec.resume] if spec.resume else []
+        return [*command, "--variant", options.variant] if options.variant else command
+
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.config_files`.
+
+        All files lie in the home and are read at the start. OpenCode never reads what an agent writes into the
+        workspace as configuration (`OPENCODE_DISABLE_PROJECT_CONFIG`).
+        """
+        config: dict[str, Any] = {
+            "permission": "allow",
+            "autoupdate": False,
+            "share": "disabled",
+            "compaction": {"auto": False, "prune": False},
+            "enabled_providers": [_PROVIDER],
+            "provider": {_PROVIDER: _provider(spec, self._options(spec))},
+            "mcp": {server.name: {"type": "remote", "url": server.url, "oauth": False} for server in spec.mcp},
+            "agent": {"build": self._agent(spec)},
+        }
+        folder = f"{spec.home}/.config/opencode"
+        files = {f"{folder}/opencode.json": json.dumps(config, indent=2)}
+        if spec.instructions:
+            files[f"{folder}/AGENTS.md"] = spec.instructions
+        return files
+
+    def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
+        """See `Backend.environment`."""
+        return {f"OPENCODE_DISABLE_{switch}": "1" for switch in _SWITCHES}
+
+    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
+        """See `Backend.decode`."""
+        return stream.decode(line)
+
+    def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
+        """See `Backend.read_stderr`: the MCP servers that failed."""
+        return stream.read_stderr(text)
+
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - one database holds them all
+        """See `Backend.conversation_files`."""
+        return (".local/share/opencode/opencode.db",)
+
+    def tool_name(self, server: str, tool: str) -> str:
+        """See `Backend.tool_name`."""
+        return f"{plain_name(server)}_{plain_name(tool)}"
+
+    def _agent(self, spec: SessionSpec) -> dict[str, Any]:
+        """Return what changes in `build`, the agent that OpenCode takes when none is named."""
+        options = self._options(spec)
+        agent: dict[str, Any] = {"prompt": options.system_prompt} if options.system_prompt else {}
+        if options.tools is not None:
+            kept = (*options.tools, *(f"{plain_name(server.name)}_*" for server in spec.mcp))
+            agent["tools"] = {"*": False, **dict.fromkeys(kept, True)}
+        return agent
+
+    def _options(self, spec: SessionSpec) -> OpenCodeOptions:
+        return read_options(OpenCodeOptions, spec.options)
+
+
+BACKEND = OpenCode()
+
+_SWITCHES = (
+    "AUTOCOMPACT",
+    "AUTOUPDATE",
+    "CLAUDE_CODE",
+    "DEFAULT_PLUGINS",
+    "EXTERNAL_SKILLS",
+    "LSP_DOWNLOAD",
+    "MODELS_FETCH",
+    "PROJECT_CONFIG",
+    "PRUNE",
+    "SHARE",
+    "TERMINAL_TITLE",
+)
+
+_SDKS = {
+    "openai_chat": ("@ai-sdk/openai-compatible", "/v1"),
+    "anthropic_messages": ("@ai-sdk/anthropic", "/v1"),
+    "openai_responses": ("@ai-sdk/openai", "/v1"),
+    "google_generate": ("@ai-sdk/google", "/v1beta"),
+}
+"""For each wire the provider package that speaks it, which OpenCode has built in, and how its addresses begin."""
+
+
+def _effort(wire: str, effort: str) -> dict[str, Any]:
+    """Return the options with which OpenCode makes a model of this wire reason so much."""
+    if wire == "anthropic_messages":
+        return {"thinking": {"type": "adaptive"}, "effort": effort}
+    if wire == "google_generate":
+        return {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": effort}}
+    return {"reasoningEffort": effort}
+
+
+def _provider(spec: SessionSpec, options: OpenCodeOptions) -> dict[str, Any]:
+    model: dict[str, Any] = {
+        "name": spec.model,
+        "tool_call": True,
+        "limit": {"context": spec.context, "output": spec.output_limit},
+    }
+    if options.variant:
+        model |= {"reasoning": True, "variants": {options.variant: _effort(spec.wire, options.variant)}}
+    package, path = _SDKS[spec.wire]
+    return {
+        "npm": package,
+        "name": "Proctor",
+        "options": {"baseURL": f"{spec.model_url}{path}", "apiKey": "sealed"},
+        "models": {spec.model: model},
+    }

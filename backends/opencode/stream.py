@@ -1,0 +1,214 @@
+"""How the stream of OpenCode reads, and its log on standard error.
+
+Measured with OpenCode 1.18.33 and a scripted model server:
+
+- There is no first and no last event. Each model response gives one `step_finish`. The session ends with a response
+  whose reason is `stop` and that called no tool.
+- A response that was cut, or was no response, has the reason `unknown`; OpenCode asks again at once.
+- Only the main session's parts appear: no total has the steps and tokens of a subagent (tool `task`).
+- A tool call and its result come as one `tool_use`, when the result is there.
+- `input` leaves out cached tokens, `output` leaves out reasoning.
+- The stream does not tell of an MCP server that fails. The log (level WARN) does.
+- A call of an unknown tool, or one whose arguments are no JSON, appears as tool `invalid`, status `completed`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Raw, field
+
+from backends import events as ev
+from backends.reading.errors import error_events, error_kind
+from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
+
+_MCP_FAILED = re.compile(r'message="server unavailable" key=(\S{1,200}) .{0,200}?\bstatus=(\w{1,40})')
+
+
+def decode(line: bytes) -> tuple[ev.Event, ...]:
+    """See `Backend.decode`."""
+    read = _READER.read(line)
+    if isinstance(read, (OtherObject, ev.Malformed)):
+        return other_events(read, line)
+    return _READINGS[type(read)](read)
+
+
+def read_stderr(text: str) -> tuple[ev.Event, ...]:
+    """See `Backend.read_stderr`."""
+    return tuple(ev.McpStatus(server=found[1], status=found[2]) for found in _MCP_FAILED.finditer(text))
+
+
+class _Time(LinePart):
+    start: Amount | None = None
+    end: Amount | None = None
+
+
+class _Metadata(LinePart):
+    exit: int | None = None
+    session_id: str = field(default="", name="sessionId")
+
+
+class _State(LinePart):
+    status: str = ""
+    input: Any = None
+    output: Raw = Raw(b'""')
+    error: Raw = Raw(b'""')
+    metadata: _Metadata | None = None
+    time: _Time | None = None
+
+
+class _Cache(LinePart):
+    read: Count = 0
+    write: Count = 0
+
+
+class _Tokens(LinePart):
+    input: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    cache: _Cache | None = None
+
+
+class _OpenCodePart(LinePart):
+    message_id: str = field(default="", name="messageID")
+
+
+class _TextPart(_OpenCodePart):
+    text: str = ""
+
+
+class _ToolPart(_OpenCodePart):
+    call_id: str = field(default="", name="callID")
+    tool: str = ""
+    state: _State | None = None
+
+
+class _FinishPart(_OpenCodePart):
+    reason: str | None = None
+    tokens: _Tokens | None = None
+    cost: Amount | None = None
+
+
+class _ErrorData(LinePart):
+    message: str = ""
+    status: int | None = field(default=None, name="statusCode")
+    headers: dict[str, str] = field(default_factory=dict, name="responseHeaders")
+
+
+class _Failure(LinePart):
+    name: str = ""
+    data: _ErrorData | None = None
+
+
+class _StepStart(LinePart, tag="step_start"):
+    session_id: str = field(default="", name="sessionID")
+    part: _OpenCodePart | None = None
+
+
+class _OpenCodeText(LinePart, tag="text"):
+    part: _TextPart | None = None
+
+
+class _OpenCodeReasoning(LinePart, tag="reasoning"):
+    part: _TextPart | None = None
+
+
+class _OpenCodeToolUse(LinePart, tag="tool_use"):
+    part: _ToolPart | None = None
+
+
+class _StepFinish(LinePart, tag="step_finish"):
+    part: _FinishPart | None = None
+
+
+class _OpenCodeError(LinePart, tag="error"):
+    session_id: str = field(default="", name="sessionID")
+    error: _Failure | None = None
+
+
+_Line = _StepStart | _OpenCodeText | _OpenCodeReasoning | _OpenCodeToolUse | _StepFinish | _OpenCodeError | OtherObject
+_READER: ObjectReader[_Line] = ObjectReader(_Line)
+
+_ERROR_NAMES = {
+    "ProviderAuthError": ev.ErrorKind.AUTH,
+    "ContextOverflowError": ev.ErrorKind.CONTEXT_OVERFLOW,
+    "MessageOutputLengthError": ev.ErrorKind.OUTPUT_TOKENS,
+    "MessageAbortedError": ev.ErrorKind.CLI,
+}
+
+_STOPS = {
+    "stop": ev.StopReason.LAST,
+    "length": ev.StopReason.OUTPUT_LIMIT,
+    "unknown": ev.StopReason.UNKNOWN,
+}
+
+
+def _step_start(line: _StepStart) -> tuple[ev.Event, ...]:
+    part = line.part or _OpenCodePart()
+    return (ev.TurnStarted(turn=part.message_id, session_id=line.session_id),)
+
+
+def _text(line: _OpenCodeText) -> tuple[ev.Event, ...]:
+    part = line.part or _TextPart()
+    return (ev.Text(turn=part.message_id, text=part.text),)
+
+
+def _reasoning(line: _OpenCodeReasoning) -> tuple[ev.Event, ...]:
+    part = line.part or _TextPart()
+    return (ev.Thinking(turn=part.message_id, text=part.text),)
+
+
+def _tool_use(line: _OpenCodeToolUse) -> tuple[ev.Event, ...]:
+    part = line.part or _ToolPart()
+    state, name = part.state or _State(), part.tool
+    failed = state.status == "error" or bool(state.metadata and state.metadata.exit)
+    if name == "invalid":
+        failed = True
+        if isinstance(state.input, dict) and isinstance(wanted := state.input.get("tool"), str):
+            name = wanted
+    seconds = None
+    if state.time and state.time.start is not None and state.time.end is not None:
+        seconds = max(0.0, state.time.end - state.time.start) / 1000
+    content = state.error if state.status == "error" else state.output
+    call = ev.ToolCall(turn=part.message_id, call_id=part.call_id, name=name, arguments=state.input)
+    result = ev.ToolResult(call_id=part.call_id, content=content, is_error=failed, seconds=seconds)
+    if name == "task" and state.metadata and state.metadata.session_id:
+        return (call, ev.SubagentStarted(call_id=part.call_id), result)
+    return (call, result)
+
+
+def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
+    part = line.part or _FinishPart()
+    tokens = part.tokens or _Tokens()
+    cache = tokens.cache or _Cache()
+    usage = ev.Usage(
+        input_tokens=tokens.input,
+        output_tokens=tokens.output + tokens.reasoning,
+        cache_read_tokens=cache.read,
+        cache_write_tokens=cache.write,
+        reasoning_tokens=tokens.reasoning,
+    )
+    stop_reason = _STOPS.get(part.reason or "")
+    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost or 0.0),)
+
+
+def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
+    failure = line.error or _Failure()
+    data = failure.data or _ErrorData()
+    message = data.message or failure.name
+    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status)
+    after = data.headers.get("retry-after")
+    resets_at = f"{after} s" if after else None
+    return error_events(kind, message, data.status, session_id=line.session_id, resets_at=resets_at)
+
+
+_READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {
+    _StepStart: _step_start,
+    _OpenCodeText: _text,
+    _OpenCodeReasoning: _reasoning,
+    _OpenCodeToolUse: _tool_use,
+    _StepFinish: _step_finish,
+    _OpenCodeError: _error,
+}

@@ -1,0 +1,97 @@
+"""`proctor init`: writes a small project whose cases run at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+SUITE = """\
+# The cases that `pytest` runs here: every backend with every model on every environment.
+# Other names to use: `claude`, `opencode`, `codex` and `pi` are backends; a file of yours in conf/model/ or
+# conf/environment/ adds a model or an environment. `scripted` plays written answers: it needs no key and no GPU.
+name: default
+backends: [claude, opencode]
+models: [scripted]
+environments: [small_maze]
+"""
+
+TEST = '''\
+"""The cases of the chosen suite, each backend x model x environment: `pytest -k opencode --suite default`."""
+
+from harness.case import Case, Score
+from harness.evaluation.submission import Submission
+
+
+def test_case(case: Case, submission: Submission, score: Score) -> None:
+    assert score.solve_rate >= case.environment.pass_solve_rate, score.reason
+'''
+
+INI = """\
+[pytest]
+# This file marks the root of the project: Proctor reads `conf/` beside it and writes `runs/`.
+"""
+
+IGNORED = "runs/\n"
+
+_PYTEST = {
+    ".pytest.ini": "",
+    "pytest.toml": "",
+    ".pytest.toml": "",
+    "pyproject.toml": r"^\[tool\.pytest(\.ini_options)?\]",
+    "tox.ini": r"^\[pytest\]",
+    "setup.cfg": r"^\[tool:pytest\]",
+}
+"""Files that may configure pytest, and a pattern that only those which do contain."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor init`."""
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: the current one"
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Write the files that do not exist yet, and print what to run next. Raise `OSError`."""
+    folder: Path = given.folder
+    for path, text in _files(folder):
+        if _write(path, text):
+            print(f"wrote   {path}")
+        elif path.name == ".gitignore" and IGNORED.strip() not in path.read_text(errors="replace").split():
+            print(f"exists  {path}: left as it is; add `{IGNORED.strip()}` to it")
+        else:
+            print(f"exists  {path}: left as it is")
+    print("\nNext:")
+    if folder.resolve() != Path.cwd():
+        print(f"    cd {shlex.quote(str(folder))}")
+    print("    proctor setup         # once: installs the coding-agent CLIs and checks the sandbox")
+    print("    pytest                # runs the cases of conf/suite/default.yaml")
+    print("    pytest -k opencode    # runs those of one backend")
+    return 0
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file of the project and its text."""
+    yield folder / "conf" / "suite" / "default.yaml", SUITE
+    yield folder / "test_cases.py", TEST
+    yield folder / ".gitignore", IGNORED
+    if not any(_holds(folder / name, pattern) for name, pattern in _PYTEST.items()):
+        yield folder / "pytest.ini", INI
+
+
+def _holds(path: Path, pattern: str) -> bool:
+    return path.is_file() and re.search(pattern, path.read_text(errors="replace"), re.MULTILINE) is not None
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write a new file. If it exists, leave it alone and return False."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What `proctor setup` installs: one module for each way of installing."""

@@ -1,0 +1,44 @@
+"""Checks that a CLI that was just installed starts on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from backends.base import Backend
+from harness.agent.cli import Cli
+from harness.commands.errors import SetupFailed
+
+_START_S = 60.0
+"""Seconds that a CLI may take to tell its version."""
+
+
+def require_start(adapter: Backend, cli: Cli) -> None:
+    """Run a CLI for its version. Raise `SetupFailed` if it does not start."""
+    with tempfile.TemporaryDirectory(prefix="proctor-setup-") as home:
+        try:
+            ran = subprocess.run(
+                [cli.executable, "--version"],
+                cwd=home,
+                env={"HOME": home, "PATH": _search_path()},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_START_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SetupFailed(f"{adapter.installation.executable} {cli.version} does not start: {error}") from error
+    if cli.version not in ran.stdout + ran.stderr:
+        words = (ran.stdout + ran.stderr).strip()
+        raise SetupFailed(
+            f"{adapter.installation.executable} {cli.version} does not start (status {ran.returncode}): {words}"
+        )
+
+
+def _search_path() -> str:
+    """Return a PATH with the running node first, for CLIs that are scripts of it."""
+    node = shutil.which("node")
+    return ":".join([*([str(Path(node).parent)] if node else []), "/usr/local/bin", "/usr/bin", "/bin"])

@@ -1,0 +1,73 @@
+"""The `proctor` command. Each subcommand is a module, which is imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from harness.commands.errors import BadInput
+from harness.lazy import LazyModule
+from harness.packaged import harness_version
+
+
+class Command(Struct, frozen=True):
+    """A subcommand: a line of help, and its module, which has `add_arguments(parser)` and `run(given)`."""
+
+    help: str
+    module: LazyModule
+
+
+COMMANDS = {
+    "setup": Command(
+        "install the pinned CLIs for this user, and check the sandbox", LazyModule("harness.commands.setup")
+    ),
+    "init": Command("write a small project that runs at once", LazyModule("harness.commands.init")),
+    "doctor": Command(
+        "say what this machine can run, and how to get what is missing", LazyModule("harness.commands.doctor")
+    ),
+    "decode": Command(
+        "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
+    ),
+    "report": Command("print the table of a run", LazyModule("harness.commands.report")),
+    "merge": Command(
+        "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit status: 2 for bad input, 1 for bad news. Alone, print the help."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(
+        prog="proctor",
+        description="Proctor's tools beside pytest. The cases themselves run with `pytest`.",
+    )
+    parser.add_argument("--version", action="version", version=f"proctor {harness_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    parsers = {}
+    for name, command in COMMANDS.items():
+        parsers[name] = commands.add_parser(name, help=command.help, description=_sentence(command.help))
+        if name in words:  # the other modules need not be imported
+            command.module.add_arguments(parsers[name])
+    given = parser.parse_args(words)
+    if given.command is None:
+        parser.print_help()
+        return 0
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `proctor report RUN | head` is not an error
+    try:
+        return int(COMMANDS[given.command].module.run(given))
+    except BadInput as error:
+        parsers[given.command].error(str(error))
+    except OSError as error:
+        parsers[given.command].error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("\nproctor: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -1,0 +1,38 @@
+"""`proctor report`: what a finished run says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.commands.errors import BadInput
+from harness.report.summary import markdown
+from harness.report.table import table
+from harness.results.record import Record
+from harness.results.runs import RunError, read_run
+from harness.results.store import unrecorded
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor report`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="its folder (runs/latest) or its results.jsonl")
+    parser.add_argument("--markdown", action="store_true", help="as a summary in Markdown, for a CI job's page")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the table of a run, or its summary in Markdown. Raise `BadInput`."""
+    try:
+        folder, records = read_run(given.run)
+    except RunError as error:
+        raise BadInput(str(error)) from error
+    print("\n".join(markdown(records) if given.markdown else table(records)))
+    tell_missing(folder, records)
+    return 0
+
+
+def tell_missing(folder: Path, records: Sequence[Record]) -> None:
+    """Name the cases that the run planned but did not record."""
+    missing = unrecorded(folder, records)
+    if missing:
+        print(f"\n{len(missing)} of {len(missing) + len(records)} cases have no record: {', '.join(missing)}")

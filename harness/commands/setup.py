@@ -1,0 +1,74 @@
+"""`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
+
+That is the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from backends.registry import backend, names
+from harness.agent.cli import CliMissing, find_cli, pinned_clis
+from harness.commands.errors import SetupFailed
+from harness.commands.installing import bubblewrap, clis, extras, pip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `proctor setup`."""
+    described = "; ".join(f"{name}: {text}" for name, text in extras.EXTRAS.items())
+    parser.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        choices=sorted(extras.EXTRAS),
+        help=f"install this into the running Python environment too (repeatable). {described}",
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do every step, even after one has failed. Return 1 if one failed."""
+    steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
+    steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
+    failed = False
+    for name, step in steps.items():
+        try:
+            print(f"ok      {name:14}{step()}", flush=True)
+        except SetupFailed as error:
+            failed = True
+            print(f"FAILED  {name:14}{error}", file=sys.stderr, flush=True)
+    return int(failed)
+
+
+def _clis() -> str:
+    try:
+        root = pinned_clis()
+    except CliMissing as error:
+        raise SetupFailed(str(error)) from error
+    clis.install(root, _tell)
+    pip.install(root, _tell)
+    return ", ".join(map(_version, names()))
+
+
+def _version(name: str) -> str:
+    """Return the version of a CLI, or what is missing of one that the user installs."""
+    try:
+        return f"{name} {find_cli(backend(name)).version}"
+    except CliMissing as error:
+        return str(error)
+
+
+def _bubblewrap() -> str:
+    return f"{bubblewrap.require(_tell)}, seals"
+
+
+def _extra(name: str) -> str:
+    extras.install(name, _tell)
+    return "installed"
+
+
+def _tell(text: str) -> None:
+    """Print what is about to take some time."""
+    print(text, flush=True)

@@ -1,0 +1,77 @@
+"""Where the configuration is: a project's own `conf/` first, then the one that comes with Proctor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from msgspec import Struct
+
+from harness.endings import ConfError
+from harness.packaged import packaged_conf
+
+_NAMED = re.compile(r"(?<![\w./-])conf/([\w-]+(?:/[\w.-]+)?\.(?:yaml|jsonl))")
+"""A file as messages name it, whichever folder has it: `conf/suite/pr.yaml`."""
+
+
+class ConfPath(Struct, frozen=True):
+    """The folders in which a project's configuration is looked for, in order.
+
+    `root` is the project's root folder. The first of `folders` is its own `conf/`, which need not exist; the packaged
+    one comes last. A file hides those of the same name in later folders.
+    """
+
+    root: Path
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, root: Path) -> Self:
+        """Return the search path of the project in `root`."""
+        own, packaged = root / "conf", packaged_conf()
+        same = own.resolve() == packaged.resolve()
+        return cls(root, (own,) if same else (own, packaged))
+
+    @property
+    def own(self) -> Path:
+        """The project's own `conf/`. It may not exist."""
+        return self.folders[0]
+
+    def every(self, file: str) -> list[Path]:
+        """Return each file of that name, such as `config.yaml`, in the order of the folders."""
+        return [folder / file for folder in self.folders if (folder / file).is_file()]
+
+    def find(self, file: str) -> Path | None:
+        """Return the file of that name, such as `suite/pr.yaml`, that hides the others, or None."""
+        return next(iter(self.every(file)), None)
+
+    def choices(self, group: str) -> list[str]:
+        """Return the names of a group's YAML files in all folders, each once, sorted."""
+        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+
+    def shown(self, path: Path) -> str:
+        """Return `path` as messages show it: relative to the project's root folder if it is below it."""
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+
+    def located(self, message: str) -> str:
+        """Return `message` with each `conf/GROUP/NAME.yaml` in it replaced by the file that is really read.
+
+        The rooms below do not know the search path, so they name files this way. A name without a file stays: that is
+        where the project may add one.
+        """
+
+        def locate(named: re.Match[str]) -> str:
+            found = self.find(named[1])
+            return self.shown(found) if found else named[0]
+
+        return _NAMED.sub(locate, message)
+
+    @contextmanager
+    def naming_files(self) -> Iterator[None]:
+        """Let each `ConfError` that is raised inside name the files that are really read."""
+        try:
+            yield
+        except ConfError as error:
+            raise ConfError(self.located(str(error))) from error

@@ -1,0 +1,52 @@
+"""The key of a provider: it is read on the host, goes into requests to the provider, and appears nowhere else."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Self
+
+from harness.case import ProviderConf
+
+_HIDDEN: Final = b"[key]"
+
+
+class CredentialMissing(Exception):
+    """The host has no usable key for a provider; the message names the variable."""
+
+
+class Credential:
+    """A key and the header that carries it. Without a key there is nothing to send and nothing to hide."""
+
+    def __init__(self, key: str | None = None, header: str = "authorization") -> None:
+        self._key = key
+        self._header = header
+
+    @classmethod
+    def of(cls, provider: ProviderConf) -> Self:
+        """Read the key of a provider from the host's variable, if it wants one. Raise `CredentialMissing`."""
+        if provider.key_variable is None:
+            return cls()
+        key = os.environ.get(provider.key_variable, "").strip()
+        if not key:
+            raise CredentialMissing(f"no key for provider {provider.name}: set {provider.key_variable}")
+        if not (key.isascii() and key.isprintable()):
+            raise CredentialMissing(
+                f"no usable key for provider {provider.name}: {provider.key_variable} holds a line break, a control "
+                f"character or a character outside ASCII"
+            )
+        return cls(key, provider.key_header)
+
+    def __repr__(self) -> str:
+        """Never the key: tracebacks show values."""
+        return f"<Credential in {self._header}>"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request to the provider carries."""
+        if self._key is None:
+            return {}
+        return {self._header: f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key}
+
+    def hide(self, text: bytes) -> bytes:
+        """Return the text without the key."""
+        return text.replace(self._key.encode(), _HIDDEN) if self._key else text

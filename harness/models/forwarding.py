@@ -1,0 +1,43 @@
+"""Models that someone else serves: a service, or a model server on this machine. The gateway forwards to them."""
+
+from __future__ import annotations
+
+from harness.case import Case, ProviderConf
+from harness.gateway.credential import Credential, CredentialMissing
+from harness.gateway.forward import Forwarder
+from harness.gateway.provider import Provider
+from harness.models.checks import check_address
+from harness.models.model_server import ModelServer
+from harness.servers.acquire import Lease
+from harness.servers.base import ServerMissing
+
+
+def remote_server(case: Case) -> ModelServer:
+    """Return the service that serves the case's model.
+
+    Raise `ServerMissing` if the host has no key for it, and `ConfError` for a wrong address.
+    """
+    check_address(case.provider)
+    url, credential = str(case.provider.base_url), _credential(case.provider)
+    return ModelServer(case.model.name, lambda: Forwarder(url, credential))
+
+
+def local_server(case: Case, lease: Lease) -> ModelServer:
+    """Return the case's model on the server of that lease; a server that crashed is started again, once.
+
+    Raise `ServerMissing` if the provider needs a key that the host lacks.
+    """
+    credential, since = _credential(case.provider), lease.log_size()
+
+    def provider() -> Provider:
+        lease.ensure_ready()
+        return Forwarder(lease.url, credential)
+
+    return ModelServer(case.model.name, provider, lease.facts.digest, lambda: lease.warnings(since))
+
+
+def _credential(provider: ProviderConf) -> Credential:
+    try:
+        return Credential.of(provider)
+    except CredentialMissing as error:
+        raise ServerMissing(str(error)) from error

@@ -1,0 +1,62 @@
+"""The one table of provider kinds: how each checks the configuration of a model, and how it serves the model.
+
+Reading the table is cheap: what serves a model is imported when the first case needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+from msgspec import Struct
+
+from harness.case import LOCAL_KINDS, Case, ModelConf, ProviderConf, ProviderKind, ServerNeed
+from harness.conf_path import ConfPath
+from harness.lazy import LazyModule
+from harness.models.checks import check_local, check_played, check_remote
+
+if TYPE_CHECKING:
+    from harness.models import cassettes, forwarding, scripted
+    from harness.models.model_server import ModelServer
+    from harness.servers.pool import ServerPool
+else:  # the gateway's side of each, which a collection does not need
+    cassettes = LazyModule("harness.models.cassettes")
+    forwarding = LazyModule("harness.models.forwarding")
+    scripted = LazyModule("harness.models.scripted")
+
+
+class Sources(Struct, frozen=True):
+    """What models are served from: the files of `conf`, and the servers in `pool` on this machine."""
+
+    conf: ConfPath
+    pool: ServerPool
+
+
+class ProviderFactory(Struct, frozen=True):
+    """What one kind of provider does.
+
+    `check(model, provider)` raises `ConfError` for settings that make no sense for this kind. `serve(case, sources)`
+    returns what serves the case's model; it raises `ServerMissing` if this machine lacks what that takes, `ServerFault`
+    if a server is at fault, and `ConfError` for a script or cassette that is missing or wrong.
+    """
+
+    check: Callable[[ModelConf, ProviderConf], None]
+    serve: Callable[[Case, Sources], ModelServer]
+
+
+def _serve_local(case: Case, sources: Sources) -> ModelServer:
+    need = cast(ServerNeed, case.server)  # each case whose provider is of a local kind has one
+    return forwarding.local_server(case, sources.pool.lease(need, case.model, case.provider))
+
+
+PROVIDERS: Final[Mapping[ProviderKind, ProviderFactory]] = {
+    "scripted": ProviderFactory(check_played, lambda case, sources: scripted.scripted_server(case, sources.conf)),
+    "cassette": ProviderFactory(check_played, lambda case, sources: cassettes.cassette_server(case, sources.conf)),
+    "remote": ProviderFactory(check_remote, lambda case, _: forwarding.remote_server(case)),
+    **dict.fromkeys(LOCAL_KINDS, ProviderFactory(check_local, _serve_local)),
+}
+
+
+def model_server(case: Case, sources: Sources) -> ModelServer:
+    """Return what serves the case's model; see `ProviderFactory.serve` for what it raises."""
+    return PROVIDERS[case.provider.kind].serve(case, sources)

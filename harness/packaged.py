@@ -1,0 +1,54 @@
+"""Where the files that ship with Proctor are, and its version: in a checkout, an editable install and a wheel.
+
+A checkout has `conf/` and `requirements/` beside `harness`. A wheel has them inside it, so that `site-packages` gets no
+folder named `conf`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import backends
+
+_NAME = "proctor"
+_HARNESS = Path(__file__).resolve().parent
+_PYPROJECT = _HARNESS.parent / "pyproject.toml"
+
+
+def packaged_conf() -> Path:
+    """Return the folder of the configuration that Proctor ships: `config.yaml` and its groups."""
+    return _shipped("conf")
+
+
+def requirements(extra: str) -> Path:
+    """Return the file of pinned requirements of an extra that `proctor setup` installs."""
+    return _shipped("requirements") / f"{extra}.txt"
+
+
+def cli_lock() -> Path:
+    """Return npm's lock of the pinned CLIs. Its `package.json` is beside it."""
+    return Path(backends.__file__).resolve().parent / "cli" / "package-lock.json"
+
+
+def cli_requirements() -> list[Path]:
+    """Return the requirements files of the pinned CLIs that pip installs: `PACKAGE.txt`, beside npm's lock."""
+    return sorted(cli_lock().parent.glob("*.txt"))
+
+
+def harness_version() -> str:
+    """Return the version of Proctor.
+
+    In a checkout, its `pyproject.toml` decides: the installed version may be older, or that of another checkout.
+    """
+    if _PYPROJECT.is_file():
+        project = tomllib.loads(_PYPROJECT.read_text()).get("project", {})
+        if project.get("name") == _NAME:
+            return str(project["version"])
+    return metadata.version(_NAME)
+
+
+def _shipped(name: str) -> Path:
+    inside = _HARNESS / name
+    return inside if inside.is_dir() else _HARNESS.parent / name

@@ -1,0 +1,131 @@
+"""Composes the configuration with Hydra, from every folder of a project's search path.
+
+A group's file is the first of its name on the search path. The `config.yaml` files are merged: a project's own holds
+only what it changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from harness.conf_path import ConfPath
+from harness.endings import ConfError
+
+ROOT_FILE: Final = "config.yaml"
+_MERGED: Final = "_proctor_"
+"""The name under which Hydra's store holds what the `config.yaml` files add up to."""
+
+_FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError)
+
+
+class Composer:
+    """Composes the groups' files and the merged `config.yaml` of a search path. Raise `ConfError` for a broken file.
+
+    `roots` is what each `config.yaml` sets, by the file's name in messages, in the order of the folders. `sandbox` is
+    the one that their `defaults` choose.
+    """
+
+    def __init__(self, conf: ConfPath) -> None:
+        self._conf = conf
+        self.roots = {conf.shown(path): _mapping(conf, path) for path in conf.every(ROOT_FILE)}
+        self.sandbox: str | None = None
+        for file, document in reversed(self.roots.items()):
+            self.sandbox = _sandbox(file, document.pop("defaults", [])) or self.sandbox
+
+    def setter(self, key: str) -> str | None:
+        """Return the first `config.yaml` that sets a key such as `limits.turns`, or None."""
+        path = re.split(r"[.\[]", key)
+        return next((file for file, document in self.roots.items() if _has(document, path)), None)
+
+    def compose(self, entries: Mapping[str, str], overrides: Sequence[str]) -> dict[str, Any]:
+        """Return the tree of the chosen entries (`backend@backend.claude: claude`), changed by `config.yaml`.
+
+        The Hydra overrides have the last word.
+        """
+        first, *others = [folder.resolve() for folder in self._conf.folders if folder.is_dir()]
+        chosen = {
+            "defaults": [*({group: name} for group, name in entries.items()), "_self_"],
+            "hydra": {"searchpath": [f"file://{folder}" for folder in others]},
+        }
+        with self._naming_the_culprit(entries, overrides), initialize_config_dir(str(first), version_base="1.3"):
+            merged = OmegaConf.merge(*reversed(self.roots.values()), chosen)
+            ConfigStore.instance().store(_MERGED, merged)
+            tree = OmegaConf.to_container(compose(_MERGED, list(overrides)), resolve=True)
+        return {str(key): value for key, value in tree.items()} if isinstance(tree, dict) else {}
+
+    def _file(self, group: str, name: str) -> Path:
+        file = f"{group.partition('@')[0]}/{name}.yaml"
+        return self._conf.find(file) or self._conf.own / file
+
+    @contextmanager
+    def _naming_the_culprit(self, entries: Mapping[str, str], overrides: Sequence[str]) -> Iterator[None]:
+        """Turn an error of Hydra into a `ConfError` that names the file at fault, or the `--set`."""
+        try:
+            yield
+        except _FAULTS as error:
+            files = {group.partition("@")[2] or group: self._file(group, name) for group, name in entries.items()}
+            for file in files.values():
+                _mapping(self._conf, file)
+            key = str(getattr(error, "full_key", None) or "")
+            setting = next((f"--set {text}" for text in overrides if text.lstrip("+").startswith(f"{key}=")), None)
+            file = next((file for prefix, file in files.items() if f"{key}.".startswith(f"{prefix}.")), self._conf.own)
+            raise ConfError(f"{setting or self.setter(key) or self._conf.shown(file)}: {one_line(error)}") from error
+
+
+def parse_override(text: str) -> Override:
+    """Return the Hydra override that `--set TEXT` gives. Raise `ConfError`."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfError(f"--set {text}: write KEY=VALUE: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text as one line."""
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
+    """Return what a file sets, its interpolations unresolved. Raise `ConfError`."""
+    try:
+        document = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except _FAULTS as error:
+        raise ConfError(f"{conf.shown(path)}: {one_line(error)}") from error
+    if not isinstance(document, dict):
+        raise ConfError(f"{conf.shown(path)}: must be a mapping of keys to values")
+    return {str(key): value for key, value in document.items() if value is not None}
+
+
+def _sandbox(file: str, defaults: Any) -> str | None:
+    """Return the sandbox that the `defaults` of a `config.yaml` choose, or None. Raise `ConfError`."""
+    chosen = None
+    for entry in defaults if isinstance(defaults, list) else [defaults]:
+        if isinstance(entry, dict) and set(entry) == {"sandbox"}:
+            chosen = str(entry["sandbox"])
+        elif entry != "_self_":
+            raise ConfError(f"{file}: defaults: {entry} cannot be chosen here; valid: {{sandbox: NAME}}")
+    return chosen
+
+
+def _has(document: Any, path: Sequence[str]) -> bool:
+    """Return whether a document sets the key at `path`, or a part of it that is no mapping and so sets it whole."""
+    for key in path:
+        if not isinstance(document, Mapping):
+            return True
+        if key not in document:
+            return False
+        document = document[key]
+    return True

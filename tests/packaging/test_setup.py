@@ -1,0 +1,400 @@
+"""`proctor setup`: the CLIs come whole or not at all, once; what is missing is told with what to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from backends.base import NpmPackage
+from backends.registry import backend, names
+from harness.agent.cli import CliMissing, find_cli, pinned_clis
+from harness.commands.errors import SetupFailed
+from harness.commands.installing import bubblewrap, extras
+from harness.commands.main import main
+from harness.packaged import cli_lock, requirements
+from harness.sandbox.probe import Capability
+from tests.support.project import ROOT, wait_until
+
+NPM = """\
+echo "$@" >> {log}
+test "$1" = ci && test -f package.json && test -f package-lock.json || exit 99
+case "$NPM_DOES" in "fail "*) echo "${{NPM_DOES#fail }}" >&2; exit 1 ;; esac
+cp -r {modules} node_modules
+test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
+    printf '#!/bin/sh\\necho no binary >&2; exit 1\\n' > $cli
+done
+test "$NPM_DOES" != hang || exec sleep 600
+"""
+"""Stands for npm and the registry: `ci` installs small CLIs that tell their pinned versions.
+
+`NPM_DOES` names another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
+"""
+
+
+class Machine:
+    """A user's machine: programs of the test's own on PATH, and an empty cache."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self._log = folder / "npm.log"
+        self._patch = patch
+        _write_clis(folder / "served")
+        self.sets("XDG_CACHE_HOME", folder / "cache")
+        self.sets("PATH", f"{self.bin}:{os.environ['PATH']}")
+        self.has("node", "echo v22.1.0")
+        self.has("npm", NPM.format(log=self._log, modules=folder / "served"))
+
+    def sets(self, variable: str, value: object) -> None:
+        self._patch.setenv(variable, str(value))
+
+    def has(self, program: str, script: str) -> None:
+        path = self.bin / program
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def has_only(self, *programs: str) -> None:
+        """Take everything but these off PATH."""
+        for path in self.bin.iterdir():
+            if path.name not in programs:
+                path.unlink()
+        self.sets("PATH", self.bin)
+
+    @property
+    def npm_calls(self) -> int:
+        return len(self._log.read_text().splitlines()) if self._log.exists() else 0
+
+    @property
+    def left(self) -> set[str]:
+        """What is in the cache of CLIs, less the lock files."""
+        folder = pinned_clis().parent
+        return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
+
+
+def _write_clis(modules: Path) -> None:
+    pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
+    (modules / ".bin").mkdir(parents=True)
+    for npm in (backend(name).installation for name in names()):
+        if isinstance(npm, NpmPackage):
+            (package := modules / npm.package).mkdir(parents=True)
+            (package / "package.json").write_text(json.dumps({"version": pins[npm.package]}))
+            (package / "cli").write_text(f"#!/bin/sh\necho {pins[npm.package]}\n")
+            (package / "cli").chmod(0o755)
+            (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+def installed() -> bool:
+    try:
+        return bool([find_cli(backend(name)) for name in names()])
+    except CliMissing:
+        return False
+
+
+@pytest.fixture
+def start(machine: Machine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a set-up in a process of its own; it is killed in the end."""
+    with ExitStack() as stack:
+
+        def start(**variables: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness", "setup"],
+                cwd=ROOT,
+                env=os.environ | variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+# The CLIs
+
+
+def test_the_pinned_clis_are_installed_once(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CliMissing, match=r"claude .*is not installed: run `proctor setup`"):
+        find_cli(backend("claude"))
+    assert main(["setup"]) == 0
+    assert installed()
+    assert machine.left == {pinned_clis().name}
+    told = capsys.readouterr().out
+    assert f"Installing {len(names())} coding-agent CLIs in {pinned_clis()}" in told
+    assert f"claude {find_cli(backend('claude')).version}" in told
+    assert main(["setup"]) == 0
+    assert machine.npm_calls == 1
+    assert "Installing" not in capsys.readouterr().out
+
+
+def test_the_cache_is_named_by_the_lock_and_lies_in_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert pinned_clis().parent == tmp_path / ".cache/proctor/clis"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    here = pinned_clis()
+    assert here.parent == Path("/elsewhere/proctor/clis")
+    lock = tmp_path / "package-lock.json"
+    lock.write_text("{}")
+    monkeypatch.setattr("harness.agent.cli.cli_lock", lambda: lock)
+    assert pinned_clis() != here
+
+
+def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: Machine) -> None:
+    before = os.umask(0o077)
+    try:
+        assert main(["setup"]) == 0
+    finally:
+        os.umask(before)
+    for path in (pinned_clis() / "node_modules").rglob("*"):
+        assert path.stat().st_mode & 0o004, path
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("fail npm error code ECONNREFUSED", "the npm registry cannot be reached"),
+        ("fail npm error code EAI_AGAIN", "the npm registry cannot be reached"),
+        ("fail npm error code E404", "the npm registry refuses a package"),
+        ("fail npm error code EINTEGRITY", "a package differs from the one in the lock"),
+        ("fail npm error code ENOSPC", "the disk is full"),
+        ("fail npm error something new", "npm error something new"),
+        ("break", "does not start (status 1): no binary"),
+    ],
+)
+def test_a_failed_installation_is_explained_and_leaves_nothing(
+    machine: Machine, capsys: pytest.CaptureFixture[str], does: str, told: str
+) -> None:
+    machine.sets("NPM_DOES", does)
+    assert main(["setup"]) == 1
+    assert told in capsys.readouterr().err
+    assert machine.left == set()
+    machine.sets("NPM_DOES", "")
+    assert main(["setup"]) == 0
+
+
+def test_node_that_is_missing_or_too_old_is_told(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.has("node", "echo v18.19.0")
+    assert main(["setup"]) == 1
+    assert f"{machine.bin / 'node'} is too old (v18.19.0): install Node.js 20 or newer" in capsys.readouterr().err
+    machine.has_only("node")
+    assert main(["setup"]) == 1
+    assert "npm is not on PATH: install Node.js 20 or newer, with npm" in capsys.readouterr().err
+    assert machine.npm_calls == 0
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    machine.sets("XDG_CACHE_HOME", tmp_path / "file")
+    assert main(["setup"]) == 1
+    assert "cannot install the CLIs: " in (told := capsys.readouterr().err)
+    assert "XDG_CACHE_HOME can name another place" in told
+
+
+def test_two_set_ups_at_once_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
+    started = [start(), start(), start()]
+    told = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], told
+    assert machine.npm_calls == 1
+    assert sum("Installing" in text for text in told) == 1
+    assert machine.left == {pinned_clis().name}
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_set_up_does_not_count_and_is_cleared_away(
+    machine: Machine, start: Callable[..., subprocess.Popen[str]], way: signal.Signals
+) -> None:
+    process = start(NPM_DOES="hang")
+    everything = len(names())
+    wait_until(lambda: len(list(pinned_clis().parent.glob("*/*/node_modules/.bin/*"))) == everything, "npm's files")
+    npm = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(way)
+    assert process.wait() == (130 if way is signal.SIGINT else -way)
+    assert not installed()
+    if way is signal.SIGINT:
+        assert process.communicate()[0].endswith("\nproctor: interrupted\n")
+        assert machine.left == set()
+        assert not any(map(psutil.Process.is_running, npm))
+    else:  # npm lives on
+        for child in npm:
+            child.kill()
+    assert main(["setup"]) == 0
+    assert machine.left == {pinned_clis().name}
+
+
+def test_an_installation_that_lost_a_cli_is_made_anew(machine: Machine) -> None:
+    assert main(["setup"]) == 0
+    find_cli(backend("pi")).executable.unlink()
+    assert main(["setup"]) == 0
+    assert installed()
+    assert machine.npm_calls == 2
+
+
+# bubblewrap
+
+
+def test_every_step_is_tried_and_each_failure_told(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.sets("NPM_DOES", "fail npm error code ENOTFOUND")
+    machine.has("bwrap", "echo bubblewrap 0.8.0; exit 1")
+    assert main(["setup"]) == 1
+    told = capsys.readouterr().err
+    assert "FAILED  clis" in told
+    assert "FAILED  bubblewrap    bubblewrap 0.8.0 does not seal: " in told
+
+
+@pytest.mark.parametrize(("version", "found"), [(None, "is not installed"), ("0.4.1", "is too old (0.4.1)")])
+@pytest.mark.parametrize(
+    ("root", "apt", "told"),
+    [
+        (False, True, "run `sudo apt-get install bubblewrap` (0.8 or later is needed)"),
+        (True, False, "install version 0.8 or later with your system's package manager"),
+        (True, True, "`apt-get update -qq` failed:\nno network"),
+    ],
+)
+def test_bubblewrap_is_told_how_to_be_had(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    version: str | None,
+    found: str,
+    root: bool,
+    apt: bool,
+    told: str,
+) -> None:
+    machine.has_only()
+    if version:
+        machine.has("bwrap", f"echo bubblewrap {version}")
+    if apt:
+        machine.has("apt-get", "echo no network >&2; exit 100")
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    assert main(["setup"]) == 1
+    error = capsys.readouterr().err
+    assert f"bubblewrap {found}" in error
+    assert told in error
+
+
+@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "and apt installed 0.7.0")])
+def test_root_installs_bubblewrap_through_apt(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
+) -> None:
+    machine.has("bwrap", "echo bubblewrap 0.4.1")
+    machine.has("apt-get", f"[ $1 = update ] || printf '#!/bin/sh\necho bubblewrap {newer}' > {machine.bin / 'bwrap'}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(bubblewrap, "probe", lambda _sandbox: Capability(ok=True))
+    said: list[str] = []
+    with pytest.raises(SetupFailed, match=told) if told else nullcontext():
+        assert bubblewrap.require(said.append) == newer
+    assert said == ["bubblewrap is too old (0.4.1): installing it through apt"]
+
+
+# Extras
+
+
+def test_an_unknown_extra_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["setup", "--extra", "nonesuch"])
+    assert exited.value.code == 2
+    assert "invalid choice: 'nonesuch' (choose from 'kinder', 'local')" in capsys.readouterr().err
+
+
+class Extra:
+    """An extra whose file of requirements the test writes, and a pip that only notes how it was called."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.file = folder / "extra.txt"
+        self._log = folder / "pip.log"
+        self._python = folder / "python"
+        patch.setattr(extras, "requirements", lambda _extra: self.file)
+        patch.setattr(sys, "executable", str(self._python))
+        self.pip_returns(0)
+
+    def pip_returns(self, status: int) -> None:
+        self._python.write_text(f'#!/bin/sh\necho "$@" >> {self._log}\nexit {status}\n')
+        self._python.chmod(0o755)
+
+    def pins(self, *lines: str) -> None:
+        self.file.write_text("".join(f"{line} \\\n    --hash=sha256:00\n" for line in lines))
+
+    @property
+    def pip_calls(self) -> list[str]:
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+
+@pytest.fixture
+def extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Extra:
+    return Extra(tmp_path, monkeypatch)
+
+
+PRESENT = f"msgspec=={metadata.version('msgspec')}"
+
+
+def test_an_extra_that_is_there_is_not_installed_again(extra: Extra) -> None:
+    extra.pins(PRESENT, "nonesuch==1.0 ; python_version < '3'")
+    extras.install("local", print)
+    assert extra.pip_calls == []
+
+
+@pytest.mark.parametrize("missing", ["nonesuch==1.0", "pytest==1.0"])
+def test_an_extra_is_installed_with_its_hashes(extra: Extra, missing: str) -> None:
+    extra.pins(PRESENT, missing)
+    extras.install("local", print)
+    [call] = extra.pip_calls
+    assert call.startswith("-m pip install ")
+    assert f"--no-deps --require-hashes --requirement {extra.file}" in call
+    extra.pip_returns(1)
+    with pytest.raises(SetupFailed, match="pip could not install the extra local"):
+        extras.install("local", print)
+
+
+def test_an_environment_without_pip_is_told_how_to_go_on(extra: Extra, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra.pins("nonesuch==1.0")
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+    with pytest.raises(SetupFailed, match=r"pip is not in this environment .*-m ensurepip.*uv pip install"):
+        extras.install("local", print)
+
+
+def test_a_python_that_an_extra_does_not_support_is_told(extra: Extra) -> None:
+    extra.pins("nonesuch==1.0 ; python_version < '3'")
+    with pytest.raises(SetupFailed, match="the extra kinder has no packages for Python 3"):
+        extras.install("kinder", print)
+
+
+def test_no_extra_touches_what_proctor_itself_depends_on() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    own: set[str] = set()
+    wanted = [Requirement(text) for text in project["dependencies"]]
+    while wanted:
+        requirement = wanted.pop()
+        name: str = canonicalize_name(requirement.name)
+        if name not in own and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            own.add(name)
+            wanted += [Requirement(text) for text in metadata.requires(name) or ()]
+    for name in extras.EXTRAS:
+        lines = requirements(name).read_text().splitlines()
+        added = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line.partition(" ")[0]}
+        assert added
+        assert not added & own

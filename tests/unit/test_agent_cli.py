@@ -1,0 +1,94 @@
+"""Each way to install a CLI: where its executable and its version are found, and what is said where it is missing."""
+
+from __future__ import annotations
+
+import json
+import venv
+from pathlib import Path
+
+import pytest
+
+from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
+from backends.registry import backend, names
+from harness.agent import cli
+from harness.agent.cli import Cli, CliMissing, find_cli, pinned_clis, pinned_version
+from harness.case import SandboxConf
+from harness.case_folder import CaseFolder
+from harness.sandbox.dirs import SandboxDirs
+from harness.sandbox.factory import make_sandbox
+from harness.sandbox.paths import program_paths
+
+NPM = NpmPackage(package="@mylab/agent", executable="agent")
+PIP = PipPackage(package="mylab-agent", executable="agent")
+BINARY = OnPath(executable="agent", how_to_install="see https://example.org/agent")
+
+
+def installed_as(installation: Installation) -> Backend:
+    kind = type(backend("pi"))
+    return type("Fifth", (kind,), {"name": "fifth", "installation": installation})()  # type: ignore[no-any-return]
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_an_npm_package_tells_its_version_in_its_manifest(tmp_path: Path) -> None:
+    with pytest.raises(CliMissing, match=r"agent \(@mylab/agent\) is not installed, and backends/cli/ does not pin it"):
+        find_cli(installed_as(NPM), tmp_path)
+    executable = write(tmp_path / "node_modules/.bin/agent", "")
+    write(tmp_path / "node_modules/@mylab/agent/package.json", json.dumps({"version": "1.2.3"}))
+    assert find_cli(installed_as(NPM), tmp_path) == Cli(executable, "1.2.3")
+
+
+def test_a_pip_package_runs_sealed_from_a_virtual_environment_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(CliMissing, match=r"agent \(mylab-agent\) is not installed"):
+        find_cli(installed_as(PIP), tmp_path)
+    own = tmp_path / "venvs/mylab-agent"
+    venv.create(own, symlinks=True)
+    (site,) = own.glob("lib/python*/site-packages")
+    write(site / "mylab_agent-4.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: mylab-agent\nVersion: 4.5\n")
+    write(site / "mylab_agent.py", "print('at work')\n")
+    write(own / "bin/agent", f"#!{own}/bin/python\nimport mylab_agent\n")
+    found = find_cli(installed_as(PIP), tmp_path)
+    assert found == Cli(own / "bin/agent", "4.5")
+    sandbox = make_sandbox(SandboxConf("bubblewrap", "bubblewrap"))
+    dirs = SandboxDirs(sandbox, CaseFolder(tmp_path / "session"), program_paths(found.executable))
+    ran = dirs.run([str(found.executable)])
+    assert (ran.exit_code, ran.stdout) == (0, b"at work\n"), ran.stderr
+
+
+def test_a_binary_on_path_prints_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(CliMissing, match=r"agent is not on PATH: see https://example\.org/agent"):
+        find_cli(installed_as(BINARY))
+    executable = write(tmp_path / "agent", "#!/bin/sh\necho agent version v2.0.1-beta\n")
+    assert find_cli(installed_as(BINARY)) == Cli(executable, "2.0.1-beta")
+    write(executable, "#!/bin/sh\necho nothing of use >&2; exit 3\n")
+    with pytest.raises(CliMissing, match=r"agent --version` tells no version: it exited with code 3"):
+        find_cli(installed_as(BINARY))
+    write(executable, "#!/no/such/interpreter\n")
+    with pytest.raises(CliMissing, match=r"tells no version: .*No such file"):
+        find_cli(installed_as(BINARY))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_pin_is_what_is_installed(name: str) -> None:
+    pinned = pinned_version(backend(name).installation)
+    assert pinned in {None, find_cli(backend(name)).version}
+
+
+def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["click==8.1 \\", "    --hash=sha256:00", "mylab-agent==4.5 \\", "    --hash=sha256:11"]
+    pins = write(tmp_path / "mylab-agent.txt", "\n".join(lines))
+    monkeypatch.setattr(cli, "cli_requirements", lambda: [pins])
+    assert pinned_version(PIP) == "4.5"
+    with pytest.raises(CliMissing, match="is not installed: run `proctor setup`"):
+        find_cli(installed_as(PIP), tmp_path)
+    here = pinned_clis()
+    pins.write_text("mylab-agent==4.6\n")
+    assert pinned_clis() != here, "another pin is another installation"
+    assert pinned_version(NPM) is None
+    assert pinned_version(BINARY) is None

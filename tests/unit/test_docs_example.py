@@ -1,0 +1,32 @@
+"""docs/adding-an-environment.md and docs/configuration.md: a reader who types what they show sees what they show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.markdown import code_blocks, page, table
+from tests.support.reader import Reader
+
+EXAMPLE = code_blocks(page("docs/adding-an-environment.md"))
+CONFIGURATION = page("docs/configuration.md")
+
+
+def test_the_example_can_be_typed(tmp_path: Path) -> None:
+    reader = Reader(tmp_path / "mylab")
+    for block in EXAMPLE:
+        reader.type(block)
+    assert reader.commands >= 8
+
+
+def test_the_files_and_settings_of_the_configuration_page_are_right(tmp_path: Path) -> None:
+    reader = Reader(tmp_path / "mylab")
+    config, suite = (block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml")
+    reader.run("proctor init")
+    reader.write("conf/config.yaml", config)
+    reader.write("conf/suite/pr.yaml", suite)
+    changes = [row["write"] for row in table(CONFIGURATION, "Change something for one run")]
+    settings = [setting for cell in changes for setting in re.findall(r"--set (?:'[^']*'|[^\s`]+)", cell)]
+    assert len(settings) >= len(changes)
+    shown = reader.run(f"pytest --suite pr --collect-only -q --set suite.allow_no_sandbox=true {' '.join(settings)}")
+    assert "-scripted-small_maze-r3" in shown.stdout, shown.stderr

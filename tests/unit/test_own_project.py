@@ -1,0 +1,51 @@
+"""A project without a copy of Proctor's configuration runs its own environments and backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.endings import Ending
+from harness.packaged import packaged_conf
+from tests.support.own_project import OwnProject
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> OwnProject:
+    return OwnProject(tmp_path)
+
+
+def test_its_backend_solves_its_environment_with_its_script(project: OwnProject) -> None:
+    done = project.pytest("--suite", "mine", "-n", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [record] = project.records.values()
+    assert (record.case.id, record.ending) == ("lean-scripted-door", Ending.FINISHED)
+    assert record.score is not None
+    assert (record.score.solved, record.score.episodes) == (3, 3), "three episodes, as its conf/config.yaml says"
+
+
+def test_an_environment_that_cannot_run_is_skipped_or_an_error_with_the_reason(project: OwnProject) -> None:
+    project.write("mylab/others.py", "import nonesuch\n")
+    kinds = {"absent": "notinstalled.envs:Door", "needy": "mylab.others:Door", "wrong": "mylab.envs:np"}
+    for name, kind in kinds.items():
+        project.write(f"conf/environment/{name}.yaml", f"name: {name}\nkind: {kind}\n")
+    project.write(
+        "conf/suite/mine.yaml",
+        "name: mine\nbackends: [lean]\nmodels: [scripted]\nenvironments: [absent, needy, wrong]\n",
+    )
+    done = project.pytest("--suite", "mine")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    absent, needy, wrong = (project.records[f"lean-scripted-{name}"] for name in ("absent", "needy", "wrong"))
+    assert (absent.outcome, needy.outcome, wrong.outcome) == ("skipped", "skipped", "error")
+    assert "there is no module notinstalled: it is neither in the project's root folder nor" in absent.explanation
+    assert "mylab.others imports nonesuch, which is not installed" in needy.explanation
+    assert wrong.explanation.startswith("conf/environment/wrong.yaml: environment wrong: kind mylab.envs:np: ")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_packaged_file_at_fault_is_named_where_it_is(project: OwnProject) -> None:
+    done = project.pytest("--suite", "smoke", "-k", "lean", "--set", "environment.small_maze.arguments.red=1")
+    [record] = project.records.values()
+    assert (record.outcome, done.returncode) == ("error", pytest.ExitCode.TESTS_FAILED)
+    assert record.explanation.startswith(f"{packaged_conf()}/environment/small_maze.yaml: "), record.explanation
