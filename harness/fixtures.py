@@ -6,48 +6,65 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
 
-import msgspec
 import pytest
 
-from backends.base import Backend
-from harness.adapters import adapter_of
-from harness.agent.cli import Cli, CliMissing, find_cli
-from harness.case import Case, SandboxConf, Score
-from harness.case_folder import CaseFolder
-from harness.endings import ENDINGS, CaseEnded, Ending
 from harness.lazy import LazyModule
-from harness.results.record_builder import RecordBuilder
-from harness.run import Run
-from harness.sandbox.base import Sandbox, SandboxError
-from harness.sandbox.dirs import SandboxDirs
+from harness.options import command_line
+from harness.stash import BUILDER, POOL, live_of, run_of
 
 if TYPE_CHECKING:
-    from harness import pipeline
+    import msgspec
+
+    from backends.base import Backend
+    from harness import adapters, case_folder, endings, pipeline
+    from harness.agent import cli as agent_cli
+    from harness.agent.cli import Cli
+    from harness.case import Case, SandboxConf, Score
+    from harness.endings import Ending
     from harness.environments.base import Environment
     from harness.evaluation.submission import Submission
     from harness.gateway.server import Gateway
     from harness.http_host import HttpHost
     from harness.mcp.server import McpServer
     from harness.models.model_server import ModelServer
+    from harness.sandbox import base as sandbox_base
+    from harness.sandbox import dirs as sandbox_dirs
+    from harness.sandbox.base import Sandbox
+    from harness.sandbox.dirs import SandboxDirs
     from harness.servers.ollama import Ollama
     from harness.servers.pool import ServerPool
-else:  # loads the gateway, MCP, NumPy: a second that only a case should cost
+else:  # every session where Proctor is installed loads this module; what is behind it, only one that asks for it
+    adapters = LazyModule("harness.adapters")
+    agent_cli = LazyModule("harness.agent.cli")
+    case_folder = LazyModule("harness.case_folder")
+    endings = LazyModule("harness.endings")
+    msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
-
-RUN = pytest.StashKey[Run]()
-BUILDER = pytest.StashKey[RecordBuilder]()
-POOL = pytest.StashKey["ServerPool"]()
+    sandbox_base = LazyModule("harness.sandbox.base")
+    sandbox_dirs = LazyModule("harness.sandbox.dirs")
 
 
 def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     """Skip the test or raise `CaseEnded`, as the table of endings says. --require-all turns skips into errors."""
-    why = request.config.stash[RUN].conf.located(why)
+    why = run_of(request.config).conf.located(why)
     builder = request.node.stash.get(BUILDER, None)
     if builder is not None:
         builder.end(ending, why)
-    if ENDINGS[ending].outcome == "skipped" and not request.config.getoption("require_all"):
+    if endings.ENDINGS[ending].outcome == "skipped" and not command_line(request.config).require_all:
         pytest.skip(why)
-    raise CaseEnded(ending, why)
+    raise endings.CaseEnded(ending, why)
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    """A case of the suite: a backend, a model and an environment. A test that asks for it runs once for each case."""
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "a test must name `case`, or a fixture that needs it, among its parameters: "
+            "request.getfixturevalue() comes too late, since the tests were collected by then",
+            pytrace=False,
+        )
+    return request.param  # type: ignore[no-any-return]  # the plugin puts a case there
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +95,7 @@ def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
             sandbox = pipeline.make_sandbox(conf)
             capability = pipeline.probe(sandbox)
             if not capability.ok:
-                raise SandboxError(f"{capability.reason}\n{capability.remedy}")
+                raise sandbox_base.SandboxError(f"{capability.reason}\n{capability.remedy}")
             proven[key] = sandbox
         return proven[key]
 
@@ -93,24 +110,24 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     outside. A case's files are kept in the folder of the run; those of any other test are in its `tmp_path`.
     """
     builder = request.node.stash.get(BUILDER, None)
-    folder = builder.folder if builder else CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
-    sealed = proven_sandbox(request.config.stash[RUN].config.sandbox)
-    return SandboxDirs(sealed, folder)
+    folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
+    sealed = proven_sandbox(run_of(request.config).config.sandbox)
+    return sandbox_dirs.SandboxDirs(sealed, folder)
 
 
 @pytest.fixture
 def backend(case: Case) -> Backend:
     """The adapter of the case's coding-agent CLI."""
-    return adapter_of(case.backend)
+    return adapters.adapter_of(case.backend)
 
 
 @pytest.fixture
 def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
     """The case's installed CLI; skips where it is not installed."""
     try:
-        return find_cli(backend)
-    except CliMissing as error:
-        _end(request, Ending.CLI_MISSING, str(error))
+        return agent_cli.find_cli(backend)
+    except agent_cli.CliMissing as error:
+        _end(request, endings.Ending.CLI_MISSING, str(error))
 
 
 @pytest.fixture
@@ -118,7 +135,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
     """The case's environment, alive in this process; the agent's program never is. Skips without its package."""
     missing = pipeline.missing_package(case)
     if missing is not None:
-        _end(request, Ending.UNAVAILABLE, missing)
+        _end(request, endings.Ending.UNAVAILABLE, missing)
     environment = pipeline.make_environment(case)
     yield environment
     environment.close()
@@ -127,8 +144,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
 @pytest.fixture(scope="session")
 def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     """The model server that this process holds, one at a time; it is shared with other processes that need the same."""
-    run = request.config.stash[RUN]
-    pool = pipeline.ServerPool(run.folder, run.live.show)
+    pool = pipeline.ServerPool(run_of(request.config).folder, live_of(request.config).show)
     request.config.stash[POOL] = pool
     yield pool
     pool.release()
@@ -141,16 +157,16 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
     For a case whose model it serves it is the server of that model. For any other test it is the one that answers at
     OLLAMA_HOST, by default 127.0.0.1:11434, or else one of its own, on the CPU, to which the test brings its models.
     """
-    run = request.config.stash[RUN]
     case: Case | None = request.getfixturevalue("case") if "case" in request.fixturenames else None
+    run, show = run_of(request.config), live_of(request.config).show
     with ExitStack() as stack:
         try:
             if case is not None and case.server is not None and case.provider.kind == "ollama":
                 found = pipeline.ollama_of(server_pool.lease(case.server, case.model, case.provider))
             else:
-                found = stack.enter_context(pipeline.running_ollama(run.folder, run.live.show))
+                found = stack.enter_context(pipeline.running_ollama(run.folder, show))
         except (pipeline.OllamaMissing, pipeline.ServerMissing) as error:
-            _end(request, Ending.UNAVAILABLE, str(error))
+            _end(request, endings.Ending.UNAVAILABLE, str(error))
         yield found
 
 
@@ -160,12 +176,12 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
     A model of this machine has its server started; a test is skipped for what this machine lacks: key, binary, GPU.
     """
-    conf = request.config.stash[RUN].conf
+    conf = run_of(request.config).conf
     try:
         server = pipeline.model_server(case, pipeline.Sources(conf, server_pool))
     except pipeline.ServerMissing as error:
-        _end(request, Ending.UNAVAILABLE, str(error))
-    return pipeline.recorded(server, case, conf) if request.config.getoption("record_cassettes") else server
+        _end(request, endings.Ending.UNAVAILABLE, str(error))
+    return pipeline.recorded(server, case, conf) if command_line(request.config).record_cassettes else server
 
 
 @pytest.fixture
@@ -189,7 +205,7 @@ def submission(
 
     An ending that leaves nothing to grade (the table is in `harness.endings`) is an error of the test, with its reason.
     """
-    run = request.config.stash[RUN]
+    live = live_of(request.config)
     builder = request.node.stash[BUILDER]
     setup = pipeline.SessionSetup(
         case=builder.case,
@@ -200,10 +216,10 @@ def submission(
         gateway=gateway,
         model_server=model_server,
         mcp=mcp_config,
-        progress=pipeline.show_progress(builder.case, run.live),
+        progress=pipeline.show_progress(builder.case, live),
     )
-    result = pipeline.run_agent(builder, setup, environment, run.live)
-    if not ENDINGS[result.ending].graded:
+    result = pipeline.run_agent(builder, setup, environment, live)
+    if not endings.ENDINGS[result.ending].graded:
         _end(request, result.ending, result.explanation)
     return pipeline.collect_submission(builder)
 
@@ -214,4 +230,4 @@ def score(
 ) -> Score:
     """The grade of the submission over the held-out episodes; its program runs in a second sandbox."""
     builder = request.node.stash[BUILDER]
-    return pipeline.grade(builder, environment, sandbox, submission, request.config.stash[RUN].live)
+    return pipeline.grade(builder, environment, sandbox, submission, live_of(request.config))

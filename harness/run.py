@@ -1,48 +1,53 @@
-"""The run of this pytest session: its configuration, its cases and its folder. Each is made when first asked for."""
+"""The run of a pytest session: its configuration, its cases and its folder. Each is made when first asked for."""
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from harness.case import Case
 from harness.conf_path import ConfPath
-from harness.lazy import LazyModule
-from harness.live.line import Live, LiveLine
+from harness.endings import ConfError
 from harness.packaged import harness_version
-from harness.results.store import RunStore
-from harness.results.times import Times
+from harness.suite import config as configuration
+from harness.suite import matrix
+from harness.suite.choice import Choice, choose, require_known
 from harness.suite.shard import Shard, shard
 
-if TYPE_CHECKING:
-    from harness.suite import config as configuration
-    from harness.suite import matrix
-else:  # Hydra takes 0.2 s to import, which a session without cases need not pay
-    configuration = LazyModule("harness.suite.config")
-    matrix = LazyModule("harness.suite.matrix")
+
+class Nothing(Struct, frozen=True):
+    """Why a run has no case. `mistake` says that the suite or the shard is wrong, and not only unlucky."""
+
+    reason: str
+    mistake: bool
 
 
 class Run:
-    """What the hooks and fixtures of one pytest process share.
+    """One run of a suite, or of a part of it.
 
-    `root` is the project's root folder; `folder` is where the run's files go; `part` of the suite is run, or all of
-    it; `live` shows progress.
+    `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
+    the suite are run. `folder` is where the run's files go. It exists once something was written.
     """
 
-    def __init__(self, root: Path, suite: str, settings: list[str], folder: Path, part: Shard | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        suite: str,
+        folder: Path,
+        settings: Sequence[str] = (),
+        choice: Choice = Choice(),  # noqa: B008 - it is frozen
+        part: Shard | None = None,
+    ) -> None:
         self.conf = ConfPath.of(root)
         self.suite = suite
+        self.folder = folder
         self.settings = settings
-        self.store = RunStore(folder)
+        self.choice = choice
         self.part = part
-        self.live: Live = LiveLine(None)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of this run; it exists once something was written."""
-        return self.store.run
 
     @cached_property
     def config(self) -> configuration.Config:
@@ -51,19 +56,42 @@ class Run:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """The cases of the suite, or of the part of it that is run. Raises `ConfError`."""
-        cases = matrix.cases(self.config)
-        if self.part is not None:
-            cases = shard(cases, self.part)
-        gc.freeze()  # what Hydra and the cases hold stays: no collection need walk it again for each case collected
-        return cases
+        """The cases that are run. Raises `ConfError`."""
+        chosen = self._chosen
+        return chosen if self.part is None else shard(chosen, self.part)
 
     @cached_property
-    def times(self) -> Times:
-        """How long cases took in the earlier runs beside this one."""
-        return Times.of_runs(self.folder.parent)
+    def nothing(self) -> Nothing | None:
+        """Why there are no cases, or `None` if there are some. Raises `ConfError`."""
+        if self.cases:
+            return None
+        if not self._suite_cases:
+            reason = f"conf/suite/{self.suite}.yaml: suite.exclude leaves no case of suite {self.suite}"
+            return Nothing(self.conf.located(reason), mistake=True)
+        if not self._chosen:
+            reason = f"suite {self.suite} has no case for {self.choice}: its exclude rules leave these combinations out"
+            return Nothing(reason, mistake=False)
+        of_which = f"the cases of suite {self.suite}" + (f" for {self.choice}" if str(self.choice) else "")
+        reason = f"shard {self.part} has none of {of_which}: there are more shards than cases ({len(self._chosen)})"
+        return Nothing(reason, mistake=True)
 
     @cached_property
     def version(self) -> str:
         """The version of Proctor itself."""
         return harness_version()
+
+    @cached_property
+    def _suite_cases(self) -> list[Case]:
+        return matrix.cases(self.config)
+
+    @cached_property
+    def _chosen(self) -> list[Case]:
+        require_known(self.choice, self.config, self._other_suites)
+        return choose(self._suite_cases, self.choice)
+
+    def _other_suites(self) -> Iterator[configuration.Config]:
+        """The configurations of the other suites, without those that are wrong."""
+        for suite in self.conf.choices("suite"):
+            if suite != self.suite:
+                with suppress(ConfError):
+                    yield configuration.load(self.conf, suite)

@@ -55,7 +55,8 @@ class Rate:
 class StatusFile:
     """The status of one worker as a file `NAME.json`, in a folder that the reader watches. It implements `Live`.
 
-    `gpu_memory_mb` returns the GPU memory in use. It is called at most twice a second.
+    The reader makes the folder. Without it, nothing is written. `gpu_memory_mb` returns the GPU memory in use. It is
+    called at most twice a second.
     """
 
     def __init__(self, path: Path, gpu_memory_mb: Callable[[], float | None] = lambda: None) -> None:
@@ -70,6 +71,8 @@ class StatusFile:
         if self._shown is not None and now - self._shown < _EVERY_S:
             return
         self._shown = now
+        if not self._path.parent.is_dir():
+            return
         new = self._path.with_suffix(".new")
         with suppress(OSError):
             new.write_bytes(msgspec.json.encode(self._status(what, now)))

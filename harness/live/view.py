@@ -1,60 +1,63 @@
-"""What the terminal shows of cases under way: a line, or with workers a board; nothing under -q."""
+"""What the terminal shows of cases under way: a line, or with workers a board. Under -q it shows nothing."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from harness.case import Case
 from harness.live.canvas import Canvas
 from harness.live.line import Live, LiveLine
 from harness.live.status import StatusFile
 from harness.live.workers import LiveWorkers
-from harness.results.times import UNKNOWN_S
-from harness.run import Run
-
-_PLUGIN = "proctor-live-workers"
-_STATUS = "proctor_status"
+from harness.results.times import UNKNOWN_S, Times
 
 
-def live(config: pytest.Config, gpu_memory_mb: Callable[[], float | None]) -> Live:
-    """Where this process shows what its case is doing: a line on its terminal, or a worker's file of the board."""
-    if hasattr(config, "workerinput"):
-        path = config.workerinput.get(_STATUS)
-        return StatusFile(Path(path), gpu_memory_mb) if path else LiveLine(None)
-    terminal = None if config.getoption("numprocesses", None) else _terminal(config)
-    return LiveLine(terminal, lambda: config.get_terminal_writer().width_of_current_line)
+def live(config: pytest.Config, status_file: Path | None, gpu_memory_mb: Callable[[], float | None]) -> Live:
+    """Return what shows the progress of this process: a line on its terminal, or a worker's file for the board.
+
+    The progress of a test is wiped when the test is reported.
+    """
+    shown: Live
+    if status_file is not None:
+        shown = StatusFile(status_file, gpu_memory_mb)
+    else:
+        shown = LiveLine(_terminal(config), lambda: config.get_terminal_writer().width_of_current_line)
+    config.pluginmanager.register(_Wiper(shown), "proctor-live")
+    return shown
 
 
-def show_workers(config: pytest.Config, run: Run) -> None:
-    """With workers and a terminal: a line for each of them, and a bar."""
-    terminal = _terminal(config) if config.getoption("numprocesses", None) else None
+def show_workers(config: pytest.Config, folder: Path, cases: Sequence[Case], times: Times) -> LiveWorkers | None:
+    """Show a line for each worker and a bar, if there is a terminal. Workers tell what they do in `folder`."""
+    terminal = _terminal(config)
     if terminal is None:
-        return
-
-    def expected() -> dict[str, float]:
-        known = {case.id: run.times.expected_s(case) for case in run.cases}
-        return {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
-
-    canvas = Canvas(terminal, config.get_terminal_writer())
-    config.pluginmanager.register(LiveWorkers(canvas, lambda: [case.id for case in run.cases], expected), _PLUGIN)
+        return None
+    known = {case.id: times.expected_s(case) for case in cases}
+    expected = {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
+    board = LiveWorkers(Canvas(terminal, config.get_terminal_writer()), folder, set(known), expected)
+    config.pluginmanager.register(board, "proctor-live-workers")
+    return board
 
 
-def tell_worker(node: Any) -> None:
-    """Tell an xdist worker where the board looks for its status."""
-    board = node.config.pluginmanager.getplugin(_PLUGIN)
-    if board is not None:
-        node.workerinput[_STATUS] = str(board.status_file(node.gateway.id))
+class _Wiper:
+    """The hook that wipes the progress of a test before pytest reports the test."""
+
+    def __init__(self, shown: Live) -> None:
+        self._shown = shown
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        self._shown.clear()
 
 
 def _terminal(config: pytest.Config) -> int | None:
-    """A way to the terminal, which capturing takes away during a test; none without one, or under -q."""
+    """Return a way to the terminal, which capturing takes away during a test, or `None` without one or under -q."""
     capture = config.pluginmanager.getplugin("capturemanager")
-    if config.option.verbose < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
+    if config.getoption("verbose", 0) < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
         return None
     with capture.global_and_fixture_disabled():
         if not sys.stdout.isatty():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 from threading import Event, RLock, Thread
 from typing import Any
 
@@ -23,40 +23,31 @@ _EVERY_S = 0.5
 class LiveWorkers:
     """Draws the board twice a second, from the first collection with a case to the end of the session.
 
-    `cases` returns the ids of all cases, and `expected` the seconds that each took in earlier runs. Both are called
-    only after a worker has collected its tests.
+    `folder` is made here and removed in the end. Workers write their status there. `cases` are the ids of all cases,
+    and `expected` maps them to the seconds that they took in earlier runs.
     """
 
-    def __init__(
-        self, canvas: Canvas, cases: Callable[[], Iterable[str]], expected: Callable[[], Mapping[str, float]]
-    ) -> None:
+    def __init__(self, canvas: Canvas, folder: Path, cases: Set[str], expected: Mapping[str, float]) -> None:
         self._canvas = canvas
+        self._folder = folder
         self._cases = cases
         self._expected = expected
-        self._files = TemporaryDirectory(prefix="proctor-live-", ignore_cleanup_errors=True)
         self._board: Board | None = None
         self._workers: set[str] = set()
         self._lock = RLock()
         self._over = Event()
         self._thread: Thread | None = None
-
-    def status_file(self, worker: str) -> Path:
-        """Return the file to which this worker writes its status."""
-        return Path(self._files.name) / f"{worker}.json"
-
-    def pytest_sessionstart(self) -> None:
-        """Follow pytest's output from its first line."""
-        self._canvas.open()
+        folder.mkdir(mode=0o700)
+        canvas.open()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """Start to draw if the worker has collected a case."""
         with self._lock:
             self._workers.add(node.gateway.id)
             if self._board is None:
-                known = set(self._cases())
-                cases = [case for nodeid in ids if (case := parameters_of(nodeid)) in known]
+                cases = [case for nodeid in ids if (case := parameters_of(nodeid)) in self._cases]
                 if cases:
-                    board = self._board = Board(cases, self._expected())
+                    board = self._board = Board(cases, self._expected)
                     self._thread = Thread(target=self._run, args=(board,), name="proctor-live", daemon=True)
                     self._thread.start()
 
@@ -81,7 +72,7 @@ class LiveWorkers:
         """Forget a worker that is gone, and its last status."""
         with self._lock:
             self._workers.discard(node.gateway.id)
-        self.status_file(node.gateway.id).unlink(missing_ok=True)
+        (self._folder / f"{node.gateway.id}.json").unlink(missing_ok=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -91,7 +82,7 @@ class LiveWorkers:
     def pytest_unconfigure(self) -> None:
         """Clean up after all workers have stopped, even if the session did not finish."""
         self.finish()
-        self._files.cleanup()
+        rmtree(self._folder, ignore_errors=True)
 
     def finish(self) -> None:
         """Wipe the board and stop drawing. May be called again."""
@@ -108,6 +99,6 @@ class LiveWorkers:
 
     def _lines(self, board: Board) -> list[str]:
         columns, rows = self._canvas.size()
-        statuses = read_statuses(Path(self._files.name))
+        statuses = read_statuses(self._folder)
         with self._lock:
             return board.lines(statuses, now=time.monotonic(), workers=len(self._workers), columns=columns, rows=rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,11 +15,6 @@ CASES = "cases.json"
 """The file with the names of the cases that are to run."""
 
 _LEFT = "interrupted"
-
-
-def run_name(suite: str, now: datetime | None = None) -> str:
-    """Return the name of a run that starts now. Names sort by time and contain the suite."""
-    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
 
 
 class RunStore:
@@ -41,7 +35,7 @@ class RunStore:
     def begin(self, names: Sequence[str]) -> None:
         """Make the folder, and write down which cases are to run. `names` are the names of their folders.
 
-        Every worker calls this, and all write the same. Raise `OSError` if the folder cannot be written.
+        Raise `OSError` if the folder cannot be written.
         """
         self.run.mkdir(parents=True, exist_ok=True)
         new = self.run / f".{CASES}.{os.getpid()}"

@@ -6,13 +6,11 @@ scheduler is used.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import psutil
 import pytest
 from _pytest.junitxml import xml_key
 from msgspec import Struct
@@ -21,10 +19,9 @@ from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # li
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
 from harness.case import Case, ServerNeed, parameters_of
-from harness.run import Run
-from harness.schedule.auto_workers import workers
+from harness.results.times import Times
+from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner
-from harness.servers.gpus import cpu_slots, inventory
 
 RERUN = "rerun"
 """The outcome of a report about a case that killed its worker and is run once more."""
@@ -37,45 +34,18 @@ class Demand(Struct, frozen=True):
     server: ServerNeed | None = None
 
 
-def make_scheduler(config: pytest.Config, log: Producer, run: Run) -> CaseScheduling | None:
-    """Return the scheduler of a session with workers, or `None` if the user chose a distribution other than `load`."""
-    if config.getvalue("dist") != "load":
-        return None
-    demands = {case.id: Demand(run.times.expected_s(case), case.server) for case in run.cases}
-    return CaseScheduling(config, log, demands, this_machine(run.cases))
+def take_over(session: Any, cases: Sequence[Case], times: Times) -> None:
+    """Give out the tests of a session with workers from now on, before any of them has been given out.
 
-
-def this_machine(cases: Sequence[Case]) -> Machine:
-    """Return what this machine has for the servers of these cases. GPUs are looked for only if a case needs one.
-
-    GPUs that someone else is using now are left out, unless all GPUs are in use.
+    `session` is xdist's `DSession`. A distribution that the user or another plugin chose, other than `load`, stays.
     """
-    asked = any(case.server is not None and case.server.gpus for case in cases)
-    gpus = inventory() if asked else ()
-    unused = [gpu for gpu in gpus if not gpu.processes]
-    return Machine(gpus=len(unused or gpus), cpu_slots=cpu_slots())
-
-
-def header(cases: Sequence[Case]) -> str | None:
-    """Return the line at the start of a run that says where its model servers run.
-
-    Return `None` if no case needs a server.
-    """
-    servers = {case.server for case in cases if case.server is not None}
-    machine = this_machine(cases)
-    missing = "no GPU to use; " if any(need.gpus for need in servers) else ""
-    gpus = "1 GPU" if machine.gpus == 1 else f"{machine.gpus} GPUs"
-    place = gpus if machine.gpus else f"{missing}{machine.cpu_slots} at a time on the CPU"
-    return f"model servers: {len(servers)}; {place}" if servers else None
-
-
-def auto_workers(cases: Sequence[Case]) -> int | None:
-    """Return how many workers `-n auto` starts for these cases, or `None` if PYTEST_XDIST_AUTO_NUM_WORKERS is set."""
-    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
-        return None
-    memory_gb = psutil.virtual_memory().available / 1e9
-    needs = [case.server for case in cases]
-    return workers(needs, this_machine(cases), cores=len(os.sched_getaffinity(0)), memory_gb=memory_gb)
+    if type(session.sched) is not LoadScheduling:
+        return
+    demands = {case.id: Demand(times.expected_s(case), case.server) for case in cases}
+    scheduling = CaseScheduling(session.config, session.log, demands, this_machine(cases))
+    for node in session.sched.nodes:
+        scheduling.add_node(node)
+    session.sched = scheduling
 
 
 class LastCrash(Struct, frozen=True):

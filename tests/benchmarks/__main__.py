@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection, decode, scheduling
+from tests.benchmarks import collection, decode, scheduling, startup
 
 if __name__ == "__main__":
+    startup.main()
     collection.main()
     decode.main()
     scheduling.main()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+
+from tests.benchmarks.cost import cpu_s, least
 
 CASES = 10_000
 _ROUNDS = 5
@@ -32,18 +32,7 @@ _SUITE = (
 def _collect(folder: Path, plugins: list[str], arguments: list[str]) -> float:
     """CPU seconds of one `pytest --collect-only -q` in a process of its own."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *plugins, *arguments]
-    before = os.times()
-    subprocess.run(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(_ROOT)}, check=True, stdout=subprocess.DEVNULL
-    )
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def _costs(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """The least cost of each kind of run: noise only adds. The kinds take turns, so that it is the same for all."""
-    rounds = [{name: run() for name, run in runs.items()} for _ in range(_ROUNDS)]
-    return {name: min(costs[name] for costs in rounds) for name in runs}
+    return cpu_s(command, folder, {**os.environ, "PYTHONPATH": str(_ROOT)})
 
 
 def main() -> None:
@@ -58,13 +47,14 @@ def main() -> None:
             (folder / f"test_bare_{count}.py").write_text(_BARE_TEST.format(count=count))
         without = ["-p", "no:proctor"]
         plugin = [] if entry_points(group="pytest11", name="proctor") else ["-p", "harness.plugin"]
-        costs = _costs(
+        costs = least(
             {
                 "bare 1": partial(_collect, folder, without, ["test_bare_1.py"]),
                 "suite 1": partial(_collect, folder, plugin, ["--suite", "generated_1", "test_case.py"]),
                 "bare": partial(_collect, folder, without, [f"test_bare_{CASES}.py"]),
                 "suite": partial(_collect, folder, plugin, ["--suite", f"generated_{CASES}", "test_case.py"]),
-            }
+            },
+            _ROUNDS,
         )
     bare = (costs["bare"] - costs["bare 1"]) / (CASES - 1)
     case = (costs["suite"] - costs["suite 1"]) / (CASES - 1)

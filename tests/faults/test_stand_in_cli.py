@@ -13,7 +13,7 @@ CONFTEST = f"""\
 {(ROOT / "conftest.py").read_text()}
 from pathlib import Path
 
-import harness.fixtures
+import harness.agent.cli
 from harness.agent.cli import Cli, find_cli
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ def stand_in(backend):
     return Cli(HERE / "stand_in", "stand-in")
 
 
-harness.fixtures.find_cli = stand_in
+harness.agent.cli.find_cli = stand_in
 """
 
 INIT = '{"type":"system","subtype":"init","session_id":"s","mcp_servers":[{"name":"environment","status":"STATUS"}]}'

@@ -19,7 +19,7 @@ import signal
 
 import pytest
 
-from harness.fixtures import BUILDER, RUN
+from harness.stash import BUILDER
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)

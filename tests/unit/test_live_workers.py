@@ -27,11 +27,11 @@ COLUMNS, ROWS = 100, 30
 WAITING = """\
 import time
 from pathlib import Path
-from harness.fixtures import RUN
 from harness.live.line import CaseProgress
+from harness.stash import live_of
 
 def test_view(case, request):
-    live = request.config.stash[RUN].live
+    live = live_of(request.config)
     end = time.monotonic() + 120
     while not Path("go").exists():
         assert time.monotonic() < end
@@ -97,13 +97,18 @@ def crash(nodeid: str, outcome: Any) -> pytest.TestReport:
 
 
 @pytest.fixture
-def view() -> Iterator[tuple[LiveWorkers, FakeCanvas]]:
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "status"
+
+
+@pytest.fixture
+def view(folder: Path) -> Iterator[tuple[LiveWorkers, FakeCanvas]]:
     canvas = FakeCanvas()
-    view = LiveWorkers(cast(Canvas, canvas), lambda: ["a", "b"], lambda: {"a": 1.0})
+    view = LiveWorkers(cast(Canvas, canvas), folder, {"a", "b"}, {"a": 1.0})
     yield view, canvas
     view.pytest_unconfigure()
     assert canvas.closed
-    assert not view.status_file("gw0").parent.exists()
+    assert not folder.exists()
 
 
 def test_tests_that_are_no_cases_have_no_live_view(view: tuple[LiveWorkers, FakeCanvas]) -> None:
@@ -115,11 +120,11 @@ def test_tests_that_are_no_cases_have_no_live_view(view: tuple[LiveWorkers, Fake
     assert not canvas.drawn
 
 
-def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas], folder: Path) -> None:
     live, canvas = view
     for name in ("gw0", "gw1"):
         live.pytest_xdist_node_collection_finished(node(name), ["test_x.py::test_x[a]"])
-        StatusFile(live.status_file(name)).show(f"busy {name}")
+        StatusFile(folder / f"{name}.json").show(f"busy {name}")
     live.pytest_testnodedown(node("gw0"))
     wait_until(lambda: bool(canvas.drawn), "the board")
     assert canvas.drawn[-1] == ["gw1  busy gw1", f"[{'-' * 24}] 0 of 1 cases, about 1 s left"]

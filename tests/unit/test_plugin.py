@@ -95,10 +95,9 @@ def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project
 def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Project) -> None:
     project.write(
         "test_progress.py",
-        "from harness.fixtures import RUN\n\n"
+        "from harness.stash import live_of\n\n"
         "def test_progress(request):\n"
-        "    request.config.stash[RUN].live.show('turn 1, Bash')\n"
-        "    request.config.stash[RUN].live.clear()\n",
+        "    live_of(request.config).show('turn 1, Bash')\n",
     )
     assert "turn 1, Bash" in project.pytest_on_terminal("test_progress.py")
     assert "turn 1, Bash" not in project.pytest_on_terminal("test_progress.py", "-q")
@@ -113,7 +112,7 @@ def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) ->
     project.write(
         "conftest.py",
         (project.folder / "conftest.py").read_text()
-        + "from harness.fixtures import BUILDER\n\n"
+        + "from harness.stash import BUILDER\n\n"
         + "def pytest_runtest_teardown(item):\n"
         + "    if BUILDER in item.stash: print('folder', item.stash[BUILDER].folder.path.name)\n",
     )
@@ -175,7 +174,12 @@ def pytest_runtest_setup(item):
     [
         (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is not a shard"),
         (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "there is no suite"),
-        (["--shard", "9/9"], pytest.ExitCode.NO_TESTS_COLLECTED, "shard 9/9 has none of the cases of suite default"),
+        (["--shard", "9/9"], pytest.ExitCode.USAGE_ERROR, "shard 9/9 has none of the cases of suite default"),
+        (
+            ["--shard", "9/9", "--allow-empty"],
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+            "shard 9/9 has none of the cases of suite default",
+        ),
     ],
 )
 def test_an_empty_part_of_a_suite_is_never_the_whole(

@@ -14,7 +14,8 @@ from harness.case import Limits, Score
 from harness.endings import Cause, Ending
 from harness.report.table import table
 from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions
-from harness.results.store import RunStore, read, run_name
+from harness.results.run_name import run_name
+from harness.results.store import RunStore, read
 
 
 def record(name: str = "claude-scripted-small_maze", **changes: object) -> Record:

@@ -7,18 +7,27 @@ from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says no types
+from xdist.scheduler import (  # type: ignore[import-untyped]  # likewise
+    EachScheduling,
+    LoadFileScheduling,
+    LoadGroupScheduling,
+    LoadScheduling,
+    LoadScopeScheduling,
+    WorkStealingScheduling,
+)
 
 from harness.case import ServerNeed
 from harness.results.times import UNKNOWN_S, Times
-from harness.run import Run
-from harness.schedule import scheduler
+from harness.schedule import machine as machines
 from harness.schedule.auto_workers import workers
+from harness.schedule.machine import auto_workers, this_machine
 from harness.schedule.planner import Job, Machine, Planner
-from harness.schedule.scheduler import auto_workers, make_scheduler, this_machine
+from harness.schedule.scheduler import CaseScheduling, take_over
 from harness.servers.gpus import Gpu
 from harness.suite.shard import Shard, parse_shard
 from tests.benchmarks import scheduling as benchmark
@@ -189,18 +198,46 @@ def gpu(number: int, *processes: int) -> Gpu:
 
 
 def test_gpus_are_counted_where_a_case_needs_one_and_nobody_else_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "inventory", lambda: (gpu(0), gpu(1, 4711), gpu(2)))
+    monkeypatch.setattr(machines, "inventory", lambda: (gpu(0), gpu(1, 4711), gpu(2)))
     assert this_machine([make_case()]).gpus == 2
     assert this_machine([make_case(gpus=0), make_case(provider=REMOTE)]).gpus == 0
-    monkeypatch.setattr(scheduler, "inventory", lambda: (gpu(1, 4711),))
+    monkeypatch.setattr(machines, "inventory", lambda: (gpu(1, 4711),))
     assert this_machine([make_case()]).gpus == 1
 
 
-@pytest.mark.parametrize("dist", ["each", "loadscope", "loadfile", "loadgroup", "worksteal"])
-def test_who_chooses_another_distribution_gets_it(dist: str, tmp_path: Path) -> None:
-    config = SimpleNamespace(getvalue={"dist": dist}.get)
-    run = Run(tmp_path, "default", [], tmp_path / "runs/one")
-    assert make_scheduler(config, Producer("", enabled=False), run) is None  # type: ignore[arg-type]  # all it looks at
+def xdist_session(scheduling: type[Any]) -> Any:
+    """What there is of an xdist session before it has given out anything."""
+    given = {"tx": ["popen"], "loadscopereorder": True, "maxschedchunk": None}
+    config = SimpleNamespace(getvalue=given.get, getoption=given.get, option=SimpleNamespace(**given))
+    log = Producer("", enabled=False)
+    session = SimpleNamespace(config=config, log=log, sched=scheduling(config, log))
+    session.sched.add_node(object())
+    return session
+
+
+def test_cases_are_given_out_by_our_scheduler_to_the_workers_that_are_there() -> None:
+    session = xdist_session(LoadScheduling)
+    workers_before = session.sched.nodes
+    take_over(session, [make_case()], Times([]))
+    assert isinstance(session.sched, CaseScheduling)
+    assert session.sched.nodes == workers_before
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        EachScheduling,
+        LoadScopeScheduling,
+        LoadFileScheduling,
+        LoadGroupScheduling,
+        WorkStealingScheduling,
+        type("Another", (LoadScheduling,), {}),
+    ],
+)
+def test_who_chooses_another_distribution_gets_it(theirs: type[Any]) -> None:
+    session = xdist_session(theirs)
+    take_over(session, [make_case()], Times([]))
+    assert type(session.sched) is theirs
 
 
 def test_a_shard_is_written_as_a_fraction() -> None:

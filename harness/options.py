@@ -1,0 +1,108 @@
+"""Proctor's options on the command line of pytest.
+
+Other projects have options of the same names, such as `--model`. So an option is added after all conftests are loaded,
+only where the command line uses it or asks for help, and not at all where its name is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentError
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pytest
+
+_REPEATED: dict[str, Any] = {"action": "append", "metavar": "NAME"}
+_FLAG: dict[str, Any] = {"action": "store_true"}
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--suite": {"metavar": "NAME", "help": "the suite of cases, conf/suite/NAME.yaml (default: default)"},
+    "--backend": {**_REPEATED, "help": "run the cases of this backend only (repeatable)"},
+    "--model": {**_REPEATED, "help": "run the cases of this model only (repeatable)"},
+    "--environment": {**_REPEATED, "help": "run the cases of this environment only (repeatable)"},
+    "--shard": {"metavar": "I/N", "help": "the I-th of N parts of the selected cases, the same on every machine"},
+    "--set": {
+        "action": "append",
+        "metavar": "KEY=VALUE",
+        "help": "change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
+    },
+    "--runs-dir": {"metavar": "DIR", "help": "the folder in which runs are kept (default: runs in the root folder)"},
+    "--allow-empty": {**_FLAG, "help": "a suite or shard that has no case is no error"},
+    "--require-all": {**_FLAG, "help": "what cannot run on this machine is an error, no skip"},
+    "--record-cassettes": {
+        **_FLAG,
+        "help": "keep what the models answer in conf/cassettes, to be played by a model whose provider is cassette",
+    },
+}
+
+
+class CommandLine(NamedTuple):
+    """What the command line says. `backends`, `models` and `environments` are empty where all are meant."""
+
+    suite: str | None
+    backends: tuple[str, ...]
+    models: tuple[str, ...]
+    environments: tuple[str, ...]
+    shard: str | None
+    settings: tuple[str, ...]
+    runs_dir: str | None
+    allow_empty: bool
+    require_all: bool
+    record_cassettes: bool
+
+    @property
+    def suite_name(self) -> str:
+        """The suite that is meant."""
+        return "default" if self.suite is None else self.suite
+
+    @property
+    def selects_cases(self) -> bool:
+        """Whether it asks for cases, and for nothing else where no path is given."""
+        return self.suite is not None or self.shard is not None or self.names_some
+
+    @property
+    def names_some(self) -> bool:
+        """Whether it names backends, models or environments."""
+        return bool(self.backends or self.models or self.environments)
+
+
+def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
+    """Add the options that these arguments use, or all of them: without arguments, or if `--help` is to list them."""
+    every = arguments is None or listed or "_ARGCOMPLETE" in os.environ or any(a.startswith("@") for a in arguments)
+    for name, attributes in _OPTIONS.items():
+        if every or any(a == name or a.startswith(f"{name}=") for a in arguments or ()):
+            group = parser.getgroup("proctor", "evaluation of coding agents")
+            try:
+                group.addoption(name, dest=_dest(name), **attributes)
+            except (ArgumentError, ValueError):  # another plugin or a conftest has an option of this name
+                continue
+
+
+def command_line(config: pytest.Config) -> CommandLine:
+    """Return what the command line of this session says."""
+
+    def given(name: str) -> Any:
+        return config.getoption(_dest(name), None)
+
+    def names(name: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(given(name) or ()))
+
+    return CommandLine(
+        suite=given("--suite"),
+        backends=names("--backend"),
+        models=names("--model"),
+        environments=names("--environment"),
+        shard=given("--shard"),
+        settings=tuple(given("--set") or ()),
+        runs_dir=given("--runs-dir"),
+        allow_empty=bool(given("--allow-empty")),
+        require_all=bool(given("--require-all")),
+        record_cassettes=bool(given("--record-cassettes")),
+    )
+
+
+def _dest(name: str) -> str:
+    """Where pytest keeps the value of an option."""
+    return f"proctor_{name.lstrip('-').replace('-', '_')}"

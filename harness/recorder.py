@@ -1,0 +1,186 @@
+"""The records of cases: made where the cases run, written by the process that the user started."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from harness.case_folder import CaseFolder
+from harness.endings import Ending, explain
+from harness.lazy import LazyModule
+from harness.report.table import table
+from harness.results.record import Record
+from harness.results.record_builder import RecordBuilder
+from harness.results.store import RunStore
+from harness.run import Run
+from harness.servers.base import ServerFault
+from harness.servers.stop import sweep
+from harness.stash import BUILDER, case_of
+
+if TYPE_CHECKING:
+    from harness.schedule import scheduler
+else:  # only a session with workers needs xdist
+    scheduler = LazyModule("harness.schedule.scheduler")
+
+_RECORD = "proctor_record"
+_FOLDER = pytest.StashKey[str]()
+
+
+def name_folders(items: Iterable[pytest.Item]) -> list[str]:
+    """Give each test that runs a case a folder of its own, and return their names.
+
+    A folder is named after its case, and numbered where several tests run it.
+    """
+    runs = Counter[str]()
+    names = []
+    for item in items:
+        case = case_of(item)
+        if case is not None and "submission" in getattr(item, "fixturenames", ()):
+            runs[case.id] += 1
+            name = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
+            item.stash[_FOLDER] = name
+            names.append(name)
+    return names
+
+
+class CaseRecorder:
+    """The hooks that make the records of cases, in the process that runs them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Begin the record of a case."""
+        case = case_of(item)
+        if case is not None and _FOLDER in item.stash:
+            folder = self._run.folder / item.stash[_FOLDER]
+            if folder.exists():  # it killed its worker, and is run once more
+                folder.rename(folder.with_name(f"{folder.name}.killed"))
+            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+        """Record a case that Ctrl-C ends: pytest makes no report of it."""
+        try:
+            return (yield)
+        except KeyboardInterrupt:
+            builder = item.stash.get(BUILDER, None)
+            if builder is not None and not builder.recorded:
+                builder.end(Ending.INTERRUPTED, "interrupted by the user")
+                try:
+                    RunStore(self._run.folder).leave(builder.record("error"), builder.folder.path.name)
+                except OSError as error:
+                    _complain(f"cannot write the record of {item.nodeid}: {error}")
+            raise
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach the record to the report that decides a case, and say briefly how an infrastructure failure came."""
+        report = yield
+        builder = item.stash.get(BUILDER, None)
+        if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
+            if report.when == "setup" and report.failed and call.excinfo is not None:
+                ending, why, brief = explain(call.excinfo.value)
+                why = self._run.conf.located(why)
+                builder.end(ending, why)
+                if brief:
+                    report.longrepr = f"{ending}: {why}"
+            outcome = "error" if report.when == "setup" and report.failed else report.outcome
+            record = builder.record(outcome)
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
+            if report.failed:
+                said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
+                files = f"files: {builder.folder.path}" if builder.folder.path.exists() else ""
+                if said or files:
+                    report.sections.append(("case", said + files))
+        return report
+
+
+class RunWriter:
+    """The hooks that write records, in the process that the user started. Making one begins the run.
+
+    `names` are those of the folders of the cases that are to run. Raises `pytest.UsageError` if the run's folder cannot
+    be written.
+    """
+
+    def __init__(self, run: Run, names: list[str]) -> None:
+        self._run = run
+        self._store = RunStore(run.folder)
+        self._recorded = set[str]()
+        _sweep()
+        if names:
+            try:
+                self._store.begin(names)
+            except OSError as error:
+                raise pytest.UsageError(f"cannot write the run: {error}") from error
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        """Record a case that has killed its worker for the last time."""
+        end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
+        if end is not None:
+            case = next(case for case in self._run.cases if case.id == end.case)
+            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
+            builder.end(Ending.HARNESS_ERROR, end.explanation)
+            setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the record that a report brings."""
+        text = getattr(report, _RECORD, None)
+        if text is not None:
+            self._recorded.add(report.nodeid)
+            try:
+                self._store.append(msgspec.json.decode(text, type=Record))
+            except OSError as error:
+                pytest.exit(f"cannot write the record of {report.nodeid}: {error}", pytest.ExitCode.INTERNAL_ERROR)
+
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Show the note that a case which killed its worker is run once more."""
+        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduler.RERUN`
+        return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
+
+    @pytest.hookimpl(trylast=True)  # once xdist has waited for its workers
+    def pytest_sessionfinish(self) -> None:
+        """Stop what is left of model servers, and write the records of interrupted cases."""
+        _sweep()
+        try:
+            self._store.take_left()
+        except (OSError, ValueError) as error:
+            _complain(f"cannot write the records of interrupted cases: {error}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show the table of the run."""
+        records = self._store.records
+        if records:
+            terminalreporter.write_sep("=", "cases")
+            for line in table(records):
+                terminalreporter.write_line(line)
+            if all(record.outcome == "skipped" for record in records):
+                terminalreporter.write_line("every case was skipped: nothing was measured", yellow=True)
+            terminalreporter.write_line(f"records: {self._store.results}")
+
+
+def _sweep() -> None:
+    """Stop the model servers that a killed run left."""
+    try:
+        stopped = sweep()
+    except ServerFault as error:
+        _complain(str(error))
+    else:
+        if stopped:
+            _complain(f"stopped what a run that was killed had left: {', '.join(stopped)}")
+
+
+def _complain(text: str) -> None:
+    """Say what the user must know on standard error, which an xdist worker has too, while pytest captures nothing."""
+    sys.stderr.write(f"\n{text}\n")

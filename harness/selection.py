@@ -1,0 +1,106 @@
+"""Which of the collected tests run: the cases alone, where the command line asks for cases and gives no path."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.mark.expression import Expression
+
+from harness.options import command_line
+from harness.stash import case_of, cases_of, has_run, run_of
+
+if TYPE_CHECKING:
+    from harness.case import Case
+
+TESTPATHS = "proctor_testpaths"
+"""The ini option that says where the tests of cases are."""
+
+_ASKED_FOR = pytest.StashKey[bool]()
+
+
+def asks_for_case(metafunc: pytest.Metafunc) -> bool:
+    """Whether the `case` that a test asks for is ours, and not another project's fixture or parameter."""
+    if "case" not in metafunc.fixturenames:
+        return False
+    for fixture in reversed(metafunc._arg2fixturedefs.get("case", ())):
+        if getattr(fixture.func, "__module__", None) == "harness.fixtures":
+            metafunc.config.stash[_ASKED_FOR] = True
+            return True
+        if "case" not in fixture.argnames:  # it takes the place of ours
+            return False
+    return False
+
+
+def start_at_cases(config: pytest.Config) -> None:
+    """Collect the tests of cases alone if cases are asked for without a path and the project says where they are."""
+    places = config.getini(TESTPATHS)
+    if places and not _has_path(config) and (command_line(config).selects_cases or _keyword_means_cases(config)):
+        config.args = [str(place) for place in places]
+
+
+def keep_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect all other tests if cases are asked for without a path: by an option, or by a -k that names one."""
+    cases = [(item, case) for item in items if (case := case_of(item)) is not None]
+    words = _words(config.getoption("keyword", ""))
+    named = any(words & _names(case) for _, case in cases)
+    if not _has_path(config) and (command_line(config).selects_cases or named):
+        kept = {item: None for item, _ in cases}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def why_none(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    """Return why no case is left, or `None` if one is, or none was asked for."""
+    given = command_line(config)
+    if any(case_of(item) is not None for item in items) or not (given.selects_cases or has_run(config)):
+        return None
+    run = run_of(config)
+    if run.nothing is not None:
+        return run.nothing.reason
+    if not given.selects_cases:
+        return None
+    number = f"{len(run.cases)} case{'s' if len(run.cases) > 1 else ''} of suite {run.suite}"
+    if not config.stash.get(_ASKED_FOR, False):
+        return f"no test that was collected asks for a case, so that the {number} did not run"
+    options = {"-k": config.getoption("keyword", ""), "-m": config.getoption("markexpr", "")}
+    by = " ".join(f"{option} {text!r}" for option, text in options.items() if text)
+    return f"none of the {number} was selected{f' by {by}' if by else ''}"
+
+
+def _has_path(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.ARGS
+
+
+def _keyword_means_cases(config: pytest.Config) -> bool:
+    """Whether -k names a case that it selects. Only if that is so whatever else there is to be collected.
+
+    With `not`, and with other options that select, the tests that there are decide: see `keep_cases`.
+    """
+    text = config.getoption("keyword", "")
+    words = _words(text)
+    others = config.getoption("markexpr", "") or config.getoption("lf", False)
+    if not words or "not" in words or others or config.invocation_params.dir != config.rootpath:
+        return False
+    try:
+        expression = Expression.compile(text)
+    except SyntaxError:  # pytest will say so
+        return False
+
+    def selects(case: Case) -> bool:
+        def matches(word: str, /, **_: object) -> bool:
+            return word.lower() in case.id.lower()
+
+        return expression.evaluate(matches)
+
+    return any(words & _names(case) and selects(case) for case in cases_of(config))
+
+
+def _words(expression: str) -> set[str]:
+    return set(re.findall(r"[\w.-]+", expression))
+
+
+def _names(case: Case) -> set[str]:
+    """The full names by which a -k expression asks for a case: its own, and its backend, model and environment."""
+    return {case.id, case.backend.name, case.model.name, case.environment.name}

@@ -1,0 +1,133 @@
+"""What Proctor keeps on pytest's objects, made when first asked for: a session that asks for no case has no run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.lazy import LazyModule
+from harness.options import CommandLine, command_line
+from harness.results.run_name import run_name
+
+if TYPE_CHECKING:
+    from harness import case as case_module
+    from harness import endings, run
+    from harness.case import Case
+    from harness.live import view
+    from harness.live.line import Live
+    from harness.results.record_builder import RecordBuilder
+    from harness.run import Run
+    from harness.servers.pool import ServerPool
+    from harness.suite import choice
+    from harness.suite import shard as shards
+else:  # a session that asks for no case must not pay for these
+    case_module = LazyModule("harness.case")
+    choice = LazyModule("harness.suite.choice")
+    endings = LazyModule("harness.endings")
+    run = LazyModule("harness.run")
+    shards = LazyModule("harness.suite.shard")
+    view = LazyModule("harness.live.view")
+
+BUILDER: pytest.StashKey[RecordBuilder] = pytest.StashKey()
+"""On a test that runs a case: its record in the making."""
+
+POOL: pytest.StashKey[ServerPool] = pytest.StashKey()
+"""On the configuration: the model server that this process holds."""
+
+RUN_FOLDER = "proctor_run"
+"""What the main process tells an xdist worker: the folder of the run."""
+
+STATUS_FILE = "proctor_status"
+"""What the main process tells an xdist worker: the file in which it tells what it does."""
+
+_RUN: pytest.StashKey[Run] = pytest.StashKey()
+_LIVE: pytest.StashKey[Live] = pytest.StashKey()
+_FOLDER: pytest.StashKey[Path] = pytest.StashKey()
+
+
+def has_run(config: pytest.Config) -> bool:
+    """Whether something in this session asked for the run."""
+    return _RUN in config.stash
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Return the run of this session. Raises `pytest.UsageError` for a mistake on the command line."""
+    if _RUN not in config.stash:
+        given = command_line(config)
+        try:
+            part = None if given.shard is None else shards.parse_shard(given.shard)
+        except ValueError as error:
+            raise pytest.UsageError(f"--shard: {error}") from error
+        names = choice.Choice(backend=given.backends, model=given.models, environment=given.environments)
+        folder = run_folder(config)
+        config.stash[_RUN] = run.Run(config.rootpath, given.suite_name, folder, given.settings, names, part)
+    return config.stash[_RUN]
+
+
+def cases_of(config: pytest.Config) -> list[Case]:
+    """Return the cases of the run. Raises `pytest.UsageError` for a mistake in the configuration, and for no case."""
+    this = run_of(config)
+    try:
+        cases, nothing = this.cases, this.nothing
+    except endings.ConfError as error:
+        raise pytest.UsageError(str(error)) from error
+    if nothing is not None and nothing.mistake and not command_line(config).allow_empty:
+        raise pytest.UsageError(f"{nothing.reason} (with --allow-empty this is no error)")
+    return cases
+
+
+def live_of(config: pytest.Config) -> Live:
+    """Return what shows progress in this process."""
+
+    def gpu_memory_mb() -> float | None:
+        pool = config.stash.get(POOL, None)
+        return pool.gpu_memory_mb() if pool is not None else None
+
+    if _LIVE not in config.stash:
+        told: str | None = getattr(config, "workerinput", {}).get(STATUS_FILE)
+        config.stash[_LIVE] = view.live(config, Path(told) if told else None, gpu_memory_mb)
+    return config.stash[_LIVE]
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """Return the case that a test runs for, if it asks for one."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or not has_run(item.config):
+        return None
+    value = callspec.params.get("case")  # another project's `case` may be anything
+    return value if isinstance(value, case_module.Case) else None
+
+
+def run_folder(config: pytest.Config) -> Path:
+    """Return the folder of this session's run, named once. It exists only when a case begins."""
+    if _FOLDER not in config.stash:
+        told: str | None = getattr(config, "workerinput", {}).get(RUN_FOLDER)
+        given = command_line(config)
+        config.stash[_FOLDER] = Path(told) if told else _runs_dir(config, given) / run_name(given.suite_name)
+    return config.stash[_FOLDER]
+
+
+def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:
+    """Return the folder in which runs are kept."""
+    if given.runs_dir is None:
+        return config.rootpath / "runs"
+    folder = (config.invocation_params.dir / given.runs_dir).absolute()
+    if _misled(config, folder):
+        raise pytest.UsageError(
+            f"--runs-dir {given.runs_dir}: pytest took this folder for a path of tests, and {config.rootpath} for the "
+            f"root folder; write --runs-dir={given.runs_dir}"
+        )
+    return folder
+
+
+def _misled(config: pytest.Config, folder: Path) -> bool:
+    """Whether pytest looked for the root folder above the runs and not above the tests.
+
+    It looks before it knows our options: the word after `--runs-dir` is a path of tests to it, if that path exists.
+    """
+    here, root = config.invocation_params.dir, config.rootpath
+    above_here = root == here or (config.inipath is not None and root in here.parents)
+    in_a_word = "--runs-dir" in config.invocation_params.args
+    return in_a_word and folder.exists() and root in (folder, *folder.parents) and not above_here

@@ -1,0 +1,51 @@
+"""`--backend`, `--model` and `--environment`: the cases of a suite that are chosen by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from harness.case import Case
+from harness.endings import ConfError
+from harness.suite.config import Config
+
+_KINDS = ("backend", "model", "environment")
+
+
+class Choice(Struct, frozen=True):
+    """The names that a case must have. An empty tuple leaves the choice open."""
+
+    backend: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the options that say so."""
+        return " ".join(f"--{kind} {name}" for kind in _KINDS for name in getattr(self, kind))
+
+
+def choose(cases: Sequence[Case], choice: Choice) -> list[Case]:
+    """Return the cases that have these names, in the same order."""
+    return [
+        case
+        for case in cases
+        if all(getattr(case, kind).name in (getattr(choice, kind) or (getattr(case, kind).name,)) for kind in _KINDS)
+    ]
+
+
+def require_known(choice: Choice, config: Config, others: Callable[[], Iterable[Config]]) -> None:
+    """Raise `ConfError` for a name that the suite does not have. It names the choices, and the suites that have it.
+
+    `others` reads the other suites.
+    """
+    for kind in _KINDS:
+        known = getattr(config, kind)
+        for name in getattr(choice, kind):
+            if name not in known:
+                suites = [other.suite.name for other in others() if name in getattr(other, kind)]
+                elsewhere = f"; other suites have it: --suite {' or '.join(suites)}" if suites else ""
+                raise ConfError(
+                    f"--{kind} {name}: suite {config.suite.name} has no {kind} of this name; choose from: "
+                    f"{', '.join(known)}{elsewhere}"
+                )
