@@ -17,7 +17,14 @@ GROUP = "proctor.backends"
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all adapters, sorted: those of this package, and those of entry points."""
-    return tuple(sorted({*_own(), *_others()}))
+    return tuple(sorted({*own_names(), *_others()}))
+
+
+@cache
+def own_names() -> tuple[str, ...]:
+    """Return the names of the adapters of this package, sorted: its modules and packages that have a `BACKEND`."""
+    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
+    return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
 
 
 @cache
@@ -26,7 +33,7 @@ def backend(name: str) -> Backend:
 
     Raise `ValueError`, which names the choices if there is no such adapter.
     """
-    if name in _own():
+    if name in own_names():
         return checked(import_module(f"backends.{name}").BACKEND, name)
     point = _others().get(name)
     if point is None:
@@ -53,13 +60,6 @@ def checked(found: object, name: str) -> Backend:
     if found.name != name:
         raise ValueError(f"the name of {type(found).__name__} is {found.name!r}, and must be {name!r}")
     return found
-
-
-@cache
-def _own() -> frozenset[str]:
-    """The modules and packages of this package that have a `BACKEND`."""
-    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
-    return frozenset(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND"))
 
 
 @cache

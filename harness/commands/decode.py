@@ -34,6 +34,10 @@ def run(given: argparse.Namespace) -> int:
     """Print what the stream adds up to, as JSON. Raise `BadInput` or `OSError`."""
     if given.file == "-" and sys.stdin is None:
         raise BadInput("standard input is closed")
+    try:
+        backend(given.backend)
+    except ValueError as error:  # an entry point of another package that cannot be loaded
+        raise BadInput(str(error)) from error
     result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
     print(json.dumps(result, indent=2, ensure_ascii=False))
     return 0

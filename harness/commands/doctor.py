@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from backends.registry import backend, names
+from backends.registry import backend, names, own_names
 from harness.agent.cli import CliMissing, find_cli
 from harness.case import ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
@@ -51,7 +51,7 @@ def examine() -> Iterator[Finding]:
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}", needed=True
     )
     for name in names():
-        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=True)
+        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in own_names())
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
     kinder = find_spec("kinder") is not None
     yield Finding(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from backends.registry import backend, names
+from backends.registry import backend, own_names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, clis, extras, pip
@@ -49,7 +49,7 @@ def _clis() -> str:
         raise SetupFailed(str(error)) from error
     clis.install(root, _tell)
     pip.install(root, _tell)
-    return ", ".join(map(_version, names()))
+    return ", ".join(map(_version, own_names()))
 
 
 def _version(name: str) -> str:

@@ -35,6 +35,11 @@ _PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
 _PIP = f"{sys.executable} -m pip install"
 
 
+def names_code(conf: EnvironmentConf) -> bool:
+    """Return whether the environment's configuration names a module, which may be one of the project's own."""
+    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
+
+
 def check_kind(conf: EnvironmentConf) -> None:
     """Raise `ValueError` if the environment's kind does not exist. Nothing is imported.
 
@@ -71,7 +76,10 @@ def available(conf: EnvironmentConf) -> str | None:
         return "KinDER is not installed: run `proctor setup --extra kinder`"
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
     if conf.kind == "gymnasium" and colon and not _installed(module.partition(".")[0]):
-        return f"the package {module} of environment {conf.name} is not installed: {_PIP} {module}"
+        return (
+            f"environment {conf.name}: there is no module {module}: it is neither in the project's root folder nor "
+            f"installed; to install it: {_PIP} {module}"
+        )
     return None
 
 

@@ -27,8 +27,8 @@ from harness.case import (
 )
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.environments.factory import check_kind
-from harness.imports import is_import_path, make_importable
+from harness.environments.factory import check_kind, names_code
+from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
 from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer
@@ -58,7 +58,7 @@ class Config(Struct, frozen=True, kw_only=True):
 def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
     """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
 
-    If the configuration names code by an import path, the project's root folder becomes importable.
+    If an environment or a backend of the suite names a module, the project's root folder becomes importable.
     """
     with conf.naming_files():
         return _Loader(conf, suite, settings).load()
@@ -169,8 +169,8 @@ class _Loader:
 
     def _check_code(self, config: Config) -> None:
         """Raise `ConfError` for an environment's kind or a backend's adapter that cannot be found."""
-        paths = [*(conf.kind for conf in config.environment.values()), *(c.adapter for c in config.backend.values())]
-        if any(path is not None and is_import_path(path) for path in paths):
+        adapters = any(backend.adapter is not None for backend in config.backend.values())
+        if adapters or any(map(names_code, config.environment.values())):
             make_importable(self.conf.root)
         for environment in config.environment.values():
             try:

@@ -33,7 +33,7 @@ def wheel(folder: Path, version: str) -> str:
 @pytest.fixture
 def adapter(monkeypatch: pytest.MonkeyPatch) -> Backend:
     adapter: Backend = type("Fifth", (type(backend("pi")),), {"name": "fifth", "installation": PACKAGE})()
-    monkeypatch.setattr(pip, "names", lambda: ("pi", "fifth"))
+    monkeypatch.setattr(pip, "own_names", lambda: ("pi", "fifth"))
     monkeypatch.setattr(pip, "backend", lambda name: adapter if name == "fifth" else backend(name))
     return adapter
 

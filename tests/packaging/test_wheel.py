@@ -13,7 +13,6 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,6 @@ from harness.results.store import read
 from tests.support.project import ROOT
 
 pytestmark = pytest.mark.xdist_group("wheel")
-
-needs_search_path = pytest.mark.xfail(
-    find_spec("harness.conf_path") is None, reason="a project cannot use the packaged conf/ yet", strict=True
-)
 
 SHIPPED = {
     "backends/cli/package.json",
@@ -144,7 +139,6 @@ def test_the_wheel_holds_what_the_code_reads_and_no_more(wheel: Path, user: User
     }
 
 
-@needs_search_path
 def test_a_new_project_passes_at_once(wheel: Path, user: User) -> None:
     reuse_packages(user)
     install(wheel, user, "--no-deps", "--no-index")
@@ -153,7 +147,6 @@ def test_a_new_project_passes_at_once(wheel: Path, user: User) -> None:
     user.passes_at_once()
 
 
-@needs_search_path
 @pytest.mark.nightly
 def test_a_new_project_passes_at_once_with_nothing_reused(wheel: Path, user: User) -> None:
     install(wheel, user)
@@ -161,7 +154,6 @@ def test_a_new_project_passes_at_once_with_nothing_reused(wheel: Path, user: Use
     user.passes_at_once()
 
 
-@needs_search_path
 @pytest.mark.nightly
 def test_the_extra_kinder_brings_its_environments(wheel: Path, user: User) -> None:
     install(wheel, user)

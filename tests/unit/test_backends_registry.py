@@ -50,30 +50,41 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(installed: Path, program: str) -> str:
-    """What a program says that uses the registry, in a process of its own: the registry remembers what it has found."""
+def said(installed: Path, program: str) -> str:
+    """What a program that uses the registry prints, in a process of its own: the registry remembers what it finds."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), str(ROOT)))}
     command = [sys.executable, "-c", f"from backends.registry import *\n{program}"]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    output = subprocess.check_output(command, env=variables, stderr=subprocess.STDOUT, text=True)
+    return output.strip()
 
 
 def test_an_entry_point_is_a_backend_like_ours(installed: Path) -> None:
-    assert told(installed, "print(*names())") == "claude codex gone lean opencode pi renamed text"
-    assert told(installed, "print(type(backend('lean')).__module__)") == "theirs.backends"
+    assert said(installed, "print(*names())") == "claude codex gone lean opencode pi renamed text"
+    assert said(installed, "print(type(backend('lean')).__module__)") == "theirs.backends"
+
+
+def test_what_proctor_sets_up_are_its_own_backends(installed: Path) -> None:
+    assert said(installed, "print(*own_names())") == "claude codex opencode pi"
+
+
+def test_decode_tells_in_words_of_an_entry_point_that_cannot_be_loaded(installed: Path) -> None:
+    program = "from harness.commands.main import main\ntry: main(['decode', 'gone', '-'])\nexcept SystemExit: pass"
+    assert "error: the entry point gone = theirs.nonesuch:BACKEND of theirs cannot be loaded" in said(
+        installed, program
+    )
 
 
 def test_one_of_ours_hides_an_entry_point_of_its_name(installed: Path) -> None:
-    assert told(installed, "print(type(backend('claude')).__module__)") == "backends.claude.adapter"
+    assert said(installed, "print(type(backend('claude')).__module__)") == "backends.claude.adapter"
 
 
 def test_entry_points_are_read_only_for_a_name_that_is_not_ours(installed: Path) -> None:
     seen = "import sys; backend('claude'); print('theirs.backends' in sys.modules)"
-    assert told(installed, seen) == "False"
+    assert said(installed, seen) == "False"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "words"),
     [
         ("gone", "the entry point gone = theirs.nonesuch:BACKEND of theirs cannot be loaded: ModuleNotFoundError"),
         ("text", "the entry point text = theirs.backends:TEXT of theirs: it must be an instance of a subclass of"),
@@ -81,6 +92,6 @@ def test_entry_points_are_read_only_for_a_name_that_is_not_ours(installed: Path)
         ("nonesuch", "there is no backend 'nonesuch'; choose one of: claude, codex, gone, lean"),
     ],
 )
-def test_an_entry_point_that_is_no_backend_is_told_in_words(installed: Path, name: str, said: str) -> None:
+def test_an_entry_point_that_is_no_backend_is_told_in_words(installed: Path, name: str, words: str) -> None:
     program = f"try: backend('{name}')\nexcept ValueError as error: print(error)"
-    assert told(installed, program).startswith(said)
+    assert said(installed, program).startswith(words)

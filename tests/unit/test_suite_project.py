@@ -196,6 +196,16 @@ def test_an_environment_is_found_without_importing_anything_of_its_package(proje
     assert ids(config) == ["claude-scripted-door"]
 
 
+def test_its_root_is_importable_only_if_the_suite_names_a_module(project: Loader, tmp_path: Path) -> None:
+    lake = "name: lake\nkind: gymnasium\narguments: {id: 'mylab.gym:mylab/Lake-v0'}\n"
+    suite = "name: lake\nbackends: [claude]\nmodels: [scripted]\nenvironments: [lake]\n"
+    files = {"conf/environment/lake.yaml": lake, "conf/suite/lake.yaml": suite}
+    project(files, "default")
+    assert str(tmp_path) not in sys.path
+    project(files, "lake")
+    assert sys.path[-1] == str(tmp_path), "after all others"
+
+
 @pytest.mark.parametrize(
     ("adapter", "said"),
     [

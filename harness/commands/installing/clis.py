@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from backends.base import Backend, NpmPackage
-from backends.registry import backend, names
+from backends.registry import backend, own_names
 from harness.agent.cli import Cli, CliMissing, find_cli, pinned_version
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import npm
@@ -25,7 +25,7 @@ def installed(root: Path) -> dict[str, Cli]:
 
 def _adapters() -> list[Backend]:
     """Return the backends whose CLIs are packages of the lock."""
-    found = [backend(name) for name in names() if isinstance(backend(name).installation, NpmPackage)]
+    found = [backend(name) for name in own_names() if isinstance(backend(name).installation, NpmPackage)]
     return [adapter for adapter in found if pinned_version(adapter.installation) is not None]
 
 

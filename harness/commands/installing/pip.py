@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from backends.base import PipPackage
-from backends.registry import backend, names
+from backends.registry import backend, own_names
 from harness.agent.cli import find_cli, virtual_environment
 from harness.commands.errors import SetupFailed
 from harness.commands.installing.start import require_start
@@ -27,7 +27,7 @@ def install(root: Path, tell: Callable[[str], None]) -> None:
     An environment that a killed set-up left incomplete is made anew. A second set-up at the same time waits.
     """
     pins = {file.stem: file for file in cli_requirements()}
-    for adapter in map(backend, names()):
+    for adapter in map(backend, own_names()):
         package = adapter.installation
         if isinstance(package, PipPackage) and package.package in pins:
             own = virtual_environment(package, root)
