@@ -60,8 +60,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     """A case of the suite: a backend, a model and an environment. A test that asks for it runs once for each case."""
     if not hasattr(request, "param"):
         pytest.fail(
-            "a test must name `case`, or a fixture that needs it, among its parameters: "
-            "request.getfixturevalue() comes too late, since the tests were collected by then",
+            "a test must name `case`, or a fixture that needs it, among its parameters; "
+            "request.getfixturevalue() is too late, because cases are given to tests during collection",
             pytrace=False,
         )
     return request.param  # type: ignore[no-any-return]  # the plugin puts a case there

@@ -1,7 +1,7 @@
 """Proctor's options on the command line of pytest.
 
-Other projects have options of the same names, such as `--model`. So an option is added after all conftests are loaded,
-only where the command line uses it or asks for help, and not at all where its name is taken.
+Other projects have options of the same names, such as `--model`. So an option is added after the conftests are loaded,
+only if the command line uses it or asks for help, and not at all if its name is taken.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ _REPEATED: dict[str, Any] = {"action": "append", "metavar": "NAME"}
 _FLAG: dict[str, Any] = {"action": "store_true"}
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "--suite": {"metavar": "NAME", "help": "the suite of cases, conf/suite/NAME.yaml (default: default)"},
+    "--suite": {"metavar": "NAME", "help": "run the cases of this suite, conf/suite/NAME.yaml (default: default)"},
     "--backend": {**_REPEATED, "help": "run the cases of this backend only (repeatable)"},
     "--model": {**_REPEATED, "help": "run the cases of this model only (repeatable)"},
     "--environment": {**_REPEATED, "help": "run the cases of this environment only (repeatable)"},
-    "--shard": {"metavar": "I/N", "help": "the I-th of N parts of the selected cases, the same on every machine"},
+    "--shard": {"metavar": "I/N", "help": "run the I-th of N parts of the selected cases, the same on every machine"},
     "--set": {
         "action": "append",
         "metavar": "KEY=VALUE",
         "help": "change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
     },
-    "--runs-dir": {"metavar": "DIR", "help": "the folder in which runs are kept (default: runs in the root folder)"},
-    "--allow-empty": {**_FLAG, "help": "a suite or shard that has no case is no error"},
-    "--require-all": {**_FLAG, "help": "what cannot run on this machine is an error, no skip"},
+    "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
+    "--allow-empty": {**_FLAG, "help": "accept a suite or a shard that has no case"},
+    "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
         **_FLAG,
-        "help": "keep what the models answer in conf/cassettes, to be played by a model whose provider is cassette",
+        "help": "keep the models' answers in conf/cassettes, where a model with the provider cassette finds them",
     },
 }
 
 
 class CommandLine(NamedTuple):
-    """What the command line says. `backends`, `models` and `environments` are empty where all are meant."""
+    """What the command line says. `backends`, `models` and `environments` are empty if all are meant."""
 
     suite: str | None
     backends: tuple[str, ...]
@@ -54,22 +54,18 @@ class CommandLine(NamedTuple):
 
     @property
     def suite_name(self) -> str:
-        """The suite that is meant."""
+        """The suite that is meant, whether or not it is named."""
         return "default" if self.suite is None else self.suite
 
     @property
     def selects_cases(self) -> bool:
-        """Whether it asks for cases, and for nothing else where no path is given."""
-        return self.suite is not None or self.shard is not None or self.names_some
-
-    @property
-    def names_some(self) -> bool:
-        """Whether it names backends, models or environments."""
-        return bool(self.backends or self.models or self.environments)
+        """Whether it asks for cases. Then nothing else runs, unless a path is given."""
+        named = self.backends or self.models or self.environments
+        return self.suite is not None or self.shard is not None or bool(named)
 
 
 def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
-    """Add the options that these arguments use, or all of them: without arguments, or if `--help` is to list them."""
+    """Add the options that these arguments use. Without arguments, or if `--help` is to list them, add all options."""
     every = arguments is None or listed or "_ARGCOMPLETE" in os.environ or any(a.startswith("@") for a in arguments)
     for name, attributes in _OPTIONS.items():
         if every or any(a == name or a.startswith(f"{name}=") for a in arguments or ()):

@@ -1,19 +1,21 @@
 """The pytest plugin: hooks and options, nothing else.
 
-It is loaded in every session where Proctor is installed. So it imports almost nothing, and a session that asks for no
-case is left as it is: what concerns cases is registered once there are some.
+Every pytest session loads it where Proctor is installed. So it imports almost nothing, and it does nothing in a session
+that asks for no case. The hooks that records need are registered only when there are cases to run.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.lazy import LazyModule
 from harness.options import add_options, command_line
+from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
 from harness.stash import POOL, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
@@ -39,10 +41,10 @@ _WRITER = "proctor-writer"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the ini option, and the command line's options if a conftest loads this plugin: then it is late already."""
+    """Add the ini option. Add the options too if a conftest loads this plugin, since the conftests come now."""
     parser.addini(
         TESTPATHS,
-        "where the tests are that ask for a case: they alone are collected when cases are asked for without a path",
+        "where the tests that ask for a case are. If cases are asked for without a path, only these are collected",
         type="paths",
     )
     if any(name.endswith("conftest.py") for name, _ in pluginmanager.list_name_plugin()):
@@ -62,29 +64,33 @@ def pytest_load_initial_conftests(
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check what the command line says of cases. A worker's own process has done so."""
+    """Check what the command line says about cases. For a worker, the main process has done so."""
     given = command_line(config)
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Where the model servers of the cases run."""
-    if not command_line(config).selects_cases:
-        return None
-    nothing = run_of(config).nothing
-    return nothing.reason if nothing is not None else machine.header(run_of(config).cases)
+    """Say where the model servers of the cases run."""
+    return machine.header(run_of(config).cases) if command_line(config).selects_cases else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Collect the cases alone where they are asked for. With workers this process collects nothing."""
+    """Collect only the cases if they are asked for. In a session with workers, only the workers collect."""
     config = session.config
     if config.getini(TESTPATHS) and not config.pluginmanager.hasplugin("dsession"):
         try:
             start_at_cases(config)
         except pytest.UsageError as error:
+            if not is_worker(config):
+                raise
             config.stash[_MISTAKE] = str(error)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Never collect the folder of a run. Agents write into it, and collecting their files would run them here."""
+    return is_run(collection_path) or None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -95,13 +101,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         except pytest.UsageError as error:  # raised here, it would look like a broken test
             metafunc.config.stash[_MISTAKE] = str(error)
             cases = []
-        gc.freeze()  # what Hydra and the cases hold stays: else it is walked again for each few hundred cases collected
+        gc.freeze()  # otherwise the garbage collector walks all that Hydra made for every few hundred collected cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
 
 
 @pytest.hookimpl(trylast=True)  # once -k and -m have had their say
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep to the cases where they are asked for. A mistake in the configuration ends the session here."""
+    """Deselect the other tests if cases are asked for. A mistake in the configuration ends the session here."""
     mistake = config.stash.get(_MISTAKE, None)
     if mistake is None:
         keep_cases(config, items)
@@ -116,9 +122,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)  # a worker tells of its cases before xdist tells of its collection
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make ready to run cases, if there are any."""
+    """Prepare to run cases, if there are any."""
     config = session.config
-    will_run = not config.option.collectonly and not config.option.setupplan
+    will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
         config.stash[_FOLDERS] = recorder.name_folders(session.items)
         config.pluginmanager.register(recorder.CaseRecorder(run_of(config)), "proctor-recorder")
@@ -131,7 +137,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Begin the run. Whatever does not come here, such as --fixtures, leaves none."""
+    """Begin the run. A command that does not get here, such as `pytest --fixtures`, leaves none."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
@@ -157,19 +163,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """What `-n auto` means for cases: as many workers as GPUs, cores and memory can use. Else what xdist says."""
+    """Start as many workers as GPUs, cores and memory can use if cases are asked for with `-n auto`."""
     return machine.auto_workers(cases_of(config)) if command_line(config).selects_cases else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker what it must know."""
+    """Tell an xdist worker where its files go."""
     greet(node)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """Begin the run once a worker has collected cases: write records, distribute cases, show what workers do."""
+    """Begin the run when the first worker has collected cases."""
     config = node.config
     collected = heard(node)
     if collected is None or config.pluginmanager.hasplugin(_WRITER):

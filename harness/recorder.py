@@ -1,4 +1,4 @@
-"""The records of cases: made where the cases run, written by the process that the user started."""
+"""The records of cases. The process that runs a case makes its record, and the main process writes it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def name_folders(items: Iterable[pytest.Item]) -> list[str]:
 
 
 class CaseRecorder:
-    """The hooks that make the records of cases, in the process that runs them."""
+    """The hooks that make the records of cases. They are registered in each process that runs cases."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -60,13 +60,13 @@ class CaseRecorder:
         case = case_of(item)
         if case is not None and _FOLDER in item.stash:
             folder = self._run.folder / item.stash[_FOLDER]
-            if folder.exists():  # it killed its worker, and is run once more
+            if folder.exists():  # the case killed its worker and runs once more
                 folder.rename(folder.with_name(f"{folder.name}.killed"))
             item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-        """Record a case that Ctrl-C ends: pytest makes no report of it."""
+        """Record a case that Ctrl-C ends, since pytest makes no report of it."""
         try:
             return (yield)
         except KeyboardInterrupt:
@@ -83,7 +83,7 @@ class CaseRecorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach the record to the report that decides a case, and say briefly how an infrastructure failure came."""
+        """Attach the record to the report that decides a case, and shorten the report of a known failure."""
         report = yield
         builder = item.stash.get(BUILDER, None)
         if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
@@ -105,10 +105,9 @@ class CaseRecorder:
 
 
 class RunWriter:
-    """The hooks that write records, in the process that the user started. Making one begins the run.
+    """The hooks that write records. They are registered in the main process. Making one begins the run.
 
-    `names` are those of the folders of the cases that are to run. Raises `pytest.UsageError` if the run's folder cannot
-    be written.
+    `names` are the names of the folders of the cases. Raise `pytest.UsageError` if the run's folder cannot be written.
     """
 
     def __init__(self, run: Run, names: list[str]) -> None:
@@ -124,7 +123,7 @@ class RunWriter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Record a case that has killed its worker for the last time."""
+        """Record a case that killed its worker and does not run again."""
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
@@ -133,7 +132,7 @@ class RunWriter:
             setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write the record that a report brings."""
+        """Write the record that is attached to a report."""
         text = getattr(report, _RECORD, None)
         if text is not None:
             self._recorded.add(report.nodeid)
@@ -145,13 +144,13 @@ class RunWriter:
     def pytest_report_teststatus(
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        """Show the note that a case which killed its worker is run once more."""
+        """Show the note that a case killed its worker and runs once more."""
         rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduler.RERUN`
         return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
-    @pytest.hookimpl(trylast=True)  # once xdist has waited for its workers
+    @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
-        """Stop what is left of model servers, and write the records of interrupted cases."""
+        """Stop model servers that are left, and write the records of interrupted cases."""
         _sweep()
         try:
             self._store.take_left()
@@ -178,9 +177,9 @@ def _sweep() -> None:
         _complain(str(error))
     else:
         if stopped:
-            _complain(f"stopped what a run that was killed had left: {', '.join(stopped)}")
+            _complain(f"stopped what a killed run had left: {', '.join(stopped)}")
 
 
 def _complain(text: str) -> None:
-    """Say what the user must know on standard error, which an xdist worker has too, while pytest captures nothing."""
+    """Write a message to standard error, which reaches the user from an xdist worker too."""
     sys.stderr.write(f"\n{text}\n")

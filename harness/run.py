@@ -1,4 +1,4 @@
-"""The run of a pytest session: its configuration, its cases and its folder. Each is made when first asked for."""
+"""The run of a pytest session: its configuration, its cases and its folder. Each is made on first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.suite.shard import Shard, shard
 
 
 class Nothing(Struct, frozen=True):
-    """Why a run has no case. `mistake` says that the suite or the shard is wrong, and not only unlucky."""
+    """Why a run has no case. `mistake` is true if the suite or the shard must be wrong."""
 
     reason: str
     mistake: bool
@@ -51,18 +51,18 @@ class Run:
 
     @cached_property
     def config(self) -> configuration.Config:
-        """The configuration, composed by Hydra. Raises `ConfError`."""
+        """The configuration, composed by Hydra. Raise `ConfError` if it is wrong."""
         return configuration.load(self.conf, self.suite, self.settings)
 
     @cached_property
     def cases(self) -> list[Case]:
-        """The cases that are run. Raises `ConfError`."""
+        """The cases of this run. Raise `ConfError` if the configuration is wrong."""
         chosen = self._chosen
         return chosen if self.part is None else shard(chosen, self.part)
 
     @cached_property
     def nothing(self) -> Nothing | None:
-        """Why there are no cases, or `None` if there are some. Raises `ConfError`."""
+        """Why there are no cases, or `None` if there are some. Raise `ConfError` if the configuration is wrong."""
         if self.cases:
             return None
         if not self._suite_cases:
@@ -90,7 +90,7 @@ class Run:
         return choose(self._suite_cases, self.choice)
 
     def _other_suites(self) -> Iterator[configuration.Config]:
-        """The configurations of the other suites, without those that are wrong."""
+        """Return the configurations of the other suites, except those that are wrong."""
         for suite in self.conf.choices("suite"):
             if suite != self.suite:
                 with suppress(ConfError):

@@ -1,4 +1,4 @@
-"""Which of the collected tests run: the cases alone, where the command line asks for cases and gives no path."""
+"""Decides which tests run. If the command line asks for cases and gives no path, only the cases run."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from harness.case import Case
 
 TESTPATHS = "proctor_testpaths"
-"""The ini option that says where the tests of cases are."""
+"""The ini option that says where the tests that ask for a case are."""
 
 _ASKED_FOR = pytest.StashKey[bool]()
 
 
 def asks_for_case(metafunc: pytest.Metafunc) -> bool:
-    """Whether the `case` that a test asks for is ours, and not another project's fixture or parameter."""
+    """Return whether a test asks for our `case`, and not for a fixture or parameter of another project."""
     if "case" not in metafunc.fixturenames:
         return False
     for fixture in reversed(metafunc._arg2fixturedefs.get("case", ())):
         if getattr(fixture.func, "__module__", None) == "harness.fixtures":
             metafunc.config.stash[_ASKED_FOR] = True
             return True
-        if "case" not in fixture.argnames:  # it takes the place of ours
+        if "case" not in fixture.argnames:  # it overrides ours without using it
             return False
     return False
 
 
 def start_at_cases(config: pytest.Config) -> None:
-    """Collect the tests of cases alone if cases are asked for without a path and the project says where they are."""
+    """Collect only the cases if they are asked for without a path and the project says where they are."""
     places = config.getini(TESTPATHS)
     if places and not _has_path(config) and (command_line(config).selects_cases or _keyword_means_cases(config)):
         config.args = [str(place) for place in places]
 
 
 def keep_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect all other tests if cases are asked for without a path: by an option, or by a -k that names one."""
+    """Deselect all other tests if cases are asked for without a path, by an option or by a -k that names one."""
     cases = [(item, case) for item in items if (case := case_of(item)) is not None]
     words = _words(config.getoption("keyword", ""))
     named = any(words & _names(case) for _, case in cases)
@@ -52,7 +52,7 @@ def keep_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def why_none(config: pytest.Config, items: list[pytest.Item]) -> str | None:
-    """Return why no case is left, or `None` if one is, or none was asked for."""
+    """Return why no case runs, or `None` if one runs or cases were not asked for."""
     given = command_line(config)
     if any(case_of(item) is not None for item in items) or not (given.selects_cases or has_run(config)):
         return None
@@ -74,9 +74,10 @@ def _has_path(config: pytest.Config) -> bool:
 
 
 def _keyword_means_cases(config: pytest.Config) -> bool:
-    """Whether -k names a case that it selects. Only if that is so whatever else there is to be collected.
+    """Return whether -k selects a case and names it, or its backend, model or environment.
 
-    With `not`, and with other options that select, the tests that there are decide: see `keep_cases`.
+    Return `False` if that depends on the other tests, as it does with `not` or -m. Then everything is collected, and
+    `keep_cases` decides.
     """
     text = config.getoption("keyword", "")
     words = _words(text)
@@ -85,7 +86,7 @@ def _keyword_means_cases(config: pytest.Config) -> bool:
         return False
     try:
         expression = Expression.compile(text)
-    except SyntaxError:  # pytest will say so
+    except SyntaxError:  # pytest reports it later
         return False
 
     def selects(case: Case) -> bool:
@@ -102,5 +103,5 @@ def _words(expression: str) -> set[str]:
 
 
 def _names(case: Case) -> set[str]:
-    """The full names by which a -k expression asks for a case: its own, and its backend, model and environment."""
+    """Return the words by which a -k expression names a case."""
     return {case.id, case.backend.name, case.model.name, case.environment.name}

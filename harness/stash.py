@@ -1,4 +1,4 @@
-"""What Proctor keeps on pytest's objects, made when first asked for: a session that asks for no case has no run."""
+"""What Proctor keeps on pytest's objects. It is made on first use, so that a session without cases has no run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from harness.lazy import LazyModule
 from harness.options import CommandLine, command_line
-from harness.results.run_name import run_name
+from harness.results.run_folder import run_name
 
 if TYPE_CHECKING:
     from harness import case as case_module
@@ -31,16 +31,16 @@ else:  # a session that asks for no case must not pay for these
     view = LazyModule("harness.live.view")
 
 BUILDER: pytest.StashKey[RecordBuilder] = pytest.StashKey()
-"""On a test that runs a case: its record in the making."""
+"""The record of a test that runs a case, while the test runs. It is kept on the test."""
 
 POOL: pytest.StashKey[ServerPool] = pytest.StashKey()
-"""On the configuration: the model server that this process holds."""
+"""The model server that this process holds. It is kept on the configuration."""
 
 RUN_FOLDER = "proctor_run"
-"""What the main process tells an xdist worker: the folder of the run."""
+"""The key under which an xdist worker finds the folder of the run."""
 
 STATUS_FILE = "proctor_status"
-"""What the main process tells an xdist worker: the file in which it tells what it does."""
+"""The key under which an xdist worker finds the file for its status."""
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _LIVE: pytest.StashKey[Live] = pytest.StashKey()
@@ -48,12 +48,12 @@ _FOLDER: pytest.StashKey[Path] = pytest.StashKey()
 
 
 def has_run(config: pytest.Config) -> bool:
-    """Whether something in this session asked for the run."""
+    """Return whether something in this session has asked for the run."""
     return _RUN in config.stash
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Return the run of this session. Raises `pytest.UsageError` for a mistake on the command line."""
+    """Return the run of this session. Raise `pytest.UsageError` for a mistake on the command line."""
     if _RUN not in config.stash:
         given = command_line(config)
         try:
@@ -67,19 +67,22 @@ def run_of(config: pytest.Config) -> Run:
 
 
 def cases_of(config: pytest.Config) -> list[Case]:
-    """Return the cases of the run. Raises `pytest.UsageError` for a mistake in the configuration, and for no case."""
+    """Return the cases of the run.
+
+    Raise `pytest.UsageError` if the configuration is wrong, or if a mistake leaves no case.
+    """
     this = run_of(config)
     try:
         cases, nothing = this.cases, this.nothing
     except endings.ConfError as error:
         raise pytest.UsageError(str(error)) from error
     if nothing is not None and nothing.mistake and not command_line(config).allow_empty:
-        raise pytest.UsageError(f"{nothing.reason} (with --allow-empty this is no error)")
+        raise pytest.UsageError(f"{nothing.reason}; use --allow-empty to accept that")
     return cases
 
 
 def live_of(config: pytest.Config) -> Live:
-    """Return what shows progress in this process."""
+    """Return the live view of this process."""
 
     def gpu_memory_mb() -> float | None:
         pool = config.stash.get(POOL, None)
@@ -92,7 +95,7 @@ def live_of(config: pytest.Config) -> Live:
 
 
 def case_of(item: pytest.Item) -> Case | None:
-    """Return the case that a test runs for, if it asks for one."""
+    """Return the case that a test runs for, or `None`."""
     callspec = getattr(item, "callspec", None)
     if callspec is None or not has_run(item.config):
         return None
@@ -101,7 +104,7 @@ def case_of(item: pytest.Item) -> Case | None:
 
 
 def run_folder(config: pytest.Config) -> Path:
-    """Return the folder of this session's run, named once. It exists only when a case begins."""
+    """Return the folder of this session's run. The folder is made when the run begins."""
     if _FOLDER not in config.stash:
         told: str | None = getattr(config, "workerinput", {}).get(RUN_FOLDER)
         given = command_line(config)
@@ -123,9 +126,9 @@ def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:
 
 
 def _misled(config: pytest.Config, folder: Path) -> bool:
-    """Whether pytest looked for the root folder above the runs and not above the tests.
+    """Return whether pytest took the folder of runs for a path of tests when it looked for the root folder.
 
-    It looks before it knows our options: the word after `--runs-dir` is a path of tests to it, if that path exists.
+    At that point it does not know our options. It takes the word after `--runs-dir` for a path if that path exists.
     """
     here, root = config.invocation_params.dir, config.rootpath
     above_here = root == here or (config.inipath is not None and root in here.parents)

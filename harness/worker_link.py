@@ -1,7 +1,7 @@
 """What the main process of a session and its xdist workers tell each other.
 
-A worker is told where the run's files and its own status go. It tells what it collected, before xdist does: only the
-workers collect, and a session that collected no case is none of our business.
+The main process tells a worker where its files go. Only workers collect tests. A worker that has collected cases tells
+the main process so, before xdist reports the worker's collection.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _STATUS_FOLDER = pytest.StashKey[Path]()
 
 
 class Collected(NamedTuple):
-    """What a worker tells once it has collected, if cases were asked for.
+    """What a worker has collected. It is sent only if something asked for cases.
 
-    `folders` are the names of the folders of the cases that are to run, `None` if no test asks for a case. `mistake` is
-    one in the configuration, and `nothing` is why no case is left.
+    `folders` are the names of the folders of the cases, or `None` if there are no cases. `mistake` says what is wrong
+    with the configuration. `nothing` says why no case runs.
     """
 
     folders: list[str] | None
@@ -33,12 +33,12 @@ class Collected(NamedTuple):
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is xdist's, and not the one that the user started."""
+    """Return whether this process is an xdist worker."""
     return hasattr(config, "workerinput")
 
 
 def greet(node: Any) -> None:
-    """In the main process: tell a worker that is about to start what it must know."""
+    """Tell a worker that is about to start where its files go. Called in the main process."""
     channel = node.gateway.newchannel()
     node.proctor_heard = deque[dict[str, Any]]()
     channel.setcallback(node.proctor_heard.append)
@@ -48,17 +48,17 @@ def greet(node: Any) -> None:
 
 
 def heard(node: Any) -> Collected | None:
-    """In the main process: return what a worker has collected, or `None` if it has nothing to do with cases."""
+    """Return what a worker has sent, or `None`. Called in the main process."""
     return Collected(**node.proctor_heard.popleft()) if node.proctor_heard else None
 
 
 def tell(config: pytest.Config, collected: Collected) -> None:
-    """In a worker: tell the main process, before this worker's collection is reported."""
+    """Send to the main process what this worker has collected."""
     config.workerinput[_CHANNEL].send(collected._asdict())  # type: ignore[attr-defined]  # xdist adds it
 
 
 def status_folder(config: pytest.Config) -> Path:
-    """In the main process: return where workers tell what they do. The folder need not exist: nobody looks then."""
+    """Return the folder for the status of workers. It exists only while the live view is shown."""
     if _STATUS_FOLDER not in config.stash:
         config.stash[_STATUS_FOLDER] = Path(tempfile.gettempdir()) / f"proctor-live-{os.urandom(8).hex()}"
     return config.stash[_STATUS_FOLDER]

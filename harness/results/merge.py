@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from harness.results.record import Record
-from harness.results.run_name import run_name
+from harness.results.run_folder import CASES, run_name
 from harness.results.runs import RunError, read_run
-from harness.results.store import CASES, unrecorded
+from harness.results.store import unrecorded
 
 
 def merged_name(runs: Sequence[Path]) -> str:

@@ -10,9 +10,7 @@ import msgspec
 
 from harness.case_folder import CaseFolder
 from harness.results.record import Record
-
-CASES = "cases.json"
-"""The file with the names of the cases that are to run."""
+from harness.results.run_folder import CASES, LATEST, RESULTS
 
 _LEFT = "interrupted"
 
@@ -30,7 +28,7 @@ class RunStore:
     @property
     def results(self) -> Path:
         """The file of records."""
-        return self.run / "results.jsonl"
+        return self.run / RESULTS
 
     def begin(self, names: Sequence[str]) -> None:
         """Make the folder, and write down which cases are to run. `names` are the names of their folders.
@@ -41,7 +39,7 @@ class RunStore:
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
-        _point(self.run.parent / "latest", self.run.name)
+        _point(self.run.parent / LATEST, self.run.name)
 
     def append(self, record: Record) -> None:
         """Write one record. When this returns, the record survives a crash."""

@@ -81,9 +81,10 @@ class Killed:
             controller.wait()
 
     def start_again(self) -> None:
-        """The next start of pytest, once the last one's workers have seen that their controller is gone."""
+        """The next run, once the last one's workers have seen that their controller is gone. It needs no server."""
         wait_until(lambda: not self._workers(), "the end of the workers", 120)
-        assert self.project.pytest("--collect-only", "-q", QUICK).returncode == pytest.ExitCode.OK
+        self.project.write("test_next.py", "def test_next(case): pass\n")
+        assert self.project.pytest("--suite", "smoke", "test_next.py").returncode == pytest.ExitCode.OK
 
     def kill_a_worker(self, controller: psutil.Popen, chance: random.Random) -> None:
         """Any that lives: one that was killed is replaced after a moment."""

@@ -138,3 +138,15 @@ def test_another_project_may_have_fixtures_and_parameters_of_the_same_names(
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'errors="0" failures="0" skipped="0" tests="12"' in (project.folder.parent / "junit.xml").read_text()
     assert project.files == before
+
+
+def test_a_folder_of_runs_that_misleads_pytest_is_named(project: Elsewhere, tmp_path: Path) -> None:
+    project.write("test_case.py", "def test_case(case): pass\n")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    cases = ("--suite", "smoke", "--backend", "claude")
+    misled = project.pytest(*cases, "--runs-dir", str(kept))
+    assert misled.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"write --runs-dir={kept}" in misled.stderr
+    done = project.pytest(*cases, f"--runs-dir={kept}")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

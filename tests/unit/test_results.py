@@ -14,7 +14,7 @@ from harness.case import Limits, Score
 from harness.endings import Cause, Ending
 from harness.report.table import table
 from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions
-from harness.results.run_name import run_name
+from harness.results.run_folder import run_name
 from harness.results.store import RunStore, read
 
 

@@ -1,0 +1,27 @@
+"""How the folder of a run is named and known. Light: every pytest session where Proctor is installed imports this."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+CASES = "cases.json"
+"""The file with the names of the cases that are to run."""
+
+RESULTS = "results.jsonl"
+"""The file with the records."""
+
+LATEST = "latest"
+"""The link to the newest run, beside it."""
+
+
+def run_name(suite: str, now: datetime | None = None) -> str:
+    """Return the name of a run that starts now. Names sort by time and contain the suite."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
+
+
+def is_run(path: Path) -> bool:
+    """Return whether this is the folder of a run, or a link to it. Another project may well have a `cases.json`."""
+    if path.suffix == ".py" or not (path / CASES).is_file():
+        return False
+    return (path / RESULTS).is_file() or (path.parent / LATEST).is_symlink()

@@ -1,0 +1,118 @@
+"""Where a session leaves a run, and where it leaves none. The agents here do nothing but end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project
+
+FAKE = """\
+import pytest
+
+@pytest.fixture
+def submission(case):
+    return case.id
+
+def test_case(case, submission):
+    assert submission == case.id
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.write("test_cases.py", FAKE)
+    return made
+
+
+def run(project: Project, *arguments: str) -> None:
+    done = project.pytest("--backend", "claude", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_runs_no_case_leaves_no_run_and_latest_stays(project: Project) -> None:
+    run(project, "--environment", "small_maze")
+    project.write("test_other.py", "def test_other(): pass\n")
+    before = sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()
+    for arguments in (
+        ["--fixtures"],
+        ["--fixtures-per-test"],
+        ["--setup-plan"],
+        ["--setup-plan", "-n", "2"],
+        ["--collect-only", "--suite", "default"],
+        ["--markers"],
+        ["--help"],
+        ["-k", "other"],
+    ):
+        done = project.pytest(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()) == before
+    project.write("test_broken.py", "import nowhere\n")
+    assert project.pytest().returncode == pytest.ExitCode.INTERRUPTED
+    assert (sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()) == before
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
+def test_runs_are_kept_where_the_command_line_says(project: Project, workers: list[str]) -> None:
+    (project.folder / "below").mkdir()
+    root = project.folder
+    project.folder = root / "below"
+    run(project, "--runs-dir", "kept", "--rootdir", str(root), str(root / "test_cases.py"), *workers)
+    project.folder = root
+    kept = root / "below/kept"
+    assert not (root / "runs").exists()
+    assert (kept / "latest").resolve().parent == kept
+    assert sorted(json.loads((kept / "latest/cases.json").read_bytes())) == [
+        "claude-scripted-motion2d_easy",
+        "claude-scripted-small_maze",
+    ]
+    assert len((kept / "latest/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_an_agent_wrote_is_never_imported(project: Project) -> None:
+    run(project, "--environment", "small_maze")
+    project.write("runs/latest/claude-scripted-small_maze/workspace/test_theirs.py", "raise SystemExit('imported')\n")
+    project.write("fixtures/cases.json", "[]")
+    project.write("fixtures/test_ours.py", "def test_ours(): pass\n")
+    collected = project.pytest("--collect-only", "-q").stdout
+    assert "test_theirs" not in collected
+    assert "fixtures/test_ours.py::test_ours" in collected
+
+
+OVERRIDDEN = """\
+import pytest
+from msgspec.structs import replace
+
+@pytest.fixture
+def case(case):
+    return replace(case, replicate=7)
+
+def test_ours_beneath(case):
+    assert case.replicate == 7 and case.id.startswith("claude")
+
+class TestOther:
+    @pytest.fixture
+    def case(self):
+        return "mine"
+
+    def test_theirs(self, case):
+        assert case == "mine"
+"""
+LATE = """\
+def test_late(request):
+    request.getfixturevalue("submission")
+"""
+
+
+def test_a_fixture_that_takes_the_place_of_ours_may_use_it(project: Project) -> None:
+    project.write("test_overridden.py", OVERRIDDEN)
+    done = project.pytest("test_overridden.py", "--backend", "claude", "-v")
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    project.write("test_late.py", LATE)
+    done = project.pytest("test_late.py")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "a test must name `case`, or a fixture that needs it, among its parameters" in done.stdout
