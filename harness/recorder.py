@@ -156,7 +156,8 @@ class RunWriter:
                 self._store.begin(names)
             except OSError as error:
                 raise pytest.UsageError(
-                    f"cannot write the run: {run.folder}: {error.strerror}; choose another folder with --runs-dir=FOLDER"
+                    f"cannot write the run: {run.folder}: {error.strerror}; "
+                    "choose another folder with --runs-dir=FOLDER"
                 ) from error
 
     @pytest.hookimpl(optionalhook=True)
