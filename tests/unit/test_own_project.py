@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.endings import Ending
 from harness.packaged import packaged_conf
+from tests.support.markdown import code_blocks, page, section
 from tests.support.own_project import OwnProject
 
 
@@ -59,6 +61,19 @@ def test_an_environment_that_raises_is_an_error_that_says_where(project: OwnProj
     [record] = project.records.values()
     assert (record.outcome, record.ending) == ("error", Ending.HARNESS_ERROR), done.stdout
     assert record.explanation == "KeyError: 'door' (broken.py:6)"
+
+
+def test_the_adapter_of_the_page_on_backends_runs(project: OwnProject) -> None:
+    text = section(page("docs/adding-a-backend.md"), "In a repository of your own")
+    adapter, conf = (next(b.text for b in code_blocks(text) if b.language == kind) for kind in ("python", "yaml"))
+    project.write("mylab/backends.py", adapter)
+    project.write("conf/backend/our_pi.yaml", conf)
+    done = project.pytest("--suite", "mine", "--set", "suite.backends=[our_pi]", "--require-all")
+    [record] = project.records.values()
+    if shutil.which("pi") is None:
+        assert record.explanation == "pi is not on PATH: npm install -g @mariozechner/pi-coding-agent", done.stdout
+    else:
+        assert record.outcome == "passed", done.stdout
 
 
 def test_a_package_that_hides_proctors_backends_is_a_usage_error(project: OwnProject) -> None:
