@@ -1,7 +1,7 @@
-"""The contract: what every backend promises, held against its real CLI in the real sandbox.
+"""The contract: what every backend promises, tested with its real CLI in the real sandbox.
 
-A clause that needs a missing capability is left out at collection. `session` is one rich session that serves many
-clauses; the other clauses play sessions of their own.
+A clause that needs a missing capability is left out at collection. Many clauses share one rich `session`. The others
+play their own sessions.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_the_session_comes_to_its_end(session: Rich) -> None:
     assert result.metered.requests == result.metered.turns + result.metered.side_requests
 
 
-# What nobody may see
+# Secrets
 
 
 def test_the_prompt_goes_to_the_model_and_into_no_command_line_or_environment(session: Rich) -> None:
@@ -87,7 +87,7 @@ def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> 
     for call in session.played.requests:
         sent = b"\n".join([call.path.encode(), json.dumps(dict(call.headers)).encode(), call.body])
         assert canaries.found_in(sent) == set()
-        assert rich.PASSWORD.encode() in call.body or rich.SUBTASK.encode() in call.body  # it is the body that was read
+        assert rich.PASSWORD.encode() in call.body or rich.SUBTASK.encode() in call.body  # it is the body
 
 
 # Tools
@@ -151,7 +151,7 @@ def test_a_call_that_cannot_be_made_is_answered_and_survived(session: Rich, turn
     assert result.text
 
 
-# What the stream says
+# The stream
 
 
 def test_the_stream_has_no_unknown_event_and_no_malformed_line(session: Rich) -> None:
@@ -182,9 +182,9 @@ LIMITED = {
     "cost": (msgspec.structs.replace(QUICK, cost_usd=0.001), Ending.COST_LIMIT),
     "output": (msgspec.structs.replace(QUICK, output_mb=0.0001), Ending.OUTPUT_LIMIT),
 }
-"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars: the second one passes the limit.
+"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars. So the second response exceeds the limit.
 
-It ends the session for tokens; for cost the third request does, which is refused.
+A token limit then ends the session at once. A cost limit ends it at the third request, which is refused.
 """
 
 
@@ -197,7 +197,7 @@ def test_a_limit_holds_exactly(name: str, limit: str, stage: Stage, sessions: Pa
     assert result.ending is ending, result.explanation
     if limit != "output":
         assert result.metered.turns == 2
-        assert 1 <= result.session.turns <= 2  # a CLI that is ended need not have told its last turn yet
+        assert 1 <= result.session.turns <= 2  # a stopped CLI may not have reported its last turn
 
 
 # Failures of the model server
@@ -252,7 +252,7 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
     sleepers: list[psutil.Process] = []
 
     def cancel(so_far: Progress) -> None:
-        assert so_far.seconds < DEADLINE_S, "the agent's processes never came"
+        assert so_far.seconds < DEADLINE_S, "the agent's processes did not appear"
         sleepers[:] = [p for p in psutil.Process().children(recursive=True) if _runs(p, "sleep")]
         if len(sleepers) >= 3:
             raise Cancelled
@@ -263,7 +263,7 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
         stage.play(backend(name), place, play, progress=cancel)
     assert [process for process in sleepers if process.is_running()] == []
     clock = (place / "workspace" / "clock").stat().st_mtime_ns
-    time.sleep(0.05)  # the time in which a loop that lived on would have written
+    time.sleep(0.05)  # enough time for a surviving loop to write
     assert (place / "workspace" / "clock").stat().st_mtime_ns == clock
 
 
@@ -287,7 +287,7 @@ def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, se
 
 
 class Cancelled(Exception):
-    """Comes in the midst of a session."""
+    """Raised in the middle of a session."""
 
 
 def _runs(process: psutil.Process, program: str) -> bool:

@@ -1,4 +1,4 @@
-"""A clause of the contract for the night: some CLIs wait two minutes before they give up."""
+"""A clause of the contract that runs at night, because some CLIs wait two minutes before they give up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real CLIs whose model is a service behind TLS: through the sandbox, the gateway and its forwarder, and back."""
+"""Real CLIs with a model behind TLS: requests pass through the sandbox, the gateway and its forwarder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def host() -> Iterator[HttpHost]:
 def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
-    """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
+    """Run the real CLI with a model that the stand-in serves over TLS on this wire."""
     dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,

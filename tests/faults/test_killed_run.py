@@ -1,4 +1,4 @@
-"""A run that is killed in the middle of a case: nothing lives on, and what was finished is kept."""
+"""A run is killed in the middle of a case: no process survives, and finished results are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real CLIs on a model that an Ollama serves, through the real gateway; and what they meet when it fails."""
+"""Real CLIs with a model that Ollama serves, through the real gateway; and what happens when Ollama fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stage() -> Iterator[Stage]:
 
 
 def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptResult:
-    """One session of the backend's CLI, in a new dirs."""
+    """Play one session of the backend's CLI, in a new folder."""
     cli = backend_named(backend)
     dirs = stage.dirs(folder)
     case = Case(

@@ -1,4 +1,4 @@
-"""Workers that are killed in a case, for real: the case runs once more, and each is recorded exactly once."""
+"""A worker is really killed in a case: the case runs once more, and each case is recorded exactly once."""
 
 from __future__ import annotations
 

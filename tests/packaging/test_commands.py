@@ -1,4 +1,4 @@
-"""`proctor` as a user meets it: help, version, and words instead of tracebacks for bad input."""
+"""`proctor` for its user: help, version, and clear errors instead of tracebacks for bad input."""
 
 from __future__ import annotations
 

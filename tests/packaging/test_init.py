@@ -1,4 +1,4 @@
-"""`proctor init` writes a small project, and never over a file that is there."""
+"""`proctor init` writes a small project and never overwrites a file."""
 
 from __future__ import annotations
 

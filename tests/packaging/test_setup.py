@@ -1,4 +1,4 @@
-"""`proctor setup`: the CLIs come whole or not at all, once; what is missing is told with what to run."""
+"""`proctor setup` installs the CLIs once, whole or not at all. For anything missing, it says what to run."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
 done
 test "$NPM_DOES" != hang || exec sleep 600
 """
-"""Stands for npm and the registry: `ci` installs small CLIs that tell their pinned versions.
+"""A stand-in for npm and the registry: `ci` installs small CLIs that print their pinned versions.
 
-`NPM_DOES` names another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
+`NPM_DOES` selects another behavior: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
 """
 
 
 class Machine:
-    """A user's machine: programs of the test's own on PATH, and an empty cache."""
+    """A user's machine: only the test's programs on PATH, and an empty cache."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.bin = folder / "bin"
@@ -67,7 +67,7 @@ class Machine:
         path.chmod(0o755)
 
     def has_only(self, *programs: str) -> None:
-        """Take everything but these off PATH."""
+        """Remove everything but these from PATH."""
         for path in self.bin.iterdir():
             if path.name not in programs:
                 path.unlink()
@@ -79,7 +79,7 @@ class Machine:
 
     @property
     def left(self) -> set[str]:
-        """What is in the cache of CLIs, less the lock files."""
+        """The content of the CLIs' cache, without the lock files."""
         folder = pinned_clis().parent
         return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
 
@@ -110,7 +110,7 @@ def installed() -> bool:
 
 @pytest.fixture
 def start(machine: Machine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a set-up in a process of its own; it is killed in the end."""
+    """Start a set-up in a separate process. Kill it at the end."""
     with ExitStack() as stack:
 
         def start(**variables: str) -> subprocess.Popen[str]:
@@ -239,7 +239,7 @@ def test_an_interrupted_set_up_does_not_count_and_is_cleared_away(
         assert process.communicate()[0].endswith("\nproctor: interrupted\n")
         assert machine.left == set()
         assert not any(map(psutil.Process.is_running, npm))
-    else:  # npm lives on
+    else:  # npm survives
         for child in npm:
             child.kill()
     assert main(["setup"]) == 0
@@ -322,7 +322,7 @@ def test_an_unknown_extra_names_the_choices(capsys: pytest.CaptureFixture[str]) 
 
 
 class Extra:
-    """An extra whose file of requirements the test writes, and a pip that only notes how it was called."""
+    """An extra whose requirements file the test writes, and a pip that only records its arguments."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.file = folder / "extra.txt"

@@ -1,4 +1,4 @@
-"""`proctor setup` for a CLI from PyPI: an environment of its own, whole or made anew, the pinned packages alone."""
+"""`proctor setup` for a CLI from PyPI: its own environment, complete or rebuilt, with only the pinned packages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 @pytest.fixture
 def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The requirements file of the CLI, whose wheels are in the same folder: pip asks no index."""
+    """The requirements file of the CLI. The wheels are in the same folder, so pip asks no index."""
     file = tmp_path / "mylab-agent.txt"
     file.write_text(wheel(tmp_path, "4.5"))
     for module in (cli, pip):

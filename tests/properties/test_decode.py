@@ -1,7 +1,7 @@
-"""Reading streams: whatever the bytes, however they are cut, whatever comes in between.
+"""Reading streams: with any bytes, cut anywhere, with any noise in between.
 
-Streams are those of whole sessions that hypothesis makes up and the grammar of each backend writes down (`grammar.py`),
-and of the recorded ones. A new backend needs a grammar, and gets every property.
+The streams are recorded ones, and whole sessions that hypothesis invents and the grammar of each backend writes down
+(`grammar.py`). A new backend only needs a grammar to be tested for every property.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ NOISE = (
 
 
 def streams(name: str) -> st.SearchStrategy[list[bytes]]:
-    """The lines of a session that may have been, or of one that was recorded."""
+    """Draw the lines of an invented session or of a recorded one."""
     made_up = scripts().map(grammar(name).lines)
     return made_up | st.sampled_from(RECORDED[name]) if RECORDED[name] else made_up
 
 
 @st.composite
 def damaged_lines(draw: st.DrawFn, name: str) -> bytes:
-    """A line in which one to three values, anywhere, were replaced by anything, as JSON or as bytes."""
+    """Draw a line with one to three of its values replaced by anything, as JSON or as bytes."""
     value = json.loads(draw(st.sampled_from(LINES[name])))
     for _ in range(draw(st.integers(1, 3))):
         value = _replaced(draw, value)
@@ -80,7 +80,7 @@ def damaged_lines(draw: st.DrawFn, name: str) -> bytes:
 
 
 def _replaced(draw: st.DrawFn, value: Any) -> Any:
-    """The value with one of its parts, chosen on a random way down, replaced."""
+    """Return the value with one part replaced. The part is at the end of a random path into the value."""
     keys: list[Any] = (
         list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     )
@@ -94,7 +94,7 @@ def _replaced(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def lines_with_doubled_keys(draw: st.DrawFn, name: str) -> bytes:
-    """A line some of whose keys come again, with other values."""
+    """Draw a line that repeats some of its keys, with other values."""
     line = draw(st.sampled_from(LINES[name]))
     keys = list(json.loads(line))
     again = draw(st.lists(st.tuples(st.sampled_from(keys), junk), min_size=1, max_size=3))
@@ -111,7 +111,7 @@ def read(name: str, lines: Iterable[bytes]) -> Session:
 
 
 def counters(session: Session) -> dict[str, float]:
-    """All that only grows."""
+    """Return all counters of a session that only grow."""
     whole = ("turns", "tool_calls", "tool_results", "tool_errors", "subagents", "retries", "denials", "compactions")
     more = ("error_count", "rate_limits", "unpaired_results", "untimed_results", "model_s", "cost_usd")
     counted = {name: getattr(session, name) for name in (*whole, *more)}
@@ -120,7 +120,7 @@ def counters(session: Session) -> dict[str, float]:
 
 
 def assert_plain(events: Iterable[ev.Event]) -> None:
-    """Exact through JSON and back; `arguments` may hold a number that another reader would round."""
+    """Check that the events survive JSON exactly. `arguments` may contain a number that another reader would round."""
     for event in events:
         assert msgspec.json.decode(msgspec.json.encode(event), type=ev.Event) == event
 
@@ -251,7 +251,7 @@ def test_a_limit_trips_at_the_least_prefix_that_passes_it(name: str, script: Scr
     for line in grammar(name).lines(script):
         before = session.turns
         session.add_line(backend(name).decode(line))
-        assert session.turns - before <= 1  # so that no limit of turns is ever overstepped
+        assert session.turns - before <= 1  # so that no session exceeds a turn limit
         if session.turns >= limit:
             assert (before, session.turns) == (limit - 1, limit)
             break

@@ -1,4 +1,4 @@
-"""Where a server comes from, whatever runs: no GPU twice, no start where one may join, no wait for nothing."""
+"""Placing servers: no GPU is used twice, no server starts if another can be joined, and no wait is in vain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLDER = Holder(Process(1, 1), "h")
 
 @st.composite
 def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[LeasedServer]]:
-    """GPUs of two makers and sizes, some used by strangers, and servers on some of the others."""
+    """Draw GPUs of two makers and sizes, some used by other programs, and servers on some of the rest."""
     gpus = [
         Gpu(
             uuid=f"GPU-{index}",

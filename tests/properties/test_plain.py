@@ -1,4 +1,4 @@
-"""Plain data survives the border exactly; nothing else crosses it."""
+"""Plain data crosses the process border unchanged, and nothing else crosses it."""
 
 import json
 import math
@@ -34,7 +34,7 @@ json_trees = st.recursive(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equality that tells types, dtypes and NaN apart."""
+    """Return whether two values are equal in type, dtype and value. NaN equals NaN."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):

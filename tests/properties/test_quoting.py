@@ -1,4 +1,4 @@
-"""Taking a shell's command line apart: as `shlex` does, whatever the quotes, and as Codex has put it together."""
+"""Reading a shell's command line: with the results of `shlex`, for any quotes, and for the quotes of Codex."""
 
 from __future__ import annotations
 

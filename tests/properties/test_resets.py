@@ -1,4 +1,4 @@
-"""When a rate limit ends: whatever is said, the time is ahead and near, or unknown."""
+"""The end of a rate limit: whatever the text, it is in the near future or unknown."""
 
 from __future__ import annotations
 
@@ -132,5 +132,5 @@ def test_the_time_of_a_day_is_the_next_one(now: datetime, hour: int, minute: int
     half = f"{hour % 12 or 12}:{minute:02}{'pm' if hour >= 12 else 'am'}"
     end = reset_time(f"You've hit your limit · resets {half} ({zone})", now)
     assert end is not None
-    assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when the clocks go back
+    assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when clocks go back
     assert end == reset_time(f"resets at {hour}:{minute:02} ({zone})", now)

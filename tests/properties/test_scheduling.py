@@ -1,4 +1,4 @@
-"""Distribution: whatever cases, workers and GPUs there are, in virtual time; and the shards of a suite."""
+"""Distribution of any cases over any workers and GPUs, in virtual time; and the shards of a suite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUIET = Producer("", enabled=False)
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What there is to run, what is expected of it, and on what."""
+    """The items to run, their expected durations, and the machine."""
 
     items: list[Item]
     expected: list[float]
@@ -32,7 +32,7 @@ class Session(msgspec.Struct, frozen=True):
     load_s: float = 60.0
 
     def run(self) -> tuple[Outcome, Counter[str]]:
-        """Run it; the tests that were given up because they had killed workers."""
+        """Run it. Return the outcome, and the tests that were given up because they had killed workers."""
         demands = {
             item.nodeid.partition("[")[2][:-1]: Demand(seconds, item.server)
             for item, seconds in zip(self.items, self.expected, strict=True)
@@ -61,7 +61,7 @@ class Session(msgspec.Struct, frozen=True):
         return run.run(), given_up
 
     def stays(self, outcome: Outcome) -> list[list[str]]:
-        """The models with which each worker was, one after the other."""
+        """Return the models that each worker used, in order."""
         models = {
             item.nodeid: item.server.key for item in self.items if item.server and self.machine.has_room(item.server)
         }
@@ -83,7 +83,7 @@ def sessions(
     kills: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 0, 0, 1, 2]),  # noqa: B008 - likewise
     plain: int = 20,
 ) -> Session:
-    """A session of some cases and at most so many tests that are none."""
+    """Draw a session of some cases and at most `plain` other tests."""
     cases = draw(st.lists(st.tuples(seconds, seconds, needs, kills), min_size=1, max_size=40))
     others = draw(st.lists(st.tuples(st.floats(0, 5), kills), max_size=plain))
     items = [Item(f"t.py::test_case[{i}-c]", took, need, kill) for i, (took, _, need, kill) in enumerate(cases)]

@@ -1,4 +1,4 @@
-"""Spaces and actions cross the border: a rebuilt space is the same space, a sample of it is an action of it."""
+"""Spaces and actions cross the process border: a rebuilt space equals the original, and its samples are its actions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A sealed process tries to get out in every way we know. One box runs all attempts; each attempt is one test."""
+"""A sealed process tries to escape in every way we know. One box runs all attempts; each attempt is one test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OTHERWISE = {
 
 @contextlib.contextmanager
 def shared_memory() -> Iterator[int]:
-    """Make a System V segment on the host that everyone may read; yield its key."""
+    """Create a System V segment on the host that everyone may read. Yield its key."""
     libc = ctypes.CDLL(None, use_errno=True)
     key = secrets.randbits(30) + 1
     identifier = libc.shmget(key, 4096, 0o1666)
@@ -69,7 +69,7 @@ def shared_memory() -> Iterator[int]:
 
 @contextlib.contextmanager
 def host(folder: Path) -> Iterator[dict[str, object]]:
-    """Set up what an escaped process would find outside; yield where it is."""
+    """Set up what an escaped process could find outside. Yield its places."""
     token = f"token-{secrets.token_hex(8)}"
     secret, in_memory = folder / "secret", Path("/dev/shm", token)  # noqa: S108 - the name is random
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Submissions that misbehave: each is graded as the table says and harms nothing.
+"""Submissions that misbehave: each gets the grade in its test's table and harms nothing.
 
-The maze is real, the policy runs in the real sandbox, and the good policy that the bad ones borrow from solves it.
+The maze is real, and the policy runs in the real sandbox. The good policy, which the bad ones borrow from, solves it.
 """
 
 import secrets
@@ -31,7 +31,7 @@ Grade = Callable[..., Graded]
 
 
 class Watched(BubblewrapSandbox):
-    """The real sandbox, which notes each box that is opened."""
+    """The real sandbox. It records each box that it opens."""
 
     def __init__(self) -> None:
         super().__init__(SandboxConf(name="bubblewrap", kind="bubblewrap"))
@@ -49,7 +49,7 @@ def sandbox() -> Watched:
 
 @pytest.fixture
 def grade(tmp_path: Path, sandbox: Watched) -> Grade:
-    """Grade an approach.py; `good` beside it is the good policy. Checks that nothing is left behind."""
+    """Grade an approach.py, with the good policy beside it as `good`. Check that nothing is left behind."""
 
     def grade(code: str, *, episodes: int = 2, wall_s: float = 20.0, **siblings: str) -> Graded:
         workspace = tmp_path / "workspace"
@@ -83,7 +83,7 @@ def grade(tmp_path: Path, sandbox: Watched) -> Grade:
 
 
 def contents(submission: Path) -> dict[Path, bytes]:
-    """Everything that a policy in its sandbox is shown of the submission and of the harness."""
+    """Everything that a policy can see of the submission and of the harness in its sandbox."""
     harness = Path(policy_module.__file__).parent, Path(plain.__file__).parent
     return {file: file.read_bytes() for folder in (submission, *harness) for file in folder.iterdir() if file.is_file()}
 

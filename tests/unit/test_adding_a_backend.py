@@ -1,4 +1,4 @@
-"""A new backend touches its package, its conf file and its corpus folder; everything else finds it there."""
+"""A new backend needs its package, its conf file and its corpus folder. Everything else finds it there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINDS_IT = {
     "tests/properties/test_end_to_end.py": 1,
     "tests/faults/test_endings.py": 1,
 }
-"""How many tests of each file hold a new backend to something, at least."""
+"""The least number of tests in each file that cover a new backend."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each way to install a CLI: where its executable and its version are found, and what is said where it is missing."""
+"""Each way to install a CLI: where its executable and its version are, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkey
         find_cli(installed_as(PIP), tmp_path)
     here = pinned_clis()
     pins.write_text("mylab-agent==4.6\n")
-    assert pinned_clis() != here, "another pin is another installation"
+    assert pinned_clis() != here, "another pin needs another installation"
     assert pinned_version(NPM) is None
     assert pinned_version(BINARY) is None

@@ -1,4 +1,4 @@
-"""The driver on a clock of the test's own: what it writes and reads, Ctrl-C, and what outlives the command."""
+"""The driver on a fake clock: what it writes and reads, Ctrl-C, and processes that outlive the command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS = Limits(grace_s=3, idle_s=20)
 
 
 class Stage:
-    """A session of a fake box, and what `drive` makes of it."""
+    """A session in a fake box, and the result of `drive`."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()

@@ -1,4 +1,4 @@
-"""Which ending a session has, from its events, exit code, standard error and who stopped it."""
+"""The ending of a session, given its events, its exit code, its standard error and the reason it was stopped."""
 
 from __future__ import annotations
 

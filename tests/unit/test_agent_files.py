@@ -1,4 +1,4 @@
-"""Configuration is written into an agent's folder without following what the agent left there."""
+"""Writing configuration into an agent's folder never follows a link that the agent left there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Double entry: every difference is named, and explained only by what can have caused it."""
+"""Reconciling the CLI's counts with the ledger: each difference is named, and explained only by a possible cause."""
 
 from __future__ import annotations
 

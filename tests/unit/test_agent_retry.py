@@ -1,4 +1,4 @@
-"""Retries: by the table, in time, with what is left of the limits, and in the conversation that was begun."""
+"""Retries follow the table, keep the time and the rest of the limits, and continue the conversation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def result(
     reported_usd: float = 0.0,
     cost_usd: float | None = None,
 ) -> AttemptResult:
-    """An attempt as the gateway metered it. `reported_usd` is what its CLI believes that it cost."""
+    """An attempt as the gateway metered it. `reported_usd` is the CLI's own estimate of its cost."""
     told: list[ev.Event] = []
     for number in range(turns):
         told += [ev.TurnStarted(turn=str(number), session_id="ses_1"), ev.TurnFinished(turn=str(number))]
@@ -46,13 +46,13 @@ def result(
 
 
 def spend(budget: Budget, *, turns: int = 0, side_requests: int = 0, tokens: int = 0, cost_usd: float = 0.0) -> None:
-    """Use so much of the budget, as one request."""
+    """Use this much of the budget, as one request."""
     reservation = asyncio.run(budget.reserve(Amounts(turns=turns, side_requests=side_requests)))
     reservation.settle(TokenCounts(input_tokens=tokens), cost_usd, counts=True)
 
 
 class Play:
-    """Runs attempts that end as told, each after ten seconds. What they metered is spent, and what `charge` says."""
+    """Runs attempts that end as told, each after ten seconds. They spend what they metered, and `charge`."""
 
     def __init__(
         self,

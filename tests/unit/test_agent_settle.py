@@ -1,4 +1,4 @@
-"""Looking at the folders of a session until they rest."""
+"""Waiting until the folders of a session no longer change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_the_digest_changes_with_content_names_and_times(tmp_path: Path) -> None
     ):
         change()
         seen.add(digest([tmp_path]))
-    assert len(seen) == 5  # at the end it is as it was
+    assert len(seen) == 5  # at the end it is the same as before
     assert digest([tmp_path]) == digest([tmp_path])
 
 
 class Busy(FakeClock):
-    """While one sleeps, something writes; `times` times."""
+    """A clock: something writes a file during each of its first `times` sleeps."""
 
     def __init__(self, file: Path, times: int) -> None:
         super().__init__()

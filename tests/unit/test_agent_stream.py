@@ -1,4 +1,4 @@
-"""Lines of a stream: where they begin, and what happens to those that are too long."""
+"""Lines of a stream: where they begin, and what happens to lines that are too long."""
 
 from __future__ import annotations
 

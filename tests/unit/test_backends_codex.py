@@ -1,4 +1,4 @@
-"""What Codex tells on standard error alone, and how its errors read."""
+"""What Codex reports only on standard error, and how its errors are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODEX = backend("codex")
 
 
 def response(second: int, thread: str = "t1", **changed: int) -> str:
-    """The line of the log about one response."""
+    """Return the line of the log about one response."""
     counts = {"input_token_count": 100, "output_token_count": 9, "cached_token_count": 60}
     counts |= {"cache_write_token_count": 10, "reasoning_token_count": 4, "tool_token_count": 109}
     said = " ".join(f"{name}={count}" for name, count in (counts | changed).items())

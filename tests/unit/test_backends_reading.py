@@ -1,4 +1,4 @@
-"""What each backend reads in single lines, and what a session makes of it."""
+"""The events that each backend reads from single lines, and the session that they add up to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backends of other packages come as entry points of the group `proctor.backends`."""
+"""Backends from other packages are entry points in the group `proctor.backends`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def installed(tmp_path: Path) -> Path:
 
 
 def said(installed: Path, program: str) -> str:
-    """What a program that uses the registry prints, in a process of its own: the registry remembers what it finds."""
+    """Return the output of a program that uses the registry. A new process runs it, because the registry caches."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), str(ROOT)))}
     command = [sys.executable, "-c", f"from backends.registry import *\n{program}"]
     output = subprocess.check_output(command, env=variables, stderr=subprocess.STDOUT, text=True)

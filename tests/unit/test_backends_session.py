@@ -1,4 +1,4 @@
-"""What a session makes of events: tools and their time, places in the stream, compactions; and when limits end."""
+"""How a session adds up events: tools and their times, places in the stream, compactions; and the ends of limits."""
 
 from __future__ import annotations
 
@@ -178,5 +178,5 @@ def test_the_end_of_a_limit_that_is_not_told(said: str | float) -> None:
 
 
 def test_a_day_when_the_clocks_change() -> None:
-    before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Zurich, where 2:30 does not come that night
+    before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Zurich, where 2:30 does not exist that night
     assert reset_time("resets 2:30am (Europe/Zurich)", before) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A session with a system prompt and built-in tools of the user's own choice."""
+"""A session whose system prompt and built-in tools the user has chosen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spec(name: str, options: dict[str, Any]) -> SessionSpec:
 
 
 def agent(options: dict[str, Any]) -> dict[str, Any]:
-    """What OpenCode is told of its agent `build`."""
+    """Return OpenCode's configuration of its agent `build`."""
     (config,) = backend("opencode").config_files(spec("opencode", options)).values()
     found: dict[str, Any] = json.loads(config)["agent"]["build"]
     return found

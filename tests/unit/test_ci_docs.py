@@ -1,4 +1,4 @@
-"""docs/ci.md: what its recipes name is there, and their commands do what they say.
+"""docs/ci.md: everything that its recipes name exists, and their commands work as described.
 
 The recipes themselves run at night: on the `smoke` suite and with two workers, since this machine may have no GPU.
 """
@@ -53,13 +53,13 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def commands() -> list[str]:
-    """Every command line of the recipes, as one text each."""
+    """Return every command line of the recipes, each as one text."""
     runs = [step["run"] for flow in WORKFLOWS.values() for step in steps(flow) if "run" in step]
     return [*runs, *(text for kind, text in BLOCKS if kind == "bash")]
 
 
 def called(pattern: str) -> list[str]:
-    """What follows this program in the commands, up to the end of the command."""
+    """Return what follows this program in each command, up to the command's end."""
     return [rest for text in commands() for rest in re.findall(rf"{pattern}\s+([^|\n>]*)", text)]
 
 
@@ -71,7 +71,7 @@ def test_the_recipes_are_whole() -> None:
     assert set(WORKFLOWS) == {"pr", "nightly"}
     assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
     for flow in WORKFLOWS.values():
-        assert flow[True], "when it runs; YAML 1.1 reads `on` as true"
+        assert flow[True], "it says when it runs; YAML 1.1 reads `on` as true"
         for step in steps(flow):
             assert ("run" in step) != ("uses" in step)
             assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
@@ -116,7 +116,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     for file in ("requirements/requirements.lock", "pyproject.toml"):
-        os.utime(copy / file, (0, 0))  # make finds that set-up done
+        os.utime(copy / file, (0, 0))  # make sees a finished set-up
     return copy
 
 

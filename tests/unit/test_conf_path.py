@@ -1,4 +1,4 @@
-"""The search path of the configuration: a project's own folder first, the packaged one behind it."""
+"""The search path of the configuration: a project's own folder first, then the packaged one."""
 
 from __future__ import annotations
 

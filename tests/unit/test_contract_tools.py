@@ -1,4 +1,4 @@
-"""What the contract's report and its canaries rest on."""
+"""The tools behind the contract's report and its canaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded streams of the real CLIs read as their `expected.json` says. A new case is a new folder."""
+"""Reading a recorded stream of a real CLI gives its `expected.json`. To add a case, add a folder."""
 
 from __future__ import annotations
 

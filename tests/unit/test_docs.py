@@ -1,4 +1,4 @@
-"""The pages in `docs/` name what the code has: every field, ending, file, key and option."""
+"""The pages in `docs/` match the code: they name every field, ending, file, key and option."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from tests.support.project import ROOT
 
 RECORDS = page("docs/records.md")
 KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry) if kind is not Limits]
-"""What is written to the files of a run."""
+"""The structs in the files of a run."""
 
 
 def named(text: str, heading: str) -> list[str]:
-    """What the first column of the table below this heading names."""
+    """Return the names in the first column of the table below this heading."""
     return [code(next(iter(row.values()))) for row in table(text, heading)]
 
 
@@ -204,6 +204,6 @@ def test_contributing_names_every_folder_of_tests() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub makes for a page's headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""What every environment promises, whatever its adapter."""
+"""What every environment promises, with any adapter."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def environment(conf: EnvironmentConf) -> Iterator[Environment]:
 
 
 def play(environment: Environment, seed: int, steps: int) -> Iterator[Step]:
-    """Steps with actions drawn from the action space by the seed."""
+    """Return the steps of an episode, with actions that the seed draws from the action space."""
     space = build_space(loads(dumps(environment.spaces()["action_space"])))
     space.seed(seed % 1000)
     for _ in range(steps):
@@ -87,7 +87,7 @@ def test_observations_are_plain_and_their_own(environment: Environment) -> None:
         assert isinstance(step.reward, float)
         assert (type(step.terminated), type(step.truncated)) == (bool, bool)
         dumps(step.observation)
-    assert dumps(observation) == before, "a step changed an observation that was handed out"
+    assert dumps(observation) == before, "a step changed an observation that was returned before"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Gymnasium and KinDER environments: what counts as solved, states, descriptions."""
+"""Gymnasium and KinDER environments: what counts as solved, the states, and the descriptions."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 
 
 class Corridor(gymnasium.Env[Any, Any]):
-    """Action 1 succeeds, 2 fails; rewards and ends so."""
+    """An environment in which action 1 succeeds and action 2 fails, each with its reward and end."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - the form that Gymnasium asks for
     action_space = spaces.Discrete(3)

@@ -1,4 +1,4 @@
-"""The maze: always solvable, moves as described, drawn as it is."""
+"""The maze is always solvable, moves as described, and is drawn correctly."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def test_every_maze_can_be_solved(seed: int, sizes: tuple[int, int]) -> None:
     state = generate(seed, *sizes)
     shortest = distance(state)
     assert shortest is not None
-    assert shortest > 0, "start and goal are one cell"
+    assert shortest > 0, "start and goal are the same cell"
     assert sizes[0] <= min(state.height, state.width) <= max(state.height, state.width) <= sizes[1]
 
 

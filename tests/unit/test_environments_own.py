@@ -1,4 +1,4 @@
-"""An environment of a project's own: its class is found by an import path, and refused in words if it does not fit."""
+"""A project's own environment: an import path names its class, and a class that does not fit gets a clear error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Maker = Callable[..., EnvironmentConf]
 
 @pytest.fixture
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
-    """The configuration of the class `Door` in a module with this code, in a project's root folder."""
+    """A function that returns the configuration of the class `Door` in a module with this code, in a project's root."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     make_importable(tmp_path)
 

@@ -1,4 +1,4 @@
-"""One episode, and the score over all of them."""
+"""One episode, and the score over all episodes."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from harness.evaluation.rollout import Episode, EpisodeOutcome, run_episode, sco
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """A clock whose time passes only when told to."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Countdown:
-    """An environment: each action is subtracted from a number; at 0 it is solved, below 0 truncated."""
+    """An environment that subtracts each action from a number. It is solved at 0, and truncated below 0."""
 
     max_steps = 10
 
@@ -68,7 +68,7 @@ class Countdown:
 
 
 class Scripted:
-    """A policy in this process: one function for each call, told the seconds left."""
+    """A policy in this process. It has one function for each call, which gets the seconds left."""
 
     def __init__(self, act: Callable[[Plain, float], Plain], reset: Callable[[float], None] = lambda _: None) -> None:
         self._act, self._reset = act, reset

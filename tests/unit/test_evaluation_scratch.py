@@ -1,4 +1,4 @@
-"""A folder that hostile code wrote to goes away, and nothing outside it does."""
+"""Removing a folder that hostile code wrote to removes all of it, and nothing outside it."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_deep_unreadable_and_oddly_named_things_go(tmp_path: Path) -> None:
 
 
 def descend(top: Path) -> None:
-    """A chain of folders whose path is far longer than a path may be."""
+    """Make a chain of folders whose path is far longer than the system allows."""
     folder = os.open(top, os.O_RDONLY)
     for _ in range(DEPTH):
         os.mkdir("d", dir_fd=folder)

@@ -1,4 +1,4 @@
-"""What is taken out of the agent's directory, what is left behind, and how it is said."""
+"""Taking a submission out of the agent's directory: what is copied, what is left out, and how that is reported."""
 
 import os
 import socket
@@ -49,7 +49,7 @@ def test_copies_are_plainly_readable_whatever_the_modes_were(workspace: Path, tm
 names = st.from_regex(r"[a-z]{1,8}\.(py|json)", fullmatch=True)
 
 
-@settings(deadline=None, max_examples=30)  # each example writes files, which takes as long as the disk likes
+@settings(deadline=None, max_examples=30)  # each example writes files, and a disk may be slow
 @given(files=st.dictionaries(names, st.binary(max_size=50), max_size=5), other=st.binary(max_size=50))
 def test_the_digest_covers_names_and_contents_and_nothing_else(
     files: dict[str, bytes], other: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -89,7 +89,7 @@ def test_an_approach_that_is_no_regular_file(workspace: Path, tmp_path: Path) ->
     approach.rmdir()
     with socket.socket(socket.AF_UNIX) as door:
         folder = os.open(workspace, os.O_RDONLY)
-        door.bind(f"/proc/self/fd/{folder}/approach.py")  # the whole path may be too long for a socket's name
+        door.bind(f"/proc/self/fd/{folder}/approach.py")  # the absolute path may be too long for a socket's name
         os.close(folder)
         assert collect(workspace, tmp_path / "4").reason == "no submission: approach.py is a socket"
 

@@ -1,4 +1,4 @@
-"""The gateway in front of a model service: what it passes on over real TLS by every wire, and what it keeps back."""
+"""The gateway in front of a model service: what it passes on, and what it holds back, over real TLS on every wire."""
 
 import gzip
 import json
@@ -212,7 +212,7 @@ def test_a_client_that_goes_away_takes_its_request_with_it(
             session.client.post(address(path, stream=stream), json=conversation(path, 0, stream=stream), timeout=0.3)
         eventually(lambda: upstream.gone == 1)
     eventually(lambda: session.account.ledger.open_requests == 0)
-    with upstream.behaving():  # nothing had come: its turn is there again
+    with upstream.behaving():  # nothing had arrived, so its turn is free again
         assert session.ask(path, stream=stream).status_code == 200
     assert session.account.budget.used.turns == 1
 
@@ -230,7 +230,7 @@ def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, u
         assert (refused.status_code, session.account.passed) == (400, "turn_limit")
     totals = session.account.metered()
     assert (totals.turns, totals.broken_turns, session.account.budget.used.turns) == (0, 1, 1)
-    assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had told by then
+    assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had reported by then
     assert session.account.failures == 0
     assert "went away" in session.ledger()[0]["error"]
 
@@ -257,7 +257,7 @@ def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Ope
         assert session.account.metered().cost_usd == pytest.approx(0.0013)
         assert session.account.passed is None
         assert session.ask(MESSAGES, tools=False).status_code == 200
-        assert session.account.passed is None, "what is paid for may be used"
+        assert session.account.passed is None, "a paid answer may be used"
         for tools in (True, False):
             refused = session.ask(MESSAGES, tools=tools)
             assert session.account.passed == "cost_limit"
@@ -298,7 +298,7 @@ def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate
 
 
 def _assert_charged(session: Session, upstream: Upstream, path: str, *, told: float) -> None:
-    """The cost limit is passed, although the ledger counts no more than was told."""
+    """Check that the cost limit is used up, although the ledger counts only what was reported."""
     eventually(lambda: upstream.gone == 1)
     eventually(lambda: session.account.ledger.open_requests == 0)
     assert session.ask(path).status_code == 400

@@ -1,4 +1,4 @@
-"""The gateway in front of a model service that fails in every way there is."""
+"""The gateway in front of a model service that fails in every possible way."""
 
 import gzip
 import socket
@@ -146,7 +146,7 @@ def test_a_service_that_nobody_vouches_for_gets_no_request_and_no_key(opener: Op
 
 
 def test_the_failures_end_a_session_by_their_names(opener: Opener, upstream: Upstream) -> None:
-    """What the watchdog makes of them; `tests/unit/test_agent_driver.py` has the rest of it."""
+    """Only the watchdog's reading of the failures; `tests/unit/test_agent_driver.py` tests the rest."""
     limits, snapshot = Limits(failed_requests=1), Snapshot(now=1.0, began=0.0, last_output=1.0)
     said = {
         (401, b"no"): Ending.AUTH_FAILED,

@@ -1,4 +1,4 @@
-"""The budget of a case, used by one request after the other. `tests/properties/test_budget.py` has many at once."""
+"""The budget of a case, with one request at a time. `tests/properties/test_budget.py` has many at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SIDE = Amounts(side_requests=1, tokens=10, cost_usd=0.5)
 
 
 def reserve(budget: Budget, worst: Amounts = TURN) -> Reservation:
-    """Reserve without waiting: nothing else is open, or there is room."""
+    """Reserve without waiting, because nothing else is open or there is room."""
     return asyncio.run(asyncio.wait_for(budget.reserve(worst), 5))
 
 
 def refused(budget: Budget, worst: Amounts = TURN) -> str | None:
-    """The limit that refuses a request, None if the request is admitted. Either way it uses nothing."""
+    """Return the limit that refuses a request, or `None` if it is admitted. Either way it uses nothing."""
     try:
         reserve(budget, worst).give_back()
     except RequestRefused as refusal:
@@ -55,7 +55,7 @@ def test_limited_turns_limit_the_side_requests_too(turns: int, failed: list[bool
             reserve(budget, SIDE).settle(TokenCounts(), None, counts=not fails)
             used += not fails
     assert budget.used.side_requests == used
-    assert (refused(budget) is None) == (turns > 0), "they take no turn"
+    assert (refused(budget) is None) == (turns > 0), "they use no turn"
 
 
 @given(limit=st.integers(1, 100), spent=st.lists(st.integers(0, 30), max_size=20))

@@ -1,4 +1,4 @@
-"""What a model answered is played again byte for byte, and nothing else."""
+"""A cassette replays a model's answers byte for byte, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True,
 
 
 class Plays:
-    """Answers with these chunks."""
+    """A provider that answers with these chunks."""
 
     def __init__(self, *chunks: bytes, status: int = 200, headers: Mapping[str, str] = {}) -> None:
         self._chunks, self._status, self._headers = chunks, status, headers
@@ -71,7 +71,7 @@ async def hear(provider: Provider, asked: Call) -> Heard:
 
 
 def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
-    """What each request gets; of a failed one what was said."""
+    """Return the answer to each request, or the message of a failed one."""
 
     async def each() -> list[Heard | str]:
         heard: list[Heard | str] = []
@@ -85,7 +85,7 @@ def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
     return asyncio.run(each())
 
 
-@settings(max_examples=50)  # files are written
+@settings(max_examples=50)  # it writes files
 @given(chunks=st.lists(st.binary()), status=st.integers(200, 599))
 def test_any_bytes_come_back_as_they_were(
     chunks: Sequence[bytes], status: int, tmp_path_factory: pytest.TempPathFactory
@@ -135,7 +135,7 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
     ]
     assert heard[1] == "AnswerError 502: nobody is there"
     assert ask(player(path), call(0), call(1)) == heard
-    assert load_cassette(path).takes[0].text, "what came before the cut is there"
+    assert load_cassette(path).takes[0].text, "the part before the cut is there"
 
 
 def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path,
     assert replayed.returncode == 0, replayed.stdout
     [again] = project.records.values()
     assert again.case.provider == "cassette"
-    assert again.scripted, "it measures no model"
+    assert again.scripted, "it does not measure a model"
     assert first.submission is not None
     assert again.submission is not None
     assert again.submission["digest"] == first.submission["digest"]

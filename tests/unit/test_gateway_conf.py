@@ -1,4 +1,4 @@
-"""The services and models that come with Proctor: complete, priced, and each asked by some backend."""
+"""The services and models that come with Proctor are complete and priced, and some backend can use each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API
 
 @pytest.fixture(scope="module")
 def found() -> list[Case]:
-    """A case of each of these models with each backend that speaks a wire of its provider."""
+    """Return a case of each of these models with each backend that speaks a wire of its provider."""
     provider = load(CONF, "default", [f"suite.models=[{','.join(REMOTE)}]"]).provider
     found: list[Case] = []
     for name in names():

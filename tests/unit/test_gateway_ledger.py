@@ -1,4 +1,4 @@
-"""The ledger's clock, whatever order requests come and go in, and what an answer costs."""
+"""The ledger's clock, for requests in any order, and the cost of an answer."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

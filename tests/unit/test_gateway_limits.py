@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP at its limits: turns, side requests, requests side by side, and retries."""
+"""The gateway over real loopback HTTP at its limits: turns, side requests, parallel requests, and retries."""
 
 import json
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) 
 
 
 def answering(*, input_tokens: int = 9, output_tokens: int = 1) -> Forwarder:
-    """A model that begins each answer at once, and ends it when it is let go on."""
+    """A model that begins each answer at once, and ends it when the test lets it."""
     usage = {"prompt_tokens": input_tokens, "completion_tokens": output_tokens}
     end = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage}
     return Forwarder([b": comment\n\n"], [f"data: {json.dumps(end)}\n\n".encode(), b"data: [DONE]\n\n"])
@@ -118,7 +118,7 @@ def test_a_request_that_waits_for_its_turn_may_go_away_and_takes_no_turn(open_se
 
 
 def test_requests_side_by_side_go_beyond_a_limit_by_one_answer_at_most(open_session: Opener) -> None:
-    """They do not say how long their answers may be: each may fill the context."""
+    """The requests do not limit their answers, so each answer may fill the context."""
     provider = answering()
     session = open_session(budget=Budget(tokens=15), provider=provider)
     with ThreadPoolExecutor(12) as pool:
@@ -206,7 +206,7 @@ def test_side_requests_of_one_attempt_count_in_the_next(open_session: Opener) ->
     first, second = open_session(budget=budget), open_session(budget=budget)
     assert {first.ask(CHAT, tools=False).status_code for _ in range(side_limit(1) - 1)} == {200}
     assert [second.ask(CHAT, tools=False).status_code for _ in range(2)] == [200, 400]
-    assert second.ask(CHAT).status_code == 200, "they take no turn"
+    assert second.ask(CHAT).status_code == 200, "they use no turn"
 
 
 def test_the_end_of_one_session_is_not_the_end_of_the_case(open_session: Opener) -> None:

@@ -1,4 +1,4 @@
-"""What answers cost: the model's own price first, then the price list's, else nobody knows."""
+"""The cost of answers: by the model's own price, else by the price list, else unknown."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def priced(name: str, prices: str | None = "anthropic", **conf: Any) -> Pricing 
 @pytest.mark.parametrize(
     ("name", "prices", "per_million"),
     [
-        # Anthropic's prices of Claude Haiku 4.5 and Google's of Gemini 2.5 Flash, which will not change any more
+        # Anthropic's prices of Claude Haiku 4.5 and Google's prices of Gemini 2.5 Flash, which will not change again
         ("claude-haiku-4-5", "anthropic", (1.0, 5.0, 0.1, 1.25)),
         ("gemini-2.5-flash", "google", (0.3, 2.5, 0.03, 0.3)),
     ],

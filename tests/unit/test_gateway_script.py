@@ -1,4 +1,4 @@
-"""Scripts: what may stand in one, and how its calls fit the tools that a CLI offers."""
+"""Scripts: what they may contain, and how their calls map to the tools that a CLI offers."""
 
 import subprocess
 from pathlib import Path

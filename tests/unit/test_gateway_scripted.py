@@ -1,4 +1,4 @@
-"""The scripted provider leaves out what a CLI does not offer, where the script says that it may."""
+"""The scripted provider leaves out optional calls of tools that a CLI does not offer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = Script(
 
 
 def played(*tools: OfferedTool, turn: int) -> tuple[str, list[str]]:
-    """The text and the tools called of a turn, for a CLI that offers these tools."""
+    """Return the text and the called tools of a turn, for a CLI that offers these tools."""
     request = ModelRequest(model="m", stream=False, tools=tools, turn=turn)
     call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}", workspace="/w")
 

@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP: accounts, answers, ledger, and what else it serves."""
+"""The gateway over real loopback HTTP: accounts, answers, the ledger, and the other paths that it serves."""
 
 import json
 import time
@@ -55,7 +55,7 @@ def test_an_open_request_is_seen_waiting_for_its_answer(open_session: Opener, pa
             with pytest.raises(httpx2.HTTPError):
                 request.result()
     assert session.account.waiting == []
-    assert session.account.failures == 0  # nobody failed: the session was closed
+    assert session.account.failures == 0  # not a failure: the session was closed
 
 
 def test_a_forwarded_stream_arrives_unchanged_and_its_first_bytes_at_once(open_session: Opener) -> None:

@@ -1,4 +1,4 @@
-"""Google's wire: its requests, its streams, and what its answers have used."""
+"""Google's wire: its requests, its streams, and the usage of its answers."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.unit.test_gateway_wires import FEW, GOOGLE, REQUEST, data_lines, read
 
 
 def google_client(stream: bytes) -> dict[str, Any]:
-    """Builds the response as a client does: texts are joined, the latest usage and reason count."""
+    """Build the response as a client does: join the texts, and take the latest usage and reason."""
     built: dict[str, Any] = {}
     parts: list[dict[str, Any]] = []
     for chunk in map(json.loads, data_lines(stream)):
@@ -114,7 +114,7 @@ REASON: dict[str, Any] = {"candidates": [{"content": {"parts": [{"text": "a"}]},
 def test_google_may_tell_the_usage_after_the_reason() -> None:
     reader = Reader(GOOGLE, streamed=True)
     reader.feed(chunk(usageMetadata={"promptTokenCount": 1}) + chunk(**REASON))
-    assert not reader.outcome.complete, "the usage so far is not that of the whole"
+    assert not reader.outcome.complete, "the usage so far is not the usage of the whole answer"
     reader.feed(chunk(usageMetadata={"promptTokenCount": 9, "candidatesTokenCount": 4}))
     usage = TokenCounts(input_tokens=9, output_tokens=4)
     assert reader.outcome == AnswerOutcome(usage=usage, stop_reason="STOP", complete=True)

@@ -1,4 +1,4 @@
-"""How long an answer may be, and how many answers a request asks for, as each wire says it."""
+"""How long an answer may be, and how many answers a request asks for, on each wire."""
 
 import json
 from typing import Any

@@ -11,7 +11,7 @@ from tests.unit.test_gateway_wires import FEW, REQUEST, RESPONSES, data_lines, r
 
 
 def responses_client(stream: bytes) -> dict[str, Any]:
-    """Builds the response as a client does, insisting on the order of events that the service documents."""
+    """Build the response as a client does. Insist on the documented order of events."""
     events = [json.loads(data) for data in data_lines(stream)]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     order: Iterator[dict[str, Any]] = iter(events)
@@ -75,7 +75,7 @@ def test_a_function_of_a_namespace_is_called_in_it() -> None:
 
 
 def test_tools_may_be_offered_in_the_conversation() -> None:
-    """As Codex (0.169.0) does for models that it knows: a turn is none the less a turn."""
+    """Codex (0.169.0) does this for models that it knows. Such a turn still counts as a turn."""
     tools = [{"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}]
     offer = {"type": "additional_tools", "id": "at_1", "role": "developer", "tools": tools}
     request = RESPONSES.parse(json.dumps({"model": "m", "input": [offer, {"role": "user", "content": "go"}]}).encode())

@@ -1,4 +1,4 @@
-"""What the wires see of content that a model service would fetch from a URL."""
+"""The wires find content that a model service would fetch from a URL."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ HERE = "data:image/png;base64,AAAA"
 
 
 def at(url: str) -> list[tuple[Wire, dict[str, Any]]]:
-    """A body of each form in which content may be at a URL."""
+    """Return a body for each form in which content can be given by URL."""
     image = {"type": "image", "source": {"type": "url", "url": url}}
     held = {"type": "document", "source": {"type": "content", "content": [image]}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "a"}, image]}

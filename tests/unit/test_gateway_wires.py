@@ -1,4 +1,4 @@
-"""The wires: what they render is what their services send, and what they read is what was rendered."""
+"""The wires render what their services send, and read back what they rendered."""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ GOOGLE: Wire = google_generate
 OPENROUTER = (ANTHROPIC, OPENAI, RESPONSES)
 WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES, GOOGLE], ids=lambda wire: wire.NAME)
 PATH = "/v1beta/models/m:generateContent"
-"""Where a request comes by, for the one wire that has its model there."""
+"""The path of a request, which one wire needs because its model is in the path."""
 STOPS = {
     ANTHROPIC.NAME: ("tool_use", "end_turn", "max_tokens"),
     OPENAI.NAME: ("tool_calls", "stop", "length"),
     RESPONSES.NAME: ("completed", "completed", "max_output_tokens"),
     GOOGLE.NAME: ("STOP", "STOP", "MAX_TOKENS"),
 }
-"""The word by which each wire says that a reply calls tools, that it does not, and that its output limit cut it."""
+"""Each wire's words for three ends of a reply: it calls tools, it does not, and its output limit cut it."""
 FEW = settings(max_examples=40)
 
 json_values = st.recursive(
@@ -62,7 +62,7 @@ REQUEST = ModelRequest(model="m", stream=True)
 
 
 def data_lines(stream: bytes) -> list[str]:
-    """The data of each event, read as strictly as the standard allows: lines end in LF, fields in a colon and space.
+    """Return the data of each event, read strictly: lines end in LF, and fields in a colon and a space.
 
     Google ends its lines in CR LF.
     """
@@ -79,7 +79,7 @@ def read(wire: Wire, body: bytes, *, streamed: bool) -> AnswerOutcome:
 
 
 def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
-    """What a wire can tell of a usage: OpenAI's know no tokens written to the cache."""
+    """Return the part of a usage that a wire can report: OpenAI's wires have no tokens written to the cache."""
     if wire is ANTHROPIC:
         return usage
     prompt = usage.input_tokens + usage.cache_write_tokens
@@ -161,7 +161,7 @@ def test_a_wrong_field_is_named(wire: Wire) -> None:
 
 
 def anthropic_client(stream: bytes) -> dict[str, Any]:
-    """Builds the message as a client does, insisting on the order of events that the service documents."""
+    """Build the message as a client does. Insist on the documented order of events."""
     events = [json.loads(data) for data in data_lines(stream)]
     order: Iterator[dict[str, Any]] = iter(event for event in events if event["type"] != "ping")
     start = next(order)
@@ -205,7 +205,7 @@ def test_each_anthropic_event_carries_its_type_as_its_name(reply: Reply) -> None
 
 
 def openai_client(stream: bytes) -> dict[str, Any]:
-    """Builds the completion as a client does."""
+    """Build the completion as a client does."""
     *chunks, done = data_lines(stream)
     assert done == "[DONE]"
     message: dict[str, Any] = {"role": None, "content": None, "refusal": None}

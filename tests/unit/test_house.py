@@ -1,4 +1,4 @@
-"""The house rules: who imports whom, how long files and functions are, and that each class has a name of its own."""
+"""The house rules: which rooms import each other, how long files and functions are, and unique class names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLOORS = (
     {"recorder"},
     {"plugin"},
 )
-"""The rooms from the ground up. A room imports only what lies below it, or a room of its own floor."""
+"""The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
 
 STRANGERS = FLOORS[1]
 """Rooms that know nothing of one another."""
@@ -47,7 +47,7 @@ def room(module: str) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules of ours that a module imports, now or when it needs them."""
+    """Return our modules that a module imports, at once or later."""
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module)):
@@ -61,7 +61,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def edges() -> dict[str, set[str]]:
-    """For each room, the rooms that it imports."""
+    """Return, for each room, the rooms that it imports."""
     found = defaultdict[str, set[str]](set)
     for path in PACKAGED:
         here = room(module_of(path))

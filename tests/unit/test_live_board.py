@@ -46,7 +46,7 @@ def test_the_last_case_takes_as_long_as_it_takes_however_many_workers_there_are(
     assert board.seconds_left(0.0, 50) == 100.0
     board.began("a", 0.0)
     assert board.seconds_left(60.0, 50) == 40.0
-    assert board.seconds_left(500.0, 1) == 10.0, "what takes longer than expected ends any moment"
+    assert board.seconds_left(500.0, 1) == 10.0, "a case that takes longer than expected should end at any moment"
 
 
 def test_what_is_no_case_of_this_run_counts_for_nothing() -> None:

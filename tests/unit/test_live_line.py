@@ -24,7 +24,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def shown(master: int, expected: bytes) -> bytes:
-    """What the terminal got, once that is as much as expected: each write may reach the other side by itself."""
+    """Return what the terminal received, once it has the expected length. Each write may arrive separately."""
     got = b""
     while len(got) < len(expected) and select.select([master], [], [], 10.0)[0]:
         got += os.read(master, 1000)

@@ -1,4 +1,4 @@
-"""What a worker tells of itself, and how fast its model writes."""
+"""The status that a worker reports, and how fast its model writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live view of a run with two workers, on a pseudo-terminal, as a user sees it."""
+"""The live view of a run with two workers, as a user sees it on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Screen:
-    """Run pytest on a terminal; once the screen is as told, the tests may go on. What the screen shows at the end."""
+    """Run pytest on a terminal. Once the screen is as told, let the tests continue. Return the screen at the end."""
     screen = Screen(COLUMNS, ROWS)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -69,7 +69,7 @@ def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Scre
 
 
 class FakeCanvas:
-    """Keeps what is drawn."""
+    """A canvas that keeps what is drawn."""
 
     def __init__(self) -> None:
         self.drawn: list[list[str]] = []
@@ -92,7 +92,7 @@ def node(name: str) -> Any:
 
 
 def crash(nodeid: str, outcome: Any) -> pytest.TestReport:
-    """The report that xdist makes of a test which killed its worker, as the scheduler leaves it."""
+    """Return xdist's report of a test that killed its worker, as the scheduler leaves it."""
     return pytest.TestReport(nodeid, ("test_x.py", None, ""), {}, outcome, "killed its worker", "setup")
 
 
@@ -141,10 +141,10 @@ def test_a_case_that_killed_its_worker_for_the_last_time_is_over(view: tuple[Liv
 
 
 def _read(master: int) -> str:
-    assert select.select([master], [], [], 120)[0], "nothing more is shown"
+    assert select.select([master], [], [], 120)[0], "nothing is shown after that"
     try:
         return os.read(master, 1 << 16).decode()
-    except OSError:  # EIO: the last process has closed its side
+    except OSError:  # EIO: the last process has closed its end
         return ""
 
 
@@ -169,7 +169,7 @@ def test_a_line_a_worker_and_a_bar_while_cases_run_and_nothing_of_it_afterwards(
         for environment in ("small_maze", "motion2d_easy")
     }
     assert bar.endswith("0 of 4 cases")
-    assert "\n....  " in screen.text, "pytest's own progress is whole"
+    assert "\n....  " in screen.text, "pytest's own progress is complete"
     for gone in ("gw0  ", "gw1  ", "of 4 cases", "tok/s"):
         assert gone not in screen.text
     assert not list(project.folder.glob("proctor-live-*"))

@@ -1,4 +1,4 @@
-"""The environment's MCP server, asked by a real MCP client over loopback."""
+"""The environment's MCP server, with a real MCP client over loopback."""
 
 import base64
 import io
@@ -28,11 +28,11 @@ RIGHT = {"agent": [0, 0], "goal": [0, 4], "obstacles": [], "height": 3, "width":
 
 
 class PolicyFailed(Exception):
-    """What a policy host raises for the agent's own mistakes."""
+    """Raised by a policy host for the agent's own mistakes."""
 
 
 class Scripted:
-    """A policy that plays a list of actions over and over; an exception in it is raised."""
+    """A policy that plays a list of actions over and over. It raises an exception in the list."""
 
     def __init__(self, actions: list[Any]) -> None:
         self.actions = actions
@@ -50,7 +50,7 @@ class Scripted:
 
 
 class Session:
-    """The tools of one session, served; `actions` is what the agent's program in any directory plays."""
+    """The served tools of one session. The agent's program plays `actions`, in any directory."""
 
     def __init__(self, folder: Path, host: HttpHost) -> None:
         self.folder = folder
@@ -84,7 +84,7 @@ class Session:
         return anyio.run(main)
 
     def call(self, tool: str, **arguments: Any) -> tuple[str, list[Any]]:
-        """Text and pictures of an answer."""
+        """Return the text and the pictures of an answer."""
         answer = self.ask(lambda client: client.call_tool(tool, arguments))
         assert not answer.is_error, answer.content
         text, *images = answer.content
@@ -191,7 +191,7 @@ def test_any_other_directory_is_refused(session: Session, given: str) -> None:
 
 
 def solution(seed: int) -> list[int]:
-    """Actions that solve the maze of this seed, by trying out all sequences."""
+    """Return actions that solve the maze of this seed. Finds them by trying all sequences."""
     maze = Maze(3, 5, max_steps=40)
     maze.reset(seed)
     routes: list[tuple[Plain, list[int]]] = [(maze.get_state(), [])]

@@ -25,7 +25,7 @@ def test_the_table_has_every_kind_that_the_configuration_takes() -> None:
     assert set(PROVIDERS) == set(get_args(ProviderKind))
     assert set(LOCAL_KINDS) < set(PROVIDERS)
     for kind in LOCAL_KINDS:
-        assert kind_of(ProviderConf("x", kind, [])), "each serves models on this machine"
+        assert kind_of(ProviderConf("x", kind, [])), "each of them serves models on this machine"
 
 
 def test_reading_the_table_loads_nothing_that_only_a_case_needs() -> None:
@@ -82,7 +82,7 @@ def test_a_key_that_is_missing_or_none_is_told_by_its_variable(
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What the doctor says of keys in a project that has a provider of its own."""
+    """A function that returns what the doctor says about keys, in a project with its own provider."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
     conf = tmp_path / "conf/provider/ours.yaml"

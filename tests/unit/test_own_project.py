@@ -1,4 +1,4 @@
-"""A project without a copy of Proctor's configuration runs its own environments and backends."""
+"""A project without a copy of Proctor's configuration can run its own environments and backends."""
 
 from __future__ import annotations
 

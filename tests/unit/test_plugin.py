@@ -1,4 +1,4 @@
-"""Proctor as a user of pytest meets it: options, ids, usage errors. No session is run here."""
+"""Proctor for a user of pytest: options, ids, usage errors. These tests run no agent."""
 
 from __future__ import annotations
 

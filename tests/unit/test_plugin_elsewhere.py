@@ -1,4 +1,4 @@
-"""Proctor installed beside another project's tests: they run as if it were not there."""
+"""Proctor is installed beside another project, whose tests run as if it were not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def project(tmp_path: Path) -> Elsewhere:
 
 
 def said(output: str) -> list[str]:
-    """The lines of a session, without what differs from one to the next."""
+    """Return the lines of a session, without the parts that differ between sessions."""
     lines = (re.sub(r"in \d+\.\d+s", "in a while", line) for line in output.splitlines())
     return [line for line in lines if not line.startswith(("plugins:", "created:", "initialized:", "ready:"))]
 
@@ -74,7 +74,7 @@ def test_another_project_may_have_options_of_the_same_names(project: Elsewhere) 
     listed = project.pytest("--help")
     assert listed.returncode == 0
     assert len(re.findall(r"^  --suite\b", listed.stdout, re.MULTILINE)) == 1
-    assert "--record-cassettes" in listed.stdout, "what is left of ours is listed"
+    assert "--record-cassettes" in listed.stdout, "our remaining options are listed"
 
 
 def test_a_conftest_that_comes_late_may_have_them_too(project: Elsewhere) -> None:

@@ -1,4 +1,4 @@
-"""Where a session leaves a run, and where it leaves none. The agents here do nothing but end."""
+"""When a session leaves a run, and when it leaves none. The agents here only end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cases run: by name, by shard, by -k; the cases alone; and what is said when none is left. No session is run."""
+"""Selecting cases by name, by shard and by -k, and the message when none is left. These tests run no agent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def collected(project: Project, *arguments: str) -> list[str]:
-    """What each collected test runs for, or its own name."""
+    """Return the parameters of each collected test, or its name if it has none."""
     output = project.pytest("--collect-only", "-q", *arguments).stdout
     names = [line.partition("::")[2] for line in output.splitlines() if "::" in line]
     return [name.partition("[")[2].rstrip("]") or name for name in names]
@@ -77,7 +77,7 @@ def test_a_name_that_the_suite_lacks_is_a_usage_error(project: Project, argument
 
 @pytest.fixture
 def settled(project: Project) -> Project:
-    """A project that says where its tests of cases are; importing the others is noticed."""
+    """A project that says where its tests of cases are. Its other tests print a line when they are imported."""
     (project.folder / "cases").mkdir()
     (project.folder / "test_cases.py").rename(project.folder / "cases/test_cases.py")
     project.write("tests/test_other.py", "print('imported', __name__)\n\ndef test_claude_too(): pass\n")

@@ -1,4 +1,4 @@
-"""The file of records: nothing is lost, nothing is half-read."""
+"""The file of records loses nothing, and no record is read in part."""
 
 from __future__ import annotations
 

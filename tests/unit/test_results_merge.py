@@ -1,4 +1,4 @@
-"""Joining the results of shards: every case exactly once, with its files, or an error in words and nothing at all."""
+"""Merging the results of shards gives every case exactly once, with its files, or a clear error and no output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.test_results import record
 
 
 def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str] = ()) -> Path:
-    """A run with these folders of cases, a case that was skipped, and cases that have no record."""
+    """Write a run with these folders of cases, a skipped case, and cases without a record. Return its folder."""
     store = RunStore(folder)
     store.begin([*artifacts, *([skipped] if skipped else []), *missing])
     for name in artifacts:
@@ -35,7 +35,7 @@ def names(records: list[Record]) -> list[str]:
     return [one.artifacts or one.case.id for one in records]
 
 
-@settings(max_examples=15)  # files are written
+@settings(max_examples=15)  # it writes files
 @given(
     shards=st.lists(st.sampled_from("abc"), min_size=12, max_size=12).map(
         lambda owners: [[f"case{i}" for i, owner in enumerate(owners) if owner == shard] for shard in "abc"]

@@ -1,4 +1,4 @@
-"""What every box keeps, sealed or not; and what a sealed one adds."""
+"""What every box does, sealed or not; and what a sealed box adds."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_the_interpreter_has_its_packages_under_its_own_name(sandbox: Sandbox, t
 def test_a_box_says_what_it_uses(sandbox: Sandbox, tmp_path: Path) -> None:
     write = "head -c 1000000 /dev/zero > file; head -c 1000000 /dev/zero > ~/file"
     with sandbox.open(request(tmp_path)) as box:
-        assert box.resources().processes <= 1, "only an init may run before the command"
+        assert box.resources().processes <= 1, "before the command, only an init may run"
     with sandbox.open(request(tmp_path)) as box:
         box.exec(["sh", "-c", f"{write}; sleep 1000 & sleep 1000 & echo up; wait"], {})
         assert box.stdout.read(3) == b"up\n"
@@ -288,7 +288,7 @@ def test_the_workspace_of_a_second_box_is_the_first_ones(tmp_path: Path) -> None
         assert finish(box, ["sh", "-c", "cat deep/given && echo first > deep/made && rm deep/given"]) == (0, "given")
     with bubblewrap().open(request(tmp_path)) as box:
         assert finish(box, ["cat", "deep/made"]) == (0, "first\n")
-    assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "giving the workspace away follows no link"
+    assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "changing the workspace's owner follows no link"
 
 
 def test_an_endpoint_is_gone_with_the_box(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the host sees of a box: the files below a folder that may be hostile, and what the box uses."""
+"""The host's view of a box: the files below a folder that may be hostile, and the resources that the box uses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_entry_is_seen_once_and_no_link_followed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """Three thousand folders, one in the other; pytest itself could not remove them."""
+    """Three thousand nested folders. pytest itself could not remove them."""
     top = tmp_path / "top"
     top.mkdir()
     here = os.open(top, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What is made readable for an interpreter and for a CLI: enough, and not the home directory around it."""
+"""The paths that an interpreter and a CLI may read: all that they need, but not the home directory around them."""
 
 from __future__ import annotations
 

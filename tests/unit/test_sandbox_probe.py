@@ -1,4 +1,4 @@
-"""The probe: a sound sandbox passes, a broken or leaking one is refused with the reason and the remedy."""
+"""The probe accepts a sound sandbox, and refuses a broken or leaking one with the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_canaries_find_the_holes_of_a_weaker_sandbox() -> None:
         "system files can be written",
         "the host's secrets show",
     } <= holes
-    assert "processes of the host show" not in holes, "they have a namespace of their own"
+    assert "processes of the host show" not in holes, "they have their own namespace"
 
 
 def test_a_hole_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Distribution over workers: what is planned in known situations, what is learned from earlier runs, real sessions."""
+"""Distribution over workers: plans for known situations, lessons from earlier runs, and real sessions."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_gpus_are_counted_where_a_case_needs_one_and_nobody_else_computes(monkey
 
 
 def xdist_session(scheduling: type[Any]) -> Any:
-    """What there is of an xdist session before it has given out anything."""
+    """Return an xdist session that has not handed out any test yet."""
     given = {"tx": ["popen"], "loadscopereorder": True, "maxschedchunk": None}
     config = SimpleNamespace(getvalue=given.get, getoption=given.get, option=SimpleNamespace(**given))
     log = Producer("", enabled=False)

@@ -1,4 +1,4 @@
-"""The written sessions solve their environments by a real program: it is taken out of the script and played."""
+"""The shipped scripts solve their environments with a real program. The tests take it from the script and play it."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One model server for all who can use it: joined, started, restarted, stopped, and its GPUs leased meanwhile."""
+"""Workers share a model server: they join, start, restart and stop it, and its GPUs are leased meanwhile."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ class TestStopping:
 class TestSomebodyElses:
     @pytest.fixture
     def foreign(self, machine: Machine) -> Iterator[ProviderConf]:
-        """An Ollama that a user has started, for any model."""
+        """An Ollama server that a user has started, for any model."""
         with machine.acquire(name="user", parallel=9) as user:
             yield ProviderConf("ollama", "ollama", OLLAMA.wires, base_url=user.url)
 

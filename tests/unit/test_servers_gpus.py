@@ -1,4 +1,4 @@
-"""Which GPUs there are, and which of them may be used."""
+"""Which GPUs exist, and which of them may be used."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_tells_its_memory_and_who_computes_on_it(monkeypatch: pytest.Monkey
     fake = FakeGpus(tmp_path, count=3)
     fake.install(monkeypatch)
     fake.use(os.getpid(), {fake.uuids[1]: 10_000})
-    fake.use(2**22 + 1, {fake.uuids[1]: 5_000})  # no process has such an id
+    fake.use(2**22 + 1, {fake.uuids[1]: 5_000})  # no process has this id
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
     used, idle = inventory()
     assert (used.uuid, used.index, used.memory_mb, used.free_mb) == (fake.uuids[1], 1, 24_000, 14_000)
@@ -96,7 +96,7 @@ class TestAmd:
 
 
 def _amdsmi() -> Any:
-    """As much of the interface that AMD documents (amdsmi-py-api) as is used."""
+    """The part of AMD's documented interface (amdsmi-py-api) that Proctor uses."""
     return SimpleNamespace(
         AmdSmiException=RuntimeError,
         AmdSmiMemoryType=SimpleNamespace(VRAM="vram"),

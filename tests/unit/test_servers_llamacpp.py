@@ -1,4 +1,4 @@
-"""llama.cpp as a kind of server: its command line, what it is checked for, and what is said where it is missing."""
+"""llama.cpp as a kind of server: its command line, the checks of it, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_wrong_options_are_named(tmp_path: Path, weights: Path, server: dict[str
 
 
 def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str = "") -> Path:
-    """An installed Python package."""
+    """Install a Python package."""
     folder = tmp_path / "site" / name
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(code)

@@ -1,4 +1,4 @@
-"""Ollama: finding it, and what is checked of a server before it is used."""
+"""Ollama: finding it, and the checks of a server before its use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Version(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_ollama_host_means_what_ollama_takes_it_for(host: str, url: str) -> None
 
 
 class TestKind:
-    """What Ollama's kind of server checks before the first case, on the stand-in."""
+    """The checks of an Ollama server before the first case, with the stand-in."""
 
     @pytest.fixture
     def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:

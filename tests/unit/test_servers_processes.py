@@ -1,4 +1,4 @@
-"""Who belongs to a server, whatever became of its parents; and the file of the leases."""
+"""The processes that belong to a server, whatever happened to their parents; and the file of the leases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sh -c 'setsid sleep 1000 & sleep 1000 & exec sleep 1000' &
 env -i /bin/sleep 1000 &
 exec sleep 1000
 """
-"""A child that orphans two (one in a session of its own), and one that has hidden its variables."""
+"""A child that orphans two processes (one in its own session), and one process that has hidden its variables."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def mark(tmp_path: Path) -> str:
 
 @pytest.fixture
 def leader(mark: str) -> Iterator[Process]:
-    """A server's first process, which has started five in all."""
+    """Yield a server's first process, once it has started five in total."""
     child = subprocess.Popen(["/bin/sh", "-c", TREE], env={**os.environ, MARKER: mark}, start_new_session=True)
     found = process(child.pid)
     assert found
@@ -52,14 +52,14 @@ def test_orphans_are_found_by_their_mark_or_their_session(leader: Process, mark:
     wait_until(lambda: not leader.lives, "its end")
     assert family(leader, mark) == everyone - {leader.pid}
     assert set(marked(mark).values()) == {mark}
-    assert len(marked(mark)) == 3, "one has hidden its variables"
+    assert len(marked(mark)) == 3, "one of them has hidden its variables"
 
 
 def test_a_stranger_in_a_session_of_the_same_number_is_left_alone(leader: Process, mark: str) -> None:
     psutil.Process(leader.pid).kill()
     wait_until(lambda: not leader.lives, "its end")
     others = f"{mark}-other"
-    assert len(family(leader, others)) == 1, "the one whose variables tell nothing"
+    assert len(family(leader, others)) == 1, "the one whose variables say nothing"
     assert family(Process(leader.pid, leader.started + 10**9), others) == set()
 
 
@@ -143,7 +143,7 @@ class TestLeases:
 
 
 def add(folder: Path, count: int) -> None:
-    """Enter so many servers, one change each."""
+    """Add a number of servers, each with a separate change."""
     for _ in range(count):
         with Leases(folder).change() as state:
             state.servers.append(_server())

@@ -1,4 +1,4 @@
-"""vLLM as a kind of server: its command line, what it is checked for, and what is said where it is missing."""
+"""vLLM as a kind of server: its command line, the checks of it, and the error if it is missing."""
 
 from __future__ import annotations
 

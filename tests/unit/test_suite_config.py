@@ -1,4 +1,4 @@
-"""The configuration: what a suite composes to, and how each mistake in it is named."""
+"""The configuration: the cases that a suite composes to, and the error for each mistake in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.project import CONF
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """A copy of the shipped configuration, to be spoilt."""
+    """A copy of the shipped configuration, in which tests make mistakes."""
     return Path(shutil.copytree(CONF.own, tmp_path / "conf"))
 
 

@@ -1,4 +1,4 @@
-"""Every suite that is shipped can be run as it stands."""
+"""Every shipped suite can run unchanged."""
 
 from __future__ import annotations
 

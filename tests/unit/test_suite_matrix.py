@@ -1,4 +1,4 @@
-"""What a backend cannot do, no case may ask of it."""
+"""A case that needs a missing capability is refused at collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project's own configuration: what it overrides, what it adds, and how its mistakes are named."""
+"""A project's own configuration: what it overrides, what it adds, and the errors for its mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Loader = Callable[..., Config]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """Loads the suite `mine` of a project with these files beside its own; `mylab` is its package, named anew."""
+    """A function that loads the suite `mine` of a project with these extra files. It gives `mylab` a unique name."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     package = f"mylab{next(NUMBERS)}"
 
@@ -67,8 +67,8 @@ def test_its_config_holds_only_what_it_changes(project: Loader) -> None:
     assert config.limits.wall_s == 1800.0
     assert config.evaluation.episodes == 20
     assert config.sandbox.name == "bubblewrap"
-    assert config.environment["door"].max_steps == 5, "it goes before the file of the environment"
-    assert list(config.environment) == ["door"], "what another suite uses stays out"
+    assert config.environment["door"].max_steps == 5, "it overrides the file of the environment"
+    assert list(config.environment) == ["door"], "entries of other suites are left out"
 
 
 def test_a_setting_goes_before_its_config(project: Loader) -> None:
