@@ -19,7 +19,7 @@ from backends.events import Event
 class NpmPackage(Struct, frozen=True, kw_only=True):
     """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
 
-    `executable` is the program that the package installs. Its version stands in the package's own `package.json`.
+    `executable` is the program that the package installs. The package's own `package.json` has its version.
     """
 
     package: str
@@ -27,10 +27,10 @@ class NpmPackage(Struct, frozen=True, kw_only=True):
 
 
 class PipPackage(Struct, frozen=True, kw_only=True):
-    """A CLI that pip installs into a virtual environment of its own, as `backends/cli/PACKAGE.txt` pins it.
+    """A CLI that pip installs into its own virtual environment, as `backends/cli/PACKAGE.txt` pins it.
 
-    That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
-    version stands in the installed package's metadata.
+    That file is a requirements file with hashes. `executable` is the console script that the package installs. The
+    installed package's metadata has its version.
     """
 
     package: str

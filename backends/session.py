@@ -54,7 +54,7 @@ class Session:
 
     - `turns`: distinct model responses, subagents' included where the CLI shows them.
     - `usage`: for each kind of token, the greater of the sum over turns and the CLI's own running total. A CLI may
-      repeat a turn's usage (the greatest count then stands) and may report some tokens only in its totals.
+      repeat a turn's usage (the greatest count is then used) and may report some tokens only in its totals.
     - `cost_usd`: likewise. This is the CLI's own estimate. The gateway's ledger has the real cost.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Each of
       several parallel calls counts in full. A call that started a subagent counts as neither, because its time is the

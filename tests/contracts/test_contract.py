@@ -49,7 +49,7 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 
 
 @pytest.mark.parametrize("name", names())
-def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
+def test_the_cli_starts_and_has_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
     adapter = backend(name)
     cli = find_cli(adapter, cli_root)
     if cli_root == PINNED:
@@ -60,7 +60,7 @@ def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Pat
     assert cli.version in (ran.stdout + ran.stderr).decode()
 
 
-def test_the_session_comes_to_its_end(session: Rich) -> None:
+def test_the_session_reaches_its_end(session: Rich) -> None:
     result = session.played.result
     assert (result.ending, result.exit_code) == (Ending.FINISHED, 0), result.explanation
     assert result.metered.requests == result.metered.turns + result.metered.side_requests
@@ -99,7 +99,7 @@ def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promi
     assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
 
 
-def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: Rich) -> None:
+def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> None:
     written, ran, *_ = session.results("first")
     assert (session.played.workspace / rich.FILE).read_text() == rich.CONTENT
     assert not written.is_error
@@ -108,14 +108,14 @@ def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: 
 
 
 @with_mcp
-def test_an_mcp_tool_works_on_the_first_turn_beside_others(session: Rich) -> None:
+def test_an_mcp_tool_works_on_the_first_turn_with_other_tools(session: Rich) -> None:
     seen = session.results("first")[2]
     assert not seen.is_error
     assert '"agent"' in seen.text
 
 
 @pytest.mark.parametrize(("name", "model"), KNOWN)
-def test_models_that_the_cli_knows_are_offered_the_mcp_tools_alike(
+def test_models_that_the_cli_knows_are_offered_the_same_mcp_tools(
     name: str, model: str, stage: Stage, sessions: Path
 ) -> None:
     look = ScriptedTurn(calls=(ScriptedCall(mcp="render_state", arguments={"seed": 3}),))
@@ -134,19 +134,19 @@ def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
     assert rich.SUBREPLY.encode() in session.last.body
 
 
-def test_other_alphabets_pass_both_ways(session: Rich) -> None:
+def test_other_alphabets_survive_in_both_directions(session: Rich) -> None:
     assert rich.CONTENT.strip() in session.results("look")[0].text
     said = "".join(event.text for event in session.events() if isinstance(event, Text))
     assert all(text in said for text in rich.SAID)
 
 
-def test_a_huge_output_is_cut_and_survived(session: Rich) -> None:
+def test_a_huge_output_is_cut_and_the_session_continues(session: Rich) -> None:
     (result,) = session.results("huge")
     assert 0 < len(result.text) < 100_000
 
 
 @pytest.mark.parametrize("turn", ["unknown", "wrong", "invalid"])
-def test_a_call_that_cannot_be_made_is_answered_and_survived(session: Rich, turn: str) -> None:
+def test_an_impossible_call_is_answered_and_the_session_continues(session: Rich, turn: str) -> None:
     (result,) = session.results(turn)
     assert result.text
 
@@ -165,7 +165,7 @@ def test_each_tool_result_belongs_to_a_call(session: Rich) -> None:
     assert read.tool_results == sum(isinstance(event, ToolResult) for event in session.events())
 
 
-def test_what_the_cli_reports_is_what_was_metered(session: Rich) -> None:
+def test_the_cli_reports_what_the_gateway_metered(session: Rich) -> None:
     result = session.played.result
     differences = reconcile(result.session, result.metered, quirks=session.backend.quirks, stopped=False)
     assert [one for one in differences if one.explained is None] == []
@@ -221,9 +221,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("name", names())
-def test_a_failure_of_the_model_server_has_its_ending_in_time(
-    name: str, failure: str, stage: Stage, sessions: Path
-) -> None:
+def test_a_model_server_failure_gets_its_ending_in_time(name: str, failure: str, stage: Stage, sessions: Path) -> None:
     fail, endings = FAILURES[failure]
     if fail.message:
         fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
@@ -268,7 +266,7 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
 
 
 @pytest.mark.parametrize("name", capable("resume"))
-def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, sessions: Path) -> None:
+def test_an_interrupted_session_continues_where_it_stopped(name: str, stage: Stage, sessions: Path) -> None:
     before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
     play = Play(
         script=Script((ECHO, ECHO, ECHO, ScriptedTurn(text="Done."))),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.nightly
 
 
 @pytest.mark.parametrize("name", names())
-def test_where_nobody_listens_the_model_is_unreachable(name: str, stage: Stage, sessions: Path) -> None:
+def test_the_model_is_unreachable_if_nobody_listens(name: str, stage: Stage, sessions: Path) -> None:
     script = Script((ScriptedTurn(text="Never said."),))
     limits = msgspec.structs.replace(LIMITS, idle_s=200)
     result = stage.play(

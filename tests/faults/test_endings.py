@@ -126,7 +126,7 @@ STOPPED = "kill -STOP $PPID; while grep -L '^State:.[TtZ]' /proc/$PPID/task/*/st
 
 
 def killed(name: str) -> dict[str, Fault]:
-    """The CLI is killed in its first call: once before it has written its conversation, and once after."""
+    """Return two faults that kill the CLI in its first call: before and after it has written its conversation."""
     files = " ".join(f"$HOME/{pattern}" for pattern in backend(name).conversation_files("ID")).replace("ID", "*")
     unwritten = f"{STOPPED}; for file in {files}; do rm $file*; done"  # Codex refuses to run `rm -f`
     written = f"until ls {files}; do :; done"
@@ -182,7 +182,7 @@ def test_each_limit_ends_the_session_of_claude(tmp_path: Path) -> None:
     assert records["tokens"].usage.metered.turns == 1
 
 
-def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: Path) -> None:
+def test_each_failure_of_the_model_gets_its_ending_with_claude(tmp_path: Path) -> None:
     records = play(tmp_path, "claude", MODEL_FAULTS)
     check(records, MODEL_FAULTS)
     stalled = records["stalled"]
@@ -206,7 +206,7 @@ def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: P
         if backend(name).capabilities.resume
     ],
 )
-def test_a_killed_cli_resumes_the_conversation_that_it_has_written_and_no_other(tmp_path: Path, name: str) -> None:
+def test_a_killed_cli_resumes_only_a_conversation_that_it_has_written(tmp_path: Path, name: str) -> None:
     check(play(tmp_path, name, killed(name)), killed(name))
 
 
@@ -218,7 +218,7 @@ def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
     assert records["busy"].attempts[0].seconds < 6 + 3 + 2
 
 
-def test_answers_that_say_nothing_and_answers_cut_short_end_the_session_of_opencode(tmp_path: Path) -> None:
+def test_empty_answers_and_cut_answers_end_the_session_of_opencode(tmp_path: Path) -> None:
     # the gateway counts a page of HTML as a failed request, and three of them would end the session as a model error
     check(play(tmp_path, "opencode", OPENCODE_FAULTS, **{"limits.failed_requests": 100}), OPENCODE_FAULTS)
 
@@ -230,5 +230,5 @@ def test_an_idle_session_ends(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("faults", [LIMIT_FAULTS, MODEL_FAULTS], ids=["limits", "model"])
-def test_each_of_them_with_opencode(tmp_path: Path, faults: dict[str, Fault]) -> None:
+def test_each_limit_and_failure_gets_its_ending_with_opencode(tmp_path: Path, faults: dict[str, Fault]) -> None:
     check(play(tmp_path, "opencode", faults), faults)

@@ -11,7 +11,7 @@ from tests.support.project import Project
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
-def test_sigkill_leaves_no_process_and_no_mount_and_readable_results(tmp_path: Path, workers: list[str]) -> None:
+def test_sigkill_leaves_no_process_no_mount_and_readable_results(tmp_path: Path, workers: list[str]) -> None:
     project = Project(tmp_path)
     with project.stuck(*workers) as run:
         run.process.kill()

@@ -123,7 +123,7 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Killed]:
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 11))])
-def test_whatever_is_killed_whenever_the_next_start_leaves_nothing(killed: Killed, seed: int) -> None:
+def test_the_next_start_clears_away_whatever_was_killed_at_any_moment(killed: Killed, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     killed.machine.ollama.turn(start_s=0.1, load_s=0.1, unload_s=0.1)
     with killed.run(QUICK) as controller:
@@ -142,7 +142,7 @@ def test_whatever_is_killed_whenever_the_next_start_leaves_nothing(killed: Kille
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_of_sessions_that_are_killed_no_sealed_process_is_left_either(killed: Killed, seed: int) -> None:
+def test_killed_sessions_leave_no_sealed_process_either(killed: Killed, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     with killed.run("test_cases.py") as controller:
         wait_until(lambda: bool(killed.machine.ollama.events("request")), "the first request")

@@ -62,7 +62,7 @@ class Nightly:
         ),
     ],
 )
-def test_each_model_is_loaded_once_a_slot_and_everything_released(
+def test_each_model_is_loaded_once_per_slot_and_everything_is_released(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,

@@ -44,7 +44,7 @@ def test_the_next_start_clears_away_what_a_killed_worker_left(machine: Machine, 
     assert machine.is_clean()
 
 
-def test_a_server_whose_users_died_one_by_one_lives_as_long_as_the_last(machine: Machine) -> None:
+def test_a_server_whose_users_die_one_by_one_lives_as_long_as_the_last_one(machine: Machine) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(machine.worker(parallel=3)) for _ in range(3)]
         for worker in workers:
@@ -58,7 +58,7 @@ def test_a_server_whose_users_died_one_by_one_lives_as_long_as_the_last(machine:
     assert machine.is_clean()
 
 
-def test_the_children_of_a_server_that_was_killed_too_are_found(machine: Machine) -> None:
+def test_the_children_of_a_killed_server_are_found_too(machine: Machine) -> None:
     with machine.worker(gpus=2) as worker:
         worker.held()
         server = process(machine.ollama.events("start")[0]["pid"])
@@ -75,7 +75,7 @@ def test_the_children_of_a_server_that_was_killed_too_are_found(machine: Machine
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 11))])
-def test_whatever_is_killed_whenever_nothing_is_left(machine: Machine, seed: int) -> None:
+def test_nothing_is_left_whatever_is_killed_at_any_moment(machine: Machine, seed: int) -> None:
     """Each run has five workers with servers. Some are killed while others use the same server, or wait for it."""
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     machine.ollama.turn(start_s=0.05, load_s=0.05, unload_s=0.05)

@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def test_each_is_called_by_its_name_in_seconds(project: Project) -> None:
+def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
     models = ", ".join(ENDS)
     project.write(
         "conf/suite/odd.yaml", f"name: odd\nbackends: [claude]\nmodels: [{models}]\nenvironments: [small_maze]\n"
@@ -93,7 +93,7 @@ def test_each_is_called_by_its_name_in_seconds(project: Project) -> None:
     assert (writing / "workspace/trace").stat().st_mtime_ns < (writing / "result.json").stat().st_mtime_ns
 
 
-def test_what_never_comes_to_a_session_is_called_by_its_name_too(project: Project) -> None:
+def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> None:
     (project.folder / "stand_in").write_text("#!/no/such/interpreter\n")
     project.write(
         "conf/suite/odd.yaml",

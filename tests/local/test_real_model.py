@@ -50,7 +50,7 @@ class Played:
         return self.records[f"{backend}-smollm2_135m-small_maze"]
 
     def ledger(self, backend: str) -> list[dict[str, Any]]:
-        """The gateway's ledger of requests to the model."""
+        """Return the gateway's ledger of requests to the model."""
         lines = (self.folder / (self.record(backend).artifacts or "") / "gateway.jsonl").read_text().splitlines()
         return [entry for entry in map(json.loads, lines) if entry["kind"] == "turn"]
 
@@ -73,7 +73,7 @@ def _play(folder: Path, *settings: str) -> Played:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_session_comes_to_an_end_that_is_graded(played: Played, backend: str) -> None:
+def test_a_session_reaches_an_ending_that_is_graded(played: Played, backend: str) -> None:
     record = played.record(backend)
     assert record.ending in {Ending.FINISHED, Ending.OUTPUT_TOKEN_LIMIT, Ending.TURN_LIMIT}, played.output
     assert record.outcome == "failed"
@@ -84,7 +84,7 @@ def test_a_session_comes_to_an_end_that_is_graded(played: Played, backend: str) 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_cli_and_gateway_count_the_same_tokens_and_nobody_invents_a_price(played: Played, backend: str) -> None:
+def test_cli_and_gateway_count_the_same_tokens_and_no_price_is_invented(played: Played, backend: str) -> None:
     record = played.record(backend)
     reported, metered = record.usage.reported, record.usage.metered
     assert reported is not None
@@ -131,7 +131,7 @@ def test_a_prompt_that_does_not_fit_ends_the_session_as_context_overflow(tmp_pat
         assert "exceeds the available context size (512 tokens)" in record.explanation
 
 
-def test_no_server_lives_on(played: Played) -> None:
+def test_no_server_survives(played: Played) -> None:
     with Leases(played.leases).change() as state:
         assert state.servers == []
     assert [process for process in psutil.process_iter() if _works_in(process, played.folder)] == []

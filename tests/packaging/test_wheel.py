@@ -125,7 +125,7 @@ def reuse_clis(user: User) -> None:
     shutil.copytree(clis, user.home / ".cache/proctor/clis" / clis.name, symlinks=True, copy_function=link)
 
 
-def test_the_wheel_holds_what_the_code_reads_and_no_more(wheel: Path, user: User) -> None:
+def test_the_wheel_has_exactly_the_files_that_the_code_reads(wheel: Path, user: User) -> None:
     install(wheel, user, "--no-deps", "--no-index")
     top = {path.name.partition("-")[0] for path in user.packages.iterdir()}
     assert top == {"harness", "backends", "proctor"}

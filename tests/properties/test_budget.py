@@ -202,7 +202,7 @@ async def _play(crowd: Crowd, moves: list[Move]) -> None:
 
 @MANY
 @given(turns=st.none() | st.integers(0, 4), tokens=limits, quarters=limits, moves=plays)
-def test_a_shared_budget_is_kept_and_every_request_comes_to_its_end(
+def test_a_shared_budget_holds_and_every_request_ends(
     turns: int | None, tokens: int | None, quarters: int | None, moves: list[Move]
 ) -> None:
     crowd = Crowd(turns, tokens, quarters)
@@ -213,7 +213,7 @@ def test_a_shared_budget_is_kept_and_every_request_comes_to_its_end(
 
 
 @given(moves=plays)
-def test_without_limits_nobody_waits_and_nobody_is_refused(moves: list[Move]) -> None:
+def test_without_limits_no_request_waits_or_is_refused(moves: list[Move]) -> None:
     async def play() -> None:
         for move in moves:
             crowd.make(move)

@@ -171,7 +171,7 @@ def test_any_chunks_give_the_same_session(name: str, data: st.DataObject) -> Non
 
 @any_backend
 @given(data=st.data())
-def test_reading_a_concatenation_is_concatenating_what_was_read(name: str, data: st.DataObject) -> None:
+def test_reading_a_concatenation_concatenates_the_events(name: str, data: st.DataObject) -> None:
     one, two = data.draw(streams(name)), data.draw(streams(name))
     assert decoded(name, one + two) == decoded(name, one) + decoded(name, two)
 
@@ -192,7 +192,7 @@ def test_noise_changes_no_total(name: str, data: st.DataObject) -> None:
 
 @any_backend
 @given(data=st.data())
-def test_counters_only_grow_and_nothing_is_finished_before_its_end(name: str, data: st.DataObject) -> None:
+def test_counters_only_grow_and_no_session_finishes_before_its_end(name: str, data: st.DataObject) -> None:
     lines = data.draw(streams(name))
     session, before = Session(), counters(Session())
     for number, line in enumerate(lines, start=1):
@@ -208,7 +208,7 @@ def test_counters_only_grow_and_nothing_is_finished_before_its_end(name: str, da
 
 @any_backend
 @given(script=scripts())
-def test_what_is_read_is_what_went_on(name: str, script: Script) -> None:
+def test_a_session_is_read_as_it_happened(name: str, script: Script) -> None:
     shows = grammar(name).SHOWS
     session = read(name, grammar(name).lines(script))
     shown = Script(turns=script.turns if script.failure is None else script.turns[:-1])
@@ -230,7 +230,7 @@ def test_what_is_read_is_what_went_on(name: str, script: Script) -> None:
 
 @any_backend
 @given(script=scripts())
-def test_texts_and_calls_are_read_whole_and_in_order(name: str, script: Script) -> None:
+def test_texts_and_calls_are_read_completely_and_in_order(name: str, script: Script) -> None:
     shown = Script(turns=script.turns if script.failure is None else script.turns[:-1])
     events = decoded(name, grammar(name).lines(shown))
     turns = list(shown.all_turns(subagents=False))
@@ -246,7 +246,7 @@ def test_texts_and_calls_are_read_whole_and_in_order(name: str, script: Script) 
 
 @any_backend
 @given(script=scripts(), limit=st.integers(1, 6))
-def test_a_limit_trips_at_the_least_prefix_that_passes_it(name: str, script: Script, limit: int) -> None:
+def test_a_limit_trips_at_the_first_event_that_exceeds_it(name: str, script: Script, limit: int) -> None:
     session = Session()
     for line in grammar(name).lines(script):
         before = session.turns
@@ -258,7 +258,7 @@ def test_a_limit_trips_at_the_least_prefix_that_passes_it(name: str, script: Scr
 
 
 @given(st.lists(st.sampled_from(["empty", "text", "call", "compaction"]), max_size=20))
-def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str]) -> None:
+def test_a_detector_trips_at_the_first_event_that_exceeds_it(steps: list[str]) -> None:
     session, empty, compactions = Session(), 0, 0
     for number, step in enumerate(steps):
         turn = str(number)
@@ -283,7 +283,7 @@ def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str
 
 @any_backend
 @given(script=scripts(), pause=st.floats(0.001, 100))
-def test_the_time_of_tools_is_known_or_unknown_never_nought(name: str, script: Script, pause: float) -> None:
+def test_the_time_of_tools_is_known_or_unknown_but_never_a_false_zero(name: str, script: Script, pause: float) -> None:
     lines = grammar(name).lines(script)
     timed = Session()
     for number, line in enumerate(lines):
@@ -299,7 +299,7 @@ def test_the_time_of_tools_is_known_or_unknown_never_nought(name: str, script: S
 
 @any_backend
 @given(data=st.data())
-def test_the_place_of_a_sample_is_that_of_its_line(name: str, data: st.DataObject) -> None:
+def test_a_sample_has_the_place_of_its_line(name: str, data: st.DataObject) -> None:
     lines = list(data.draw(streams(name)))
     noise = data.draw(st.sampled_from([b"oops", b"{}", b"[1]"]))
     lines.insert(data.draw(st.integers(0, len(lines))), noise)
@@ -322,7 +322,7 @@ def test_any_chunking_gives_the_same_lines(data: st.DataObject, cap: int) -> Non
 
 
 def _lines(stream: bytes, cap: int) -> list[Line]:
-    """The specification of `LineSplitter`."""
+    """Return the lines that `LineSplitter` must give: its specification."""
     lines, offset = [], 0
     for part in stream.split(b"\n"):
         lines.append(Line(offset, part[:cap], len(part[cap:])))

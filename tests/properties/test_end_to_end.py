@@ -181,7 +181,7 @@ def read(adapter: Backend, stream: Path) -> list[Said]:
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "turns" in grammar(name).SHOWS])
-def test_what_was_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
+def test_what_the_gateway_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
     adapter = backend(name)
 
     @settings(

@@ -95,7 +95,7 @@ def test_every_decision_is_sound(
 
 
 @given(machines(), st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]))
-def test_what_is_impossible_is_never_started_and_what_is_not_starts_on_an_idle_machine(
+def test_an_impossible_server_never_starts_and_any_other_starts_on_an_idle_machine(
     machine: tuple[list[Gpu], list[LeasedServer]], count: int, memory_gb: float | None
 ) -> None:
     gpus = [msgspec.structs.replace(gpu, free_mb=gpu.memory_mb, processes=()) for gpu in machine[0]]

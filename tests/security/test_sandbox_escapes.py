@@ -114,7 +114,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("attempt", escape_attempts.ATTEMPTS)
-def test_no_way_out(outcomes: dict[str, str], attempt: str) -> None:
+def test_no_attempt_escapes(outcomes: dict[str, str], attempt: str) -> None:
     assert outcomes[attempt] in OTHERWISE.get(attempt, HELD)
 
 
@@ -142,7 +142,7 @@ while True:
 """
 
 
-def test_a_tree_that_hides_and_ignores_signals_is_dead_after_close(tmp_path: Path) -> None:
+def test_a_hidden_tree_that_ignores_signals_is_dead_after_close(tmp_path: Path) -> None:
     token = f"token-{secrets.token_hex(8)}"
     with bubblewrap().open(request(tmp_path)) as box:
         box.exec(python(STUBBORN, token), {})

@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     return copy
 
 
-def test_every_test_of_backends_finds_a_new_one(checkout: Path) -> None:
+def test_the_tests_of_backends_find_a_new_backend(checkout: Path) -> None:
     collected = pytest_in(checkout, "--collect-only", "-m", "nightly or not nightly", *FINDS_IT).splitlines()
     for file, least in FINDS_IT.items():
         of_it = [line for line in collected if line.startswith(file) and re.search(r"[\[-]fifth\b", line)]

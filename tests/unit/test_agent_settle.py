@@ -41,11 +41,11 @@ class Busy(FakeClock):
             self._file.write_text("x" * self._times)
 
 
-def test_settling_takes_until_two_looks_agree(tmp_path: Path) -> None:
+def test_settling_waits_until_two_looks_agree(tmp_path: Path) -> None:
     assert settle([tmp_path], Busy(tmp_path / "file", 0)) == pytest.approx(0.05)
     assert settle([tmp_path], Busy(tmp_path / "file", 3)) == pytest.approx(0.20)
 
 
-def test_a_folder_that_never_rests_is_a_failure_of_the_sandbox(tmp_path: Path) -> None:
+def test_a_folder_that_never_settles_is_a_failure_of_the_sandbox(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="still changes"):
         settle([tmp_path], Busy(tmp_path / "file", 10**6))

@@ -67,7 +67,7 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<=[\s\[(,=\"'])--[a-z][a-z-]*", f" {text}"))
 
 
-def test_the_recipes_are_whole() -> None:
+def test_the_recipes_are_complete() -> None:
     assert set(WORKFLOWS) == {"pr", "nightly"}
     assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
     for flow in WORKFLOWS.values():
@@ -80,12 +80,12 @@ def test_the_recipes_are_whole() -> None:
 
 
 @pytest.mark.parametrize("text", commands())
-def test_bash_reads_it(text: str) -> None:
+def test_bash_accepts_the_script(text: str) -> None:
     checked = subprocess.run([BASH, "-n"], input=text, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_suites_targets_and_options_are_there() -> None:
+def test_the_suites_targets_and_options_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {rest.split()[0] for rest in called("make")} <= targets
     suites = {name for text in [*called("pytest"), DOCS] for name in re.findall(r"--suite (\w+)", text)}
@@ -97,7 +97,7 @@ def test_the_suites_targets_and_options_are_there() -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["doctor", "report", "merge"])
-def test_the_subcommands_and_their_options_are_there(subcommand: str) -> None:
+def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
     assert set().union(*map(options, used)) <= options(_help("harness", subcommand))
@@ -136,7 +136,7 @@ def bash(text: str, checkout: Path, **variables: str) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["pr", "nightly"])
-def test_the_steps_of_a_workflow_run_and_leave_what_the_next_ones_take(name: str, checkout: Path) -> None:
+def test_the_steps_of_a_workflow_run_and_leave_the_files_for_the_next_ones(name: str, checkout: Path) -> None:
     page = checkout / "page.md"
     uploads: list[str] = []
     for step in steps(WORKFLOWS[name]):
@@ -154,7 +154,7 @@ def test_the_steps_of_a_workflow_run_and_leave_what_the_next_ones_take(name: str
 
 
 @pytest.mark.nightly
-def test_the_parts_of_a_job_array_are_joined_to_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
+def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
     for name, text in SCRIPTS.items():
         (checkout / name).write_text(text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 1"))
     (tmp_path / "bin").mkdir()

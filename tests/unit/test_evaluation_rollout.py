@@ -98,7 +98,7 @@ def test_the_episode_ends_unsolved_when_truncated_or_out_of_steps() -> None:
     assert (idle.outcome, idle.steps, idle.error) == (EpisodeOutcome.UNSOLVED, 10, None)
 
 
-def test_an_invalid_action_ends_it_with_the_reason_made_printable() -> None:
+def test_an_invalid_action_ends_it_with_a_printable_reason() -> None:
     episode = play(Scripted(lambda observation, _: 1 if observation > 2 else "left"), Clock())
     assert (episode.outcome, episode.steps) == (EpisodeOutcome.INVALID_ACTION, 1)
     assert episode.error == "not a whole number: 'left'"
@@ -139,7 +139,7 @@ def test_a_call_that_does_not_return_in_time_ends_it() -> None:
     assert (episode.outcome, episode.error) == (EpisodeOutcome.TIMED_OUT, "over the episode's limit of 60 s: no answer")
 
 
-def test_trouble_of_the_environment_itself_is_no_fault_of_the_policy() -> None:
+def test_an_error_of_the_environment_is_not_the_policys_fault() -> None:
     class Broken(Countdown):
         def step(self, action: Any) -> Step:
             raise RuntimeError("the simulator broke")
@@ -174,12 +174,12 @@ def test_the_score_counts_every_scheduled_episode_once(played: list[Episode]) ->
         assert min(e.reward for e in whole) - 1e-6 <= total.mean_reward <= max(e.reward for e in whole) + 1e-6
 
 
-def test_no_scheduled_episode_is_no_score() -> None:
+def test_without_a_scheduled_episode_there_is_no_score() -> None:
     with pytest.raises(ValueError, match=r"set evaluation\.episodes to 1 or more"):
         score([])
 
 
-def test_an_episode_is_one_plain_json_object() -> None:
+def test_an_episode_is_written_as_one_plain_json_object() -> None:
     line = msgspec.json.encode(Episode(index=0, outcome=EpisodeOutcome.TIMED_OUT, error="late"))
     expected = {"index": 0, "outcome": "timed_out", "steps": 0, "reward": 0.0, "seconds": 0.0, "error": "late"}
     assert json.loads(line) == expected

@@ -8,7 +8,7 @@ from harness.evaluation.scratch import discard
 DEPTH = 3000
 
 
-def test_deep_unreadable_and_oddly_named_things_go(tmp_path: Path) -> None:
+def test_deep_unreadable_and_oddly_named_entries_are_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
     os.mkfifo(top / "pipe")
@@ -36,7 +36,7 @@ def descend(top: Path) -> None:
     os.close(folder)
 
 
-def test_links_are_removed_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+def test_links_are_removed_and_their_targets_stay(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
     (outside / "kept").write_text("kept")

@@ -33,21 +33,21 @@ def test_each_kind_of_token_has_its_price(name: str, prices: str, per_million: t
     assert found.cost_usd(**USAGE) == pytest.approx(sum(per_million) / 10)
 
 
-def test_the_models_own_price_goes_before_the_lists() -> None:
+def test_the_models_own_price_overrides_the_price_list() -> None:
     own = Price(1000, 1000)
     assert priced("claude-haiku-4-5", price=own) is own
 
 
-def test_a_model_is_looked_up_by_the_name_it_is_asked_for() -> None:
+def test_a_model_is_looked_up_by_its_served_name() -> None:
     assert priced("mine", served_as="claude-haiku-4-5") is not None
 
 
 @pytest.mark.parametrize(("name", "prices"), [("nonesuch", "anthropic"), ("gpt-5", None), ("gpt-5", "nonesuch")])
-def test_what_nobody_knows_costs_nobody_knows_what(name: str, prices: str | None) -> None:
+def test_an_unknown_model_has_an_unknown_cost(name: str, prices: str | None) -> None:
     assert priced(name, prices) is None
 
 
-def test_plain_data_makes_a_price() -> None:
+def test_a_price_is_made_from_plain_data() -> None:
     model = msgspec.convert({"name": "m", "provider": "p", "price": {"input": 1, "output": 2}}, ModelConf)
     found = pricing(model, ProviderConf("p", "scripted", wires=[]))
     assert found is not None

@@ -30,7 +30,7 @@ def google_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_a_google_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
+def test_a_google_stream_adds_up_to_the_whole_response(reply: Reply) -> None:
     assert google_client(b"".join(GOOGLE.events(reply, REQUEST))) == GOOGLE.render(reply)
 
 
@@ -78,12 +78,12 @@ def test_a_google_path_without_model_and_method_is_refused(path: str) -> None:
         GOOGLE.parse(b"{}", path)
 
 
-def test_google_streams_as_events_alone() -> None:
+def test_google_streams_only_as_events() -> None:
     with pytest.raises(WireError, match="alt=sse"):
         GOOGLE.parse(b"{}", "/v1beta/models/m:streamGenerateContent?alt=json")
 
 
-def test_google_counts_thoughts_as_output_and_cached_tokens_apart() -> None:
+def test_google_usage_counts_thoughts_as_output_and_cached_tokens_separately() -> None:
     usage = {
         "promptTokenCount": 100,
         "cachedContentTokenCount": 60,
@@ -111,7 +111,7 @@ def chunk(**data: Any) -> bytes:
 REASON: dict[str, Any] = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
 
 
-def test_google_may_tell_the_usage_after_the_reason() -> None:
+def test_google_may_report_the_usage_after_the_reason() -> None:
     reader = Reader(GOOGLE, streamed=True)
     reader.feed(chunk(usageMetadata={"promptTokenCount": 1}) + chunk(**REASON))
     assert not reader.outcome.complete, "the usage so far is not the usage of the whole answer"
@@ -121,7 +121,7 @@ def test_google_may_tell_the_usage_after_the_reason() -> None:
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_google_stream_without_usage_is_whole_if_it_ends_by_itself(cut: bool) -> None:
+def test_a_google_stream_without_usage_is_complete_if_it_ends_by_itself(cut: bool) -> None:
     reader = Reader(GOOGLE, streamed=True)
     reader.feed(chunk(**REASON))
     reader.finish(cut=cut)

@@ -42,7 +42,7 @@ def responses_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_a_responses_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
+def test_a_responses_stream_adds_up_to_the_whole_response(reply: Reply) -> None:
     assert responses_client(b"".join(RESPONSES.events(reply, REQUEST))) == RESPONSES.render(reply)
 
 
@@ -55,7 +55,7 @@ def test_a_response_cut_by_its_limit_says_so() -> None:
     assert (whole.complete, whole.stop_reason) == (True, "max_output_tokens")
 
 
-def test_a_function_of_a_namespace_is_called_in_it() -> None:
+def test_a_function_in_a_namespace_is_called_there() -> None:
     tools = [
         {"type": "function", "name": "exec_command", "parameters": {"properties": {"cmd": {}}}},
         {"type": "namespace", "name": "mcp__env", "tools": [{"type": "function", "name": "look", "parameters": {}}]},

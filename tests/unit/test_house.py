@@ -74,7 +74,7 @@ def floor(name: str) -> int:
     return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
 
 
-def test_imports_go_downwards_and_strangers_stay_strangers() -> None:
+def test_imports_go_downwards_and_never_between_strangers() -> None:
     for here, rooms in edges().items():
         if here == "harness":  # the package's own __init__
             continue
@@ -82,15 +82,15 @@ def test_imports_go_downwards_and_strangers_stay_strangers() -> None:
         assert here not in STRANGERS or rooms & STRANGERS == set(), here
 
 
-def test_no_room_needs_itself_through_others() -> None:
+def test_no_room_imports_itself_through_others() -> None:
     TopologicalSorter(edges()).prepare()
 
 
-def test_backends_know_nothing_of_the_harness() -> None:
+def test_backends_import_no_harness() -> None:
     assert edges()["backends"] == set()
 
 
-def test_every_class_has_a_name_of_its_own() -> None:
+def test_every_class_has_a_unique_name() -> None:
     places = defaultdict[str, list[str]](list)
     for path in PACKAGED:
         for node in ast.walk(ast.parse(path.read_text())):

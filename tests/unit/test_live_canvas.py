@@ -63,7 +63,7 @@ drawn = st.lists(st.text("xyz", max_size=COLUMNS - 1), min_size=1, max_size=ROWS
 
 @given(steps=st.lists(texts | drawn, max_size=12))
 @example(steps=["a" * COLUMNS, ["x"], "b"])
-def test_pytests_own_lines_come_out_as_if_nothing_had_been_drawn(steps: list[str | list[str]]) -> None:
+def test_pytests_own_lines_appear_as_if_nothing_had_been_drawn(steps: list[str | list[str]]) -> None:
     alone = Screen(COLUMNS, ROWS)
     full = False  # the next text breaks a full line, unless something was drawn in between
     with a_terminal() as terminal:
@@ -81,7 +81,7 @@ def test_pytests_own_lines_come_out_as_if_nothing_had_been_drawn(steps: list[str
 
 
 @given(before=texts, lines=drawn)
-def test_what_is_drawn_stands_below_the_last_line(before: str, lines: list[str]) -> None:
+def test_the_drawing_is_below_the_last_line(before: str, lines: list[str]) -> None:
     with a_terminal() as terminal:
         terminal.canvas.open()
         terminal.writer.write(before)

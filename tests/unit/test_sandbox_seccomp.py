@@ -107,16 +107,16 @@ def answer(machine: str, call: str, arguments: tuple[int, ...]) -> int:
 
 
 @pytest.mark.parametrize(("call", "arguments", "error"), REFUSED)
-def test_refused(machine: str, call: str, arguments: tuple[int, ...], error: int) -> None:
+def test_dangerous_calls_are_refused(machine: str, call: str, arguments: tuple[int, ...], error: int) -> None:
     assert answer(machine, call, arguments) == ERRNO | error
 
 
 @pytest.mark.parametrize(("call", "arguments"), ALLOWED)
-def test_allowed(machine: str, call: str, arguments: tuple[int, ...]) -> None:
+def test_ordinary_calls_are_allowed(machine: str, call: str, arguments: tuple[int, ...]) -> None:
     assert answer(machine, call, arguments) == ALLOW
 
 
-def test_another_architectures_calls_kill(machine: str) -> None:
+def test_a_call_of_another_architecture_kills(machine: str) -> None:
     program = (FILTERS / f"{machine}.bpf").read_bytes()
     assert decide(program, 0x40000003, 1, ()) == KILL
 

@@ -29,7 +29,7 @@ def written_program(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["small_maze", "motion2d_easy"])
-def test_a_session_looks_writes_runs_and_finishes(name: str) -> None:
+def test_a_script_looks_writes_runs_and_finishes(name: str) -> None:
     turns = script(name)
     assert all(set(turn) <= {"text", "calls"} for turn in turns)
     calls = [call for turn in turns for call in turn.get("calls", [])]
