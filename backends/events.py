@@ -184,7 +184,7 @@ class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response came back, by a source outside the stream (a log). It counts, and changes nothing else.
+    """A model response came back, according to a source outside the stream (a log). It changes only the counts.
 
     For a CLI whose stream does not separate responses. `usage` is the usage of this response.
     """

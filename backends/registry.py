@@ -31,7 +31,8 @@ def own_names() -> tuple[str, ...]:
 def backend(name: str) -> Backend:
     """Return the adapter with this name. An adapter in this package hides an entry point of the same name.
 
-    Raise `ValueError` if there is no such adapter, or if it cannot be loaded.
+    Raise `ValueError` if there is no such adapter (the message names the choices), if it cannot be loaded, or if it is
+    not a `Backend`.
     """
     if name in own_names():
         return checked(import_module(f"backends.{name}").BACKEND, name)

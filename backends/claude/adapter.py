@@ -77,7 +77,7 @@ class Claude(Backend):
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`.
 
-        Every side model is the served one, so that no request asks for a model that nobody serves. The CLI honors the
+        Every side model is the served one, so that no request asks for a model that nobody serves. The CLI honours the
         context size only for models whose name does not begin with `claude-`. It refuses uid 0 unless `IS_SANDBOX` is
         set; the code that starts it sets that variable.
         """

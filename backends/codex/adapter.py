@@ -5,7 +5,7 @@ Measured with Codex 0.169.0:
 - If a connection is refused, it retries forever unless `unbounded_connection_retries = false` is set.
 - The stream does not report an MCP server that fails. With `required`, the CLI stops before its first request and says
   so on standard error. It offers the tools of a server as a namespace of functions.
-- For a model that it does not know, it warns (an `error` item) and uses default settings, but the context it is given.
+- For a model that it does not know, it warns (an `error` item) and uses default settings, but the configured context.
 - To some models that it knows, it offers MCP tools only after a search (gpt-5.5), or most tools only in scripts
   (gpt-5.6, gpt-6): `functions.exec` runs JavaScript that calls `tools.exec_command` and others. The stream shows these
   calls but not the call of `functions.exec`. `features.code_mode = false` changes nothing: the instructions of gpt-6

@@ -2,9 +2,9 @@
 
 Measured with OpenCode 1.18.33 and a scripted model server:
 
-- The stream has no first event and no last event. Each model response gives one `step_finish`. The session ends with a
-  response whose reason is `stop` and that called no tool.
-- A response that was cut or malformed has the reason `unknown`; OpenCode asks again at once.
+- No event marks the start or the end of the session. Each model response gives one `step_finish`. The session ends
+  with a response whose reason is `stop` and that called no tool.
+- A response that was cut, or that is not a response at all, has the reason `unknown`. OpenCode asks again at once.
 - Only the parts of the main session appear. No total includes the steps and tokens of a subagent (tool `task`).
 - A tool call and its result come as one `tool_use`, after the tool has ended.
 - `input` leaves out cached tokens, `output` leaves out reasoning.

@@ -40,7 +40,7 @@ test "$NPM_DOES" != hang || exec sleep 600
 """
 """A stand-in for npm and the registry: `ci` installs small CLIs that print their pinned versions.
 
-`NPM_DOES` selects another behavior: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
+`NPM_DOES` selects another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
 """
 
 
