@@ -119,7 +119,7 @@ def _broken_clauses(adapter: Backend) -> list[str]:
 
 
 def _bump(adapter: Backend, report: str) -> None:
-    """Write the new pin and its lock. Write the report as a commit's message."""
+    """Write the new pin and its lock, and the report as a commit message."""
     manifest = MANIFESTS / "package.json"
     content = json.loads(manifest.read_text())
     version = find_cli(adapter, LATEST).version

@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="names of scenarios (default: all)")
     parser.add_argument("--backend", action="append", choices=names(), help="repeatable (default: all)")
     parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="sessions at a time")
-    parser.add_argument("--reread", action="store_true", help="renew expected.json alone")
+    parser.add_argument("--reread", action="store_true", help="only renew expected.json")
     given = parser.parse_args()
     wanted = [
         (name, case, scenario)
