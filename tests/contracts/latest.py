@@ -67,7 +67,7 @@ def _install(adapters: list[Backend]) -> None:
 def _npm(folder: Path, *arguments: str) -> None:
     ran = subprocess.run(["npm", *arguments], cwd=folder, check=False)  # noqa: S607 - found on PATH, as make finds it
     if ran.returncode:
-        sys.exit(f"`npm {' '.join(arguments)}` failed in {folder}: what it said stands above")
+        sys.exit(f"`npm {' '.join(arguments)}` failed in {folder}: see its output above")
 
 
 def _report(adapter: Backend) -> tuple[list[str], str]:
