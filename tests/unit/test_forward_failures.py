@@ -82,7 +82,7 @@ def test_an_answer_that_breaks_off_is_cut_for_the_cli_too(
     assert session.account.metered().broken_turns == 1
     with upstream.behaving():
         assert session.ask(path, stream=stream).status_code == 200
-    assert "broke its answer off" in session.ledger()[0]["error"]
+    assert "broke off its answer" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -97,7 +97,7 @@ def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
     assert (answer.status_code, answer.content) == (200, body)
     assert metered(session) == (0, 0, 0, 0)
     assert "malformed" in session.ledger()[0]["error"]
-    assert "text/html: does the model service answer at this address?" in session.ledger()[0]["error"]
+    assert "text/html: is there a model service at this address?" in session.ledger()[0]["error"]
 
 
 def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:

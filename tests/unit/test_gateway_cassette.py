@@ -162,8 +162,8 @@ def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> 
     ask(recorder(Plays(b"x"), path), call(0))
     [said] = ask(player(path), call(3))
     assert said == (
-        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session does not go as the recorded one "
-        "went; record it again with pytest --record-cassettes"
+        "AnswerError 400: cassette tape.jsonl has no request of turn 3: this session differs from the recorded one; "
+        "record it again with pytest --record-cassettes"
     )
 
 
@@ -226,7 +226,7 @@ def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path
     replayed.require_workspace(WORKSPACE)
     with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
         replayed.require_workspace("/other")
-    with pytest.raises(ConfError, match="was recorded over anthropic_messages, and is asked over openai_chat"):
+    with pytest.raises(ConfError, match="was recorded over anthropic_messages, but the case uses openai_chat"):
         cassette_server(case(wire="openai_chat"), conf)
 
 

@@ -92,7 +92,7 @@ def test_all_backends_are_those_with_a_file(project: Loader) -> None:
 
 def test_all_backends_may_be_reduced_by_exclusions_which_an_error_lists(project: Loader) -> None:
     suite = SUITE.format(backends="all", model="gemini")
-    with pytest.raises(ConfError, match="claude cannot ask model gemini") as refused:
+    with pytest.raises(ConfError, match="claude cannot use model gemini") as refused:
         ids(project({"conf/suite/mine.yaml": suite}))
     rules = [f"{{backend: {name}, model: gemini}}" for name in ("claude", "codex", "lean")]
     assert str(refused.value).endswith(f"add to suite.exclude: {', '.join(rules)}")
@@ -139,7 +139,7 @@ def test_its_providers_are_read_with_the_packaged_ones(tmp_path: Path) -> None:
         (
             "suite/mine.yaml",
             "name: ours\nbackends: all\nmodels: [scripted]\nenvironments: [door]\n",
-            "conf/suite/mine.yaml: suite.name must be mine, like its file",
+            "conf/suite/mine.yaml: suite.name must be mine, the name of the file",
         ),
         (
             "suite/mine.yaml",
