@@ -1,6 +1,6 @@
-"""`Backend`, what every adapter answers: how to install and call a coding-agent CLI, and how its stream reads.
+"""`Backend`, the interface of an adapter: how to install and call a coding-agent CLI, and how to read its stream.
 
-A new adapter subclasses `Backend`; `docs/adding-a-backend.md` shows how.
+A new adapter subclasses `Backend`. `docs/adding-a-backend.md` shows how.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backends.events import Event
 class NpmPackage(Struct, frozen=True, kw_only=True):
     """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
 
-    `executable` is the program that the package installs. Its version stands in the package's own `package.json`.
+    `executable` is the program that the package installs. Its version is in the package's own `package.json`.
     """
 
     package: str
@@ -27,10 +27,10 @@ class NpmPackage(Struct, frozen=True, kw_only=True):
 
 
 class PipPackage(Struct, frozen=True, kw_only=True):
-    """A CLI that pip installs into a virtual environment of its own, as `backends/cli/PACKAGE.txt` pins it.
+    """A CLI that pip installs into its own virtual environment, as `backends/cli/PACKAGE.txt` pins it.
 
     That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
-    version stands in the installed package's metadata.
+    version is in the installed package's metadata.
     """
 
     package: str
@@ -38,7 +38,7 @@ class PipPackage(Struct, frozen=True, kw_only=True):
 
 
 class OnPath(Struct, frozen=True, kw_only=True):
-    """A CLI that the user installs: an executable on PATH, in whatever version it is there.
+    """A CLI that the user installs: an executable on PATH, in any version.
 
     Called with `version_arguments`, it prints its version. `how_to_install` completes the error "NAME is not on
     PATH: …".
@@ -91,7 +91,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
     """Why a CLI's own account of a session may differ from the gateway's ledger although nothing is wrong.
 
     - `hides_subagents`: the stream or its totals leave out some turns of a subagent.
-    - `totals_at_end`: only the final event tells some of the tokens. A session that was stopped has no final event.
+    - `totals_at_end`: only the final event reports some of the tokens. A stopped session has no final event.
     - `hides_refused_calls`: the stream leaves out calls that the CLI does not carry out (the tool is unknown, or the
       arguments do not fit), and calls of some tools that it never shows.
     - `merges_cache_writes`: over some wires the CLI counts tokens that were written to the cache as other tokens of the
@@ -134,7 +134,7 @@ class Backend(ABC):
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:
-        """Return the command line. It holds no secret and no long text; the prompt goes to standard input."""
+        """Return the command line. It must not hold a secret or a long text. The prompt goes to standard input."""
 
     @abstractmethod
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
@@ -148,11 +148,11 @@ class Backend(ABC):
     def decode(self, line: bytes) -> tuple[Event, ...]:
         """Return the events in one line of the CLI's standard output (without its newline).
 
-        Never raises: a line that this adapter does not know becomes `Unknown` or `Malformed`.
+        It never raises. A line that this adapter does not know becomes `Unknown` or `Malformed`.
         """
 
-    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs tell something there
-        """Return the events that this CLI tells on standard error alone. Never raises."""
+    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs write events there
+        """Return the events that this CLI reports only on standard error. It never raises."""
         return ()
 
     def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - only CLIs that resume have any

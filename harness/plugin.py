@@ -41,7 +41,7 @@ _WRITER = "proctor-writer"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the ini option. Add the options too if a conftest loads this plugin, since the conftests come now."""
+    """Add the ini option. If a conftest loads this plugin, add the options too, because conftests are loaded now."""
     parser.addini(
         TESTPATHS,
         "the folders and files of the tests that run cases: if cases are selected without a path, only these are "

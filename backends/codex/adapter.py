@@ -2,8 +2,8 @@
 
 Measured with Codex 0.169.0:
 
-- Without `unbounded_connection_retries = false` it waits for a refused connection for ever.
-- The stream does not tell of an MCP server that fails. With `required` the CLI stops before its first request and says
+- Without `unbounded_connection_retries = false`, it retries a refused connection forever.
+- The stream does not report an MCP server that fails. With `required`, the CLI stops before its first request and says
   so on standard error. It offers the tools of a server as a namespace of functions.
 - A model that it does not know gets a warning (an `error` item) and default settings, but the context that is given.
 - It offers MCP tools to some models that it knows only after a search (gpt-5.5), and most tools only in scripts
@@ -33,7 +33,7 @@ _PROVIDER = "proctor"
 
 
 class CodexOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`reasoning_effort` is asked of the model. `max_retries`: how often a failed request is repeated, or a stream."""
+    """`reasoning_effort` goes to the model. `max_retries` is how often a failed request or stream is repeated."""
 
     reasoning_effort: str | None = None
     max_retries: Annotated[int, Meta(ge=0)] = 1
@@ -49,13 +49,13 @@ class Codex(Backend):
     quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. Codex's own sandbox stays off: it runs in ours."""
+        """See `Backend.command`. Codex's own sandbox stays off, because Codex runs in Proctor's."""
         command = [spec.executable, "exec", "--json", "--skip-git-repo-check"]
         command += ["--dangerously-bypass-approvals-and-sandbox", "--model", spec.model]
         return [*command, *(["resume", spec.resume] if spec.resume else []), "-"]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.config_files`. All files lie in the home."""
+        """See `Backend.config_files`. All files are in the home."""
         options = read_options(CodexOptions, spec.options)
         tables: dict[str, dict[str, Any]] = {
             "": _settings(spec, options),
@@ -86,7 +86,7 @@ class Codex(Backend):
         return files
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
-        """See `Backend.environment`. The log has errors alone, and the lines that tell a response's tokens."""
+        """See `Backend.environment`. The log has only errors, and the lines with a response's tokens."""
         return {"RUST_LOG": "error,codex_otel.trace_safe[{input_token_count}]=info", "NO_COLOR": "1"}
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:

@@ -1,4 +1,4 @@
-"""Names what went wrong, from the words of a CLI or of a model server. The rules are the same for every backend."""
+"""Classifies an error by the text of a CLI or of a model server. The rules are the same for every backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.COMPACTION, r"compact(ion)? is thrashing"),
     (ErrorKind.OUTPUT_TOKENS, r"output token maximum|output.?length"),
 )
-"""What servers and CLIs say about one cause only, whatever the status is."""
+"""Texts of servers and CLIs that have only one cause, whatever the status."""
 
 _WITHOUT_STATUS: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.MODEL_UNREACHABLE, r"unable to connect|cannot connect|connection ?(was )?(refused|reset|error|closed)"),
@@ -39,14 +39,14 @@ _STATUS = {
     504: ErrorKind.MODEL_UNREACHABLE,
 }
 """Every other status is a `model_error`, which is retried. That includes 404: a server that still loads its model
-(Ollama, vLLM behind a proxy) answers so for a while. A model that is really missing costs only two short retries."""
+(Ollama, vLLM behind a proxy) returns it for a while. A model that is really missing costs only two short retries."""
 
 _RESET = re.compile(
     r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|limit reached ?\|):? ?"
     r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
     re.IGNORECASE,
 )
-"""What follows the words with which servers and CLIs say when a limit ends, up to the end of the sentence."""
+"""Matches words such as "resets at", and the rest of the sentence, which says when a limit ends."""
 
 _READ_CAP = 4096
 

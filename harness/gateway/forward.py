@@ -41,9 +41,9 @@ _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
     *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
     *("anthropic-organization-id", "openai-organization", "openai-project"),
 }
-"""Headers that an answer loses: those of our connection to the service, and those that say who pays.
+"""The headers that are dropped from an answer: those of the service's connection, and those that say who pays.
 
-Its body is decoded, and passed on as it comes.
+The answer's body is decoded, and passed on as it comes.
 """
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))

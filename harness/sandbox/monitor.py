@@ -56,7 +56,7 @@ class BoxMonitor:
                 return known
             self._walk, self._counted = chain.from_iterable(map(walk, self._folders)), 0
         seen = 0
-        with suppress(OSError):  # a folder that was removed meanwhile holds nothing
+        with suppress(OSError):  # a folder that was removed in the meantime holds nothing
             for _name, status in islice(self._walk, _ENTRIES):
                 seen += 1
                 self._counted += status.st_blocks * _BLOCK

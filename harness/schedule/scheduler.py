@@ -120,12 +120,12 @@ class CaseScheduling:
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether as many workers have collected as were started first."""
+        """Whether as many workers have collected their tests as there were at the start."""
         return bool(self._load.collection_is_completed)
 
     @property
     def tests_finished(self) -> bool:
-        """Whether every worker has been given all that it will run. Then all workers can be told to stop."""
+        """Whether every worker has all tests that it will run. Then all workers can be told to stop."""
         if self._planner is None:
             return bool(self._load.tests_finished)
         return not self._planner.left and all(len(pending) < 2 for pending in self._pending.values())

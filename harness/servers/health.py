@@ -30,8 +30,8 @@ class HealthCheckedServers:
         if not self.healthy(url):
             raise ServerFault(
                 f"{url}/health does not answer with 200 (conf/provider/{provider.name}.yaml: base_url): it is not "
-                f"running, or still loading; start it, or set provider.{provider.name}.base_url=null to have one "
-                "started"
+                f"running, or still loading; start it, or set provider.{provider.name}.base_url=null to "
+                "let Proctor start one"
             )
         return url
 

@@ -125,7 +125,7 @@ class OllamaServers:
         if not self.healthy(url):
             raise ServerFault(
                 f"no Ollama answers at {url} (conf/provider/{provider.name}.yaml: base_url); start it, or set "
-                f"provider.{provider.name}.base_url=null to have one started"
+                f"provider.{provider.name}.base_url=null to let Proctor start one"
             )
         return url
 

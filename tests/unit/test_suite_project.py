@@ -213,8 +213,8 @@ def test_its_root_is_importable_only_if_the_suite_names_a_module(project: Loader
         ("nonesuch.backends:BACKEND", "there is no module nonesuch: it is neither in the project's root folder nor"),
         ("mylab.backend:BACKEND", "there is no module mylab.*backend; mylab.* is .*/mylab"),
         ("mylab.backends:OTHER", "/backends.py has no OTHER"),
-        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, and is the class Lean"),
-        ("os:sep", "must be an instance of a subclass of backends.base.Backend, and is of type str"),
+        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, not the class Lean"),
+        ("os:sep", "must be an instance of a subclass of backends.base.Backend, not an object of type str"),
     ],
 )
 def test_an_adapter_that_is_none_is_refused(project: Loader, adapter: str, said: str) -> None:
@@ -228,8 +228,8 @@ def test_an_adapter_that_is_none_is_refused(project: Loader, adapter: str, said:
         ("x = 1\n1 / 0\n", "/backends.py, line 2: ZeroDivisionError: division by zero"),
         ("x = (\n", r"/backends.py, line 1: SyntaxError: '\(' was never closed"),
         ("import nonesuch\n", "mylab.*backends imports nonesuch, which is not installed"),
-        ("class BACKEND:\n    name = 'lean'\n", "is the class BACKEND"),
-        ("from backends.claude import BACKEND\n", "the name of Claude is 'claude', and must be 'lean'"),
+        ("class BACKEND:\n    name = 'lean'\n", "not the class BACKEND"),
+        ("from backends.claude import BACKEND\n", "the name of Claude must be 'lean', not 'claude'"),
     ],
 )
 def test_an_adapters_module_that_fails_is_refused_in_words(project: Loader, code: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Installs the pinned CLIs that come from PyPI, each in a virtual environment of its own."""
+"""Installs the pinned CLIs that come from PyPI, each in its own virtual environment."""
 
 from __future__ import annotations
 

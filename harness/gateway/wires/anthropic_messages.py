@@ -148,7 +148,7 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
     return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
 

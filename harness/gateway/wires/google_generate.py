@@ -194,7 +194,7 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     methods = ["generateContent", "countTokens"]
     return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
 

@@ -161,7 +161,7 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
 
 
