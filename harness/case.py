@@ -238,6 +238,9 @@ class Case(Struct, frozen=True):
     evaluation: EvaluationConf
     replicate: int = 1
 
+    def __repr__(self) -> str:
+        return f"Case({self.id!r})"
+
     @property
     def scripted(self) -> bool:
         """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""

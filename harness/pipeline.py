@@ -31,6 +31,7 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
+from harness.evaluation.summary import summarize
 from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.http_host import HttpHost
@@ -235,15 +236,11 @@ def grade(
 ) -> Score:
     """Play the held-out episodes and return the score. Their seeds are drawn only now."""
     case, folder = builder.case, builder.folder
-    if submission.reason is not None:
-        finished = builder.ending is Ending.FINISHED
-        why = submission.reason if finished else f"{submission.reason}; {builder.explanation}"
-        builder.end(builder.ending, why)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:
-        builder.score, _episodes = evaluate(
+        score, episodes = evaluate(
             environment,
             submission,
             dirs.sandbox,
@@ -253,4 +250,8 @@ def grade(
             episodes_file=folder.episodes,
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
-    return builder.score
+    builder.score = score
+    if score.solve_rate < case.environment.pass_solve_rate:
+        why = summarize(score, episodes, case.environment.pass_solve_rate)
+        builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")
+    return score

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from _pytest.outcomes import Failed
 
 from harness.case_folder import CaseFolder
 from harness.endings import Ending, explain
 from harness.lazy import LazyModule
+from harness.report.failure import graded_failure
 from harness.report.table import table
 from harness.results.record import Record
 from harness.results.record_builder import RecordBuilder
@@ -80,6 +82,17 @@ class CaseRecorder:
             raise
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Say briefly what the episodes did if a test asserts a solve rate that the submission does not reach."""
+        try:
+            return (yield)
+        except AssertionError as error:
+            builder = item.stash.get(BUILDER, None)
+            if builder is not None and _grade_failed(builder, error):
+                raise NotSolved(graded_failure(builder), pytrace=False) from None
+            raise
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -87,21 +100,44 @@ class CaseRecorder:
         report = yield
         builder = item.stash.get(BUILDER, None)
         if builder is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
-            if report.when == "setup" and report.failed and call.excinfo is not None:
-                ending, why, brief = explain(call.excinfo.value)
-                why = self._run.conf.located(why)
-                builder.end(ending, why)
-                if brief:
-                    report.longrepr = f"{ending}: {why}"
+            if report.failed and call.excinfo is not None:
+                self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            record = builder.record(outcome)
-            setattr(report, _RECORD, msgspec.json.encode(record).decode())
-            if report.failed:
-                said = "" if isinstance(report.longrepr, str) else f"ending: {record.ending} ({record.explanation})\n"
-                files = f"files: {builder.folder.path}" if builder.folder.path.exists() else ""
-                if said or files:
-                    report.sections.append(("case", said + files))
+            setattr(report, _RECORD, msgspec.json.encode(builder.record(outcome)).decode())
         return report
+
+    def _explain(
+        self, builder: RecordBuilder, report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException]
+    ) -> None:
+        """End the record as the exception says, and tell the user what the test's own report leaves out."""
+        if isinstance(raised.value, NotSolved):
+            return
+        brief = False
+        if report.when == "setup":
+            ending, why, brief = explain(raised.value)
+            builder.end(ending, self._run.conf.located(why))
+        else:
+            builder.end(builder.ending, raised.exconly(tryshort=True).partition("\n")[0])
+        said = f"{builder.ending}: {builder.explanation}"
+        if brief:
+            report.longrepr = said
+        lines = [] if brief else [said]
+        lines += [f"files: {builder.folder.path}"] if builder.folder.path.exists() else []
+        if lines:
+            report.sections.append(("case", "\n".join(lines)))
+
+
+class NotSolved(Failed):
+    """The submission does not reach the solve rate that a test asserts. The text says what its episodes did."""
+
+    __module__ = "builtins"  # pytest shows a class of any other module with the module's name
+
+
+def _grade_failed(builder: RecordBuilder, error: AssertionError) -> bool:
+    """Whether a test failed because of the solve rate, and not by an assertion of its own about something else."""
+    score, needed = builder.score, builder.case.environment.pass_solve_rate
+    statement = str(pytest.ExceptionInfo.from_exception(error).traceback[-1].statement)
+    return score is not None and score.solve_rate < needed and "solve_rate" in statement
 
 
 class RunWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from harness.endings import Ending
 from harness.results.record import Record, UsageTotals
 
 _FEW = 3
@@ -52,7 +53,7 @@ def shown(number: float | None, form: str = "") -> str:
 
 def why(record: Record) -> str:
     """Return, on one line, the ending unless it is `finished`, and everything that is odd about the result."""
-    ending = record.ending.value if record.outcome == "passed" else f"{record.ending.value}: {record.explanation}"
+    ending = record.ending.value if record.outcome == "passed" else _explained(record)
     ending = " ".join(ending.split())  # the remedy may be on a second line
     odd = [
         f"{one.field}: {one.reported} reported, {one.metered} metered"
@@ -61,6 +62,13 @@ def why(record: Record) -> str:
     ]
     warnings = [" ".join(warning.split()) for warning in record.warnings]
     return "; ".join(["" if ending == "finished" else ending[:_WHY], *odd, *warnings]).removeprefix("; ")
+
+
+def _explained(record: Record) -> str:
+    """Return the ending with its explanation. A failed grade of a session that simply ended explains itself."""
+    if record.outcome == "failed" and record.ending is Ending.FINISHED:
+        return record.explanation
+    return f"{record.ending.value}: {record.explanation}"
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -5,4 +5,4 @@ from harness.evaluation.submission import Submission
 
 
 def test_case(case: Case, submission: Submission, score: Score) -> None:
-    assert score.solve_rate >= case.environment.pass_solve_rate, score.reason
+    assert score.solve_rate >= case.environment.pass_solve_rate

@@ -42,12 +42,20 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
     done = project.pytest("--suite", "faults", "-n", "2", "--set", "evaluation.episodes=8")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "1 failed, 1 error" in done.stdout
+    assert "Case(" not in done.stdout
+    assert "Score(" not in done.stdout
 
     wrong = project.records["claude-wrong-small_maze"]
     assert (wrong.outcome, wrong.ending, wrong.cause) == ("failed", Ending.FINISHED, Cause.AGENT)
     assert wrong.score is not None
     assert wrong.score.episodes == 8
     assert wrong.score.solve_rate < 0.9
+    solved = wrong.score.solved
+    assert wrong.explanation == f"{solved} of 8 solved, 8 needed; {8 - solved} unsolved"
+    failure = done.stdout.partition("= FAILURES =")[2].partition("= cases =")[0].splitlines()
+    assert wrong.explanation in failure
+    assert len(failure) < 15
+    assert f"{project.folder}/runs/" in done.stdout
 
     broken = project.records["claude-broken-small_maze"]
     assert (broken.outcome, broken.ending, broken.cause) == ("error", Ending.MODEL_ERROR, Cause.MODEL)
@@ -56,6 +64,24 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
     assert broken.usage.metered.turns == 0
     assert "500" in broken.explanation
     assert "model_error" in done.stdout
+
+
+OWN = """\
+def test_quick_enough(case, score):
+    assert score.solve_rate == 1.0
+    assert score.mean_steps < 0, "too slow"
+"""
+
+
+def test_an_assertion_of_a_users_own_test_shows_as_itself(project: Project) -> None:
+    project.write("test_own.py", OWN)
+    done = project.pytest("test_own.py", "--backend", "claude", "--environment", "small_maze")
+    assert "AssertionError: too slow" in done.stdout
+    (record,) = project.records.values()
+    assert (record.outcome, record.ending) == ("failed", Ending.FINISHED)
+    assert record.explanation == "AssertionError: too slow"
+    assert record.score is not None
+    assert record.score.solve_rate == 1.0
 
 
 def test_a_turn_limit_of_one_ends_each_session_after_exactly_one_response(project: Project) -> None:

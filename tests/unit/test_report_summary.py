@@ -57,7 +57,7 @@ def test_a_row_has_all_that_was_measured_and_a_dash_for_what_was_not() -> None:
     )
     lines = markdown([record("b"), ran])
     assert rows(lines)[1:] == [
-        ["a", "failed", "0.50", "12", "10,000", "0.2500", "61.5", r"finished: a\|b c"],
+        ["a", "failed", "0.50", "12", "10,000", "0.2500", "61.5", r"a\|b c"],
         ["b", "passed", "-", "-", "-", "-", "-", ""],
     ]
 

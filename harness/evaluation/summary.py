@@ -1,0 +1,54 @@
+"""Says in one line what the episodes of a submission did."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.case import Score
+from harness.evaluation.rollout import Episode, EpisodeOutcome
+
+_FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
+_LONGEST = 120
+
+
+def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
+    """Return how many episodes were solved, how many were needed, and how the others ended.
+
+    For example: "0 of 20 solved, 18 needed; 20 crashed: KeyError: 'nope' (approach.py:9)". `needed` is a share of the
+    episodes. The reason for having no submission stands alone.
+    """
+    if score.reason is not None:
+        return score.reason
+    at_least = next(count for count in range(score.episodes + 1) if count / score.episodes >= needed)
+    kinds = [
+        _kind("unsolved", episodes, EpisodeOutcome.UNSOLVED),
+        _kind("crashed", episodes, EpisodeOutcome.CRASHED),
+        _kind("timed out", episodes, EpisodeOutcome.TIMED_OUT),
+        _kind("with an invalid action", episodes, EpisodeOutcome.INVALID_ACTION),
+    ]
+    return "; ".join([f"{score.solved} of {score.episodes} solved, {at_least} needed", *filter(None, kinds)])
+
+
+def _kind(words: str, episodes: Iterable[Episode], outcome: EpisodeOutcome) -> str:
+    """Return the number of episodes that ended so, and the error that most of them share; nothing for no episode."""
+    errors = [_brief(episode.error) for episode in episodes if episode.outcome is outcome]
+    if not errors:
+        return ""
+    [(most, times)] = Counter(errors).most_common(1)
+    if not most:
+        return f"{len(errors)} {words}"
+    others = f", and {len(errors) - times} for other reasons" if times < len(errors) else ""
+    return f"{len(errors)} {words}: {most}{others}"
+
+
+def _brief(error: str | None) -> str:
+    """Return the last line of an error, and for a traceback the place in the submission where it happened."""
+    lines = (error or "").strip().splitlines()
+    if not lines:
+        return ""
+    frames = _FRAME.findall(error or "")
+    place = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
+    said = lines[-1].strip()
+    return (said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…") + place

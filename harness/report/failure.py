@@ -1,0 +1,25 @@
+"""What pytest shows of a case whose submission was not good enough."""
+
+from __future__ import annotations
+
+from harness.results.record_builder import RecordBuilder
+
+_FILES = (
+    ("submission", "what was graded"),
+    ("episodes", "one line for each held-out episode"),
+    ("stream", "what the CLI said and did"),
+    ("result", "everything that was measured"),
+)
+
+
+def graded_failure(builder: RecordBuilder) -> str:
+    """Return the text of a failed grade: why, in the first line, and then the files to open."""
+    folder = builder.folder
+    return "\n".join(
+        [
+            builder.explanation,
+            "",
+            f"{folder.path} has",
+            *(f"  {getattr(folder, name).name:<16}{meaning}" for name, meaning in _FILES),
+        ]
+    )
