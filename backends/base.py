@@ -1,6 +1,6 @@
-"""`Backend`, the base class of every adapter: how to install and call a coding-agent CLI, and how to read its stream.
+"""`Backend`, the interface of an adapter: how to install and call a coding-agent CLI, and how to read its stream.
 
-A new adapter subclasses `Backend`; `docs/adding-a-backend.md` shows how.
+A new adapter subclasses `Backend`. `docs/adding-a-backend.md` shows how.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backends.events import Event
 class NpmPackage(Struct, frozen=True, kw_only=True):
     """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
 
-    `executable` is the program that the package installs. The package's own `package.json` has its version.
+    `executable` is the program that the package installs. Its version is in the package's own `package.json`.
     """
 
     package: str
@@ -29,8 +29,8 @@ class NpmPackage(Struct, frozen=True, kw_only=True):
 class PipPackage(Struct, frozen=True, kw_only=True):
     """A CLI that pip installs into its own virtual environment, as `backends/cli/PACKAGE.txt` pins it.
 
-    That file is a requirements file with hashes. `executable` is the console script that the package installs. The
-    installed package's metadata has its version.
+    That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
+    version is in the installed package's metadata.
     """
 
     package: str
@@ -133,7 +133,7 @@ class Backend(ABC):
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:
-        """Return the command line. It holds no secret and no long text; the prompt goes to standard input."""
+        """Return the command line. It must not hold a secret or a long text. The prompt goes to standard input."""
 
     @abstractmethod
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
@@ -147,11 +147,11 @@ class Backend(ABC):
     def decode(self, line: bytes) -> tuple[Event, ...]:
         """Return the events in one line of the CLI's standard output (without its newline).
 
-        Never raise: a line that this adapter does not know becomes `Unknown` or `Malformed`.
+        It never raises. A line that this adapter does not know becomes `Unknown` or `Malformed`.
         """
 
-    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs report events there
-        """Return the events that this CLI reports only on standard error. Never raise."""
+    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs write events there
+        """Return the events that this CLI reports only on standard error. It never raises."""
         return ()
 
     def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - only CLIs that resume have any

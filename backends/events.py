@@ -1,4 +1,4 @@
-"""The events that all backends share: everything that the stream of a coding-agent CLI can report.
+"""The events that all backends share. A coding-agent CLI's stream consists of them.
 
 Events are frozen plain data, tagged in JSON by `type` (the class name). `turn` is the CLI's own id of one model
 response. `parent` is the id of the tool call that started the speaking subagent, or `None` for the main agent. An event
@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 SAMPLE_CAP = 200
-"""How many characters to keep of a line that is not a known event."""
+"""How many characters are kept of a line that is not a known event."""
 _NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in terms that every backend shares. `CLI`: the CLI itself failed. `OTHER`: unknown."""
+    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: not known."""
 
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
@@ -36,10 +36,10 @@ class ErrorKind(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a model response ended, if the reason says something about the session.
+    """Why a model response ended, if that says something about the session.
 
-    - `LAST`: the model ended it. Used only for a CLI without a final event (`SessionFinished`). The response ends the
-      session, unless it calls a tool or another response follows.
+    - `LAST`: the model had finished. Only for a CLI without a final event (`SessionFinished`): such a response ends the
+      session, unless it calls a tool or another one follows.
     - `OUTPUT_LIMIT`, `CONTEXT_LIMIT`: the model's output limit, or its context, cut the response.
     - `UNKNOWN`: the CLI does not know. A response that calls no tool then counts as empty, even if it has text.
     """
@@ -51,7 +51,7 @@ class StopReason(StrEnum):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens, each counted once: `input_tokens` leaves out cached tokens, `output_tokens` includes reasoning."""
+    """Tokens by kind, each counted once. `input_tokens` excludes cached tokens. `output_tokens` includes reasoning."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -123,7 +123,7 @@ class Thinking(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The model calls a tool. `arguments` is decoded JSON, or the text itself if that is not JSON.
+    """The model calls a tool. `arguments` is decoded JSON, or the text itself if it is not JSON.
 
     The argument that holds a shell command is named `command` or `cmd`.
     """
@@ -142,10 +142,10 @@ class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The result of a tool call, and how many `seconds` the call took, if the CLI reports that.
+    """The result of a tool call, and how many `seconds` the call took, if the CLI reports it.
 
-    `content` is the result's JSON as it is in the stream, whole and undecoded: a text, or a list of parts. Contents are
-    most of a stream's bytes, and few of them are ever read.
+    `content` is the JSON from the stream, whole and undecoded: a text, or a list of parts. Most bytes of a stream are
+    such contents, and few are ever read.
     """
 
     call_id: str
@@ -155,10 +155,10 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
     @property
     def output(self) -> str:
-        """The content as text. For a part that is not text, only its kind. Invalid Unicode is replaced."""
+        """The content as text. A part that is not text appears as its kind. Invalid Unicode is replaced."""
         try:
             content = json.loads(bytes(self.content).decode("utf-8", "replace"))
-        except (ValueError, RecursionError):  # the decoder has checked only where it ends
+        except (ValueError, RecursionError):  # the decoder only checks where it ends
             return ""
         parts = content if isinstance(content, list) else [content]
         return "\n".join(map(_part_text, parts)).encode("utf-8", "replace").decode()
@@ -184,9 +184,9 @@ class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response came back, according to a source outside the stream (a log). It changes only the counts.
+    """A model response came back, as reported outside the stream (in a log). It counts, and changes nothing else.
 
-    For a CLI whose stream does not separate responses. `usage` is the usage of this response.
+    For a CLI whose stream does not distinguish responses. `usage` is that of the response.
     """
 
     turn: str
@@ -222,7 +222,7 @@ class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI did not let the model use a tool. It may report one call more than once."""
+    """The CLI did not let the model use a tool. It may report the same call more than once."""
 
     tool: str
     call_id: str = ""
@@ -248,8 +248,8 @@ class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI's final event. Totals cover the CLI's process so far; `model_s` are seconds spent on the model.
 
-    `reason` says why the session ended, in the CLI's words. `limit` is the CLI's own limit that stopped it, by its name
-    in `Backend.own_limits`.
+    `reason` says why it ended, in the CLI's words. If one of the CLI's own limits stopped it, `limit` is the name from
+    `Backend.own_limits`.
     """
 
     is_error: bool = False
@@ -272,7 +272,7 @@ class Unknown(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Malformed(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A line that is not an event: not JSON, or not an object with a type."""
+    """A line that is not an event, because it is not JSON, or not an object with a type."""
 
     reason: str
     sample: str = ""
@@ -303,7 +303,7 @@ Event = (
 class Located(Struct, frozen=True, gc=False):
     """An event and the place of its line in the stream: the first byte, and the number of bytes without the newline.
 
-    Both are `None` for an event that does not come from a line.
+    Both are `None` for an event without a line.
     """
 
     event: Event

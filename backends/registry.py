@@ -1,4 +1,4 @@
-"""Finds the adapter of a backend by name: in this package, or through another package's entry point."""
+"""Finds the adapter of a backend by its name, in this package or at an entry point of another package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import backends
 from backends.base import Backend
 
 GROUP = "proctor.backends"
-"""The entry point group with which other packages add backends. The name of an entry point is the backend's name."""
+"""The group of entry points through which other packages add backends. An entry point has the backend's name."""
 
 
 @cache
@@ -29,10 +29,9 @@ def own_names() -> tuple[str, ...]:
 
 @cache
 def backend(name: str) -> Backend:
-    """Return the adapter with this name. An adapter in this package hides an entry point of the same name.
+    """Return the adapter of that name. An adapter of this package hides an entry point of the same name.
 
-    Raise `ValueError` if there is no such adapter (the message names the choices), if it cannot be loaded, or if it is
-    not a `Backend`.
+    Raise `ValueError` if the adapter does not exist or cannot be loaded.
     """
     if name in own_names():
         return checked(import_module(f"backends.{name}").BACKEND, name)
@@ -42,7 +41,7 @@ def backend(name: str) -> Backend:
     source = f"the entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'a package'}"
     try:
         found = point.load()
-    except Exception as error:  # importing a package may raise anything
+    except Exception as error:  # importing that package may raise anything
         raise ValueError(f"{source} cannot be loaded: {type(error).__name__}: {error}") from error
     try:
         return checked(found, name)
@@ -53,13 +52,13 @@ def backend(name: str) -> Backend:
 def checked(found: object, name: str) -> Backend:
     """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if it is not."""
     if not isinstance(found, Backend):
-        what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
-        raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, and is {what}")
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"an object of type {type(found).__name__}"
+        raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, not {what}")
     lacking = [part for part in Backend.__annotations__ if not hasattr(found, part)]
     if lacking:
         raise ValueError(f"{type(found).__name__} lacks {', '.join(lacking)} (see backends.base.Backend)")
     if found.name != name:
-        raise ValueError(f"the name of {type(found).__name__} is {found.name!r}, and must be {name!r}")
+        raise ValueError(f"the name of {type(found).__name__} must be {name!r}, not {found.name!r}")
     return found
 
 

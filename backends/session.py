@@ -1,4 +1,4 @@
-"""`Session`: the totals of a stream of events. It uses constant memory, however long the stream is."""
+"""`Session`: the totals of a stream of events. It needs constant memory, however long the stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 ERRORS_KEPT = 20
 """How many errors to keep whole. All errors count."""
 _REMEMBERED = 256
-"""How many turns, calls and MCP servers to remember by id. When there are more, the older half is forgotten."""
+"""How many turns, calls and MCP servers are remembered by id. Beyond that, the older half is forgotten."""
 
 
 class _OpenCall(Struct, frozen=True, gc=False):
@@ -37,7 +37,7 @@ class _ToolTimes(Struct):
     untimed: int = 0
 
     def took(self, call: _OpenCall, told_s: float | None, at: float | None) -> None:
-        """Add the duration of a call: as the CLI reports it, or else from the call's arrival to its result's."""
+        """Add the seconds of a call: those that its CLI reports, or else the time between the call and its result."""
         seconds = told_s
         if seconds is None and at is not None and call.at is not None:
             seconds = max(0.0, at - call.at)
@@ -52,13 +52,13 @@ class _ToolTimes(Struct):
 class Session:
     """The totals of a session, as its CLI reports them. Counters only grow.
 
-    - `turns`: distinct model responses, subagents' included where the CLI shows them.
+    - `turns`: distinct model responses, including those of subagents if the CLI shows them.
     - `usage`: for each kind of token, the greater of the sum over turns and the CLI's own running total. A CLI may
-      repeat a turn's usage (the greatest count is then used) and may report some tokens only in its totals.
-    - `cost_usd`: likewise. This is the CLI's own estimate. The gateway's ledger has the real cost.
-    - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Each of
-      several parallel calls counts in full. A call that started a subagent counts as neither, because its time is the
-      time of the subagent's model and tools.
+      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals.
+    - `cost_usd`: likewise. It is the CLI's own figure. The gateway's ledger has the real cost.
+    - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
+      run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
+      its own tools.
     - `compactions_in_a_row`: compactions since the last tool call.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
@@ -156,7 +156,7 @@ class Session:
         return self.final is not None or (self.stop_reason is ev.StopReason.LAST and self._called_nothing)
 
     def add(self, event: ev.Event, at: float | None = None) -> None:
-        """Count one event that does not come from a line. See `add_line`."""
+        """Count one event without a line. See `add_line`."""
         self.add_line((event,), at=at)
 
     def add_line(
@@ -166,9 +166,9 @@ class Session:
         length: int | None = None,
         at: float | None = None,
     ) -> None:
-        """Count the events of one line, which begins at `offset` in the stream and is `length` bytes long.
+        """Count the events of one line, which is at `offset` in the stream and is `length` bytes long.
 
-        `at` is its arrival time in seconds, by any steady clock. It is `None` for a recording, which has no times.
+        `at` is the time of its arrival, in seconds of any steady clock, or `None` for a recording, which has no times.
         """
         self._offset, self._length, self._at = offset, length, at
         for event in events:
@@ -334,7 +334,7 @@ _ADD: dict[type, Callable[[Session, Any], None]] = {
 
 
 def fold(events: Iterable[ev.Event]) -> Session:
-    """Return the session that these events add up to."""
+    """Return the session that consists of these events."""
     session = Session()
     for event in events:
         session.add(event)

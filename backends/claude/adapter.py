@@ -22,7 +22,7 @@ from backends.options import read_options
 
 
 class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`tools`: the agent's built-in tools. `max_retries`: how often the CLI retries a failed request.
+    """`tools` are the built-in tools that the agent gets. `max_retries` is how often a failed request is repeated.
 
     `system_prompt` replaces the CLI's own; `None` keeps it.
     """
@@ -45,7 +45,7 @@ class Claude(Backend):
     quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. The CLI reads only the settings in the workspace and uses only our MCP servers."""
+        """See `Backend.command`. The CLI reads only the workspace's settings, and only Proctor's MCP servers."""
         options = self._options(spec)
         return [
             spec.executable,
@@ -77,9 +77,9 @@ class Claude(Backend):
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`.
 
-        Every side model is the served one, so that no request asks for a model that nobody serves. The CLI honours the
-        context size only for models whose name does not begin with `claude-`. It refuses uid 0 unless `IS_SANDBOX` is
-        set; the code that starts it sets that variable.
+        Every side model is the served one, because requests for other models fail. The CLI uses the context size only
+        for models that are not named `claude-…`. It refuses uid 0 unless `IS_SANDBOX` is set. The code that starts the
+        CLI sets it.
         """
         return {
             "ANTHROPIC_BASE_URL": spec.model_url,

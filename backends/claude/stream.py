@@ -172,10 +172,10 @@ _ERROR_NAMES = {
     "model_not_found": ev.ErrorKind.MODEL_ERROR,
     "overloaded": ev.ErrorKind.MODEL_ERROR,
 }
-"""The CLI's error names with only one meaning. For `server_error`, `invalid_request` and `unknown` the text decides."""
+"""The CLI's error names with one meaning. For `server_error`, `invalid_request` and `unknown`, the text decides."""
 
 _SILENT = {"stream_event", "tool_progress", "tool_use_summary", "prompt_suggestion", "auth_status", "keep_alive"}
-"""Kinds of line that add no information."""
+"""Kinds of line without new information."""
 
 _SYSTEM_NAMES = """
     agents_killed api_error away_summary background_tasks commands_changed elicitation_complete file_snapshot
@@ -186,7 +186,7 @@ _SYSTEM_NAMES = """
     task_updated thinking thinking_tokens turn_duration turn_starting worker_shutting_down
 """
 _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
-"""Subtypes of `system` that version 2.1.197 may send and that add no information."""
+"""Subtypes of `system` that version 2.1.197 may send, without new information."""
 
 
 def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:

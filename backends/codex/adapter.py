@@ -2,7 +2,7 @@
 
 Measured with Codex 0.169.0:
 
-- If a connection is refused, it retries forever unless `unbounded_connection_retries = false` is set.
+- Without `unbounded_connection_retries = false`, it retries a refused connection forever.
 - The stream does not report an MCP server that fails. With `required`, the CLI stops before its first request and says
   so on standard error. It offers the tools of a server as a namespace of functions.
 - For a model that it does not know, it warns (an `error` item) and uses default settings, but the configured context.
@@ -33,7 +33,7 @@ _PROVIDER = "proctor"
 
 
 class CodexOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`reasoning_effort`: sent to the model. `max_retries`: how often Codex retries a failed request or stream."""
+    """`reasoning_effort` goes to the model. `max_retries` is how often a failed request or stream is repeated."""
 
     reasoning_effort: str | None = None
     max_retries: Annotated[int, Meta(ge=0)] = 1
@@ -49,7 +49,7 @@ class Codex(Backend):
     quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. Codex's own sandbox is off, because Codex runs in ours."""
+        """See `Backend.command`. Codex's own sandbox stays off, because Codex runs in Proctor's."""
         command = [spec.executable, "exec", "--json", "--skip-git-repo-check"]
         command += ["--dangerously-bypass-approvals-and-sandbox", "--model", spec.model]
         return [*command, *(["resume", spec.resume] if spec.resume else []), "-"]

@@ -1,4 +1,4 @@
-"""Finds the command that a shell runs, given the shell's command line."""
+"""Splits a shell's command line to find what the shell runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _word(text: str, start: int) -> str:
         if text.startswith("'", start):
             end = text.index("'", start + 1) + 1
             part = text[start + 1 : end - 1]
-        elif text.startswith('"', start):  # a JSON reader knows these two escapes, and is faster
+        elif text.startswith('"', start):  # a JSON string has these two escapes, and needs no loop in Python
             part, end = _read_json(text, start)
             if end - start - 2 - len(part) != part.count('"') + part.count("\\"):
                 raise ValueError("an escape that a shell reads differently")

@@ -2,13 +2,13 @@
 
 Measured with Codex 0.169.0 and a scripted model server:
 
-- The stream does not separate model responses: it has items (texts, tool calls). The tokens in its last line are those
-  of the whole conversation, including sessions before a resumption, so this module ignores them. The log on standard
-  error has a line with the tokens of each response, subagents' responses included.
-- Calls of one response run one after the other. The stream does not show a call of an unknown tool, a call whose
-  arguments do not fit, or a call of `view_image`. Of a subagent, it shows only the call that started it.
-- `turn.completed` or `turn.failed` is the last event. An `error` before `turn.failed` has the same message.
-- If an error has an HTTP status, it is in the text. With status 400, the text is the body of the answer.
+- The stream does not distinguish model responses: it has items (texts, tool calls). The tokens in its last line are
+  those of the whole conversation, including sessions before a resumption, so they are not read. The log on standard
+  error has a line for each response with its tokens, also for subagents.
+- Calls of one response run one after the other. The stream does not show a call of an unknown tool, one whose arguments
+  do not fit, or one of `view_image`. It shows only the call that starts a subagent, not what the subagent does.
+- `turn.completed` or `turn.failed` is the last event. An `error` before `turn.failed` says the same.
+- The HTTP status of an error is in the text, if anywhere. With status 400, the text is the body of the answer.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class _McpDone(_Done, tag="mcp_tool_call"):
     error: _CodexFault | None = None
 
     def output(self) -> Raw:
-        """Return the server's answer, or the reason why there is none."""
+        """Return the server's answer, or else the reason why there is none."""
         if self.result:
             return self.result.content
         return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
@@ -196,10 +196,10 @@ _Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _CodexE
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {"turn.started", "item.updated"}
-"""Kinds of line that add no information."""
+"""Kinds of line without new information."""
 
 _SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
-"""Items that are not a step of the session: a warning, a plan, and an incomplete text."""
+"""Items that are not steps of the session: a warning, a plan, and a text that is not complete yet."""
 
 _TURN = ""
 """The turn of every item: the stream does not say which response an item belongs to."""
@@ -228,7 +228,7 @@ _PHRASES = {
     "Connection failed: ": ev.ErrorKind.MODEL_UNREACHABLE,
     "experiencing high demand": ev.ErrorKind.MODEL_ERROR,
 }
-"""How Codex words three errors: the output limit cut a response, a connection was refused, and status 5xx."""
+"""Codex's own texts for a response that its output limit cut, for a refused connection, and for status 5xx."""
 
 
 def _failure(message: str) -> tuple[ev.Event, ...]:
@@ -239,7 +239,7 @@ def _failure(message: str) -> tuple[ev.Event, ...]:
 
 
 def _body_message(text: str) -> str:
-    """Return the message if the text is the body of an error answer, or else the text itself."""
+    """Return the message in the body of an error answer, or the text itself if it is not such a body."""
     try:
         message = json.loads(text)["error"]["message"]
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -2,8 +2,8 @@
 
 Measured with OpenCode 1.18.33:
 
-- At log level `ERROR`, the log does not report that an MCP server failed.
-- It keeps all conversations in one database. It reports a conversation's id only after storing it there.
+- At log level `ERROR`, the log does not say that an MCP server failed.
+- It keeps all conversations in one database. It reports the id of a conversation only after saving it there.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _PROVIDER = "proctor"
 
 
 class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`variant`: the reasoning effort. `log_level`: the level of OpenCode's log on standard error.
+    """`variant` is the model's reasoning effort. `log_level` is the level of OpenCode's log on standard error.
 
-    `tools`: the agent's built-in tools, or `None` for all of them. `system_prompt` replaces OpenCode's own; `None`
-    keeps it.
+    `tools` are the built-in tools that the agent gets; `None` means all. `system_prompt` replaces OpenCode's own;
+    `None` keeps it.
     """
 
     variant: str | None = None
@@ -60,8 +60,8 @@ class OpenCode(Backend):
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`.
 
-        All files are in the home, and OpenCode reads them at the start. It never treats a file that an agent writes
-        into the workspace as configuration (`OPENCODE_DISABLE_PROJECT_CONFIG`).
+        All files are in the home and are read at the start. OpenCode does not read configuration that an agent writes
+        into the workspace (`OPENCODE_DISABLE_PROJECT_CONFIG`).
         """
         config: dict[str, Any] = {
             "permission": "allow",
@@ -100,7 +100,7 @@ class OpenCode(Backend):
         return f"{plain_name(server)}_{plain_name(tool)}"
 
     def _agent(self, spec: SessionSpec) -> dict[str, Any]:
-        """Return the changes to `build`, the agent that OpenCode uses by default."""
+        """Return the changes to `build`, OpenCode's default agent."""
         options = self._options(spec)
         agent: dict[str, Any] = {"prompt": options.system_prompt} if options.system_prompt else {}
         if options.tools is not None:
@@ -134,11 +134,11 @@ _SDKS = {
     "openai_responses": ("@ai-sdk/openai", "/v1"),
     "google_generate": ("@ai-sdk/google", "/v1beta"),
 }
-"""For each wire, the built-in provider package of OpenCode that speaks it, and how its addresses begin."""
+"""For each wire, the provider package built into OpenCode that speaks it, and how its addresses begin."""
 
 
 def _effort(wire: str, effort: str) -> dict[str, Any]:
-    """Return OpenCode's options for this reasoning effort over this wire."""
+    """Return the options of OpenCode that give a model of this wire that reasoning effort."""
     if wire == "anthropic_messages":
         return {"thinking": {"type": "adaptive"}, "effort": effort}
     if wire == "google_generate":

@@ -1,4 +1,4 @@
-"""Pi: `adapter` calls and configures it, `stream` reads its output."""
+"""Pi: `adapter` configures and starts it, and `stream` reads its output."""
 
 from backends.pi.adapter import BACKEND
 

@@ -3,9 +3,8 @@
 Measured with Pi 0.73.1:
 
 - It has no MCP and no subagents.
-- It reads AGENTS.md and CLAUDE.md in every folder above the workspace, and extensions, skills and prompts in the home.
-  `--no-context-files` and similar flags turn that off. Our instructions are in a file that it appends to its system
-  prompt.
+- Without `--no-context-files`, it reads AGENTS.md and CLAUDE.md of every folder above the workspace. It also reads
+  extensions, skills and prompts in the home. Proctor's instructions are in a file that it appends to its system prompt.
 - It keeps a conversation in `.pi/agent/sessions/FOLDER/TIME_ID.jsonl` and writes it as it goes.
 """
 
@@ -26,7 +25,7 @@ _PROVIDER = "proctor"
 
 
 class PiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`thinking`: the effort of a model that reasons. `max_retries`: how often Pi retries a failed request."""
+    """`thinking` is the effort of a model that reasons. `max_retries` is how often a failed request is repeated."""
 
     thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh"] = "off"
     max_retries: Annotated[int, Meta(ge=0)] = 1
@@ -116,7 +115,7 @@ _APIS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """For each wire: Pi's name for it, how its addresses begin, and the features of its server."""
 
 _FOLDER = ".pi/agent"
-"""The folder in the home in which Pi keeps its settings and its conversations."""
+"""The folder in the home where Pi keeps its settings and its conversations."""
 
 
 def _folder(spec: SessionSpec) -> str:

@@ -114,7 +114,7 @@ _SILENT = {
     *("tool_execution_start", "tool_execution_update", "auto_retry_end", "compaction_start"),
     *("queue_update", "session_info_changed", "thinking_level_changed"),
 }
-"""Kinds of line that add no information."""
+"""Kinds of line without new information."""
 
 _FAILED = {"error", "aborted"}
 
@@ -162,7 +162,7 @@ def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
 
 
 def _failure(text: str) -> tuple[ev.Event, ...]:
-    """Return the events of a failed request. A message fails only if its request failed, whatever the message says."""
+    """Return the events of a failed request. A message fails only for that reason, whatever its text."""
     first = text.split(maxsplit=1)[0] if text.strip() else ""
     status = int(first) if first.isdecimal() and len(first) == 3 else None
     kind = error_kind(text, status)

@@ -1,4 +1,4 @@
-"""Classifies errors by the words of a CLI or of a model server. The rules are the same for every backend."""
+"""Classifies an error by the text of a CLI or of a model server. The rules are the same for every backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.COMPACTION, r"compact(ion)? is thrashing"),
     (ErrorKind.OUTPUT_TOKENS, r"output token maximum|output.?length"),
 )
-"""Words that servers and CLIs use for one cause only, whatever the status is."""
+"""Texts of servers and CLIs that have only one cause, whatever the status."""
 
 _WITHOUT_STATUS: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.MODEL_UNREACHABLE, r"unable to connect|cannot connect|connection ?(was )?(refused|reset|error|closed)"),
@@ -38,15 +38,15 @@ _STATUS = {
     502: ErrorKind.MODEL_UNREACHABLE,
     504: ErrorKind.MODEL_UNREACHABLE,
 }
-"""Every other status is a `model_error`, which is retried. That includes 404: while a server loads its model (Ollama,
-vLLM behind a proxy), it gives this answer. A model that is really missing costs only two short retries."""
+"""Every other status is a `model_error`, which is retried. That includes 404: a server that still loads its model
+(Ollama, vLLM behind a proxy) returns it for a while. A model that is really missing costs only two short retries."""
 
 _RESET = re.compile(
     r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|limit reached ?\|):? ?"
     r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
     re.IGNORECASE,
 )
-"""The time after words that announce the end of a limit, up to the end of the sentence."""
+"""Matches words such as "resets at", and the rest of the sentence, which says when a limit ends."""
 
 _READ_CAP = 4096
 

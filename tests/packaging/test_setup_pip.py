@@ -71,7 +71,7 @@ def test_a_package_other_than_the_pinned_one_is_refused(
     tmp_path: Path, adapter: Backend, pins: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pins.write_text(f"mylab-agent==4.5 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(SetupFailed, match="pip could not install mylab-agent: what it said stands above"):
+    with pytest.raises(SetupFailed, match="pip could not install mylab-agent: see its output above"):
         pip.install(tmp_path, print)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
     assert not (virtual_environment(PACKAGE, tmp_path) / "complete").exists()

@@ -88,7 +88,10 @@ def test_entry_points_are_read_only_for_a_name_that_is_not_packaged(installed: P
     [
         ("gone", "the entry point gone = theirs.nonesuch:BACKEND of theirs cannot be loaded: ModuleNotFoundError"),
         ("text", "the entry point text = theirs.backends:TEXT of theirs: it must be an instance of a subclass of"),
-        ("renamed", "the entry point renamed = theirs.backends:BACKEND of theirs: the name of Lean is 'lean'"),
+        (
+            "renamed",
+            "the entry point renamed = theirs.backends:BACKEND of theirs: the name of Lean must be 'renamed'",
+        ),
         ("nonesuch", "there is no backend 'nonesuch'; choose one of: claude, codex, gone, lean"),
     ],
 )

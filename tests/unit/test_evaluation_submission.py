@@ -172,7 +172,7 @@ def test_files_bytes_depth_and_entries_are_capped(workspace: Path, tmp_path: Pat
     assert "would bring the total over the cap of 40 bytes" in left_out(light)
 
     flat = collect(workspace, tmp_path / "3", Caps(depth=2))
-    assert "a/b/c lies more than 2 folders deep" in left_out(flat)
+    assert "a/b/c is nested more than 2 folders deep" in left_out(flat)
 
     short = collect(workspace, tmp_path / "4", Caps(entries=4))
     assert "has more entries: the cap is 4 entries in all" in left_out(short)

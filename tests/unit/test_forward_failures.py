@@ -80,7 +80,7 @@ def test_a_broken_answer_is_cut_for_the_cli_too(opener: Opener, upstream: Upstre
     assert session.account.metered().broken_turns == 1
     with upstream.behaving():
         assert session.ask(path, stream=stream).status_code == 200
-    assert "broke its answer off" in session.ledger()[0]["error"]
+    assert "broke off its answer" in session.ledger()[0]["error"]
 
 
 @PATHS
@@ -95,7 +95,7 @@ def test_a_malformed_answer_reaches_the_cli_and_is_not_a_turn(
     assert (answer.status_code, answer.content) == (200, body)
     assert metered(session) == (0, 0, 0, 0)
     assert "malformed" in session.ledger()[0]["error"]
-    assert "text/html: does the model service answer at this address?" in session.ledger()[0]["error"]
+    assert "text/html: is there a model service at this address?" in session.ledger()[0]["error"]
 
 
 def test_a_body_that_does_not_match_its_encoding_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:

@@ -162,8 +162,8 @@ def test_a_session_that_diverges_gets_a_clear_error(tmp_path: Path) -> None:
     ask(recorder(Plays(b"x"), path), call(0))
     [said] = ask(player(path), call(3))
     assert said == (
-        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session does not go as the recorded one "
-        "went; record it again with pytest --record-cassettes"
+        "AnswerError 400: cassette tape.jsonl has no request of turn 3: this session differs from the recorded one; "
+        "record it again with pytest --record-cassettes"
     )
 
 
@@ -228,7 +228,7 @@ def test_a_cassette_is_only_replayed_the_way_it_was_recorded(tmp_path: Path) -> 
     replayed.require_workspace(WORKSPACE)
     with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
         replayed.require_workspace("/other")
-    with pytest.raises(ConfError, match="was recorded over anthropic_messages, and is asked over openai_chat"):
+    with pytest.raises(ConfError, match="was recorded over anthropic_messages, but the case uses openai_chat"):
         cassette_server(case(wire="openai_chat"), conf)
 
 

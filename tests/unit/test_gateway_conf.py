@@ -88,9 +88,9 @@ def test_a_value_that_cannot_be_a_key_is_refused(found: list[Case], monkeypatch:
         (None, "is missing"),
         ("api.example.org", "is not an address"),
         ("ftp://example.org", "is not an address"),
-        ("https://api.example.org/v1/", "leave the version out"),
-        ("https://user:secret@example.org", "an address alone"),
-        ("https://example.org?key=1", "an address alone"),
+        ("https://api.example.org/v1/", "must not end with a version"),
+        ("https://user:secret@example.org", "only an address"),
+        ("https://example.org?key=1", "only an address"),
     ],
 )
 def test_a_wrong_address_is_refused_with_its_file_and_key(found: list[Case], base_url: str | None, said: str) -> None:

@@ -82,7 +82,7 @@ def test_calling_a_tool_that_is_not_offered_is_a_clear_error(open_session: Opene
     session = open_session("[{calls: [{mcp: render_state}]}]")
     answer = session.ask(path)
     assert answer.status_code == 400
-    assert "`mcp: render_state` fits none of the tools offered: bash" in answer.json()["error"]["message"]
+    assert "`mcp: render_state` fits none of the offered tools: bash" in answer.json()["error"]["message"]
 
 
 @PATHS
@@ -90,7 +90,7 @@ def test_a_model_that_is_not_served_is_not_found(open_session: Opener, path: str
     session = open_session("[{text: a}]")
     answer = session.ask(path, model="claude-haiku")
     assert answer.status_code == 404
-    assert "'claude-haiku' is not served here: this session has 'demo'" in answer.json()["error"]["message"]
+    assert "'claude-haiku' is not served here: this session uses 'demo'" in answer.json()["error"]["message"]
     assert session.account.metered().turns == 0
 
 
@@ -99,7 +99,7 @@ def test_a_tool_that_the_service_runs_itself_is_not_a_way_out_of_the_sandbox(ope
     search = {"type": "web_search_20250305", "name": "web_search"}
     answer = session.client.post(MESSAGES, json=conversation(MESSAGES, 0, stream=False) | {"tools": [search]})
     assert answer.status_code == 400
-    assert "would run or fetch web_search_20250305 itself" in answer.json()["error"]["message"]
+    assert "would run or fetch web_search_20250305 over its own network" in answer.json()["error"]["message"]
     assert session.account.failures == 0
     assert session.ask(MESSAGES).status_code == 200
 
@@ -111,7 +111,7 @@ def test_a_url_that_the_service_fetches_is_not_a_way_out_of_the_sandbox(open_ses
     body = conversation(MESSAGES, 0, stream=False) | {"messages": [{"role": "user", "content": [image]}]}
     answer = session.client.post(f"{MESSAGES}/count_tokens" if counting else MESSAGES, json=body)
     assert answer.status_code == 400
-    assert "would run or fetch url source itself" in answer.json()["error"]["message"]
+    assert "would run or fetch url source over its own network" in answer.json()["error"]["message"]
     assert session.ask(MESSAGES).status_code == 200
 
 

@@ -67,7 +67,7 @@ def test_side_requests_are_limited_too(open_session: Opener) -> None:
     assert codes == [200] * side_limit(1) + [400]
     assert session.account.passed == "turn_limit"
     stop = spent(Limits(turns=1), session.account, Conversation(), Snapshot(now=1, began=0, last_output=0))
-    assert stop == (Ending.TURN_LIMIT, "this case has used all 24 requests without tools that go with limits.turns=1")
+    assert stop == (Ending.TURN_LIMIT, "this case has used all 24 requests without tools that limits.turns=1 allows")
 
 
 @PATHS

@@ -207,7 +207,7 @@ def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
     assert find_script("conf/scripts/labyrinth.yaml", conf) == path
     assert find_script("small_maze", conf) == packaged_conf() / "scripts/small_maze.yaml"
     for name in ("door", "doors/door.yaml"):
-        with pytest.raises(ScriptError, match=r"door\.yaml: no such script; conf/scripts has: labyrinth, motion2d"):
+        with pytest.raises(ScriptError, match=r"door\.yaml: there is no such script; choose from: labyrinth, motion2d"):
             find_script(name, conf)
 
 

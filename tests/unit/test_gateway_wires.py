@@ -346,11 +346,8 @@ def test_tools_that_the_service_would_run_itself_are_found(wire: Wire, body: dic
     [
         (RESPONSES, b'{"model": "m", "input": "a", "background": true}', "background: "),
         *((wire, b'{"model": "m", "messages": [], "input": [], "models": ["n"]}', "models: ") for wire in OPENROUTER),
-        *(
-            (wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' stands")
-            for wire in OPENROUTER
-        ),
-        (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' stands"),
+        *((wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' twice") for wire in OPENROUTER),
+        (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' twice"),
     ],
 )
 def test_a_request_answered_by_another_model_or_without_count_is_refused(wire: Wire, body: bytes, said: str) -> None:

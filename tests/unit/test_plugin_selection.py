@@ -146,7 +146,7 @@ USAGE, NO_TESTS = pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTE
             NO_TESTS,
             "none of the 4 cases of suite default was selected by -k 'nope'",
         ),
-        (["--suite", "default", "test_other.py"], 0, "no test that was collected asks for a case"),
+        (["--suite", "default", "test_other.py"], 0, "none of the collected tests asks for `case`"),
     ],
 )
 def test_an_empty_selection_is_reported(

@@ -40,8 +40,8 @@ def test_a_missing_bubblewrap_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
     [
         (f"echo '{NO_NAMESPACE}' >&2; exit 1", NO_NAMESPACE, ""),
         ("echo 'bwrap: Unknown option --size' >&2; exit 1", "Unknown option --size", "0.8 or later"),
-        ("exit 3", "it ended without a word (status 3)", "bwrap"),
-        ("kill -9 $$", "it ended without a word (status -9)", "bwrap"),
+        ("exit 3", "it ended without output (status 3)", "bwrap"),
+        ("kill -9 $$", "it ended without output (status -9)", "bwrap"),
     ],
 )
 def test_a_failing_bubblewrap_is_refused(

@@ -354,10 +354,10 @@ class TestSomebodyElses:
     def test_an_older_server_is_refused_and_its_context_cannot_be_set(
         self, machine: Machine, foreign: ProviderConf
     ) -> None:
-        with pytest.raises(ServerFault, match="context of 65536 tokens, and 131072 are asked for; a server that you"):
+        with pytest.raises(ServerFault, match="context of 65536 tokens, not the configured 131072; a server that you"):
             machine.acquire(provider=foreign, context=131_072)
         machine.ollama.turn(version="0.12.9")
-        with pytest.raises(ServerMissing, match=r"Ollama 0\.12\.9 at .* is too old: .*/api/ps came with 0\.13\.5"):
+        with pytest.raises(ServerMissing, match=r"Ollama 0\.12\.9 at .* is too old: .*/api/ps needs 0\.13\.5 or later"):
             machine.acquire(provider=foreign)
         assert [server.key.partition("#")[0] for server in machine.servers] == ["ollama/user"]
 

@@ -134,7 +134,7 @@ class TestKind:
     def test_a_context_larger_than_the_models_is_a_fault(self, machine: Machine) -> None:
         machine.ollama.add_model("small", context_length=8192)
         with pytest.raises(
-            ServerFault, match=r"gave small a context of 8192 tokens, and 65536 .*lower context in conf"
+            ServerFault, match=r"gave small a context of 8192 tokens, not the configured 65536; .*lower context in conf"
         ):
             machine.acquire(served_as="small")
 
@@ -153,12 +153,12 @@ class TestKind:
         assert digest
         with machine.acquire(digest=digest), machine.acquire(digest=digest.removeprefix("sha256:")[:12]):
             pass
-        with pytest.raises(ServerFault, match=f"has digest {digest}, and .* pins sha256:0000"):
+        with pytest.raises(ServerFault, match=f"has digest {digest}, but .* pins sha256:0000"):
             machine.acquire(digest="sha256:0000000000000000")
 
     def test_a_version_without_the_messages_wire_serves_backends_that_do_not_need_it(self, machine: Machine) -> None:
         machine.ollama.turn(version="0.13.5")
-        with pytest.raises(ServerMissing, match=r"0\.13\.5 .* too old: /v1/messages came with 0\.14\.0; update it"):
+        with pytest.raises(ServerMissing, match=r"0\.13\.5 .* too old: /v1/messages needs 0\.14\.0 or later"):
             machine.acquire()
         with machine.acquire(provider=ProviderConf("ollama", "ollama", ["openai_chat"])) as lease:
             assert lease.facts.version == "0.13.5"

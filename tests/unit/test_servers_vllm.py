@@ -128,7 +128,7 @@ def test_weights_other_than_the_pinned_ones_are_a_fault(tmp_path: Path) -> None:
     pinned = model(digest="commit:" + "f" * 40)
     with (
         served(KIND, launch(pinned, provider(program), tmp_path)) as url,
-        pytest.raises(ServerFault, match=rf"are commit:{COMMIT}, and conf/model/tiny\.yaml pins commit:f"),
+        pytest.raises(ServerFault, match=rf"are commit:{COMMIT}, but conf/model/tiny\.yaml pins commit:f"),
     ):
         KIND.inspect(url, pinned, provider())
 
@@ -138,7 +138,9 @@ def test_a_configured_server_is_used_unchanged_once_it_answers(tmp_path: Path) -
     with served(KIND, launch(model(), provider(program), tmp_path)) as url:
         assert KIND.external_url(provider(base_url=f"{url}/")) == url
     assert KIND.external_url(provider()) is None
-    with pytest.raises(ServerFault, match=r"nothing answers .*/health.*base_url.*start it, or set provider\.vllm"):
+    with pytest.raises(
+        ServerFault, match=r"/health does not answer with 200.*base_url.*start it, or set provider\.vllm"
+    ):
         KIND.external_url(provider(base_url=url))
 
 

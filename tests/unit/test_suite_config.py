@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_named_with_its_file_and_the_choices(setting: str, pa
 
 
 def test_a_wrong_address_is_named_before_anything_runs() -> None:
-    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave the version out"):
+    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave it out"):
         load(CONF, "nightly", ["provider.ollama.base_url=http://h:1/v1"])
 
 

@@ -22,7 +22,7 @@ def test_an_environment_that_needs_mcp_is_refused_for_a_backend_without_it() -> 
     said = str(refused.value)
     assert said.startswith("conf/suite/default.yaml: pi-scripted-small_maze cannot run")
     assert "environment.small_maze.needs_mcp" in said
-    assert "pi has none" in said
+    assert "pi does not support it" in said
     assert "{backend: pi, environment: small_maze}" in said
 
 

@@ -92,7 +92,7 @@ def test_all_backends_means_the_ones_with_a_file(project: Loader) -> None:
 
 def test_exclusions_may_reduce_all_backends_and_an_error_lists_them(project: Loader) -> None:
     suite = SUITE.format(backends="all", model="gemini")
-    with pytest.raises(ConfError, match="claude cannot ask model gemini") as refused:
+    with pytest.raises(ConfError, match="claude cannot use model gemini") as refused:
         ids(project({"conf/suite/mine.yaml": suite}))
     rules = [f"{{backend: {name}, model: gemini}}" for name in ("claude", "codex", "lean")]
     assert str(refused.value).endswith(f"add to suite.exclude: {', '.join(rules)}")
@@ -139,7 +139,7 @@ def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) 
         (
             "suite/mine.yaml",
             "name: ours\nbackends: all\nmodels: [scripted]\nenvironments: [door]\n",
-            "conf/suite/mine.yaml: suite.name must be mine, like its file",
+            "conf/suite/mine.yaml: suite.name must be mine, the name of the file",
         ),
         (
             "suite/mine.yaml",
@@ -213,8 +213,8 @@ def test_its_root_is_importable_only_if_the_suite_names_a_module(project: Loader
         ("nonesuch.backends:BACKEND", "there is no module nonesuch: it is neither in the project's root folder nor"),
         ("mylab.backend:BACKEND", "there is no module mylab.*backend; mylab.* is .*/mylab"),
         ("mylab.backends:OTHER", "/backends.py has no OTHER"),
-        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, and is the class Lean"),
-        ("os:sep", "must be an instance of a subclass of backends.base.Backend, and is of type str"),
+        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, not the class Lean"),
+        ("os:sep", "must be an instance of a subclass of backends.base.Backend, not an object of type str"),
     ],
 )
 def test_an_object_that_is_not_an_adapter_is_refused(project: Loader, adapter: str, said: str) -> None:
@@ -228,8 +228,8 @@ def test_an_object_that_is_not_an_adapter_is_refused(project: Loader, adapter: s
         ("x = 1\n1 / 0\n", "/backends.py, line 2: ZeroDivisionError: division by zero"),
         ("x = (\n", r"/backends.py, line 1: SyntaxError: '\(' was never closed"),
         ("import nonesuch\n", "mylab.*backends imports nonesuch, which is not installed"),
-        ("class BACKEND:\n    name = 'lean'\n", "is the class BACKEND"),
-        ("from backends.claude import BACKEND\n", "the name of Claude is 'claude', and must be 'lean'"),
+        ("class BACKEND:\n    name = 'lean'\n", "not the class BACKEND"),
+        ("from backends.claude import BACKEND\n", "the name of Claude must be 'lean', not 'claude'"),
     ],
 )
 def test_an_adapters_module_that_fails_is_refused_with_a_clear_error(project: Loader, code: str, said: str) -> None:
