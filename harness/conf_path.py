@@ -17,6 +17,13 @@ _NAMED = re.compile(r"(?<![\w./-])conf/([\w-]+(?:/[\w.-]+)?\.(?:yaml|jsonl))")
 """The name of a file in messages, whatever folder it is in: `conf/suite/pr.yaml`."""
 
 
+def one_line(error: Exception) -> str:
+    """Return what is wrong with a YAML file, or with a part of one, as one line."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}; save the file as UTF-8"
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
 class ConfPath(Struct, frozen=True):
     """The folders that hold a project's configuration, in the order of search.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 
@@ -134,4 +136,10 @@ def explain(error: BaseException) -> tuple[Ending, str, bool]:
         case CaseFault():
             return error.ending, str(error), True
         case _:
-            return Ending.HARNESS_ERROR, f"{type(error).__name__}: {error}", False
+            return Ending.HARNESS_ERROR, f"{type(error).__name__}: {error}{_place(error)}", False
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line at which an exception was raised: " (envs.py:12)"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

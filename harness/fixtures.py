@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from backends.base import Backend
     from harness import adapters, case_folder, endings, pipeline
+    from harness import case as case_module
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
     from harness.case import Case, SandboxConf, Score
@@ -37,6 +38,7 @@ else:  # where Proctor is installed, every session loads this module, and a sess
     adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
     case_folder = LazyModule("harness.case_folder")
+    case_module = LazyModule("harness.case")
     endings = LazyModule("harness.endings")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
@@ -53,6 +55,17 @@ def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     if endings.ENDINGS[ending].outcome == "skipped" and not command_line(request.config).require_all:
         pytest.skip(why)
     raise endings.CaseEnded(ending, why)
+
+
+def _proctors(case: Case) -> Case:
+    """Return the case. Fail the test if another project's fixture of this name hides ours."""
+    if not isinstance(case, case_module.Case):
+        pytest.fail(
+            f"this test runs a case, but its fixture `case` is not Proctor's (it gives {case!r}): rename that fixture, "
+            "or keep the tests of your cases in a folder of their own, where no conftest.py defines it",
+            pytrace=False,
+        )
+    return case
 
 
 @pytest.fixture
@@ -122,7 +135,7 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
 @pytest.fixture
 def backend(case: Case) -> Backend:
     """The adapter of the case's coding-agent CLI."""
-    return adapters.adapter_of(case.backend)
+    return adapters.adapter_of(_proctors(case).backend)
 
 
 @pytest.fixture
@@ -140,7 +153,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
 
     The test is skipped if the environment's package is not installed.
     """
-    missing = pipeline.missing_package(case)
+    missing = pipeline.missing_package(_proctors(case))
     if missing is not None:
         _end(request, endings.Ending.UNAVAILABLE, missing)
     environment = pipeline.make_environment(case)
@@ -187,7 +200,7 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
     """
     conf = run_of(request.config).conf
     try:
-        server = pipeline.model_server(case, pipeline.Sources(conf, server_pool))
+        server = pipeline.model_server(_proctors(case), pipeline.Sources(conf, server_pool))
     except pipeline.ServerMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
     return pipeline.recorded(server, case, conf) if command_line(request.config).record_cassettes else server

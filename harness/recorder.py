@@ -155,7 +155,10 @@ class RunWriter:
             try:
                 self._store.begin(names)
             except OSError as error:
-                raise pytest.UsageError(f"cannot write the run: {error}") from error
+                raise pytest.UsageError(
+                    f"cannot write the run: {run.folder}: {error.strerror}; "
+                    "choose another folder with --runs-dir=FOLDER"
+                ) from error
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +61,22 @@ def run_of(config: pytest.Config) -> Run:
             part = None if given.shard is None else shards.parse_shard(given.shard)
         except ValueError as error:
             raise pytest.UsageError(f"--shard: {error}") from error
+        _check_packages()
         names = choice.Choice(backend=given.backends, model=given.models, environment=given.environments)
         folder = run_folder(config)
         config.stash[_RUN] = run.Run(config.rootpath, given.suite_name, folder, given.settings, names, part)
     return config.stash[_RUN]
+
+
+def _check_packages() -> None:
+    """Raise `pytest.UsageError` if another project's package `backends` hides Proctor's, which lies beside this one."""
+    found = find_spec("backends")
+    place = Path(found.origin).parent if found is not None and found.origin is not None else None
+    if place is not None and place.parent.resolve() != Path(__file__).parents[1].resolve():
+        raise pytest.UsageError(
+            f"the package {place} hides Proctor's package of the same name: rename it, or keep your cases in a folder "
+            "from which Python does not find it (docs/configuration.md)"
+        )
 
 
 def cases_of(config: pytest.Config) -> list[Case]:

@@ -12,19 +12,22 @@ import msgspec
 
 from backends.base import Backend
 from backends.events import plain
-from backends.registry import backend, names
+from backends.registry import backend, checked, names
 from backends.session import Session
 from harness.agent.ending import classify
 from harness.agent.stream import StreamReader, stderr_tail
 from harness.commands.errors import BadInput
 from harness.endings import ENDINGS, Ending
+from harness.imports import is_import_path, load_object, make_importable
 
 CHUNK = 1 << 17
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor decode`."""
-    parser.add_argument("backend", choices=names())
+    parser.add_argument(
+        "backend", help=f"{', '.join(names())}, or the import path of an adapter of yours: mylab.backends:BACKEND"
+    )
     parser.add_argument("file", help="the recorded standard output; - for standard input")
     parser.add_argument("--exit-code", type=int, metavar="N", help="the CLI's exit code, if known")
     parser.add_argument("--stderr", type=Path, metavar="FILE", help="the CLI's recorded standard error")
@@ -35,8 +38,8 @@ def run(given: argparse.Namespace) -> int:
     if given.file == "-" and sys.stdin is None:
         raise BadInput("standard input is closed")
     try:
-        backend(given.backend)
-    except ValueError as error:  # an entry point of another package that cannot be loaded
+        _adapter(given.backend)
+    except ValueError as error:
         raise BadInput(str(error)) from error
     result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
     print(json.dumps(result, indent=2, ensure_ascii=False))
@@ -48,11 +51,11 @@ def decode_file(
 ) -> dict[str, Any]:
     """Return a summary of the recorded stream of backend `name`.
 
-    `path` names the file of the stream; `-` means standard input. `exit_code` is the CLI's exit code, if known.
+    `name` may be an import path. `path` names the file of the stream; `-` means standard input. `exit_code` is the CLI's exit code, if known.
     `stderr` names the file of the CLI's standard error. Memory use does not grow with the file. Raise `ValueError` for
     an unknown backend, and `OSError` for a file that cannot be read.
     """
-    adapter = backend(name)
+    adapter = _adapter(name)
     if path == "-":
         session = read_session(adapter, sys.stdin.buffer)
     else:
@@ -62,6 +65,15 @@ def decode_file(
     for event in adapter.read_stderr(tail):
         session.add(event)
     return summary(session, exit_code=exit_code, stderr_tail=tail)
+
+
+def _adapter(name: str) -> Backend:
+    """Return the adapter of that name, or at that import path. Raise `ValueError` if there is none."""
+    if not is_import_path(name):
+        return backend(name)
+    make_importable(Path.cwd())
+    found = load_object(name)
+    return checked(found, getattr(found, "name", ""))
 
 
 def read_session(adapter: Backend, stream: IO[bytes]) -> Session:

@@ -25,6 +25,9 @@ TIMEOUTS_IN_A_ROW = 3
 A policy that hangs then costs minutes, not the number of episodes times the wall limit.
 """
 
+NOT_ATTEMPTED = "not attempted"
+"""How the error of an episode begins that was given up before it was played, because of earlier timeouts."""
+
 
 class EpisodeOutcome(StrEnum):
     """How an episode ended. Everything but `SOLVED` counts as unsolved."""
@@ -185,7 +188,7 @@ def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: 
 
 def _reason_to_give_up(policy: PolicyHost, timeouts: int, wall_s: float) -> tuple[EpisodeOutcome, str] | None:
     if timeouts >= TIMEOUTS_IN_A_ROW:
-        return EpisodeOutcome.TIMED_OUT, f"not attempted after {timeouts} timeouts in a row"
+        return EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
     try:
         policy.load(wall_s)
     except PolicyTimeout as error:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.case import Score
-from harness.evaluation.rollout import Episode, EpisodeOutcome
+from harness.evaluation.rollout import NOT_ATTEMPTED, Episode, EpisodeOutcome
 
 _FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
 _LONGEST = 120
@@ -32,15 +32,20 @@ def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
 
 
 def _kind(words: str, episodes: Iterable[Episode], outcome: EpisodeOutcome) -> str:
-    """Return the number of episodes that ended so, and the error that most of them share; nothing for no episode."""
+    """Return the number of episodes that ended so, and the error that most of them share; nothing for no episode.
+
+    Episodes that were not attempted say nothing about the submission, so they are only counted.
+    """
     errors = [_brief(episode.error) for episode in episodes if episode.outcome is outcome]
     if not errors:
         return ""
-    [(most, times)] = Counter(errors).most_common(1)
+    played = [error for error in errors if not error.startswith(NOT_ATTEMPTED)] or errors
+    [(most, times)] = Counter(played).most_common(1)
     if not most:
         return f"{len(errors)} {words}"
-    others = f", and {len(errors) - times} for other reasons" if times < len(errors) else ""
-    return f"{len(errors)} {words}: {most}{others}"
+    others = f", and {len(played) - times} for other reasons" if times < len(played) else ""
+    skipped = f", and {len(errors) - len(played)} {NOT_ATTEMPTED} after them" if len(played) < len(errors) else ""
+    return f"{len(errors)} {words}: {most}{others}{skipped}"
 
 
 def _brief(error: str | None) -> str:

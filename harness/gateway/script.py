@@ -37,7 +37,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from harness.conf_path import ConfPath
+from harness.conf_path import ConfPath, one_line
 from harness.gateway.messages import TokenCounts
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -168,9 +168,10 @@ def find_script(script: str, conf: ConfPath) -> Path:
 def load_script(path: Path) -> Script:
     """Read and check a script. Raise `ScriptError`."""
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
+        with path.open(encoding="utf-8") as file:
+            document = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ScriptError(f"{path}: {error}") from None
+        raise ScriptError(f"{path}: {one_line(error)}") from None
     try:
         # JSON comes in between because the wires send JSON. A YAML date, for example, becomes a string.
         return msgspec.json.decode(msgspec.json.encode(document), type=Script)

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from harness.conf_path import ConfPath
+from harness.conf_path import ConfPath, one_line
 from harness.endings import ConfError
 
 ROOT_FILE: Final = "config.yaml"
@@ -91,11 +91,6 @@ def parse_override(text: str) -> Override:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
         raise ConfError(f"--set {text}: write KEY=VALUE: {one_line(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's text as one line."""
-    return re.sub(r"\s+", " ", str(error)).strip()
 
 
 def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:

@@ -42,7 +42,9 @@ def test_the_version_is_the_projects_version(capsys: pytest.CaptureFixture[str])
     ("arguments", "told"),
     [
         (["nonesuch"], "invalid choice: 'nonesuch' (choose from"),
-        (["decode", "nonesuch", "file"], "invalid choice: 'nonesuch' (choose from 'claude', "),
+        (["decode", "nonesuch", "file"], "there is no backend 'nonesuch'; choose one of: claude, "),
+        (["decode", "nolab.backends:BACKEND", "file"], "there is no module nolab: it is neither in "),
+        (["decode", "harness.case:Case", "file"], "it must be an instance of a subclass of backends.base.Backend"),
         (["decode", "claude", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["decode", "claude", "."], ".: Is a directory"),
         (["decode", "claude", "text", "--stderr", "none"], "none: No such file or directory"),

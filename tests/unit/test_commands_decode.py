@@ -65,6 +65,10 @@ def test_the_exit_code_and_standard_error_count(tmp_path: Path) -> None:
     assert read["error"] == "the CLI exited with code 1: Error: Unable to connect"
 
 
+def test_an_adapter_may_be_named_by_its_import_path(stream: Path) -> None:
+    assert decode_file("backends.claude:BACKEND", str(stream)) == decode_file("claude", str(stream))
+
+
 def test_a_missing_file_and_an_unknown_backend_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         decode_file("claude", str(tmp_path / "none"))

@@ -52,6 +52,17 @@ def test_the_error_that_most_episodes_share_is_named_and_the_others_are_counted(
     )
 
 
+def test_episodes_that_were_not_attempted_do_not_hide_why_the_others_timed_out() -> None:
+    skipped = [
+        Episode(index=n, outcome=EpisodeOutcome.TIMED_OUT, error="not attempted after 3 timeouts in a row")
+        for n in range(3, 20)
+    ]
+    played = [*episodes(timed_out=3), *skipped]
+    assert summarize(score(played), played, 0.9) == (
+        "0 of 20 solved, 18 needed; 20 timed out: over the episode's limit of 60 s, and 17 not attempted after them"
+    )
+
+
 @given(
     st.dictionaries(st.sampled_from([outcome.value for outcome in EpisodeOutcome]), st.integers(1, 30), min_size=1),
     st.floats(0, 1),

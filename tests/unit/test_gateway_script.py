@@ -197,6 +197,14 @@ def test_a_bad_script_is_an_error_that_names_file_and_place(tmp_path: Path, text
         load(tmp_path, text)
 
 
+def test_a_script_that_is_no_yaml_or_no_utf8_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ScriptError, match=r'^\S+demo\.yaml: while parsing .* in "\S+demo\.yaml", line 2, column 1$'):
+        load(tmp_path, "turns: [\n")
+    (tmp_path / "demo.yaml").write_bytes(b"turns: [{text: caf\xe9}]")
+    with pytest.raises(ScriptError, match=r"^\S+demo\.yaml: is not UTF-8: byte 18 is 0xe9; save the file as UTF-8$"):
+        load_script(tmp_path / "demo.yaml")
+
+
 def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
     conf = ConfPath.of(tmp_path)
     path = tmp_path / "conf/scripts/labyrinth.yaml"

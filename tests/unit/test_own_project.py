@@ -16,6 +16,11 @@ def project(tmp_path: Path) -> OwnProject:
     return OwnProject(tmp_path)
 
 
+def add_to_conftest(project: OwnProject, text: str) -> None:
+    with (project.folder / "conftest.py").open("a") as file:
+        file.write(text)
+
+
 def test_its_backend_solves_its_environment_with_its_script(project: OwnProject) -> None:
     done = project.pytest("--suite", "mine", "-n", "1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,6 +46,35 @@ def test_an_environment_that_cannot_run_is_skipped_or_an_error_with_the_reason(p
     assert "there is no module notinstalled: it is neither in the project's root folder nor" in absent.explanation
     assert "mylab.others imports nonesuch, which is not installed" in needy.explanation
     assert wrong.explanation.startswith("conf/environment/wrong.yaml: environment wrong: kind mylab.envs:np: ")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_environment_that_raises_is_an_error_that_says_where(project: OwnProject) -> None:
+    raising = (
+        "from mylab.envs import Door\n\n\nclass Broken(Door):\n    def reset(self, seed):\n        return {}['door']\n"
+    )
+    project.write("mylab/broken.py", raising)
+    project.write("conf/environment/door.yaml", "name: door\nkind: mylab.broken:Broken\n")
+    done = project.pytest("--suite", "mine")
+    [record] = project.records.values()
+    assert (record.outcome, record.ending) == ("error", Ending.HARNESS_ERROR), done.stdout
+    assert record.explanation == "KeyError: 'door' (broken.py:6)"
+
+
+def test_a_package_that_hides_proctors_backends_is_a_usage_error(project: OwnProject) -> None:
+    project.write("backends/__init__.py", "")
+    add_to_conftest(project, "import sys\n\nsys.path.insert(0, '.')\n")
+    done = project.pytest("--suite", "mine")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "backends hides Proctor's package of the same name: rename it" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_fixture_that_hides_the_case_is_named(project: OwnProject) -> None:
+    add_to_conftest(project, "import pytest\n\n\n@pytest.fixture\ndef case():\n    return 7\n")
+    done = project.pytest()
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "this test runs a case, but its fixture `case` is not Proctor's (it gives 7): rename" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -149,7 +149,8 @@ def test_a_run_that_cannot_begin_is_a_usage_error(project: Project) -> None:
     project.write("runs", "a file where the folder should be")
     done = project.pytest(*BROKEN)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "cannot write the run: " in done.stderr
+    assert f"cannot write the run: {project.folder}/runs/" in done.stderr
+    assert ": Not a directory; choose another folder with --runs-dir=FOLDER" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

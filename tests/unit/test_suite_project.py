@@ -132,8 +132,8 @@ def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) 
         ),
         ("config.yaml", "defaults: [db: mysql]\n", "conf/config.yaml: defaults: .*mysql.*valid: {sandbox: NAME}"),
         ("config.yaml", "defaults: [sandbox: jail]\n", "conf/config.yaml: defaults: there is no sandbox jail"),
-        ("config.yaml", b"\xff\xfe", "conf/config.yaml: 'utf-8' codec can't decode"),
-        ("suite/mine.yaml", b"\xff\xfe", "conf/suite/mine.yaml: 'utf-8' codec can't decode"),
+        ("config.yaml", b"\xff\xfe", "conf/config.yaml: is not UTF-8: byte 0 is 0xff; save the file as UTF-8$"),
+        ("suite/mine.yaml", b"\xff\xfe", "conf/suite/mine.yaml: is not UTF-8: byte 0 is 0xff"),
         ("suite/mine.yaml", "", "conf/suite/mine.yaml: suite: .*missing required field `name`"),
         ("suite/mine.yaml", "name: [\n", r"\S+/conf/suite/mine.yaml|conf/suite/mine.yaml: while parsing"),
         (
