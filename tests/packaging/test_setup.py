@@ -212,7 +212,7 @@ def test_a_cache_that_cannot_be_written_is_told(
     machine.sets("XDG_CACHE_HOME", tmp_path / "file")
     assert main(["setup"]) == 1
     assert "cannot install the CLIs: " in (told := capsys.readouterr().err)
-    assert "XDG_CACHE_HOME can name another place" in told
+    assert "set XDG_CACHE_HOME to install them elsewhere" in told
 
 
 def test_two_set_ups_at_once_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -297,7 +297,7 @@ def test_bubblewrap_is_told_how_to_be_had(
     assert told in error
 
 
-@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "and apt installed 0.7.0")])
+@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "but apt installed 0.7.0")])
 def test_root_installs_bubblewrap_through_apt(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
 ) -> None:
