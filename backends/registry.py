@@ -50,7 +50,7 @@ def backend(name: str) -> Backend:
 
 
 def checked(found: object, name: str) -> Backend:
-    """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if not."""
+    """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if it is not."""
     if not isinstance(found, Backend):
         what = f"the class {found.__name__}" if isinstance(found, type) else f"an object of type {type(found).__name__}"
         raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, not {what}")
