@@ -36,7 +36,7 @@ _FOLDER = pytest.StashKey[str]()
 def name_folders(items: Iterable[pytest.Item]) -> list[str]:
     """Give each test that runs a case its own folder, and return the names of the folders.
 
-    A folder is named after its case, and numbered where several tests run it.
+    A folder is named after its case, and numbered if several tests run the case.
     """
     runs = Counter[str]()
     names = []
@@ -216,7 +216,7 @@ def _sweep() -> None:
         _complain(str(error))
     else:
         if stopped:
-            _complain(f"stopped what a killed run had left: {', '.join(stopped)}")
+            _complain(f"stopped the model servers that a killed run had left: {', '.join(stopped)}")
 
 
 def _complain(text: str) -> None:

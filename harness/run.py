@@ -30,7 +30,7 @@ class Run:
     """One run of a suite, or of a part of it.
 
     `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
-    the suite are run. `folder` is where the run's files go. It exists once something was written.
+    the suite are run. `folder` is the folder for the run's files. It exists once the first file is written.
     """
 
     def __init__(

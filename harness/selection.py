@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.case import Case
 
 TESTPATHS = "proctor_testpaths"
-"""The ini option that says where the tests that ask for a case are."""
+"""The ini option with the folders and files of the tests that run cases."""
 
 _ASKED_FOR = pytest.StashKey[bool]()
 

@@ -210,7 +210,7 @@ def test_an_unwritable_cache_is_reported(machine: Machine, tmp_path: Path, capsy
     machine.sets("XDG_CACHE_HOME", tmp_path / "file")
     assert main(["setup"]) == 1
     assert "cannot install the CLIs: " in (told := capsys.readouterr().err)
-    assert "XDG_CACHE_HOME can name another place" in told
+    assert "set XDG_CACHE_HOME to install them elsewhere" in told
 
 
 def test_two_simultaneous_setups_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -295,8 +295,8 @@ def test_the_error_for_missing_bubblewrap_says_how_to_get_it(
     assert told in error
 
 
-@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "and apt installed 0.7.0")])
-def test_root_installs_bubblewrap_with_apt(
+@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "but apt installed 0.7.0")])
+def test_root_installs_bubblewrap_through_apt(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
 ) -> None:
     machine.has("bwrap", "echo bubblewrap 0.4.1")
