@@ -51,8 +51,8 @@ def decode_file(
 ) -> dict[str, Any]:
     """Return a summary of the recorded stream of backend `name`.
 
-    `name` may be an import path. `path` names the file of the stream; `-` means standard input. `exit_code` is the CLI's
-    exit code, if known. `stderr` names the file of the CLI's standard error. Memory use does not grow with the file.
+    `name` may be an import path. `path` names the file of the stream; `-` means standard input. `exit_code` is that of
+    the CLI, if known. `stderr` names the file of the CLI's standard error. Memory use does not grow with the file.
     Raise `ValueError` for an unknown backend, and `OSError` for a file that cannot be read.
     """
     adapter = _adapter(name)
