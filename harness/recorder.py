@@ -156,7 +156,7 @@ class RunWriter:
                 self._store.begin(names)
             except OSError as error:
                 raise pytest.UsageError(
-                    f"cannot write the run: {run.folder}: {error.strerror}; "
+                    f"cannot write the run: {run.folder}: {error.strerror or error}; "
                     "choose another folder with --runs-dir=FOLDER"
                 ) from error
 

@@ -37,6 +37,7 @@ INI = """\
 IGNORED = "runs/\n"
 
 _PYTEST = {
+    "pytest.ini": "",
     ".pytest.ini": "",
     "pytest.toml": "",
     ".pytest.toml": "",
@@ -64,6 +65,9 @@ def run(given: argparse.Namespace) -> int:
             print(f"exists  {path}: left as it is; add `{IGNORED.strip()}` to it")
         else:
             print(f"exists  {path}: left as it is")
+    for path in _configured(folder):
+        if _holds(path, r"^\s*testpaths\b"):
+            print(f"exists  {path}: left as it is; if its `testpaths` leave out test_cases.py, add it there")
     print("\nNext:")
     if folder.resolve() != Path.cwd():
         print(f"    cd {shlex.quote(str(folder))}")
@@ -78,8 +82,13 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "conf" / "suite" / "default.yaml", SUITE
     yield folder / "test_cases.py", TEST
     yield folder / ".gitignore", IGNORED
-    if not any(_holds(folder / name, pattern) for name, pattern in _PYTEST.items()):
+    if not any(path.name != "pytest.ini" for path in _configured(folder)):
         yield folder / "pytest.ini", INI
+
+
+def _configured(folder: Path) -> list[Path]:
+    """Return the files of the folder that configure pytest."""
+    return [folder / name for name, pattern in _PYTEST.items() if _holds(folder / name, pattern)]
 
 
 def _holds(path: Path, pattern: str) -> bool:

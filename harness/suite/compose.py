@@ -88,9 +88,15 @@ class Composer:
 def parse_override(text: str) -> Override:
     """Return the Hydra override that `--set TEXT` gives. Raise `ConfError`."""
     try:
-        return OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(text)
     except HydraException as error:
         raise ConfError(f"--set {text}: write KEY=VALUE: {one_line(error)}") from error
+    if override.is_sweep_override():
+        raise ConfError(
+            f"--set {text}: this gives several values; write a text with a comma in quotes, --set 'KEY=\"a, b\"', "
+            "and a list in brackets, --set 'KEY=[a, b]'"
+        )
+    return override
 
 
 def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:

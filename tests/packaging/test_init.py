@@ -89,6 +89,23 @@ def test_a_project_that_configures_pytest_keeps_its_configuration(tmp_path: Path
     assert files(tmp_path) == FILES - {"pytest.ini"} | {name}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "[tool.pytest.ini_options]\ntestpaths = ['tests']\n"),
+        ("pytest.ini", "[pytest]\ntestpaths = tests\n"),
+    ],
+)
+def test_testpaths_that_may_leave_out_the_new_test_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    main(["init", str(tmp_path)])
+    told = f"exists  {tmp_path / name}: left as it is; if its `testpaths` leave out test_cases.py, add it there\n"
+    assert told in capsys.readouterr().out
+    assert (tmp_path / name).read_text() == text
+
+
 def test_a_project_file_that_does_not_configure_pytest_is_not_enough(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n[tool.pytest-watch]\n")
     main(["init", str(tmp_path)])
