@@ -1,8 +1,8 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
-# make test     set up this machine, check the code and run all tests but the contract and the slow ones
+# make test     set up this machine, check the code and run all tests except the contract and the slow ones
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
-# make corpus   record the CLIs' streams anew   make contract  hold every backend to the contract
-# make contract-latest  the same for the newest CLIs, and what changed   make bump CLI=opencode  raise a pin
+# make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
+# make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3

@@ -1,4 +1,4 @@
-"""Loads Proctor's plugin where Proctor is not installed; an installed plugin is loaded by pytest itself.
+"""Loads Proctor's plugin if Proctor is not installed. pytest itself loads an installed plugin.
 
 `pytest --help` lists the options and `pytest --fixtures` the fixtures. pytest refuses to load a plugin twice.
 """

@@ -1,6 +1,6 @@
-"""`Backend`, what every adapter answers: how to install and call a coding-agent CLI, and how its stream reads.
+"""`Backend`, the interface of an adapter: how to install and call a coding-agent CLI, and how to read its stream.
 
-A new adapter subclasses `Backend`; `docs/adding-a-backend.md` shows how.
+A new adapter subclasses `Backend`. `docs/adding-a-backend.md` shows how.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backends.events import Event
 class NpmPackage(Struct, frozen=True, kw_only=True):
     """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
 
-    `executable` is the program that the package installs. Its version stands in the package's own `package.json`.
+    `executable` is the program that the package installs. Its version is in the package's own `package.json`.
     """
 
     package: str
@@ -27,10 +27,10 @@ class NpmPackage(Struct, frozen=True, kw_only=True):
 
 
 class PipPackage(Struct, frozen=True, kw_only=True):
-    """A CLI that pip installs into a virtual environment of its own, as `backends/cli/PACKAGE.txt` pins it.
+    """A CLI that pip installs into its own virtual environment, as `backends/cli/PACKAGE.txt` pins it.
 
     That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
-    version stands in the installed package's metadata.
+    version is in the installed package's metadata.
     """
 
     package: str
@@ -38,7 +38,7 @@ class PipPackage(Struct, frozen=True, kw_only=True):
 
 
 class OnPath(Struct, frozen=True, kw_only=True):
-    """A CLI that the user installs: an executable on PATH, in whatever version it is there.
+    """A CLI that the user installs: an executable on PATH, in any version.
 
     Called with `version_arguments`, it prints its version. `how_to_install` completes the error "NAME is not on
     PATH: …".
@@ -61,10 +61,10 @@ class McpEndpoint(Struct, frozen=True):
 
 
 class SessionSpec(Struct, frozen=True, kw_only=True):
-    """What a backend needs to know to set up one session. Every path is the one inside the sandbox.
+    """What a backend needs to set up one session. All paths are paths inside the sandbox.
 
-    `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, without `/v1`). `wire` is the protocol by
-    which the CLI asks the model, one of those in the backend's capabilities. `context` is the model's context in
+    `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, without `/v1`). `wire` is the protocol that
+    the CLI speaks with the model, one of those in the backend's capabilities. `context` is the model's context in
     tokens. `options` are the backend's own, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
     `home` to continue, or `None` to begin a new one.
     """
@@ -91,12 +91,11 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
     """Why a CLI's own account of a session may differ from the gateway's ledger although nothing is wrong.
 
     - `hides_subagents`: the stream or its totals leave out some turns of a subagent.
-    - `totals_at_end`: only the final event tells some of the tokens. A session that was stopped has no final event.
+    - `totals_at_end`: only the final event reports some of the tokens. A stopped session has no final event.
     - `hides_refused_calls`: the stream leaves out calls that the CLI does not carry out (the tool is unknown, or the
       arguments do not fit), and calls of some tools that it never shows.
-    - `merges_cache_writes`: over some wires the CLI counts tokens that were written to the cache as other tokens of the
-      prompt.
-    - `script_tool`: the tool that runs scripts which the model writes. The stream shows the calls that a script makes,
+    - `merges_cache_writes`: over some wires, the CLI counts tokens written to the cache as ordinary prompt tokens.
+    - `script_tool`: the tool that runs scripts written by the model. The stream shows the calls that a script makes,
       but not the call of the script itself.
     """
 
@@ -110,7 +109,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What a CLI can do. A case or contract clause that needs a missing capability is refused at collection.
 
-    `wires` are the protocols by which the CLI can ask its model, by the gateway's names for them.
+    `wires` are the protocols that the CLI can speak with its model, by the gateway's names for them.
     """
 
     mcp: bool
@@ -128,13 +127,13 @@ class Backend(ABC):
     """The options of this adapter, which `conf/backend/NAME.yaml` may set."""
     capabilities: ClassVar[Capabilities]
     own_limits: ClassVar[Mapping[str, str]] = {}
-    """The limits that the CLI can hold itself: the reason in its final event, and the limit's name in `limits`
+    """The limits that the CLI can enforce itself: the reason in its final event, and the limit's name in `limits`
     (`turns`, `cost_usd`). `decode` puts that name into `SessionFinished.limit`."""
     quirks: ClassVar[ReportingQuirks] = ReportingQuirks()
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:
-        """Return the command line. It holds no secret and no long text; the prompt goes to standard input."""
+        """Return the command line. It must not hold a secret or a long text. The prompt goes to standard input."""
 
     @abstractmethod
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
@@ -148,15 +147,15 @@ class Backend(ABC):
     def decode(self, line: bytes) -> tuple[Event, ...]:
         """Return the events in one line of the CLI's standard output (without its newline).
 
-        Never raises: a line that this adapter does not know becomes `Unknown` or `Malformed`.
+        It never raises. A line that this adapter does not know becomes `Unknown` or `Malformed`.
         """
 
-    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs tell something there
-        """Return the events that this CLI tells on standard error alone. Never raises."""
+    def read_stderr(self, text: str) -> tuple[Event, ...]:  # noqa: ARG002 - only some CLIs write events there
+        """Return the events that this CLI reports only on standard error. It never raises."""
         return ()
 
     def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - only CLIs that resume have any
-        """Return glob patterns, relative to the home, of the files in which the CLI keeps that conversation.
+        """Return glob patterns, relative to the home, for the files in which the CLI keeps this conversation.
 
         The conversation can be resumed only if a file matches one of them. A CLI that cannot resume has none.
         """
@@ -167,7 +166,7 @@ class Backend(ABC):
         """Return the name under which this CLI shows the tool of an MCP server to its model."""
 
     def prompt_hints(self, spec: SessionSpec) -> str:
-        """Return what the task's prompt adds for this CLI: how the tools of each MCP server are named."""
+        """Return the lines that the task's prompt adds for this CLI: the names of each MCP server's tools."""
         return "\n".join(
             f"The tools of the MCP server `{server.name}` are named `{self.tool_name(server.name, 'NAME')}`."
             for server in spec.mcp
@@ -176,5 +175,5 @@ class Backend(ABC):
 
 @lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
-    """Return the name as most CLIs write it in the name of an MCP tool: letters, digits, `_` and `-` are kept."""
+    """Return the name as most CLIs write it in an MCP tool's name: it keeps letters, digits, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)

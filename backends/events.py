@@ -1,8 +1,8 @@
-"""The events that all backends share: what a coding-agent CLI's stream can tell.
+"""The events that all backends share. A coding-agent CLI's stream consists of them.
 
-Events are frozen plain data, tagged in JSON by `type` (the class name). `turn` names one model response, by the CLI's
-own id of it. `parent` is the id of the tool call that started the subagent which speaks, or `None` for the main agent.
-An event does not know where its bytes lie in the stream. The reader hands that to `Session.add_line` together with the
+Events are frozen plain data, tagged in JSON by `type` (the class name). `turn` is the CLI's own id of one model
+response. `parent` is the id of the tool call that started the speaking subagent, or `None` for the main agent. An event
+does not know where its bytes are in the stream. The reader passes that place to `Session.add_line` together with the
 line's events, and `Located` keeps the two together.
 """
 
@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 SAMPLE_CAP = 200
-"""How many characters are kept of a line that is no known event."""
+"""How many characters are kept of a line that is not a known event."""
 _NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: nothing tells."""
+    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: not known."""
 
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
@@ -36,12 +36,12 @@ class ErrorKind(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a model response ended, where that tells something about the session.
+    """Why a model response ended, if that says something about the session.
 
-    - `LAST`: of its own accord. Only for a CLI without a final event (`SessionFinished`): such a response ends the
+    - `LAST`: the model had finished. Only for a CLI without a final event (`SessionFinished`): such a response ends the
       session, unless it calls a tool or another one follows.
     - `OUTPUT_LIMIT`, `CONTEXT_LIMIT`: the model's output limit, or its context, cut the response.
-    - `UNKNOWN`: the CLI does not know. Such a response counts as empty if it calls no tool, whatever it wrote.
+    - `UNKNOWN`: the CLI does not know. A response that calls no tool then counts as empty, even if it has text.
     """
 
     LAST = "last"
@@ -51,7 +51,7 @@ class StopReason(StrEnum):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens, counted disjointly: `input_tokens` leaves out cached ones, `output_tokens` includes reasoning."""
+    """Tokens by kind, each counted once. `input_tokens` excludes cached tokens. `output_tokens` includes reasoning."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -78,7 +78,7 @@ class Usage(Struct, frozen=True, gc=False):
         )
 
     def most(self, other: Usage) -> Usage:
-        """Return the greater of the two, kind by kind."""
+        """Return the greater of the two counts for each kind of token."""
         return Usage(
             max(self.input_tokens, other.input_tokens),
             max(self.output_tokens, other.output_tokens),
@@ -89,7 +89,7 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI is up: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version."""
+    """The CLI has started: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version."""
 
     session_id: str = ""
     model: str = ""
@@ -123,9 +123,9 @@ class Thinking(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The model calls a tool. `arguments` is decoded JSON, or the text itself where that is no JSON.
+    """The model calls a tool. `arguments` is decoded JSON, or the text itself if it is not JSON.
 
-    A shell command among the arguments is called `command` or `cmd`.
+    The argument that holds a shell command is named `command` or `cmd`.
     """
 
     turn: str
@@ -136,16 +136,16 @@ class ToolCall(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A tool call started a subagent. Needed only where the stream does not show the subagent's turns (by `parent`)."""
+    """A tool call started a subagent. Needed only if the stream does not show the subagent's turns (by `parent`)."""
 
     call_id: str
 
 
 class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """What a tool call gave, and how many `seconds` it took, if the CLI says so.
+    """The result of a tool call, and how many `seconds` the call took, if the CLI reports it.
 
-    `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
-    stream are such contents, and few are ever looked at.
+    `content` is the JSON from the stream, whole and undecoded: a text, or a list of parts. Most bytes of a stream are
+    such contents, and few are ever read.
     """
 
     call_id: str
@@ -155,10 +155,10 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
     @property
     def output(self) -> str:
-        """The content as text. Of a part that is no text only the kind is given. What is no Unicode is replaced."""
+        """The content as text. A part that is not text appears as its kind. Invalid Unicode is replaced."""
         try:
             content = json.loads(bytes(self.content).decode("utf-8", "replace"))
-        except (ValueError, RecursionError):  # the decoder checks no more of it than where it ends
+        except (ValueError, RecursionError):  # the decoder only checks where it ends
             return ""
         parts = content if isinstance(content, list) else [content]
         return "\n".join(map(_part_text, parts)).encode("utf-8", "replace").decode()
@@ -172,9 +172,9 @@ def _part_text(part: Any) -> str:
 
 
 class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response came back, with its usage as known so far.
+    """A model response came back, with its usage so far.
 
-    A CLI may repeat this event for one turn. The turn's usage is then the greatest, kind by kind.
+    A CLI may repeat this event for one turn. The turn's usage is then the greatest count for each kind of token.
     """
 
     turn: str
@@ -184,9 +184,9 @@ class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response came back, as something outside the stream tells (a log). It counts, and changes nothing else.
+    """A model response came back, as reported outside the stream (in a log). It counts, and changes nothing else.
 
-    For a CLI whose stream does not tell responses apart. `usage` is that of the response.
+    For a CLI whose stream does not distinguish responses. `usage` is that of the response.
     """
 
     turn: str
@@ -194,7 +194,7 @@ class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI asks the model again after a failure."""
+    """The CLI asks the model again after a failed request."""
 
     attempt: int = 0
     max_attempts: int = 0
@@ -206,8 +206,8 @@ class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The state of an MCP server's connection.
 
-    `connected`: its tools are there. `disabled`: the CLI leaves it out on purpose. Any other text says, in the CLI's
-    words, that its tools are missing.
+    `connected`: its tools are available. `disabled`: the CLI leaves it out on purpose. Any other text is the CLI's own
+    and means that the tools are missing.
     """
 
     server: str
@@ -215,14 +215,14 @@ class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI shortened the conversation. `trigger` says why in its words; `tokens` is the length before."""
+    """The CLI shortened the conversation. `trigger` is the reason in its words; `tokens` is the length before."""
 
     trigger: str = ""
     tokens: int = 0
 
 
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI did not let the model use a tool. It may tell of one call more than once."""
+    """The CLI did not let the model use a tool. It may report the same call more than once."""
 
     tool: str
     call_id: str = ""
@@ -246,10 +246,10 @@ class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI's final event. Totals are those of the CLI's process so far; `model_s` are seconds spent on the model.
+    """The CLI's final event. Totals cover the CLI's process so far; `model_s` are seconds spent on the model.
 
-    `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
-    `Backend.own_limits` gives.
+    `reason` says why it ended, in the CLI's words. If one of the CLI's own limits stopped it, `limit` is the name from
+    `Backend.own_limits`.
     """
 
     is_error: bool = False
@@ -272,7 +272,7 @@ class Unknown(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Malformed(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A line that is no event at all: no JSON, or no object with a type."""
+    """A line that is not an event, because it is not JSON, or not an object with a type."""
 
     reason: str
     sample: str = ""
@@ -301,9 +301,9 @@ Event = (
 
 
 class Located(Struct, frozen=True, gc=False):
-    """An event and where its line lies in the stream: the first byte, and how many bytes without the newline.
+    """An event and the place of its line in the stream: the first byte, and the number of bytes without the newline.
 
-    Both are `None` for an event that stands in no line.
+    Both are `None` for an event without a line.
     """
 
     event: Event
@@ -312,7 +312,7 @@ class Located(Struct, frozen=True, gc=False):
 
 
 def plain(located: Located | None) -> dict[str, Any] | None:
-    """Return an event and its place in the stream as plain data, or `None` for no event."""
+    """Return an event and its place in the stream as plain data, or `None` if there is no event."""
     if located is None:
         return None
     return {**msgspec.to_builtins(located.event), "offset": located.offset, "length": located.length}

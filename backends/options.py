@@ -12,7 +12,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def read_options(kind: type[T], options: Mapping[str, Any]) -> T:
-    """Return the options as a `kind`. Raise `ValueError`, which says what is wrong and which options there are."""
+    """Return the options as a `kind`. Raise `ValueError` if one is wrong; the message lists the options that exist."""
     try:
         return msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:

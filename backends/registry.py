@@ -1,4 +1,4 @@
-"""Finds the adapter of a backend by its name: a part of this package, or an entry point of another one."""
+"""Finds the adapter of a backend by its name, in this package or at an entry point of another package."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import backends
 from backends.base import Backend
 
 GROUP = "proctor.backends"
-"""The group of entry points by which other packages bring backends. The name of an entry point is the backend's."""
+"""The group of entry points through which other packages add backends. An entry point has the backend's name."""
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of all adapters, sorted: those of this package, and those of entry points."""
+    """Return the names of all adapters, sorted: those in this package, and those of entry points."""
     return tuple(sorted({*own_names(), *_others()}))
 
 
 @cache
 def own_names() -> tuple[str, ...]:
-    """Return the names of the adapters of this package, sorted: its modules and packages that have a `BACKEND`."""
+    """Return the names of the adapters in this package, sorted: its modules and packages that have a `BACKEND`."""
     modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
     return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
 
 
 @cache
 def backend(name: str) -> Backend:
-    """Return the adapter of that name; one of this package hides an entry point of the same name.
+    """Return the adapter of that name. An adapter of this package hides an entry point of the same name.
 
-    Raise `ValueError`, which names the choices if there is no such adapter.
+    Raise `ValueError` if the adapter does not exist or cannot be loaded.
     """
     if name in own_names():
         return checked(import_module(f"backends.{name}").BACKEND, name)
@@ -41,7 +41,7 @@ def backend(name: str) -> Backend:
     source = f"the entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'a package'}"
     try:
         found = point.load()
-    except Exception as error:  # whatever that package does when it is imported
+    except Exception as error:  # importing that package may raise anything
         raise ValueError(f"{source} cannot be loaded: {type(error).__name__}: {error}") from error
     try:
         return checked(found, name)
@@ -50,19 +50,19 @@ def backend(name: str) -> Backend:
 
 
 def checked(found: object, name: str) -> Backend:
-    """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if not."""
+    """Return `found` if it is the adapter of the backend `name`. Raise `ValueError` if it is not."""
     if not isinstance(found, Backend):
-        what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
-        raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, and is {what}")
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"an object of type {type(found).__name__}"
+        raise ValueError(f"it must be an instance of a subclass of backends.base.Backend, not {what}")
     lacking = [part for part in Backend.__annotations__ if not hasattr(found, part)]
     if lacking:
         raise ValueError(f"{type(found).__name__} lacks {', '.join(lacking)} (see backends.base.Backend)")
     if found.name != name:
-        raise ValueError(f"the name of {type(found).__name__} is {found.name!r}, and must be {name!r}")
+        raise ValueError(f"the name of {type(found).__name__} must be {name!r}, not {found.name!r}")
     return found
 
 
 @cache
 def _others() -> dict[str, EntryPoint]:
-    """The entry points of installed packages, by name."""
+    """Return the entry points of installed packages, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,4 +1,4 @@
-"""`Session`: what a stream of events adds up to. Constant memory, however long the stream."""
+"""`Session`: the totals of a stream of events. It needs constant memory, however long the stream."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 ERRORS_KEPT = 20
-"""How many errors are kept whole. All are counted."""
+"""How many errors to keep whole. All errors count."""
 _REMEMBERED = 256
-"""How many turns, calls and MCP servers are remembered by id. Beyond that the older half is forgotten."""
+"""How many turns, calls and MCP servers are remembered by id. Beyond that, the older half is forgotten."""
 
 
 class _OpenCall(Struct, frozen=True, gc=False):
@@ -29,7 +29,7 @@ class _OpenCall(Struct, frozen=True, gc=False):
 
 
 class _ToolTimes(Struct):
-    """The calls without a result, by id, and the seconds that the others took."""
+    """The calls without a result, by id, and the total seconds of all other calls."""
 
     open: dict[str, _OpenCall] = {}
     experiment_s: float = 0.0
@@ -37,7 +37,7 @@ class _ToolTimes(Struct):
     untimed: int = 0
 
     def took(self, call: _OpenCall, told_s: float | None, at: float | None) -> None:
-        """Add what a call took: what its CLI tells, or else the time from its arrival to that of its result."""
+        """Add the seconds of a call: those that its CLI reports, or else the time between the call and its result."""
         seconds = told_s
         if seconds is None and at is not None and call.at is not None:
             seconds = max(0.0, at - call.at)
@@ -50,21 +50,21 @@ class _ToolTimes(Struct):
 
 
 class Session:
-    """The totals of a session, as its CLI tells them. Counters only grow.
+    """The totals of a session, as its CLI reports them. Counters only grow.
 
-    - `turns`: distinct model responses, subagents' included where the CLI shows them.
-    - `usage`: for each kind of token the greater of the sum over turns and the CLI's own running total. A CLI may
-      repeat a turn's usage (a turn's usage is then its greatest) and tell some tokens in its totals alone.
-    - `cost_usd`: likewise. It is what the CLI believes. The gateway's ledger has what was really paid.
+    - `turns`: distinct model responses, including those of subagents if the CLI shows them.
+    - `usage`: for each kind of token, the greater of the sum over turns and the CLI's own running total. A CLI may
+      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals.
+    - `cost_usd`: likewise. It is the CLI's own figure. The gateway's ledger has the real cost.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
       run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
       its own tools.
     - `compactions_in_a_row`: compactions since the last tool call.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
-    - `final`: the CLI's final event, or `None`; `None` again when another turn begins after it.
-    - `failure`: the last error, or `None`; `None` again once a response comes back after it.
-    - `errors`: the first and the last ones, `ERRORS_KEPT` at most.
+    - `final`: the CLI's final event, or `None`. It becomes `None` again when another turn begins.
+    - `failure`: the last error, or `None`. It becomes `None` again when a response comes back.
+    - `errors`: the first and the last errors, `ERRORS_KEPT` at most.
     """
 
     def __init__(self) -> None:
@@ -143,20 +143,20 @@ class Session:
 
     @property
     def open_calls(self) -> int:
-        """Tool calls without a result yet, of those remembered."""
+        """Remembered tool calls without a result yet."""
         return len(self._times.open)
 
     @property
     def finished(self) -> bool:
-        """Whether the stream shows the session's end, good or bad, and no turn began since.
+        """Whether the stream shows the session's end, good or bad, and no turn has begun since.
 
-        That is a final event, or else a response that may be the last one (`StopReason.LAST`) and called no tool. Only
-        the exit of the CLI tells whether it really was the last one.
+        The end is a final event, or else a response that may be the last one (`StopReason.LAST`) and called no tool.
+        Only the exit of the CLI shows whether it really was the last one.
         """
         return self.final is not None or (self.stop_reason is ev.StopReason.LAST and self._called_nothing)
 
     def add(self, event: ev.Event, at: float | None = None) -> None:
-        """Count one event that stands in no line; see `add_line`."""
+        """Count one event without a line. See `add_line`."""
         self.add_line((event,), at=at)
 
     def add_line(
@@ -166,9 +166,9 @@ class Session:
         length: int | None = None,
         at: float | None = None,
     ) -> None:
-        """Count the events of one line, which lies at `offset` in the stream and is `length` bytes long.
+        """Count the events of one line, which is at `offset` in the stream and is `length` bytes long.
 
-        `at` is when it arrived, in seconds of any steady clock, or `None` for a recording, which keeps no times.
+        `at` is the time of its arrival, in seconds of any steady clock, or `None` for a recording, which has no times.
         """
         self._offset, self._length, self._at = offset, length, at
         for event in events:
@@ -334,7 +334,7 @@ _ADD: dict[type, Callable[[Session, Any], None]] = {
 
 
 def fold(events: Iterable[ev.Event]) -> Session:
-    """Return the session that these events add up to."""
+    """Return the session that consists of these events."""
     session = Session()
     for event in events:
         session.add(event)
@@ -343,5 +343,5 @@ def fold(events: Iterable[ev.Event]) -> Session:
 
 def _forget(remembered: dict[Key, Value]) -> None:
     if len(remembered) > _REMEMBERED:
-        for key in list(islice(remembered, _REMEMBERED // 2)):  # one at a time, each would pass the gaps of all before
+        for key in list(islice(remembered, _REMEMBERED // 2)):  # popped singly, each would pass all earlier gaps
             del remembered[key]

@@ -1,4 +1,4 @@
-"""The adapter of a backend, wherever it comes from: Proctor itself, an installed package, or the project."""
+"""Finds the adapter of a backend in Proctor itself, in an installed package, or in the project."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.imports import load_object
 
 
 def adapter_of(conf: BackendConf) -> Backend:
-    """Return the adapter of a backend: the object at `conf.adapter`, or else the one of that name.
+    """Return the adapter of a backend: the object at `conf.adapter`, or else the registered adapter of its name.
 
-    Raise `ConfError` if there is none, or if it is not a `Backend` of that name.
+    Raise `ConfError` if it does not exist, or if it is not a `Backend` of that name.
     """
     try:
         return _adapter(conf.name, conf.adapter)

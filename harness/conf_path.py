@@ -1,4 +1,4 @@
-"""Where the configuration is: a project's own `conf/` first, then the one that comes with Proctor."""
+"""The search path of the configuration: the project's own `conf/` first, then the one that comes with Proctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.endings import ConfError
 from harness.packaged import packaged_conf
 
 _NAMED = re.compile(r"(?<![\w./-])conf/([\w-]+(?:/[\w.-]+)?\.(?:yaml|jsonl))")
-"""A file as messages name it, whichever folder has it: `conf/suite/pr.yaml`."""
+"""The name of a file in messages, whatever folder it is in: `conf/suite/pr.yaml`."""
 
 
 def one_line(error: Exception) -> str:
@@ -25,10 +25,10 @@ def one_line(error: Exception) -> str:
 
 
 class ConfPath(Struct, frozen=True):
-    """The folders in which a project's configuration is looked for, in order.
+    """The folders that hold a project's configuration, in the order of search.
 
-    `root` is the project's root folder. The first of `folders` is its own `conf/`, which need not exist; the packaged
-    one comes last. A file hides those of the same name in later folders.
+    `root` is the project's root folder. The first of `folders` is its own `conf/`, which may not exist. The packaged
+    folder comes last. A file hides files of the same name in later folders.
     """
 
     root: Path
@@ -51,7 +51,7 @@ class ConfPath(Struct, frozen=True):
         return [folder / file for folder in self.folders if (folder / file).is_file()]
 
     def find(self, file: str) -> Path | None:
-        """Return the file of that name, such as `suite/pr.yaml`, that hides the others, or None."""
+        """Return the first file of that name, such as `suite/pr.yaml`, or None."""
         return next(iter(self.every(file)), None)
 
     def choices(self, group: str) -> list[str]:
@@ -59,14 +59,14 @@ class ConfPath(Struct, frozen=True):
         return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
 
     def shown(self, path: Path) -> str:
-        """Return `path` as messages show it: relative to the project's root folder if it is below it."""
+        """Return `path` as messages show it: relative to the project's root folder if it is inside."""
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def located(self, message: str) -> str:
-        """Return `message` with each `conf/GROUP/NAME.yaml` in it replaced by the file that is really read.
+        """Return `message` with each `conf/GROUP/NAME.yaml` replaced by the path of the file that is really read.
 
-        The rooms below do not know the search path, so they name files this way. A name without a file stays: that is
-        where the project may add one.
+        Lower layers do not know the search path, so they name files this way. A name without a file stays, because the
+        project may add that file.
         """
 
         def locate(named: re.Match[str]) -> str:
@@ -77,7 +77,7 @@ class ConfPath(Struct, frozen=True):
 
     @contextmanager
     def naming_files(self) -> Iterator[None]:
-        """Let each `ConfError` that is raised inside name the files that are really read."""
+        """Make each `ConfError` that is raised inside name the files that are really read."""
         try:
             yield
         except ConfError as error:

@@ -1,4 +1,4 @@
-"""What a test may ask for: each case of a suite gets its model server, sandbox, MCP server and grade from these."""
+"""Proctor's fixtures. They give each case its model server, its sandbox, its MCP server and its grade."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.sandbox.dirs import SandboxDirs
     from harness.servers.ollama import Ollama
     from harness.servers.pool import ServerPool
-else:  # every session where Proctor is installed loads this module; what is behind it, only one that asks for it
+else:  # where Proctor is installed, every session loads this module, and a session without cases needs none of these
     adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
     case_folder = LazyModule("harness.case_folder")
@@ -74,7 +74,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     if not hasattr(request, "param"):
         pytest.fail(
             "a test must name `case`, or a fixture that needs it, among its parameters; "
-            "request.getfixturevalue() is too late, because cases are given to tests during collection",
+            "request.getfixturevalue() is too late, because tests get their cases during collection",
             pytrace=False,
         )
     return request.param  # type: ignore[no-any-return]  # the plugin puts a case there
@@ -82,24 +82,27 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture(scope="session")
 def http_host() -> Iterator[HttpHost]:
-    """The event loop on which this process serves its endpoints: `serve(app, listener)`."""
+    """The event loop that serves the endpoints of this process. Call `serve(app, listener)`."""
     with pipeline.HttpHost() as host:
         yield host
 
 
 @pytest.fixture(scope="session")
 def gateway(http_host: HttpHost) -> Gateway:
-    """The gateway through which all model traffic of this process passes.
+    """The gateway. All model traffic of this process passes through it.
 
     `open_account(listener, model=…, provider=…, budget=…, ledger=…)` serves one session on the listening socket of a
-    sandbox's endpoint, and tells what was used: `account.metered()`.
+    sandbox's endpoint. `account.metered()` returns what the session has used.
     """
     return pipeline.Gateway(http_host)
 
 
 @pytest.fixture(scope="session")
 def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
-    """Makes a sandbox that has shown on this machine, once in this session, that it seals; raises `SandboxError`."""
+    """A function that makes a sandbox, and checks once in this session that it seals on this machine.
+
+    The function raises `SandboxError` if the sandbox does not seal.
+    """
     proven: dict[bytes, Sandbox] = {}
 
     def prove(conf: SandboxConf) -> Sandbox:
@@ -117,10 +120,11 @@ def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
 
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxConf], Sandbox]) -> SandboxDirs:
-    """A sealed place with this test's own workspace and home.
+    """A sandbox with a workspace and a home for this test alone.
 
-    `run(argv)` runs a command in it to its end; `open(endpoints=[…])` gives a box whose loopback ports are served from
-    outside. A case's files are kept in the folder of the run; those of any other test are in its `tmp_path`.
+    `run(argv)` runs a command in it and waits until the command ends. `open(endpoints=[…])` opens a box whose loopback
+    ports are served from outside. The files of a case are in the run's folder. The files of any other test are in its
+    `tmp_path`.
     """
     builder = request.node.stash.get(BUILDER, None)
     folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
@@ -136,7 +140,7 @@ def backend(case: Case) -> Backend:
 
 @pytest.fixture
 def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
-    """The case's installed CLI; skips where it is not installed."""
+    """The case's installed CLI. The test is skipped if the CLI is not installed."""
     try:
         return agent_cli.find_cli(backend)
     except agent_cli.CliMissing as error:
@@ -145,7 +149,10 @@ def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
 
 @pytest.fixture
 def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environment]:
-    """The case's environment, alive in this process; the agent's program never is. Skips without its package."""
+    """The case's environment. It runs in this process, and the agent's program never does.
+
+    The test is skipped if the environment's package is not installed.
+    """
     missing = pipeline.missing_package(_proctors(case))
     if missing is not None:
         _end(request, endings.Ending.UNAVAILABLE, missing)
@@ -156,7 +163,7 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environm
 
 @pytest.fixture(scope="session")
 def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
-    """The model server that this process holds, one at a time; it is shared with other processes that need the same."""
+    """The pool that holds at most one model server for this process. Processes that need the same server share it."""
     pool = pipeline.ServerPool(run_of(request.config).folder, live_of(request.config).show)
     request.config.stash[POOL] = pool
     yield pool
@@ -165,10 +172,11 @@ def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
 
 @pytest.fixture
 def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[Ollama]:
-    """An Ollama server: `url`, `version`. Skips where there is neither a server nor a binary, saying so.
+    """An Ollama server, with its `url` and `version`. The test is skipped if there is neither a server nor a binary.
 
-    For a case whose model it serves it is the server of that model. For any other test it is the one that answers at
-    OLLAMA_HOST, by default 127.0.0.1:11434, or else one of its own, on the CPU, to which the test brings its models.
+    If Ollama serves the model of the test's case, this is the server of that model. In any other test, it is the server
+    that answers at OLLAMA_HOST, by default 127.0.0.1:11434. If none answers there, Proctor starts a server on the CPU
+    for the test, and the test provides the models.
     """
     case: Case | None = request.getfixturevalue("case") if "case" in request.fixturenames else None
     run, show = run_of(request.config), live_of(request.config).show
@@ -185,9 +193,10 @@ def ollama(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[
 
 @pytest.fixture
 def model_server(request: pytest.FixtureRequest, case: Case, server_pool: ServerPool) -> ModelServer:
-    """What serves the case's model: `provider()` for the gateway, and the model's `digest`.
+    """The server of the case's model. It has a `provider()` for the gateway, and the model's `digest`.
 
-    A model of this machine has its server started; a test is skipped for what this machine lacks: key, binary, GPU.
+    If the model runs on this machine, its server is started first. The test is skipped if this machine lacks the key,
+    the binary or the GPU that the model needs.
     """
     conf = run_of(request.config).conf
     try:
@@ -199,7 +208,7 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
 @pytest.fixture
 def mcp_config(environment: Environment, sandbox: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """The MCP server of the case: its name, its tools, and `serve(listener)` to offer them at a sandbox's endpoint."""
+    """The MCP server of the case. It has a name and tools. `serve(listener)` offers them at a sandbox's endpoint."""
     return pipeline.mcp_config(environment, sandbox, http_host)
 
 
@@ -214,9 +223,11 @@ def submission(
     model_server: ModelServer,
     mcp_config: McpServer,
 ) -> Submission:
-    """What the agent left behind: runs the case's CLI on its task, sealed, and collects `approach.py` and its siblings.
+    """The files that the agent wrote: `approach.py` and those beside it.
 
-    An ending that leaves nothing to grade (the table is in `harness.endings`) is an error of the test, with its reason.
+    This fixture runs the case's CLI on its task in the sandbox, and collects the files afterwards. If the session's
+    ending leaves nothing to grade, the test is skipped or ends with an error that gives the reason. The table in
+    `harness.endings` lists these endings.
     """
     live = live_of(request.config)
     builder = request.node.stash[BUILDER]
@@ -241,6 +252,6 @@ def submission(
 def score(
     request: pytest.FixtureRequest, environment: Environment, sandbox: SandboxDirs, submission: Submission
 ) -> Score:
-    """The grade of the submission over the held-out episodes; its program runs in a second sandbox."""
+    """The grade of the submission over the held-out episodes. The submitted program runs in a second sandbox."""
     builder = request.node.stash[BUILDER]
     return pipeline.grade(builder, environment, sandbox, submission, live_of(request.config))

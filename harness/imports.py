@@ -15,7 +15,7 @@ _PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
 
 class PackageMissing(ValueError):
-    """A package that the code needs is not on this machine; the message names it."""
+    """A package that the code needs is not installed. The message names it."""
 
 
 def is_import_path(text: str) -> bool:
@@ -24,15 +24,15 @@ def is_import_path(text: str) -> bool:
 
 
 def make_importable(root: Path) -> None:
-    """Let modules in a project's root folder be imported, after all others of the same name."""
+    """Make the modules in a project's root folder importable. Other modules of the same name come first."""
     if str(root) not in sys.path:
         sys.path.append(str(root))
 
 
 def check_import_path(text: str) -> None:
-    """Check an import path as far as that is possible without importing anything.
+    """Check an import path as far as possible without importing anything.
 
-    Raise `PackageMissing` if the module's top-level package is not there, and `ValueError` for anything else wrong.
+    Raise `PackageMissing` if the module's top-level package is missing, and `ValueError` for any other mistake.
     """
     module, _ = _parts(text)
     if _find(module) is not None:
@@ -50,7 +50,7 @@ def check_import_path(text: str) -> None:
 def load_object(text: str) -> Any:
     """Return the object at an import path.
 
-    Raise `PackageMissing` if a package that its module imports is not there, and `ValueError` for anything else wrong.
+    Raise `PackageMissing` if its module imports a package that is missing, and `ValueError` for any other mistake.
     """
     check_import_path(text)
     name, attribute = _parts(text)
@@ -68,7 +68,7 @@ def load_object(text: str) -> Any:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """Return the module and the name in it."""
+    """Return the module and the name in the module."""
     match = _PATH.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an import path: write MODULE:NAME, as in mylab.envs:Door")
@@ -76,11 +76,11 @@ def _parts(text: str) -> tuple[str, str]:
 
 
 def _find(module: str) -> ModuleSpec | None:
-    """Return where a module would be imported from, or None. Its parent packages are not imported."""
+    """Return the spec of a module, or None. Its parent packages are not imported."""
     name, *parts = module.split(".")
     try:
         spec = find_spec(name)
-    except ValueError:  # it is loaded and has no spec, as __main__
+    except ValueError:  # it is loaded and has no spec, like __main__
         return None
     for part in parts:
         if spec is None:
@@ -91,7 +91,7 @@ def _find(module: str) -> ModuleSpec | None:
 
 
 def _told(error: Exception) -> str:
-    """Return what went wrong in an import, after the file and line at which it did."""
+    """Return the file and the line where an import failed, and the error."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""Modules that are imported on first use. Starting pytest must not pay for what only a case needs."""
+"""Modules that are imported on first use, so that pytest starts without the modules that only cases need."""
 
 from __future__ import annotations
 

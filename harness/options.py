@@ -29,17 +29,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
-    "--allow-empty": {**_FLAG, "help": "accept a suite or a shard that has no case"},
+    "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
         **_FLAG,
-        "help": "keep the models' answers in conf/cassettes, where a model with the provider cassette finds them",
+        "help": "save the models' answers in conf/cassettes, for models whose provider is `cassette`",
     },
 }
 
 
 class CommandLine(NamedTuple):
-    """What the command line says. `backends`, `models` and `environments` are empty if all are meant."""
+    """The values of Proctor's options. If `backends`, `models` or `environments` is empty, it means all of them."""
 
     suite: str | None
     backends: tuple[str, ...]
@@ -54,12 +54,12 @@ class CommandLine(NamedTuple):
 
     @property
     def suite_name(self) -> str:
-        """The suite that is meant, whether or not it is named."""
+        """The name of the suite. It is `default` if the command line names no suite."""
         return "default" if self.suite is None else self.suite
 
     @property
     def selects_cases(self) -> bool:
-        """Whether it asks for cases. Then nothing else runs, unless a path is given."""
+        """Whether the command line asks for cases. If so, no other test runs unless a path is given."""
         named = self.backends or self.models or self.environments
         return self.suite is not None or self.shard is not None or bool(named)
 
@@ -77,7 +77,7 @@ def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, liste
 
 
 def command_line(config: pytest.Config) -> CommandLine:
-    """Return what the command line of this session says."""
+    """Return the values of Proctor's options in this session."""
 
     def given(name: str) -> Any:
         return config.getoption(_dest(name), None)
@@ -100,5 +100,5 @@ def command_line(config: pytest.Config) -> CommandLine:
 
 
 def _dest(name: str) -> str:
-    """Where pytest keeps the value of an option."""
+    """Return the name under which pytest keeps the value of an option."""
     return f"proctor_{name.lstrip('-').replace('-', '_')}"

@@ -1,7 +1,7 @@
-"""Where the files that ship with Proctor are, and its version: in a checkout, an editable install and a wheel.
+"""Finds the files that ship with Proctor, and its version, in a checkout, an editable install and a wheel.
 
-A checkout has `conf/` and `requirements/` beside `harness`. A wheel has them inside it, so that `site-packages` gets no
-folder named `conf`.
+In a checkout, `conf/` and `requirements/` are beside `harness`. In a wheel, they are inside it, so that
+`site-packages` gets no folder named `conf`.
 """
 
 from __future__ import annotations

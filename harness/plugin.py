@@ -1,7 +1,7 @@
 """The pytest plugin: hooks and options, nothing else.
 
-Every pytest session loads it where Proctor is installed. So it imports almost nothing, and it does nothing in a session
-that asks for no case. The hooks that records need are registered only when there are cases to run.
+Where Proctor is installed, every pytest session loads this plugin. So it imports almost nothing, and it does nothing in
+a session without cases. The hooks that make records are registered only when there are cases to run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
-else:  # a session that asks for no case must not pay for these
+else:  # a session without cases must not pay for these
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
@@ -41,10 +41,11 @@ _WRITER = "proctor-writer"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the ini option. Add the options too if a conftest loads this plugin, since the conftests come now."""
+    """Add the ini option. If a conftest loads this plugin, add the options too, because conftests are loaded now."""
     parser.addini(
         TESTPATHS,
-        "where the tests that ask for a case are. If cases are asked for without a path, only these are collected",
+        "the folders and files of the tests that run cases: if cases are selected without a path, only these are "
+        "collected",
         type="paths",
     )
     if any(name.endswith("conftest.py") for name, _ in pluginmanager.list_name_plugin()):
@@ -64,7 +65,7 @@ def pytest_load_initial_conftests(
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check what the command line says about cases. For a worker, the main process has done so."""
+    """Check what the command line says about cases. For a worker, the main process has already done this."""
     given = command_line(config)
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
@@ -101,11 +102,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         except pytest.UsageError as error:  # raised here, it would look like a broken test
             metafunc.config.stash[_MISTAKE] = str(error)
             cases = []
-        gc.freeze()  # otherwise the garbage collector walks all that Hydra made for every few hundred collected cases
+        gc.freeze()  # otherwise the garbage collector visits Hydra's objects again for every few hundred cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
 
 
-@pytest.hookimpl(trylast=True)  # once -k and -m have had their say
+@pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the other tests if cases are asked for. A mistake in the configuration ends the session here."""
     mistake = config.stash.get(_MISTAKE, None)
@@ -120,7 +121,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(mistake)
 
 
-@pytest.hookimpl(tryfirst=True)  # a worker tells of its cases before xdist tells of its collection
+@pytest.hookimpl(tryfirst=True)  # a worker reports its cases before xdist reports its collection
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare to run cases, if there are any."""
     config = session.config
@@ -137,7 +138,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Begin the run. A command that does not get here, such as `pytest --fixtures`, leaves none."""
+    """Begin the run. A command that runs no tests, such as `pytest --fixtures`, leaves no run behind."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
@@ -146,7 +147,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Give the model server back before the next case asks for another, or none is left."""
+    """Give the model server back, unless the next test needs the same one."""
     pool = item.config.stash.get(POOL, None)
     if pool is not None:
         case = case_of(nextitem) if nextitem is not None else None
@@ -163,7 +164,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Start as many workers as GPUs, cores and memory can use if cases are asked for with `-n auto`."""
+    """Return how many workers `-n auto` starts for cases: as many as GPUs, cores and memory allow."""
     return machine.auto_workers(cases_of(config)) if command_line(config).selects_cases else None
 
 

@@ -34,9 +34,9 @@ _FOLDER = pytest.StashKey[str]()
 
 
 def name_folders(items: Iterable[pytest.Item]) -> list[str]:
-    """Give each test that runs a case a folder of its own, and return their names.
+    """Give each test that runs a case its own folder, and return the names of the folders.
 
-    A folder is named after its case, and numbered where several tests run it.
+    A folder is named after its case, and numbered if several tests run the case.
     """
     runs = Counter[str]()
     names = []
@@ -184,7 +184,7 @@ class RunWriter:
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Show the note that a case killed its worker and runs once more."""
-        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # ours: `scheduler.RERUN`
+        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is `scheduler.RERUN`
         return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
@@ -216,7 +216,7 @@ def _sweep() -> None:
         _complain(str(error))
     else:
         if stopped:
-            _complain(f"stopped what a killed run had left: {', '.join(stopped)}")
+            _complain(f"stopped the model servers that a killed run had left: {', '.join(stopped)}")
 
 
 def _complain(text: str) -> None:

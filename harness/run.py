@@ -20,7 +20,7 @@ from harness.suite.shard import Shard, shard
 
 
 class Nothing(Struct, frozen=True):
-    """Why a run has no case. `mistake` is true if the suite or the shard must be wrong."""
+    """Why a run has no cases. `mistake` is true if the suite or the shard must be wrong."""
 
     reason: str
     mistake: bool
@@ -30,7 +30,7 @@ class Run:
     """One run of a suite, or of a part of it.
 
     `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
-    the suite are run. `folder` is where the run's files go. It exists once something was written.
+    the suite are run. `folder` is the folder for the run's files. It exists once the first file is written.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Run:
             reason = f"conf/suite/{self.suite}.yaml: suite.exclude leaves no case of suite {self.suite}"
             return Nothing(self.conf.located(reason), mistake=True)
         if not self._chosen:
-            reason = f"suite {self.suite} has no case for {self.choice}: its exclude rules leave these combinations out"
+            reason = f"suite {self.suite} has no case for {self.choice}: its rules in suite.exclude leave them all out"
             return Nothing(reason, mistake=False)
-        of_which = f"the cases of suite {self.suite}" + (f" for {self.choice}" if str(self.choice) else "")
-        reason = f"shard {self.part} has none of {of_which}: there are more shards than cases ({len(self._chosen)})"
+        cases = f"the cases of suite {self.suite}" + (f" for {self.choice}" if str(self.choice) else "")
+        reason = f"shard {self.part} has none of {cases}: there are more shards than cases ({len(self._chosen)})"
         return Nothing(reason, mistake=True)
 
     @cached_property

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from harness.case import Case
 
 TESTPATHS = "proctor_testpaths"
-"""The ini option that says where the tests that ask for a case are."""
+"""The ini option with the folders and files of the tests that run cases."""
 
 _ASKED_FOR = pytest.StashKey[bool]()
 
 
 def asks_for_case(metafunc: pytest.Metafunc) -> bool:
-    """Return whether a test asks for our `case`, and not for a fixture or parameter of another project."""
+    """Return whether a test asks for Proctor's `case`, and not for a fixture or parameter of another project."""
     if "case" not in metafunc.fixturenames:
         return False
     for fixture in reversed(metafunc._arg2fixturedefs.get("case", ())):
         if getattr(fixture.func, "__module__", None) == "harness.fixtures":
             metafunc.config.stash[_ASKED_FOR] = True
             return True
-        if "case" not in fixture.argnames:  # it overrides ours without using it
+        if "case" not in fixture.argnames:  # it overrides Proctor's fixture without using it
             return False
     return False
 
@@ -63,7 +63,7 @@ def why_none(config: pytest.Config, items: list[pytest.Item]) -> str | None:
         return None
     number = f"{len(run.cases)} case{'s' if len(run.cases) > 1 else ''} of suite {run.suite}"
     if not config.stash.get(_ASKED_FOR, False):
-        return f"no test that was collected asks for a case, so that the {number} did not run"
+        return f"none of the collected tests asks for `case`, so the {number} did not run"
     options = {"-k": config.getoption("keyword", ""), "-m": config.getoption("markexpr", "")}
     by = " ".join(f"{option} {text!r}" for option, text in options.items() if text)
     return f"none of the {number} was selected{f' by {by}' if by else ''}"

@@ -1,4 +1,4 @@
-"""What Proctor keeps on pytest's objects. It is made on first use, so that a session without cases has no run."""
+"""What Proctor stores on pytest's objects. Each is made on first use, so that a session without cases has no run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.servers.pool import ServerPool
     from harness.suite import choice
     from harness.suite import shard as shards
-else:  # a session that asks for no case must not pay for these
+else:  # a session without cases must not pay for these
     case_module = LazyModule("harness.case")
     choice = LazyModule("harness.suite.choice")
     endings = LazyModule("harness.endings")
@@ -54,7 +54,7 @@ def has_run(config: pytest.Config) -> bool:
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Return the run of this session. Raise `pytest.UsageError` for a mistake on the command line."""
+    """Return the run of this session. Raise `pytest.UsageError` if the command line has a mistake."""
     if _RUN not in config.stash:
         given = command_line(config)
         try:
@@ -117,7 +117,7 @@ def case_of(item: pytest.Item) -> Case | None:
 
 
 def run_folder(config: pytest.Config) -> Path:
-    """Return the folder of this session's run. The folder is made when the run begins."""
+    """Return the folder of this session's run. It exists once the run has begun."""
     if _FOLDER not in config.stash:
         told: str | None = getattr(config, "workerinput", {}).get(RUN_FOLDER)
         given = command_line(config)
@@ -141,7 +141,8 @@ def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:
 def _misled(config: pytest.Config, folder: Path) -> bool:
     """Return whether pytest took the folder of runs for a path of tests when it looked for the root folder.
 
-    At that point it does not know our options. It takes the word after `--runs-dir` for a path if that path exists.
+    At that point pytest does not know Proctor's options. It takes the word after `--runs-dir` for a path of tests if
+    that path exists.
     """
     here, root = config.invocation_params.dir, config.rootpath
     above_here = root == here or (config.inipath is not None and root in here.parents)

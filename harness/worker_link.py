@@ -1,7 +1,7 @@
-"""What the main process of a session and its xdist workers tell each other.
+"""Messages between the main process of a session and its xdist workers.
 
-The main process tells a worker where its files go. Only workers collect tests. A worker that has collected cases tells
-the main process so, before xdist reports the worker's collection.
+The main process tells a worker where its files go. Only workers collect tests. A worker that has collected cases sends
+their folders to the main process before xdist reports the worker's collection.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian packages through apt when root; otherwise says what to run.
+# Installs Debian packages with apt. Only root can do that; for other users it prints the command to run.
 set -eu
 if [ "$(id -u)" -ne 0 ]; then
     echo "Missing on this machine: $*. Run 'sudo apt-get install $*', then make again." >&2

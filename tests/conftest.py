@@ -1,8 +1,8 @@
-"""How hypothesis searches: the same examples on every run of CI, thousands of new ones at night."""
+"""Configures hypothesis: every CI run uses the same examples, and the nightly run thousands of new ones."""
 
 from hypothesis import HealthCheck, settings
 
-_SLOW_MACHINE = [HealthCheck.too_slow]  # shared machines are slow at times, which says nothing of the code
+_SLOW_MACHINE = [HealthCheck.too_slow]  # a shared machine may be slow, which says nothing about the code
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=_SLOW_MACHINE)
 settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_health_check=_SLOW_MACHINE)

@@ -1,4 +1,4 @@
-"""Claude Code: `adapter` calls and configures it, `stream` reads what it says."""
+"""Claude Code: `adapter` configures and starts it, and `stream` reads its output."""
 
 from backends.claude.adapter import BACKEND
 

@@ -1,10 +1,10 @@
-"""How Claude Code is called and configured: `claude -p --output-format stream-json`.
+"""Calls and configures Claude Code: `claude -p --output-format stream-json`.
 
 Measured with Claude Code 2.1.197:
 
-- The cost that it reports for a model it does not know is invented. The gateway's ledger has the real one.
-- It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl`, and writes it in intervals: a CLI that is killed early
-  may not have written it yet. Without that file `--resume ID` ends at once ("No conversation found").
+- For a model that it does not know, it invents a cost. The gateway's ledger has the real one.
+- It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl` and writes that file at intervals. A CLI that is killed
+  early may not have written it yet. Without the file, `--resume ID` ends at once ("No conversation found").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backends.options import read_options
 
 
 class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`tools`: the built-in tools that the agent gets. `max_retries`: how often a failed request is repeated.
+    """`tools` are the built-in tools that the agent gets. `max_retries` is how often a failed request is repeated.
 
     `system_prompt` replaces the CLI's own; `None` keeps it.
     """
@@ -45,7 +45,7 @@ class Claude(Backend):
     quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. It reads the workspace's own settings alone, and our MCP servers alone."""
+        """See `Backend.command`. The CLI reads only the workspace's settings, and only Proctor's MCP servers."""
         options = self._options(spec)
         return [
             spec.executable,
@@ -59,7 +59,7 @@ class Claude(Backend):
         ]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.config_files`. The CLI reads settings and CLAUDE.md in the workspace alone."""
+        """See `Backend.config_files`. The CLI reads settings and CLAUDE.md only in the workspace."""
         servers = {server.name: {"type": "http", "url": server.url} for server in spec.mcp}
         options = self._options(spec)
         allowed = [*options.tools, *(f"mcp__{plain_name(server.name)}" for server in spec.mcp)]
@@ -77,9 +77,9 @@ class Claude(Backend):
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`.
 
-        Every side model is the served one, so that no request asks for a model that nobody serves. The CLI heeds the
-        context size only for models that are not named `claude-…`. It refuses uid 0 unless `IS_SANDBOX` is set; whoever
-        starts it sets that.
+        Every side model is the served one, because requests for other models fail. The CLI uses the context size only
+        for models that are not named `claude-…`. It refuses uid 0 unless `IS_SANDBOX` is set. The code that starts the
+        CLI sets it.
         """
         return {
             "ANTHROPIC_BASE_URL": spec.model_url,

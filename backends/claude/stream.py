@@ -1,12 +1,12 @@
-"""How the stream of Claude Code reads.
+"""Reads the stream of Claude Code.
 
 Measured with Claude Code 2.1.197 and a scripted model server:
 
-- One model response gives one `assistant` event per content block, all with the same `message.id`. Their usage is that
-  of the response's first bytes: the input is right, the output nearly nothing. The stream does not show a response
-  without any block, nor a subagent's last response.
-- Of a `result`, `usage`, `num_turns` and `duration_ms` leave out subagents. `modelUsage`, `total_cost_usd` and
-  `duration_api_ms` are running totals of the process and include them: these are read.
+- One model response gives one `assistant` event per content block, all with the same `message.id`. They report the
+  usage known at the response's first bytes: the input is right, the output is close to zero. The stream does not show
+  a response without any block, nor a subagent's last response.
+- In a `result`, `usage`, `num_turns` and `duration_ms` leave out subagents. `modelUsage`, `total_cost_usd` and
+  `duration_api_ms` are running totals of the process and include subagents, so this module reads those.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _User(LinePart, tag="user"):
 
 
 class _System(LinePart, tag="system"):
-    """All subtypes in one struct: init, api_retry, compact_boundary, … Fields of other subtypes keep their defaults."""
+    """Every subtype in one struct (init, api_retry, …). A field that a subtype lacks has its default."""
 
     subtype: str = ""
     session_id: str = ""
@@ -156,7 +156,7 @@ _Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SYNTHETIC = "<synthetic>"
-"""The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
+"""The model name in messages that the CLI writes itself: errors, and notes to the user."""
 
 _STOPS = {
     "max_tokens": ev.StopReason.OUTPUT_LIMIT,
@@ -172,10 +172,10 @@ _ERROR_NAMES = {
     "model_not_found": ev.ErrorKind.MODEL_ERROR,
     "overloaded": ev.ErrorKind.MODEL_ERROR,
 }
-"""The CLI's own error names that mean one thing. For `server_error`, `invalid_request`, `unknown` the text decides."""
+"""The CLI's error names with one meaning. For `server_error`, `invalid_request` and `unknown`, the text decides."""
 
 _SILENT = {"stream_event", "tool_progress", "tool_use_summary", "prompt_suggestion", "auth_status", "keep_alive"}
-"""Kinds of line that tell nothing new."""
+"""Kinds of line without new information."""
 
 _SYSTEM_NAMES = """
     agents_killed api_error away_summary background_tasks commands_changed elicitation_complete file_snapshot
@@ -186,7 +186,7 @@ _SYSTEM_NAMES = """
     task_updated thinking thinking_tokens turn_duration turn_starting worker_shutting_down
 """
 _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
-"""Subtypes of `system` that version 2.1.197 may send and that tell nothing new."""
+"""Subtypes of `system` that version 2.1.197 may send, without new information."""
 
 
 def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:

@@ -1,4 +1,4 @@
-"""Codex: `adapter` calls and configures it, `stream` reads what it says."""
+"""Codex: `adapter` configures and starts it, and `stream` reads its output."""
 
 from backends.codex.adapter import BACKEND
 

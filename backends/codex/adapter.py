@@ -1,17 +1,17 @@
-"""How Codex is called and configured: `codex exec --json`.
+"""Calls and configures Codex: `codex exec --json`.
 
 Measured with Codex 0.169.0:
 
-- Without `unbounded_connection_retries = false` it waits for a refused connection for ever.
-- The stream does not tell of an MCP server that fails. With `required` the CLI stops before its first request and says
+- Without `unbounded_connection_retries = false`, it retries a refused connection forever.
+- The stream does not report an MCP server that fails. With `required`, the CLI stops before its first request and says
   so on standard error. It offers the tools of a server as a namespace of functions.
-- A model that it does not know gets a warning (an `error` item) and default settings, but the context that is given.
-- It offers MCP tools to some models that it knows only after a search (gpt-5.5), and most tools only in scripts
+- For a model that it does not know, it warns (an `error` item) and uses default settings, but the configured context.
+- To some models that it knows, it offers MCP tools only after a search (gpt-5.5), or most tools only in scripts
   (gpt-5.6, gpt-6): `functions.exec` runs JavaScript that calls `tools.exec_command` and others. The stream shows these
-  calls but not that of `functions.exec`. `features.code_mode = false` changes nothing; the instructions of gpt-6 count
-  on it. `direct_only_tool_namespaces` makes it offer MCP tools to every model under one name. Subagents of these models
-  (`collaboration`) show only as responses.
-- `project_doc_max_bytes = 0` leaves out AGENTS.md of the workspace and above. It reads the one in its home.
+  calls but not the call of `functions.exec`. `features.code_mode = false` changes nothing: the instructions of gpt-6
+  rely on code mode. With `direct_only_tool_namespaces`, it offers MCP tools to every model under one name. Subagents
+  of these models (`collaboration`) appear only as responses.
+- `project_doc_max_bytes = 0` makes it ignore AGENTS.md in the workspace and above. It still reads the one in its home.
 - It keeps a conversation in `.codex/sessions/YEAR/MONTH/DAY/rollout-TIME-ID.jsonl` and writes it as it goes.
 """
 
@@ -33,7 +33,7 @@ _PROVIDER = "proctor"
 
 
 class CodexOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`reasoning_effort` is asked of the model. `max_retries`: how often a failed request is repeated, or a stream."""
+    """`reasoning_effort` goes to the model. `max_retries` is how often a failed request or stream is repeated."""
 
     reasoning_effort: str | None = None
     max_retries: Annotated[int, Meta(ge=0)] = 1
@@ -49,13 +49,13 @@ class Codex(Backend):
     quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. Codex's own sandbox stays off: it runs in ours."""
+        """See `Backend.command`. Codex's own sandbox stays off, because Codex runs in Proctor's."""
         command = [spec.executable, "exec", "--json", "--skip-git-repo-check"]
         command += ["--dangerously-bypass-approvals-and-sandbox", "--model", spec.model]
         return [*command, *(["resume", spec.resume] if spec.resume else []), "-"]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.config_files`. All files lie in the home."""
+        """See `Backend.config_files`. All files are in the home."""
         options = read_options(CodexOptions, spec.options)
         tables: dict[str, dict[str, Any]] = {
             "": _settings(spec, options),
@@ -86,7 +86,7 @@ class Codex(Backend):
         return files
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
-        """See `Backend.environment`. The log has errors alone, and the lines that tell a response's tokens."""
+        """See `Backend.environment`. The log has only errors, and the lines with a response's tokens."""
         return {"RUST_LOG": "error,codex_otel.trace_safe[{input_token_count}]=info", "NO_COLOR": "1"}
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
@@ -94,7 +94,7 @@ class Codex(Backend):
         return stream.decode(line)
 
     def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
-        """See `Backend.read_stderr`: the model's responses, and the MCP servers without which it did not start."""
+        """See `Backend.read_stderr`: the model's responses, and required MCP servers that failed."""
         return stream.read_stderr(text)
 
     def conversation_files(self, session_id: str) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class Codex(Backend):
 BACKEND = Codex()
 
 _TOOL_TIMEOUT_S = 600
-"""Seconds that an MCP tool may take. An episode may take longer than Codex's default of 60."""
+"""Seconds that an MCP tool may take. Codex's default is 60, and an episode may take longer."""
 
 _FEATURES_OFF = ("apps", "goals", "hooks", "plugins", "unbounded_connection_retries")
 
@@ -127,7 +127,7 @@ def _settings(spec: SessionSpec, options: CodexOptions) -> dict[str, Any]:
 
 
 def _toml(tables: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Yield the tables as lines of TOML, which writes text, numbers and booleans as JSON does."""
+    """Yield the tables as lines of TOML. TOML writes text, numbers and booleans as JSON does."""
     for name, table in tables.items():
         yield f"\n[{name}]" if name else ""
         yield from (f"{key} = {json.dumps(value)}" for key, value in table.items())

@@ -1,14 +1,14 @@
-"""How the stream of Codex reads, and its log on standard error.
+"""Reads the stream of Codex, and its log on standard error.
 
 Measured with Codex 0.169.0 and a scripted model server:
 
-- The stream does not tell model responses apart: it has items (texts, tool calls). The tokens in its last line are
-  those of the whole conversation, sessions before a resumption included: they are not read. The log on standard error
-  has a line for each response with its tokens, subagents' too.
+- The stream does not distinguish model responses: it has items (texts, tool calls). The tokens in its last line are
+  those of the whole conversation, including sessions before a resumption, so they are not read. The log on standard
+  error has a line for each response with its tokens, also for subagents.
 - Calls of one response run one after the other. The stream does not show a call of an unknown tool, one whose arguments
-  do not fit, or one of `view_image`. A subagent shows as the call that started it; what it does is not shown.
-- `turn.completed` or `turn.failed` is the last event. What `turn.failed` says, an `error` before it says too.
-- The HTTP status of an error stands in the text, if anywhere. With status 400 the text is the body of the answer.
+  do not fit, or one of `view_image`. It shows only the call that starts a subagent, not what the subagent does.
+- `turn.completed` or `turn.failed` is the last event. An `error` before `turn.failed` says the same.
+- The HTTP status of an error is in the text, if anywhere. With status 400, the text is the body of the answer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_stderr(text: str) -> tuple[ev.Event, ...]:
 
 
 def namespace(server: str) -> str:
-    """Return the namespace in which the tools of an MCP server are offered."""
+    """Return the namespace in which Codex offers the tools of an MCP server."""
     return f"mcp__{plain_name(server)}"
 
 
@@ -121,7 +121,7 @@ def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
 
 
 class _Done(LinePart):
-    """A tool call that has ended. It repeats its arguments, most of its bytes, which stay unread."""
+    """A tool call that has ended. Most of its bytes repeat the arguments; this struct skips them."""
 
     id: str = ""
     status: str = ""
@@ -130,7 +130,7 @@ class _Done(LinePart):
         return (ev.ToolResult(call_id=self.id, content=self.output(), is_error=self.status != "completed"),)
 
     def output(self) -> Raw:
-        """Return what the call gave."""
+        """Return the result of the call."""
         return _NOTHING
 
 
@@ -154,7 +154,7 @@ class _McpDone(_Done, tag="mcp_tool_call"):
     error: _CodexFault | None = None
 
     def output(self) -> Raw:
-        """Return what the server answered, or else why it did not."""
+        """Return the server's answer, or else the reason why there is none."""
         if self.result:
             return self.result.content
         return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
@@ -196,13 +196,13 @@ _Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _CodexE
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {"turn.started", "item.updated"}
-"""Kinds of line that tell nothing new."""
+"""Kinds of line without new information."""
 
 _SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
-"""Items that are no step of the session: a warning, a plan, and a text that is not whole yet."""
+"""Items that are not steps of the session: a warning, a plan, and a text that is not complete yet."""
 
 _TURN = ""
-"""The stream does not say which response an item belongs to."""
+"""The turn of every item: the stream does not say which response an item belongs to."""
 
 
 def _item(line: _Started | _Completed, raw: bytes) -> tuple[ev.Event, ...]:
@@ -228,7 +228,7 @@ _PHRASES = {
     "Connection failed: ": ev.ErrorKind.MODEL_UNREACHABLE,
     "experiencing high demand": ev.ErrorKind.MODEL_ERROR,
 }
-"""Codex's own words for a response that its output limit cut, for a refused connection, and for status 5xx."""
+"""Codex's own texts for a response that its output limit cut, for a refused connection, and for status 5xx."""
 
 
 def _failure(message: str) -> tuple[ev.Event, ...]:
@@ -239,7 +239,7 @@ def _failure(message: str) -> tuple[ev.Event, ...]:
 
 
 def _body_message(text: str) -> str:
-    """Return the message in the body of an error answer, or the text itself if it is no such body."""
+    """Return the message in the body of an error answer, or the text itself if it is not such a body."""
     try:
         message = json.loads(text)["error"]["message"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -253,7 +253,7 @@ def _turn_failed(line: _TurnFailed, _raw: bytes) -> tuple[ev.Event, ...]:
 
 
 def _tokens(sent: int, output: int, cached: int, written: int, reasoning: int) -> ev.Usage:
-    """Return the tokens disjointly. Codex counts cached ones among the input, and reasoning among the output."""
+    """Return the tokens, each counted once. Codex includes cached tokens in the input, and reasoning in the output."""
     return ev.Usage(
         input_tokens=max(0, sent - cached - written),
         output_tokens=output,

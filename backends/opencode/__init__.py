@@ -1,4 +1,4 @@
-"""OpenCode: `adapter` calls and configures it, `stream` reads what it says."""
+"""OpenCode: `adapter` configures and starts it, and `stream` reads its output."""
 
 from backends.opencode.adapter import BACKEND
 

@@ -1,9 +1,9 @@
-"""How OpenCode is called and configured: `opencode run --format json`.
+"""Calls and configures OpenCode: `opencode run --format json`.
 
 Measured with OpenCode 1.18.33:
 
-- At log level `ERROR` the log no longer tells that an MCP server failed.
-- It keeps all conversations in one database. It tells the id of a conversation only once that is in there.
+- At log level `ERROR`, the log does not say that an MCP server failed.
+- It keeps all conversations in one database. It reports the id of a conversation only after saving it there.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _PROVIDER = "proctor"
 
 
 class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`variant`: the reasoning effort asked of the model. `log_level`: that of OpenCode's log on standard error.
+    """`variant` is the model's reasoning effort. `log_level` is the level of OpenCode's log on standard error.
 
-    `tools`: the built-in tools that the agent gets; `None`: all. `system_prompt` replaces OpenCode's own; `None` keeps
-    it.
+    `tools` are the built-in tools that the agent gets; `None` means all. `system_prompt` replaces OpenCode's own;
+    `None` keeps it.
     """
 
     variant: str | None = None
@@ -49,7 +49,7 @@ class OpenCode(Backend):
     quirks = ReportingQuirks(hides_subagents=True, merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. With a title given, OpenCode does not ask the model for one."""
+        """See `Backend.command`. The command gives a title, so that OpenCode does not ask the model for one."""
         options = self._options(spec)
         command = [spec.executable, "run", "--format", "json", "--thinking", "--title", "session"]
         command += ["--print-logs", "--log-level", options.log_level]
@@ -60,8 +60,8 @@ class OpenCode(Backend):
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`.
 
-        All files lie in the home and are read at the start. OpenCode never reads what an agent writes into the
-        workspace as configuration (`OPENCODE_DISABLE_PROJECT_CONFIG`).
+        All files are in the home and are read at the start. OpenCode does not read configuration that an agent writes
+        into the workspace (`OPENCODE_DISABLE_PROJECT_CONFIG`).
         """
         config: dict[str, Any] = {
             "permission": "allow",
@@ -100,7 +100,7 @@ class OpenCode(Backend):
         return f"{plain_name(server)}_{plain_name(tool)}"
 
     def _agent(self, spec: SessionSpec) -> dict[str, Any]:
-        """Return what changes in `build`, the agent that OpenCode takes when none is named."""
+        """Return the changes to `build`, OpenCode's default agent."""
         options = self._options(spec)
         agent: dict[str, Any] = {"prompt": options.system_prompt} if options.system_prompt else {}
         if options.tools is not None:
@@ -134,11 +134,11 @@ _SDKS = {
     "openai_responses": ("@ai-sdk/openai", "/v1"),
     "google_generate": ("@ai-sdk/google", "/v1beta"),
 }
-"""For each wire the provider package that speaks it, which OpenCode has built in, and how its addresses begin."""
+"""For each wire, the provider package built into OpenCode that speaks it, and how its addresses begin."""
 
 
 def _effort(wire: str, effort: str) -> dict[str, Any]:
-    """Return the options with which OpenCode makes a model of this wire reason so much."""
+    """Return the options of OpenCode that give a model of this wire that reasoning effort."""
     if wire == "anthropic_messages":
         return {"thinking": {"type": "adaptive"}, "effort": effort}
     if wire == "google_generate":

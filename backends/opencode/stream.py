@@ -1,15 +1,15 @@
-"""How the stream of OpenCode reads, and its log on standard error.
+"""Reads the stream of OpenCode, and its log on standard error.
 
 Measured with OpenCode 1.18.33 and a scripted model server:
 
 - There is no first and no last event. Each model response gives one `step_finish`. The session ends with a response
   whose reason is `stop` and that called no tool.
-- A response that was cut, or was no response, has the reason `unknown`; OpenCode asks again at once.
-- Only the main session's parts appear: no total has the steps and tokens of a subagent (tool `task`).
+- A response that was cut or broken has the reason `unknown`. OpenCode asks again at once.
+- Only the main session's parts appear. The totals do not include the steps and tokens of a subagent (tool `task`).
 - A tool call and its result come as one `tool_use`, when the result is there.
 - `input` leaves out cached tokens, `output` leaves out reasoning.
-- The stream does not tell of an MCP server that fails. The log (level WARN) does.
-- A call of an unknown tool, or one whose arguments are no JSON, appears as tool `invalid`, status `completed`.
+- The stream does not report an MCP server that fails. The log (level WARN) does.
+- A call of an unknown tool, or with arguments that are not JSON, appears as tool `invalid`, status `completed`.
 """
 
 from __future__ import annotations

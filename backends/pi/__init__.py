@@ -1,4 +1,4 @@
-"""Pi: `adapter` calls and configures it, `stream` reads what it says."""
+"""Pi: `adapter` configures and starts it, and `stream` reads its output."""
 
 from backends.pi.adapter import BACKEND
 

@@ -1,10 +1,10 @@
-"""How Pi is called and configured: `pi --mode json`.
+"""Calls and configures Pi: `pi --mode json`.
 
 Measured with Pi 0.73.1:
 
 - It has no MCP and no subagents.
-- Unless told not to (`--no-context-files`), it reads AGENTS.md and CLAUDE.md of every folder above the workspace, and
-  extensions, skills and prompts of the home. Our instructions are in a file that it appends to its system prompt.
+- Without `--no-context-files`, it reads AGENTS.md and CLAUDE.md of every folder above the workspace. It also reads
+  extensions, skills and prompts in the home. Proctor's instructions are in a file that it appends to its system prompt.
 - It keeps a conversation in `.pi/agent/sessions/FOLDER/TIME_ID.jsonl` and writes it as it goes.
 """
 
@@ -25,7 +25,7 @@ _PROVIDER = "proctor"
 
 
 class PiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`thinking`: the effort asked of a model that reasons. `max_retries`: how often a failed request is repeated."""
+    """`thinking` is the effort of a model that reasons. `max_retries` is how often a failed request is repeated."""
 
     thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh"] = "off"
     max_retries: Annotated[int, Meta(ge=0)] = 1
@@ -46,7 +46,7 @@ class Pi(Backend):
     quirks = ReportingQuirks(merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`. The CLI reads its settings in the home, and nothing else there or in the workspace."""
+        """See `Backend.command`. The CLI reads only its settings in the home, and nothing in the workspace."""
         options = read_options(PiOptions, spec.options)
         command = [spec.executable, "--mode", "json", "--print", "--offline"]
         command += ["--provider", _PROVIDER, "--model", spec.model, "--thinking", options.thinking]
@@ -55,7 +55,7 @@ class Pi(Backend):
         return [*command, *(["--session", spec.resume] if spec.resume else [])]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.config_files`. All files lie in the home."""
+        """See `Backend.config_files`. All files are in the home."""
         options = read_options(PiOptions, spec.options)
         model = {
             "id": spec.model,
@@ -112,10 +112,10 @@ _APIS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "openai_responses": ("openai-responses", "/v1", {}),
     "google_generate": ("google-generative-ai", "/v1beta", {}),
 }
-"""Pi's name for each wire, how its addresses begin, and what its server understands."""
+"""For each wire: Pi's name for it, how its addresses begin, and the features of its server."""
 
 _FOLDER = ".pi/agent"
-"""Where in the home Pi keeps its settings and its conversations."""
+"""The folder in the home where Pi keeps its settings and its conversations."""
 
 
 def _folder(spec: SessionSpec) -> str:

@@ -1,11 +1,11 @@
-"""How the stream of Pi reads.
+"""Reads the stream of Pi.
 
 Measured with Pi 0.73.1 and a scripted model server:
 
-- A `message_end` of role `assistant` is a whole model response: its blocks, its usage, its stop reason. The stop reason
-  of one that failed is `error` or `aborted`; the CLI exits with 0 all the same.
+- A `message_end` with role `assistant` is a whole model response: its blocks, its usage, its stop reason. The stop
+  reason of a failed response is `error` or `aborted`. The CLI exits with 0 even then.
 - An answer that does not fit its wire (HTML) gives an empty message without an id, with stop reason `stop`.
-- `message_update` repeats the whole message with each piece of it. `turn_end` and `agent_end` repeat messages again.
+- With each new piece, `message_update` repeats the whole message. `turn_end` and `agent_end` repeat messages again.
 - `agent_end` ends the session, unless a retry follows (`auto_retry_start`).
 """
 
@@ -114,7 +114,7 @@ _SILENT = {
     *("tool_execution_start", "tool_execution_update", "auto_retry_end", "compaction_start"),
     *("queue_update", "session_info_changed", "thinking_level_changed"),
 }
-"""Kinds of line that tell nothing new."""
+"""Kinds of line without new information."""
 
 _FAILED = {"error", "aborted"}
 
@@ -162,7 +162,7 @@ def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
 
 
 def _failure(text: str) -> tuple[ev.Event, ...]:
-    """Return the events of a request that failed: only that makes a message fail, whatever its words are."""
+    """Return the events of a failed request. A message fails only for that reason, whatever its text."""
     first = text.split(maxsplit=1)[0] if text.strip() else ""
     status = int(first) if first.isdecimal() and len(first) == 3 else None
     kind = error_kind(text, status)

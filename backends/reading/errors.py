@@ -1,4 +1,4 @@
-"""Names what went wrong, from the words of a CLI or of a model server. The rules are the same for every backend."""
+"""Classifies an error by the text of a CLI or of a model server. The rules are the same for every backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STRONG: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.COMPACTION, r"compact(ion)? is thrashing"),
     (ErrorKind.OUTPUT_TOKENS, r"output token maximum|output.?length"),
 )
-"""What servers and CLIs say about one cause only, whatever the status is."""
+"""Texts of servers and CLIs that have only one cause, whatever the status."""
 
 _WITHOUT_STATUS: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.MODEL_UNREACHABLE, r"unable to connect|cannot connect|connection ?(was )?(refused|reset|error|closed)"),
@@ -27,7 +27,7 @@ _WITHOUT_STATUS: tuple[tuple[ErrorKind, str], ...] = (
     (ErrorKind.MODEL_ERROR, r"api error|overloaded|server.?error|bad gateway|malformed response|JSON pars"),
     (ErrorKind.MODEL_ERROR, r"time.?out|timed out|socket connection|stream|model.{0,60}not found"),
 )
-"""Weaker hints, for an error without an HTTP status. The first one that matches counts."""
+"""Weaker hints, for an error without an HTTP status. The first match counts."""
 
 _STATUS = {
     401: ErrorKind.AUTH,
@@ -39,14 +39,14 @@ _STATUS = {
     504: ErrorKind.MODEL_UNREACHABLE,
 }
 """Every other status is a `model_error`, which is retried. That includes 404: a server that still loads its model
-(Ollama, vLLM behind a proxy) answers so for a while. A model that is really missing costs only two short retries."""
+(Ollama, vLLM behind a proxy) returns it for a while. A model that is really missing costs only two short retries."""
 
 _RESET = re.compile(
     r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|limit reached ?\|):? ?"
     r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
     re.IGNORECASE,
 )
-"""What follows the words with which servers and CLIs say when a limit ends, up to the end of the sentence."""
+"""Matches words such as "resets at", and the rest of the sentence, which says when a limit ends."""
 
 _READ_CAP = 4096
 
@@ -60,7 +60,7 @@ _WEAK_RULES = _compiled(_WITHOUT_STATUS)
 
 
 def error_kind(message: str, status: int | None = None) -> ErrorKind:
-    """Return the kind of an error by its text and by the HTTP status that came with it, if any."""
+    """Return the kind of an error, given its text and its HTTP status, if it has one."""
     text = message[:_READ_CAP]
     for kind, pattern in _STRONG_RULES:
         if pattern.search(text):
@@ -76,7 +76,7 @@ def error_kind(message: str, status: int | None = None) -> ErrorKind:
 def error_events(
     kind: ErrorKind, message: str, status: int | None = None, *, session_id: str = "", resets_at: str | None = None
 ) -> tuple[RateLimit | Error, ...]:
-    """Return the events of an error. A rate limit ends when the message says so, or else at `resets_at`."""
+    """Return the events of an error. A rate limit ends at the time in the message, or else at `resets_at`."""
     error = Error(kind=kind, message=message[:_READ_CAP], status=status, session_id=session_id)
     if kind is not ErrorKind.RATE_LIMIT:
         return (error,)

@@ -1,11 +1,11 @@
-"""Tells experiments (tool calls with which the agent tries out its program) from other tool calls."""
+"""Separates experiments (tool calls with which the agent tries out its program) from other tool calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _RENDER = ("render_state", "render_policy")
-"""How the names of the render tools end. CLIs put the server's name before it."""
+"""How the names of the render tools end. CLIs put the server's name in front."""
 _READ_CAP = 8192
 _PROGRAMS = {"python", "ipython", "pytest"}
 _BEFORE_PROGRAM = (
@@ -13,11 +13,11 @@ _BEFORE_PROGRAM = (
     | {"if", "then", "else", "do", "while", "until", "!", "{"}  # keywords
 )
 _BEFORE_PROGRAM_FIRST = frozenset("-0123456789")
-"""How other words begin that may stand before a program in a shell's command: options and numbers."""
+"""The first characters of other words that may come before a program in a shell command: options and numbers."""
 
 
 def shell_command(arguments: Any) -> str:
-    """Return the beginning of the shell command among a tool call's arguments, or "" if there is none."""
+    """Return the beginning of the shell command in a tool call's arguments, or "" if there is none."""
     if not isinstance(arguments, dict):
         return ""
     command = arguments.get("command") or arguments.get("cmd")
@@ -29,7 +29,7 @@ def shell_command(arguments: Any) -> str:
 def is_experiment(name: str, command: str) -> bool:
     """Return whether a call of the tool `name` with this shell command (or "") ran Python or rendered the environment.
 
-    Only the text of the command tells. Python that another program starts (`make`, a shell script) goes unnoticed.
+    It looks only at the text of the command. It misses Python that another program starts (`make`, a shell script).
     """
     if name.endswith(_RENDER):
         return True

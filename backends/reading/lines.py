@@ -1,4 +1,4 @@
-"""Reads the lines of a CLI's stream, whatever is in them."""
+"""Reads the lines of a CLI's stream, whatever they contain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Type(Struct, gc=False):
 _decode_type = msgspec.json.Decoder(_Type).decode
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-"""A count that a CLI reported. Larger numbers are not exact in every JSON reader, and so are not believed."""
+"""A count that a CLI reported. Larger numbers are rejected, because not every JSON reader keeps them exact."""
 Amount = Annotated[float, Meta(ge=0, le=2**53 - 1)]
 """An amount that a CLI reported: finite and not negative."""
 
@@ -36,7 +36,7 @@ class LinePart(Struct, gc=False):
 
 
 class OtherObject(Struct, tag="", gc=False):
-    """A JSON object whose `type` no other struct of the union has. `kind` is that type, or "" if it is no text."""
+    """A JSON object with a `type` that the union does not know. `kind` is that type, or "" if it is not a text."""
 
     kind: str = ""
 
@@ -44,9 +44,9 @@ class OtherObject(Struct, tag="", gc=False):
 class ObjectReader(Generic[T]):
     """Reads lines as JSON objects of one `kind`: a struct, or a union of structs that differ in their tags.
 
-    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by field,
-    and a value that does not fit its field is replaced by the default, so that it hides no other field. An object with
-    an unknown tag becomes `OtherObject` if the union has that, at the top as in a list.
+    All fields have defaults. A line that fits takes the fast, typed path. Any other JSON object is read field by field.
+    If a value does not fit its field, the default replaces it, and the other fields are still read. An object with an
+    unknown tag becomes `OtherObject` if the union has that, at the top and in lists.
     """
 
     def __init__(self, kind: type[T] | UnionType) -> None:
@@ -55,14 +55,14 @@ class ObjectReader(Generic[T]):
         self._tagged = _tagged(kind)
 
     def read(self, line: bytes) -> T | Malformed:
-        """Return the object in `line`, or why there is none. Never raises."""
+        """Return the object in `line`, or the reason why there is none. It never raises."""
         try:
             return self._decode(line)
         except (ValueError, RecursionError):
             return self._read_other(line) or self._read_leniently(line)
 
     def _read_other(self, line: bytes) -> T | None:
-        """Return the object if its tag is unknown. Some CLIs write most of their bytes in lines that nobody needs."""
+        """Return the object if its tag is unknown. This is fast, because most bytes of some CLIs are not needed."""
         if "" not in self._tagged:
             return None
         try:
@@ -87,7 +87,7 @@ class ObjectReader(Generic[T]):
 def other_events(
     read: OtherObject | Malformed, line: bytes, *, silent: Set[str] = frozenset()
 ) -> tuple[Unknown | Malformed, ...]:
-    """Return the event of a line that the adapter does not read. A blank line and a `silent` kind have none."""
+    """Return the event of a line that the adapter does not read. A blank line or a `silent` kind has no event."""
     if isinstance(read, Malformed):
         return (read,) if line.strip() else ()
     if not read.kind:
@@ -96,7 +96,7 @@ def other_events(
 
 
 def _clean(value: Any) -> Any:
-    """Return the value without what JSON cannot carry: lone surrogates, infinities, NaN, integers beyond 64 bits."""
+    """Return the value without what JSON cannot hold: lone surrogates, infinities, NaN, integers beyond 64 bits."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Reads when a provider's limit ends, from the words of a CLI or of a server."""
+"""Finds when a provider's limit ends, from the text of a CLI or of a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from backends.reading.errors import reset_hint
 
 FARTHEST = timedelta(days=7)
-"""The longest known limits are weekly ones. A later time must be misread."""
+"""The longest known limits are weekly. A later time must be a misreading."""
 _NEAREST = timedelta(seconds=1)
 _READ_CAP = 200
 
@@ -34,12 +34,12 @@ _UNITS = {"ms": 0.001, "mi": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400
 
 
 def reset_time(said: str | float, now: datetime) -> datetime | None:
-    """Return when the limit ends, in UTC, or `None` if `said` does not tell. Never raises.
+    """Return when the limit ends, in UTC, or `None` if `said` does not say. It never raises.
 
-    The result lies after `now`, by at most `FARTHEST`. `said` is epoch seconds, or text (a whole message, or what
+    The result is later than `now`, by at most `FARTHEST`. `said` is epoch seconds, or text (a whole message, or what
     `reset_hint` found in it): an ISO or HTTP date, an epoch, a time of day ("3pm (Europe/Zurich)": the next one, in UTC
     if no zone is named), a span ("5m30s", "20 s"), or bare seconds (`Retry-After`). A `now` without a zone is in UTC. A
-    span of nearly nothing counts as a second. A past date tells nothing.
+    span of nearly nothing counts as a second. A past date counts as `None`.
     """
     now = now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
     if isinstance(said, str):

@@ -22,7 +22,7 @@ _VERSION_S = 60.0
 
 
 class CliMissing(Exception):
-    """The CLI is not installed; the message says how to get it."""
+    """The CLI is not installed. The message says how to get it."""
 
 
 class Cli(Struct, frozen=True):
@@ -60,7 +60,7 @@ def find_cli(backend: Backend, root: Path | None = None) -> Cli:
 
 
 def pinned_version(installation: Installation) -> str | None:
-    """Return the version that the folder `backends/cli/` pins, or `None` for a CLI that it does not pin."""
+    """Return the version that `backends/cli/` pins, or `None` for a CLI that it does not pin."""
     match installation:
         case NpmPackage(package=package):
             manifest = json.loads(cli_lock().with_name("package.json").read_text())

@@ -117,7 +117,7 @@ class Drive:
 
     @property
     def progress(self) -> Progress:
-        """How far the session is."""
+        """The progress of the session."""
         session, metered = self.session, self._traffic.metered()
         return Progress(
             seconds=self.seconds,

@@ -1,4 +1,4 @@
-"""Names the ending of a session from all there is to see: stream, exit code and standard error."""
+"""Finds the ending of a session from its stream, its exit code and its standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.case import Limits
 from harness.endings import Ending
 
 _SIGNS = Limits()
-"""How many empty turns, or compactions without a tool call between them, end a session."""
+"""The number of empty turns in a row, or of compactions without a tool call between them, that ends a session."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -27,13 +27,13 @@ _BY_KIND = {
 }
 
 _BY_LIMIT = {"turns": Ending.TURN_LIMIT, "tokens": Ending.TOKEN_LIMIT, "cost_usd": Ending.COST_LIMIT}
-"""The endings by a limit that the CLI itself holds (`Backend.own_limits`)."""
+"""The endings by a limit that the CLI itself enforces (`Backend.own_limits`)."""
 
 _CUT = {
     StopReason.OUTPUT_LIMIT: (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
     StopReason.CONTEXT_LIMIT: (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
 }
-"""The endings by a last response that a limit of the model cut."""
+"""The endings of a session whose last response was cut by a limit of the model."""
 
 
 def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
@@ -54,7 +54,7 @@ def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tu
 
 
 def _reset(session: Session) -> str:
-    """Return when the rate limit ends, unless nobody said so, or the text of the error says it."""
+    """Return a text that says when the rate limit ends. It is empty if that is not known, or if the error says it."""
     said = session.resets_at
     if isinstance(said, float):
         try:
@@ -103,5 +103,5 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
 
 
 def _one_line(text: str) -> str:
-    """Return the text for a terminal or a table: no line break or control character, at most 300 characters."""
+    """Return the text for a terminal or a table: at most 300 characters, without line breaks or control characters."""
     return "".join(char if char.isprintable() else " " for char in " ".join(text[:2000].split()))[:300]

@@ -1,4 +1,4 @@
-"""Retries by the table of endings: whether and when a case is tried again, and what is left of its limits by then."""
+"""Retries, by the table of endings: whether and when a case is tried again, and what is then left of its limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.gateway.budget import Budget
 
 _FACTOR = 4
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
-"""Endings after which the next attempt begins anew: the agent worked without its tools, or its folder is suspect."""
+"""Endings after which the next attempt starts over: the agent worked without its tools, or its folder is suspect."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
 
@@ -34,11 +34,11 @@ def attempts(
     """Yield each attempt as it ends. The last one decides the case.
 
     `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
-    that id, or begins a new one for `None`. All attempts draw on `budget`. `resumes` says whether the backend can
-    resume at all. `kept(conversation)` says whether the CLI has kept that one: a CLI that was killed may not have
-    written it yet. Then the next attempt begins a new conversation in the same workspace. Before another attempt,
-    `set_aside(number, fresh)` puts away the files of attempt `number` (from 1). `fresh` says that the next attempt
-    begins in an empty workspace. `waiting(seconds)` is called each second of a wait with what is left of it.
+    that id, or begins a new one for `None`. All attempts share `budget`. `resumes` says whether the backend can resume
+    conversations. `kept(conversation)` says whether the CLI has saved the conversation: a killed CLI may not have done
+    so. If it has not, the next attempt begins a new conversation in the same workspace. Before another attempt,
+    `set_aside(number, fresh)` moves the files of attempt `number` (from 1) away. `fresh` says that the next attempt
+    begins in an empty workspace. During a wait, `waiting(seconds)` is called each second with the rest of the wait.
     """
     began = clock.now()
     results: list[AttemptResult] = []
@@ -56,7 +56,7 @@ def attempts(
         yield result
         _wait(wait_s, waiting, clock)
         waited_s = wait_s
-        worked = worked or result.metered.turns > 0  # by the ledger: a CLI that is killed may not tell its first turn
+        worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
         fresh = result.ending in _FROM_THE_START or not resumes or not worked
         conversation = None if fresh else _to_resume(result, conversation, kept)
         worked = worked and not fresh
@@ -64,7 +64,10 @@ def attempts(
 
 
 def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str], bool]) -> str | None:
-    """Return the conversation to resume after an attempt, which itself `resumed` one or none; `None`: begin anew."""
+    """Return the conversation to resume after an attempt, or `None` to begin a new one.
+
+    `resumed` is the conversation that the attempt itself resumed, or `None`.
+    """
     if resumed and ENDINGS[result.ending].cause is Cause.CLI and not result.metered.requests:
         return None  # the CLI could not resume it
     conversation = (result.session.session_id if result.metered.turns else "") or resumed
@@ -79,9 +82,9 @@ def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> Non
 
 
 def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float | None:
-    """Return the seconds to wait before the next attempt after `made` of them, None if there is no other attempt.
+    """Return the seconds to wait before the next attempt, or None if there is none. `made` attempts have ended.
 
-    After a rate limit, wait for its reset where that is told. A wait must lie within what is left of the wall limit.
+    After a rate limit, wait for its reset if that is known. The wait must fit into what is left of the wall limit.
     """
     used_up = (left.turns, left.tokens, left.cost_usd)
     if not ENDINGS[result.ending].retried or made > left.retries:
@@ -97,7 +100,7 @@ def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float 
 def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elapsed_s: float) -> Limits:
     """Return what is left of the limits after these attempts and `elapsed_s` seconds. 0 or less means nothing.
 
-    The budget knows what was used. Only the cost of a model without a price is what the CLI reported of each attempt.
+    The budget knows what was used. For a model without a price, the cost is what the CLI reported for each attempt.
     """
     used = budget.used
     reported_usd = sum(result.session.cost_usd for result in results if result.metered.cost_usd is None)
@@ -111,7 +114,7 @@ def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elap
 
 
 def _final(result: AttemptResult, left: Limits) -> AttemptResult:
-    """Return the last attempt. One that met a rate limit says when it ends, so that users know when to come back."""
+    """Return the last attempt. After a rate limit, its explanation says when the limit ends, so users can come back."""
     if result.ending is not Ending.RATE_LIMITED or result.resets_in_s is None:
         return result
     seconds = timedelta(seconds=round(result.resets_in_s))

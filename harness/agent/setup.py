@@ -1,4 +1,4 @@
-"""What the sessions of a case need. It is gathered once and is the same for each attempt."""
+"""What the sessions of a case need. It is collected once and is the same for each attempt."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from harness.sandbox.dirs import SandboxDirs
 class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
-    `budget` holds what all of them may use of the model together. `progress` is called with how far the session is,
-    several times a second.
+    `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
+    the session's progress.
     """
 
     case: Case
@@ -36,5 +36,5 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
 
     @property
     def servers(self) -> tuple[McpServer, ...]:
-        """The MCP servers in the CLI's configuration. There are none for a CLI without MCP."""
+        """The MCP servers in the CLI's configuration. It is empty for a CLI without MCP."""
         return (self.mcp,) if self.backend.capabilities.mcp else ()

@@ -1,4 +1,4 @@
-"""Says when a session has passed a limit, or hangs. Pure: it only looks."""
+"""Decides when a session has exceeded a limit, or hangs. The functions are pure."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _FAILED = {
     ErrorKind.MODEL_UNREACHABLE: Ending.MODEL_UNREACHABLE,
     ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
 }
-"""What a model request may have failed for; anything else is the model's error."""
+"""The reasons for which a model request may fail. Any other reason is an error of the model."""
 
 
 class Stop(NamedTuple):
-    """Why the harness ends a session, and one line that explains it."""
+    """The ending for which the harness stops a session, and one line that explains it."""
 
     ending: Ending
     explanation: str
 
 
 class Traffic(Protocol):
-    """What the gateway knows of a session while it runs; times are of `time.monotonic`, in seconds."""
+    """What the gateway knows about a running session. Times are in seconds of `time.monotonic`."""
 
     @property
     def passed(self) -> str | None:
-        """The limit that a model request of the case ran into, by the name of its ending. None: no limit yet."""
+        """The limit that a model request of the case has reached, by the name of its ending, or None."""
 
     @property
     def last_activity(self) -> float:
-        """When the last model traffic was."""
+        """The time of the last model traffic."""
 
     @property
     def waiting(self) -> Sequence[Waiting]:
@@ -51,24 +51,24 @@ class Traffic(Protocol):
 
     @property
     def failures(self) -> int:
-        """Turns in a row, up to the last one, whose request failed."""
+        """The number of turns that failed in a row, up to the latest turn."""
 
     @property
     def last_failure(self) -> RequestFailure | None:
-        """The latest of them."""
+        """The latest failure, or None."""
 
     def metered(self) -> Metered:
         """Return the totals so far."""
 
     def explain(self, limit: str) -> str:
-        """Return a sentence that says what the case has used of a limit that it has passed."""
+        """Return a sentence about a limit that the case has reached: how much it has used, and how much is allowed."""
 
     def end(self, why: str) -> None:
         """Refuse every further request."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """A session at one moment; all times are of one steady clock, in seconds."""
+    """A session at one moment. All times are in seconds of one steady clock."""
 
     now: float
     began: float
@@ -78,7 +78,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
-    """Return the first limit that a session has passed with what it uses, or None."""
+    """Return the first limit on resources that a session has exceeded, or None."""
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
@@ -92,7 +92,7 @@ def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot
 
 
 def hangs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
-    """The first sign that a session goes on too long or no more, or none."""
+    """Return the first sign that a session takes too long or hangs, or None."""
     return next(_signs(limits, traffic, session, snapshot), None)
 
 
@@ -103,12 +103,12 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapsho
     if failure and traffic.failures >= limits.failed_requests:
         yield failed(failure, f"{traffic.failures} model requests in a row failed")
     if failure and (failure.retry_after_s or 0.0) >= limits.idle_s:
-        yield failed(failure, f"to be tried again in {failure.retry_after_s:.0f} seconds, which the CLI would wait")
+        yield failed(failure, f"the CLI would wait {failure.retry_after_s:.0f} seconds before it tries again")
     waiting = traffic.waiting
     for request in waiting:
         allowed = limits.stalled_s if request.begun else limits.first_byte_s
         if snapshot.now - request.since >= allowed:
-            what = "goes on no more" if request.begun else "does not begin"
+            what = "has stopped" if request.begun else "has not begun"
             yield Stop(Ending.STALLED, f"the model's answer {what}: no byte for {allowed:g} seconds")
     silent_s = 0.0 if waiting else snapshot.now - max(snapshot.began, snapshot.last_output, traffic.last_activity)
     if silent_s >= limits.idle_s:
@@ -117,14 +117,14 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapsho
     if session.empty_turns >= limits.empty_turns:
         yield Stop(Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty")
     if session.compactions_in_a_row >= limits.compactions:
-        said = f"the CLI compacted {session.compactions_in_a_row} times in a row without a tool call between"
+        said = f"the CLI compacted {session.compactions_in_a_row} times in a row without a tool call in between"
         yield Stop(Ending.ENDLESS_COMPACTION, said)
     if session.finished and silent_s >= limits.after_final_s:
-        yield Stop(Ending.HUNG_AFTER_FINAL, f"still there {limits.after_final_s:g} seconds after its last word")
+        yield Stop(Ending.HUNG_AFTER_FINAL, f"still running {limits.after_final_s:g} seconds after its last message")
 
 
 def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, float | None, str]]:
-    """Each limit on the machine: its ending, what is used, what is allowed, and of what."""
+    """Yield each limit on the machine: its ending, what is used, what is allowed, and the unit."""
     box = snapshot.resources
     yield Ending.OUTPUT_LIMIT, snapshot.output_bytes / _MB, limits.output_mb, "MB of output"
     yield Ending.MEMORY_LIMIT, box.memory_bytes / _MB, limits.memory_mb, "MB of memory in use"
@@ -133,7 +133,7 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
 
 
 def failed(failure: RequestFailure, what: str) -> Stop:
-    """What a failed model request makes of the session that it ends."""
+    """Return the stop of a session that failed model requests end."""
     ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")
 

@@ -1,4 +1,4 @@
-"""`proctor decode`: reads one recorded stream and says what it adds up to."""
+"""`proctor decode`: reads one recorded stream of a CLI and prints a summary."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what the stream adds up to, as JSON. Raise `BadInput` or `OSError`."""
+    """Print a summary of the stream, as JSON. Raise `BadInput` or `OSError`."""
     if given.file == "-" and sys.stdin is None:
         raise BadInput("standard input is closed")
     try:
@@ -49,10 +49,11 @@ def run(given: argparse.Namespace) -> int:
 def decode_file(
     name: str, path: str, *, exit_code: int | None = None, stderr: str | Path | None = None
 ) -> dict[str, Any]:
-    """What the stream of backend `name` in the file `path` (`-`: standard input) adds up to; see design.md.
+    """Return a summary of the recorded stream of backend `name`.
 
-    `name` may be an import path. `stderr` names the file of the CLI's standard error. Memory is constant. Raises
-    `ValueError` for an unknown backend and `OSError` for a file that cannot be read.
+    `name` may be an import path. `path` names the file of the stream; `-` means standard input. `exit_code` is that of
+    the CLI, if known. `stderr` names the file of the CLI's standard error. Memory use does not grow with the file.
+    Raise `ValueError` for an unknown backend, and `OSError` for a file that cannot be read.
     """
     adapter = _adapter(name)
     if path == "-":
@@ -76,7 +77,7 @@ def _adapter(name: str) -> Backend:
 
 
 def read_session(adapter: Backend, stream: IO[bytes]) -> Session:
-    """The session that a stream adds up to."""
+    """Read a stream to its end, and return the session that it describes."""
     reader = StreamReader(adapter)
     while chunk := stream.read(CHUNK):
         reader.feed(chunk)
@@ -85,7 +86,7 @@ def read_session(adapter: Backend, stream: IO[bytes]) -> Session:
 
 
 def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dict[str, Any]:
-    """The JSON object that `decode` prints."""
+    """Return the JSON object that `decode` prints."""
     ending, explanation = classify(session, exit_code=exit_code, stderr_tail=stderr_tail)
     return {
         "turns": session.turns,

@@ -1,4 +1,4 @@
-"""`proctor doctor`: what this machine can run, and how to get what it lacks."""
+"""`proctor doctor`: shows what this machine can run, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from harness.servers.ollama import OllamaMissing, find_ollama
 
 if TYPE_CHECKING:
     from harness.suite import config as configuration
-else:  # Hydra takes 0.2 s to import, which the other commands need not pay
+else:  # Hydra takes 0.2 s to import, and the other commands do not need it
     configuration = LazyModule("harness.suite.config")
 
 
 class Finding(Struct, frozen=True):
-    """One thing looked at: whether it is there, what it is, and how to get it where it is not.
+    """The result of one check: whether something is there, and what it is or how to get it.
 
-    `needed` tells what no case can do without.
+    `needed` is true for what every case needs.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Finding(Struct, frozen=True):
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything a case may need, the quick things first."""
+    """Check everything that a case may need, and yield each finding. The quick checks come first."""
     yield Finding(
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}", needed=True
     )
@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """`proctor doctor` takes no arguments."""
+    """Add no arguments, because `proctor doctor` takes none."""
 
 
 def run(_given: argparse.Namespace) -> int:
@@ -102,7 +102,7 @@ def _sandbox() -> str:
 
 def _vllm() -> Finding:
     found = shutil.which("vllm")
-    return Finding("vllm", found is not None, found or "not on PATH (provider.vllm.options.executable may say where)")
+    return Finding("vllm", found is not None, found or "not on PATH (provider.vllm.options.executable can name it)")
 
 
 def _llamacpp() -> Finding:
@@ -111,19 +111,19 @@ def _llamacpp() -> Finding:
 
 
 def _gpus() -> Iterator[Finding]:
-    """Each GPU that this process may use, and who is on it."""
+    """Yield each GPU that this process may use, with the processes that already use it."""
     gpus = inventory()
     for gpu in gpus:
         pids = ", ".join(map(str, gpu.processes))
-        used = f"; in use by process {pids}: it is left alone" if pids else ""
+        used = f"; in use by process {pids}, so Proctor leaves it alone" if pids else ""
         memory = f"{gpu.free_mb / 1000:.1f} of {gpu.memory_mb / 1000:.1f} GB free"
         yield Finding(f"gpu {gpu.index}", True, f"{gpu.name}, {memory}, {gpu.uuid}{used}")
     if not gpus:
-        yield Finding("gpu", False, f"none to use: models run on the CPU, {cpu_slots()} at a time, or elsewhere")
+        yield Finding("gpu", False, f"no GPU to use: models on this machine run on the CPU, {cpu_slots()} at a time")
 
 
 def _keys(conf: ConfPath) -> Iterator[Finding]:
-    """The key of each provider in the project's configuration and the packaged one that wants a key."""
+    """Yield the key of each provider that needs one, from the project's configuration and the packaged one."""
     try:
         providers = configuration.load_providers(conf)
     except ConfError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 SUITE = """\
 # The cases that `pytest` runs here: every backend with every model on every environment.
-# Other names to use: `claude`, `opencode`, `codex` and `pi` are backends; a file of yours in conf/model/ or
-# conf/environment/ adds a model or an environment. `scripted` plays written answers: it needs no key and no GPU.
+# Other backends: `codex`, `pi`. To add a model or an environment, write a file in conf/model/ or conf/environment/.
+# The model `scripted` plays written answers: it needs no key and no GPU.
 name: default
 backends: [claude, opencode]
 models: [scripted]
@@ -19,7 +19,7 @@ environments: [small_maze]
 """
 
 TEST = '''\
-"""The cases of the chosen suite, each backend x model x environment: `pytest -k opencode --suite default`."""
+"""Run each case of the suite (backend x model x environment): `pytest -k opencode --suite default`."""
 
 from harness.case import Case, Score
 from harness.evaluation.submission import Submission
@@ -45,7 +45,7 @@ _PYTEST = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""Files that may configure pytest, and a pattern that only those which do contain."""
+"""Files that may configure pytest. A file does so if it contains the pattern beside its name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +73,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"    cd {shlex.quote(str(folder))}")
     print("    proctor setup         # once: installs the coding-agent CLIs and checks the sandbox")
     print("    pytest                # runs the cases of conf/suite/default.yaml")
-    print("    pytest -k opencode    # runs those of one backend")
+    print("    pytest -k opencode    # runs the cases of one backend")
     return 0
 
 

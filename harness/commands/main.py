@@ -40,11 +40,14 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return its exit status: 2 for bad input, 1 for bad news. Alone, print the help."""
+    """Run a subcommand and return its exit status: 2 for bad input, 1 if it failed or found something missing.
+
+    Without a subcommand, print the help.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="proctor",
-        description="Proctor's tools beside pytest. The cases themselves run with `pytest`.",
+        description="Set up and check this machine, and read the results of runs. To run cases, use `pytest`.",
     )
     parser.add_argument("--version", action="version", version=f"proctor {harness_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

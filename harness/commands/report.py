@@ -1,4 +1,4 @@
-"""`proctor report`: what a finished run says."""
+"""`proctor report`: prints the results of a finished run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.results.store import unrecorded
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="its folder (runs/latest) or its results.jsonl")
-    parser.add_argument("--markdown", action="store_true", help="as a summary in Markdown, for a CI job's page")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl")
+    parser.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
 
-That is the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
+It installs the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do every step, even after one has failed. Return 1 if one failed."""
+    """Run every step, even after one has failed. Return 1 if a step failed."""
     steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
     steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
     failed = False
@@ -53,7 +53,7 @@ def _clis() -> str:
 
 
 def _version(name: str) -> str:
-    """Return the version of a CLI, or what is missing of one that the user installs."""
+    """Return the name and version of a CLI. If the user must install it, return how to do that."""
     try:
         return f"{name} {find_cli(backend(name)).version}"
     except CliMissing as error:
@@ -70,5 +70,5 @@ def _extra(name: str) -> str:
 
 
 def _tell(text: str) -> None:
-    """Print what is about to take some time."""
+    """Print a message before a step that takes some time."""
     print(text, flush=True)

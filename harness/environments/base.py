@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 class Environment(Protocol):
-    """One problem. It runs in the harness's process; the submission never does."""
+    """One problem. It runs in the harness's process. The submission does not."""
 
     max_steps: int
 

@@ -1,6 +1,6 @@
-"""From an environment's configuration to the environment itself.
+"""Makes environments from their configuration.
 
-An adapter, and the packages it needs, is imported when the first environment of its kind is made.
+An adapter and its packages are imported when the first environment of its kind is made.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _ADAPTERS = {
 KINDS = tuple(_ADAPTERS)
 
 _PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
-"""The package that the environments of a kind come from, where it is not Proctor itself."""
+"""The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
 
 
 def names_code(conf: EnvironmentConf) -> bool:
-    """Return whether the environment's configuration names a module, which may be one of the project's own."""
+    """Return whether the environment's configuration names a module, which may belong to the project."""
     return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
 
 
 def check_kind(conf: EnvironmentConf) -> None:
     """Raise `ValueError` if the environment's kind does not exist. Nothing is imported.
 
-    A kind whose package is not on this machine passes: `available` says so.
+    A kind with a missing package passes. Use `available` to check for the package.
     """
     if not is_import_path(conf.kind):
         if conf.kind not in _ADAPTERS:
             raise ValueError(
                 f"environment {conf.name}: there is no kind {conf.kind!r}; choose from: {', '.join(KINDS)}, or write "
-                f"the import path of an adapter class, as in mylab.envs:Door"
+                f"the import path of an adapter class, such as mylab.envs:Door"
             )
         return
     try:
@@ -61,10 +61,10 @@ def check_kind(conf: EnvironmentConf) -> None:
 
 
 def available(conf: EnvironmentConf) -> str | None:
-    """Return why this environment cannot run here (a missing package, and what installs it), or None.
+    """Return why this environment cannot run here (a missing package, and how to install it), or None.
 
-    Cheap: of all adapters, only one that is given by an import path is imported. Raise `ValueError` if the kind does
-    not exist.
+    This is cheap: it imports the adapter only if the kind is an import path. Raise `ValueError` if the kind does not
+    exist.
     """
     check_kind(conf)
     if is_import_path(conf.kind):
@@ -110,9 +110,9 @@ def make_environment(conf: EnvironmentConf) -> Environment:
 
 
 def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
-    """Return the package that an environment comes from, and its version, or None for code that is in no package.
+    """Return the package that an environment comes from, and its version, or None for code outside a package.
 
-    `proctor` is the version of Proctor, which has the environments of the other kinds.
+    `proctor` is the version of Proctor. Environments of the other kinds come from Proctor.
     """
     if is_import_path(conf.kind):
         module = re.split("[.:]", conf.kind)[0]
@@ -129,7 +129,7 @@ def _path(conf: EnvironmentConf) -> str:
 
 
 def _adapter(conf: EnvironmentConf) -> type[Any]:
-    """Return the adapter class of a kind. Raise `PackageMissing`, and `ValueError` for what is not an adapter."""
+    """Return the adapter class of a kind. Raise `PackageMissing`, or `ValueError` if it is not an adapter class."""
     where = f"environment {conf.name}: kind {conf.kind}"
     try:
         found = load_object(_path(conf))

@@ -172,7 +172,7 @@ class _Copier:
         if not where.name.isprintable():
             raise _LeftOut(f"{shown} has unprintable characters in its name")
         if len(where.parts) > self.caps.depth:
-            raise _LeftOut(f"{shown} lies more than {self.caps.depth} folders deep")
+            raise _LeftOut(f"{shown} is nested more than {self.caps.depth} folders deep")
         with _opened(where.name, _FOLDER, directory, shown) as inner:
             self.folder(inner, where)
 
@@ -207,7 +207,7 @@ def _opened_below(workspace: Path, folder: str, depth: int) -> Iterator[int]:
     if path.is_absolute() or ".." in path.parts:
         raise _LeftOut(f"{shown} is not a folder below the workspace")
     if len(path.parts) > depth:
-        raise _LeftOut(f"the folder lies more than {depth} folders deep")
+        raise _LeftOut(f"the folder is nested more than {depth} folders deep")
     with ExitStack() as opened:
         current = opened.enter_context(_opened(workspace, _FOLDER, None, "the workspace"))
         for name in path.parts:

@@ -32,10 +32,7 @@ def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
 
 
 def _kind(words: str, episodes: Iterable[Episode], outcome: EpisodeOutcome) -> str:
-    """Return the number of episodes that ended so, and the error that most of them share; nothing for no episode.
-
-    Episodes that were not attempted say nothing about the submission, so they are only counted.
-    """
+    """Return the number of episodes that ended this way, and their most common error. Without episodes, return ""."""
     errors = [_brief(episode.error) for episode in episodes if episode.outcome is outcome]
     if not errors:
         return ""

@@ -1,1 +1,1 @@
-"""The one way by which all model traffic passes: wires, ledger, budget, providers."""
+"""All model traffic passes through the gateway: wires, ledger, budget, providers."""

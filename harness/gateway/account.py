@@ -1,4 +1,4 @@
-"""One session's account with the gateway: what it has used, when it last moved, and whether it may go on."""
+"""One session's account with the gateway: what it has used, when it was last active, and whether it may go on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.http_host import Served
 
 
 class Account:
-    """One session's model traffic. Made by `Gateway.open_account`; may be read from any thread.
+    """One session's model traffic. `Gateway.open_account` makes it. Any thread may read it.
 
-    Its `budget` is that of the whole case, which other sessions of the case draw on too.
+    All sessions of a case share its `budget`.
     """
 
     def __init__(
@@ -44,22 +44,22 @@ class Account:
 
     @property
     def passed(self) -> str | None:
-        """The limit that a request of the case ran into, by the name of its ending. None: no limit yet."""
+        """The limit that a request of the case has reached, by the name of its ending, or None."""
         return self.budget.passed
 
     def explain(self, limit: str) -> str:
-        """Return a sentence that says what the case has used of a limit that it has passed."""
+        """Return a sentence about a limit that the case has reached: how much it has used, and how much is allowed."""
         return self.budget.explain(limit)
 
     def end(self, why: str) -> None:
-        """Refuse every further request, because the session is being stopped for the ending of this name.
+        """Refuse every further request, because the session is being stopped. `why` is the name of its ending.
 
-        The budget stays as it is: the next session of the case may go on with it.
+        The budget does not change, so the next session of the case can use the rest.
         """
         self._ended = why
 
     async def reserve(self, call: Call) -> Reservation:
-        """Reserve a request's worst case in the budget. Raises `RequestRefused`."""
+        """Reserve a request's worst case in the budget. Raise `RequestRefused`."""
         self._refuse_once_ended()
         reservation = await self.budget.reserve(self._worst_case(call))
         try:
@@ -74,9 +74,9 @@ class Account:
             raise RequestRefused(self._ended, "this session is being stopped")
 
     def _worst_case(self, call: Call) -> Amounts:
-        """The most that a request can use: a prompt of about its size, and answers as long as it allows.
+        """Return the most that a request can use: a prompt of about its size, and answers as long as it allows.
 
-        A request that does not limit its answers may fill what it leaves of the model's context with each.
+        If the request does not limit its answers, each may fill the rest of the model's context.
         """
         request, prompt = call.request, pseudo_count(call.body)
         longest = max(self.context - prompt, 0) if request.max_output is None else request.max_output
@@ -96,12 +96,12 @@ class Account:
 
     @property
     def waiting(self) -> list[Waiting]:
-        """The model requests that are being answered, and since when each has been silent."""
+        """The model requests that are being answered, each with the time of its last byte."""
         return self.ledger.waiting
 
     @property
     def last_activity(self) -> float:
-        """When the last byte came or went, in seconds of `time.monotonic`."""
+        """The time when the last byte was sent or received, in seconds of `time.monotonic`."""
         return self.ledger.last_activity
 
     @property
@@ -110,7 +110,7 @@ class Account:
         return self.ledger.busy_s
 
     def close(self) -> None:
-        """Stop serving, cancel open requests, close the ledger. May be called again."""
+        """Stop serving, cancel open requests, and close the ledger. May be called again."""
         try:
             if self.served:
                 self.served.close()

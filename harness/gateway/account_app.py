@@ -1,4 +1,4 @@
-"""The HTTP app of one account. Every request, known or not, passes here and gets its line in the ledger."""
+"""The HTTP app of one account. Every request, known or not, arrives here and gets a line in the ledger."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from harness.gateway.routes import Route, dialect, route
 from harness.gateway.wires.base import Wire
 
 MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes that a request's body may have. It comes from inside the sandbox and is held in memory."""
+"""The most bytes that a request's body may have. The body comes from inside the sandbox and is held in memory."""
 
 MAX_OPEN: Final = 8
-"""Model requests that an account answers side by side, because answers are held in memory. Others wait."""
+"""The most model requests that an account answers at once, because answers are held in memory. Others wait."""
 
 
 class AccountApp:
@@ -34,7 +34,7 @@ class AccountApp:
         self._slots = asyncio.Semaphore(MAX_OPEN)
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        """Answer one request; stop working on it when its client goes away."""
+        """Answer one request. Stop if its client goes away."""
         query = scope["query_string"].decode("latin-1")
         path = scope["path"] + (f"?{query}" if query else "")
         with self._account.ledger.entry(scope["method"], path) as entry:
@@ -44,7 +44,7 @@ class AccountApp:
                     await self._answer(Request(scope, receive), entry, send, group)
                     finished = True
                     group.cancel_scope.cancel()
-                if not finished and entry.stop_reason is None:  # Codex goes as soon as it has read the last event
+                if not finished and entry.stop_reason is None:  # Codex leaves as soon as it has read the last event
                     entry.error = "the client went away before the answer was complete"
             except asyncio.CancelledError:
                 entry.error = "the session was closed before the answer was complete"
@@ -78,7 +78,7 @@ class AccountApp:
     async def _ask(
         self, asked: Route, request: Request, body: bytes, entry: LedgerEntry, send: Send
     ) -> Response | None:
-        """Check a request of a wire, and have it answered."""
+        """Check a request to the model, and let the provider answer it."""
         account, wire = self._account, asked.wire
         entry.wire = wire.NAME
         try:
@@ -107,16 +107,16 @@ class AccountApp:
         return None
 
     def _check(self, asked: messages.ModelRequest) -> None:
-        """Raise `AnswerError` for what is not served here."""
+        """Raise `AnswerError` if the request needs something that is not served here."""
         served = self._account.model
         if asked.model != served:
-            raise AnswerError(404, f"model '{asked.model}' is not served here: this session has '{served}'")
+            raise AnswerError(404, f"model '{asked.model}' is not served here: this session uses '{served}'")
         if asked.hosted:
-            said = f"the model's service would run or fetch {', '.join(asked.hosted)} itself, and has a network"
-            raise AnswerError(400, f"{said}: this session is sealed")
+            said = f"the model's service would run or fetch {', '.join(asked.hosted)} over its own network"
+            raise AnswerError(400, f"{said}, but this session is sealed")
 
     async def _exchange(self, call: Call, entry: LedgerEntry, send: Send) -> None:
-        """Reserve a request's worst case, and have the request answered."""
+        """Reserve a request's worst case, and let the provider answer it."""
         account = self._account
         try:
             reservation = await account.reserve(call)
@@ -128,7 +128,7 @@ class AccountApp:
             await Exchange(call, entry, account.ledger, reservation).run(account.provider, send)
 
     def _tell(self, request: Request, body: bytes) -> Response:
-        """Answer a request that asks no model. Raises `AnswerError` 404 where there is no such path."""
+        """Answer a request that does not ask the model. Raise `AnswerError` 404 for an unknown path."""
         method, path = request.method, request.scope["path"]
         model, context = self._account.model, self._account.context
         match "GET" if method == "HEAD" else method, path:
@@ -170,7 +170,7 @@ def _error(request: Request, error: AnswerError) -> Response:
 
 
 async def _read(request: Request) -> bytes:
-    """Return the body. Raises `AnswerError` if it is too large."""
+    """Return the body. Raise `AnswerError` if it is too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -17,16 +17,16 @@ from harness.gateway.messages import TokenCounts
 
 
 def side_limit(turns: int) -> int:
-    """Return how many side requests go with this many turns.
+    """Return how many side requests are allowed with this many turns.
 
-    Side requests take no turn. Without a limit of their own, a program in the sandbox could ask the model for nothing.
-    CLIs ask for a title or a summary, a few times a turn at most.
+    Side requests do not use a turn. Without a limit, a program in the sandbox could use the model for free. CLIs ask
+    for a title or a summary, a few times a turn at most.
     """
     return 4 * turns + 20
 
 
 class Amounts(Struct, frozen=True, kw_only=True):
-    """What one or more requests use, or may use: `tokens` are input and output, without cached input."""
+    """What one or more requests use, or may use. `tokens` counts input and output, without cached input."""
 
     turns: int = 0
     side_requests: int = 0
@@ -35,7 +35,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, usage: TokenCounts, cost_usd: float | None, *, turns: int = 0, side_requests: int = 0) -> Self:
-        """Return the amounts of a request that uses these tokens. `cost_usd` is None where no price is known."""
+        """Return the amounts of a request that uses these tokens. `cost_usd` is None if no price is known."""
         return cls(
             turns=turns,
             side_requests=side_requests,
@@ -53,7 +53,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
 
 
 class RequestRefused(Exception):
-    """A request gets no answer. `limit` is the ending that the session comes to; the message explains it."""
+    """A request is refused. `limit` is the name of the session's ending, and the message explains it."""
 
     def __init__(self, limit: str, explanation: str) -> None:
         super().__init__(explanation)
@@ -65,19 +65,19 @@ class Budget:
 
     Reserve the worst case of a request before it goes to the model, and settle the reservation when its answer has
     ended. A request is refused once a limit is used up. It waits while the worst cases of the open requests leave too
-    little room for its own. It is admitted in any case when no other request is open, because its worst case is only an
-    estimate. So one answer can go beyond a limit, and the next request is refused.
+    little room for its own. If no other request is open, it is always admitted, because its worst case is only an
+    estimate. So one answer can exceed a limit, and the next request is refused.
 
-    `used` holds what the settled requests have used. `passed` is the limit that a request ran into, by the name of its
-    ending: the first request after a limit is used up, or an answer that goes beyond the tokens. An answer that goes
-    beyond the dollars passes no limit: it is paid for, so the session may use it.
+    `used` holds what the settled requests have used. `passed` is the limit that was reached, by the name of its ending.
+    It is set by the first request after a limit is used up, and by an answer that exceeds the tokens. An answer that
+    exceeds the dollars does not set it: it is paid for, so the session may use it.
 
-    Reserve and settle on one event loop. Read from any thread.
+    Reserve and settle on one event loop. Any thread may read.
     """
 
     def __init__(self, turns: int | None = None, *, tokens: int | None = None, cost_usd: float | None = None) -> None:
         if turns is not None and turns < 0:
-            raise ValueError(f"a budget of {turns} turns makes no sense: it must be 0 or more")
+            raise ValueError(f"a budget cannot have {turns} turns: it needs 0 or more")
         self.used = Amounts()
         self.passed: str | None = None
         self._turns = turns
@@ -94,10 +94,10 @@ class Budget:
         return cls(limits.turns, tokens=limits.tokens, cost_usd=limits.cost_usd)
 
     async def reserve(self, worst: Amounts) -> Reservation:
-        """Reserve the worst case of a request: one turn or one side request, and what it may use of the rest.
+        """Reserve the worst case of a request: one turn or one side request, and the tokens and dollars it may use.
 
-        Waits while the open requests leave too little room, first come first served. Raises `RequestRefused` as soon as
-        a limit is used up.
+        Wait while the open requests leave too little room, first come first served. Raise `RequestRefused` as soon as a
+        limit is used up.
         """
         with self._place() as place:
             while True:
@@ -109,11 +109,11 @@ class Budget:
                 await self._moved.wait()
 
     def explain(self, limit: str) -> str:
-        """Return a sentence that says what the case has used of a limit that it has passed."""
+        """Return a sentence about a limit that the case has reached: how much it has used, and how much is allowed."""
         match limit:
             case "turn_limit" if self._turns is not None and self.used.turns < self._turns:
                 sides = f"all {self._side_requests} requests without tools"
-                return f"this case has used {sides} that go with limits.turns={self._turns}"
+                return f"this case has used {sides} that limits.turns={self._turns} allows"
             case "turn_limit":
                 return f"this case has used all of its turns (limits.turns={self._turns})"
             case "token_limit":
@@ -123,7 +123,7 @@ class Budget:
 
     @contextmanager
     def _place(self) -> Iterator[object]:
-        """Hold a place in the queue. When it is left, the others look whether they can go on."""
+        """Hold a place in the queue. When it is released, the others check whether they can go on."""
         place = object()
         self._queue.append(place)
         try:
@@ -169,9 +169,9 @@ class Budget:
 
 
 class Reservation:
-    """The part of a budget that one open request holds. Made by `Budget.reserve`.
+    """The part of a budget that one open request holds. `Budget.reserve` makes it.
 
-    A context manager: leaving it without `settle` gives everything back.
+    It is a context manager. Leaving it without a call of `settle` gives everything back.
     """
 
     def __init__(self, budget: Budget, worst: Amounts) -> None:
@@ -180,19 +180,19 @@ class Reservation:
         self._budget = budget
 
     def settle(self, usage: TokenCounts, cost_usd: float | None, *, counts: bool) -> None:
-        """Charge what the request has used, and give back the rest. `cost_usd` is None where no price is known.
+        """Charge what the request has used, and give back the rest. `cost_usd` is None if no price is known.
 
-        `counts` says whether the request has used its turn, or its side request. Raises `RuntimeError` if the
-        reservation is settled already.
+        `counts` says whether the request has used its turn, or its side request. Raise `RuntimeError` if the
+        reservation is already settled.
         """
         if self.settled:
-            raise RuntimeError("this reservation is settled already: a request is charged once")
+            raise RuntimeError("this reservation is already settled: a request is charged only once")
         self.settled = True
         turns, side_requests = (self.worst.turns, self.worst.side_requests) if counts else (0, 0)
         self._budget._settle(self, Amounts.of(usage, cost_usd, turns=turns, side_requests=side_requests))
 
     def give_back(self) -> None:
-        """Settle the reservation for a request that used nothing, unless it is settled already."""
+        """Settle the reservation for a request that used nothing, unless it is already settled."""
         if not self.settled:
             self.settle(TokenCounts(), None, counts=False)
 

@@ -1,6 +1,6 @@
-"""Cassettes: what a model once answered in a session, kept in a file and played again without the model.
+"""Cassettes: a model's answers in one session, recorded in a file and played again without the model.
 
-The first line says what was recorded; every other line is the answer to one model request. A replay shows that a CLI,
+The first line says what was recorded. Every other line is the answer to one model request. A replay shows that a CLI,
 its adapter and the wires still work with a real model's answers. It does not measure the model.
 """
 
@@ -20,17 +20,17 @@ from harness.gateway.provider import Answer, AnswerError, Call, Provider, Stream
 from harness.gateway.wires.reader import Reader
 
 _KEPT = ("content-type", "retry-after")
-"""Headers of an answer that are kept; others may name an account."""
+"""The headers of an answer that are recorded. Others may name an account."""
 
 
 class CassetteError(Exception):
-    """A cassette cannot be played; the message names the file and says what to do."""
+    """A cassette cannot be played. The message names the file and says what to do."""
 
 
 class Head(Struct, frozen=True, kw_only=True):
     """What was recorded: the model, by name and digest, the wire, and the workspace's path as the CLI saw it.
 
-    The workspace is known once the first request has come.
+    The workspace is known after the first request.
     """
 
     cassette: int = 1
@@ -41,10 +41,10 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One answer, to the request of a turn or to a `side` request.
+    """The answer to the request of a turn, or to a `side` request.
 
-    The body is `text`, or `data` (in base64) if it is not text; `cut` says how it broke off. An `error` is one that the
-    provider raised; it has no body.
+    The body is `text`, or `data` (in base64) if it is not text. `cut` says how it broke off. If the provider raised an
+    error, `error` holds it, and there is no body.
     """
 
     turn: int
@@ -58,7 +58,7 @@ class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tape:
-    """A cassette that is being recorded. The first take replaces an older cassette; without a take that one stays."""
+    """A cassette that is being recorded. The first take replaces an older cassette. Without a take, that one stays."""
 
     def __init__(self, path: Path, head: Head) -> None:
         self._path = path
@@ -66,7 +66,7 @@ class Tape:
         self._begun = False
 
     def add(self, take: Take, workspace: str) -> None:
-        """Record one more answer to a session with this workspace. Raise `OSError`."""
+        """Record one more answer in a session with this workspace. Raise `OSError` if the file cannot be written."""
         lines = [take] if self._begun else [msgspec.structs.replace(self._head, workspace=workspace), take]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab" if self._begun else "wb") as file:
@@ -75,7 +75,7 @@ class Tape:
 
 
 class Recorder:
-    """Answers as `provider` does, and adds each answer to the tape, except one that the CLI did not wait for."""
+    """Answers as `provider` does, and records each answer, except those that the CLI did not wait for."""
 
     def __init__(self, provider: Provider, tape: Tape) -> None:
         self._provider = provider
@@ -116,7 +116,7 @@ class Recorder:
         except Exception as error:
             self._tape.add(_with_body(take, bytes(body), cut=str(error)), call.workspace)
             raise
-        except BaseException:  # the CLI went away, as some do once they have read the end
+        except BaseException:  # the CLI went away, as some do after they have read the end
             if reader.outcome.complete:
                 self._tape.add(_with_body(take, bytes(body)), call.workspace)
             raise
@@ -156,9 +156,9 @@ def load_cassette(path: Path) -> Cassette:
 
 
 class CassettePlayer:
-    """Answers each request of a turn as the recorded one was answered: byte for byte, but all at once.
+    """Answers each request of a turn as in the recorded session: byte for byte, but all at once.
 
-    Requests of the same turn, such as retries, get the recorded answers in their order, and then the last one again.
+    Requests of the same turn, such as retries, get the recorded answers in order, and then the last one again.
     """
 
     def __init__(self, cassette: Cassette) -> None:
@@ -168,15 +168,15 @@ class CassettePlayer:
             self._takes[take.side, take.turn].append(take)
 
     async def answer(self, call: Call) -> Answer:
-        """Play the answer. Raise `AnswerError` 400 for a turn that the recorded session did not have."""
+        """Play the recorded answer. Raise `AnswerError` 400 for a turn that the recorded session did not have."""
         request = call.request
         takes = self._takes.get((request.side, request.turn))
         if takes is None:
             what = "side request" if request.side else "request"
             raise AnswerError(
                 400,
-                f"cassette {self._name} has no {what} of turn {request.turn}: the session does not go as the recorded "
-                f"one went; record it again with pytest --record-cassettes",
+                f"cassette {self._name} has no {what} of turn {request.turn}: this session differs from the recorded "
+                f"one; record it again with pytest --record-cassettes",
             )
         take = takes.popleft() if len(takes) > 1 else takes[0]
         if take.error is not None:
@@ -184,7 +184,7 @@ class CassettePlayer:
         return Answer(status=take.status, headers=take.headers, chunks=_played(take))
 
     async def count_tokens(self, call: Call) -> int:
-        """Return a pseudo-count: none was recorded."""
+        """Return a pseudo-count, because cassettes hold no counts."""
         return pseudo_count(call.body)
 
 

@@ -1,4 +1,4 @@
-"""The key of a provider: it is read on the host, goes into requests to the provider, and appears nowhere else."""
+"""The key of a provider. It is read on the host, is sent to the provider, and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _HIDDEN: Final = b"[key]"
 
 
 class CredentialMissing(Exception):
-    """The host has no usable key for a provider; the message names the variable."""
+    """The host has no usable key for a provider. The message names the environment variable."""
 
 
 class Credential:
-    """A key and the header that carries it. Without a key there is nothing to send and nothing to hide."""
+    """A key, and the header that carries it. Without a key, it sends nothing and hides nothing."""
 
     def __init__(self, key: str | None = None, header: str = "authorization") -> None:
         self._key = key
@@ -23,7 +23,7 @@ class Credential:
 
     @classmethod
     def of(cls, provider: ProviderConf) -> Self:
-        """Read the key of a provider from the host's variable, if it wants one. Raise `CredentialMissing`."""
+        """Return the credential of a provider. Raise `CredentialMissing` if it needs a key that is not set."""
         if provider.key_variable is None:
             return cls()
         key = os.environ.get(provider.key_variable, "").strip()
@@ -37,12 +37,12 @@ class Credential:
         return cls(key, provider.key_header)
 
     def __repr__(self) -> str:
-        """Never the key: tracebacks show values."""
+        """Return a text without the key, because tracebacks show values."""
         return f"<Credential in {self._header}>"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request to the provider carries."""
+        """The headers that a request to the provider carries."""
         if self._key is None:
             return {}
         return {self._header: f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key}

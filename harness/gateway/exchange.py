@@ -21,15 +21,15 @@ from harness.gateway.wires.reader import Reader
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ERROR_EXCERPT: Final = 500
-"""Bytes of a provider's error answer that the ledger keeps."""
+"""How many bytes of a provider's error answer the ledger keeps."""
 
 _NOTHING: Final = AnswerOutcome()
 
 
 class Exchange:
-    """A model request on its way. `run` has it answered, and settles its reservation.
+    """A model request on its way. `run` lets the provider answer it, and settles its reservation.
 
-    The totals are settled before the CLI can see the end of its answer: a reader of the end finds them up to date.
+    The totals are settled before the CLI can see the end of its answer. So whoever sees the end finds them up to date.
     """
 
     def __init__(self, call: Call, entry: LedgerEntry, ledger: Ledger, reservation: Reservation) -> None:
@@ -41,9 +41,10 @@ class Exchange:
         self._seen = 0
 
     async def run(self, provider: Provider, send: Send) -> None:
-        """Have the provider answer, and pass the answer on.
+        """Let the provider answer, and pass the answer on.
 
-        Raises `AnswerError` before anything was sent. A fault of the provider becomes one with status 500.
+        Raise `AnswerError` if there is no answer to pass on, before anything is sent. A fault of the provider becomes
+        an `AnswerError` 500.
         """
         try:
             answer = await self._answer(provider)
@@ -71,9 +72,9 @@ class Exchange:
     def _settle(self, outcome: AnswerOutcome = _NOTHING, *, left: bool = False) -> None:
         """Enter the outcome in the ledger, and settle the reservation. Only the first call counts.
 
-        Without an outcome, nothing came back. `left` says that the client went away. A whole answer takes its turn, and
-        so does one that had begun when its client left: it costs money, and a client that has read most of it could
-        have every turn for nothing. A client that leaves is charged for what the answer may have used.
+        Without an outcome, nothing came back. `left` says that the client went away. A whole answer uses a turn. So
+        does an answer that had begun when its client left: it costs money, and otherwise a client could read most of
+        each answer for free. A client that leaves is charged for what the answer may have used.
         """
         if self._reservation.settled:
             return
@@ -92,7 +93,7 @@ class Exchange:
             self._ledger.failed(RequestFailure(entry.status, entry.error, entry.retry_after_s))
 
     def _estimate(self, told: TokenCounts | None) -> TokenCounts:
-        """Return what an answer may have used by the time its client left: services bill all of it."""
+        """Return what an answer may have used by the time its client left, because services bill all of it."""
         known = told or TokenCounts(input_tokens=pseudo_count(self._call.body))
         return msgspec.structs.replace(known, output_tokens=max(known.output_tokens, self._seen // BYTES_PER_TOKEN))
 
@@ -137,7 +138,7 @@ class Exchange:
         await send({"type": "http.response.body"})
 
     async def _whole(self, answer: Answer, send: Send) -> None:
-        """Pass on an answer that is not streamed in one piece: its outcome must be known before it is sent."""
+        """Pass on an answer without streaming in one piece, because its outcome must be known before it is sent."""
         reader = Reader(self._call.wire, streamed=False)
         body = bytearray()
         cut: str | None = None
@@ -156,14 +157,14 @@ class Exchange:
             reader.finish()
             kind = answer.headers.get("content-type", "no type")
             if reader.outcome.error and "json" not in kind:
-                said = f"{reader.outcome.error} (it is {kind}: does the model service answer at this address?)"
+                said = f"{reader.outcome.error} (it is {kind}: is there a model service at this address?)"
                 self._entry.error = said
             self._settle(reader.outcome)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
 
 
 def _raw(header: str) -> bytes:
-    """Return a header's name or value as bytes. HTTP has them in Latin-1, and some services in UTF-8."""
+    """Return a header's name or value as bytes. HTTP uses Latin-1, and some services use UTF-8."""
     try:
         return header.encode("latin-1")
     except UnicodeEncodeError:
@@ -180,7 +181,7 @@ async def _let_go(answer: Answer) -> None:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the request may be tried again (RFC 9110): a number, or a date by the sender's clock."""
+    """Return the seconds until the client may try again (RFC 9110): a number, or a date by the sender's clock."""
     said = headers.get("retry-after", "")
     try:
         seconds = float(said)
@@ -199,5 +200,5 @@ def _date(said: str) -> datetime | None:
 
 
 def _broken(error: Exception) -> str:
-    """Return what the ledger says of an answer that broke off: the provider meant it so, or has a fault."""
+    """Return what the ledger says about an answer that broke off: by intention, or by a fault of the provider."""
     return str(error) if isinstance(error, StreamCut) else f"the provider failed: {error!r}"

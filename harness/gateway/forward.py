@@ -1,7 +1,7 @@
-"""A provider that lets someone else answer: a service behind TLS, or a model server on this machine.
+"""A provider that forwards requests to a service behind TLS, or to a model server on this machine.
 
-The key goes into the request upstream and nowhere else. What the CLI sent for a key is dropped, and an error that
-quotes the key loses it here.
+The key goes into the request upstream and nowhere else. A key that the CLI sends is dropped, and the provider's key is
+removed from errors that quote it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.wires import openai_chat
 
 CONNECT_S: Final = 10.0
-"""Seconds that connecting may take. The watchdog limits how long an answer may take."""
+"""How many seconds connecting may take. The watchdog limits how long an answer may take."""
 
 USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream has no usage"
 
@@ -36,14 +36,14 @@ _NOT_SENT: Final = _HOP_BY_HOP | {
     *("cookie", "authorization", "api-key", "x-api-key", "x-goog-api-key"),
     *("x-goog-user-project", "openai-organization", "openai-project"),
 }
-"""Headers that a client's request loses: those of its connection to us, and those that say who pays."""
+"""The headers that are dropped from a client's request: those of its own connection, and those that say who pays."""
 _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
     *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
     *("anthropic-organization-id", "openai-organization", "openai-project"),
 }
-"""Headers that an answer loses: those of our connection to the service, and those that say who pays.
+"""The headers that are dropped from an answer: those of the service's connection, and those that say who pays.
 
-Its body is decoded, and passed on as it comes.
+The answer's body is decoded, and passed on as it comes.
 """
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
@@ -51,11 +51,11 @@ _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class Forwarder:
-    """Forwards to `base_url`, the address before `/v1`, with the credential's key if it has one.
+    """Forwards requests to `base_url`, the address before `/v1`, with the credential's key if it has one.
 
-    It is an async context manager, which keeps its connections on the event loop where it was entered. It trusts the
-    certificates of the host, or those in the file that the host's variable `SSL_CERT_FILE` names, unless `trusted` is
-    given. It reaches other machines through the host's proxies (`HTTPS_PROXY`).
+    It is an async context manager. Its connections live on the event loop where it was entered. Unless `trusted` is
+    given, it trusts the host's certificates, or those in the file that the host's variable `SSL_CERT_FILE` names. It
+    reaches other machines through the host's proxies (`HTTPS_PROXY`).
     """
 
     def __init__(
@@ -86,20 +86,20 @@ class Forwarder:
             await self._client.aclose()
 
     async def answer(self, call: Call) -> Answer:
-        """Return the service's own answer, whatever it is. Raise `AnswerError` 502 if there is none."""
+        """Return the service's own answer, even if it is an error. Raise `AnswerError` 502 if there is no answer."""
         body, note = _with_usage(call)
         response = await self._send(call, body)
         encoding = response.headers.get("content-encoding", "").lower()
         if encoding not in _DECODED:
             await response.aclose()
-            raise AnswerError(502, f"the model service answers in encoding {encoding}, which was not asked for")
+            raise AnswerError(502, f"the model service answers in encoding {encoding}, which was not requested")
         failed = response.status_code >= 400
         chunks = self._failure(response) if failed else self._chunks(response)
         headers = self._passed_on(response.headers)
         return Answer(status=response.status_code, headers=headers, chunks=chunks, close=response.aclose, note=note)
 
     async def count_tokens(self, call: Call) -> int:
-        """Return what the service counts, or a pseudo-count if it does not count. Raise `AnswerError` if it fails."""
+        """Return the service's count, or a pseudo-count if it does not count. Raise `AnswerError` if it fails."""
         response = await self._send(call, call.body)
         try:
             body = b"".join([chunk async for chunk in self._chunks(response)])
@@ -117,7 +117,7 @@ class Forwarder:
 
     async def _send(self, call: Call, body: bytes) -> httpx2.Response:
         if self._client is None:
-            raise RuntimeError("a Forwarder must be entered before it is asked")
+            raise RuntimeError("enter a Forwarder (`async with`) before you use it")
         headers = {name: value for name, value in call.headers.items() if _is_sent(name)}
         request = self._client.build_request(
             "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
@@ -138,10 +138,10 @@ class Forwarder:
             async for chunk in response.aiter_bytes():
                 yield chunk
         except httpx2.HTTPError as error:
-            raise StreamCut(f"the model service broke its answer off: {_said(error)}") from None
+            raise StreamCut(f"the model service broke off its answer: {_said(error)}") from None
 
     async def _failure(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """Yield the body of an error answer in one piece: services quote the key that they were given."""
+        """Yield the body of an error answer in one piece, without the key: some services quote the key they receive."""
         body = b"".join([chunk async for chunk in self._chunks(response)])
         yield self._credential.hide(body)
 
@@ -151,7 +151,7 @@ class Forwarder:
 
 
 def _with_usage(call: Call) -> tuple[bytes, str | None]:
-    """Return the body to send, and what was changed in it."""
+    """Return the body to send, and a note of what was changed in it."""
     request = call.request
     if call.wire.NAME != openai_chat.NAME or not request.stream or request.stream_usage:
         return call.body, None
@@ -165,7 +165,7 @@ def _is_sent(name: str) -> bool:
 
 
 def _path(path: str) -> str:
-    """Return the path as it came, without a key in its query."""
+    """Return the path as it came, but without a key in its query."""
     place, _, query = path.partition("?")
     fields = parse_qsl(query, keep_blank_values=True)
     if any(name in _CREDENTIALS_IN_QUERY for name, _ in fields):

@@ -17,12 +17,12 @@ from harness.gateway.prices import Pricing
 
 
 class Metered(Struct, frozen=True, kw_only=True):
-    """Totals of a session so far, by the gateway's ledger.
+    """The totals of a session so far, from the gateway's ledger.
 
-    `requests` counts all requests to a model, also those that failed or were refused. `side_requests` counts the ones
-    that offered no tools. `turns` and `tool_calls` count answers that came back whole, and `broken_turns` answers that
-    broke off. Tokens include those of side requests (`side`) and those that answers which broke off told of (`broken`).
-    `tools_used` are the names of the tools called. `cost_usd` is None where no price is known.
+    `requests` counts all requests to a model, including those that failed or were refused. `side_requests` counts those
+    that offered no tools. `turns` and `tool_calls` count whole answers, and `broken_turns` counts answers that broke
+    off. Tokens include those of side requests (`side`) and those that broken answers reported (`broken`). `tools_used`
+    are the names of the tools called. `cost_usd` is None if no price is known.
     """
 
     turns: int = 0
@@ -41,7 +41,7 @@ class Metered(Struct, frozen=True, kw_only=True):
 
 
 class RequestFailure(Struct, frozen=True):
-    """A model request that failed: its HTTP status (None: no answer), what was said, and seconds to wait if told."""
+    """A model request that failed: its HTTP status (None without an answer), the message, and the seconds to wait."""
 
     status: int | None
     message: str
@@ -49,7 +49,7 @@ class RequestFailure(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A model request that is being answered: since when nothing came, and whether anything has come yet."""
+    """A model request that is being answered: the time of its last byte, and whether any byte has come yet."""
 
     since: float
     begun: bool = False
@@ -59,9 +59,9 @@ class LedgerEntry(Struct, kw_only=True):
     """One request's line in the ledger.
 
     `kind` is `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `max_output` is the most
-    tokens of output that the request allows, null where it does not say. `status` is null when nothing was answered.
-    `usage` is what the answer told. `charged` is what the budget was charged instead, by estimate, because the client
-    left before the answer was whole. `refused` names the limit that was used up. `note` says what was changed in the
+    output tokens that the request allows, or null if it does not say. `status` is null if there was no answer. `usage`
+    is what the answer reported. `charged` is the estimate that the budget was charged instead, because the client left
+    before the answer was whole. `refused` names the limit that was used up. `note` says what was changed in the
     request. `duration_s` runs from the request's arrival to the last byte of its answer.
     """
 
@@ -90,11 +90,11 @@ class LedgerEntry(Struct, kw_only=True):
 
 
 class Ledger:
-    """Keeps the ledger. It is written on the gateway's event loop. The attributes may be read from any thread.
+    """Keeps the ledger. It is written on the gateway's event loop. Any thread may read the attributes.
 
-    `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that
-    came or went. `open_requests` is the number of requests that have not ended. `failures` counts the turns in a row,
-    up to the last one, whose request failed. `last_failure` is the latest of them.
+    `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that was
+    sent or received. `open_requests` is the number of requests that have not ended. `failures` counts the latest turns
+    that failed in a row. `last_failure` is the latest of them.
     """
 
     def __init__(self, path: Path, price: Pricing | None = None) -> None:
@@ -122,7 +122,7 @@ class Ledger:
 
     @contextmanager
     def entry(self, method: str, path: str) -> Iterator[LedgerEntry]:
-        """Open an entry. Its line is written when the block ends, however it ends."""
+        """Open an entry. Its line is written when the block ends, even by an exception."""
         start = time.monotonic()
         if not self.open_requests:
             self._busy_since = start
@@ -142,7 +142,7 @@ class Ledger:
             self._file.flush()
 
     def touch(self, entry: LedgerEntry) -> None:
-        """Note that a byte came: a piece of the answer, if the entry is a model request that waits for one."""
+        """Note that a byte came. It is a piece of the answer if the entry is a model request that waits for one."""
         self.last_activity = time.monotonic()
         if id(entry) in self._waiting:
             self._waiting[id(entry)] = Waiting(self.last_activity, begun=True)
@@ -161,11 +161,11 @@ class Ledger:
         )
 
     def started(self, entry: LedgerEntry) -> None:
-        """Note that a request goes to the model: from now on its answer is waited for."""
+        """Note that a request goes to the model. From now on, it waits for its answer."""
         self._waiting[id(entry)] = Waiting(time.monotonic())
 
     def cost_usd(self, usage: TokenCounts) -> float | None:
-        """Return what these tokens cost in US dollars, None where no price is known."""
+        """Return the cost of these tokens in US dollars, or None if no price is known."""
         return None if self._price is None else self._price.cost_usd(**msgspec.structs.asdict(usage))
 
     def answered(self, entry: LedgerEntry, outcome: AnswerOutcome, *, turn: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway knows of a request and a reply, whatever wire they came by. Plain data."""
+"""Requests and replies as plain data, the same for every wire."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec import Struct, field
 
 
 class WireError(Exception):
-    """A request body does not fit its wire. The message says what is wrong and where."""
+    """A request body is not valid for its wire. The message says what is wrong and where."""
 
 
 class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens by kind. `input_tokens` leaves out those read from and written to the prompt cache."""
+    """Tokens by kind. `input_tokens` excludes those read from and written to the prompt cache."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -30,11 +30,11 @@ class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 BYTES_PER_TOKEN = 4
-"""A rough average of English text and code, for a pseudo-count of tokens."""
+"""The bytes in a token, as a rough average of English text and code. Pseudo-counts use it."""
 
 
 def pseudo_count(data: bytes) -> int:
-    """Return about how many tokens a text has, where nobody counts them."""
+    """Return an estimate of the number of tokens in a text."""
     return max(1, len(data) // BYTES_PER_TOKEN)
 
 
@@ -46,7 +46,7 @@ class OfferedTool(Struct, frozen=True):
 
 
 class RequestToolResult(Struct, frozen=True):
-    """What the CLI answered to one tool call. The chat wire cannot say that it is an error."""
+    """The CLI's answer to one tool call. The chat wire cannot mark it as an error."""
 
     call_id: str
     text: str
@@ -58,10 +58,10 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
 
     `opening` is the text of the conversation's first user message. `turn` is the number of model turns that the
     conversation already holds, and `results` are the tool results since the last of them. `stream_usage` says whether
-    a stream must end with its usage, which the Anthropic wire always does. `hosted` is what the service itself would
-    run or fetch: tools such as a web search, or a URL in the content.
+    a stream must end with its usage. On the Anthropic wire, it always does. `hosted` names what the service itself
+    would run or fetch: tools such as a web search, or a URL in the content.
 
-    `max_output` is the most tokens that one answer may have, None where the request does not say. `answers` is the
+    `max_output` is the most tokens that one answer may have, or None if the request does not say. `answers` is the
     number of alternative answers that the request asks for.
     """
 
@@ -78,7 +78,7 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def side(self) -> bool:
-        """Whether this is a side request, such as for a title or a summary: it offers no tools and takes no turn."""
+        """Whether this is a side request, such as for a title or a summary. It offers no tools and uses no turn."""
         return not self.tools
 
 
@@ -91,7 +91,7 @@ class ReplyToolCall(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """A model's whole answer. `created` is in seconds since the epoch. `truncated`: the output limit cut it short."""
+    """A model's whole answer. `created` is in seconds since the epoch. The output limit cut it if it is `truncated`."""
 
     id: str
     created: int
@@ -103,11 +103,11 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class AnswerOutcome(Struct, frozen=True, kw_only=True):
-    """What the bytes of a response say, whoever wrote them.
+    """What the bytes of a response say.
 
-    `usage` and `stop_reason` (in the wire's own word) are None until the response tells them. `complete` means that it
-    gave a stop reason and came to its proper end, `may_end` that it is complete if its stream ends here. `error` is
-    what the provider said, or what is malformed.
+    `usage` and `stop_reason` (in the wire's own word) are None until the response reports them. `complete` means that
+    the response gave a stop reason and came to its proper end. `may_end` means that it is complete if its stream ends
+    here. `error` is the provider's message, or says what is malformed.
     """
 
     usage: TokenCounts | None = None

@@ -1,4 +1,4 @@
-"""What Ollama's native API says of the one model served here (ollama's `docs/api.md`, around v0.33)."""
+"""Answers of Ollama's native API about the one model served here (ollama's `docs/api.md`, around v0.33)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from typing import Any, Final
 
 VERSION: Final = "0.33.0"
-"""The version whose contract these answers follow."""
+"""The version of Ollama's API that these answers follow."""
 
 _MOMENT: Final = "2025-01-01T00:00:00Z"
 _NEVER: Final = "2318-01-01T00:00:00Z"
@@ -20,22 +20,22 @@ def _model(model: str) -> dict[str, Any]:
 
 
 def version() -> dict[str, Any]:
-    """`GET /api/version`."""
+    """Return the answer to `GET /api/version`."""
     return {"version": VERSION}
 
 
 def tags(model: str) -> dict[str, Any]:
-    """`GET /api/tags`."""
+    """Return the answer to `GET /api/tags`."""
     return {"models": [{**_model(model), "modified_at": _MOMENT, "capabilities": ["completion", "tools"]}]}
 
 
 def ps(model: str, context: int) -> dict[str, Any]:
-    """`GET /api/ps`: the model is loaded with `context` tokens, none of it on a GPU."""
+    """Return the answer to `GET /api/ps`: the model is loaded with `context` tokens, and no part is on a GPU."""
     return {"models": [{**_model(model), "size_vram": 0, "context_length": context, "expires_at": _NEVER}]}
 
 
 def show(context: int) -> dict[str, Any]:
-    """`POST /api/show`."""
+    """Return the answer to `POST /api/show`."""
     return {
         "details": _DETAILS,
         "template": "",
@@ -46,7 +46,7 @@ def show(context: int) -> dict[str, Any]:
 
 
 def wanted(body: bytes) -> str:
-    """The model that the body of `POST /api/show` asks for; an empty string if it names none."""
+    """Return the model that the body of `POST /api/show` names, or an empty string."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -55,5 +55,5 @@ def wanted(body: bytes) -> str:
 
 
 def error(message: str) -> dict[str, Any]:
-    """The body of an error answer."""
+    """Return the body of an error answer."""
     return {"error": message}

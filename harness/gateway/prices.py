@@ -1,6 +1,6 @@
-"""What an answer costs: by the model's own price, or else by the price list that comes with `genai-prices`.
+"""What an answer costs, by the model's own price or else by the price list in the package `genai-prices`.
 
-The list is that of the installed version; nothing is fetched.
+The list is the one in the installed version. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
     import genai_prices
-else:  # loads in half a second, which only a model of a provider with prices should cost
+else:  # takes half a second to load, and only the models of a provider with prices need it
     genai_prices = LazyModule("genai_prices")
 
 
@@ -26,7 +26,7 @@ class Pricing(Protocol):
 
 
 class ListedPrice:
-    """The price of `provider`'s model `name` by the list. Raise `LookupError` if the list does not have it."""
+    """The price of `provider`'s model `name` in the list. Raise `LookupError` if the list does not have it."""
 
     def __init__(self, provider: str, name: str) -> None:
         self._provider = provider
@@ -36,7 +36,7 @@ class ListedPrice:
     def cost_usd(
         self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
     ) -> float:
-        """See `Pricing`. The list counts cached tokens as part of the input; long prompts may cost more."""
+        """See `Pricing`. The list counts cached tokens as part of the input. Long prompts may cost more."""
         usage = genai_prices.Usage(
             input_tokens=input_tokens + cache_read_tokens + cache_write_tokens,
             output_tokens=output_tokens,

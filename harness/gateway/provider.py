@@ -1,4 +1,4 @@
-"""The provider interface: who answers the model requests that the gateway lets through."""
+"""The provider interface. A provider answers the model requests that the gateway admits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.gateway.wires.base import Wire
 
 
 class AnswerError(Exception):
-    """A request is answered with an error: `status` and the message reach the CLI in its wire's form."""
+    """A request is answered with an error. The CLI gets `status` and the message in its wire's form."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -20,11 +20,11 @@ class AnswerError(Exception):
 
 
 class StreamCut(Exception):
-    """Raised by an answer's chunks: the answer breaks off here, and the CLI's connection with it."""
+    """An answer breaks off here, and so does the CLI's connection. An answer's chunks raise it."""
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One model request, as parsed and as it came: path with query, headers in lower case, body.
+    """One model request, parsed, and as it came: path with query, headers in lower case, body.
 
     `workspace` is the path of the session's workspace as its CLI sees it.
     """
@@ -42,10 +42,10 @@ async def _nothing() -> None:
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """An answer in its wire's own bytes: they reach the CLI unchanged, each chunk as soon as it is there.
+    """An answer in its wire's own bytes. The CLI gets them unchanged, each chunk as soon as it arrives.
 
-    `headers` have lower-case names. `close` releases what the answer holds, whether or not its chunks were read.
-    `note` tells the ledger what was changed in the request.
+    `headers` have lower-case names. `close` releases the answer's resources, even if its chunks were not read. `note`
+    tells the ledger what was changed in the request.
     """
 
     status: int
@@ -61,10 +61,10 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """Answers model requests. Its methods run on the gateway's event loop and may be called side by side."""
+    """Answers model requests. Its methods run on the gateway's event loop, and several calls may run at once."""
 
     async def answer(self, call: Call) -> Answer:
-        """Answer a request. Raise `AnswerError`; an answer that breaks off raises from its chunks."""
+        """Answer a request. Raise `AnswerError` for an error. The chunks of an answer that breaks off raise."""
 
     async def count_tokens(self, call: Call) -> int:
         """Return the number of tokens in the request's prompt. Raise `AnswerError`."""

@@ -1,4 +1,4 @@
-"""Which wire a request speaks, by its path."""
+"""Finds the wire of a request by its path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.gateway.wires.base import Wire
 
 
 class Route(Struct, frozen=True):
-    """What a path asks for: an answer of the model over a wire, or the count of a prompt's tokens."""
+    """What a path asks for: the model's answer over a wire, or the number of tokens in a prompt."""
 
     wire: Wire
     counts: bool = False
@@ -27,7 +27,7 @@ _ROUTES: Final[Mapping[str, Route]] = {
 
 
 def route(path: str) -> Route | None:
-    """Return what is asked for at this path (without its query), None where it asks no model."""
+    """Return what this path (without its query) asks for, or None if it does not ask the model."""
     google = google_generate.PATH.fullmatch(path)
     if google:
         return Route(google_generate, counts=google["method"] == "countTokens")
@@ -35,7 +35,7 @@ def route(path: str) -> Route | None:
 
 
 def dialect(path: str, headers: Mapping[str, str]) -> Wire:
-    """Return the wire that a client speaks, also for a request that asks no model."""
+    """Return the wire that a client speaks, even if its request does not ask the model."""
     asked = route(path)
     if asked:
         return asked.wire

@@ -1,4 +1,4 @@
-"""Scripts: what the scripted model says and does, turn by turn, as YAML.
+"""Scripts: YAML files that say what the scripted model answers, turn by turn.
 
     turns:
       - text: I look at one state first.
@@ -22,9 +22,9 @@
       - opening: Count the files.
         turns: [{text: There are three.}]
 
-A conversation whose first message contains the text of an `opening`, such as a subagent's, plays the turns below it;
-any other plays `turns`. Calls of one turn are made in parallel. Paths are relative to the workspace. An optional call
-is left out if its tool is not offered; so is a turn that would make no other call.
+If a conversation's first message contains the text of an `opening`, as a subagent's may, it plays the turns of that
+entry. Any other conversation plays the top-level `turns`. Calls of one turn are made in parallel. Paths are relative to
+the workspace. An optional call is left out if its tool is not offered. So is a turn whose calls are all left out.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _KINDS = ("write", "run", "read", "mcp", "tool")
 
 
 class ScriptError(Exception):
-    """A script cannot be used; the message names the file, the key and what is wrong."""
+    """A script cannot be used. The message names the file and the key, and says what is wrong."""
 
 
 class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
     """One tool call: exactly one of `write` (with `content`), `run`, `read`, `mcp`, `tool` (with `arguments`).
 
-    `mcp` is a tool of an MCP server by its plain name; `tool` is a tool by the exact name that the CLI offers. Both may
+    `mcp` is the plain name of a tool of an MCP server. `tool` is the exact name of a tool that the CLI offers. Both may
     be `optional`.
     """
 
@@ -80,21 +80,21 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def kind(self) -> str:
-        """Which of the five kinds of call it is."""
+        """The kind of call, one of five."""
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
     @property
     def target(self) -> str:
-        """The value of its kind's key: the path, the command or the tool."""
+        """The path, the command or the tool: the value of the key that names the kind."""
         return str(getattr(self, self.kind))
 
 
 class Fail(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a turn fails: exactly one of an HTTP `status`, a stream that is cut or hangs after so many events, HTML, or
-    malformed JSON.
+    """How a turn fails, in exactly one of five ways.
 
-    It fails `times` times and then goes on as written; None means always. `retry_after` (seconds) and `message` (the
-    error's text) go with `status`.
+    The ways are an HTTP `status`, a stream that is cut (`cut_after`) or hangs (`hang_after`) after a number of events,
+    `html`, and `malformed` JSON. The turn fails `times` times, and then plays as written. None means always.
+    `retry_after` (seconds) and `message` (the error's text) go with `status`.
     """
 
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
@@ -116,7 +116,7 @@ class Fail(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer: text, calls, or both; with neither it is the closing words.
+    """One answer of the model: text, calls, or both. With neither, it is the closing text.
 
     `usage` replaces the pseudo-count of tokens. `truncated` makes its wire say that the model's output limit cut it.
     """
@@ -134,7 +134,7 @@ class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
-    """The turns of a conversation beside the main one, recognized by a text in its first message."""
+    """The turns of a conversation beside the main one. A text in its first message identifies it."""
 
     opening: Annotated[str, Meta(min_length=1)]
     turns: Annotated[tuple[ScriptedTurn, ...], Meta(min_length=1)]
@@ -154,14 +154,14 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True):
 def find_script(script: str, conf: ConfPath) -> Path:
     """Return the file of a script. Raise `ScriptError`.
 
-    `script` is the name of a file in `conf/scripts/`, or a path if it has a slash or ends in .yaml; a relative path
-    starts at the project's root folder.
+    `script` is the name of a file in `conf/scripts/`. If it has a slash or ends in .yaml, it is a path, relative to the
+    project's root folder.
     """
     is_path = "/" in script or script.endswith(".yaml")
     path = conf.root / script if is_path else conf.find(f"scripts/{script}.yaml")
     if path is None or not path.is_file():
         file = path or f"conf/scripts/{script}.yaml"
-        raise ScriptError(f"{file}: no such script; conf/scripts has: {', '.join(conf.choices('scripts'))}")
+        raise ScriptError(f"{file}: there is no such script; choose from: {', '.join(conf.choices('scripts'))}")
     return path
 
 
@@ -173,7 +173,7 @@ def load_script(path: Path) -> Script:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScriptError(f"{path}: {one_line(error)}") from None
     try:
-        # By way of JSON, because that is what will be sent: a YAML date, for one, becomes a string.
+        # JSON comes in between because the wires send JSON. A YAML date, for example, becomes a string.
         return msgspec.json.decode(msgspec.json.encode(document), type=Script)
     except (msgspec.MsgspecError, TypeError) as error:
         raise ScriptError(f"{path}: {error}") from None

@@ -1,4 +1,4 @@
-"""The scripted provider: plays a script through the real wires. It shows that the pipeline works, and no more."""
+"""The scripted provider: plays a script through the real wires. It shows that the pipeline works, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOSING = ScriptedTurn(text="Done.")
 """Played beyond the script's end."""
 
 SIDE = ScriptedTurn(text="Scripted session")
-"""The answer to a side request, which is not in the script."""
+"""The answer to a side request. Scripts do not have these."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
 
@@ -28,8 +28,8 @@ HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please si
 class ScriptedProvider:
     """Plays `script` for one case.
 
-    The turn that it plays is the number of model turns in the request, so a retry plays the same one again. It only
-    remembers how often each failing turn has failed.
+    The number of model turns in the request says which turn to play, so a retry plays the same turn again. The provider
+    only remembers how often each failing turn has failed.
     """
 
     def __init__(self, script: Script) -> None:
@@ -60,13 +60,13 @@ class ScriptedProvider:
         return turns[request.turn] if request.turn < len(turns) else CLOSING
 
     def _fails(self, fail: Fail) -> bool:
-        """Return whether this turn fails once more; each turn has a count of its own."""
+        """Return whether this turn fails once more. Each turn has its own count."""
         self._failures[id(fail)] += 1
         return fail.times is None or self._failures[id(fail)] <= fail.times
 
 
 def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> list[ScriptedTurn]:
-    """Return the turns without the optional calls whose tools are not offered, and without turns of such calls only."""
+    """Return the turns without optional calls to tools that are not offered. Drop a turn that has only such calls."""
     playable = []
     for turn in turns:
         calls = tuple(call for call in turn.calls if not call.optional or is_offered(call, tools))
@@ -78,7 +78,7 @@ def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> li
 
 
 def _reply(turn: ScriptedTurn, call: Call) -> Reply:
-    """Return the turn in terms of the tools that the request offers."""
+    """Return the turn as a reply that calls tools of the request. Raise `AnswerError` 400 if it lacks a tool."""
     try:
         mapped = [map_call(scripted, call.request.tools, call.workspace) for scripted in turn.calls]
     except UnknownTool as error:
@@ -119,7 +119,7 @@ def _refusal(wire: Wire, status: int, fail: Fail) -> Answer:
 
 
 def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:
-    """Return the answer, failing as the script says; an answer that is not streamed breaks off in its middle."""
+    """Return the answer, which fails as the script says. Without streaming, a cut answer breaks off in its middle."""
     if fail.html:
         return _answer(200, "text/html; charset=utf-8", [HTML])
     if fail.malformed:

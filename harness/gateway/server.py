@@ -1,4 +1,4 @@
-"""The gateway: one for each worker, with one account for each session behind a listening socket of its own."""
+"""The gateway. Each worker has one, and each session has an account in it, with its own listening socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.http_host import HttpHost
 
 
 class Gateway:
-    """Opens accounts, which `host` serves. The socket that a request comes by says whose it is."""
+    """Opens accounts, which `host` serves. A request belongs to the account whose socket it arrives on."""
 
     def __init__(self, host: HttpHost) -> None:
         self._host = host
@@ -38,11 +38,12 @@ class Gateway:
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
-        A provider that is an async context manager is entered on the gateway's event loop, and left at the close.
-        `budget` is shared by all sessions of a case. `ledger` is the file that takes one JSON line for each request.
-        `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may fill.
-        `workspace` is the workspace's path as the CLI sees it, which scripted answers need. Without a `price` costs
-        stay unknown. Raises `HttpHostError`, and `OSError` if `ledger` cannot be written.
+        If the provider is an async context manager, it is entered on the gateway's event loop, and left when the
+        account closes. All sessions of a case share its `budget`. `ledger` is the file that gets one JSON line for each
+        request. `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may
+        fill. `workspace` is the workspace's path as the CLI sees it; scripted answers need it. Without a `price`, costs
+        are not known. Raise `HttpHostError` if the account cannot be served, and `OSError` if `ledger` cannot be
+        written.
         """
         account = Account(
             model=model,
@@ -63,7 +64,7 @@ class Gateway:
 
 
 def _holding(provider: Provider) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Return the lifespan of an account's app, during which its provider is entered."""
+    """Return the lifespan of an account's app. It enters the provider at the start and leaves it at the end."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

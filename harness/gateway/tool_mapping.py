@@ -1,4 +1,4 @@
-"""Maps the abstract calls of a script to whatever tools a request offers, judging by their argument schemas."""
+"""Maps the abstract calls of a script to the tools that a request offers, by their argument schemas."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall
 
 PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path")
-"""How tools call the file they work on: Claude Code and Qwen; OpenCode; Pi; older Qwen."""
+"""The argument names for a file's path in the tools of: Claude Code and Qwen; OpenCode; Pi; older Qwen."""
 
 COMMAND_KEYS: Final = ("command", "cmd")
-"""How tools call a shell command: most; Codex."""
+"""The argument names for a shell command in the tools of: most CLIs; Codex."""
 
 
 class UnknownTool(Exception):
-    """No offered tool fits a call, or several do; the message names the call and the tools offered."""
+    """No offered tool fits a call, or several do. The message names the call and the offered tools."""
 
 
 class _Need(Struct, frozen=True):
-    """The tool that a kind of call needs: one of `names` in its name, one key of each group among its arguments."""
+    """The tool that a kind of call needs: its name contains one of `names`, and it takes one argument of each group."""
 
     names: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...]
@@ -38,10 +38,10 @@ _NEEDS: Final = {
 
 
 def map_call(call: ScriptedCall, tools: Sequence[OfferedTool], workspace: str) -> tuple[str, Mapping[str, Any]]:
-    """The name of the offered tool that does what `call` says, and its arguments. Raises `UnknownTool`.
+    """Return the name of the offered tool that does what `call` says, and its arguments. Raise `UnknownTool`.
 
-    Paths are made absolute, below `workspace`: the tools of every CLI take such ones, and some no other. Where no tool
-    writes or reads files (Codex), the shell does.
+    Paths become absolute, below `workspace`, because the tools of some CLIs take no others. If no tool writes or reads
+    files (Codex), the shell does it.
     """
     if call.kind not in _NEEDS:
         return _only(_named(call, tools), call, tools).name, call.arguments or {}
@@ -58,12 +58,12 @@ def map_call(call: ScriptedCall, tools: Sequence[OfferedTool], workspace: str) -
 
 
 def is_offered(call: ScriptedCall, tools: Sequence[OfferedTool]) -> bool:
-    """Whether the tool that an `mcp` or `tool` call names is there."""
+    """Return whether the tool that an `mcp` or `tool` call names is offered."""
     return bool(_named(call, tools))
 
 
 def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
-    """The tools of that name, or of an MCP server's tool of that name behind its server's."""
+    """Return the tools of that name. An MCP tool's name may have its server's name in front."""
     found = [tool for tool in tools if tool.name == call.target]
     if call.kind == "mcp" and not found:
         found = [tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}"))]
@@ -71,7 +71,7 @@ def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool
 
 
 def _shell_command(call: ScriptedCall, path: str) -> str:
-    """What writes or reads the file in a POSIX shell; content reaches it unchanged, but for NUL."""
+    """Return the POSIX shell command that writes or reads the file. It writes all content unchanged, except NUL."""
     if call.kind == "read":
         return f"cat {shlex.quote(path)}"
     folder = shlex.quote(posixpath.dirname(path))
@@ -79,7 +79,7 @@ def _shell_command(call: ScriptedCall, path: str) -> str:
 
 
 def _fitting(need: _Need, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
-    """The tools whose schemas take exactly what there is to give; one that bears a name exactly goes before others."""
+    """Return the tools whose schemas fit the call's arguments. If one has an exact name, return only that one."""
     found: list[OfferedTool] = []
     for tool in tools:
         keys = _keys(tool, need)
@@ -90,7 +90,10 @@ def _fitting(need: _Need, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
 
 
 def _keys(tool: OfferedTool, need: _Need) -> set[str]:
-    """The arguments to fill in: one of each group, and a description where there is room; empty if a group lacks."""
+    """Return the arguments to fill in: one of each group, and a description if the tool takes one.
+
+    Return nothing if the tool lacks a group.
+    """
     properties = tool.schema.get("properties", {})
     filled = [[key for key in group if key in properties][:1] for group in need.keys]
     if not all(filled):
@@ -102,6 +105,6 @@ def _only(found: Sequence[OfferedTool], call: ScriptedCall, tools: Sequence[Offe
     if len(found) == 1:
         return found[0]
     wanted = f"the script's `{call.kind}: {call.target[:80]}`"
-    fault = "fits several of the tools offered" if found else "fits none of the tools offered"
+    fault = "fits several of the offered tools" if found else "fits none of the offered tools"
     names = [tool.name for tool in found or tools]
     raise UnknownTool(f"{wanted} {fault}: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What the terminal shows of cases under way: a line, or with workers a board. Under -q it shows nothing."""
+"""The progress of running cases on the terminal: a line, or a board if there are workers. With -q, nothing is shown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.results.times import UNKNOWN_S, Times
 
 
 def live(config: pytest.Config, status_file: Path | None, gpu_memory_mb: Callable[[], float | None]) -> Live:
-    """Return what shows the progress of this process: a line on its terminal, or a worker's file for the board.
+    """Return the live view of this process: a line on its terminal, or a worker's file for the board.
 
-    The progress of a test is wiped when the test is reported.
+    The progress of a test is erased when the test is reported.
     """
     shown: Live
     if status_file is not None:
@@ -32,7 +32,7 @@ def live(config: pytest.Config, status_file: Path | None, gpu_memory_mb: Callabl
 
 
 def show_workers(config: pytest.Config, folder: Path, cases: Sequence[Case], times: Times) -> LiveWorkers | None:
-    """Show a line for each worker and a bar, if there is a terminal. Workers tell what they do in `folder`."""
+    """Show a line for each worker and a bar, if there is a terminal. Workers write their status to `folder`."""
     terminal = _terminal(config)
     if terminal is None:
         return None
@@ -44,7 +44,7 @@ def show_workers(config: pytest.Config, folder: Path, cases: Sequence[Case], tim
 
 
 class _Wiper:
-    """The hook that wipes the progress of a test before pytest reports the test."""
+    """The hook that erases the progress of a test before pytest reports the test."""
 
     def __init__(self, shown: Live) -> None:
         self._shown = shown
@@ -55,7 +55,7 @@ class _Wiper:
 
 
 def _terminal(config: pytest.Config) -> int | None:
-    """Return a way to the terminal, which capturing takes away during a test, or `None` without one or under -q."""
+    """Return a stream to the terminal that works while pytest captures output. Return `None` without one or with -q."""
     capture = config.pluginmanager.getplugin("capturemanager")
     if config.getoption("verbose", 0) < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
         return None

@@ -1,1 +1,1 @@
-"""What serves the model of a case."""
+"""The servers of the models of cases."""

@@ -14,9 +14,9 @@ from harness.models.model_server import ModelServer
 
 
 def cassette_server(case: Case, conf: ConfPath) -> ModelServer:
-    """Return what plays a model's recorded answers to the case's backend in its environment.
+    """Return a server that plays a model's recorded answers to the case's backend in its environment.
 
-    The case's model names the recorded one as its `script`; without one it is the model of the same name. Raise
+    The `script` of the case's model names the recorded model. The default is the model of the same name. Raise
     `ConfError` for a cassette that is missing, broken, or of another wire.
     """
     file = _file(case, case.model.script or case.model.name)
@@ -27,19 +27,19 @@ def cassette_server(case: Case, conf: ConfPath) -> ModelServer:
         raise ConfError(f"{case.id}: model.{case.model.name}: {error}") from error
     if cassette.head.wire != case.wire:
         raise ConfError(
-            f"{case.id}: {path} was recorded over {cassette.head.wire}, and is asked over {case.wire}: "
-            f"put that first in the wires of conf/provider/{case.provider.name}.yaml, or record it again"
+            f"{case.id}: {path} was recorded over {cassette.head.wire}, but the case uses {case.wire}: "
+            f"put {cassette.head.wire} first in the wires of conf/provider/{case.provider.name}.yaml, or record again"
         )
-    # All attempts share it: what was played is over.
+    # All attempts share it, so that each recorded answer is played once.
     player = CassettePlayer(cassette)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return ModelServer(case.model.name, lambda: player, f"sha256:{digest}", recorded_in=cassette.head.workspace)
 
 
 def recorded(server: ModelServer, case: Case, conf: ConfPath) -> ModelServer:
-    """Return the same server, whose answers to the first replicate of a case also go onto a new cassette.
+    """Return a server that also records its answers to the first replicate of a case on a new cassette.
 
-    The cassette goes into the project's own `conf/`.
+    The cassette is in the project's own `conf/`.
     """
     if case.replicate > 1:
         return server

@@ -1,4 +1,4 @@
-"""Models that someone else serves: a service, or a model server on this machine. The gateway forwards to them."""
+"""Models to which the gateway forwards requests. A service or a model server on this machine serves them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def remote_server(case: Case) -> ModelServer:
 
 
 def local_server(case: Case, lease: Lease) -> ModelServer:
-    """Return the case's model on the server of that lease; a server that crashed is started again, once.
+    """Return the case's model on the server of that lease. A server that crashes is started again once.
 
     Raise `ServerMissing` if the provider needs a key that the host lacks.
     """

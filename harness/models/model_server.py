@@ -1,4 +1,4 @@
-"""A model that is ready to be asked."""
+"""A model that is ready to answer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.gateway.provider import Provider
 
 
 class ModelServer(Struct, frozen=True):
-    """What serves a case's model.
+    """The server of a case's model.
 
-    `provider()` returns the gateway's provider for one session; it raises `ServerFault` if a server crashed and cannot
-    be started again. `digest` identifies the weights (of a scripted model: the script), `sha256:` and hexadecimal; None
-    if unknown. `warnings()` returns what the server has said so far that makes a case's result doubtful. `recorded_in`
-    is the workspace whose paths recorded answers hold; None if the answers fit any workspace.
+    `provider()` returns the gateway's provider for one session. It raises `ServerFault` if a server crashed and cannot
+    be started again. `digest` identifies the weights, or the script of a scripted model: `sha256:` and hexadecimal, or
+    None if unknown. `warnings()` returns the server's messages so far that make a case's result doubtful. `recorded_in`
+    is the workspace in the paths of recorded answers, or None if the answers fit any workspace.
     """
 
     name: str
@@ -30,5 +30,5 @@ class ModelServer(Struct, frozen=True):
         if self.recorded_in not in {None, workspace}:
             raise ConfError(
                 f"the cassette of model {self.name} was recorded in the workspace {self.recorded_in}, and this sandbox "
-                f"has {workspace}: choose the sandbox it was recorded in, or record it again"
+                f"has {workspace}: choose the sandbox of the recording, or record it again"
             )

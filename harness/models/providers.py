@@ -1,6 +1,6 @@
 """The one table of provider kinds: how each checks the configuration of a model, and how it serves the model.
 
-Reading the table is cheap: what serves a model is imported when the first case needs it.
+Reading the table is cheap, because the code that serves a model is imported when the first case needs it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from harness.models import cassettes, forwarding, scripted
     from harness.models.model_server import ModelServer
     from harness.servers.pool import ServerPool
-else:  # the gateway's side of each, which a collection does not need
+else:  # collecting tests does not need these
     cassettes = LazyModule("harness.models.cassettes")
     forwarding = LazyModule("harness.models.forwarding")
     scripted = LazyModule("harness.models.scripted")
 
 
 class Sources(Struct, frozen=True):
-    """What models are served from: the files of `conf`, and the servers in `pool` on this machine."""
+    """Where models come from: the files of `conf`, and the servers in `pool` on this machine."""
 
     conf: ConfPath
     pool: ServerPool
 
 
 class ProviderFactory(Struct, frozen=True):
-    """What one kind of provider does.
+    """The functions of one kind of provider.
 
     `check(model, provider)` raises `ConfError` for settings that make no sense for this kind. `serve(case, sources)`
-    returns what serves the case's model; it raises `ServerMissing` if this machine lacks what that takes, `ServerFault`
-    if a server is at fault, and `ConfError` for a script or cassette that is missing or wrong.
+    returns the server of the case's model. It raises `ServerMissing` if this machine lacks something that the server
+    needs, `ServerFault` if the server fails, and `ConfError` for a script or cassette that is missing or wrong.
     """
 
     check: Callable[[ModelConf, ProviderConf], None]
@@ -58,5 +58,5 @@ PROVIDERS: Final[Mapping[ProviderKind, ProviderFactory]] = {
 
 
 def model_server(case: Case, sources: Sources) -> ModelServer:
-    """Return what serves the case's model; see `ProviderFactory.serve` for what it raises."""
+    """Return the server of the case's model. It raises the same errors as `ProviderFactory.serve`."""
     return PROVIDERS[case.provider.kind].serve(case, sources)

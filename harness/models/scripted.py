@@ -13,7 +13,7 @@ from harness.models.model_server import ModelServer
 
 
 def scripted_server(case: Case, conf: ConfPath) -> ModelServer:
-    """Return what plays the script that the case's model names, or else the one named after its environment.
+    """Return a server that plays the script named by the case's model, or else the script of its environment's name.
 
     Raise `ConfError` if the script is missing or wrong.
     """
@@ -22,7 +22,7 @@ def scripted_server(case: Case, conf: ConfPath) -> ModelServer:
         script = load_script(path)
     except ScriptError as error:
         raise ConfError(f"{case.id}: model.{case.model.name}.script: {error}") from error
-    # All attempts share it: a turn that is to fail twice fails twice in all.
+    # All attempts share it, so that a turn that should fail twice fails twice in total.
     provider = ScriptedProvider(script)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return ModelServer(case.model.name, lambda: provider, f"sha256:{digest}")

@@ -1,4 +1,4 @@
-"""What pytest shows of a case whose submission was not good enough."""
+"""The text that pytest shows for a case with a submission that was not good enough."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILES = (
 
 
 def graded_failure(builder: RecordBuilder) -> str:
-    """Return the text of a failed grade: why, in the first line, and then the files to open."""
+    """Return the text of a failed grade: the reason in the first line, and then the files to open."""
     folder = builder.folder
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What every sandbox offers, whatever it is built on: plain data, and the protocols `Sandbox` and `Box`."""
+"""The interface of every kind of sandbox: plain data, and the protocols `Sandbox` and `Box`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SandboxError(CaseFault):
 class Interpreter(Struct, frozen=True):
     """A Python that can import the harness's packages inside a box.
 
-    `inside` is its path as a box sees it. `readable` are the host paths that a `BoxRequest` must name for it to run; a
-    kind whose boxes bring their own Python needs no such paths.
+    `inside` is its path as a box sees it. `readable` are the host paths that a `BoxRequest` must name so that it runs.
+    If the boxes of a kind have their own Python, this is empty.
     """
 
     inside: str
@@ -33,10 +33,10 @@ class Interpreter(Struct, frozen=True):
 class BoxRequest(Struct, frozen=True, kw_only=True):
     """What one box holds.
 
-    `workspace` and `home` are host directories that the processes inside may write; they are created if they are
-    missing. `readable` are host paths that show read-only at their own place (an interpreter, a CLI). `mounts` are host
-    directories that show read-only under a name; `Box.mounts` says where. `endpoints` names the loopback ports to open
-    inside. `stderr` is the host file to which the command's standard error is appended.
+    `workspace` and `home` are host directories that the processes inside may write. They are created if they are
+    missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
+    directories that appear read-only under a name, at the path in `Box.mounts`. `endpoints` names the loopback ports to
+    open inside. The command's standard error is appended to the host file `stderr`.
     """
 
     workspace: Path
@@ -57,8 +57,8 @@ class Endpoint(Struct, frozen=True):
 class Death(Struct, frozen=True):
     """How a box ended.
 
-    `exit_code` is the command's; it is negative if a signal ended the command. `seconds` is how long it took until the
-    last process was gone.
+    `exit_code` is the command's. It is negative if a signal ended the command. `seconds` is the time until the last
+    process had ended.
     """
 
     exit_code: int
@@ -66,7 +66,7 @@ class Death(Struct, frozen=True):
 
 
 class Resources(Struct, frozen=True):
-    """What a box uses: bytes of resident memory and number of its processes, bytes on disk in workspace and home."""
+    """What a box uses: bytes of resident memory, number of processes, and bytes on disk in workspace and home."""
 
     memory_bytes: int = 0
     processes: int = 0
@@ -88,7 +88,7 @@ class Box(Protocol):
     stdout: IO[bytes]
 
     def exec(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the command in the workspace, with these variables and nothing of the host's.
+        """Start the command in the workspace, with these variables and none of the host's.
 
         HOME, TMPDIR, PATH and LANG are added if they are missing. Raise `SandboxError` if the command cannot start.
         """
@@ -100,16 +100,16 @@ class Box(Protocol):
         """Return the command's exit code, or `None` while it runs. Its descendants may live on until `close`."""
 
     def wait(self, timeout: float) -> int | None:
-        """Wait at most `timeout` seconds for the command to end; return what `poll` returns."""
+        """Wait at most `timeout` seconds for the command to end. Return what `poll` returns."""
 
     def resources(self) -> Resources:
-        """Return what the box uses. Cheap to call ten times a second: the figures may be two seconds old."""
+        """Return what the box uses. It may be called ten times a second, because figures may be two seconds old."""
 
     def leaks(self) -> list[str]:
-        """Return what a look from the host finds unsealed, in words; empty for a sound box. The probe asks this."""
+        """Return the leaks that are visible from the host, in words: an empty list for a sealed box. The probe asks."""
 
     def close(self) -> Death:
-        """Kill every process inside, wait until the kernel has none left, and close the endpoints.
+        """Kill every process inside, wait until all have ended, and close the endpoints.
 
         A second call returns the same `Death`. Raise `SandboxError` if a process outlives SIGKILL.
         """
@@ -124,9 +124,9 @@ class Box(Protocol):
 class Sandbox(Protocol):
     """One kind of sandbox, set up by a `SandboxConf`.
 
-    Making one is cheap: it reads the configuration and starts nothing, so that `seals` can be asked at any time.
-    `seals` says whether the kind promises to keep a process from the host's files, network and processes and to keep
-    it within its limits. The probe tests that promise; a kind that does not seal is for debugging only.
+    Making one is cheap: it reads the configuration and starts nothing. `seals` says whether the kind promises to keep a
+    process away from the host's files, network and processes, and within its limits. The probe tests that promise. A
+    kind that does not seal is for debugging only.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Sandbox(Protocol):
 
     @property
     def version(self) -> str:
-        """The program that seals and its version, for the record. Raise `SandboxError` if it is not installed."""
+        """The sandbox's program and its version, for the record. Raise `SandboxError` if it is not installed."""
 
     @property
     def python(self) -> Interpreter:

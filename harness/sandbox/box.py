@@ -1,4 +1,4 @@
-"""A box sealed by bubblewrap, from the moment its init answers."""
+"""A box that bubblewrap seals, after its init answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BubblewrapBox:
     def __init__(
         self, request: BoxRequest, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
     ) -> None:
-        """Have init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`."""
+        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`."""
         self.workspace, self.home = WORKSPACE, HOME
         self.mounts: Mapping[str, str] = {name: mount_point(name) for name in request.mounts}
         self.pid = room.pid
@@ -87,7 +87,7 @@ class BubblewrapBox:
     def terminate(self) -> None:
         """See `Box.terminate`."""
         if self._death is None:
-            with contextlib.suppress(OSError):  # init is gone, and the command with it
+            with contextlib.suppress(OSError):  # init has ended, and so has the command
                 self._room.control.send(b'{"terminate": true}')
 
     def poll(self) -> int | None:
@@ -103,20 +103,20 @@ class BubblewrapBox:
         return self._exit_code
 
     def resources(self) -> Resources:
-        """See `Box.resources`. The box's init is counted too."""
+        """See `Box.resources`. The figures include the box's init."""
         return self._monitor.measure(time.monotonic())
 
     def leaks(self) -> list[str]:
-        """See `Box.leaks`: whatever uid a process has inside, outside it must not be root's."""
+        """See `Box.leaks`. Outside the box, no process may have root's uid, whatever its uid inside."""
         try:
             status = Path("/proc", str(self.pid), "status").read_text()
         except OSError as error:
-            raise SandboxError(f"the box's init is gone: {error}\nsee the kernel's log") from error
+            raise SandboxError(f"the box's init has ended: {error}\nsee the kernel's log") from error
         uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
         return ["its processes are the host's root"] if "0" in uids else []
 
     def close(self) -> Death:
-        """See `Box.close`. Kills init: the kernel then kills every process inside before init counts as gone."""
+        """See `Box.close`. Kill init. The kernel then kills every process inside before init itself ends."""
         if self._death is None:
             start = time.monotonic()
             with contextlib.suppress(ProcessLookupError):
@@ -162,7 +162,7 @@ class BubblewrapBox:
     def _read_exit_code(self) -> int:
         try:
             return int(self._receive()["exited"])
-        except OSError:  # init was killed, and the command with it
+        except OSError:  # init was killed, and so was the command
             return -signal.SIGKILL
 
     def _release(self) -> None:

@@ -1,7 +1,7 @@
 """The bubblewrap sandbox: namespaces, a filter of system calls, an unprivileged uid, and endpoints served from outside.
 
-Root makes no user namespace, because uid 0 in one would still be the host's root; init becomes an unprivileged uid
-instead. An ordinary user makes a user namespace, and no further ones can be made inside.
+Root does not make a user namespace, because uid 0 in it would still be the host's root. Instead, init becomes an
+unprivileged uid. An ordinary user makes a user namespace, and processes inside cannot make further ones.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _INNER_UID = 1000
 _AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
 
 _FREE_UIDS = range(60578, 61184)
-"""Nobody's, by systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536, as containers need."""
+"""Unused in systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536, as containers need."""
 
 
 class BubblewrapOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of kind `bubblewrap`.
 
-    `uid` is what the sealed processes become on the host when the harness runs as root. By default each harness process
-    (an xdist worker) takes a uid of its own, because the kernel counts processes against `max_processes` by uid.
+    `uid` is the uid of the sealed processes on the host when the harness runs as root. By default, each harness process
+    (an xdist worker) uses a different uid, because the kernel counts processes against `max_processes` by uid.
     """
 
     uid: Annotated[int, Meta(ge=1, le=2**32 - 2)] | None = None
@@ -48,7 +48,7 @@ class BubblewrapOptions(Struct, frozen=True, forbid_unknown_fields=True):
 class BubblewrapSandbox:
     """Seals with bubblewrap 0.8 or later, as root or as an ordinary user.
 
-    Open boxes from a thread that lives at least as long as they do: they die with it.
+    Open boxes from a thread that lives longer than the boxes, because they end with it.
     """
 
     name = "bubblewrap"
@@ -124,7 +124,7 @@ def _seccomp_filter(machine: str) -> bytes:
 
 
 def _prepare(directory: Path, uid: int | None) -> None:
-    """Make the directory if it is missing, and give it with all that it holds to `uid`. Links are not followed."""
+    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():

@@ -1,6 +1,6 @@
-"""Runs inside a box, on the standard library alone, and tries what a sealed process must not be able to do.
+"""Runs inside a box, and tries what a sealed process must not be able to do. It needs only the standard library.
 
-Prints the holes that it finds as a JSON list of texts. In a sound box that is `[]`.
+It prints the leaks that it finds as a JSON list of texts: `[]` in a sealed box.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def unfiltered() -> bool:
 
 
 def sees_environment() -> bool:
-    """Return whether the environment of PID 1 tells something about the host."""
+    """Return whether the environment of PID 1 reveals something about the host."""
     try:
         return bool(set(Path("/proc/1/environ").read_bytes().split(b"\0")) - HARMLESS)
     except PermissionError:
@@ -72,7 +72,7 @@ def makes_namespaces() -> bool:
 
 
 def sees_processes() -> bool:
-    """Return whether any process shows besides init and this one."""
+    """Return whether any process is visible besides init and this one."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} != {1, os.getpid()}  # noqa: PTH208 - names
 
 

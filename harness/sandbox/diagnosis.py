@@ -1,4 +1,4 @@
-"""What to do when bubblewrap fails: the known causes, recognised by its words and by the settings of the host."""
+"""What to do if bubblewrap fails. Its output and the host's settings identify the known causes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONTAINER = (
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    """What decides whether namespaces can be made here. A setting that this kernel does not have is `None`."""
+    """The settings that decide whether namespaces can be made here. A setting that the kernel lacks is `None`."""
 
     root: bool
     userns_clone: str | None = None

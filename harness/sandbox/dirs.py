@@ -1,4 +1,4 @@
-"""A sandbox with folders of its own for one test: what the `sandbox` fixture returns."""
+"""A sandbox with its own folders for one test. The `sandbox` fixture returns it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.sandbox.base import Box, BoxRequest, Sandbox
 
 
 class Completed(Struct, frozen=True):
-    """A command that ran to its end: its exit code (negative if a signal ended it), standard output and error."""
+    """A command that has ended: its exit code (negative if a signal ended it), its standard output and error."""
 
     exit_code: int
     stdout: bytes
@@ -25,8 +25,8 @@ class Completed(Struct, frozen=True):
 class SandboxDirs:
     """A sandbox, and the host folders that one test gives to it.
 
-    `workspace` and `home` can be written inside and last from one box to the next. The sandbox's Python and the host
-    paths in `readable` show read-only at their own place. `stderr` is the host file that gathers standard error.
+    `workspace` and `home` are writable inside, and the next box sees what the last one wrote. The sandbox's Python and
+    the host paths in `readable` appear read-only at the same path. `stderr` is the host file for standard error.
     """
 
     def __init__(self, sandbox: Sandbox, folder: CaseFolder, readable: Sequence[Path] = ()) -> None:
@@ -61,10 +61,10 @@ class SandboxDirs:
     def run(
         self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, timeout_s: float = 60.0
     ) -> Completed:
-        """Run one command in the workspace to its end, with nothing on standard input; return what it wrote.
+        """Run one command in the workspace until it ends, with empty standard input, and return what it wrote.
 
-        Every process of the box is gone on return. Raise `SandboxError` if the command cannot start, and `TimeoutError`
-        after `timeout_s` seconds.
+        On return, every process of the box has ended. Raise `SandboxError` if the command cannot start, and
+        `TimeoutError` after `timeout_s` seconds.
         """
         before = self.stderr.stat().st_size if self.stderr.exists() else 0
         with self.open() as box:

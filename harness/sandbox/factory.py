@@ -14,7 +14,7 @@ _KINDS: dict[str, Callable[[SandboxConf], Sandbox]] = {"bubblewrap": BubblewrapS
 
 
 def make_sandbox(conf: SandboxConf) -> Sandbox:
-    """Return the sandbox that `conf` describes; nothing is started.
+    """Return the sandbox that `conf` describes, without starting anything.
 
     Raise `ConfError` for an unknown kind and for options that the kind does not have.
     """

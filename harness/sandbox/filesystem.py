@@ -1,4 +1,4 @@
-"""What a box sees of the file system, as options for bubblewrap. Looks at which host paths exist; changes nothing."""
+"""The file system of a box, as options for bubblewrap. It checks which host paths exist, and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ETC = tuple(
         "pki/ca-trust/extracted",
     )
 )
-"""What shows inside of the host's /etc: where to find libraries, alternatives, the time zone and certificates."""
+"""The parts of the host's /etc that a box sees: libraries, alternatives, the time zone and certificates."""
 
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 _PROC_HIDDEN = ("kcore", "kmsg", "keys", "key-users", "timer_list", "sched_debug", "latency_stats", "kallsyms")
@@ -37,17 +37,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 class Files(Struct, frozen=True):
-    """Options for bubblewrap, and the files that it is to make: their text by their path inside."""
+    """Options for bubblewrap, and the files for it to make: their text by their path inside."""
 
     options: tuple[str, ...]
     texts: Mapping[str, str]
 
 
 def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
-    """Return the file system for a request, in which only workspace, home, /tmp and /dev/shm can be written.
+    """Return the file system for a request. Only workspace, home, /tmp and /dev/shm are writable.
 
-    `readable` are all paths to show at their own place: those of the request, and whatever else is needed. `uid` is the
-    sealed user's, for /etc/passwd. Raise `SandboxError` for a path or name that cannot be shown.
+    `readable` are all paths to show at the same path: those of the request, and others that are needed. `uid` is the
+    sealed user's, for /etc/passwd. Raise `SandboxError` for a path or a name that cannot be shown.
     """
     size = str(tmp_mb << 20)
     options = [
@@ -71,12 +71,12 @@ def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: in
 
 
 def mount_point(name: str) -> str:
-    """Return where a mount shows inside."""
+    """Return the path of a mount inside."""
     return f"{ROOM}/{name}"
 
 
 def visible(directory: Path, readable: Iterable[Path]) -> bool:
-    """Return whether anything of the directory shows inside."""
+    """Return whether any part of the directory is visible inside."""
     places = (*map(Path, _SYSTEM), *readable)
     return any(directory.is_relative_to(place) or place.parent == directory for place in places)
 
@@ -91,7 +91,7 @@ def _system() -> Iterator[str]:
 
 
 def _proc() -> Iterator[str]:
-    """Yield options for a /proc of the box's own. What it shares with the host is read-only, unreadable or empty."""
+    """Yield options for the box's own /proc. The parts shared with the host are read-only, unreadable or empty."""
     yield from ("--proc", "/proc")
     for name in _PROC_READ_ONLY:
         if Path("/proc", name).exists():
@@ -116,9 +116,9 @@ def _checked(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _read_only(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield options that show each path at its own place: a link as a link, and what it leads to.
+    """Yield options that show each path at the same path: a link as a link, and also its target.
 
-    Parents are made first and explicitly: bwrap would make them 0700, and the sealed uid could not enter them.
+    Parents are made first and explicitly, because bwrap would make them 0700, and the sealed uid could not enter them.
     """
     shown = [Path(name) for name in _SYSTEM]
     places = {place for path in paths for place in (path, path.resolve())}

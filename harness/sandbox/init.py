@@ -1,16 +1,16 @@
 """PID 1 of a box: opens the endpoints, drops privileges, starts the one command, and reports how it ended.
 
-Runs inside, on the standard library alone: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the harness;
-each packet is one JSON object.
+It runs inside, and needs only the standard library: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the
+harness. Each packet is one JSON object.
 
 1. The harness sends the set-up: `ports`, `uid` (or null) and `limits`. The answer is `{"ready": true}`, with the
    listening sockets in the order of the ports.
 2. The harness sends `{"argv": …, "environment": …, "directory": …}`, with standard input, output and error as
    descriptors. The answer is `{"started": true}` or `{"error": reason}`.
 3. The harness may send `{"terminate": true}`, which has no answer.
-4. When the command ends, init sends `{"exited": code}`; the code is negative for a signal.
+4. When the command ends, init sends `{"exited": code}`. The code is negative for a signal.
 
-End of file means that the harness is gone. Init then exits, and the kernel kills everything in the box.
+End of file means that the harness has ended. Init then exits, and the kernel kills everything in the box.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class Init:
 
 
 def drop_privileges(uid: int | None) -> None:
-    """Become `uid`, unless that is `None`; then die with bwrap, and hide from other processes of the same uid.
+    """Become `uid`, unless that is `None`. Then set init to die with bwrap, and hide it from processes of its uid.
 
-    They could otherwise read init's memory and descriptors. A change of uid resets both settings, so it comes first.
+    Otherwise they could read init's memory and descriptors. A change of uid resets both settings, so it comes first.
     """
     if uid is not None:
         os.setgroups([])

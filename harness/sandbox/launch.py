@@ -1,4 +1,4 @@
-"""Starting bubblewrap: its options and files travel by descriptor, and its last words explain a failure."""
+"""Starts bubblewrap. Its options and files are passed by descriptor, and its last output explains a failure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.sandbox.base import SandboxError
 from harness.sandbox.diagnosis import look, remedy
 
 START_S = 30.0
-"""Seconds for a step that takes milliseconds: a host that needs longer does not work."""
+"""The seconds that a step may take. It normally takes milliseconds, and a host that needs longer is broken."""
 _END_S = 5.0
 
 
 class Launched(Struct, frozen=True):
-    """A running box: bwrap, the host's pid of the box's init, init's control socket, and what both wrote."""
+    """A running box: bwrap, the host's pid of the box's init, init's control socket, and the output of both."""
 
     bwrap: subprocess.Popen[bytes]
     pid: int
@@ -29,7 +29,7 @@ class Launched(Struct, frozen=True):
     log: IO[bytes]
 
     def fail(self, error: OSError) -> SandboxError:
-        """End the box and return what to raise: the last words of bwrap or init, or else `error`."""
+        """End the box and return the error to raise: the last output of bwrap or init, or else `error`."""
         self.control.close()
         with self.log:
             return _failed(self.bwrap, self.log, str(error))
@@ -44,9 +44,9 @@ def launch(
 ) -> Launched:
     """Run bwrap as `program` on `command(FD of its control socket)`. Raise `SandboxError` if it does not start.
 
-    `texts` are files to make inside, by path. Options and texts travel in memory files and the environment is empty,
-    because a process inside can read the command line and the environment of PID 1. bwrap dies with the *thread* that
-    calls this (PR_SET_PDEATHSIG).
+    `texts` are files to make inside, by path. Options and texts are passed in memory files, and the environment is
+    empty, because a process inside can read the command line and the environment of PID 1. bwrap dies with the *thread*
+    that calls this (PR_SET_PDEATHSIG).
     """
     with contextlib.ExitStack() as stack:
         passed = stack.enter_context(_MemoryFiles())
@@ -67,13 +67,13 @@ def launch(
             pid = json.loads(_read_object(info))["child-pid"]
         except ValueError:
             control.close()
-            raise _failed(bwrap, log, "it ended without a word") from None
+            raise _failed(bwrap, log, "it ended without output") from None
         keep.pop_all()
     return Launched(bwrap, pid, control, log)
 
 
 class _MemoryFiles:
-    """Files in memory for bwrap to read. A context manager that closes them."""
+    """Files in memory for bwrap to read. It is a context manager, and closes them on exit."""
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
@@ -97,7 +97,7 @@ class _MemoryFiles:
 
 
 def _arguments(files: _MemoryFiles, options: Sequence[str], texts: Mapping[str, str], seccomp: bytes, info: int) -> str:
-    """Return bwrap's options in the form that `--args` reads; the root becomes read-only after the last file."""
+    """Return bwrap's options in the form for `--args`. The root becomes read-only after the last file."""
     made = [part for path, text in texts.items() for part in ("--perms", "0444", "--file", files.add(text), path)]
     last = ("--remount-ro", "/", "--seccomp", files.add(seccomp), "--info-fd", str(info))
     return "\0".join((*options, *made, *last)) + "\0"
@@ -128,9 +128,9 @@ def _read_object(descriptor: int) -> bytes:
 
 
 def _failed(bwrap: subprocess.Popen[bytes], log: IO[bytes], otherwise: str) -> SandboxError:
-    """Wait for bwrap to end and return its last words as an error, or `otherwise` if it wrote nothing.
+    """Wait for bwrap to end and return its last output as an error, or `otherwise` if it wrote nothing.
 
-    A box whose control socket is closed ends by itself, bwrap last. It is killed only if it does not.
+    A box ends by itself after its control socket is closed, and bwrap ends last. It is killed only if it does not end.
     """
     try:
         bwrap.wait(_END_S)

@@ -1,4 +1,4 @@
-"""Measuring a box from the host while it runs: memory, processes, disk."""
+"""Measures a running box from the host: memory, processes, disk."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from harness.sandbox.tree import walk
 _PROCESSES_EVERY_S = 0.5
 _DISK_EVERY_S = 2.0
 _ENTRIES = 2000
-"""Files to count in one look, which takes some ten milliseconds. A larger tree takes several looks."""
+"""The files to count in one step of about ten milliseconds. A larger tree takes several steps."""
 _LOOK_EVERY_S = 0.1
 _BLOCK = 512
 
 
 class BoxMonitor:
-    """Measures one box, for kinds that have no cgroup to ask.
+    """Measures one box, for kinds of sandbox without a cgroup.
 
-    `pid` is the host's id of the process from which all others of the box descend; `folders` are those that the box may
-    write to. A measurement takes at most a few milliseconds: `measure` renews only the figures that are due.
+    `pid` is the host's id of the process from which all others of the box descend. `folders` are the folders that the
+    box may write to. `measure` takes at most a few milliseconds, because it only renews the figures that are due.
     """
 
     def __init__(self, pid: int, folders: Sequence[Path]) -> None:
@@ -49,14 +49,14 @@ class BoxMonitor:
         return self._known
 
     def _disk(self, now: float) -> int:
-        """Return the last whole count, or the unfinished one once it is greater."""
+        """Return the last finished count, or the unfinished count if it is greater."""
         known = self._known.disk_bytes
         if self._walk is None:
             if now < self._disk_due:
                 return known
             self._walk, self._counted = chain.from_iterable(map(walk, self._folders)), 0
         seen = 0
-        with suppress(OSError):  # a folder that was removed meanwhile holds nothing
+        with suppress(OSError):  # a folder that was removed in the meantime holds nothing
             for _name, status in islice(self._walk, _ENTRIES):
                 seen += 1
                 self._counted += status.st_blocks * _BLOCK

@@ -1,4 +1,4 @@
-"""No sandbox: a plain subprocess in a session of its own, for debugging on a machine that you can afford to lose."""
+"""No sandbox: a plain subprocess in its own session, for debugging on a machine that you can afford to lose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.sandbox.process import Pipes, complete, open_stderr, search_path
 
 
 class NoSandbox:
-    """Seals nothing: the command sees the host's files, network and processes, and no limit of `conf` applies."""
+    """Seals nothing. The command sees the host's files, network and processes. The limits of `conf` do not apply."""
 
     name = "none"
     seals = False
@@ -109,7 +109,7 @@ class NoBox:
         return ["nothing is sealed"]
 
     def close(self) -> Death:
-        """Kill the command's process group and its descendants. A process that left both (a daemon) lives on."""
+        """Kill the command's process group and its descendants. A process that has left both (a daemon) lives on."""
         if self._death is None:
             start = time.monotonic()
             if self._process is not None:

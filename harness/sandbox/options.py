@@ -14,11 +14,11 @@ S = TypeVar("S", bound=Struct)
 
 
 class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """For a kind that has no options."""
+    """The options of a kind without options."""
 
 
 def options_of(kind: type[S], conf: SandboxConf) -> S:
-    """Return `conf.options` as the struct `kind`. Raise `ConfError` with file, key and choices if they do not fit."""
+    """Return `conf.options` as the struct `kind`. Raise `ConfError` with file, key and choices if they are wrong."""
     where = f"conf/sandbox/{conf.name}.yaml: sandbox.options"
     if conf.options and not kind.__struct_fields__:
         raise ConfError(f"{where}: a sandbox of kind {conf.kind} has no options")

@@ -1,4 +1,4 @@
-"""Which host paths a box must show so that an interpreter or a CLI runs in it."""
+"""Finds the host paths that a box must show so that an interpreter or a CLI runs in it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from harness.sandbox.base import Interpreter
 
 
 def host_python() -> Interpreter:
-    """Return the Python that runs the harness, for kinds whose boxes show host paths at their own place."""
+    """Return the Python that runs the harness, for kinds whose boxes show host paths at the same path."""
     return Interpreter(sys.executable, interpreter_paths())
 
 
 def interpreter_paths() -> tuple[Path, ...]:
-    """Return what `sys.executable` needs to run with its packages: its prefix and the installation behind it.
+    """Return the paths that `sys.executable` needs to run with its packages: its prefix and its installation.
 
-    A virtual environment's `python` is a chain of links into an installation, which may lie behind links itself (pyenv,
-    uv). The links on the way are included.
+    A virtual environment's `python` is a chain of links into an installation, which may itself be behind links (pyenv,
+    uv). The result includes these links.
     """
     prefix = Path(sys.prefix)
     links = (link for link in _links(Path(sys.executable)) if not link.is_relative_to(prefix))
@@ -28,7 +28,7 @@ def interpreter_paths() -> tuple[Path, ...]:
 
 
 def base_paths() -> tuple[Path, ...]:
-    """Return what `base_interpreter()` needs to run: its installation, as written and resolved."""
+    """Return the paths that `base_interpreter()` needs to run: its installation, as written and resolved."""
     bases = (Path(sys.base_prefix), Path(sys.base_exec_prefix))
     return _places(*bases, *(base.resolve() for base in bases), base_interpreter())
 
@@ -43,7 +43,7 @@ def _places(*places: Path) -> tuple[Path, ...]:
 
 
 def program_paths(executable: Path) -> tuple[Path, ...]:
-    """Return what a CLI needs to run: node, and its `node_modules`, virtual environment, or the files it links to."""
+    """Return the paths that a CLI needs: node, and its `node_modules`, virtual environment, or its links' targets."""
     found: list[Path] = []
     for program in (executable, shutil.which("node")):
         if program is not None:
@@ -54,7 +54,7 @@ def program_paths(executable: Path) -> tuple[Path, ...]:
 
 
 def _environment(script: Path) -> tuple[Path, ...]:
-    """Return the virtual environment that a script is part of, and the installation behind its interpreter."""
+    """Return the virtual environment of a script, and the installation of its interpreter."""
     prefix = script.parent.parent
     if not (prefix / "pyvenv.cfg").is_file():
         return ()
@@ -64,7 +64,7 @@ def _environment(script: Path) -> tuple[Path, ...]:
 
 
 def _links(path: Path) -> Iterator[Path]:
-    """Yield the path, each link on the way from it as written, and the file at the end, resolved."""
+    """Yield the path, each link that it leads to as written, and the resolved file at the end."""
     path = path.absolute()
     yield path
     seen = {path}

@@ -1,4 +1,4 @@
-"""The probe: whether a sandbox keeps its promise on this machine, tried out instead of assumed."""
+"""The probe. It tests whether a sandbox keeps its promise on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Capability(Struct, frozen=True):
 
 
 def probe(sandbox: Sandbox) -> Capability:
-    """Open a box like any other and try, inside it, what must be impossible.
+    """Open a box, and try inside it what must be impossible. Return the result.
 
     A kind that does not seal is always `ok`, because it promises nothing.
     """
@@ -54,12 +54,12 @@ def probe(sandbox: Sandbox) -> Capability:
 
 
 def _inside(box: Box, python: Interpreter, stderr: Path) -> list[str]:
-    """Return the holes that the canaries find. Raise `SandboxError` if they do not report."""
+    """Return the leaks that the canaries find. Raise `SandboxError` if they do not report."""
     box.exec([python.inside, "-I", "-S", "-"], {})
     with box.stdin as stdin:
         stdin.write(_CANARIES.read_bytes())
     if box.wait(_PROBE_S) != 0:
-        words = stderr.read_text(errors="replace").strip().splitlines() or ["without a word of why"]
+        words = stderr.read_text(errors="replace").strip().splitlines() or ["without any output"]
         raise SandboxError(
             f"the sandbox's canaries did not report (exit code {box.poll()}): {words[-1]}\n"
             f"check that others may read and run {python.inside} (chmod -R o+rX)"

@@ -1,4 +1,4 @@
-"""What every kind of box does in the same way: the command's pipes and variables."""
+"""What all kinds of box do in the same way: the command's pipes and variables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 class Pipes:
-    """A command's standard input and output: `stdin` and `stdout` are our ends, `far_stdin` and `far_stdout` its own.
+    """The pipes of a command. The harness keeps `stdin` and `stdout`. The command gets `far_stdin` and `far_stdout`.
 
-    `stdout` is unbuffered, so that a selector can be trusted to say whether there is something to read.
+    `stdout` is unbuffered, so that a selector always knows whether there is something to read.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Pipes:
         self.stdout: IO[bytes] = os.fdopen(near_stdout, "rb", buffering=0)
 
     def close_far(self) -> None:
-        """Close the command's ends here, so that its exit shows as end of file."""
+        """Close the command's ends in this process, so that its exit appears as end of file."""
         for end in (self.far_stdin, self.far_stdout):
             if end >= 0:
                 os.close(end)
@@ -53,5 +53,5 @@ def search_path() -> tuple[str, ...]:
 
 
 def complete(environment: Mapping[str, str], home: str, path: tuple[str, ...]) -> dict[str, str]:
-    """Return the given variables, with HOME, TMPDIR, PATH and LANG added if missing, and nothing of the host's."""
+    """Return the given variables, with HOME, TMPDIR, PATH and LANG added if missing, and none of the host's."""
     return {"HOME": home, "TMPDIR": "/tmp", "PATH": ":".join(path), "LANG": "C.UTF-8", **environment}  # noqa: S108 - the directory's name inside, no file is made here

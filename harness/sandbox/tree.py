@@ -1,4 +1,4 @@
-"""Walking a folder that a sealed process may write to, seen from the host."""
+"""Walks, from the host, a folder that a sealed process may write to."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the name and status of every entry below `folder`, which others may change meanwhile.
+    """Yield the name and status of every entry below `folder`, which others may change at the same time.
 
-    Follows no link, handles any depth, and holds two descriptors at most. Skips entries that vanish and folders that
-    cannot be opened. Ends early if a folder moves elsewhere during its walk.
+    Do not follow links. Handle any depth with at most two descriptors. Skip entries that vanish, and folders that
+    cannot be opened. End early if a folder moves elsewhere during its walk.
     """
     here = os.open(folder, _FOLDER)
     try:

@@ -1,4 +1,4 @@
-"""What the cases of a run need of this machine: where their model servers run, and how many workers can use it."""
+"""What this machine offers to a run: places for model servers, and how many workers can use it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from harness.servers.gpus import cpu_slots, inventory
 
 
 def this_machine(cases: Sequence[Case]) -> Machine:
-    """Return what this machine has for the servers of these cases. GPUs are looked for only if a case needs one.
+    """Return what this machine offers to the servers of these cases. Look for GPUs only if a case needs one.
 
-    GPUs that someone else is using now are left out, unless all GPUs are in use.
+    Leave out the GPUs that others are using now, unless all GPUs are in use.
     """
     asked = any(case.server is not None and case.server.gpus for case in cases)
     gpus = inventory() if asked else ()

@@ -28,16 +28,16 @@ RERUN = "rerun"
 
 
 class Demand(Struct, frozen=True):
-    """What a case needs: the seconds that it is expected to take, and a server."""
+    """What a case needs: its expected seconds, and a server."""
 
     seconds: float
     server: ServerNeed | None = None
 
 
 def take_over(session: Any, cases: Sequence[Case], times: Times) -> None:
-    """Give out the tests of a session with workers from now on, before any of them has been given out.
+    """Take over the distribution of tests to workers, before any test is given out.
 
-    `session` is xdist's `DSession`. A distribution that the user or another plugin chose, other than `load`, stays.
+    `session` is xdist's `DSession`. If the user or another plugin chose a distribution other than `load`, it stays.
     """
     if type(session.sched) is not LoadScheduling:
         return
@@ -120,12 +120,12 @@ class CaseScheduling:
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether as many workers have collected as were started first."""
+        """Whether as many workers have collected their tests as there were at the start."""
         return bool(self._load.collection_is_completed)
 
     @property
     def tests_finished(self) -> bool:
-        """Whether every worker has been given all that it will run. Then all workers can be told to stop."""
+        """Whether every worker has all tests that it will run. Then all workers can be told to stop."""
         if self._planner is None:
             return bool(self._load.tests_finished)
         return not self._planner.left and all(len(pending) < 2 for pending in self._pending.values())
@@ -178,7 +178,7 @@ class CaseScheduling:
         self._fill(self._planner)
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
-        """Never called, because no worker takes tests from another."""
+        """Do nothing. xdist does not call this, because workers do not take tests from one another."""
         raise NotImplementedError
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -209,12 +209,12 @@ class CaseScheduling:
         self.mark_test_pending(nodeid)
 
     def tell(self, note: pytest.TestReport) -> None:
-        """Show the user a note, unless -q is given, and keep the test that it is about out of a JUnit file."""
+        """Show the user a note, unless -q is given, and keep its test out of a JUnit file."""
         terminal: Any = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and self._config.option.verbose >= 0:
             terminal.write_line(f"\n{note.longrepr}")
         junit = self._config.stash.get(xml_key, None)
-        if junit is not None:  # otherwise the file has a nameless test for the time in the killed worker
+        if junit is not None:  # otherwise the file has a test without a name for the time in the killed worker
             junit.node_reporters_ordered.remove(junit.node_reporter(note))
 
     def _has_cases(self) -> bool:

@@ -1,9 +1,9 @@
-"""Getting a model server: join one that runs, or start one where GPUs are free.
+"""Gets a model server: joins one that runs, or starts one on free GPUs.
 
     with acquire(need, model, provider, kind=kind, run_folder=run) as lease:
         ...  # send requests to lease.url
 
-All processes of this user on this machine share their leases, so that several workers and runs use one server. Each
+All processes of this user on this machine share their leases, so several workers and runs can use one server. Each
 `acquire` first sweeps what killed processes left (`harness.servers.stop`).
 """
 
@@ -48,11 +48,11 @@ def acquire(
     progress: Progress = quiet,
     wait_s: float = WAIT_S,
 ) -> Lease:
-    """Return a lease of a server that has the model loaded: one that runs and has a place free, or else a new one.
+    """Return a lease of a server that has loaded the model: one that runs and has a free place, or else a new one.
 
-    Wait if all GPUs that would do are taken. Raise `ServerMissing` if this machine can never serve the model;
-    `ServerFault` if the server fails, if it serves something else than was asked for, or if nothing becomes free within
-    `wait_s` seconds; and `ConfError` if an option is wrong.
+    Wait while all suitable GPUs are taken. Raise `ServerMissing` if this machine can never serve the model. Raise
+    `ServerFault` if the server fails, if it serves a different model or context, or if nothing becomes free within
+    `wait_s` seconds. Raise `ConfError` if an option is wrong.
     """
     kind.start_s(model, provider)
     request = ServerRequest(
@@ -83,7 +83,7 @@ def acquire(
 
 
 class Lease:
-    """The right to use a server until `release`. A context manager; made by `acquire`."""
+    """The right to use a server until `release`. It is a context manager. `acquire` makes it."""
 
     def __init__(self, lifecycle: Lifecycle, server: LeasedServer) -> None:
         self._lifecycle = lifecycle
@@ -114,17 +114,17 @@ class Lease:
 
     @property
     def is_good(self) -> bool:
-        """Whether the server has not failed for good: it is there, or can be started again."""
+        """Whether the server can still be used: it is there, or it can be started again."""
         with self._lifecycle.leases.change() as state:
             server = state.find(self._server.id)
         return server is not None and self._lifecycle.holder in server.holders and server.failure is None
 
     def log_size(self) -> int:
-        """Return where the server's log ends now, in bytes, to give to `warnings` later."""
+        """Return the present length of the server's log in bytes, to pass to `warnings` later."""
         return log_size(self.folder) if self.folder else 0
 
     def warnings(self, since: int = 0) -> list[str]:
-        """Return what the log says, from byte `since` on, that makes a result doubtful. All users share the log."""
+        """Return the messages in the log, from byte `since` on, that make a result doubtful. Users share the log."""
         return self._lifecycle.request.kind.warnings(log_since(self.folder, since)) if self.folder else []
 
     def memory_mb(self) -> int | None:
@@ -133,10 +133,10 @@ class Lease:
         return sum(used) if used else None
 
     def ensure_ready(self) -> None:
-        """Wait until the server answers, and start it if that is this lease's task. Call it before each attempt.
+        """Wait until the server answers, and start it if that is this lease's task. Call this before each attempt.
 
-        A server that crashed is started again on the same GPUs, once, by the first lease that notices. Raise
-        `ServerFault` if it crashes a second time, and if a server that Proctor did not start no longer answers.
+        The first lease that notices a crash starts the server again on the same GPUs, once. Raise `ServerFault` if it
+        crashes a second time, or if a server that Proctor did not start no longer answers.
         """
         lifecycle = self._lifecycle
         while True:
@@ -158,7 +158,7 @@ class Lease:
                 return
 
     def release(self) -> None:
-        """Give the server back. The last user stops it, and this returns once its GPUs are free. May be repeated."""
+        """Give the server back. The last user stops it and waits until its GPUs are free. May be called again."""
         if not self._released:
             self._released = True
             atexit.unregister(self.release)

@@ -1,9 +1,9 @@
-"""The protocol of a kind of model server: how to find, start and check one, and what it says it has loaded.
+"""The protocol of a kind of model server: how to find, start and check one, and what it has loaded.
 
 `start.py` starts a server with the variables of its kind and with PATH, LANG, HOME, LD_LIBRARY_PATH if it is set, and
 CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES with its GPUs (`-1`: no GPU). Standard output and error go to its log, and
-every `ServerFault` shows the end of that. The options of a kind are in `provider.options` and in `model.server`; the
-latter wins.
+every `ServerFault` shows the end of the log. The options of a kind are in `provider.options` and in `model.server`. The
+latter overrides the former.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ServerMissing(Exception):
 
 
 class ServerFault(CaseFault):
-    """A model server failed, or serves something else than was asked for. The message shows the end of its log."""
+    """A model server failed, or does not serve the configured model. The message shows the end of its log."""
 
     ending = Ending.MODEL_UNREACHABLE
 
@@ -31,8 +31,8 @@ class ServerFault(CaseFault):
 class Launch(Struct, frozen=True, kw_only=True):
     """What a kind needs to know to start one server.
 
-    `folder` is the server's own, with its home and its log. `gpus` are the UUIDs of the GPUs that are leased to it. A
-    server without a GPU runs on the CPU.
+    `folder` is the server's own folder, with its home and its log. `gpus` are the UUIDs of the GPUs that are leased to
+    it. A server without a GPU runs on the CPU.
     """
 
     model: ModelConf
@@ -48,7 +48,7 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a server says about the model it has loaded; `None` for what its kind does not tell."""
+    """What a server says about its loaded model. A field is `None` if its kind does not report it."""
 
     version: str | None = None
     digest: str | None = None
@@ -56,7 +56,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 Progress = Callable[[str], None]
-"""Shows the user what takes long: a pull, a load, a wait."""
+"""Shows the user the progress of something slow: a pull, a load, a wait."""
 
 
 class ServerKind(Protocol):
@@ -66,13 +66,13 @@ class ServerKind(Protocol):
         """Return the seconds that a server may take until it is healthy. Raise `ConfError` if any option is wrong."""
 
     def external_url(self, provider: ProviderConf) -> str | None:
-        """Return the address of a configured server that runs already, or `None` to have Proctor start one.
+        """Return the address of a configured server that already runs, or `None` if Proctor must start one.
 
-        Raise `ServerFault` if a server is configured and does not answer.
+        Raise `ServerFault` if a configured server does not answer.
         """
 
     def command(self, launch: Launch) -> Sequence[str]:
-        """Return the command line that starts the server. Raise `ServerMissing`, with how to install it."""
+        """Return the command line that starts the server. Raise `ServerMissing`, which says how to install it."""
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """Return the variables that the server needs beyond PATH, LANG and HOME, which is in its folder."""
@@ -81,13 +81,13 @@ class ServerKind(Protocol):
         """Return whether the server answers requests."""
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """Have the model fetched, if that is allowed, and loaded. Raise `ServerMissing` or `ServerFault`."""
+        """Fetch the model, if that is allowed, and load it. Raise `ServerMissing` or `ServerFault`."""
 
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:
-        """Return what the server has loaded. Raise `ServerFault` if the model's conf asks for something else."""
+        """Return what the server has loaded. Raise `ServerFault` if it differs from the model's configuration."""
 
     def metrics(self, url: str) -> Mapping[str, float]:
         """Return the server's own counters; empty if its kind has none. Raise `ServerFault` if it does not answer."""
 
     def warnings(self, log: str) -> list[str]:
-        """Return what this piece of its log says that makes a case's result doubtful."""
+        """Return the messages in this piece of the server's log that make a case's result doubtful."""

@@ -16,9 +16,9 @@ MB = 1_000_000
 class Gpu(Struct, frozen=True, kw_only=True):
     """A GPU that this process may use.
 
-    `index` is the driver's, in the order of the PCI bus. `memory_mb` and `free_mb` are all its memory and what no
-    process holds (MB: a million bytes). `processes` are the ids of the processes that compute on it; a desktop that
-    only displays on it is not among them.
+    `index` is the driver's, in the order of the PCI bus. `memory_mb` is all its memory, and `free_mb` is the part that
+    no process holds (MB: a million bytes). `processes` are the ids of the processes that compute on it. A desktop that
+    only displays on it does not count.
     """
 
     uuid: str
@@ -45,8 +45,8 @@ def inventory() -> tuple[Gpu, ...]:
 def visible(gpus: Sequence[Gpu], value: str | None) -> tuple[Gpu, ...]:
     """Return the GPUs that such a variable allows. It lists indices, UUIDs or beginnings of UUIDs.
 
-    Read as CUDA does (CUDA C++ Programming Guide, "CUDA Environment Variables"): an unset variable allows all GPUs, an
-    entry that names no GPU ends the list, and a GPU that is named twice makes the list empty.
+    CUDA's rules apply (CUDA C++ Programming Guide, "CUDA Environment Variables"): an unset variable allows all GPUs, an
+    entry that does not name a GPU ends the list, and a GPU that is named twice makes the list empty.
     """
     if value is None:
         return tuple(gpus)
@@ -66,7 +66,7 @@ def visibility(gpus: Sequence[Gpu]) -> dict[str, str]:
 
 
 def cpu_slots() -> int:
-    """Return how many model servers may run on the CPU at a time: one for every four cores, at least one."""
+    """Return how many model servers may run on the CPU at once: one for every four cores, at least one."""
     return max(1, len(os.sched_getaffinity(0)) // 4)
 
 
@@ -87,7 +87,7 @@ def _nvidia() -> list[Gpu]:
     found = []
     try:
         for index in range(nvml.nvmlDeviceGetCount()):
-            with suppress(nvml.NVMLError):  # a GPU that is lost or does not answer: the others are still there
+            with suppress(nvml.NVMLError):  # this GPU is lost or does not answer, but the others are still there
                 found.append(_nvidia_gpu(nvml, index))
     finally:
         nvml.nvmlShutdown()
@@ -108,7 +108,7 @@ def _nvidia_gpu(nvml: Any, index: int) -> Gpu:
 
 
 def _amd() -> list[Gpu]:
-    """Return AMD's GPUs, if ROCm's package `amdsmi` (not a dependency of ours) is installed and finds its driver."""
+    """Return AMD's GPUs, if ROCm's package `amdsmi` (not a dependency of Proctor) is installed and finds its driver."""
     try:
         smi: Any = import_module("amdsmi")
         smi.amdsmi_init()

@@ -1,4 +1,4 @@
-"""Servers that answer `/health` and `/metrics`: what vLLM and llama.cpp have in common."""
+"""What vLLM and llama.cpp have in common: their servers answer `/health` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class HealthCheckedServers:
         url = provider.base_url.rstrip("/")
         if not self.healthy(url):
             raise ServerFault(
-                f"nothing answers {url}/health with 200 (conf/provider/{provider.name}.yaml: base_url): it is not "
-                f"running, or still loading; start it, or set provider.{provider.name}.base_url=null to have one "
-                "started"
+                f"{url}/health does not answer with 200 (conf/provider/{provider.name}.yaml: base_url): it is not "
+                f"running, or still loading; start it, or set provider.{provider.name}.base_url=null to "
+                "let Proctor start one"
             )
         return url
 
@@ -43,10 +43,10 @@ class HealthCheckedServers:
             return False
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:
-        """See `ServerKind`. Nothing to do: a server loads its one model before it is healthy."""
+        """See `ServerKind`. This does nothing, because a server loads its one model before it is healthy."""
 
     def metrics(self, url: str) -> Mapping[str, float]:
-        """See `ServerKind`. Reads `/metrics` in the format of Prometheus, and adds up what differs only in labels."""
+        """See `ServerKind`. Read `/metrics` in the format of Prometheus. Add up values that differ only in labels."""
         try:
             answer = _get(f"{url}/metrics", _ANSWER_S)
         except httpx2.HTTPError as error:
@@ -72,13 +72,13 @@ def get_json(url: str, path: str, kind: type[T]) -> T:
 
 
 def require_digest(digest: str | None, model: ModelConf) -> None:
-    """Raise `ServerFault` if the model's conf pins other weights than those with this digest."""
+    """Raise `ServerFault` if the model's configuration pins a different digest of the weights."""
     if model.digest is not None and model.digest != digest:
         found = f"are {digest}" if digest else "cannot be identified"
-        raise ServerFault(f"the weights of {model.name} {found}, and conf/model/{model.name}.yaml pins {model.digest}")
+        raise ServerFault(f"the weights of {model.name} {found}, but conf/model/{model.name}.yaml pins {model.digest}")
 
 
 def _get(url: str, seconds: float) -> httpx2.Response:
-    """Send a GET to this machine, past any proxy of the host."""
+    """Send a GET to this machine, without the host's proxy."""
     with httpx2.Client(trust_env=False, timeout=seconds) as client:
         return client.get(url)

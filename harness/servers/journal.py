@@ -24,8 +24,8 @@ class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     The events are `loaded` (also after a restart), `crashed`, `failed` (it did not start, or served something else),
     `counted` (the server's own counters, read when its last user is done) and `stopped`. `seconds` is how long starting
-    and loading took, or stopping. `server` is the name of its folder. `leftover` is what stopping left: processes that
-    could not be killed, GPUs whose memory did not become free.
+    and loading took, or stopping. `server` is the name of its folder. `leftover` is what remained after stopping:
+    processes that could not be killed, GPUs with memory that did not become free.
     """
 
     event: Event
@@ -50,9 +50,9 @@ def enter(
     counters: Mapping[str, float] | None = None,
     leftover: tuple[str, ...] = (),
 ) -> None:
-    """Append an event to the journal of the run that started the server. Any process may do so at any time.
+    """Append an event to the journal of the run that started the server. Any process may call this at any time.
 
-    Does nothing for a server that Proctor did not start, and if the run's folder is gone.
+    Do nothing for a server that Proctor did not start, or if the run's folder is gone.
     """
     if server.folder is None or not Path(server.folder).is_dir():
         return
@@ -79,7 +79,7 @@ def enter(
 
 
 def read(run_folder: Path) -> list[JournalEntry]:
-    """Return the journal of a run, in order; empty if the run started no server."""
+    """Return the journal of a run, in order. It is empty if the run did not start a server."""
     try:
         lines = (run_folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:

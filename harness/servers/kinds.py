@@ -9,8 +9,8 @@ from harness.servers.base import ServerKind
 
 
 def kind_of(provider: ProviderConf) -> ServerKind:
-    """Return the adapter of the provider's kind. Raise `ValueError` if the provider needs no server on this machine."""
+    """Return the adapter of the provider's kind. Raise `ValueError` if it does not need a server on this machine."""
     if provider.kind not in LOCAL_KINDS:
-        raise ValueError(f"provider {provider.name} of kind {provider.kind} needs no server on this machine")
+        raise ValueError(f"provider {provider.name} of kind {provider.kind} does not need a server on this machine")
     kind: ServerKind = import_module(f"harness.servers.{provider.kind}").KIND
     return kind

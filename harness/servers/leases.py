@@ -1,7 +1,7 @@
 """The leases: which model servers run for this user on this machine, who uses them, and which GPUs they hold.
 
-They are one file under one lock. Its folder outlives the login session, because a nightly run does; after a restart of
-the machine the file counts as empty. Each change is made under the lock and written whole.
+They are one file under one lock. Its folder outlives the login session, because a nightly run may do so. After a
+restart of the machine, the file counts as empty. Each change is made under the lock, and the file is written whole.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Holder(Struct, frozen=True):
-    """One use of a server by one process, which may have died since."""
+    """One use of a server by one process. The process may have died since."""
 
     process: Process
     id: str
 
 
 class ServerFailure(Struct, frozen=True):
-    """Why a server failed. `missing` tells whether its users raise `ServerMissing` or `ServerFault`."""
+    """Why a server failed. `missing` says whether its users raise `ServerMissing` or `ServerFault`."""
 
     message: str
     missing: bool = False
@@ -45,11 +45,11 @@ class ServerFailure(Struct, frozen=True):
 class LeasedServer(Struct, kw_only=True):
     """A model server in the leases, and the `holders` that use it.
 
-    `owner` is the holder that starts or stops the server at the moment. `key` is the key of the need, then `#` and a
-    digest of the configuration, so that servers which are set up differently are not shared. `folder` is the server's
-    own, in the run that started it. `gpus` are UUIDs; `free_mb` is the memory that each had free before (MB: a million
-    bytes). A server without a `folder` is one that Proctor did not start: it has no process and no GPUs here, and is
-    never stopped.
+    `owner` is the holder that starts or stops the server now. `key` is the key of the need, then `#` and a digest of
+    the configuration, so that servers with different configurations are not shared. `folder` is the server's own
+    folder, in the run that started it. `gpus` are UUIDs. `free_mb` is the free memory of each before the start (MB: a
+    million bytes). Proctor did not start a server without a `folder`: it has no process and no GPUs here, and is never
+    stopped.
     """
 
     id: str
@@ -86,7 +86,7 @@ class LeasedServer(Struct, kw_only=True):
 
 
 class LeaseState(Struct):
-    """What the file holds. `boot` identifies the start of the machine."""
+    """The contents of the file. `boot` identifies the start of the machine."""
 
     boot: str
     servers: list[LeasedServer] = field(default_factory=list)
@@ -117,15 +117,15 @@ class Leases:
         self._lock = FileLock(self.folder / "leases.lock", timeout=_LOCK_S)
 
     def marker(self, server_id: str = "") -> str:
-        """Return the mark of a server's processes; without an id, what the marks of all servers here begin with."""
+        """Return the mark of a server's processes. Without an id, return the beginning that all marks here share."""
         return f"{self.folder}/{server_id}"
 
     @contextmanager
     def change(self) -> Iterator[LeaseState]:
-        """Yield the state to read or change while no other process can, and save what changed.
+        """Yield the state to read or change under the lock, and save the changes.
 
-        Holders that died are removed first. Nothing is saved if the block raises. Raise `ServerFault` if another
-        process keeps the lock for a minute.
+        First, remove holders that have died. If the block raises, save nothing. Raise `ServerFault` if another process
+        keeps the lock for a minute.
         """
         try:
             self._lock.acquire()
@@ -144,7 +144,7 @@ class Leases:
             self._lock.release()
 
     def _read(self) -> LeaseState:
-        """Return the state in the file; an empty one if the file is missing, broken, or from before a restart."""
+        """Return the state in the file. It is empty if the file is missing, broken, or from before a restart."""
         boot = _BOOT.read_text().strip()
         try:
             state = msgspec.json.decode(self._file.read_bytes(), type=LeaseState)
@@ -161,8 +161,8 @@ class Leases:
 def lease_folder() -> Path:
     """Return the folder of this user's leases on this machine.
 
-    It is not in XDG_RUNTIME_DIR, which vanishes with the last login session, nor in TMPDIR, which may differ from shell
-    to shell.
+    It is not in XDG_RUNTIME_DIR, because that vanishes with the last login session, and not in TMPDIR, because that may
+    differ between shells.
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen).resolve() if chosen else Path("/tmp") / f"proctor-{os.getuid()}"  # noqa: S108 - see `_secure`

@@ -1,4 +1,4 @@
-"""The steps of a model server's life that one of its users takes: find, start, load, check, restart, release."""
+"""The steps in a model server's life that its users take: find, start, load, check, restart, release."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from harness.servers.start import Plan, start, with_tail
 from harness.servers.stop import claim_abandoned, stop, stop_processes
 
 SILENT_S = 20.0
-"""Seconds for which a server may answer no health check while its process lives; then it counts as crashed."""
+"""How many seconds a server may fail its health checks while its process lives. After that, it counts as crashed."""
 
 _POLL_S = 0.2
 
 
 class ServerRequest(Struct, frozen=True, kw_only=True):
-    """What a lease asks for: a server of this model. One that must be started gets a folder in `run_folder`."""
+    """What a lease asks for: a server of this model. A new server gets a folder in `run_folder`."""
 
     need: ServerNeed
     model: ModelConf
@@ -43,7 +43,7 @@ class ServerRequest(Struct, frozen=True, kw_only=True):
 class Lifecycle:
     """The steps that one holder takes for one request. Each step is safe while other processes take theirs.
 
-    `external_url` is the address of a configured server, which Proctor uses as it is, or `None` to start one.
+    `external_url` is the address of a configured server, which Proctor uses as it is. `None` means to start one.
     """
 
     def __init__(self, request: ServerRequest, holder: Holder, leases: Leases) -> None:
@@ -57,7 +57,7 @@ class Lifecycle:
     def find(self) -> LeasedServer | Wait:
         """Return a server that this holder holds from now on, or what to wait for.
 
-        The server is ready or being started; its `owner` says who starts it. Raise `ServerMissing` if no wait can help.
+        The server is ready or being started. Its `owner` starts it. Raise `ServerMissing` if waiting cannot help.
         """
         request = self.request
         gpus = () if self.external_url or not request.need.gpus else inventory()
@@ -73,7 +73,7 @@ class Lifecycle:
         return held
 
     def answers(self, server: LeasedServer) -> bool:
-        """Return whether a server still answers; wait up to `SILENT_S` seconds for that while its process lives."""
+        """Return whether a server still answers. Wait up to `SILENT_S` seconds for that while its process lives."""
         deadline = time.monotonic() + SILENT_S
         while server.process is None or server.process.lives:
             if self.request.kind.healthy(server.url or ""):
@@ -98,10 +98,10 @@ class Lifecycle:
         journal.enter("crashed", server, message=with_tail("the end of its log", Path(server.folder)))
 
     def bring_up(self, server: LeasedServer) -> None:
-        """Start the server that this holder owns, have the model loaded, and mark the server as `ready`.
+        """Start the server that this holder owns, load the model, and mark the server as `ready`.
 
-        Raise `ServerMissing` or `ServerFault`; the other holders, who wait, then raise the same. If this process dies
-        here, one of them takes over.
+        Raise `ServerMissing` or `ServerFault`. The other holders, which wait, then raise the same error. If this
+        process dies here, one of them takes over.
         """
         began = time.monotonic()
         try:
@@ -121,13 +121,13 @@ class Lifecycle:
         journal.enter("loaded", ready, seconds=time.monotonic() - began)
 
     def check(self, server: LeasedServer) -> None:
-        """Check what a server that Proctor did not start serves. Raise `ServerMissing` or `ServerFault`."""
+        """Check the model of a server that Proctor did not start. Raise `ServerMissing` or `ServerFault`."""
         facts = self.load(server.url or "", None)
         with self.leases.change() as state:
             state.get(server.id).facts = facts
 
     def load(self, url: str, folder: Path | None) -> Facts:
-        """Have the model loaded; return what the server says about it. Raise `ServerMissing` or `ServerFault`."""
+        """Load the model, and return what the server says about it. Raise `ServerMissing` or `ServerFault`."""
         request = self.request
         request.progress(f"{request.need.key}: loading")
         try:
@@ -137,7 +137,7 @@ class Lifecycle:
             raise ServerFault(with_tail(str(error), folder) if folder else str(error)) from error
 
     def release(self, server_id: str) -> None:
-        """Hold the server no longer. The last holder stops it; so does one that should have started it."""
+        """Give up the server. The last holder stops it. A holder that should have started it stops it too."""
         with self.leases.change() as state:
             server = state.find(server_id)
             if server is None or self.holder not in server.holders:
@@ -214,7 +214,7 @@ class Lifecycle:
         return folder
 
     def _run(self, server: LeasedServer) -> str:
-        """Start the server's process; after a crash, stop what is left of the old one first. Return its address."""
+        """Start the server's process and return its address. After a crash, first stop what is left of the old one."""
         request = self.request
         if server.restarts:
             stop_processes(self.leases, server, grace_s=0)

@@ -42,7 +42,7 @@ class LlamaCppOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `file` is the path of the weights in GGUF format (of the first file if there are several), or `package:NAME/FILE`
     for a file of an installed Python package. `executable` is `llama-server`'s name on PATH, or its path (`None`: the
     one on PATH, else the package `xllamacpp`). `threads` is the number of CPU threads (`None`: llama.cpp chooses).
-    `arguments` are more of the program's own. `start_s` is how many seconds loading may take.
+    `arguments` are further arguments of the program. `start_s` is how many seconds loading may take.
     """
 
     file: Annotated[str, Meta(min_length=1)]
@@ -82,11 +82,11 @@ class LlamaCppServers(HealthCheckedServers):
         props = get_json(url, "/props", _Props)
         served, wanted = Path(props.model_path), Path(options_of(LlamaCppOptions, model, provider).file)
         if served.name != wanted.name:
-            raise ServerFault(f"{url} serves {served}, and conf/model/{model.name}.yaml asks for {wanted}")
+            raise ServerFault(f"{url} serves {served}, but conf/model/{model.name}.yaml asks for {wanted}")
         context = props.default_generation_settings.n_ctx
         if context < model.context:
             raise ServerFault(
-                f"{url} gives a session {context} tokens of context, and conf/model/{model.name}.yaml asks for "
+                f"{url} gives a session {context} tokens of context, but conf/model/{model.name}.yaml asks for "
                 f"{model.context}: the model itself takes no more (lower context there), or a server that you run "
                 f"yourself was started with too little --ctx-size for its --parallel sessions"
             )

@@ -1,6 +1,6 @@
 """Runs llama.cpp's server from the PyPI package `xllamacpp`, with those arguments of `llama-server` that Proctor uses.
 
-This is a program of its own, run by its path. It imports nothing of Proctor.
+This is a separate program, run by its path. It does not import Proctor.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _CUT: Final = re.compile(r'msg="truncating input prompt" limit=(\d+) prompt=(\d+
 
 
 class OllamaMissing(Exception):
-    """There is neither a server nor a binary. The message says where they were looked for and how to get one."""
+    """There is neither a server nor a binary. The message says where Proctor looked, and how to get one."""
 
 
 class Ollama(Struct, frozen=True):
@@ -63,9 +63,9 @@ def find_ollama() -> Ollama:
 
 
 def server_url(host: str) -> str:
-    """Return the address that a value of OLLAMA_HOST means: `host`, `host:port`, `:port` or a URL.
+    """Return the address for a value of OLLAMA_HOST: `host`, `host:port`, `:port` or a URL.
 
-    Read as Ollama does in its envconfig/config.go.
+    The rules are those of Ollama's envconfig/config.go.
     """
     if not host.strip():
         return DEFAULT_URL
@@ -95,7 +95,7 @@ class OllamaOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `executable` is Ollama's name on PATH, or its path. `pull` fetches a model that is missing. `models` is the folder
     of the models (`None`: OLLAMA_MODELS, else ~/.ollama/models). `keep_alive` is how long an idle model stays loaded
     (-1: always). `start_s` and `load_s` are the seconds that the server may take to answer and to load the model.
-    `variables` are more of Ollama's own, such as OLLAMA_KV_CACHE_TYPE.
+    `variables` are further environment variables of Ollama, such as OLLAMA_KV_CACHE_TYPE.
     """
 
     executable: str = "ollama"
@@ -125,7 +125,7 @@ class OllamaServers:
         if not self.healthy(url):
             raise ServerFault(
                 f"no Ollama answers at {url} (conf/provider/{provider.name}.yaml: base_url); start it, or set "
-                f"provider.{provider.name}.base_url=null to have one started"
+                f"provider.{provider.name}.base_url=null to let Proctor start one"
             )
         return url
 
@@ -138,7 +138,7 @@ class OllamaServers:
         return [found, "serve"]
 
     def environment(self, launch: Launch) -> dict[str, str]:
-        """See `ServerKind`. All Ollamas of this user share one folder of models, so none of them may prune it."""
+        """See `ServerKind`. All Ollama servers of this user share one folder of models, so none may prune it."""
         options = options_of(OllamaOptions, launch.model, launch.provider)
         return {
             **{name: os.environ[name] for name in _PROXIES if name in os.environ},
@@ -186,7 +186,7 @@ class OllamaServers:
                 raise ServerFault(f"{url} no longer has model {name} loaded")
             if model.digest is not None and not _same_digest(found.digest, model.digest):
                 raise ServerFault(
-                    f"model {name} has digest sha256:{found.digest}, and conf/model/{model.name}.yaml pins "
+                    f"model {name} has digest sha256:{found.digest}, but conf/model/{model.name}.yaml pins "
                     f"{model.digest}"
                 )
             if loaded.context_length < model.context:
@@ -209,15 +209,15 @@ class OllamaServers:
 
 
 class BareOllama(OllamaServers):
-    """A server without a model, for tests that bring and load their own."""
+    """A server without a model, for tests that load their own models."""
 
     def prepare(self, url: str, model: ModelConf, provider: ProviderConf, progress: Progress) -> None:  # noqa: ARG002 - the contract of ServerKind
-        """Check its version; no model is loaded."""
+        """Check the server's version, without loading a model."""
         with _as_fault(url):
             _require_version(OllamaApi(url), provider)
 
     def inspect(self, url: str, model: ModelConf, provider: ProviderConf) -> Facts:  # noqa: ARG002 - the contract of ServerKind
-        """Return its version, the only thing known."""
+        """Return the server's version, because nothing else is known."""
         with _as_fault(url):
             return Facts(version=OllamaApi(url).version())
 
@@ -242,7 +242,7 @@ def _models(options: OllamaOptions) -> Path:
 
 
 def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
-    """Raise `ServerMissing` for a version that is too old. One without numbers is a private build and is accepted."""
+    """Raise `ServerMissing` for a version that is too old. A version without numbers is a private build, and passes."""
     version = api.version()
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     numbers = tuple(map(int, match.groups())) if match else (0, 0, 0)
@@ -251,11 +251,11 @@ def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
     for least, what in _SINCE.items():
         if numbers < least and (what != _MESSAGES or "anthropic_messages" in provider.wires):
             wanted = ".".join(map(str, least))
-            raise ServerMissing(f"Ollama {version} at {api.url} is too old: {what} came with {wanted}; update it")
+            raise ServerMissing(f"Ollama {version} at {api.url} is too old: {what} needs {wanted} or later; update it")
 
 
 def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOptions, progress: Progress) -> None:
-    """Pull the model; one process of this user pulls at a time. Raise `ServerMissing` if `pull` is off."""
+    """Pull the model. Only one process of this user pulls at a time. Raise `ServerMissing` if `pull` is off."""
     if not options.pull:
         where = f"at {api.url}" if provider.base_url else f"in {_models(options)}"
         host = f"OLLAMA_HOST={api.url} " if provider.base_url else ""
@@ -283,13 +283,13 @@ def _pull_bar(name: str, status: str, layers: Collection[Pulled]) -> str:
 
 
 def _same_digest(found: str, pinned: str) -> bool:
-    """Return whether the digest is the pinned one. Its first 12 digits, as `ollama list` shows them, are enough."""
+    """Return whether the digest is the pinned one. The first 12 digits are enough, as `ollama list` shows them."""
     digits = pinned.removeprefix("sha256:")
     return len(digits) >= 12 and found.startswith(digits)
 
 
 def _cut(limit: str, prompts: list[int]) -> str:
-    """Describe all cuts to one limit in one line, because an agent's prompt grows with each turn."""
+    """Return one line about all cuts to one limit, because an agent's prompt grows with each turn."""
     which = f"{len(prompts)} prompts of up to {max(prompts)}" if len(prompts) > 1 else f"a prompt of {prompts[0]}"
     return f"Ollama cut {which} tokens to the {limit} that fit"
 
@@ -302,7 +302,7 @@ def _too_short(name: str, loaded: Loaded, model: ModelConf, trained: int | None)
             f"a server that you run yourself must be started with OLLAMA_CONTEXT_LENGTH={model.context}, and the model "
             "must not set num_ctx"
         )
-    return f"Ollama gave {name} a context of {loaded.context_length} tokens, and {model.context} are asked for; {why}"
+    return f"Ollama gave {name} a context of {loaded.context_length} tokens, not the configured {model.context}; {why}"
 
 
 def _off_gpu(name: str, loaded: Loaded) -> str:

@@ -20,7 +20,7 @@ _BUSY_S = 0.5
 
 
 class ApiError(Exception):
-    """An error answer, or no answer at all (`status` 0)."""
+    """An error answer, or no answer (`status` 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -101,7 +101,7 @@ class OllamaApi:
         return self._ask("POST", "/api/show", ModelDetails, body={"model": name})
 
     def preload(self, name: str, seconds: float) -> None:
-        """Have the model loaded within `seconds`. While the server's queue is full, ask again."""
+        """Load the model within `seconds`. Try again while the server's queue is full."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -114,7 +114,7 @@ class OllamaApi:
                 return
 
     def pull(self, name: str) -> Iterator[Pulled]:
-        """Have the model fetched, and yield each line of progress. An error may come after any line."""
+        """Pull the model, and yield each line of progress. An error may come after any line."""
         with self._stream("/api/pull", {"model": name}) as lines:
             for line in lines:
                 pulled = _decoded(line.encode(), Pulled)
@@ -126,7 +126,7 @@ class OllamaApi:
         raise ApiError(200, "the pull broke off")
 
     def _client(self, seconds: float) -> httpx2.Client:
-        """Return a client that uses no proxy, and reads certificates, which takes long, only for TLS."""
+        """Return a client without a proxy. It reads certificates only for TLS, because that is slow."""
         return httpx2.Client(trust_env=False, verify=self.url.startswith("https"), timeout=seconds)
 
     def _ask(
@@ -183,5 +183,5 @@ def _named(models: list[N], name: str) -> N | None:
 
 
 def _full(name: str) -> str:
-    """Return the name with its tag. Without one it means `latest`."""
+    """Return the name with its tag. The default tag is `latest`."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

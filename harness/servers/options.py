@@ -1,4 +1,4 @@
-"""The options of a kind of server, which two files may set."""
+"""The options of a kind of server. Two files may set them."""
 
 from __future__ import annotations
 

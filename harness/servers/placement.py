@@ -1,4 +1,4 @@
-"""Decides how to serve a need: join a server that runs, start one on free GPUs, or wait. Pure functions."""
+"""Decides how to serve a need: join a server that runs, start one on free GPUs, or wait. The functions are pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.servers.gpus import Gpu
 from harness.servers.leases import LeasedServer
 
 IDLE_SHARE = 0.9
-"""The share of a GPU's memory that must be free for a model whose conf does not say how much it needs."""
+"""The share of a GPU's memory that must be free for a model without `memory_gb` in its configuration."""
 
 
 class Join(Struct, frozen=True):
-    """Use the server of this id, which runs or is being started."""
+    """Use the server of this id. It runs, or is being started."""
 
     id: str
 
@@ -29,7 +29,7 @@ class Start(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Wait: nothing is free. `reason` says for what to wait, and what holds it."""
+    """Wait, because nothing is free. `reason` says what to wait for, and who holds it."""
 
     reason: str
 
@@ -57,10 +57,10 @@ def place(
     gpus: Sequence[Gpu],
     cpu_slots: int,
 ) -> Join | Start | Wait:
-    """Join a server of this key that has a place; else start one on the smallest free GPUs; else wait.
+    """Join a server of this key that has a place. Otherwise start one on the smallest free GPUs. Otherwise wait.
 
-    A GPU is free if it is not leased, no process computes on it, and it has `memory_gb` free. `cpu_slots` is how many
-    servers may run on the CPU.
+    A GPU is free if it is not leased, no process computes on it, and it has `memory_gb` free. `cpu_slots` is the number
+    of servers that may run on the CPU.
     """
     here = {gpu.uuid for gpu in gpus}  # another run of this user may see other GPUs
     alike = (server for server in servers if server.key == key and server.has_room and here.issuperset(server.gpus))
@@ -95,7 +95,7 @@ def _memory_mb(memory_gb: float | None, gpu: Gpu) -> float:
 
 
 def _by_vendor(gpus: Iterable[Gpu]) -> list[list[Gpu]]:
-    """Group the GPUs that one server can use together, the smallest first: large ones are kept for large models."""
+    """Group the GPUs that one server can use together, the smallest first, to keep large GPUs for large models."""
     ordered = sorted(gpus, key=attrgetter("vendor", "memory_mb", "index"))
     return [list(alike) for _, alike in groupby(ordered, key=attrgetter("vendor"))]
 

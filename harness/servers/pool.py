@@ -1,4 +1,4 @@
-"""The model server that a process holds: one at a time, for as long as its cases need it."""
+"""The model server that a process holds. It holds one at a time, for as long as its cases need it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _TRIES = 2
 
 
 class ServerPool:
-    """Lends one server after the other to the cases of a process.
+    """Lends one server after another to the cases of a process.
 
-    It releases the server it holds before it waits for another one, so that processes which wait for each other's GPUs
-    cannot block each other.
+    It releases its server before it waits for another one, so that processes that wait for each other's GPUs cannot
+    block each other.
     """
 
     def __init__(self, run_folder: Path, progress: Progress) -> None:
@@ -27,10 +27,10 @@ class ServerPool:
         self._failures = defaultdict[ServerNeed, list[ServerMissing | ServerFault]](list)
 
     def lease(self, need: ServerNeed, model: ModelConf, provider: ProviderConf) -> Lease:
-        """Return the server for `need`: the one that is held, or a new one in its place.
+        """Return the server for `need`: the held server, or another one in its place.
 
-        Raise `ServerMissing` or `ServerFault`, as `acquire` does. Something missing is not looked for again, and a
-        server that failed twice is not started again.
+        Raise `ServerMissing` or `ServerFault`, as `acquire` does. The pool does not look again for something missing,
+        and does not start a server again that failed twice.
         """
         self.release(unless=need)
         failures = self._failures[need]
@@ -56,7 +56,7 @@ class ServerPool:
         return self._held[1]
 
     def release(self, *, unless: ServerNeed | None = None) -> None:
-        """Release the server that is held, unless it serves the need `unless`, which comes next."""
+        """Release the held server, unless it serves the need `unless`, which comes next."""
         if self._held and self._held[0] != unless:
             _need, lease = self._held
             self._held = None

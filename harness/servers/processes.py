@@ -1,6 +1,6 @@
-"""The processes of a model server: finding all of them, even orphans, and stopping them.
+"""Finds and stops all processes of a model server, even orphans.
 
-They carry a marker variable in their environment. A child inherits it, and keeps it when its parent dies.
+They have a marker variable in their environment. A child inherits it, and keeps it when its parent dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KILL_S = 20.0
 
 
 class Process(Struct, frozen=True):
-    """A process. `started`, in clock ticks since boot, tells it apart from a later one of the same pid."""
+    """A process. `started`, in clock ticks since boot, distinguishes it from a later process with the same pid."""
 
     pid: int
     started: int
@@ -65,8 +65,8 @@ def marked(marker: str) -> dict[int, str]:
 def family(leader: Process | None, marker: str) -> set[int]:
     """Return the living processes of a server: those with its mark, those in its session, and their descendants.
 
-    Once the leader is gone, another session may take its number. Then a process without the mark counts only if its
-    environment cannot be read, as happens when a program overwrites it to set its own title.
+    After the session's leader has ended, another session may get its number. Then a process without the mark counts
+    only if its environment cannot be read. This happens when a program overwrites it to set its own title.
     """
     everyone = _all()
     known = {seen.pid for seen in everyone if _mark(seen.pid) == marker}
@@ -89,9 +89,9 @@ def family(leader: Process | None, marker: str) -> set[int]:
 
 
 def stop_family(leader: Process | None, marker: str, grace_s: float) -> set[int]:
-    """Send SIGTERM to the first process of a server, wait `grace_s` seconds, and SIGKILL what is left of its family.
+    """Send SIGTERM to the first process of a server, wait `grace_s` seconds, and send SIGKILL to those that are left.
 
-    Return the ids of processes that live on 20 s later: one may hang in a driver.
+    Return the ids of processes that still live 20 s later. A process may hang in a driver.
     """
     if leader is not None and leader.lives:
         with suppress(ProcessLookupError):
@@ -133,7 +133,7 @@ def _look(pid: int) -> _Seen | None:
 
 
 def _environment(pid: int) -> list[bytes]:
-    """Return the variables that a process was started with; empty if they cannot be read."""
+    """Return the variables that a process was started with. The result is empty if they cannot be read."""
     try:
         return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""Starting the process of a model server, and waiting until it answers."""
+"""Starts the process of a model server, and waits until it answers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 def start(plan: Plan, spawned: Callable[[Process], None], progress: Progress) -> str:
     """Start the server and return its address once it answers.
 
-    `spawned` is called with each process that is started. If another program takes the port meanwhile, try again, three
-    times in all. Raise `ServerMissing`, or `ServerFault` with the end of the log; then none of its processes is left.
+    `spawned` is called with each new process. If another program takes the port first, try again, three times in total.
+    Raise `ServerMissing`, or `ServerFault` with the end of the log. After an error, none of the processes is left.
     """
     port = plan.port if plan.port and _is_free(plan.port) else _free_port()
     for _ in range(_TRIES):
@@ -84,7 +84,7 @@ def start(plan: Plan, spawned: Callable[[Process], None], progress: Progress) ->
 
 
 def reap() -> None:
-    """Collect the exit codes of this process's children that have ended, so that they are not left as zombies."""
+    """Collect the exit codes of ended children of this process, so that they do not stay as zombies."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
@@ -113,7 +113,7 @@ def with_tail(message: str, folder: Path) -> str:
 
 
 def _spawn(plan: Plan, launch: Launch) -> subprocess.Popen[bytes]:
-    """Start the process in a session of its own, so that Ctrl-C on the terminal does not reach it."""
+    """Start the process in its own session, so that Ctrl-C on the terminal does not reach it."""
     home = plan.folder / "home"
     home.mkdir(exist_ok=True)
     command = list(plan.kind.command(launch))
@@ -144,9 +144,9 @@ def _spawn(plan: Plan, launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _answers(plan: Plan, launch: Launch, child: subprocess.Popen[bytes], leader: Process, progress: Progress) -> bool:
-    """Wait until the server answers; return whether it does, or has ended. Raise `ServerFault` if that takes too long.
+    """Wait until the server answers or ends. Return whether it answers. Raise `ServerFault` if that takes too long.
 
-    What answers may be another program that has just taken the port. Then the server will end, so wait for that.
+    Another program may have just taken the port, and answer. Then the server will end, so wait for that.
     """
     patience = plan.kind.start_s(plan.model, plan.provider)
     began = time.monotonic()

@@ -1,9 +1,9 @@
-"""Ending model servers. Three verbs, here and in all of `harness.servers`:
+"""Ends model servers. There are three verbs, here and in all of `harness.servers`:
 
 - *release*: one user is done with a server. The release of the last user stops it.
-- *stop*: end a server. Its first process gets SIGTERM and time to end the others; what is left gets SIGKILL. Then wait
-  until the memory of its GPUs is free.
-- *sweep*: stop what dead runs left: servers whose users have all died, and processes of servers that no lease knows.
+- *stop*: end a server. Its first process gets SIGTERM and time to end the others. Those that are left get SIGKILL. Then
+  wait until the memory of its GPUs is free.
+- *sweep*: stop what dead runs left: servers without a living user, and processes of servers without a lease.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from harness.servers.processes import marked, process, stop_family
 from harness.servers.start import GRACE_S, reap
 
 VRAM_S = 30.0
-"""Seconds in which the memory of a GPU must be free again after its last process has ended."""
+"""How many seconds after the end of its last process the memory of a GPU must be free again."""
 
 _SLACK_MB = 300
 _POLL_S = 0.05
 
 
 def sweep(leases: Leases | None = None) -> list[str]:
-    """Sweep this user's servers on this machine, or those in `leases`; return the keys of the servers it stopped.
+    """Sweep this user's servers on this machine, or those in `leases`. Return the keys of the stopped servers.
 
     Runs at the start and at the end of a run and before each lease, so that a run that is killed leaves nothing behind
     for long. Raise `ServerFault` if the leases cannot be read.
@@ -42,7 +42,7 @@ def sweep(leases: Leases | None = None) -> list[str]:
 
 
 def sweep_abandoned(leases: Leases) -> list[str]:
-    """Stop every server in `leases` that no living process uses; return their keys."""
+    """Stop every server in `leases` without a living user, and return their keys."""
     with leases.change() as state:
         claimed = claim_abandoned(state)
     for server in claimed:
@@ -59,7 +59,7 @@ def claim_abandoned(state: LeaseState) -> list[LeasedServer]:
 
 
 def stop(leases: Leases, server: LeasedServer) -> None:
-    """Stop a server that is marked as `stopping`, write that to the journal, and give up its lease."""
+    """Stop a server that is marked as `stopping`, write an event to the journal, and give up its lease."""
     began = time.monotonic()
     leftover = stop_processes(leases, server)
     journal.enter("stopped", server, seconds=time.monotonic() - began, leftover=leftover)
@@ -68,9 +68,9 @@ def stop(leases: Leases, server: LeasedServer) -> None:
 
 
 def stop_processes(leases: Leases, server: LeasedServer, *, grace_s: float = GRACE_S) -> tuple[str, ...]:
-    """Stop the processes of a server and wait until its GPUs' memory is free; its lease stays.
+    """Stop the processes of a server and wait until its GPUs' memory is free. Its lease stays.
 
-    Return what is left: processes that could not be killed, and GPUs whose memory did not become free.
+    Return what is left: processes that could not be killed, and GPUs with memory that did not become free.
     """
     if server.folder is None:
         return ()
@@ -80,9 +80,9 @@ def stop_processes(leases: Leases, server: LeasedServer, *, grace_s: float = GRA
 
 
 def _not_freed(server: LeasedServer) -> list[str]:
-    """Wait until the server's GPUs have as much memory free as before it came; return those that do not, in time.
+    """Wait until the server's GPUs have as much free memory as before its start. Return those that do not in time.
 
-    A GPU on which another process has begun to compute meanwhile is not waited for.
+    Do not wait for a GPU on which another process has begun to compute.
     """
     before = dict(zip(server.gpus, server.free_mb, strict=True))
     deadline = time.monotonic() + VRAM_S
@@ -100,7 +100,7 @@ def _not_freed(server: LeasedServer) -> list[str]:
 
 
 def _kill_strays(leases: Leases, state: LeaseState) -> None:
-    """Kill processes that carry a mark of these leases but belong to no server in them: the file was lost."""
+    """Kill processes with a mark of these leases that do not belong to a server in them, because the file was lost."""
     for pid, mark in marked(leases.marker()).items():
         folder, _, server_id = mark.rpartition("/")
         if pid != os.getpid() and folder == str(leases.folder) and state.find(server_id) is None:

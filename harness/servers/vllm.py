@@ -1,4 +1,4 @@
-"""vLLM as a kind of server: `vllm serve`, from an environment of its own.
+"""vLLM as a kind of server: `vllm serve`, from its own environment.
 
 It answers `/health` with 200 once its engine has loaded the model, and with 503 once the engine has died. It refuses a
 prompt that its context cannot hold. Weights come from a folder, or from the cache of Hugging Face's hub.
@@ -31,10 +31,10 @@ Text = Annotated[str, Meta(min_length=1)]
 class VllmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of kind `vllm`, in `provider.options` and `model.server`.
 
-    `weights` is a folder, or ORGANISATION/NAME on Hugging Face's hub, at `revision`; `download` lets vLLM fetch what is
-    missing. `tool_call_parser` and `reasoning_parser` are vLLM's names for how the model writes tool calls and
-    thoughts. `executable` is vLLM's name on PATH, or its path. `arguments` are more of `vllm serve`'s own. `start_s` is
-    how many seconds starting and loading may take.
+    `weights` is a folder, or ORGANISATION/NAME on Hugging Face's hub, at `revision`. `download` lets vLLM fetch missing
+    weights. `tool_call_parser` and `reasoning_parser` are vLLM's names for how the model writes tool calls and
+    thoughts. `executable` is vLLM's name on PATH, or its path. `arguments` are further arguments of `vllm serve`.
+    `start_s` is how many seconds starting and loading may take.
     """
 
     weights: Text
@@ -62,7 +62,7 @@ class VllmServers(HealthCheckedServers):
         program = shutil.which(Path(options.executable).expanduser())
         if program is None:
             raise ServerMissing(
-                f"no vLLM: there is no `{options.executable}` on PATH; install it in an environment of its own "
+                f"no vLLM: there is no `{options.executable}` on PATH; install it in its own environment "
                 f"(python3 -m venv ~/vllm && ~/vllm/bin/pip install vllm) and set "
                 f"provider.{launch.provider.name}.options.executable=~/vllm/bin/vllm"
             )
@@ -78,7 +78,7 @@ class VllmServers(HealthCheckedServers):
         ]
 
     def environment(self, launch: Launch) -> dict[str, str]:
-        """See `ServerKind`. Weights and compiled kernels are kept where this user's other vLLMs keep theirs."""
+        """See `ServerKind`. Weights and compiled kernels are in the same folders as for this user's other vLLMs."""
         options = options_of(VllmOptions, launch.model, launch.provider)
         inherited = {name: value for name, value in os.environ.items() if _INHERITED.match(name)}
         return {
@@ -97,10 +97,10 @@ class VllmServers(HealthCheckedServers):
         served = next((served for served in models if served.id == model.asked_as), None)
         if served is None:
             names = ", ".join(served.id for served in models) or "nothing"
-            raise ServerFault(f"{url} serves {names}, and {where} asks for {model.asked_as} (--served-model-name)")
+            raise ServerFault(f"{url} serves {names}, but {where} asks for {model.asked_as} (--served-model-name)")
         if served.max_model_len is not None and served.max_model_len < model.context:
             raise ServerFault(
-                f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), and {where} asks "
+                f"{url} gives {served.id} {served.max_model_len} tokens of context (--max-model-len), but {where} asks "
                 f"for {model.context}"
             )
         digest = _digest(options_of(VllmOptions, model, provider))
@@ -109,7 +109,7 @@ class VllmServers(HealthCheckedServers):
         return Facts(version=f"vLLM {version}", digest=digest, context=served.max_model_len)
 
     def warnings(self, log: str) -> list[str]:  # noqa: ARG002 - the contract of ServerKind
-        """See `ServerKind`. There are none: vLLM refuses what it cannot do in full."""
+        """See `ServerKind`. There are none, because vLLM refuses what it cannot do in full."""
         return []
 
 
@@ -130,7 +130,7 @@ class _VllmVersion(Struct):
 
 
 def _find(options: VllmOptions, model: ModelConf) -> bool:
-    """Return whether the weights are in the hub's cache, not in a folder. Raise `ServerMissing` if in neither."""
+    """Return whether the weights are in the hub's cache, not in a folder. Raise `ServerMissing` without either."""
     where = f"conf/model/{model.name}.yaml: server.weights"
     if _folder(options).is_dir():
         return False
@@ -147,7 +147,7 @@ def _find(options: VllmOptions, model: ModelConf) -> bool:
 
 
 def _digest(options: VllmOptions) -> str | None:
-    """Return the weights' commit on the hub; `None` for a folder."""
+    """Return the weights' commit on the hub, or `None` for a folder."""
     commit = None if _folder(options).is_dir() else _commit(options)
     return f"commit:{commit}" if commit else None
 
@@ -157,7 +157,7 @@ def _folder(options: VllmOptions) -> Path:
 
 
 def _commit(options: VllmOptions) -> str | None:
-    """Return the commit that the revision means, if the hub's cache knows it (huggingface_hub documents its layout)."""
+    """Return the commit of the revision, if it is in the hub's cache (huggingface_hub documents its layout)."""
     if _COMMIT.fullmatch(options.revision):
         return options.revision
     reference = _repository(options) / "refs" / options.revision

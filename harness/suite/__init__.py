@@ -1,1 +1,1 @@
-"""From the configuration to the cases of a run."""
+"""The configuration, and the cases that it makes."""

@@ -1,4 +1,4 @@
-"""`--backend`, `--model` and `--environment`: the cases of a suite that are chosen by name."""
+"""`--backend`, `--model` and `--environment`: select cases of a suite by name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _KINDS = ("backend", "model", "environment")
 
 
 class Choice(Struct, frozen=True):
-    """The names that a case must have. An empty tuple leaves the choice open."""
+    """The names that a case may have. An empty tuple allows any name."""
 
     backend: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return the options that say so."""
+        """Return the choice as options of the command line."""
         return " ".join(f"--{kind} {name}" for kind in _KINDS for name in getattr(self, kind))
 
 
@@ -35,7 +35,7 @@ def choose(cases: Sequence[Case], choice: Choice) -> list[Case]:
 
 
 def require_known(choice: Choice, config: Config, others: Callable[[], Iterable[Config]]) -> None:
-    """Raise `ConfError` for a name that the suite does not have. It names the choices, and the suites that have it.
+    """Raise `ConfError` for a name that the suite does not have. List the valid names, and other suites with the name.
 
     `others` reads the other suites.
     """

@@ -1,7 +1,7 @@
 """Composes the configuration with Hydra, from every folder of a project's search path.
 
-A group's file is the first of its name on the search path. The `config.yaml` files are merged: a project's own holds
-only what it changes.
+A group's file is the first of its name on the search path. The `config.yaml` files are merged, so a project's file
+needs only the changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.endings import ConfError
 
 ROOT_FILE: Final = "config.yaml"
 _MERGED: Final = "_proctor_"
-"""The name under which Hydra's store holds what the `config.yaml` files add up to."""
+"""The name of the merged `config.yaml` in Hydra's store."""
 
 _FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError)
 
@@ -34,8 +34,8 @@ _FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, Un
 class Composer:
     """Composes the groups' files and the merged `config.yaml` of a search path. Raise `ConfError` for a broken file.
 
-    `roots` is what each `config.yaml` sets, by the file's name in messages, in the order of the folders. `sandbox` is
-    the one that their `defaults` choose.
+    `roots` maps the name of each `config.yaml`, as messages show it, to its contents, in the order of the folders.
+    `sandbox` is the sandbox that their `defaults` choose.
     """
 
     def __init__(self, conf: ConfPath) -> None:
@@ -53,7 +53,7 @@ class Composer:
     def compose(self, entries: Mapping[str, str], overrides: Sequence[str]) -> dict[str, Any]:
         """Return the tree of the chosen entries (`backend@backend.claude: claude`), changed by `config.yaml`.
 
-        The Hydra overrides have the last word.
+        The Hydra overrides are applied last.
         """
         first, *others = [folder.resolve() for folder in self._conf.folders if folder.is_dir()]
         chosen = {
@@ -100,7 +100,7 @@ def parse_override(text: str) -> Override:
 
 
 def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
-    """Return what a file sets, its interpolations unresolved. Raise `ConfError`."""
+    """Return the contents of a file, with unresolved interpolations. Raise `ConfError` if it is not valid."""
     try:
         document = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except _FAULTS as error:
@@ -122,7 +122,7 @@ def _sandbox(file: str, defaults: Any) -> str | None:
 
 
 def _has(document: Any, path: Sequence[str]) -> bool:
-    """Return whether a document sets the key at `path`, or a part of it that is no mapping and so sets it whole."""
+    """Return whether a document sets the key at `path`, or replaces a parent of it with something else."""
     for key in path:
         if not isinstance(document, Mapping):
             return True

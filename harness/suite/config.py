@@ -1,4 +1,4 @@
-"""The configuration of a run: Hydra composes it, msgspec checks it, and every mistake is named with its file.
+"""The configuration of a run. Hydra composes it, msgspec checks it, and each error names the file at fault.
 
 Each group's file is composed once, whatever the number of cases.
 """
@@ -40,8 +40,8 @@ S = TypeVar("S", bound=Struct)
 class Config(Struct, frozen=True, kw_only=True):
     """One run's configuration, complete and checked.
 
-    The groups hold the entries that the suite uses, keyed by the names of their files, in the suite's order; `provider`
-    holds every provider. `path` is where the files were found.
+    The groups hold the entries that the suite uses, by the names of their files, in the suite's order. `provider` holds
+    every provider. `path` is the search path of the files.
     """
 
     path: ConfPath
@@ -65,7 +65,7 @@ def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
 
 
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
-    """Return every provider of the search path, keyed by name. Raise `ConfError`."""
+    """Return every provider of the search path, by name. Raise `ConfError` if a file is wrong."""
     with conf.naming_files():
         return _Loader(conf, "", ()).providers()
 
@@ -107,7 +107,7 @@ class _Loader:
         return self._group(self.composer.compose(_entries(names), ()), "provider", ProviderConf, names)
 
     def _require_keys(self, file: str, document: Mapping[str, Any]) -> None:
-        """Raise `ConfError` for a key of a `config.yaml` that means nothing."""
+        """Raise `ConfError` for an unknown key of a `config.yaml`."""
         for key, value in document.items():
             if key not in SECTIONS and key not in GROUPS:
                 raise ConfError(f"{file}: unknown key {key}; valid: {listed([*SECTIONS, *GROUPS])}")
@@ -122,7 +122,7 @@ class _Loader:
         return chosen
 
     def _names(self, suite: SuiteConf) -> dict[str, list[str]]:
-        """Return the entries of each group that take part; every provider does, since a model may name any."""
+        """Return the entries of each group that the suite uses, and every provider, since a model may name any."""
         where = f"conf/suite/{self.suite}.yaml: suite."
         backends = self.conf.choices("backend") if suite.backends == "all" else suite.backends
         names = {"backend": backends, "model": suite.models, "environment": suite.environments}
@@ -150,7 +150,7 @@ class _Loader:
         return {name: self._entry(tree[group][name], kind, f"{group}.{name}", name) for name in names[group]}
 
     def _check_together(self, config: Config) -> None:
-        """Raise `ConfError` for what is wrong though every file is right by itself."""
+        """Raise `ConfError` for entries that are valid on their own but do not fit together."""
         for name, model in config.model.items():
             if model.provider not in config.provider:
                 raise ConfError(
@@ -163,7 +163,7 @@ class _Loader:
         if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
             raise ConfError(
                 f"conf/suite/{self.suite}.yaml: sandbox={config.sandbox.name} seals nothing, and this suite does not "
-                f"allow it; set suite.allow_no_sandbox: true there, or choose from: "
+                f"allow it; set suite.allow_no_sandbox: true in that file, or choose from: "
                 f"{listed(c for c in self.conf.choices('sandbox') if c != config.sandbox.name)}"
             )
 
@@ -185,7 +185,7 @@ class _Loader:
                 raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
-        """Return a part of the tree as its struct. Raise `ConfError`, which names the file that sets the wrong key."""
+        """Return a part of the tree as its struct. Raise `ConfError`, which names the file of the wrong key."""
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
@@ -202,21 +202,21 @@ class _Loader:
             raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {message}{hint}") from error
 
     def _entry(self, value: Any, kind: type[S], prefix: str, name: str) -> S:
-        """Return the entry of a group, which is named like its file. Raise `ConfError`."""
+        """Return an entry of a group. Raise `ConfError` if it is wrong, or does not have the name of its file."""
         group = prefix.partition(".")[0]
         entry = self._check(value, kind, prefix, f"{group}/{name}")
         if getattr(entry, "name", None) != name:
-            raise ConfError(f"conf/{group}/{name}.yaml: {prefix}.name must be {name}, like its file")
+            raise ConfError(f"conf/{group}/{name}.yaml: {prefix}.name must be {name}, the name of the file")
         return entry
 
 
 def _entries(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return the entries of the groups as Hydra's defaults list has them, each in a package of its own."""
+    """Return the entries of the groups as a defaults list of Hydra, each in its own package."""
     return {f"{group}@{group}.{name}": name for group, chosen in names.items() for name in chosen}
 
 
 def _choices_at(kind: type[Struct], inside: str) -> str:
-    """Return the values that a struct's field takes, in words; `inside` is msgspec's path to it (`.wires[0]`)."""
+    """Return the values that a struct's field takes, in words. `inside` is msgspec's path to it (`.wires[0]`)."""
     field = re.split(r"[.\[\]`]", inside)[1]
     declared = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
     has_list = get_origin(declared) in {Union, UnionType} and any(get_origin(p) is list for p in get_args(declared))

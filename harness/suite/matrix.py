@@ -1,4 +1,4 @@
-"""From a configuration to its cases, in a stable order."""
+"""Makes the cases of a configuration, in a stable order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.suite.config import Config
 
 
 def cases(config: Config) -> list[Case]:
-    """Return every backend x model x environment x replicate of the suite that no rule excludes.
+    """Return every backend x model x environment x replicate of the suite, except those that a rule excludes.
 
-    Raise `ConfError` for a case that asks of its backend what it cannot do.
+    Raise `ConfError` for a case that its backend cannot run.
     """
     with config.path.naming_files():
         _require_wires(config)
@@ -45,7 +45,7 @@ def _combined(config: Config) -> Iterator[Case]:
 
 
 def _allowed(config: Config) -> Iterator[tuple[BackendConf, ModelConf, EnvironmentConf]]:
-    """Return the combinations that no rule excludes."""
+    """Return the combinations, except those that a rule excludes."""
     named = (config.backend.values(), config.model.values(), config.environment.values())
     for backend, model, environment in product(*named):
         if not any(_matches(rule, backend, model, environment) for rule in config.suite.exclude):
@@ -57,19 +57,19 @@ def _id(backend: BackendConf, model: ModelConf, environment: EnvironmentConf) ->
 
 
 def _by_server(found: list[Case]) -> list[Case]:
-    """Return the cases of one model server side by side, so that it is started once; the others keep their order."""
+    """Return the cases with those of one model server together, so that it starts once. Others keep their order."""
     first = {case.server: number for number, case in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda case: first[case.server])
 
 
 def _wires(backend: BackendConf, provider: ProviderConf) -> list[str]:
-    """Return the wires of a provider that the backend speaks, the preferred one first."""
+    """Return the wires of a provider that the backend speaks, with the preferred one first."""
     spoken = adapter_of(backend).capabilities.wires
     return [wire for wire in provider.wires if wire in spoken]
 
 
 def _require_wires(config: Config) -> None:
-    """Raise `ConfError` if a backend speaks no wire of a model's provider, and say all that must be excluded."""
+    """Raise `ConfError` if a backend speaks no wire of a model's provider, and list all rules that exclude this."""
     pairs = {(backend.name, model.name): (backend, model) for backend, model, _ in _allowed(config)}
     apart = [pair for pair in pairs.values() if not _wires(pair[0], config.provider[pair[1].provider])]
     if not apart:
@@ -78,9 +78,9 @@ def _require_wires(config: Config) -> None:
     provider = config.provider[model.provider]
     rules = (f"{{backend: {backend.name}, model: {model.name}}}" for backend, model in apart)
     raise ConfError(
-        f"conf/suite/{config.suite.name}.yaml: {backend.name} cannot ask model {model.name}: it speaks "
+        f"conf/suite/{config.suite.name}.yaml: {backend.name} cannot use model {model.name}: it speaks "
         f"{', '.join(adapter_of(backend).capabilities.wires)}, and provider {provider.name} "
-        f"(conf/provider/{provider.name}.yaml) {', '.join(provider.wires) or 'no wire'}; "
+        f"(conf/provider/{provider.name}.yaml) speaks {', '.join(provider.wires) or 'no wire'}; "
         f"add to suite.exclude: {', '.join(rules)}"
     )
 
@@ -90,7 +90,7 @@ def _require_capabilities(case: Case, suite: str) -> None:
     if case.environment.needs_mcp and not adapter_of(case.backend).capabilities.mcp:
         raise ConfError(
             f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "
-            f"(environment.{environment}.needs_mcp), and {backend} has none; "
+            f"(environment.{environment}.needs_mcp), and {backend} does not support it; "
             f"add to suite.exclude: {{backend: {backend}, environment: {environment}}}"
         )
 

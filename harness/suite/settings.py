@@ -1,4 +1,4 @@
-"""The settings of one run: what `--set KEY=VALUE` changes, each key checked before Hydra sees it."""
+"""The settings of one run, from `--set KEY=VALUE`. Each key is checked before Hydra sees it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUPS: dict[str, type[Struct]] = {
     "provider": ProviderConf,
     "environment": EnvironmentConf,
 }
-"""Groups of which a suite uses several entries: `environment.small_maze.max_steps` is a key."""
+"""Groups with several entries in a suite: `environment.small_maze.max_steps` is a key."""
 
 SECTIONS: dict[str, type[Struct]] = {
     "suite": SuiteConf,
@@ -35,7 +35,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "limits": Limits,
     "evaluation": EvaluationConf,
 }
-"""Parts that a run has once: `limits.turns` is a key."""
+"""Parts with one entry in a run: `limits.turns` is a key."""
 
 
 class Settings:
@@ -49,7 +49,7 @@ class Settings:
         self._choices = [override for override in overrides if "." not in override.key_or_group]
 
     def sandbox(self) -> str | None:
-        """Return the sandbox that `--set sandbox=NAME` chooses, or None. No other group is chosen by `--set`."""
+        """Return the sandbox that `--set sandbox=NAME` chooses, or None. `--set` cannot choose from other groups."""
         for choice in self._choices:
             if choice.key_or_group != "sandbox":
                 raise ConfError(f"--set {choice.input_line}: {self._why_no_choice(choice.key_or_group)}")
@@ -61,7 +61,7 @@ class Settings:
         return [self._override(value, {}) for value in self._values if value.key_or_group.startswith("suite.")]
 
     def overrides(self, names: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return all Hydra overrides; `names` are the entries of each group that the suite uses."""
+        """Return all Hydra overrides. `names` are the entries of each group that the suite uses."""
         return [self._override(value, names) for value in self._values]
 
     def setter(self, key: str) -> str | None:
@@ -72,7 +72,7 @@ class Settings:
         return None
 
     def _override(self, value: Override, names: Mapping[str, Sequence[str]]) -> str:
-        """Return the override in the form that also adds a key which the file leaves to its default."""
+        """Return the override in the form that can also add a key, because a file may leave out keys with defaults."""
         text = value.input_line or ""
         head, *path = value.key_or_group.split(".")
         if head in SECTIONS:
@@ -121,11 +121,11 @@ def require(conf: ConfPath, group: str, name: str, where: str) -> None:
             f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml); choose from: {listed(choices)}"
         )
     if "." in name:  # Hydra would read it as a path
-        raise ConfError(f"conf/{group}/{name}.yaml: rename this file: the name of an entry has no dot")
+        raise ConfError(f"conf/{group}/{name}.yaml: rename this file, because the name of an entry must not have a dot")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as messages list them."""
+    """Return names as a list for messages."""
     return ", ".join(names) or "(none)"
 
 

@@ -1,4 +1,4 @@
-"""`--shard I/N`: the part of a suite that one of several machines runs. It reads no history, so all machines agree."""
+"""`--shard I/N`: the part of a suite for one of several machines. It uses no history, so all machines agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SLACK = 1.1
 
 
 class Shard(Struct, frozen=True):
-    """The `index`-th (from 1) of `count` parts."""
+    """Part `index` (from 1) of `count` parts."""
 
     index: int
     count: int
@@ -23,7 +23,7 @@ class Shard(Struct, frozen=True):
 
 
 def parse_shard(text: str) -> Shard:
-    """Return the shard that `I/N` means. Raise `ValueError`, which says what is wrong."""
+    """Return the shard for a text `I/N`. Raise `ValueError` if it is not valid."""
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is not a shard: write I/N, as in 1/3 for the first of three")
@@ -36,9 +36,10 @@ def parse_shard(text: str) -> Shard:
 def shard(cases: Sequence[Case], part: Shard) -> list[Case]:
     """Return the cases of one shard, in the order of the suite. Each case of the suite is in exactly one shard.
 
-    Cases that share a model server stay together as long as no shard gets more than a tenth above the mean, or one case
-    more if the mean is not a whole number. The cases of a larger model are divided among the smallest shards, one shard
-    after the other, so fewer models are split than there are shards. Cases without a server fill up the rest.
+    Cases that share a model server stay together as long as no shard exceeds the mean by more than a tenth, or by one
+    case if the mean is not a whole number. The cases of a larger model are divided among the smallest shards, one shard
+    after the other, so the number of split models is lower than the number of shards. Cases without a server fill the
+    rest.
     """
     models: dict[str, list[Case]] = {}
     for case in cases:

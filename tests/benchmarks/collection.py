@@ -1,4 +1,4 @@
-"""What a case of a suite costs to collect, against a bare parametrized no-op, in CPU time of the same run."""
+"""Measures the cost of collecting a case, compared with a bare parametrized no-op, in CPU time of the same run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SUITE = (
 
 
 def _collect(folder: Path, plugins: list[str], arguments: list[str]) -> float:
-    """CPU seconds of one `pytest --collect-only -q` in a process of its own."""
+    """Return the CPU seconds of one `pytest --collect-only -q` in a separate process."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *plugins, *arguments]
     return cpu_s(command, folder, {**os.environ, "PYTHONPATH": str(_ROOT)})
 

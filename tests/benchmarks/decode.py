@@ -1,9 +1,9 @@
-"""Reading a stream (lines, decode, fold) against plain `json.loads` of its lines, on 100 MB for each backend.
+"""Compares reading a stream (lines, decode, fold) with plain `json.loads` of its lines, on 100 MB for each backend.
 
-Sessions of 50 turns are made up in the shapes of each CLI's streams: a text, a call that writes or edits a file or runs
-a command, and its output a turn. Files and outputs are pieces of this project's source, with as many quotes, line
-breaks and blanks as what agents look at; the length of an output is log-normal (median 1.1 KB, one in a hundred at the
-30 KB to which the CLIs cut it). Both readers get their lines from the same `LineSplitter`.
+The sessions are invented, in the shapes of each CLI's streams. Each has 50 turns. A turn has a text, a call that writes
+or edits a file or runs a command, and its output. Files and outputs are pieces of this project's source, so they have
+as many quotes, line breaks and spaces as the files that agents read. The length of an output is log-normal (median
+1.1 KB, one in a hundred at 30 KB, where the CLIs cut it). Both readers get their lines from the same `LineSplitter`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONGEST_OUTPUT = 30_000
 
 
 class Cost(msgspec.Struct):
-    """CPU seconds of the two readers, the least of some rounds, and by how much reading raised the peak memory."""
+    """The CPU seconds of the two readers (the least of some rounds), and the growth of the peak memory by reading."""
 
     bytes: int
     tool_calls: int
@@ -46,7 +46,7 @@ class Cost(msgspec.Struct):
 
 
 def turns(random_: random.Random) -> Iterator[Turn]:
-    """A turn after the other, for ever."""
+    """Yield one turn after the other, forever."""
 
     def piece(length: int) -> str:
         start = random_.randrange(len(_SOURCES) - _LONGEST_OUTPUT)
@@ -68,7 +68,7 @@ def turns(random_: random.Random) -> Iterator[Turn]:
 
 
 def write_stream(name: str, path: Path, size: int) -> int:
-    """Write a stream of backend `name` of about `size` bytes; the number of its turns, and of its tool calls."""
+    """Write a stream of backend `name` of about `size` bytes. Return the numbers of its turns and of its tool calls."""
     written, endless = 0, turns(random.Random(1))  # noqa: S311 - made-up text, no secret
     with path.open("wb") as file:
         while file.tell() < size:
@@ -79,8 +79,8 @@ def write_stream(name: str, path: Path, size: int) -> int:
 
 
 def measure(name: str, path: Path) -> Cost:
-    """Read the stream in turns by the two readers; the memory is that of this process."""
-    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, which importing has raised
+    """Read the stream with the two readers in turn. The memory is that of this process."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, which imports have raised
     before = psutil.Process().memory_info().rss / 1e6
     read_s = [_cpu(lambda: _read(name, path))]
     json_s = []
@@ -117,7 +117,7 @@ def _cpu(work: Callable[[], object]) -> float:
 
 
 def _peak_mb() -> float:
-    """The high-water mark of this process since it was reset, of /proc/self/status, in MB."""
+    """Return the high-water mark of this process since its last reset, from /proc/self/status, in MB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
@@ -129,7 +129,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / "stream.jsonl"
             expected = write_stream(name, path, SIZE)
-            # A process of its own: its peak memory is that of reading, not of writing.
+            # A separate process, so that its peak memory comes from reading, not from writing.
             command = [sys.executable, "-m", "tests.benchmarks.decode", name, str(path)]
             done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE)
         cost = msgspec.json.decode(done.stdout, type=Cost)

@@ -1,9 +1,9 @@
-"""The distribution of 1,000 cases of 12 models over 8 GPUs, in virtual time: ours and xdist's on the same durations.
+"""Distributes 1,000 cases of 12 models over 8 GPUs in virtual time, with our scheduler and with xdist's schedulers.
 
-Durations are log-normal, around a mean of each model's and environment's own; one case in ten fails early. Earlier runs
-tell what a case took then, not what it takes now; in one of the rows 20 cases kill their worker once. Each model needs
-one GPU, whose memory holds one model; to load it takes a minute. Eight workers run the real schedulers; only time,
-workers and servers are made up (`tests/support/virtual_xdist.py`).
+All schedulers get the same durations. They are log-normal, with a mean for each model and environment; one case in ten
+fails early. Earlier runs show how long a case took then, not how long it takes now. In one row, 20 cases kill their
+worker once. Each model needs one GPU, whose memory holds one model. Loading it takes a minute. Eight workers run the
+real schedulers; only time, workers and servers are simulated (`tests/support/virtual_xdist.py`).
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _BACKENDS, _ENVIRONMENTS, _REPLICATES = 4, 7, 3
 
 
 class Suite(Struct):
-    """The cases of one seed in the order of collection, and what earlier runs say of them."""
+    """The cases of one seed in the order of collection, and their durations in earlier runs."""
 
     items: list[Item]
     expected: dict[str, float]
 
     def least_s(self) -> float:
-        """No schedule is shorter: all work and a load of each model spread evenly, or the longest case with a load."""
+        """Return a lower bound: all work and one load per model spread evenly, or the longest case with its load."""
         work = sum(item.seconds for item in self.items) + MODELS * LOAD_S
         return max(work / GPUS, max(item.seconds for item in self.items) + LOAD_S)
 
 
 def suite(seed: int) -> Suite:
-    """1,000 cases: 12 models of 83 or 84 each."""
+    """Return 1,000 cases: 12 models with 83 or 84 each."""
     chance = random.Random(seed)  # noqa: S311 - durations, no secret
     model_s = [chance.lognormvariate(5, 0.7) for _ in range(MODELS)]
     environment_x = [chance.lognormvariate(0, 0.5) for _ in range(_ENVIRONMENTS)]
@@ -71,7 +71,7 @@ def suite(seed: int) -> Suite:
 
 
 def ours(cases: Suite, known: bool) -> Callable[[Any, Any], CaseScheduling]:
-    """Our scheduler, with or without the times of earlier runs."""
+    """Return our scheduler, with or without the times of earlier runs."""
     demands = {
         name: Demand(seconds if known else UNKNOWN_S, item.server)
         for (name, seconds), item in zip(cases.expected.items(), cases.items, strict=True)
@@ -80,19 +80,19 @@ def ours(cases: Suite, known: bool) -> Callable[[Any, Any], CaseScheduling]:
 
 
 def grouped(items: Sequence[Item]) -> list[Item]:
-    """The items as `--dist loadgroup` names them, a group for each model."""
+    """Return the items as `--dist loadgroup` names them, with a group for each model."""
     return [
         Item(f"{item.nodeid}@{item.server.key}", item.seconds, item.server) if item.server else item for item in items
     ]
 
 
 def killing(items: Sequence[Item]) -> list[Item]:
-    """The same, but every fiftieth kills its worker half-way and has to be run again."""
+    """Return the same items, but every fiftieth kills its worker half-way and has to run again."""
     return [msgspec.structs.replace(item, kills=1) if number % 50 == 25 else item for number, item in enumerate(items)]
 
 
 def run(items: Sequence[Item], scheduler: Callable[[Any, Any], Any]) -> Outcome:
-    """One run; raises `SystemExit` if a case was not run exactly once."""
+    """Run the items. Raise `SystemExit` if a case does not run exactly once."""
     outcome = VirtualRun(
         items, scheduler, workers=GPUS, gpus=GPUS, load_s=LOAD_S, start_s=0.0, on_crash=CaseScheduling.run_again
     ).run()

@@ -1,4 +1,4 @@
-"""What Proctor adds to the start of pytest: in another project, and here up to the first case. In CPU time."""
+"""Measures the CPU time that Proctor adds to the start of pytest: in another project, and here up to the first case."""
 
 from __future__ import annotations
 

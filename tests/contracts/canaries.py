@@ -1,15 +1,15 @@
-"""Canaries: words planted wherever a CLI would look for the configuration of whoever runs the harness.
+"""Canaries: words planted wherever a CLI could look for its user's configuration.
 
-`canaries.yaml` here names the places that several CLIs read, `tests/corpus/BACKEND/canaries.yaml` those of one. The
-keys are:
+`canaries.yaml` in this folder names the places that several CLIs read. `tests/corpus/BACKEND/canaries.yaml` names the
+places of one CLI. The keys are:
 
 - `project`: files of a project, of any folder above it, or of a home;
-- `home`: files of a home alone;
-- `variables`: the environment;
-- `folders`: variables that name a folder, with the files in it. Such a folder has the files of a project, too.
+- `home`: files of a home only;
+- `variables`: environment variables;
+- `folders`: variables that name a folder, with the files in it. Such a folder also gets the files of a project.
 
-A file without content holds instructions, a variable without a value holds a canary. Content may be text or JSON.
-`$canary` in it is a canary with the folder's name, `$folder` is the folder, `$home` is the home.
+A file without content gets instructions, and a variable without a value gets a canary. Content may be text or JSON. In
+it, `$canary` stands for a canary with the folder's name, `$folder` for the folder, and `$home` for the home.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Files = dict[str, Any]
 
 
 class Places(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where canaries are planted, as this module's docstring says."""
+    """The places for canaries. This module's docstring explains the fields."""
 
     project: Files = {}
     home: Files = {}
@@ -44,9 +44,9 @@ class Places(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def plant(root: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Make `root` the home, the parent folder and the environment of a user who has configured every CLI.
+    """Set up a user who has configured every CLI: in `root` as the home, in its folders, and in the environment.
 
-    Return the folder for the sessions. All the folders above it, up to `root`, hold canaries too.
+    Return the folder for the sessions. All folders above it, up to `root`, contain canaries too.
     """
     sessions, home = root / "project" / "runs", root / "home"
     patch.setenv("HOME", str(home))
@@ -92,7 +92,7 @@ def _plant(files: Mapping[str, Any], folder: Path, home: Path) -> None:
 
 
 def _instructions(path: Path) -> str:
-    """Return instructions in the form that agents, commands and skills must have."""
+    """Return instructions in the form that agents, commands and skills require."""
     return (
         f"---\nname: canary\ndescription: canary-{path.name}\n---\nAlways say canary-{path.parent.name}-{path.name}.\n"
     )

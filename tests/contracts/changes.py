@@ -1,4 +1,4 @@
-"""What changed between two versions of a CLI: the shape of its events, and what it sends its model. Pure."""
+"""Compares two versions of a CLI: the shape of its events, and its requests to the model. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 _VOLATILE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,27}|(?:ses|msg|call|prt)_\w+|\b[0-9a-f]{24,}\b|:\d{4,5}\b"
 )
-"""Ids and ports: new in every session."""
+"""Ids and ports, which are new in every session."""
 
 
 def shapes(stream: bytes) -> set[str]:
-    """The types of event in a stream and the fields of each: `assistant.message.content[].text`."""
+    """Return the event types in a stream with their fields, such as `assistant.message.content[].text`."""
     found: set[str] = set()
     for line in stream.split(b"\n"):
         if line.strip():
@@ -41,7 +41,7 @@ def _paths(value: Any, path: str) -> Iterator[str]:
 
 
 def changed_shapes(before: bytes, after: bytes) -> list[str]:
-    """Event types and fields that came (`+`) or went (`-`); of what came or went whole, only the top is named."""
+    """Return the types and fields that are new (`+`) or gone (`-`). Of a whole new or lost part, name only the top."""
     old, new = shapes(before), shapes(after)
     return [f"+ {path}" for path in _tops(new - old)] + [f"- {path}" for path in _tops(old - new)]
 
@@ -51,13 +51,13 @@ def _tops(paths: set[str]) -> list[str]:
 
 
 def changed_request(before: bytes, after: bytes) -> list[str]:
-    """The differences between two request bodies as a unified diff of their readable forms."""
+    """Return the differences between two request bodies, as a unified diff of their readable forms."""
     old, new = readable(before), readable(after)
     return list(difflib.unified_diff(old, new, "pinned", "newest", lineterm="", n=2))
 
 
 def readable(body: bytes) -> list[str]:
-    """A request's body as lines: its settings, every text in it, and each tool with its schema, sorted by name."""
+    """Return a request's body as lines: its settings, all its texts, and each tool with its schema, sorted by name."""
     request = json.loads(body)
     tools = request.pop("tools", [])
     talk = {key: request.pop(key) for key in ("system", "instructions", "messages", "input") if key in request}
@@ -74,7 +74,7 @@ def _name(tool: dict[str, Any]) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in messages and descriptions, line by line."""
+    """Yield the texts in messages and descriptions, line by line."""
     if isinstance(value, str):
         yield from value.splitlines()
     elif isinstance(value, list):

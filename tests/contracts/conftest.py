@@ -1,6 +1,6 @@
-"""Where the contract's sessions are played: among the canaries of a user who has configured every CLI.
+"""Fixtures of the contract: its sessions run among the canaries of a user who has configured every CLI.
 
-`PROCTOR_CLI_ROOT` names another folder of installed CLIs than the pinned ones, as `make contract-latest` does.
+`make contract-latest` sets `PROCTOR_CLI_ROOT` to test CLIs in another folder than the pinned ones.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from tests.support.sessions import PINNED, Stage
 
 @pytest.fixture(scope="session")
 def cli_root() -> Path:
-    """The folder of the CLIs that are held to the contract."""
+    """The folder of the CLIs under test."""
     return Path(os.environ.get("PROCTOR_CLI_ROOT", PINNED))
 
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder in which sessions are played."""
+    """The folder of the sessions."""
     with pytest.MonkeyPatch.context() as patch:
         yield canaries.plant(tmp_path_factory.mktemp("host"), patch)
 
 
 @pytest.fixture(scope="module")
 def stage(cli_root: Path, sessions: Path) -> Iterator[Stage]:
-    """Plays sessions."""
+    """The stage that plays sessions."""
     with Stage(cli_root) as stage:
         yield stage
 
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, rich.Rich]:
-    """The rich sessions that were played so far."""
+    """The rich sessions played so far."""
     return {}
 
 

@@ -1,8 +1,8 @@
-"""Holds the newest CLIs to the contract beside the pinned ones: `make contract-latest`, and `make bump CLI=NAME`.
+"""Tests the newest CLIs against the contract: `make contract-latest`, and `make bump CLI=NAME`.
 
-The newest versions are installed in `backends/cli-latest/`, which git ignores. The report says what changed: clauses
-that fail, event types and fields that came or went, and what each version sends its model. `--bump NAME` then raises
-the pin of one CLI; its report stands in a file that can be the commit's message.
+The newest versions are installed in `backends/cli-latest/`, which git ignores. The report compares them with the pinned
+versions: clauses that fail, event types and fields that are new or gone, and changed requests to the model. `--bump
+NAME` also raises the pin of one CLI, and writes the report into a file that can be the commit's message.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)
 
 
 def main() -> int:
-    """Install, compare, and raise a pin if asked to; the exit status is 1 if a clause fails."""
+    """Install, compare, and raise a pin if asked to. Return the exit status: 1 if a clause fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.contracts.latest", description=__doc__)
-    parser.add_argument("backends", nargs="*", choices=[[], *names()], help="which to compare (default: all of npm)")
-    parser.add_argument("--bump", choices=names(), metavar="NAME", help="raise the pin of this one")
+    parser.add_argument(
+        "backends", nargs="*", choices=[[], *names()], help="backends to compare (default: all from npm)"
+    )
+    parser.add_argument("--bump", choices=names(), metavar="NAME", help="the backend whose pin to raise")
     given = parser.parse_args()
     everyone = [name for name in names() if isinstance(backend(name).installation, NpmPackage)]
     wanted = [backend(name) for name in ([given.bump] if given.bump else given.backends or everyone)]
@@ -51,10 +53,10 @@ def main() -> int:
 
 
 def _package(adapter: Backend) -> str:
-    """The npm package of the CLI. Exits with a message for a CLI that is installed in another way."""
+    """Return the npm package of the CLI. Exit with a message if the CLI is installed in another way."""
     if isinstance(adapter.installation, NpmPackage):
         return adapter.installation.package
-    sys.exit(f"{adapter.name}: only packages of npm can be compared; raise another pin by hand, then `make contract`")
+    sys.exit(f"{adapter.name}: only npm packages can be compared; raise the pin by hand, then run `make contract`")
 
 
 def _install(adapters: list[Backend]) -> None:
@@ -67,11 +69,11 @@ def _install(adapters: list[Backend]) -> None:
 def _npm(folder: Path, *arguments: str) -> None:
     ran = subprocess.run(["npm", *arguments], cwd=folder, check=False)  # noqa: S607 - found on PATH, as make finds it
     if ran.returncode:
-        sys.exit(f"`npm {' '.join(arguments)}` failed in {folder}: what it said stands above")
+        sys.exit(f"`npm {' '.join(arguments)}` failed in {folder}: see its output above")
 
 
 def _report(adapter: Backend) -> tuple[list[str], str]:
-    """The clauses that the newest version breaks, and the text of the report."""
+    """Return the clauses that the newest version breaks, and the text of the report."""
     pinned, newest = find_cli(adapter).version, find_cli(adapter, LATEST).version
     title = f"{adapter.name}: {_package(adapter)} {pinned} -> {newest}"
     if pinned == newest:
@@ -99,7 +101,7 @@ def _play(adapter: Backend, root: Path, folder: Path) -> rich.Rich:
 
 
 def _broken_clauses(adapter: Backend) -> list[str]:
-    """Run the contract on the newest version of one CLI."""
+    """Run the contract on the newest version of one CLI. Return the clauses that it breaks."""
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "-n", "2"]
     command += ["--dist", "loadgroup", "-m", "contract", "-k", adapter.name, "tests/contracts"]
     ran = subprocess.run(
@@ -112,12 +114,12 @@ def _broken_clauses(adapter: Backend) -> list[str]:
     )
     found = [clause for clause in _FAILED.findall(ran.stdout) if re.search(rf"\[{adapter.name}\b", clause)]
     if ran.returncode and not found:
-        raise RuntimeError(f"the contract could not be run: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+        raise RuntimeError(f"the contract could not run: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
     return found
 
 
 def _bump(adapter: Backend, report: str) -> None:
-    """Write the new pin and its lock, and the report as a commit's message."""
+    """Write the new pin and its lock, and the report as a commit message."""
     manifest = MANIFESTS / "package.json"
     content = json.loads(manifest.read_text())
     version = find_cli(adapter, LATEST).version

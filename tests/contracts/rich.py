@@ -1,4 +1,4 @@
-"""One session rich enough to serve most clauses of the contract."""
+"""One rich session, which most clauses of the contract share."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from tests.support.sessions import UNKNOWN_TOOL, Play, Played, Stage
 from tests.support.words import words
 
 PROMPT = "Schreibe „Grüße“, 挨拶 und 🤖, wie das Drehbuch es will: Losung-Nashorn."
-PASSWORD = "Losung-Nashorn"  # noqa: S105 - it is no password, but a word of the prompt that nothing else holds
+PASSWORD = "Losung-Nashorn"  # noqa: S105 - not a password, but a word that occurs only in the prompt
 
 FILE, CONTENT = "grüße.txt", "Zürich, 東京, Ελλάδα 😀\n"
 SAID = ("Grüße — 挨拶 — 👩‍🔬", "Geschafft ✓")
 SUBTASK, SUBREPLY = "Count the pebbles.", "There are 41 pebbles."
 CUT = dict.fromkeys(("anthropic_messages", "openai_chat", "openai_responses"), (('CUTHERE\\"', "CUT"),))
-"""Breaks the JSON of the arguments off that hold the word."""
+"""Cuts off the JSON of the arguments that contain this word."""
 
 LOOK_AROUND = "tr '\\0' ' ' < /proc/1/cmdline; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; env"
 
 
 class Rich(Struct):
-    """The session: what was played, and what could be seen of its processes when the first request came.
+    """The session as played, and a look at its processes at the time of the first request.
 
-    `command_lines` and `environments` are those of all its processes, as the kernel tells them to the host.
+    `command_lines` and `environments` belong to all its processes, as the kernel shows them to the host.
     """
 
     backend: Backend
@@ -57,12 +57,12 @@ class Rich(Struct):
         return [call for call in self.played.requests if PASSWORD in call.request.opening and call.request.tools][-1]
 
     def results(self, name: str) -> tuple[RequestToolResult, ...]:
-        """What the CLI answered to the tool calls of that turn."""
+        """Return the CLI's results for the tool calls of that turn."""
         number = self.names.index(name) + 1
         return next(request.results for request in self.requests if request.turn == number)
 
     def events(self) -> Iterator[Event]:
-        """What the CLI said."""
+        """Yield the events of the CLI's stream."""
         for line in self.played.stream.split(b"\n"):
             yield from self.backend.decode(line)
 
@@ -73,12 +73,12 @@ def capable(*needs: str) -> list[str]:
 
 
 def sessions(*needs: str) -> list[ParameterSet]:
-    """Return those backends as parameters of `session`: what reads one session runs on the worker that played it."""
+    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it."""
     return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in capable(*needs)]
 
 
 def turns(backend: Backend) -> dict[str, ScriptedTurn]:
-    """The turns of the script, by name, as far as the backend is capable of them."""
+    """Return the turns of the script, by name, that the backend is capable of."""
     known, can = words(backend.name), backend.capabilities
     first = [ScriptedCall(write=FILE, content=CONTENT), ScriptedCall(run="echo from the shell: Ελλάδα")]
     if can.mcp:
@@ -93,7 +93,7 @@ def turns(backend: Backend) -> dict[str, ScriptedTurn]:
     }
     if can.subagents:
         played["subagent"] = ScriptedTurn(calls=(known.start_subagent(SUBTASK),))
-        played["wait"] = ScriptedTurn(calls=(ScriptedCall(run="sleep 1"),))  # for CLIs whose subagents work beside them
+        played["wait"] = ScriptedTurn(calls=(ScriptedCall(run="sleep 1"),))  # for CLIs whose subagents run in parallel
     return played | {"last": ScriptedTurn(text=SAID[1])}
 
 
@@ -109,7 +109,7 @@ def play(stage: Stage, backend: Backend, folder: Path) -> Rich:
 
 
 class _Look:
-    """Looks at all processes below this one, once."""
+    """Records the command lines and environments of all descendants of this process, once."""
 
     def __init__(self) -> None:
         self.command_lines: list[str] = []

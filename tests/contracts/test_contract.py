@@ -1,7 +1,7 @@
-"""The contract: what every backend promises, held against its real CLI in the real sandbox.
+"""The contract: what every backend promises, tested with its real CLI in the real sandbox.
 
-A clause that needs a missing capability is left out at collection. `session` is one rich session that serves many
-clauses; the other clauses play sessions of their own.
+A clause that needs a missing capability is left out at collection. Many clauses share one rich `session`. The others
+play their own sessions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 
 
 @pytest.mark.parametrize("name", names())
-def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
+def test_the_cli_starts_and_has_the_pinned_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
     adapter = backend(name)
     cli = find_cli(adapter, cli_root)
     if cli_root == PINNED:
@@ -60,13 +60,13 @@ def test_starts_and_is_the_pinned_version(name: str, stage: Stage, sessions: Pat
     assert cli.version in (ran.stdout + ran.stderr).decode()
 
 
-def test_the_session_comes_to_its_end(session: Rich) -> None:
+def test_the_session_reaches_its_end(session: Rich) -> None:
     result = session.played.result
     assert (result.ending, result.exit_code) == (Ending.FINISHED, 0), result.explanation
     assert result.metered.requests == result.metered.turns + result.metered.side_requests
 
 
-# What nobody may see
+# Secrets
 
 
 def test_the_prompt_goes_to_the_model_and_into_no_command_line_or_environment(session: Rich) -> None:
@@ -87,7 +87,7 @@ def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> 
     for call in session.played.requests:
         sent = b"\n".join([call.path.encode(), json.dumps(dict(call.headers)).encode(), call.body])
         assert canaries.found_in(sent) == set()
-        assert rich.PASSWORD.encode() in call.body or rich.SUBTASK.encode() in call.body  # it is the body that was read
+        assert rich.PASSWORD.encode() in call.body or rich.SUBTASK.encode() in call.body  # it is the body
 
 
 # Tools
@@ -99,7 +99,7 @@ def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promi
     assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
 
 
-def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: Rich) -> None:
+def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> None:
     written, ran, *_ = session.results("first")
     assert (session.played.workspace / rich.FILE).read_text() == rich.CONTENT
     assert not written.is_error
@@ -108,14 +108,14 @@ def test_file_and_shell_tools_work_on_the_first_turn_beside_each_other(session: 
 
 
 @with_mcp
-def test_an_mcp_tool_works_on_the_first_turn_beside_others(session: Rich) -> None:
+def test_an_mcp_tool_works_on_the_first_turn_with_other_tools(session: Rich) -> None:
     seen = session.results("first")[2]
     assert not seen.is_error
     assert '"agent"' in seen.text
 
 
 @pytest.mark.parametrize(("name", "model"), KNOWN)
-def test_models_that_the_cli_knows_are_offered_the_mcp_tools_alike(
+def test_models_that_the_cli_knows_are_offered_the_same_mcp_tools(
     name: str, model: str, stage: Stage, sessions: Path
 ) -> None:
     look = ScriptedTurn(calls=(ScriptedCall(mcp="render_state", arguments={"seed": 3}),))
@@ -134,24 +134,24 @@ def test_a_subagent_works_and_its_answer_comes_back(session: Rich) -> None:
     assert rich.SUBREPLY.encode() in session.last.body
 
 
-def test_other_alphabets_pass_both_ways(session: Rich) -> None:
+def test_other_alphabets_survive_in_both_directions(session: Rich) -> None:
     assert rich.CONTENT.strip() in session.results("look")[0].text
     said = "".join(event.text for event in session.events() if isinstance(event, Text))
     assert all(text in said for text in rich.SAID)
 
 
-def test_a_huge_output_is_cut_and_survived(session: Rich) -> None:
+def test_a_huge_output_is_cut_and_the_session_continues(session: Rich) -> None:
     (result,) = session.results("huge")
     assert 0 < len(result.text) < 100_000
 
 
 @pytest.mark.parametrize("turn", ["unknown", "wrong", "invalid"])
-def test_a_call_that_cannot_be_made_is_answered_and_survived(session: Rich, turn: str) -> None:
+def test_an_impossible_call_is_answered_and_the_session_continues(session: Rich, turn: str) -> None:
     (result,) = session.results(turn)
     assert result.text
 
 
-# What the stream says
+# The stream
 
 
 def test_the_stream_has_no_unknown_event_and_no_malformed_line(session: Rich) -> None:
@@ -165,7 +165,7 @@ def test_each_tool_result_belongs_to_a_call(session: Rich) -> None:
     assert read.tool_results == sum(isinstance(event, ToolResult) for event in session.events())
 
 
-def test_what_the_cli_reports_is_what_was_metered(session: Rich) -> None:
+def test_the_cli_reports_what_the_gateway_metered(session: Rich) -> None:
     result = session.played.result
     differences = reconcile(result.session, result.metered, quirks=session.backend.quirks, stopped=False)
     assert [one for one in differences if one.explained is None] == []
@@ -182,9 +182,9 @@ LIMITED = {
     "cost": (msgspec.structs.replace(QUICK, cost_usd=0.001), Ending.COST_LIMIT),
     "output": (msgspec.structs.replace(QUICK, output_mb=0.0001), Ending.OUTPUT_LIMIT),
 }
-"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars: the second one passes the limit.
+"""Each response uses 660 tokens and, at the price below, 0.00066 US dollars. So the second response exceeds the limit.
 
-It ends the session for tokens; for cost the third request does, which is refused.
+A token limit then ends the session at once. A cost limit ends it at the third request, which is refused.
 """
 
 
@@ -197,7 +197,7 @@ def test_a_limit_holds_exactly(name: str, limit: str, stage: Stage, sessions: Pa
     assert result.ending is ending, result.explanation
     if limit != "output":
         assert result.metered.turns == 2
-        assert 1 <= result.session.turns <= 2  # a CLI that is ended need not have told its last turn yet
+        assert 1 <= result.session.turns <= 2  # a stopped CLI may not have reported its last turn
 
 
 # Failures of the model server
@@ -221,9 +221,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("name", names())
-def test_a_failure_of_the_model_server_has_its_ending_in_time(
-    name: str, failure: str, stage: Stage, sessions: Path
-) -> None:
+def test_a_model_server_failure_gets_its_ending_in_time(name: str, failure: str, stage: Stage, sessions: Path) -> None:
     fail, endings = FAILURES[failure]
     if fail.message:
         fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
@@ -252,7 +250,7 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
     sleepers: list[psutil.Process] = []
 
     def cancel(so_far: Progress) -> None:
-        assert so_far.seconds < DEADLINE_S, "the agent's processes never came"
+        assert so_far.seconds < DEADLINE_S, "the agent's processes did not appear"
         sleepers[:] = [p for p in psutil.Process().children(recursive=True) if _runs(p, "sleep")]
         if len(sleepers) >= 3:
             raise Cancelled
@@ -263,12 +261,12 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
         stage.play(backend(name), place, play, progress=cancel)
     assert [process for process in sleepers if process.is_running()] == []
     clock = (place / "workspace" / "clock").stat().st_mtime_ns
-    time.sleep(0.05)  # the time in which a loop that lived on would have written
+    time.sleep(0.05)  # enough time for a surviving loop to write
     assert (place / "workspace" / "clock").stat().st_mtime_ns == clock
 
 
 @pytest.mark.parametrize("name", capable("resume"))
-def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, sessions: Path) -> None:
+def test_an_interrupted_session_continues_where_it_stopped(name: str, stage: Stage, sessions: Path) -> None:
     before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
     play = Play(
         script=Script((ECHO, ECHO, ECHO, ScriptedTurn(text="Done."))),
@@ -287,7 +285,7 @@ def test_an_interrupted_session_goes_on_where_it_was(name: str, stage: Stage, se
 
 
 class Cancelled(Exception):
-    """Comes in the midst of a session."""
+    """Raised in the middle of a session."""
 
 
 def _runs(process: psutil.Process, program: str) -> bool:

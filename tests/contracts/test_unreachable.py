@@ -1,4 +1,4 @@
-"""A clause of the contract for the night: some CLIs wait two minutes before they give up."""
+"""A clause of the contract that runs at night, because some CLIs wait two minutes before they give up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.nightly
 
 
 @pytest.mark.parametrize("name", names())
-def test_where_nobody_listens_the_model_is_unreachable(name: str, stage: Stage, sessions: Path) -> None:
+def test_the_model_is_unreachable_if_nobody_listens(name: str, stage: Stage, sessions: Path) -> None:
     script = Script((ScriptedTurn(text="Never said."),))
     limits = msgspec.structs.replace(LIMITS, idle_s=200)
     result = stage.play(

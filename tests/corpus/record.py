@@ -1,8 +1,9 @@
 """Records the corpus: `python -m tests.corpus.record [--backend NAME] [CASE …]`, or `make corpus`.
 
-It plays each scenario to the real CLI in the sandbox. It writes a case only if what our decoder reads of the stream
-agrees with the gateway's ledger (or `BACKEND/scenarios.yaml` explains why not), and if the case names nothing of this
-machine. `--reread` plays nothing: it renews `expected.json` of the recorded streams, for a decoder that reads more.
+It plays each scenario to the real CLI in the sandbox. It writes a case only if two conditions hold. What our decoder
+reads from the stream agrees with the gateway's ledger, or `BACKEND/scenarios.yaml` explains the difference. And the
+case contains no name of this machine. `--reread` plays nothing: it renews `expected.json` of the recorded streams, for
+a decoder that reads more.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ ROOT = CORPUS.parents[1]
 
 
 class Refused(Exception):
-    """A case that must not be written; the message says why."""
+    """Raised for a case that must not be written. The message says why."""
 
 
 def main() -> int:
-    """Record what the command line asks for; the exit status is 1 if a case was refused."""
+    """Record what the command line asks for. Return the exit status: 1 if a case was refused."""
     parser = argparse.ArgumentParser(prog="python -m tests.corpus.record", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help="names of scenarios (default: all)")
     parser.add_argument("--backend", action="append", choices=names(), help="repeatable (default: all)")
     parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="sessions at a time")
-    parser.add_argument("--reread", action="store_true", help="renew expected.json alone")
+    parser.add_argument("--reread", action="store_true", help="only renew expected.json")
     given = parser.parse_args()
     wanted = [
         (name, case, scenario)
@@ -65,7 +66,7 @@ def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenari
         expected = _read(name, played)
         _check(played, expected, backend(name).quirks, explained(name, case))
         _check_neutral(played, scratch)
-    except Exception as error:  # one scenario that fails must not cost the others
+    except Exception as error:  # a scenario that fails must not stop the others
         print(f"{name}/{case}: REFUSED: {error or type(error)}", file=sys.stderr, flush=True)
         return True
     folder = CORPUS / name / case
@@ -94,7 +95,7 @@ def _write_expected(name: str, folder: Path) -> None:
 
 
 def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, reasons: dict[str, str]) -> None:
-    """Compare what the CLI reports with the gateway's ledger. Raises `Refused`."""
+    """Compare what the CLI reports with the gateway's ledger. Raise `Refused` for a difference without a reason."""
     result = played.result
     differences = reconcile(result.session, result.metered, quirks=quirks, stopped=result.stopped)
     differing = {
@@ -111,7 +112,7 @@ def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, re
 
 
 def _check_neutral(played: Played, scratch: Path) -> None:
-    """Raise `Refused` if the case names anything of this machine."""
+    """Raise `Refused` if the case contains a name of this machine."""
     recorded = played.stream + (played.folder / "stderr.log").read_bytes()
     for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
         if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):

@@ -1,4 +1,4 @@
-"""The scenarios of the corpus: `scenarios.yaml` for all backends, and what `BACKEND/scenarios.yaml` changes."""
+"""The scenarios of the corpus: `scenarios.yaml` for all backends, and the changes in `BACKEND/scenarios.yaml`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHARED = CORPUS / "scenarios.yaml"
 ANTHROPIC, CHAT, RESPONSES = "anthropic_messages", "openai_chat", "openai_responses"
 
 _REWRITES: dict[str, Rewrite] = {
-    # a response's text becomes its reasoning
+    # turns a response's text into reasoning
     "think": {
         ANTHROPIC: [
             ('{"type":"text","text":""}', '{"type":"thinking","thinking":"","signature":"c2ln"}'),
@@ -31,9 +31,9 @@ _REWRITES: dict[str, Rewrite] = {
         ],
         CHAT: [('"delta":{"content":', '"delta":{"reasoning_content":')],
     },
-    # the JSON of a call's arguments breaks off within the word CUTHERE
+    # cuts off the JSON of a call's arguments within the word CUTHERE
     "cut": {wire: [('CUTHERE\\"', "CUT")] for wire in (ANTHROPIC, CHAT, RESPONSES)},
-    # a response stops because it has no room left
+    # makes a response stop because its context is full
     "max_tokens": {
         ANTHROPIC: [('"stop_reason":"end_turn"', '"stop_reason":"max_tokens"')],
         CHAT: [('"finish_reason":"stop"', '"finish_reason":"length"')],
@@ -42,7 +42,7 @@ _REWRITES: dict[str, Rewrite] = {
             ('"incomplete_details":null', '"incomplete_details":{"reason":"max_output_tokens"}'),
         ],
     },
-    # a response calls a tool and says that it has stopped
+    # makes a response that calls a tool claim that it has stopped
     "stop": {
         ANTHROPIC: [('"stop_reason":"tool_use"', '"stop_reason":"end_turn"')],
         CHAT: [('"finish_reason":"tool_calls"', '"finish_reason":"stop"')],
@@ -55,9 +55,9 @@ _LONG = " ".join(f"Sentence {number} of a long answer says nothing new." for num
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One session to play.
 
-    `first` are the turns of a session that is interrupted, and that this one resumes. `needs` are the capabilities
-    without which a backend leaves the scenario out. `limits` replaces some of the recorder's limits, `options` some of
-    the adapter's. The rest is a script, or as in `tests.support.sessions.Play`.
+    `first` are the turns of an interrupted session, which this one resumes. `needs` are the required capabilities; a
+    backend that lacks one leaves the scenario out. `limits` replaces some of the recorder's limits, `options` some of
+    the adapter's options. The rest is a script, or as in `tests.support.sessions.Play`.
     """
 
     turns: tuple[ScriptedTurn, ...]
@@ -73,7 +73,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mcp_fails: bool = False
 
     def play(self) -> Play:
-        """Return the session that this scenario is."""
+        """Return the session that plays this scenario."""
         return Play(
             script=Script(self.turns, self.conversations),
             first=Script(self.first) if self.first else None,
@@ -88,11 +88,11 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Differences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is different for one backend: its `scenarios.yaml`, if it has one.
+    """The changes for one backend: its `scenarios.yaml`, if it has one.
 
-    - `left_out`: the shared scenarios that say nothing about this CLI, and why.
-    - `explained`: for a scenario, each field of the CLI's own account that is not what the gateway metered, and why.
-    - `own`: scenarios of this backend alone.
+    - `left_out`: the shared scenarios that do not apply to this CLI, and why.
+    - `explained`: for a scenario, each field of the CLI's report that differs from the gateway's ledger, and why.
+    - `own`: scenarios of this backend only.
     """
 
     left_out: dict[str, str] = {}
@@ -101,7 +101,7 @@ class Differences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def scenarios(name: str) -> dict[str, Scenario]:
-    """Return the scenarios of a backend by the names of their cases. Raise `ValueError`, which names file and fault."""
+    """Return the scenarios of a backend by case name. Raise `ValueError` if a file is wrong; the message names it."""
     can, differences = backend(name).capabilities, _differences(name)
     shared = _read(_SHARED, name)
     if unknown := differences.left_out.keys() - shared.keys():
@@ -118,7 +118,7 @@ def scenarios(name: str) -> dict[str, Scenario]:
 
 
 def explained(name: str, case: str) -> dict[str, str]:
-    """Return why what this backend reports of a case is not what the gateway metered, by field."""
+    """Return the reason, by field, why this backend's report of a case differs from the gateway's ledger."""
     return _differences(name).explained.get(case, {})
 
 
@@ -143,7 +143,7 @@ def _convert(document: Any, kind: type[T], file: Path) -> T:
 
 
 def _dollar_words(name: str) -> dict[str, str]:
-    """Return what stands for each word after a dollar sign: names of the CLI's, calls, rewrites, and a long text."""
+    """Return the replacement for each `$word`: names of the CLI, calls, rewrites, and a long text."""
     said = words(name)
     pieces: dict[str, Any] = dict(_REWRITES) | dict.fromkeys(("count", "list", "nobody"))
     if said.subagent:

@@ -1,4 +1,4 @@
-"""The cases of the chosen suite, each backend x model x environment: `pytest -k opencode --suite default`."""
+"""Run each case of the suite (backend x model x environment): `pytest -k opencode --suite default`."""
 
 from harness.case import Case, Score
 from harness.evaluation.submission import Submission

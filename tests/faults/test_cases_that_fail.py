@@ -1,4 +1,4 @@
-"""Cases that do not pass, run for real: each is called by its name, and none becomes a 0 that was not measured."""
+"""Real runs of cases that do not pass: each gets the right ending, and none gets a score of 0 that was not measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endings produced for real: a real CLI in the sandbox runs into each limit and each failure of its model."""
+"""Real endings: a real CLI in the sandbox meets each limit and each failure of its model."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LIMITS = {
 
 
 class Fault(Struct, frozen=True):
-    """A script, how the attempts at its case end, what the last one says, and more of its model's configuration.
+    """A script, the endings of the attempts at its case, what the last one says, and more of the model's configuration.
 
-    `resumed`: whether attempts after the first one resume its conversation, or begin a new one.
+    `resumed`: whether later attempts resume the conversation of the first one. Otherwise they begin a new one.
     """
 
     turns: str
@@ -118,15 +118,15 @@ OPENCODE_FAULTS = {
         "the last response was cut by its output limit",
     ),
 }
-"""Others go about these in other ways: Claude Code asks for the rest of an answer that was cut."""
+"""Other CLIs handle these faults differently: Claude Code asks for the rest of a cut answer."""
 
 
 STOPPED = "kill -STOP $PPID; while grep -L '^State:.[TtZ]' /proc/$PPID/task/*/status | grep -q .; do :; done"
-"""Stops the CLI that runs the command: on return none of its threads writes any more."""
+"""A command that stops the CLI that runs it. When it returns, no thread of the CLI writes any more."""
 
 
 def killed(name: str) -> dict[str, Fault]:
-    """The CLI is killed in its first call, once before it has written its conversation, and once after that."""
+    """Return two faults that kill the CLI in its first call: before and after it has written its conversation."""
     files = " ".join(f"$HOME/{pattern}" for pattern in backend(name).conversation_files("ID")).replace("ID", "*")
     unwritten = f"{STOPPED}; for file in {files}; do rm $file*; done"  # Codex refuses to run `rm -f`
     written = f"until ls {files}; do :; done"
@@ -142,7 +142,7 @@ def _once(command: str) -> str:
 
 
 def play(folder: Path, backend: str, faults: dict[str, Fault], **settings: object) -> dict[str, Record]:
-    """Run every fault as a case of its own, two at a time; the records by the fault's name."""
+    """Run each fault as a separate case, two at a time. Return the records by the fault's name."""
     project = Project(folder)
     for name, fault in faults.items():
         project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n{fault.model}")
@@ -182,7 +182,7 @@ def test_each_limit_ends_the_session_of_claude(tmp_path: Path) -> None:
     assert records["tokens"].usage.metered.turns == 1
 
 
-def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: Path) -> None:
+def test_each_failure_of_the_model_gets_its_ending_with_claude(tmp_path: Path) -> None:
     records = play(tmp_path, "claude", MODEL_FAULTS)
     check(records, MODEL_FAULTS)
     stalled = records["stalled"]
@@ -193,7 +193,7 @@ def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: P
     kept = tmp_path / "runs/latest" / str(stalled.artifacts) / "attempt-1"
     assert sorted(file.name for file in kept.iterdir()) == ["gateway.jsonl", "stderr.log", "stream.jsonl"]
     assert b"A few words" not in (kept / "stream.jsonl").read_bytes()
-    # the conversation was gone on with where it had stood: the second response of the script came next
+    # the conversation continued where it had stopped: the second response of the script came next
     again = tmp_path / "runs/latest" / str(records["unreachable"].artifacts) / "stream.jsonl"
     assert b"A few words" in again.read_bytes()
 
@@ -206,7 +206,7 @@ def test_each_failure_of_the_model_is_called_by_its_name_with_claude(tmp_path: P
         if backend(name).capabilities.resume
     ],
 )
-def test_a_killed_cli_resumes_the_conversation_that_it_has_written_and_no_other(tmp_path: Path, name: str) -> None:
+def test_a_killed_cli_resumes_only_a_conversation_that_it_has_written(tmp_path: Path, name: str) -> None:
     check(play(tmp_path, name, killed(name)), killed(name))
 
 
@@ -218,8 +218,8 @@ def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
     assert records["busy"].attempts[0].seconds < 6 + 3 + 2
 
 
-def test_answers_that_say_nothing_and_answers_cut_short_end_the_session_of_opencode(tmp_path: Path) -> None:
-    # to the gateway a page of HTML is a failed request, and three of them would end the session as the model's error
+def test_empty_answers_and_cut_answers_end_the_session_of_opencode(tmp_path: Path) -> None:
+    # the gateway counts a page of HTML as a failed request, and three of them would end the session as a model error
     check(play(tmp_path, "opencode", OPENCODE_FAULTS, **{"limits.failed_requests": 100}), OPENCODE_FAULTS)
 
 
@@ -230,5 +230,5 @@ def test_an_idle_session_ends(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("faults", [LIMIT_FAULTS, MODEL_FAULTS], ids=["limits", "model"])
-def test_each_of_them_with_opencode(tmp_path: Path, faults: dict[str, Fault]) -> None:
+def test_each_limit_and_failure_gets_its_ending_with_opencode(tmp_path: Path, faults: dict[str, Fault]) -> None:
     check(play(tmp_path, "opencode", faults), faults)

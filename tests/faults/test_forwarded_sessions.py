@@ -1,4 +1,4 @@
-"""Real CLIs whose model is a service behind TLS: through the sandbox, the gateway and its forwarder, and back."""
+"""Real CLIs with a model behind TLS: requests pass through the sandbox, the gateway and its forwarder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def host() -> Iterator[HttpHost]:
 def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
-    """Run the real CLI on a model that the stand-in serves over TLS and over this wire."""
+    """Run the real CLI with a model that the stand-in serves over TLS on this wire."""
     dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
     with (
         pytest.MonkeyPatch.context() as variables,
@@ -129,7 +129,7 @@ def check_that_the_key_is_nowhere(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "wire"), [("claude", "anthropic_messages"), ("opencode", "google_generate")])
-def test_a_session_by_way_of_a_service(
+def test_a_session_runs_with_a_service_behind_tls(
     tmp_path: Path, host: HttpHost, certificate: Certificate, name: str, wire: str
 ) -> None:
     result, upstream = play(tmp_path, host, certificate, SCRIPT, name, wire)
@@ -137,7 +137,7 @@ def test_a_session_by_way_of_a_service(
     check_that_the_key_is_nowhere(tmp_path)
 
 
-def test_a_service_that_refuses_the_key_and_quotes_it_tells_it_to_nobody(
+def test_a_service_that_refuses_and_quotes_the_key_reveals_it_to_nobody(
     tmp_path: Path, host: HttpHost, certificate: Certificate
 ) -> None:
     result, _ = play(tmp_path, host, certificate, REFUSED, "claude", "anthropic_messages")
@@ -150,7 +150,7 @@ def test_a_service_that_refuses_the_key_and_quotes_it_tells_it_to_nobody(
 @pytest.mark.parametrize(
     ("name", "wire"), [(name, wire) for name in names() for wire in backend(name).capabilities.wires]
 )
-def test_every_backend_over_every_wire_that_it_speaks(
+def test_every_backend_works_over_every_wire_that_it_speaks(
     tmp_path: Path, host: HttpHost, certificate: Certificate, name: str, wire: str
 ) -> None:
     result, upstream = play(tmp_path, host, certificate, SCRIPT, name, wire)

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a case: the session ends cleanly, its record is written, pytest exits as it does."""
+"""Ctrl-C in the middle of a case: the session ends cleanly, its record is written, and pytest exits as usual."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.project import Project
 def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: list[str]) -> None:
     project = Project(tmp_path)
     with _heeding_ctrl_c(), project.stuck(*workers) as run:
-        os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
+        os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does: to all foreground processes
         assert run.process.wait(300) == pytest.ExitCode.INTERRUPTED, run.output.read_text()
     _gone, alive = psutil.wait_procs(run.family, timeout=60)
     assert alive == []
@@ -40,7 +40,7 @@ def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: 
 
 @contextmanager
 def _heeding_ctrl_c() -> Iterator[None]:
-    """A job in the background has SIGINT ignored, and so would what it starts: take it back for what starts here."""
+    """Restore SIGINT. A background job ignores it, and the processes that it starts would inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A run that is killed in the middle of a case: nothing lives on, and what was finished is kept."""
+"""A run is killed in the middle of a case: no process survives, and finished results are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.project import Project
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
-def test_sigkill_leaves_no_process_and_no_mount_and_readable_results(tmp_path: Path, workers: list[str]) -> None:
+def test_sigkill_leaves_no_process_no_mount_and_readable_results(tmp_path: Path, workers: list[str]) -> None:
     project = Project(tmp_path)
     with project.stuck(*workers) as run:
         run.process.kill()

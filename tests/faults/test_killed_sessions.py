@@ -1,4 +1,4 @@
-"""Workers and controllers of real runs that are killed at any moment: nothing of them is left after the next start."""
+"""Workers and controllers of real runs are killed at any moment. The next start clears away all that they left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.project import Project, wait_until
 from tests.support.serving import Machine
 
 KILLS = 5
-"""In each run: the last one is the controller's, or that of the whole job."""
+"""The kills in each run. The last one kills the controller, or the whole job."""
 
 QUICK = "test_quick.py"
 QUICK_TEST = '''\
@@ -33,13 +33,13 @@ def test_quick(case, model_server, ollama):
         assert [model["name"] for model in json.load(answer)["models"]] == [case.model.served_as]
 '''
 WHOSE = ("environ", "mountinfo")
-"""The files in /proc of a process that name the folder in which it runs."""
+"""The files in /proc of a process that may contain the name of its run's folder."""
 
 MODELS = [f"model-{number:02}" for number in range(40)]
 
 
 class Killed:
-    """A project on a machine with three GPUs whose runs are killed: of many models that two workers may share."""
+    """A project on a machine with three GPUs, whose runs are killed. Two workers may share each of its many models."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine = Machine(folder, monkeypatch, gpus=3)
@@ -58,7 +58,7 @@ class Killed:
 
     @contextmanager
     def run(self, test: str) -> Iterator[psutil.Popen]:
-        """The controller of a run with two workers, which has come to its first server; killed in the end."""
+        """Yield the controller of a run with two workers, once it has a server. Kill it at the end."""
         loads = len(self.machine.ollama.events("load"))
         command = self.project.command("--suite", "killed", "-n", "2", "-v", test)
         with self.output.open("wb") as output:
@@ -81,24 +81,24 @@ class Killed:
             controller.wait()
 
     def start_again(self) -> None:
-        """The next run, once the last one's workers have seen that their controller is gone. It needs no server."""
+        """Run again, once the last run's workers have noticed the end of their controller. This run needs no server."""
         wait_until(lambda: not self._workers(), "the end of the workers", 120)
         self.project.write("test_next.py", "def test_next(case): pass\n")
         assert self.project.pytest("--suite", "smoke", "test_next.py").returncode == pytest.ExitCode.OK
 
     def kill_a_worker(self, controller: psutil.Popen, chance: random.Random) -> None:
-        """Any that lives: one that was killed is replaced after a moment."""
+        """Kill any living worker. xdist replaces it after a moment."""
         wait_until(lambda: bool(_living(controller)), "a worker")
         self._note(controller)
         chance.choice(_living(controller)).kill()
 
     def kill_job(self, controller: psutil.Popen) -> None:
-        """Controller and workers at once, as a cluster ends a job; the servers are in sessions of their own."""
+        """Kill controller and workers at once, as a cluster ends a job. The servers have their own sessions."""
         self._note(controller)
         os.killpg(controller.pid, signal.SIGKILL)
 
     def left(self) -> dict[psutil.Process, str]:
-        """Every process of any run in this folder, sealed ones and servers too, and its command line."""
+        """Return each process of any run in this folder, with its command line. Includes sealed ones and servers."""
         mark = str(Path(*self.folder.parts[-2:]))
         mine = {psutil.Process(), *psutil.Process().parents()}
         ours = {process for process in psutil.process_iter() if process not in mine and _mentions(process, mark)}
@@ -106,7 +106,7 @@ class Killed:
         return {process: _command(process) for process in ours}
 
     def _note(self, controller: psutil.Popen) -> None:
-        """Remember who runs now: the outer process of a sandbox shows by nothing else whose it is."""
+        """Remember the running processes. Nothing else shows to which run the outer process of a sandbox belongs."""
         self._seen |= set(controller.children(recursive=True))
 
     def _workers(self) -> list[str]:
@@ -123,7 +123,7 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Killed]:
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 11))])
-def test_whatever_is_killed_whenever_the_next_start_leaves_nothing(killed: Killed, seed: int) -> None:
+def test_the_next_start_clears_away_whatever_was_killed_at_any_moment(killed: Killed, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     killed.machine.ollama.turn(start_s=0.1, load_s=0.1, unload_s=0.1)
     with killed.run(QUICK) as controller:
@@ -137,12 +137,12 @@ def test_whatever_is_killed_whenever_the_next_start_leaves_nothing(killed: Kille
     killed.start_again()
     assert killed.left() == {}
     assert killed.machine.is_clean()
-    assert "FAILED" not in killed.output.read_text(), "a case suffers from no other's end"
+    assert "FAILED" not in killed.output.read_text(), "a case fails because another one was killed"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_of_sessions_that_are_killed_no_sealed_process_is_left_either(killed: Killed, seed: int) -> None:
+def test_killed_sessions_leave_no_sealed_process_either(killed: Killed, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     with killed.run("test_cases.py") as controller:
         wait_until(lambda: bool(killed.machine.ollama.events("request")), "the first request")
@@ -159,7 +159,7 @@ def test_of_sessions_that_are_killed_no_sealed_process_is_left_either(killed: Ki
 
 
 def _living(controller: psutil.Popen) -> list[psutil.Process]:
-    """Workers that have a thread for what the controller says: one killed before that ends an xdist session at once."""
+    """Return the workers that already listen to the controller. Killing one earlier ends an xdist session at once."""
     return [worker for worker in controller.children() if _lives(worker) and worker.num_threads() > 1]
 
 
@@ -170,8 +170,8 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _mentions(process: psutil.Process, mark: str) -> bool:
-    """By its variables or, of a sealed process, its mounts."""
-    with suppress(OSError):  # it is gone, or somebody else's
+    """Return whether a process belongs to a run, by its variables or, if it is sealed, by its mounts."""
+    with suppress(OSError):  # it is gone, or belongs to another user
         return any(mark in Path(f"/proc/{process.pid}/{file}").read_text("utf-8", "replace") for file in WHOSE)
     return False
 

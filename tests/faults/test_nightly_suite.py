@@ -1,4 +1,4 @@
-"""The shipped nightly suite on a machine with GPUs and Ollama: real workers, CLIs and servers of stand-in models."""
+"""The shipped nightly suite on a machine with GPUs and Ollama: real workers and CLIs, stand-in models."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.serving import Machine
 GPU_MB = 32_000
 SERVED = {"qwen3_coder_30b": "qwen3-coder:30b", "gpt_oss_20b": "gpt-oss:20b", "gemma4_26b": "gemma4:26b"}
 MOTION2D = "Motion2D"
-"""What only that environment's task says."""
+"""A text that only this environment's task contains."""
 
 
 class Nightly:
-    """A project on such a machine, with the folder in which its processes make what is temporary."""
+    """A project on such a machine, with the folder for its temporary files."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, models: Iterable[str]) -> None:
         self.machine = Machine(folder, monkeypatch, gpus, GPU_MB)
@@ -36,7 +36,7 @@ class Nightly:
         self.project = Project(folder / "project")
 
     def run(self, workers: int, **suite: Iterable[str]) -> str:
-        """Run the suite reduced to that, to its end; what pytest said."""
+        """Run the reduced suite to its end. Return pytest's output."""
         reduced = [f"suite.{name}=[{','.join(values)}]" for name, values in suite.items()]
         settings = [f"--set={setting}" for setting in (*reduced, "evaluation.episodes=3")]
         done = self.project.pytest("--suite", "nightly", "-n", str(workers), *settings)
@@ -48,7 +48,7 @@ class Nightly:
         return journal.read(self.project.folder / "runs/latest")
 
     def is_clean(self) -> bool:
-        """Whether nothing is left of the run: no lease, process, memory of a GPU or temporary folder but pytest's."""
+        """Return whether the run left no lease, no process, no GPU memory and no temporary folder except pytest's."""
         left = [path for path in self.temporary.iterdir() if not path.name.startswith("pytest-of-")]
         return self.machine.is_clean() and not left
 
@@ -62,7 +62,7 @@ class Nightly:
         ),
     ],
 )
-def test_each_model_is_loaded_once_a_slot_and_everything_released(
+def test_each_model_is_loaded_once_per_slot_and_everything_is_released(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
@@ -90,7 +90,7 @@ def test_each_model_is_loaded_once_a_slot_and_everything_released(
 
 
 def _assert_recorded(nightly: Nightly, cases: set[str]) -> None:
-    """Every case once, passed, and with what the model server and the gateway know of it."""
+    """Check that each case passed once, and has the data of the model server and the gateway."""
     results = nightly.project.folder / "runs/latest/results.jsonl"
     assert Counter(record.case.id for record in read(results)) == dict.fromkeys(cases, 1)
     digests = {entry.key: entry.facts.digest for entry in nightly.journal if entry.facts}
@@ -109,7 +109,7 @@ def _assert_recorded(nightly: Nightly, cases: set[str]) -> None:
 
 
 def _assert_few_loads(nightly: Nightly, models: list[str], slots: int) -> None:
-    """No model twice on a GPU, no two models on a GPU at a time, and the journal tells what the servers did."""
+    """Check that no GPU loads a model twice or two models at a time, and that the journal has what the servers did."""
     loads = Counter[tuple[str, tuple[str, ...]]]()
     held: dict[str, str] = {}
     for entry in nightly.journal:

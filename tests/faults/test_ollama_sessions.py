@@ -1,4 +1,4 @@
-"""Real CLIs on a model that an Ollama serves, through the real gateway; and what they meet when it fails."""
+"""Real CLIs with a model that Ollama serves, through the real gateway; and what happens when Ollama fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stage() -> Iterator[Stage]:
 
 
 def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptResult:
-    """One session of the backend's CLI, in a new dirs."""
+    """Play one session of the backend's CLI, in a new folder."""
     cli = backend_named(backend)
     dirs = stage.dirs(folder)
     case = Case(
@@ -85,7 +85,7 @@ def test_a_session_is_played_to_its_end_and_metered(
     assert machine.is_clean()
 
 
-def test_a_crash_in_the_middle_is_the_models_fault_and_the_next_attempt_finds_it_restarted(
+def test_a_crash_in_the_middle_is_a_model_error_and_the_next_attempt_finds_it_restarted(
     stage: Stage, machine: Machine, tmp_path: Path
 ) -> None:
     machine.ollama.turn(crash_at=[2])
@@ -99,7 +99,7 @@ def test_a_crash_in_the_middle_is_the_models_fault_and_the_next_attempt_finds_it
 
 
 @pytest.mark.nightly
-def test_a_full_queue_is_the_models_fault(stage: Stage, machine: Machine, tmp_path: Path) -> None:
+def test_a_full_queue_is_a_model_error(stage: Stage, machine: Machine, tmp_path: Path) -> None:
     with machine.acquire() as lease:
         machine.ollama.turn(busy=1000)
         result = attempt(stage, lease, "claude", tmp_path / "session")

@@ -1,4 +1,4 @@
-"""Workers that are killed at any moment of a model server's life: the next who comes clears everything away."""
+"""Workers are killed at any moment of a model server's life. The next worker clears away all that is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.servers.stop import sweep
 from tests.support.serving import Machine, Worker, wait_until
 
 MOMENTS = ("starting ollama", "loading", "held ", "releasing")
-"""What a worker says at the moments at which it is killed."""
+"""What a worker prints at the moments when it is killed."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_next_start_clears_away_what_a_killed_worker_left(machine: Machine, 
     assert machine.is_clean()
 
 
-def test_a_server_whose_users_died_one_by_one_lives_as_long_as_the_last(machine: Machine) -> None:
+def test_a_server_whose_users_die_one_by_one_lives_as_long_as_the_last_one(machine: Machine) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(machine.worker(parallel=3)) for _ in range(3)]
         for worker in workers:
@@ -58,7 +58,7 @@ def test_a_server_whose_users_died_one_by_one_lives_as_long_as_the_last(machine:
     assert machine.is_clean()
 
 
-def test_the_children_of_a_server_that_was_killed_too_are_found(machine: Machine) -> None:
+def test_the_children_of_a_killed_server_are_found_too(machine: Machine) -> None:
     with machine.worker(gpus=2) as worker:
         worker.held()
         server = process(machine.ollama.events("start")[0]["pid"])
@@ -75,8 +75,8 @@ def test_the_children_of_a_server_that_was_killed_too_are_found(machine: Machine
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 11))])
-def test_whatever_is_killed_whenever_nothing_is_left(machine: Machine, seed: int) -> None:
-    """Five workers each, and servers under them: some killed while others use the same server, or wait for it."""
+def test_nothing_is_left_whatever_is_killed_at_any_moment(machine: Machine, seed: int) -> None:
+    """Each run has five workers with servers. Some are killed while others use the same server, or wait for it."""
     chance = random.Random(seed)  # noqa: S311 - to be the same every time
     machine.ollama.turn(start_s=0.05, load_s=0.05, unload_s=0.05)
     with ExitStack() as stack:

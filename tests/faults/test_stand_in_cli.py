@@ -1,4 +1,4 @@
-"""What no real CLI does on demand: a program in its place, sealed in the real sandbox, under the real watchdog."""
+"""Faults that no real CLI shows on demand: a stand-in program, in the real sandbox, under the real watchdog."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def test_each_is_called_by_its_name_in_seconds(project: Project) -> None:
+def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
     models = ", ".join(ENDS)
     project.write(
         "conf/suite/odd.yaml", f"name: odd\nbackends: [claude]\nmodels: [{models}]\nenvironments: [small_maze]\n"
@@ -83,17 +83,17 @@ def test_each_is_called_by_its_name_in_seconds(project: Project) -> None:
     for record in records.values():
         assert record.cause == ENDINGS[record.ending].cause
         assert all(attempt.seconds < 10 for attempt in record.attempts)
-    assert records["hung"].attempts[0].term_s >= 1  # it did not heed SIGTERM
+    assert records["hung"].attempts[0].term_s >= 1  # it ignored SIGTERM
     assert "code 3: it went wrong" in records["crashed"].explanation
     assert records["flood"].attempts[0].seconds < 5
     folder = project.folder / "runs/latest"
     toolless = folder / str(records["toolless"].artifacts)
-    assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began anew
+    assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began a new conversation
     writing = folder / str(records["writing"].artifacts)
     assert (writing / "workspace/trace").stat().st_mtime_ns < (writing / "result.json").stat().st_mtime_ns
 
 
-def test_what_never_comes_to_a_session_is_called_by_its_name_too(project: Project) -> None:
+def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> None:
     (project.folder / "stand_in").write_text("#!/no/such/interpreter\n")
     project.write(
         "conf/suite/odd.yaml",

@@ -1,4 +1,4 @@
-"""Workers that are killed in a case, for real: the case runs once more, and each is recorded exactly once."""
+"""A worker is really killed in a case: the case runs once more, and each case is recorded exactly once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_case_that_kills_its_worker_runs_once_more_and_is_recorded_exactly_onc
     assert any("killed its worker twice" in (error.text or "") for test in tests for error in test.findall("error"))
 
 
-def test_where_no_worker_is_restarted_a_crash_is_an_error_at_once(project: Project) -> None:
+def test_a_crash_is_an_error_at_once_if_no_worker_may_restart(project: Project) -> None:
     done = project.pytest("--suite", "crashes", "-n", "1", "--max-worker-restart", "0", "-k", "r2")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert project.records[f"{ID}2"].outcome == "error"

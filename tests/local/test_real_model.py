@@ -1,6 +1,6 @@
-"""A real model on any machine: real CLIs ask SmolLM2 (135M), served by llama.cpp out of a PyPI package.
+"""A real model on any machine: real CLIs ask SmolLM2 (135M), which llama.cpp serves from a PyPI package.
 
-What it writes is never asserted on: it solves nothing. What is, is that server, gateway and streams agree.
+The model solves nothing, so no test looks at its answers. The tests check that server, gateway and streams agree.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real model")]
 BACKENDS = ("claude", "opencode")
 DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SETTINGS = (
-    "model.smollm2_135m.context=4096",  # a quarter of it is the longest answer: half a minute
-    "limits.turns=1",  # Claude Code goes on where an answer was cut, and this model's often are
+    "model.smollm2_135m.context=4096",  # an answer takes at most a quarter of it: half a minute
+    "limits.turns=1",  # Claude Code continues a cut answer, and this model's answers are often cut
     "limits.wall_s=600",
     "limits.retries=0",
     "backend.claude.options.tools=[Write]",
@@ -34,7 +34,7 @@ SETTINGS = (
     *(f'backend.{name}.options.system_prompt="Answer in one short sentence."' for name in BACKENDS),
 )
 TRIMMED_TOKENS = 1500
-"""Above what a first request has with the prompts trimmed (900); with the CLIs' own it has 2,700 or more."""
+"""More tokens than a first request has with trimmed prompts (900). With the CLIs' own prompts it has 2,700 or more."""
 
 
 class Played:
@@ -50,7 +50,7 @@ class Played:
         return self.records[f"{backend}-smollm2_135m-small_maze"]
 
     def ledger(self, backend: str) -> list[dict[str, Any]]:
-        """What the gateway entered of requests to the model."""
+        """Return the gateway's ledger of requests to the model."""
         lines = (self.folder / (self.record(backend).artifacts or "") / "gateway.jsonl").read_text().splitlines()
         return [entry for entry in map(json.loads, lines) if entry["kind"] == "turn"]
 
@@ -73,7 +73,7 @@ def _play(folder: Path, *settings: str) -> Played:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_session_comes_to_an_end_that_is_graded(played: Played, backend: str) -> None:
+def test_a_session_reaches_an_ending_that_is_graded(played: Played, backend: str) -> None:
     record = played.record(backend)
     assert record.ending in {Ending.FINISHED, Ending.OUTPUT_TOKEN_LIMIT, Ending.TURN_LIMIT}, played.output
     assert record.outcome == "failed"
@@ -84,7 +84,7 @@ def test_a_session_comes_to_an_end_that_is_graded(played: Played, backend: str) 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_cli_and_gateway_count_the_same_tokens_and_nobody_invents_a_price(played: Played, backend: str) -> None:
+def test_cli_and_gateway_count_the_same_tokens_and_no_price_is_invented(played: Played, backend: str) -> None:
     record = played.record(backend)
     reported, metered = record.usage.reported, record.usage.metered
     assert reported is not None
@@ -131,14 +131,14 @@ def test_a_prompt_that_does_not_fit_ends_the_session_as_context_overflow(tmp_pat
         assert "exceeds the available context size (512 tokens)" in record.explanation
 
 
-def test_no_server_lives_on(played: Played) -> None:
+def test_no_server_survives(played: Played) -> None:
     with Leases(played.leases).change() as state:
         assert state.servers == []
     assert [process for process in psutil.process_iter() if _works_in(process, played.folder)] == []
 
 
 def _tokens(what: str, log: str) -> list[int]:
-    """The tokens of each request, by llama.cpp's own log."""
+    """Return the tokens of each request, by llama.cpp's own log."""
     return [int(count) for count in re.findall(rf"\| +{what.strip()} = .*?/ +(\d+) tokens", log)]
 
 

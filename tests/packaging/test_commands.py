@@ -1,4 +1,4 @@
-"""`proctor` as a user meets it: help, version, and words instead of tracebacks for bad input."""
+"""`proctor` for its user: help, version, and clear errors instead of tracebacks for bad input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.packaged import cli_lock, harness_version, packaged_conf, requireme
 from tests.support.project import ROOT
 
 
-def test_alone_it_prints_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_arguments_it_prints_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     told = capsys.readouterr().out
     assert told.startswith("usage: proctor ")
@@ -22,14 +22,14 @@ def test_alone_it_prints_the_commands(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_a_help_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main([name, "--help"])
     assert exited.value.code == 0
     assert f"usage: proctor {name} " in capsys.readouterr().out
 
 
-def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_the_projects_version(capsys: pytest.CaptureFixture[str]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert harness_version() == version
     with pytest.raises(SystemExit) as exited:
@@ -58,7 +58,7 @@ def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) 
         (["doctor", "surplus"], "unrecognized arguments: surplus"),
     ],
 )
-def test_bad_input_is_told_in_words(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_bad_input_gets_a_clear_error(tmp_path: Path, arguments: list[str], told: str) -> None:
     (tmp_path / "text").write_text("no record\n")
     ran = subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
@@ -75,7 +75,9 @@ def test_bad_input_is_told_in_words(tmp_path: Path, arguments: list[str], told: 
     assert ran.stdout == ""
 
 
-def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_standard_input_gets_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SystemExit) as exited:
         main(["decode", "claude", "-"])
@@ -94,7 +96,7 @@ def test_a_command_imports_only_what_it_needs() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_a_checkout_finds_what_it_ships() -> None:
+def test_a_checkout_finds_its_packaged_files() -> None:
     assert packaged_conf() == ROOT / "conf"
     assert cli_lock() == ROOT / "backends/cli/package-lock.json"
     assert requirements("local") == ROOT / "requirements/local.txt"

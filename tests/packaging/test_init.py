@@ -1,4 +1,4 @@
-"""`proctor init` writes a small project, and never over a file that is there."""
+"""`proctor init` writes a small project and never overwrites a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_writes_the_project_in_the_current_folder_and_says_what_to_run(
+def test_it_writes_the_project_into_the_current_folder_and_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -32,14 +32,14 @@ def test_it_writes_the_project_in_the_current_folder_and_says_what_to_run(
     ]
 
 
-def test_a_folder_is_made_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_created_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "a b" / "lab"
     assert main(["init", str(folder)]) == 0
     assert files(folder) == FILES
     assert f"    cd '{folder}'\n" in capsys.readouterr().out
 
 
-def test_the_suite_names_what_is_packaged_and_the_test_is_the_shipped_one(tmp_path: Path) -> None:
+def test_the_suite_names_packaged_entries_and_the_test_is_the_shipped_one(tmp_path: Path) -> None:
     main(["init", str(tmp_path)])
     suite = yaml.safe_load((tmp_path / "conf/suite/default.yaml").read_text())
     assert suite.pop("name") == "default"
@@ -106,7 +106,7 @@ def test_testpaths_that_may_leave_out_the_new_test_are_named(
     assert (tmp_path / name).read_text() == text
 
 
-def test_a_project_file_that_says_nothing_of_pytest_is_not_enough(tmp_path: Path) -> None:
+def test_a_project_file_that_does_not_configure_pytest_is_not_enough(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n[tool.pytest-watch]\n")
     main(["init", str(tmp_path)])
     assert "pytest.ini" in files(tmp_path)

@@ -1,4 +1,4 @@
-"""`proctor setup`: the CLIs come whole or not at all, once; what is missing is told with what to run."""
+"""`proctor setup` installs the CLIs once, whole or not at all. For anything missing, it says what to run."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
 done
 test "$NPM_DOES" != hang || exec sleep 600
 """
-"""Stands for npm and the registry: `ci` installs small CLIs that tell their pinned versions.
+"""A stand-in for npm and the registry: `ci` installs small CLIs that print their pinned versions.
 
-`NPM_DOES` names another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
+`NPM_DOES` selects another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
 """
 
 
 class Machine:
-    """A user's machine: programs of the test's own on PATH, and an empty cache."""
+    """A user's machine: only the test's programs on PATH, and an empty cache."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.bin = folder / "bin"
@@ -67,7 +67,7 @@ class Machine:
         path.chmod(0o755)
 
     def has_only(self, *programs: str) -> None:
-        """Take everything but these off PATH."""
+        """Remove everything but these from PATH."""
         for path in self.bin.iterdir():
             if path.name not in programs:
                 path.unlink()
@@ -79,7 +79,7 @@ class Machine:
 
     @property
     def left(self) -> set[str]:
-        """What is in the cache of CLIs, less the lock files."""
+        """The content of the CLIs' cache, without the lock files."""
         folder = pinned_clis().parent
         return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
 
@@ -110,7 +110,7 @@ def installed() -> bool:
 
 @pytest.fixture
 def start(machine: Machine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a set-up in a process of its own; it is killed in the end."""
+    """Start a set-up in a separate process. Kill it at the end."""
     with ExitStack() as stack:
 
         def start(**variables: str) -> subprocess.Popen[str]:
@@ -146,7 +146,7 @@ def test_the_pinned_clis_are_installed_once(machine: Machine, capsys: pytest.Cap
     assert "Installing" not in capsys.readouterr().out
 
 
-def test_the_cache_is_named_by_the_lock_and_lies_in_the_users_cache(
+def test_the_cache_is_named_by_the_lock_and_is_in_the_users_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -195,7 +195,7 @@ def test_a_failed_installation_is_explained_and_leaves_nothing(
     assert main(["setup"]) == 0
 
 
-def test_node_that_is_missing_or_too_old_is_told(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_or_old_node_is_reported(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.has("node", "echo v18.19.0")
     assert main(["setup"]) == 1
     assert f"{machine.bin / 'node'} is too old (v18.19.0): install Node.js 20 or newer" in capsys.readouterr().err
@@ -205,17 +205,15 @@ def test_node_that_is_missing_or_too_old_is_told(machine: Machine, capsys: pytes
     assert machine.npm_calls == 0
 
 
-def test_a_cache_that_cannot_be_written_is_told(
-    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unwritable_cache_is_reported(machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     machine.sets("XDG_CACHE_HOME", tmp_path / "file")
     assert main(["setup"]) == 1
     assert "cannot install the CLIs: " in (told := capsys.readouterr().err)
-    assert "XDG_CACHE_HOME can name another place" in told
+    assert "set XDG_CACHE_HOME to install them elsewhere" in told
 
 
-def test_two_set_ups_at_once_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_two_simultaneous_setups_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
     started = [start(), start(), start()]
     told = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], told
@@ -225,7 +223,7 @@ def test_two_set_ups_at_once_install_once(machine: Machine, start: Callable[...,
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_set_up_does_not_count_and_is_cleared_away(
+def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
     machine: Machine, start: Callable[..., subprocess.Popen[str]], way: signal.Signals
 ) -> None:
     process = start(NPM_DOES="hang")
@@ -239,14 +237,14 @@ def test_an_interrupted_set_up_does_not_count_and_is_cleared_away(
         assert process.communicate()[0].endswith("\nproctor: interrupted\n")
         assert machine.left == set()
         assert not any(map(psutil.Process.is_running, npm))
-    else:  # npm lives on
+    else:  # npm survives
         for child in npm:
             child.kill()
     assert main(["setup"]) == 0
     assert machine.left == {pinned_clis().name}
 
 
-def test_an_installation_that_lost_a_cli_is_made_anew(machine: Machine) -> None:
+def test_an_installation_that_lost_a_cli_is_rebuilt(machine: Machine) -> None:
     assert main(["setup"]) == 0
     find_cli(backend("pi")).executable.unlink()
     assert main(["setup"]) == 0
@@ -257,7 +255,7 @@ def test_an_installation_that_lost_a_cli_is_made_anew(machine: Machine) -> None:
 # bubblewrap
 
 
-def test_every_step_is_tried_and_each_failure_told(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_step_is_tried_and_each_failure_is_reported(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.sets("NPM_DOES", "fail npm error code ENOTFOUND")
     machine.has("bwrap", "echo bubblewrap 0.8.0; exit 1")
     assert main(["setup"]) == 1
@@ -275,7 +273,7 @@ def test_every_step_is_tried_and_each_failure_told(machine: Machine, capsys: pyt
         (True, True, "`apt-get update -qq` failed:\nno network"),
     ],
 )
-def test_bubblewrap_is_told_how_to_be_had(
+def test_the_error_for_missing_bubblewrap_says_how_to_get_it(
     machine: Machine,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -297,7 +295,7 @@ def test_bubblewrap_is_told_how_to_be_had(
     assert told in error
 
 
-@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "and apt installed 0.7.0")])
+@pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "but apt installed 0.7.0")])
 def test_root_installs_bubblewrap_through_apt(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
 ) -> None:
@@ -322,7 +320,7 @@ def test_an_unknown_extra_names_the_choices(capsys: pytest.CaptureFixture[str]) 
 
 
 class Extra:
-    """An extra whose file of requirements the test writes, and a pip that only notes how it was called."""
+    """An extra whose requirements file the test writes, and a pip that only records its arguments."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.file = folder / "extra.txt"
@@ -352,7 +350,7 @@ def extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Extra:
 PRESENT = f"msgspec=={metadata.version('msgspec')}"
 
 
-def test_an_extra_that_is_there_is_not_installed_again(extra: Extra) -> None:
+def test_an_installed_extra_is_not_installed_again(extra: Extra) -> None:
     extra.pins(PRESENT, "nonesuch==1.0 ; python_version < '3'")
     extras.install("local", print)
     assert extra.pip_calls == []
@@ -370,14 +368,16 @@ def test_an_extra_is_installed_with_its_hashes(extra: Extra, missing: str) -> No
         extras.install("local", print)
 
 
-def test_an_environment_without_pip_is_told_how_to_go_on(extra: Extra, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_environment_without_pip_says_how_to_continue(
+    extra: Extra, monkeypatch: pytest.MonkeyPatch
+) -> None:
     extra.pins("nonesuch==1.0")
     monkeypatch.setattr(extras, "find_spec", lambda _name: None)
     with pytest.raises(SetupFailed, match=r"pip is not in this environment .*-m ensurepip.*uv pip install"):
         extras.install("local", print)
 
 
-def test_a_python_that_an_extra_does_not_support_is_told(extra: Extra) -> None:
+def test_an_unsupported_python_for_an_extra_is_reported(extra: Extra) -> None:
     extra.pins("nonesuch==1.0 ; python_version < '3'")
     with pytest.raises(SetupFailed, match="the extra kinder has no packages for Python 3"):
         extras.install("kinder", print)

@@ -1,4 +1,4 @@
-"""`proctor setup` for a CLI from PyPI: an environment of its own, whole or made anew, the pinned packages alone."""
+"""`proctor setup` for a CLI from PyPI: its own environment, complete or rebuilt, with only the pinned packages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 @pytest.fixture
 def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The requirements file of the CLI, whose wheels are in the same folder: pip asks no index."""
+    """The requirements file of the CLI. The wheels are in the same folder, so pip asks no index."""
     file = tmp_path / "mylab-agent.txt"
     file.write_text(wheel(tmp_path, "4.5"))
     for module in (cli, pip):
@@ -50,7 +50,7 @@ def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_the_pinned_cli_is_installed_once_and_made_anew_if_it_is_not_whole(
+def test_the_pinned_cli_is_installed_once_and_rebuilt_if_incomplete(
     tmp_path: Path, adapter: Backend, pins: Path
 ) -> None:
     told: list[str] = []
@@ -67,11 +67,11 @@ def test_the_pinned_cli_is_installed_once_and_made_anew_if_it_is_not_whole(
 
 
 @pytest.mark.nightly
-def test_a_package_that_is_not_the_pinned_one_is_refused(
+def test_a_package_other_than_the_pinned_one_is_refused(
     tmp_path: Path, adapter: Backend, pins: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pins.write_text(f"mylab-agent==4.5 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(SetupFailed, match="pip could not install mylab-agent: what it said stands above"):
+    with pytest.raises(SetupFailed, match="pip could not install mylab-agent: see its output above"):
         pip.install(tmp_path, print)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
     assert not (virtual_environment(PACKAGE, tmp_path) / "complete").exists()

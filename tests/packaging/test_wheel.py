@@ -1,7 +1,7 @@
-"""The wheel as its user has it: in a virtual environment of its own, an empty folder and an empty home.
+"""The wheel as a user installs it: in a new virtual environment, an empty folder and an empty home.
 
-To be quick, the first test reuses two things of this machine, by hard links: the packages that Proctor depends on, and
-the CLIs that `proctor setup` has installed for this user. The wheel, the environment, the home and the project are
+To be quick, the first test reuses two parts of this machine through hard links: the packages that Proctor depends on,
+and the CLIs that `proctor setup` has installed for this user. The wheel, the environment, the home and the project are
 new. The nightly test reuses nothing: pip and npm download everything.
 """
 
@@ -39,7 +39,7 @@ PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 class User:
-    """Someone with an empty home, who has installed Proctor in a virtual environment and works in an empty folder."""
+    """A user with an empty home, who has installed Proctor in a virtual environment and works in an empty folder."""
 
     def __init__(self, folder: Path) -> None:
         self.environment = folder / "venv"
@@ -51,7 +51,7 @@ class User:
         self.packages = next(self.environment.glob("lib/python*/site-packages"))
 
     def run(self, *command: str) -> str:
-        """Run a command in the project to its end; what it says. It must succeed."""
+        """Run a command in the project to its end. Check that it succeeds, and return its output."""
         kept = ("LANG", "PIP_", "SSL_")
         variables = {name: value for name, value in os.environ.items() if name.startswith(kept)}
         path = f"{self.environment / 'bin'}:{os.environ['PATH']}"
@@ -68,7 +68,7 @@ class User:
         return ran.stdout
 
     def passes_at_once(self) -> None:
-        """See that a new project's cases pass, in the installed Proctor alone."""
+        """Check that a new project's cases pass with nothing but the installed Proctor."""
         assert self.run("proctor", "--version") == f"proctor {harness_version()}\n"
         self.run("proctor", "init")
         self.run("pytest")
@@ -103,7 +103,7 @@ def install(wheel: Path, user: User, *arguments: str) -> None:
 
 
 def reuse_packages(user: User) -> None:
-    """Give the user the packages of this environment, less Proctor itself, and the `pytest` script."""
+    """Give the user the packages of this environment except Proctor, and the `pytest` script."""
     here = Path(sysconfig.get_path("purelib"))
     shutil.copytree(
         here,
@@ -125,7 +125,7 @@ def reuse_clis(user: User) -> None:
     shutil.copytree(clis, user.home / ".cache/proctor/clis" / clis.name, symlinks=True, copy_function=link)
 
 
-def test_the_wheel_holds_what_the_code_reads_and_no_more(wheel: Path, user: User) -> None:
+def test_the_wheel_has_exactly_the_files_that_the_code_reads(wheel: Path, user: User) -> None:
     install(wheel, user, "--no-deps", "--no-index")
     top = {path.name.partition("-")[0] for path in user.packages.iterdir()}
     assert top == {"harness", "backends", "proctor"}
@@ -166,7 +166,7 @@ def test_the_extra_kinder_brings_its_environments(wheel: Path, user: User) -> No
 
 
 def link(source: str, target: str) -> None:
-    """Give a file a second name; copy it where that cannot be, as between file systems."""
+    """Hard-link a file. Copy it if a link is impossible, for example between file systems."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

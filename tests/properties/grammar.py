@@ -1,11 +1,11 @@
-"""Scripts of whole sessions, drawn by hypothesis, which the grammar of each backend writes down as that CLI would.
+"""Draws scripts of whole sessions with hypothesis. Each backend's grammar writes them as its CLI would.
 
 A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 
-- `lines(script)`: the lines of the stream, in the shapes of recorded ones. The last one shows the session's end;
-- `arguments(call)`: how the stream gives the arguments of a call;
-- `SHOWS`: the parts of a script (of `PARTS`) that the stream tells of;
-- `as_shown(said)`: what the stream tells of a turn, if that is less than what the model said. It may be left out.
+- `lines(script)`: the lines of the stream, shaped like recorded ones. The last line shows the session's end;
+- `arguments(call)`: the arguments of a call as the stream shows them;
+- `SHOWS`: the parts of a script (from `PARTS`) that appear in the stream;
+- `as_shown(said)`: the part of a turn that the stream shows, if it does not show everything. It is optional.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from backends.events import ErrorKind, Usage
 
 PARTS = frozenset({"turns", "subagent_turns", "retries", "compactions", "reasoning"})
 SPACE = "\t\v\f \xa0\u1680\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
-"""JavaScript's white space but for its line ends (ECMA-262, WhiteSpace)."""
+"""JavaScript's white space, except line ends (ECMA-262, WhiteSpace)."""
 FAILURES = {ErrorKind.AUTH: 401, ErrorKind.RATE_LIMIT: 429, ErrorKind.MODEL_ERROR: 500}
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A tool call, whose arguments have a command or a content, and what it gave; or the turns of a subagent."""
+    """A tool call and its result. Its arguments have a command or a content; or it has the turns of a subagent."""
 
     id: str
     name: str = "bash"
@@ -41,12 +41,12 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, str]:
-        """As the model gives them."""
+        """The arguments as the model writes them."""
         return {"command": self.command} if self.command else {"filePath": "approach.py", "content": self.content}
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """A model response: it calls tools, or it is its agent's last one and has text."""
+    """A model response. It calls tools, or it is the last one of its agent and has text."""
 
     id: str
     thinking: str = ""
@@ -58,13 +58,13 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class Script(Struct, frozen=True, kw_only=True):
-    """A session: its turns, and how the model server ended it, if it did."""
+    """A session: its turns, and the failure with which the model server ended it, if any."""
 
     turns: tuple[Turn, ...]
     failure: ErrorKind | None = None
 
     def all_turns(self, *, subagents: bool) -> Iterator[Turn]:
-        """The turns, those of subagents too if asked for."""
+        """Yield the turns, with those of subagents if `subagents` is true."""
         for turn in self.turns:
             yield turn
             if subagents:
@@ -83,7 +83,7 @@ EVERYTHING = Script(
         Turn(id="two", text="done"),
     )
 )
-"""A session with every part that there is."""
+"""A session with every possible part."""
 
 
 class Said(Struct, frozen=True):
@@ -94,30 +94,30 @@ class Said(Struct, frozen=True):
 
 
 class Grammar(Protocol):
-    """What every module `grammar` offers."""
+    """The interface of every module `grammar`."""
 
     SHOWS: frozenset[str]
 
     def lines(self, script: Script) -> list[bytes]:
-        """The stream of a session that went so."""
+        """Return the lines of the stream of this session."""
 
     def arguments(self, call: Call) -> Mapping[str, Any]:
-        """The arguments of a call, as the stream gives them."""
+        """Return the arguments of a call as the stream shows them."""
 
 
 def grammar(backend: str) -> Grammar:
-    """Return the grammar of a backend. Raise `ImportError`, which names the module that is missing."""
+    """Return the grammar of a backend. Raise `ImportError` if its module is missing; the message names the module."""
     return cast(Grammar, import_module(f"tests.corpus.{backend}.grammar"))
 
 
 def as_shown(backend: str, said: Said) -> Said:
-    """Return what the backend's stream tells of a turn in which this was said."""
+    """Return what the backend's stream shows of a turn in which the model said this."""
     show: Callable[[Said], Said] | None = getattr(grammar(backend), "as_shown", None)
     return show(said) if show else said
 
 
 def line(**value: Any) -> bytes:
-    """A line as these CLIs write it: compact, and UTF-8 unescaped."""
+    """Return a line as these CLIs write it: compact, with unescaped UTF-8."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -154,7 +154,7 @@ def _calls(draw: st.DrawFn, turn: str, *, nested: bool) -> tuple[Call, ...]:
 
 @st.composite
 def _turns(draw: st.DrawFn, prefix: str, *, nested: bool = False) -> tuple[Turn, ...]:
-    """Turns that call tools, and a last one that does not."""
+    """Draw turns that call tools, and a last turn that does not."""
     working = draw(st.integers(0, 1 if nested else 3))
     turns = []
     for number in range(working + 1):
@@ -168,5 +168,5 @@ def _turns(draw: st.DrawFn, prefix: str, *, nested: bool = False) -> tuple[Turn,
 
 
 def scripts() -> st.SearchStrategy[Script]:
-    """Sessions that end well, and some that the model server ends."""
+    """Draw sessions that end well, and some that a failure of the model server ends."""
     return st.builds(Script, turns=_turns("t"), failure=st.sampled_from([None, None, None, *FAILURES]))

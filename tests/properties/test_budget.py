@@ -1,4 +1,4 @@
-"""A budget that many requests share: whatever order they come, end and go in, it is kept, and nobody waits in vain."""
+"""A budget shared by many requests holds, and no request waits forever, in whatever order they come and end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.gateway.messages import TokenCounts
 
 
 class Ask(Struct, frozen=True):
-    """A new request comes."""
+    """A new request arrives."""
 
     worst: Amounts
 
 
 class Settle(Struct, frozen=True):
-    """An open request (chosen by number) ends, and has used this share of its worst case."""
+    """An open request (chosen by number) ends after it used this share of its worst case."""
 
     which: int
     quarters: int
@@ -44,7 +44,7 @@ class CancelFirst(Struct, frozen=True):
 
 
 class Rest(Struct, frozen=True):
-    """Nothing happens until everybody who can go on has gone on."""
+    """Nothing happens until every request that can continue has continued."""
 
 
 Move: TypeAlias = Ask | Settle | Leave | Cancel | CancelFirst | Rest
@@ -69,7 +69,7 @@ MANY = settings(max_examples=500)
 
 
 class Crowd:
-    """Requests that share a budget, and the test's own account of them."""
+    """Requests that share a budget, and the test's own record of them."""
 
     def __init__(self, turns: int | None, tokens: int | None, quarters: int | None) -> None:
         self.limits = (turns, None if turns is None else side_limit(turns), tokens, quarters and quarters / 4)
@@ -127,7 +127,7 @@ class Crowd:
 
     @property
     def ending(self) -> list[int]:
-        """The open requests that can still be told how they end."""
+        """The open requests that have not been told how to end."""
         return [number for number in self.open if not self.ends[number].done()]
 
     @property
@@ -143,7 +143,7 @@ class Crowd:
         )
 
     def fits(self, *worst: Amounts) -> bool:
-        """Whether all these requests together stay within the limits, with what is used."""
+        """Return whether all these requests, added to past use, stay within the limits."""
         total = sum(worst, self.budget.used)
         return all(limit is None or amount <= limit for amount, limit in zip(_numbers(total), self.limits, strict=True))
 
@@ -152,7 +152,7 @@ class Crowd:
             await asyncio.sleep(0)
 
     def check(self) -> None:
-        """What holds at any time."""
+        """Check the invariants that hold at any time."""
         assert self.budget.used == self.settled
         assert self.admitted == sorted(self.admitted), "first come, first served"
         worst = [one.worst for one in self.open.values()]
@@ -160,17 +160,17 @@ class Crowd:
         for used, limit, largest in zip(
             _numbers(self.settled), self.limits, _largest([self.worst[number] for number in self.admitted]), strict=True
         ):
-            assert limit is None or used <= max(limit, 0) + largest, "one request at most goes beyond"
+            assert limit is None or used <= max(limit, 0) + largest, "at most one request exceeds a limit"
         if self.limits[0] is not None and self.limits[1] is not None:
             assert self.settled.turns + sum(one.turns for one in worst) <= self.limits[0]
             assert self.settled.side_requests + sum(one.side_requests for one in worst) <= self.limits[1]
 
     def check_at_rest(self) -> None:
-        """What holds once everybody who can go on has gone on."""
+        """Check the invariants that hold once every request that can continue has continued."""
         self.check()
         if self.waiting:
             first = self.worst[self.waiting[0]]
-            assert self.open, "the first in the queue waits for nobody"
+            assert self.open, "the first request in the queue waits although none is open"
             assert not self.fits(first, *(one.worst for one in self.open.values()))
             assert not any(self.is_used_up(self.worst[number]) for number in self.waiting)
 
@@ -202,7 +202,7 @@ async def _play(crowd: Crowd, moves: list[Move]) -> None:
 
 @MANY
 @given(turns=st.none() | st.integers(0, 4), tokens=limits, quarters=limits, moves=plays)
-def test_a_shared_budget_is_kept_and_every_request_comes_to_its_end(
+def test_a_shared_budget_holds_and_every_request_ends(
     turns: int | None, tokens: int | None, quarters: int | None, moves: list[Move]
 ) -> None:
     crowd = Crowd(turns, tokens, quarters)
@@ -213,7 +213,7 @@ def test_a_shared_budget_is_kept_and_every_request_comes_to_its_end(
 
 
 @given(moves=plays)
-def test_without_limits_nobody_waits_and_nobody_is_refused(moves: list[Move]) -> None:
+def test_without_limits_no_request_waits_or_is_refused(moves: list[Move]) -> None:
     async def play() -> None:
         for move in moves:
             crowd.make(move)

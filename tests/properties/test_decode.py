@@ -1,7 +1,7 @@
-"""Reading streams: whatever the bytes, however they are cut, whatever comes in between.
+"""Reading streams: with any bytes, cut anywhere, with any noise in between.
 
-Streams are those of whole sessions that hypothesis makes up and the grammar of each backend writes down (`grammar.py`),
-and of the recorded ones. A new backend needs a grammar, and gets every property.
+The streams are recorded ones, and whole sessions that hypothesis invents and the grammar of each backend writes down
+(`grammar.py`). A new backend only needs a grammar to be tested for every property.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ NOISE = (
 
 
 def streams(name: str) -> st.SearchStrategy[list[bytes]]:
-    """The lines of a session that may have been, or of one that was recorded."""
+    """Draw the lines of an invented session or of a recorded one."""
     made_up = scripts().map(grammar(name).lines)
     return made_up | st.sampled_from(RECORDED[name]) if RECORDED[name] else made_up
 
 
 @st.composite
 def damaged_lines(draw: st.DrawFn, name: str) -> bytes:
-    """A line in which one to three values, anywhere, were replaced by anything, as JSON or as bytes."""
+    """Draw a line with one to three of its values replaced by anything, as JSON or as bytes."""
     value = json.loads(draw(st.sampled_from(LINES[name])))
     for _ in range(draw(st.integers(1, 3))):
         value = _replaced(draw, value)
@@ -80,7 +80,7 @@ def damaged_lines(draw: st.DrawFn, name: str) -> bytes:
 
 
 def _replaced(draw: st.DrawFn, value: Any) -> Any:
-    """The value with one of its parts, chosen on a random way down, replaced."""
+    """Return the value with one part replaced. The part is at the end of a random path into the value."""
     keys: list[Any] = (
         list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     )
@@ -94,7 +94,7 @@ def _replaced(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def lines_with_doubled_keys(draw: st.DrawFn, name: str) -> bytes:
-    """A line some of whose keys come again, with other values."""
+    """Draw a line that repeats some of its keys, with other values."""
     line = draw(st.sampled_from(LINES[name]))
     keys = list(json.loads(line))
     again = draw(st.lists(st.tuples(st.sampled_from(keys), junk), min_size=1, max_size=3))
@@ -111,7 +111,7 @@ def read(name: str, lines: Iterable[bytes]) -> Session:
 
 
 def counters(session: Session) -> dict[str, float]:
-    """All that only grows."""
+    """Return all counters of a session that only grow."""
     whole = ("turns", "tool_calls", "tool_results", "tool_errors", "subagents", "retries", "denials", "compactions")
     more = ("error_count", "rate_limits", "unpaired_results", "untimed_results", "model_s", "cost_usd")
     counted = {name: getattr(session, name) for name in (*whole, *more)}
@@ -120,7 +120,7 @@ def counters(session: Session) -> dict[str, float]:
 
 
 def assert_plain(events: Iterable[ev.Event]) -> None:
-    """Exact through JSON and back; `arguments` may hold a number that another reader would round."""
+    """Check that the events survive JSON exactly. `arguments` may contain a number that another reader would round."""
     for event in events:
         assert msgspec.json.decode(msgspec.json.encode(event), type=ev.Event) == event
 
@@ -171,7 +171,7 @@ def test_any_chunks_give_the_same_session(name: str, data: st.DataObject) -> Non
 
 @any_backend
 @given(data=st.data())
-def test_reading_a_concatenation_is_concatenating_what_was_read(name: str, data: st.DataObject) -> None:
+def test_reading_a_concatenation_concatenates_the_events(name: str, data: st.DataObject) -> None:
     one, two = data.draw(streams(name)), data.draw(streams(name))
     assert decoded(name, one + two) == decoded(name, one) + decoded(name, two)
 
@@ -192,7 +192,7 @@ def test_noise_changes_no_total(name: str, data: st.DataObject) -> None:
 
 @any_backend
 @given(data=st.data())
-def test_counters_only_grow_and_nothing_is_finished_before_its_end(name: str, data: st.DataObject) -> None:
+def test_counters_only_grow_and_no_session_finishes_before_its_end(name: str, data: st.DataObject) -> None:
     lines = data.draw(streams(name))
     session, before = Session(), counters(Session())
     for number, line in enumerate(lines, start=1):
@@ -208,7 +208,7 @@ def test_counters_only_grow_and_nothing_is_finished_before_its_end(name: str, da
 
 @any_backend
 @given(script=scripts())
-def test_what_is_read_is_what_went_on(name: str, script: Script) -> None:
+def test_a_session_is_read_as_it_happened(name: str, script: Script) -> None:
     shows = grammar(name).SHOWS
     session = read(name, grammar(name).lines(script))
     shown = Script(turns=script.turns if script.failure is None else script.turns[:-1])
@@ -230,7 +230,7 @@ def test_what_is_read_is_what_went_on(name: str, script: Script) -> None:
 
 @any_backend
 @given(script=scripts())
-def test_texts_and_calls_are_read_whole_and_in_order(name: str, script: Script) -> None:
+def test_texts_and_calls_are_read_completely_and_in_order(name: str, script: Script) -> None:
     shown = Script(turns=script.turns if script.failure is None else script.turns[:-1])
     events = decoded(name, grammar(name).lines(shown))
     turns = list(shown.all_turns(subagents=False))
@@ -246,19 +246,19 @@ def test_texts_and_calls_are_read_whole_and_in_order(name: str, script: Script) 
 
 @any_backend
 @given(script=scripts(), limit=st.integers(1, 6))
-def test_a_limit_trips_at_the_least_prefix_that_passes_it(name: str, script: Script, limit: int) -> None:
+def test_a_limit_trips_at_the_first_event_that_exceeds_it(name: str, script: Script, limit: int) -> None:
     session = Session()
     for line in grammar(name).lines(script):
         before = session.turns
         session.add_line(backend(name).decode(line))
-        assert session.turns - before <= 1  # so that no limit of turns is ever overstepped
+        assert session.turns - before <= 1  # so that no session exceeds a turn limit
         if session.turns >= limit:
             assert (before, session.turns) == (limit - 1, limit)
             break
 
 
 @given(st.lists(st.sampled_from(["empty", "text", "call", "compaction"]), max_size=20))
-def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str]) -> None:
+def test_a_detector_trips_at_the_first_event_that_exceeds_it(steps: list[str]) -> None:
     session, empty, compactions = Session(), 0, 0
     for number, step in enumerate(steps):
         turn = str(number)
@@ -283,7 +283,7 @@ def test_the_detectors_trip_at_the_least_prefix_that_passes_them(steps: list[str
 
 @any_backend
 @given(script=scripts(), pause=st.floats(0.001, 100))
-def test_the_time_of_tools_is_known_or_unknown_never_nought(name: str, script: Script, pause: float) -> None:
+def test_the_time_of_tools_is_known_or_unknown_but_never_a_false_zero(name: str, script: Script, pause: float) -> None:
     lines = grammar(name).lines(script)
     timed = Session()
     for number, line in enumerate(lines):
@@ -299,7 +299,7 @@ def test_the_time_of_tools_is_known_or_unknown_never_nought(name: str, script: S
 
 @any_backend
 @given(data=st.data())
-def test_the_place_of_a_sample_is_that_of_its_line(name: str, data: st.DataObject) -> None:
+def test_a_sample_has_the_place_of_its_line(name: str, data: st.DataObject) -> None:
     lines = list(data.draw(streams(name)))
     noise = data.draw(st.sampled_from([b"oops", b"{}", b"[1]"]))
     lines.insert(data.draw(st.integers(0, len(lines))), noise)
@@ -322,7 +322,7 @@ def test_any_chunking_gives_the_same_lines(data: st.DataObject, cap: int) -> Non
 
 
 def _lines(stream: bytes, cap: int) -> list[Line]:
-    """The specification of `LineSplitter`."""
+    """Return the lines that `LineSplitter` must give: its specification."""
     lines, offset = [], 0
     for part in stream.split(b"\n"):
         lines.append(Line(offset, part[:cap], len(part[cap:])))

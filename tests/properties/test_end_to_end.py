@@ -1,4 +1,4 @@
-"""Double entry: whatever a model says, what is read of the real CLI's stream is what the gateway sent."""
+"""Whatever a model says, the events read from the real CLI's stream match what the gateway sent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def said(text: str, calls: Iterable[tuple[str, Any]]) -> Said:
 
 
 class Listening:
-    """The scripted provider, and what it was heard to say, by turn."""
+    """The scripted provider, with a record of what it said, by turn."""
 
     def __init__(self, script: Script) -> None:
         self._inner = ScriptedProvider(script)
@@ -78,7 +78,7 @@ class Listening:
 
 
 def _visible(text: str) -> bool:
-    """Whether JavaScript's trim() leaves anything: the CLIs show no text that is white space alone."""
+    """Return whether JavaScript's trim() leaves anything. The CLIs do not show a text that is only white space."""
     return bool(text.strip(SPACE + "\n\r\u2028\u2029"))
 
 
@@ -126,7 +126,7 @@ def gateway() -> Iterator[Gateway]:
 def play(
     adapter: Backend, script: Script, gateway: Gateway, folder: Path
 ) -> tuple[AttemptResult, list[Said], list[Said]]:
-    """Have the real CLI play a script; how it went, what was sent, and what was read of the stream."""
+    """Have the real CLI play a script. Return its result, what was sent, and what was read from the stream."""
     case = Case(
         id="end-to-end",
         backend=BackendConf(adapter.name),
@@ -165,7 +165,7 @@ def play(
 
 
 def read(adapter: Backend, stream: Path) -> list[Said]:
-    """What each turn said, by the events of the stream."""
+    """Return what each turn said, by the events of the stream."""
     reader = LineSplitter()
     texts: dict[str, str] = {}
     made: dict[str, list[tuple[str, Any]]] = {}
@@ -181,12 +181,12 @@ def read(adapter: Backend, stream: Path) -> list[Said]:
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "turns" in grammar(name).SHOWS])
-def test_what_was_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
+def test_what_the_gateway_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
     adapter = backend(name)
 
     @settings(
         max_examples=SCRIPTS, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )  # shrinking: hours
+    )  # shrinking takes hours
     @given(scripts(mcp=adapter.capabilities.mcp))
     def plays(script: Script) -> None:
         with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Where a server comes from, whatever runs: no GPU twice, no start where one may join, no wait for nothing."""
+"""Placing servers: no GPU is used twice, no server starts if another can be joined, and no wait is in vain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLDER = Holder(Process(1, 1), "h")
 
 @st.composite
 def machines(draw: st.DrawFn) -> tuple[list[Gpu], list[LeasedServer]]:
-    """GPUs of two makers and sizes, some used by strangers, and servers on some of the others."""
+    """Draw GPUs of two makers and sizes, some used by other programs, and servers on some of the rest."""
     gpus = [
         Gpu(
             uuid=f"GPU-{index}",
@@ -95,7 +95,7 @@ def test_every_decision_is_sound(
 
 
 @given(machines(), st.integers(0, 3), st.sampled_from([None, 20.0, 40.0]))
-def test_what_is_impossible_is_never_started_and_what_is_not_starts_on_an_idle_machine(
+def test_an_impossible_server_never_starts_and_any_other_starts_on_an_idle_machine(
     machine: tuple[list[Gpu], list[LeasedServer]], count: int, memory_gb: float | None
 ) -> None:
     gpus = [msgspec.structs.replace(gpu, free_mb=gpu.memory_mb, processes=()) for gpu in machine[0]]

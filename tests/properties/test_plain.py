@@ -1,4 +1,4 @@
-"""Plain data survives the border exactly; nothing else crosses it."""
+"""Plain data crosses the process border unchanged, and nothing else crosses it."""
 
 import json
 import math
@@ -34,7 +34,7 @@ json_trees = st.recursive(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equality that tells types, dtypes and NaN apart."""
+    """Return whether two values are equal in type, dtype and value. NaN equals NaN."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
@@ -50,7 +50,7 @@ def same(one: Any, other: Any) -> bool:
 
 @given(plain)
 @settings(deadline=None)
-def test_what_arrives_is_what_was_sent(value: Any) -> None:
+def test_the_data_that_was_sent_arrives(value: Any) -> None:
     assert same(loads(dumps(value)), value)
 
 
@@ -86,7 +86,7 @@ def test_byte_order_memory_layout_and_ownership_do_not_matter(array: Any) -> Non
 @example(b'{"a":1,"a":2}')
 @example(b"9" * 10_000)
 @settings(deadline=None)
-def test_any_bytes_are_data_or_a_value_error(data: bytes) -> None:
+def test_any_bytes_give_data_or_a_value_error(data: bytes) -> None:
     try:
         value = loads(data)
     except ValueError:
@@ -112,7 +112,7 @@ def test_any_bytes_are_data_or_a_value_error(data: bytes) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_plain_data_cannot_be_sent(value: Any) -> None:
+def test_data_that_is_not_plain_cannot_be_sent(value: Any) -> None:
     with pytest.raises(ValueError, match=r"plain data|key|large"):
         dumps([value])
 

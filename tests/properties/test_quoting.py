@@ -1,4 +1,4 @@
-"""Taking a shell's command line apart: as `shlex` does, whatever the quotes, and as Codex has put it together."""
+"""Reading a shell's command line: with the results of `shlex`, for any quotes, and for the quotes of Codex."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ starts = st.sampled_from(["/bin/sh -c", "/bin/bash -lc", "zsh -c", "sh  -c", "'/
 
 
 def read_by_shlex(command: str) -> str:
-    """The specification of `inner_command`."""
+    """Return the command that `inner_command` must give: its specification."""
     try:
         shell, option, inner = shlex.split(command)
     except ValueError:
@@ -59,5 +59,5 @@ def test_any_parts_of_a_word_are_read_as_shlex_reads_them(start: str, parts: lis
 
 
 @pytest.mark.parametrize("command", RECORDED)
-def test_codex_quotes_as_its_grammar_says(command: str) -> None:
+def test_codex_quotes_as_in_its_grammar(command: str) -> None:
     assert f"/bin/sh -c {quoted(inner_command(command))}" == command

@@ -1,4 +1,4 @@
-"""Events and records survive JSON exactly, whatever stands in them."""
+"""Events and records survive JSON exactly, whatever they contain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _plain = st.recursive(
 
 
 def instances(type_: inspect.Type) -> st.SearchStrategy[Any]:
-    """Whatever a type of msgspec's allows: finite numbers within its bounds, and texts that UTF-8 can carry."""
+    """Return a strategy for a msgspec type: finite numbers within its bounds, and texts that UTF-8 can encode."""
     return _STRATEGIES[type(type_)](type_)
 
 

@@ -1,4 +1,4 @@
-"""When a rate limit ends: whatever is said, the time is ahead and near, or unknown."""
+"""The end of a rate limit: whatever the text, it is in the near future or unknown."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def aware(now: datetime) -> datetime:
 
 
 @given(said, nows)
-def test_the_end_is_ahead_and_near_or_unknown(text: str | float, now: datetime) -> None:
+def test_the_end_is_in_the_near_future_or_unknown(text: str | float, now: datetime) -> None:
     end = reset_time(text, now)
     assert end is None or aware(now) < end <= aware(now) + FARTHEST
 
 
 @given(st.integers(1, 7 * 86_400), nows)
-def test_however_it_is_written_a_span_is_the_same(seconds: int, now: datetime) -> None:
+def test_a_span_is_the_same_in_every_notation(seconds: int, now: datetime) -> None:
     end = aware(now) + timedelta(seconds=seconds)
     minutes, rest = divmod(seconds, 60)
     hours, minutes_of_hour = divmod(minutes, 60)
@@ -112,7 +112,7 @@ def test_however_it_is_written_a_span_is_the_same(seconds: int, now: datetime) -
 
 
 @given(st.datetimes(datetime(2001, 9, 10), datetime(2200, 1, 1)), st.integers(1, 7 * 86_400))
-def test_however_it_is_written_a_date_is_the_same(now: datetime, seconds: int) -> None:
+def test_a_date_is_the_same_in_every_notation(now: datetime, seconds: int) -> None:
     now = now.replace(tzinfo=UTC, microsecond=0)
     end = now + timedelta(seconds=seconds)
     epoch = int(end.timestamp())
@@ -128,9 +128,9 @@ def test_however_it_is_written_a_date_is_the_same(now: datetime, seconds: int) -
 
 
 @given(nows, st.integers(0, 23), st.integers(0, 59), st.sampled_from(["Europe/Zurich", "America/New_York", "UTC"]))
-def test_the_time_of_a_day_is_the_next_one(now: datetime, hour: int, minute: int, zone: str) -> None:
+def test_a_time_of_day_is_the_next_one(now: datetime, hour: int, minute: int, zone: str) -> None:
     half = f"{hour % 12 or 12}:{minute:02}{'pm' if hour >= 12 else 'am'}"
     end = reset_time(f"You've hit your limit · resets {half} ({zone})", now)
     assert end is not None
-    assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when the clocks go back
+    assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when clocks go back
     assert end == reset_time(f"resets at {hour}:{minute:02} ({zone})", now)

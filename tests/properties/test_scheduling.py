@@ -1,4 +1,4 @@
-"""Distribution: whatever cases, workers and GPUs there are, in virtual time; and the shards of a suite."""
+"""Distribution of any cases over any workers and GPUs, in virtual time; and the shards of a suite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUIET = Producer("", enabled=False)
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What there is to run, what is expected of it, and on what."""
+    """The items to run, their expected durations, and the machine."""
 
     items: list[Item]
     expected: list[float]
@@ -32,7 +32,7 @@ class Session(msgspec.Struct, frozen=True):
     load_s: float = 60.0
 
     def run(self) -> tuple[Outcome, Counter[str]]:
-        """Run it; the tests that were given up because they had killed workers."""
+        """Run it. Return the outcome, and the tests that were given up because they had killed workers."""
         demands = {
             item.nodeid.partition("[")[2][:-1]: Demand(seconds, item.server)
             for item, seconds in zip(self.items, self.expected, strict=True)
@@ -61,7 +61,7 @@ class Session(msgspec.Struct, frozen=True):
         return run.run(), given_up
 
     def stays(self, outcome: Outcome) -> list[list[str]]:
-        """The models with which each worker was, one after the other."""
+        """Return the models that each worker used, in order."""
         models = {
             item.nodeid: item.server.key for item in self.items if item.server and self.machine.has_room(item.server)
         }
@@ -83,7 +83,7 @@ def sessions(
     kills: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 0, 0, 1, 2]),  # noqa: B008 - likewise
     plain: int = 20,
 ) -> Session:
-    """A session of some cases and at most so many tests that are none."""
+    """Draw a session of some cases and at most `plain` other tests."""
     cases = draw(st.lists(st.tuples(seconds, seconds, needs, kills), min_size=1, max_size=40))
     others = draw(st.lists(st.tuples(st.floats(0, 5), kills), max_size=plain))
     items = [Item(f"t.py::test_case[{i}-c]", took, need, kill) for i, (took, _, need, kill) in enumerate(cases)]
@@ -97,7 +97,7 @@ def sessions(
 
 
 @given(sessions())
-def test_everything_runs_exactly_once_whatever_kills_workers(session: Session) -> None:
+def test_everything_runs_exactly_once_even_if_workers_are_killed(session: Session) -> None:
     outcome, given_up = session.run()
     assert outcome.ended + given_up == Counter(item.nodeid for item in session.items)
     for item in session.items:
@@ -107,7 +107,9 @@ def test_everything_runs_exactly_once_whatever_kills_workers(session: Session) -
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 6), st.none() | st.integers(1, 5))
-def test_a_session_without_cases_is_distributed_as_by_load(times: list[float], count: int, chunk: int | None) -> None:
+def test_a_session_without_cases_is_distributed_as_with_dist_load(
+    times: list[float], count: int, chunk: int | None
+) -> None:
     items = [Item(f"t.py::test_plain[{i}]", took) for i, took in enumerate(times)]
     outcomes = [
         VirtualRun(items, scheduler, workers=count, gpus=0, options={"maxschedchunk": chunk}).run()
@@ -125,13 +127,13 @@ def test_the_same_session_is_distributed_the_same_way(session: Session) -> None:
 
 
 @given(sessions(needs=st.none() | st.sampled_from([need for need in NEEDS if need.parallel == 1]), kills=st.just(0)))
-def test_a_worker_comes_back_to_no_model_that_it_left(session: Session) -> None:
+def test_a_worker_never_returns_to_a_model_that_it_left(session: Session) -> None:
     for stays in session.stays(session.run()[0]):
         assert len(stays) == len(set(stays))
 
 
 @given(sessions(needs=st.none() | one_gpu, kills=st.just(0)))
-def test_models_are_loaded_once_and_once_more_for_each_further_slot_at_most(session: Session) -> None:
+def test_a_model_is_loaded_once_plus_at_most_once_per_further_slot(session: Session) -> None:
     outcome, _ = session.run()
     slots = min(session.workers, session.machine.gpus)
     models = {item.server.key for item in session.items if item.server}
@@ -140,12 +142,12 @@ def test_models_are_loaded_once_and_once_more_for_each_further_slot_at_most(sess
 
 
 @given(sessions(needs=st.none() | one_gpu, kills=st.just(0)))
-def test_no_worker_waits_for_a_gpu_where_a_model_takes_one(session: Session) -> None:
+def test_no_worker_waits_for_a_gpu_if_each_model_takes_one(session: Session) -> None:
     assert session.run()[0].waited == 0.0
 
 
 @given(sessions(needs=st.none(), kills=st.just(0), plain=0))
-def test_where_times_are_known_workers_end_within_two_cases_of_each_other(session: Session) -> None:
+def test_workers_end_within_two_cases_of_each_other_if_times_are_known(session: Session) -> None:
     session = msgspec.structs.replace(session, expected=[item.seconds for item in session.items])
     outcome, _ = session.run()
     times = [item.seconds for item in session.items]
@@ -158,7 +160,7 @@ def test_where_times_are_known_workers_end_within_two_cases_of_each_other(sessio
     st.integers(1, 64),
     st.floats(0.5, 256),
 )
-def test_auto_starts_no_more_workers_than_are_of_use(
+def test_auto_starts_no_more_workers_than_are_useful(
     needs: list[ServerNeed | None], machine: Machine, cores: int, memory_gb: float
 ) -> None:
     count = workers(needs, machine, cores=cores, memory_gb=memory_gb)
@@ -183,7 +185,7 @@ suites = st.builds(
 
 
 @given(suites, st.integers(1, 6))
-def test_shards_share_out_a_suite_evenly_and_split_few_models(cases: list[Case], count: int) -> None:
+def test_shards_divide_a_suite_evenly_and_split_few_models(cases: list[Case], count: int) -> None:
     shards = [shard(cases, Shard(index, count)) for index in range(1, count + 1)]
     assert sorted(case.id for part in shards for case in part) == sorted(case.id for case in cases)
     for part in shards:
@@ -194,7 +196,7 @@ def test_shards_share_out_a_suite_evenly_and_split_few_models(cases: list[Case],
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 6))
-def test_no_model_is_split_where_models_share_out_evenly(each: int, size: int, count: int) -> None:
+def test_no_model_is_split_if_models_divide_evenly(each: int, size: int, count: int) -> None:
     cases = [make_case(model=f"m{model}", replicate=i) for i in range(size) for model in range(each * count)]
     for index in range(1, count + 1):
         part = Counter(case.model.name for case in shard(cases, Shard(index, count)))

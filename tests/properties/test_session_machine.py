@@ -1,4 +1,4 @@
-"""Whatever a CLI, its model and its machine do, a session ends: at the first event that passes a limit, and in time."""
+"""Whatever the CLI, model and machine do, a session ends in time, at the first event that exceeds a limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORDS = st.sampled_from([b"turn", b"empty", b"call", b"compaction", b"final", b"
 
 
 class SessionMachine(RuleBasedStateMachine):
-    """The test's own ledger on the left, the session under test on the right; `due` says which endings are right."""
+    """Drives a session and keeps its own record of it. `due` returns the endings that this record allows."""
 
     @initialize(heeds_after=st.sampled_from([0.0, 0.5, 2.0, None]))
     def begin(self, heeds_after: float | None) -> None:
@@ -126,7 +126,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert not self.drive.step()
 
     def step(self) -> None:
-        """One step, twice: the first may only take the prompt or the output away, which takes no time."""
+        """Step twice: the first step may only move the prompt or the output, which takes no time."""
         for _ in range(2):
             before, stopped = self.clock.time, self.drive.stop
             ended = self.exited or self.box.poll() is not None
@@ -137,10 +137,10 @@ class SessionMachine(RuleBasedStateMachine):
             if stopped is None and self.drive.stop is not None:
                 assert self.drive.stop.ending in self.due()
             if stopped is None and self.drive.stop is None and not ended:
-                assert not self.due(), "a limit was passed unseen"
+                assert not self.due(), "a limit was exceeded unnoticed"
 
     def due(self) -> set[Ending]:
-        """The endings that are right now, by the test's own ledger."""
+        """Return the endings that are right at this time, by the test's own record."""
         now, box = self.clock.time, self.box.used
         silent = now - max(self.last_write, self.traffic.last_activity)
         failed = {500: Ending.MODEL_ERROR, 429: Ending.RATE_LIMITED, 502: Ending.MODEL_UNREACHABLE}

@@ -1,4 +1,4 @@
-"""Spaces and actions cross the border: a rebuilt space is the same space, a sample of it is an action of it."""
+"""Spaces and actions cross the process border: a rebuilt space equals the original, and its samples are its actions."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def over_the_border(value: Any) -> Any:
 
 @given(all_spaces)
 @settings(deadline=None)
-def test_a_space_is_rebuilt_as_it_was(space: spaces.Space[Any]) -> None:
+def test_a_rebuilt_space_equals_the_original(space: spaces.Space[Any]) -> None:
     assert build_space(over_the_border(space_to_plain(space))) == space
 
 
@@ -65,7 +65,7 @@ def test_a_space_without_plain_form_arrives_as_a_bare_space() -> None:
 
 
 @pytest.mark.parametrize("plain", [None, {}, {"type": "nonsense"}, {"type": "box"}, {"type": "discrete", "n": "x"}, []])
-def test_what_is_no_space_is_a_value_error(plain: Any) -> None:
+def test_data_that_is_not_a_space_is_a_value_error(plain: Any) -> None:
     with pytest.raises(ValueError, match="not a space"):
         build_space(plain)
 
@@ -84,7 +84,7 @@ def test_every_member_is_an_action(space: spaces.Space[Any], seed: int) -> None:
     action_spaces, st.none() | st.text() | st.floats() | st.integers() | st.lists(st.floats() | st.none() | st.text())
 )
 @settings(deadline=None)
-def test_anything_else_is_a_member_or_an_invalid_action(space: spaces.Space[Any], plain: Any) -> None:
+def test_any_other_value_is_a_member_or_an_invalid_action(space: spaces.Space[Any], plain: Any) -> None:
     try:
         action = cast(space, plain)
     except InvalidAction:

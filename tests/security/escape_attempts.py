@@ -1,7 +1,7 @@
-"""Runs inside a box, tries to get out, and prints what came of each attempt as a JSON object.
+"""Runs inside a box, tries to escape, and prints the outcome of each attempt as a JSON object.
 
-An attempt that is held back ends in an `OSError`, and the name of the error (EPERM, …) is reported. One that succeeds
-is reported as "escaped". The argument is a file that holds a JSON object: what there is on the host to reach.
+A blocked attempt raises `OSError`; its outcome is the name of the error (EPERM, …). The outcome of a successful attempt
+is "escaped". The argument is a file with a JSON object that names the targets on the host.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def read_shared_memory() -> None:
 
 
 def find_secret() -> None:
-    """Look for the token in the environment and command line of every process that shows."""
+    """Look for the token in the environment and command line of every visible process."""
     for process in Path("/proc").iterdir():
         for name in ("environ", "cmdline"):
             try:
@@ -181,7 +181,7 @@ def find_host_processes() -> None:
 
 
 def find_host_mounts() -> None:
-    """Look for a mount of the host that is not one of the box's own."""
+    """Look for a mount of the host that does not belong to the box."""
     own = ("/usr", "/bin", "/sbin", "/lib", "/etc/", "/proc", "/dev", "/tmp", "/sandbox")  # noqa: S108 - names
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         place = line.split()[4]
@@ -191,7 +191,7 @@ def find_host_mounts() -> None:
 
 
 def survive_as_init() -> None:
-    """PID 1 ignores signals from inside. If it died, nothing would be printed."""
+    """Try to kill PID 1. It ignores signals from inside; if it died, this program could print nothing."""
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1):
         os.kill(1, number)
     raise PermissionError(errno.EPERM, "")
@@ -231,7 +231,7 @@ FILES: Attempts = {
     "open a file system": lambda: call("fsopen", b"proc", 0),
     "chroot": lambda: os.chroot(WORKSPACE),
 }
-"""On the file system."""
+"""Attempts on the file system."""
 
 PROC: Attempts = {
     "read the environment of PID 1": read("/proc/1/environ"),
@@ -249,7 +249,7 @@ PROC: Attempts = {
     "see the host's mounts": find_host_mounts,
     "find a secret in a process": find_secret,
 }
-"""On /proc and the devices behind it."""
+"""Attempts on /proc and the devices behind it."""
 
 KERNEL: Attempts = {
     "make a user namespace": lambda: checked(LIBC.unshare(CLONE_NEWUSER)),
@@ -282,7 +282,7 @@ KERNEL: Attempts = {
     "kill the harness": lambda: os.kill(HOST["pid"], signal.SIGKILL),
     "kill PID 1": survive_as_init,
 }
-"""On namespaces, memory, limits and rights."""
+"""Attempts on namespaces, memory, limits and rights."""
 
 NETWORK: Attempts = {
     "reach Docker": connect(socket.AF_UNIX, "/var/run/docker.sock"),
@@ -308,14 +308,14 @@ NETWORK: Attempts = {
     "take the endpoint everywhere": take_endpoint("0.0.0.0"),
     "change an interface": bring_up_interface,
 }
-"""On other processes and the network."""
+"""Attempts on other processes and the network."""
 
 ATTEMPTS: Attempts = {**FILES, **PROC, **KERNEL, **NETWORK}
-"""Every attempt, by name."""
+"""All attempts, by name."""
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Return "escaped", or the name of the error that held the attempt back."""
+    """Return "escaped", or the name of the error that blocked the attempt."""
     try:
         attempt()
     except socket.gaierror:
@@ -326,7 +326,7 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 
 def apart(attempt: Callable[[], object]) -> str:
-    """Return the outcome of an attempt in a process of its own, so that it cannot spoil the next one."""
+    """Return the outcome of an attempt. A separate process makes it, so that it cannot affect the next one."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:

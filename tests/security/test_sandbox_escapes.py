@@ -1,4 +1,4 @@
-"""A sealed process tries to get out in every way we know. One box runs all attempts; each attempt is one test."""
+"""A sealed process tries to escape in every way we know. One box runs all attempts; each attempt is one test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OTHERWISE = {
 
 @contextlib.contextmanager
 def shared_memory() -> Iterator[int]:
-    """Make a System V segment on the host that everyone may read; yield its key."""
+    """Create a System V segment on the host that everyone may read. Yield its key."""
     libc = ctypes.CDLL(None, use_errno=True)
     key = secrets.randbits(30) + 1
     identifier = libc.shmget(key, 4096, 0o1666)
@@ -69,7 +69,7 @@ def shared_memory() -> Iterator[int]:
 
 @contextlib.contextmanager
 def host(folder: Path) -> Iterator[dict[str, object]]:
-    """Set up what an escaped process would find outside; yield where it is."""
+    """Set up what an escaped process could find outside. Yield its places."""
     token = f"token-{secrets.token_hex(8)}"
     secret, in_memory = folder / "secret", Path("/dev/shm", token)  # noqa: S108 - the name is random
     with contextlib.ExitStack() as stack:
@@ -114,7 +114,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("attempt", escape_attempts.ATTEMPTS)
-def test_no_way_out(outcomes: dict[str, str], attempt: str) -> None:
+def test_no_attempt_escapes(outcomes: dict[str, str], attempt: str) -> None:
     assert outcomes[attempt] in OTHERWISE.get(attempt, HELD)
 
 
@@ -142,7 +142,7 @@ while True:
 """
 
 
-def test_a_tree_that_hides_and_ignores_signals_is_dead_after_close(tmp_path: Path) -> None:
+def test_a_hidden_tree_that_ignores_signals_is_dead_after_close(tmp_path: Path) -> None:
     token = f"token-{secrets.token_hex(8)}"
     with bubblewrap().open(request(tmp_path)) as box:
         box.exec(python(STUBBORN, token), {})

@@ -1,6 +1,6 @@
-"""Submissions that misbehave: each is graded as the table says and harms nothing.
+"""Submissions that misbehave: each gets the grade in its test's table and harms nothing.
 
-The maze is real, the policy runs in the real sandbox, and the good policy that the bad ones borrow from solves it.
+The maze is real, and the policy runs in the real sandbox. The good policy, which the bad ones borrow from, solves it.
 """
 
 import secrets
@@ -31,7 +31,7 @@ Grade = Callable[..., Graded]
 
 
 class Watched(BubblewrapSandbox):
-    """The real sandbox, which notes each box that is opened."""
+    """The real sandbox. It records each box that it opens."""
 
     def __init__(self) -> None:
         super().__init__(SandboxConf(name="bubblewrap", kind="bubblewrap"))
@@ -49,7 +49,7 @@ def sandbox() -> Watched:
 
 @pytest.fixture
 def grade(tmp_path: Path, sandbox: Watched) -> Grade:
-    """Grade an approach.py; `good` beside it is the good policy. Checks that nothing is left behind."""
+    """Grade an approach.py, with the good policy beside it as `good`. Check that nothing is left behind."""
 
     def grade(code: str, *, episodes: int = 2, wall_s: float = 20.0, **siblings: str) -> Graded:
         workspace = tmp_path / "workspace"
@@ -83,7 +83,7 @@ def grade(tmp_path: Path, sandbox: Watched) -> Grade:
 
 
 def contents(submission: Path) -> dict[Path, bytes]:
-    """Everything that a policy in its sandbox is shown of the submission and of the harness."""
+    """Return every file of the submission and of the harness that a policy can see in its sandbox."""
     harness = Path(policy_module.__file__).parent, Path(plain.__file__).parent
     return {file: file.read_bytes() for folder in (submission, *harness) for file in folder.iterdir() if file.is_file()}
 
@@ -104,7 +104,7 @@ def test_a_good_policy_solves_every_episode(grade: Grade) -> None:
     assert total.mean_reward == -total.mean_steps
 
 
-def test_a_policy_that_only_goes_up_is_unsolved_where_the_goal_is_not_above(grade: Grade) -> None:
+def test_a_policy_that_only_goes_up_fails_unless_the_goal_is_above(grade: Grade) -> None:
     graded = grade(
         """
         class GeneratedApproach(good.GeneratedApproach):
@@ -145,7 +145,7 @@ def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
     ],
     ids=["raises", "syntax", "import", "no-class", "constructor", "sys.exit", "os._exit"],
 )
-def test_what_cannot_be_loaded_crashes_every_episode_at_one_attempt(
+def test_a_policy_that_cannot_be_loaded_crashes_every_episode_after_one_attempt(
     grade: Grade, sandbox: Watched, code: str, reason: str
 ) -> None:
     graded = grade(code, episodes=20)
@@ -158,13 +158,13 @@ def test_what_cannot_be_loaded_crashes_every_episode_at_one_attempt(
     assert sandbox.opened == 1
 
 
-def test_an_import_that_never_ends_is_given_up_at_once(grade: Grade) -> None:
+def test_an_endless_import_is_given_up_at_once(grade: Grade) -> None:
     total, episodes = grade("while True: pass", episodes=20, wall_s=1.0)
     assert (total.timed_out, total.solve_rate) == (20, 0.0)
     assert episodes[19].error == "approach.py cannot be loaded: no answer to 'load' within 1 s"
 
 
-def test_after_three_timeouts_in_a_row_the_rest_is_not_attempted(grade: Grade) -> None:
+def test_the_rest_is_not_attempted_after_three_timeouts_in_a_row(grade: Grade) -> None:
     total, episodes = grade(
         """
         class GeneratedApproach(good.GeneratedApproach):
@@ -189,7 +189,7 @@ BAD_ACTIONS = [
 ]
 
 
-def test_what_is_no_action_is_an_invalid_action(grade: Grade) -> None:
+def test_a_value_that_is_not_an_action_is_an_invalid_action(grade: Grade) -> None:
     graded = grade(
         f"""
         import numpy as np
@@ -219,7 +219,7 @@ def test_what_is_no_action_is_an_invalid_action(grade: Grade) -> None:
     assert all(episode.error and len(episode.error) < 500 for episode in graded[1])
 
 
-def test_an_exception_in_an_episode_crashes_that_episode_alone(grade: Grade, sandbox: Watched) -> None:
+def test_an_exception_in_an_episode_crashes_only_that_episode(grade: Grade, sandbox: Watched) -> None:
     total, episodes = grade("""
         class GeneratedApproach(good.GeneratedApproach):
             episode = 0
@@ -272,7 +272,7 @@ def test_a_process_that_dies_or_talks_nonsense_is_replaced(grade: Grade, call: s
     assert all(reason in (episode.error or "") for episode in episodes)
 
 
-def test_an_answer_a_byte_at_a_time_is_a_timeout(grade: Grade) -> None:
+def test_an_answer_sent_byte_by_byte_is_a_timeout(grade: Grade) -> None:
     total, _ = grade(
         """
         class GeneratedApproach(good.GeneratedApproach):
@@ -289,7 +289,7 @@ def test_an_answer_a_byte_at_a_time_is_a_timeout(grade: Grade) -> None:
     assert total.timed_out == 1
 
 
-def test_a_flood_of_output_costs_nothing(grade: Grade) -> None:
+def test_a_flood_of_output_does_no_harm(grade: Grade) -> None:
     total, _ = grade("""
         FLOOD = "x" * 1_000_000
 
@@ -322,7 +322,7 @@ def test_children_and_threads_left_behind_die_with_the_policy(grade: Grade) -> N
     assert [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])] == []
 
 
-def test_it_can_write_nothing_of_ours_and_open_no_second_connection(grade: Grade) -> None:
+def test_it_can_write_none_of_our_files_and_open_no_second_connection(grade: Grade) -> None:
     total, episodes = grade("""
         def refused(call):
             try:
@@ -347,7 +347,7 @@ def test_it_can_write_nothing_of_ours_and_open_no_second_connection(grade: Grade
     assert (total.solve_rate, errors((total, episodes))) == (1.0, "")
 
 
-def test_modules_planted_beside_it_take_nothing_over(grade: Grade) -> None:
+def test_planted_modules_take_over_nothing(grade: Grade) -> None:
     shadow = "raise SystemExit('planted')\n"
     names = ("sitecustomize", "usercustomize", "conftest", "numpy", "gymnasium", "json", "policy_worker")
     total, episodes = grade(
@@ -365,7 +365,9 @@ def test_modules_planted_beside_it_take_nothing_over(grade: Grade) -> None:
     assert (total.solve_rate, errors((total, episodes))) == (1.0, "\n")
 
 
-def test_no_submission_is_a_score_with_the_reason_and_opens_no_sandbox(tmp_path: Path, sandbox: Watched) -> None:
+def test_a_missing_submission_gets_a_score_with_the_reason_and_opens_no_sandbox(
+    tmp_path: Path, sandbox: Watched
+) -> None:
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "approach.py").symlink_to("/etc/passwd")
     total, episodes = evaluate(
@@ -384,7 +386,7 @@ def test_no_submission_is_a_score_with_the_reason_and_opens_no_sandbox(tmp_path:
 
 
 @pytest.mark.parametrize("trouble", ["import no_such_package", "def build_space(plain): import no_such_package"])
-def test_a_worker_that_cannot_start_is_the_harness_own_trouble(
+def test_a_worker_that_cannot_start_is_an_error_of_the_harness(
     grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     (tmp_path / "spaces.py").write_text(trouble)

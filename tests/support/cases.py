@@ -1,4 +1,4 @@
-"""Cases made up by name, for what looks at no more of a case than its names and its server."""
+"""Makes up cases, for tests of code that looks only at a case's names and its server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_case(
     parallel: int = 1,
     replicate: int = 1,
 ) -> Case:
-    """A case of that name; its model is served on this machine unless `provider` says otherwise."""
+    """Return a case with these names. Its model is served on this machine unless `provider` says otherwise."""
     return Case(
         id=f"{backend}-{model}-{environment}-r{replicate}",
         backend=BackendConf(backend),

@@ -1,4 +1,4 @@
-"""Another project, in whose environment Proctor is installed: its tests know nothing of Proctor."""
+"""Another project in an environment where Proctor is installed. Its tests do not use Proctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENTRY_POINTS = "[pytest11]\nproctor = harness.plugin\n"
 
 
 class Elsewhere:
-    """A folder with tests, and beside it what an installer leaves of Proctor: an entry point of pytest."""
+    """A folder with tests, and beside it Proctor's pytest entry point, as an installer writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "elsewhere"
@@ -33,12 +33,12 @@ class Elsewhere:
 
     @property
     def files(self) -> set[str]:
-        """All files and folders that there are, but for what Python compiled."""
+        """All files and folders except the ones that Python compiled."""
         paths = (path.relative_to(self.folder) for path in self.folder.rglob("*"))
         return {str(path) for path in paths if "__pycache__" not in path.parts}
 
     def command(self, *arguments: str, proctor: bool = True) -> list[str]:
-        """The command line of pytest with these arguments, with Proctor's plugin or without it."""
+        """Return the command line of pytest with these arguments, with or without Proctor's plugin."""
         others = ["-p", "no:hydra_pytest", "-p", "no:anyio", "-p", "no:cacheprovider"]
         without = [] if proctor else ["-p", "no:proctor"]
         return [sys.executable, "-m", "pytest", *others, *without, *arguments]

@@ -1,4 +1,4 @@
-"""GPUs for a machine that has none: a fake NVML that all processes of a test see alike."""
+"""GPUs for a machine without any: a fake NVML that shows all processes of a test the same GPUs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEMORY_MB = 24_000
 
 
 class FakeGpus:
-    """So many GPUs; `variables` make them those of a process."""
+    """A number of fake GPUs. A process sees them if its environment has `variables`."""
 
     def __init__(self, folder: Path, count: int = 8, memory_mb: int = MEMORY_MB) -> None:
         self.uuids = [f"GPU-{number:08x}-0000-4000-8000-{number:012x}" for number in range(1, count + 1)]
@@ -34,7 +34,7 @@ class FakeGpus:
         return {"PROCTOR_FAKE_NVML": str(self.file), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make them this process's, for the length of a test, and those of the processes that it starts."""
+        """Make this process and the processes that it starts see these GPUs until the test ends."""
         spec = importlib.util.spec_from_file_location("pynvml", NVML)
         assert spec
         assert spec.loader
@@ -47,21 +47,21 @@ class FakeGpus:
             monkeypatch.delenv(name, raising=False)
 
     def use(self, pid: int, memory_mb: Mapping[str, int]) -> None:
-        """Let a process use memory, by UUID, as long as it lives."""
+        """Let a process use memory, given by UUID, until it dies."""
         write_use(self.file, pid, memory_mb)
 
     def linger(self, lingering: bool) -> None:
-        """Whether the memory of dead processes stays in use."""
+        """Set whether the memory of dead processes stays in use."""
         write(self.file, {"gpus": self._gpus, "lingering": lingering})
 
 
 def write_use(file: Path, pid: int, memory_mb: Mapping[str, int]) -> None:
-    """Enter what a process uses; `file` is the one that PROCTOR_FAKE_NVML names."""
+    """Record the memory that a process uses. `file` is the file named by PROCTOR_FAKE_NVML."""
     write(file.with_suffix(".uses") / f"{pid}.json", dict(memory_mb))
 
 
 def write(path: Path, data: object) -> None:
-    """Write JSON at once, whoever reads meanwhile."""
+    """Write JSON atomically, so that a reader never sees half of it."""
     new = path.with_suffix(f".{os.getpid()}.new")
     new.write_text(json.dumps(data))
     new.replace(path)

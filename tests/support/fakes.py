@@ -1,4 +1,4 @@
-"""A session without a CLI: a box, a clock and a gateway that do what a test says, on the test's own time."""
+"""Fakes for a session without a CLI: a box, a clock and a gateway that the test controls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.sandbox.base import Death, Endpoint, Resources
 
 
 class FakeClock:
-    """Time passes only where nothing is ready. `on_wait` is called before each wait."""
+    """A clock whose time passes only when nothing is ready. It calls `on_wait` before each wait."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -38,7 +38,7 @@ class FakeClock:
 class FakeBox:
     """A box whose command writes and exits as told. It exits `heeds_after` seconds after SIGTERM (`None`: never).
 
-    `used` is what the box says that it uses.
+    `used` are the resources that the box reports.
     """
 
     def __init__(self, clock: FakeClock, heeds_after: float | None = 0.5) -> None:
@@ -101,7 +101,7 @@ class FakeBox:
 
 
 class FakeTraffic:
-    """The gateway's side of a session, as attributes."""
+    """A fake of the gateway's side of a session. The test sets its attributes."""
 
     def __init__(self) -> None:
         self.passed: str | None = None
@@ -123,7 +123,7 @@ class FakeTraffic:
 
 
 class _Lines:
-    """Reads one word a line: `turn`, `empty` and `call` are responses; `compaction` and `final` are what they say."""
+    """Decodes lines of one word: `turn`, `empty` and `call` are responses; `compaction` and `final` are such events."""
 
     def __init__(self) -> None:
         self._turns = 0

@@ -1,4 +1,4 @@
-"""What the tests of the forwarder share: a gateway that forwards to a stand-in over TLS, and a client that asks it."""
+"""Helpers for tests of the forwarder: a gateway that forwards to a stand-in over TLS, and a client of the gateway."""
 
 import itertools
 import socket
@@ -34,7 +34,7 @@ Opener = Callable[..., Session]
 
 
 class Bench(Struct, frozen=True):
-    """The stand-in, and `open`, which opens an account that forwards to it (or to another `url`)."""
+    """A stand-in service. `open` opens an account that forwards to it (or to another `url`)."""
 
     upstream: Upstream
     open: Opener
@@ -42,7 +42,7 @@ class Bench(Struct, frozen=True):
 
 @contextmanager
 def bench(folder: Path) -> Iterator[Bench]:
-    """A bench, with certificate and ledger in `folder`."""
+    """Yield a bench that keeps its certificate and ledger in `folder`."""
     certificate, numbers = Certificate(folder), itertools.count()
     with ExitStack() as stack:
         upstream = stack.enter_context(Upstream(certificate, ScriptedProvider(Script((TURN,)))))
@@ -76,6 +76,6 @@ def bench(folder: Path) -> Iterator[Bench]:
 
 
 def metered(session: Session) -> tuple[int, int, int, int]:
-    """Turns, and tokens of input, output and those read from the cache."""
+    """Return the turns, and the tokens of input, of output and of cache reads."""
     totals = session.account.metered()
     return totals.turns, totals.input_tokens, totals.output_tokens, totals.cache_read_tokens

@@ -1,4 +1,4 @@
-"""What the tests of the gateway share: a client that speaks as a CLI does, and a provider that forwards."""
+"""Helpers for tests of the gateway: a client that behaves like a CLI, and a provider that forwards."""
 
 import json
 import threading
@@ -15,11 +15,11 @@ from harness.gateway.account import Account
 from harness.gateway.provider import Answer
 
 MESSAGES, CHAT, RESPONSES, GOOGLE = "/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1beta/models"
-"""Where each wire is asked; Google's path goes on with the model and the method."""
+"""The path of each wire. Google's path continues with the model and the method."""
 
 
 class Session:
-    """An open account, and a client that talks to it as a CLI does."""
+    """An open account, and a client that talks to it like a CLI."""
 
     def __init__(self, account: Account, client: httpx2.Client, ledger: Path) -> None:
         self.account = account
@@ -29,7 +29,7 @@ class Session:
     def ask(
         self, path: str, turn: int = 0, *, stream: bool = True, tools: bool = True, model: str = "demo", **more: Any
     ) -> Any:
-        """Ask for an answer to a conversation that holds `turn` turns already. `more` goes into the request's body."""
+        """Ask for an answer to a conversation that already has `turn` turns. `more` is added to the request's body."""
         body = conversation(path, turn, stream=stream, tools=tools, model=model) | more
         return self.client.post(address(path, stream=stream, model=model), json=body)
 
@@ -40,14 +40,14 @@ class Session:
 
 
 def address(path: str, *, stream: bool, model: str = "demo") -> str:
-    """The whole path, with its query."""
+    """Return the whole path, with its query."""
     if path != GOOGLE:
         return path
     return f"{path}/{model}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
 
 
 def conversation(path: str, turn: int, *, stream: bool, tools: bool = True, model: str = "demo") -> dict[str, Any]:
-    """A request's body: a conversation that holds `turn` turns already."""
+    """Return a request's body: a conversation that already has `turn` turns."""
     schema = {"type": "object", "properties": {"command": {}}, "required": ["command"]}
     offered: list[dict[str, Any]] = []
     if path == GOOGLE:
@@ -79,7 +79,7 @@ def conversation(path: str, turn: int, *, stream: bool, tools: bool = True, mode
 
 
 def text_of(response: Any) -> str:
-    """The text that an answer says, whatever its form."""
+    """Return the text of an answer in any form."""
     if "event-stream" not in response.headers["content-type"]:
         return _text(response.json())
     data = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
@@ -106,15 +106,15 @@ def _piece(event: Any) -> str:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what happens on the gateway's own thread."""
+    """Wait until something has happened on the gateway's thread."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "it did not happen in time"
         threading.Event().wait(0.005)
 
 
 class Forwarder:
-    """A provider such as the real ones: passes on another server's bytes, pausing until it is let go on."""
+    """A provider like the real ones: passes on another server's bytes, and pauses until the test lets it continue."""
 
     def __init__(self, before: list[bytes], after: list[bytes], fault: Exception | None = None) -> None:
         self.go_on = threading.Event()

@@ -1,4 +1,4 @@
-"""Runs a server of a kind as it is to be run, to its end: for the tests of vLLM and llama.cpp."""
+"""Runs a model server of one kind from start to end, for the tests of vLLM and llama.cpp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEADLINE_S = 60.0
 
 
 def launch(model: ModelConf, provider: ProviderConf, folder: Path, gpus: Sequence[str] = ()) -> Launch:
-    """What a kind is told of a server on a free port."""
+    """Return the launch of a server on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -28,7 +28,7 @@ def launch(model: ModelConf, provider: ProviderConf, folder: Path, gpus: Sequenc
 
 @contextmanager
 def served(kind: ServerKind, asked: Launch, ready: Callable[[str], bool] | None = None) -> Iterator[str]:
-    """The address of a server that is healthy, or else `ready`."""
+    """Yield the address of a server once it is healthy, or once it is `ready`."""
     ready = ready or kind.healthy
     asked.folder.mkdir(parents=True, exist_ok=True)
     variables = {"PATH": os.environ["PATH"], "HOME": str(asked.folder), **kind.environment(asked)}
@@ -47,11 +47,11 @@ def served(kind: ServerKind, asked: Launch, ready: Callable[[str], bool] | None 
 
 
 def started(program: Path) -> dict[str, Any]:
-    """The arguments and the environment with which a stand-in was started last."""
+    """Return the arguments and the environment of the stand-in that was started last."""
     found: dict[str, Any] = json.loads((program.parent / "started.json").read_text())
     return found
 
 
 def option(arguments: Sequence[str], name: str) -> str:
-    """The value of an argument in a command line."""
+    """Return the value of an argument in a command line."""
     return arguments[list(arguments).index(name) + 1]

@@ -1,4 +1,4 @@
-"""Reads pages of `docs/`: their tables and code blocks, and the words by which they name a field's type."""
+"""Reads pages of `docs/`: their tables and code blocks, and their words for the types of fields."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def page(name: str) -> str:
 
 
 def section(text: str, heading: str) -> str:
-    """Return what stands below this heading, up to the next one of any level. Raise `LookupError` without it."""
+    """Return the text below this heading, up to the next heading of any level. Raise `LookupError` if it is missing."""
     lines: list[str] = []
     inside = found = False
     for line in text.splitlines():
@@ -53,7 +53,7 @@ def section(text: str, heading: str) -> str:
 
 
 def table(text: str, heading: str) -> list[Row]:
-    """Return the rows of the first table below this heading, each by the names of the columns."""
+    """Return the rows of the first table below this heading, each as a mapping from column to cell."""
     found = re.search(r"^\|.*(?:\n\|.*)*", section(text, heading), re.MULTILINE)
     if found is None:
         raise LookupError(f"no table below the heading {heading!r}")
@@ -68,7 +68,7 @@ def code_blocks(text: str) -> list[CodeBlock]:
 
 
 def code(cell: str) -> str:
-    """Return the code that a cell begins with: `turns` of the cell "`turns` (a count)"."""
+    """Return the code at the beginning of a cell: `turns` for the cell "`turns` (a count)"."""
     found = re.match(r"`([^`]*)`", cell)
     if found is None:
         raise ValueError(f"the cell {cell!r} does not begin with code")
@@ -76,7 +76,7 @@ def code(cell: str) -> str:
 
 
 def structs_in(*roots: type[Struct]) -> list[type[Struct]]:
-    """Return these structs and all that their fields hold, each once."""
+    """Return these structs and all structs in their fields, each once."""
     found: dict[type[Struct], None] = {}
 
     def visit(kind: inspect.Type) -> None:
@@ -93,12 +93,12 @@ def structs_in(*roots: type[Struct]) -> list[type[Struct]]:
 
 
 def fields(kind: type[Struct]) -> dict[str, str]:
-    """Return the words for the type of each field, as the tables of `docs/` have them."""
+    """Return the words that the tables of `docs/` use for the type of each field."""
     return {field.encode_name: _words(field.type) for field in _struct(kind).fields}
 
 
 def defaults(kind: type[Struct]) -> dict[str, str]:
-    """Return the default of each field, as a conf file would write it; `required` where there is none."""
+    """Return the default of each field as a conf file writes it, or `required` for a field without a default."""
     return {field.encode_name: _default(field) for field in _struct(kind).fields}
 
 

@@ -12,7 +12,7 @@ from tests.support import stand_in_ollama
 
 
 class StandIn:
-    """The executable `folder/bin/ollama` with its knobs; `variables` put it before any other on PATH."""
+    """The executable `folder/bin/ollama` and its knobs. `variables` put it first on PATH."""
 
     def __init__(self, folder: Path, **knobs: Any) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class StandIn:
         return {"PATH": path, "OLLAMA_MODELS": str(self.models)}
 
     def turn(self, **knobs: Any) -> None:
-        """Change knobs; a server heeds them from its next request on."""
+        """Change knobs. A server applies them from its next request on."""
         assert not knobs.keys() - stand_in_ollama.KNOBS.keys(), f"the knobs are {list(stand_in_ollama.KNOBS)}"
         self._knobs |= knobs
         new = self.folder / "knobs.new"
@@ -42,9 +42,9 @@ class StandIn:
         new.replace(self.folder / "knobs.json")
 
     def add_model(self, name: str, **facts: Any) -> None:
-        """Put a model into the folder of models."""
+        """Put a model into the models' folder."""
         stand_in_ollama.add_model(self.models, name, facts)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """What the servers did, in order: `start`, `load`, `request`, `pull`."""
+        """Return what the servers did, in order: `start`, `load`, `request`, `pull`."""
         return [event for event in stand_in_ollama.read_events(self.folder) if event["event"] == kind]

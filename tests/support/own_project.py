@@ -1,4 +1,4 @@
-"""A project of somebody else: it has no copy of Proctor's configuration, and brings its own code and `conf/`."""
+"""A user's project: it has no copy of Proctor's configuration, only its own code and `conf/`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ turns:
   - text: Done.
 """
 
-FILES = {  # the model and the config take the place of packaged ones
+FILES = {  # the model and the config replace packaged ones
     "mylab/__init__.py": "",
     "mylab/envs.py": ENVIRONMENT,
     "mylab/backends.py": BACKEND,
@@ -107,10 +107,10 @@ FILES = {  # the model and the config take the place of packaged ones
 
 
 class OwnProject(Project):
-    """A folder with these files and the shipped test of the cases.
+    """A folder with these files and the shipped test of cases.
 
-    Python does not find its modules by itself: pytest imports tests by `importlib`, and runs without the working
-    folder on the module search path.
+    Python does not find its modules by itself: pytest imports tests with `importlib`, and the working folder is not on
+    the module search path.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A user's checkout in miniature: its own `conf/`, its own `runs/`, and pytest in a process of its own."""
+"""A small checkout of a user: with its own `conf/` and `runs/`. Its pytest runs in a separate process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ turns:
 
 
 class Stuck(Struct, frozen=True):
-    """A run whose last case sleeps: pytest, all the processes below it, and what it writes."""
+    """A run whose last case sleeps: pytest, all its descendants, and the files that it writes."""
 
     process: subprocess.Popen[bytes]
     family: list[psutil.Process]
@@ -42,7 +42,7 @@ class Stuck(Struct, frozen=True):
 
 
 class Project:
-    """A folder with a copy of the shipped configuration and the shipped test of the cases."""
+    """A folder with a copy of the shipped configuration and the shipped test of cases."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,14 +58,14 @@ class Project:
         path.write_text(text)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of `pytest` with these arguments."""
+        """Return the command line of `pytest` with these arguments."""
         return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of that command: this one, less what an outer pytest put there."""
+        """The environment of that command: that of this process, without the variables of an outer pytest."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        paths = [str(ROOT), kept.get("PYTHONPATH", "")]  # it may hold the fake GPUs
+        paths = [str(ROOT), kept.get("PYTHONPATH", "")]  # it may contain the fake GPUs
         return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +75,7 @@ class Project:
         )
 
     def pytest_on_terminal(self, *arguments: str) -> str:
-        """Run pytest to its end on a pseudo-terminal; what the terminal got."""
+        """Run pytest to its end on a pseudo-terminal. Return the bytes that the terminal received."""
         master, slave = pty.openpty()
         with subprocess.Popen(
             self.command(*arguments), cwd=self.folder, env=self.variables, stdin=slave, stdout=slave, stderr=slave
@@ -90,9 +90,9 @@ class Project:
 
     @contextmanager
     def stuck(self, *arguments: str) -> Iterator[Stuck]:
-        """A run of two cases that has come to the second one's agent, which sleeps; killed in the end.
+        """Yield a run of two cases once the second case's agent sleeps. Kill it at the end.
 
-        It is the first of a session and process group of its own.
+        Its pytest leads its own session and process group.
         """
         for name, script in (("quick", QUICK), ("slow", SLOW)):
             self.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
@@ -125,7 +125,7 @@ class Project:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300.0) -> None:
-    """Look again and again; the deadline only ends a hopeless wait."""
+    """Poll until the condition holds. The deadline only ends a hopeless wait."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"

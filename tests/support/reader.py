@@ -1,4 +1,4 @@
-"""Somebody who reads a page of `docs/` and types what it shows."""
+"""A reader who follows a page of `docs/` and types what it shows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.support.markdown import CodeBlock
 from tests.support.project import ROOT
 
 _FILE = re.compile(r"`([\w./-]+)`:$")
-"""How the line before a block says that the block is a file, and which."""
+"""The line before a block that says which file the block is."""
 
 _MEASURED = (
     (re.compile(r'"seconds":[\d.e-]+'), '"seconds":N'),
-    (re.compile(r"(?<=\s)\d+\.\d(?=\s|$)"), "N"),  # the column of seconds
+    (re.compile(r"(?<=\s)\d+\.\d(?=\s|$)"), "N"),  # the column with the seconds
     (re.compile(r"\s+"), " "),
 )
-"""What differs from run to run, and with its width the table's columns."""
+"""The parts of the output that differ between runs. Their width changes the table's columns."""
 
 
 class Reader:
-    """Somebody with a shell in an empty folder, who has installed Proctor."""
+    """A reader who has installed Proctor and has a shell in an empty folder."""
 
     def __init__(self, folder: Path) -> None:
         self.commands = 0
@@ -42,10 +42,10 @@ class Reader:
             shutil.copy(ROOT / "conftest.py", folder)
 
     def type(self, block: CodeBlock) -> None:
-        """Do what a reader does with a block: write the file, or type the commands and compare what they print."""
+        """Use a block as a reader does: write the file, or type the commands and compare their output."""
         if block.language in {"python", "yaml"}:
             name = _FILE.search(block.before)
-            assert name is not None, f"no file is named before\n{block.text}"
+            assert name is not None, f"no line names a file before\n{block.text}"
             self.write(name[1], block.text)
         elif block.language == "console":
             for command, *expected in _commands(block.text):
@@ -59,7 +59,7 @@ class Reader:
         path.write_text(text)
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Type a command, and wait for its end."""
+        """Type a command and wait for its end."""
         return subprocess.run(
             ["bash", "-c", command],  # noqa: S607 - found on PATH, as a reader's is
             cwd=self._folder,
@@ -71,7 +71,7 @@ class Reader:
 
 
 def _compare(done: subprocess.CompletedProcess[str], expected: list[str]) -> None:
-    """Look for each line in what was printed, in order. `...` stands for anything, at the end of a line or alone."""
+    """Check that the output has each line, in order. `...`, at the end of a line or alone, matches anything."""
     printed = [_unmeasured(line) for line in done.stdout.splitlines()]
     for line in expected:
         begin, dots, _ = _unmeasured(line).partition("...")
@@ -84,12 +84,12 @@ def _compare(done: subprocess.CompletedProcess[str], expected: list[str]) -> Non
 
 
 def _commands(text: str) -> list[list[str]]:
-    """Each command of a console block, and the lines that it is to print."""
+    """Yield each command of a console block, with the lines that it should print."""
     return [part.rstrip("\n").split("\n") for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
 
 
 def _unmeasured(line: str) -> str:
-    """A line of output without what was measured."""
+    """Return a line of output without the measured values."""
     for pattern, stands_for in _MEASURED:
         line = pattern.sub(stands_for, line)
     return line.strip()

@@ -1,4 +1,4 @@
-"""What the tests of sandboxes share: a request with its folders, and commands that run to their end."""
+"""Helpers for tests of sandboxes: a request with its folders, and commands that run to their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.sandbox.bubblewrap import BubblewrapSandbox
 
 END_S = 30.0
 PYTHON = BubblewrapSandbox(SandboxConf("test", "bubblewrap")).python
-"""The Python inside every box of these tests."""
+"""The path of Python inside every box of these tests."""
 
 
 def bubblewrap(**limits: int) -> BubblewrapSandbox:
@@ -34,7 +34,7 @@ def request(folder: Path, **parts: Any) -> BoxRequest:
 
 
 def read_all(box: Box) -> bytes:
-    """Return standard output until its end."""
+    """Read standard output to its end and return it."""
     return b"".join(iter(lambda: box.stdout.read(1 << 16), b""))
 
 
@@ -51,7 +51,7 @@ def python(program: str, *arguments: str) -> list[str]:
 
 
 def processes_with(token: str) -> list[psutil.Process]:
-    """Return the host's processes with this text in their command line."""
+    """Return the processes of the host that have this text in their command line."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):

@@ -1,4 +1,4 @@
-"""A terminal's screen in miniature: shows what bytes that were written to it would look like."""
+"""A small terminal emulator: it shows how written bytes look on the screen."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ _TOKENS = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|(.)", re.DO
 
 
 class Screen:
-    """So many columns and rows; what is scrolled away at the top is kept."""
+    """A screen with a number of columns and rows. It keeps the lines that scroll off the top."""
 
     def __init__(self, columns: int = 80, rows: int = 24) -> None:
         self.columns = columns
         self.rows = rows
         self._lines: list[list[str]] = [[]]
-        self._top = 0  # the first line of the screen proper
+        self._top = 0  # the first visible line
         self._row = 0
         self._column = 0
 
     def feed(self, text: str) -> None:
-        """Do as a terminal does with this text; anything that this one does not know is an error."""
+        """Write text as a terminal does. Fail on anything that this emulator does not know."""
         for found in _TOKENS.finditer(text):
             number, command, character = found.groups()
             if command:
@@ -29,12 +29,12 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """All lines there ever were, as they stand, without white space at the end."""
+        """All lines so far, scrolled ones included, without white space at the end."""
         return "\n".join("".join(line).rstrip() for line in self._lines).rstrip()
 
     @property
     def cursor(self) -> tuple[int, int]:
-        """Row (of all there ever were) and column, from 0."""
+        """The row (among all lines so far) and column of the cursor, both from 0."""
         return self._row, self._column
 
     def _character(self, character: str) -> None:
@@ -44,7 +44,7 @@ class Screen:
             self._down()
         else:
             assert character.isprintable(), f"what is {character!r}?"
-            if self._column == self.columns:  # only now the line is broken
+            if self._column == self.columns:  # a full line breaks only now
                 self._column = 0
                 self._down()
             line = self._lines[self._row]

@@ -1,4 +1,4 @@
-"""A gateway whose model plays a script, with clients that ask it as CLIs do."""
+"""A gateway whose model plays a script, with clients that behave like CLIs."""
 
 import itertools
 import socket
@@ -23,7 +23,7 @@ STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "wh
 
 
 class Opener(Protocol):
-    """How tests open a session. `budget` is a budget that other sessions share, and goes before `turns`."""
+    """The function with which tests open a session. Several sessions may share a `budget`; it overrides `turns`."""
 
     def __call__(
         self,
@@ -37,7 +37,7 @@ class Opener(Protocol):
 
 @contextmanager
 def scripted_gateway(folder: Path) -> Iterator[Opener]:
-    """Serve a gateway. The function that comes back opens sessions, with scripts and ledgers in `folder`."""
+    """Serve a gateway. Yield a function that opens sessions, with scripts and ledgers in `folder`."""
     with HttpHost() as host, ExitStack() as stack:
         numbers = itertools.count()
 

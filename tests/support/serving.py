@@ -1,4 +1,4 @@
-"""What the tests of model servers share: 8 fake GPUs, a stand-in Ollama, leases of their own, and workers."""
+"""Helpers for tests of model servers: 8 fake GPUs, a stand-in for Ollama, separate leases, and workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OLLAMA = ProviderConf("ollama", "ollama", ["openai_chat", "anthropic_messages"])
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:
-    """Look again and again; the deadline only ends a hopeless wait."""
+    """Poll until the condition holds. The deadline only ends a hopeless wait."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
@@ -85,7 +85,7 @@ class Machine:
 
     @property
     def processes(self) -> set[int]:
-        """All processes of all servers, orphans too."""
+        """All processes of all servers, orphans included."""
         return set(marked(str(self.lease_folder)))
 
     @property
@@ -93,14 +93,14 @@ class Machine:
         return [(entry.event, entry.server) for entry in journal.read(self.run)]
 
     def is_clean(self) -> bool:
-        """Whether nothing is left: no lease, no process, no memory in use."""
+        """Return whether nothing is left: no lease, no process, no memory in use."""
         from harness.servers.gpus import inventory  # noqa: PLC0415 - sees the fake NVML only once that is there
 
         return not self.servers and not self.processes and all(gpu.free_mb == gpu.memory_mb for gpu in inventory())
 
     @contextmanager
     def worker(self, **model: Any) -> Iterator[Worker]:
-        """A process that gets a lease, as a worker of the harness does."""
+        """Start a process that gets a lease, as a worker of the harness does."""
         worker = Worker(self.run, model)
         try:
             yield worker
@@ -109,7 +109,7 @@ class Machine:
 
 
 class Worker:
-    """A process with a lease. What it does is in `said`; it holds the lease until `release`."""
+    """A process with a lease. `said` are the lines that it printed. It holds the lease until `release`."""
 
     def __init__(self, run: Path, model: dict[str, Any]) -> None:
         self.said: list[str] = []
@@ -123,7 +123,7 @@ class Worker:
         )
 
     def wait_for(self, *texts: str) -> str:
-        """Read until it says one of these; the rest of that line."""
+        """Read until it prints one of these texts. Return the rest of that line."""
         assert self._process.stdout
         for line in self._process.stdout:
             self.said.append(line.rstrip())
@@ -132,22 +132,22 @@ class Worker:
                 if found:
                     return after or before
             if line.startswith("held ") and "releasing" not in texts:
-                break  # it says nothing more until its standard input ends
+                break  # it prints nothing more until its standard input ends
         raise AssertionError(f"the worker never said {' or '.join(texts)}, but {self.said}")
 
     def held(self) -> dict[str, Any]:
-        """Wait until it has its lease: `url`, `gpus`."""
+        """Wait until it has its lease, which sets `url` and `gpus`."""
         return dict(json.loads(self.wait_for("held ")))
 
     def release(self, *, wait: bool = True) -> None:
-        """Have it give its lease back, and end."""
+        """Make it give its lease back and end."""
         assert self._process.stdin
         self._process.stdin.close()
         if wait:
             assert self._process.wait() == 0
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill it with SIGKILL."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -156,7 +156,7 @@ class Worker:
 
 
 def main() -> None:
-    """A worker: gets a lease, says so, gives it back at the end of standard input."""
+    """Run a worker: get a lease, print that, and give the lease back at the end of standard input."""
     run, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     conf = msgspec.convert({"name": "qwen", "provider": "ollama", "served_as": MODEL, "gpus": 1, **options}, ModelConf)
     need = ServerNeed(f"ollama/{conf.name}", conf.gpus, conf.parallel)

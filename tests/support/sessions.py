@@ -1,4 +1,4 @@
-"""Real sessions for the corpus and the contract: a CLI in the sandbox, the gateway, and a model that plays a script."""
+"""Plays real sessions for the corpus and the contract: a CLI in the sandbox, the gateway, and a scripted model."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 
 PINNED = pinned_clis()
-"""The folder of the pinned CLIs; a test may later pretend to be another user, with another cache."""
+"""The folder of the pinned CLIs. It is read here because a test may later act as another user, with another cache."""
 
 MODEL = "scripted"
-"""The name of the model that a session asks for, if none is named."""
+"""The model that a session asks for by default."""
 
 MAZE = EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 3}, max_steps=100)
 SANDBOX = SandboxConf("bubblewrap", "bubblewrap")
 LIMITS = Limits(turns=40, wall_s=240, idle_s=60, first_byte_s=30, stalled_s=30, failed_requests=1000)
-"""A CLI that fails may fail in its own way and time."""
+"""Wide limits: a CLI that fails may do so in its own way and time."""
 
 UNKNOWN_TOOL = "nonesuch"
 
 Rewrite = Mapping[str, Sequence[tuple[str, str]]]
-"""Texts to replace in an answer's bytes, by the name of the wire: for what no well-meaning server sends."""
+"""Texts to replace in an answer's bytes, by the name of the wire. Used to send what no correct server sends."""
 
 
 class Model:
-    """Plays a script, keeps every request, and changes its answers' bytes as `rewrite` says.
+    """A provider that plays a script, keeps every request, and changes its answers' bytes as `rewrite` says.
 
-    `watch` is called with each request before it is answered, on the gateway's thread.
+    It calls `watch` with each request before it answers, on the gateway's thread.
     """
 
     def __init__(self, script: Script, rewrite: Rewrite, watch: Callable[[Call], None]) -> None:
@@ -91,7 +91,7 @@ class Model:
 
 
 def _with_unknown_tool(call: Call) -> Call:
-    """A script may call `nonesuch`, which no CLI offers."""
+    """Return the call with the tool `nonesuch` added, which scripts may call although no CLI offers it."""
     request = call.request
     tools = (*request.tools, OfferedTool(UNKNOWN_TOOL)) if request.tools else ()
     return msgspec.structs.replace(call, request=msgspec.structs.replace(request, tools=tools))
@@ -106,9 +106,9 @@ async def _changed(chunks: AsyncIterator[bytes], changes: Sequence[tuple[bytes, 
 
 
 class Played(Struct, frozen=True):
-    """A session that was played: how it ended, its files, and the requests that reached the model.
+    """A played session: how it ended, its files, and the requests that reached the model.
 
-    `earlier` is how the session ended that this one resumed.
+    If it resumed another session, `earlier` is how that one ended.
     """
 
     result: AttemptResult
@@ -130,10 +130,10 @@ class Played(Struct, frozen=True):
 
 
 class Play(Struct, frozen=True, kw_only=True):
-    """What a session is to be.
+    """The description of a session to play.
 
-    With a `first` script the session is one that is resumed: the first one, which must not come to its end, plays that.
-    `refuse`: nobody listens where the model should be; `mcp_fails`: the MCP server answers 500.
+    With a `first` script, the session resumes an earlier one. The earlier session plays `first` and must be cut short.
+    `refuse`: nobody listens at the model's address. `mcp_fails`: the MCP server answers 500.
     """
 
     script: Script
@@ -150,11 +150,11 @@ class Play(Struct, frozen=True, kw_only=True):
 
 
 def ignore(*_: Any) -> None:
-    """Watches nothing."""
+    """Ignore a request: the default for `watch`."""
 
 
 class Stage:
-    """Where sessions are played; a context manager. `cli_root` is the folder of the installed CLIs."""
+    """A place to play sessions; a context manager. `cli_root` is the folder of the installed CLIs."""
 
     def __init__(self, cli_root: Path = PINNED) -> None:
         self._cli_root = cli_root
@@ -170,7 +170,7 @@ class Stage:
         self._stack.close()
 
     def dirs(self, folder: Path, readable: Sequence[Path] = ()) -> SandboxDirs:
-        """A sealed place in a new folder, where these host paths can be read too."""
+        """Return the folders of a sandbox below a new folder. These host paths are readable in it too."""
         folder.mkdir(parents=True, exist_ok=True)
         return SandboxDirs(self._sandbox, CaseFolder(folder), readable)
 
@@ -183,7 +183,7 @@ class Stage:
         watch: Callable[[Call], None] = ignore,
         progress: Callable[[Progress], None] = ignore,
     ) -> Played:
-        """Run the backend's real CLI to the end of its session, with its files in `folder`. For any thread."""
+        """Run the backend's real CLI to the end of its session, with files in `folder`. Any thread may call this."""
         dirs = self.dirs(folder)
         model = Model(play.script, play.rewrite, watch)
         earlier = None
@@ -242,7 +242,7 @@ class Stage:
 
 
 class _Refusing(Gateway):
-    """A gateway that nobody reaches: its sockets are closed."""
+    """A gateway whose sockets are closed, so that no request reaches it."""
 
     def open_account(self, *arguments: Any, **named: Any) -> Account:
         account = super().open_account(*arguments, **named)

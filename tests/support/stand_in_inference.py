@@ -1,8 +1,8 @@
-"""Stand-in executables for `vllm` and `llama-server`: their published contract as far as Proctor relies on it.
+"""Stand-in executables for `vllm` and `llama-server`. They keep the parts of the published contract that Proctor uses.
 
-Both take their own command line (an argument that the real one does not know ends them), listen on loopback, answer
-`/health` once their model is loaded, and write what they were started with into the file `started.json` beside them.
-What they are to do wrong is written into the executable by `install`.
+Both take the command line of the real program (an unknown argument ends them), listen on loopback, answer `/health`
+once their model is loaded, and write their arguments and environment into the file `started.json` beside them. The
+faults that a test wants are written into the executable by `install`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ METRICS = """\
 def install(folder: Path, program: str, **faults: Any) -> Path:
     """Put an executable `program` into the folder and return its path.
 
-    `loading`: looks at `/health` that find it still loading. `dead`: its engine has died. `context`: what it gives a
-    session, whatever it is asked for. `serves`: the name or file that it says it serves. `devices`: GPUs of llama.cpp.
+    `loading`: the number of requests to `/health` that find it still loading. `dead`: its engine has died. `context`:
+    the context of a session, whatever the arguments say. `serves`: the name or file that it claims to serve. `devices`:
+    GPUs of llama.cpp.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / program
@@ -42,7 +43,7 @@ def install(folder: Path, program: str, **faults: Any) -> Path:
 
 
 def main(program: str, folder: str, faults: dict[str, Any]) -> None:
-    """Be that program, with the arguments of this process."""
+    """Run as that program, with the arguments of this process."""
     if program == "llama-server" and sys.argv[1:] == ["--list-devices"]:
         print("Available devices:")
         for n in range(faults.get("devices", 0)):
@@ -68,7 +69,7 @@ def main(program: str, folder: str, faults: dict[str, Any]) -> None:
             self.wfile.write(text.encode())
 
         def log_message(self, *args: object) -> None:
-            """Stay quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer((asked.host, asked.port), Handler) as server:
         server.serve_forever(poll_interval=0.01)

@@ -1,12 +1,12 @@
-"""A stand-in for the `ollama` executable: its published contract, for a machine that cannot have the real one.
+"""A stand-in for the `ollama` executable, for a machine that cannot run the real one. It keeps the published contract.
 
-What it keeps to: it listens before it serves, says where on standard error, shares its models' folder, pulls line by
-line with errors after status 200, loads a model into a child called llama-server that holds GPU memory (of the fake
-NVML), gives the context that OLLAMA_CONTEXT_LENGTH says, cuts prompts beyond it with no more than a line in its log,
-ends its child on SIGTERM and orphans it on SIGKILL. It answers the wires by playing a script; `KNOBS` say how it
-fails.
+Like Ollama, it listens before it serves and prints its address on standard error. It shares its models' folder. It
+streams the progress of a pull line by line, with errors after status 200. It loads a model into a child called
+llama-server that holds GPU memory (of the fake NVML). Its context is OLLAMA_CONTEXT_LENGTH; it cuts longer prompts and
+only logs a line about that. It ends its child on SIGTERM and orphans it on SIGKILL. It answers on the wires by playing
+a script. `KNOBS` say how it fails.
 
-The folder of the launcher also gets `events.jsonl`: what every server of it did.
+All servers write what they do into `events.jsonl` in the folder of the launcher.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ ROOT = Path(__file__).parents[2]
 VERSION = "0.33.0"
 KNOBS: dict[str, Any] = {
     "version": VERSION,
-    "start_s": 0.0,  # from listening to serving
-    "load_s": 0.0,  # to load a model
-    "unload_s": 0.0,  # to end after SIGTERM
-    "deaf": False,  # SIGTERM does nothing
-    "ports_taken": 0,  # so many starts find their port in use
-    "dies": 0,  # so many starts end with an error
-    "vram_share": 1.0,  # of a model goes to the GPUs
-    "load_error": None,  # what loading answers, with status 500
-    "busy": 0,  # so many requests are answered with 503
-    "crash_at": [],  # the numbers of the model requests at which it is killed
-    "pullable": {},  # models that can be pulled, by name, as `add_model` takes them
-    "pull_error": None,  # what a pull says after its first lines
+    "start_s": 0.0,  # seconds from listening to serving
+    "load_s": 0.0,  # seconds to load a model
+    "unload_s": 0.0,  # seconds to end after SIGTERM
+    "deaf": False,  # true: it ignores SIGTERM
+    "ports_taken": 0,  # the number of starts that find their port in use
+    "dies": 0,  # the number of starts that end with an error
+    "vram_share": 1.0,  # the share of a model that goes to the GPUs
+    "load_error": None,  # the error with which loading fails, with status 500
+    "busy": 0,  # the number of requests answered with 503
+    "crash_at": [],  # the model requests, by number, at which it is killed
+    "pullable": {},  # models that it can pull, by name, as for `add_model`
+    "pull_error": None,  # the error with which a pull fails after its first lines
     "script": str(ROOT / "conf/scripts/small_maze.yaml"),
-    "scripts": {},  # other scripts, by a text in the request
-    "workspace": None,  # of the sessions, as their CLIs see it; None: the one in bubblewrap
+    "scripts": {},  # other scripts, each by a text in the request
+    "workspace": None,  # the workspace that the CLIs see; None: bubblewrap's
 }
 
 
 def add_model(models: Path, name: str, facts: Mapping[str, Any]) -> None:
-    """Write the model's file: digest, size (bytes), capabilities, context_length (what it was trained for)."""
+    """Write the model's file: digest, size (bytes), capabilities, context_length (the context it was trained for)."""
     models.mkdir(parents=True, exist_ok=True)
     name = name if ":" in name else f"{name}:latest"
     model = {
@@ -73,7 +73,7 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 class Ollama:
-    """One server: its knobs, its models, and the one model that is loaded."""
+    """One server: its knobs, its models, and the loaded model."""
 
     def __init__(self) -> None:
         self.folder = Path(os.environ["STAND_IN_OLLAMA"])
@@ -96,7 +96,7 @@ class Ollama:
         return [] if visible == "-1" else visible.split(",")
 
     def note(self, event: str, **more: Any) -> int:
-        """Enter an event; how many of its kind there are now, in all servers."""
+        """Record an event. Return how many events of its kind all servers have recorded."""
         with (self.folder / "events.jsonl").open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(json.dumps({"event": event, "pid": os.getpid(), "gpus": self.gpus, **more}) + "\n")
@@ -117,7 +117,7 @@ class Ollama:
         return int(model["size"] * self.knobs["vram_share"]) if self.gpus else 0
 
     def load(self, model: Mapping[str, Any]) -> None:
-        """Have a llama-server hold the model, in place of any other."""
+        """Load the model into a llama-server. It replaces any other model."""
         with self.lock:
             if self.name == model["name"] and self.child and self.child.poll() is None:
                 return
@@ -142,7 +142,7 @@ class Ollama:
         self.child, self.name = None, ""
 
     def crash(self) -> None:
-        """Die as by SIGKILL: the child stays."""
+        """Die by SIGKILL. The child stays."""
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
     ollama: Ollama
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
-        """Stay quiet."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -201,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
             yield loaded
 
     def generate(self, model: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        """Preload or unload; the latter answers at once and is done later."""
+        """Preload or unload. Unloading answers at once and happens later."""
         ollama = self.ollama
         if asked.get("keep_alive") == 0:
             threading.Timer(ollama.knobs["unload_s"], ollama.unload).start()
@@ -219,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         return bool(busy) and self.ollama.note("busy") <= busy
 
     def pull(self, name: str) -> None:
-        """The stream of a pull, whose errors come after status 200."""
+        """Stream the progress of a pull. Errors come after status 200."""
         knobs = self.ollama.knobs
         facts = knobs["pullable"].get(name)
         self.ollama.note("pull", model=name)
@@ -241,7 +241,7 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk(b"")
 
     def play(self, body: bytes) -> None:
-        """Answer a request of a wire by the script."""
+        """Answer a request on a wire by playing the script."""
         from harness.gateway.wires import anthropic_messages, openai_chat, openai_responses  # noqa: PLC0415 - late
 
         wires: dict[str, Any] = {"/v1/chat/completions": openai_chat, "/v1/responses": openai_responses}
@@ -321,7 +321,7 @@ _players: dict[str, Any] = {}
 
 
 def _player(knobs: Mapping[str, Any], body: bytes) -> Any:
-    """Who plays the script that the request asks for; one each, since a script counts its failures."""
+    """Return the player of the script that the request asks for. Each script has its own, which counts its failures."""
     from harness.gateway.script import load_script  # noqa: PLC0415 - late
     from harness.gateway.scripted import ScriptedProvider  # noqa: PLC0415 - late
 
@@ -341,11 +341,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore a client that went away."""
 
 
 def serve() -> None:
-    """`ollama serve`."""
+    """Run `ollama serve`."""
     ollama = Ollama()
     host, _, port = os.environ.get("OLLAMA_HOST", "127.0.0.1:11434").rpartition(":")
     knobs = ollama.knobs
@@ -378,7 +378,7 @@ def serve() -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     match sys.argv[1:]:
         case ["serve"]:
             serve()

@@ -1,4 +1,4 @@
-"""A model service as the gateway meets it: real TLS, every wire, and every way in which such a service misbehaves."""
+"""A stand-in for a remote model service: real TLS, every wire, and every way in which such a service misbehaves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOP_S = 10.0
 
 
 class Certificate:
-    """The project's own authority, and the certificate of 127.0.0.1 that it signed."""
+    """A certificate authority of this test run, and the certificate for 127.0.0.1 that it signed."""
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
@@ -35,7 +35,7 @@ class Certificate:
         authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(self._chain))
 
     def trusted(self) -> ssl.SSLContext:
-        """What a client needs to trust it."""
+        """Return a TLS context that trusts the authority."""
         return ssl.create_default_context(cafile=str(self.authority_file))
 
     @property
@@ -47,10 +47,10 @@ class Certificate:
 class Manner(Struct, frozen=True, kw_only=True):
     """How the service answers, beyond what its model says.
 
-    `body` stands for the model's own, with `status`; `sizes` are those of the pieces in which it is sent (the rest
-    follows in one); a gate is shut before the headers (`hold_headers`) or after so many pieces (`hold_after`) until the
-    test opens it; the connection is cut after so many (`cut_after`). `count`: what it says that a prompt's tokens are;
-    none: there is no such endpoint.
+    `body` replaces the model's answer; `status` is its status. `sizes` are the sizes of the pieces in which the service
+    sends it (the rest follows in one piece). A gate is shut before the headers (`hold_headers`) or after a number of
+    pieces (`hold_after`) until the test opens it. The service cuts the connection after `cut_after` pieces. `count` is
+    its count of a prompt's tokens; if it is `None`, there is no such endpoint.
     """
 
     status: int = 200
@@ -65,7 +65,7 @@ class Manner(Struct, frozen=True, kw_only=True):
 
 
 class Received(Struct, frozen=True):
-    """A request as it came."""
+    """A request as the service received it."""
 
     path: str
     headers: Mapping[str, str]
@@ -73,17 +73,18 @@ class Received(Struct, frozen=True):
 
     @property
     def json(self) -> Any:
-        """Its body."""
+        """The body, decoded."""
         return msgspec.json.decode(self.body)
 
 
 class Upstream:
-    """The service; a context manager. `model` writes its answers, `manner` says how they are sent.
+    """The service; a context manager. `model` writes its answers, `manner` says how to send them.
 
     `workspace` is the path of the asking CLI's workspace.
 
-    `requests` are those that came, over the `connections` (by the client's port), `sent` the bodies of the answers to
-    them before any compression; `gone` counts the clients that left in the middle of one. `open()` opens the gate.
+    `requests` are the requests received, `connections` the ports of the clients that sent them, and `sent` the bodies
+    of the answers before any compression. `gone` counts the clients that left before the end of an answer. `open()`
+    opens the gate.
     """
 
     def __init__(self, certificate: Certificate | None, model: Provider, workspace: str = "/w") -> None:
@@ -102,16 +103,16 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        """Its address, before `/v1`."""
+        """The address, without `/v1`."""
         return f"http{'s' if self.certificate else ''}://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def open(self) -> None:
-        """Open the gate, for all requests so far and to come."""
+        """Open the gate for all requests, present and future."""
         self._gate.set()
 
     @contextmanager
     def behaving(self, **manner: Any) -> Iterator[None]:
-        """In this manner for as long, beginning anew with what it has seen."""
+        """Behave in this manner inside the `with` block. Forget earlier requests first."""
         self.requests.clear()
         self.connections.clear()
         self.sent.clear()
@@ -223,7 +224,7 @@ class Upstream:
             await asyncio.sleep(0.005)
 
     async def _said(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, AsyncIterator[bytes]]:
-        """Status, content type and body of what the model, or the manner, answers."""
+        """Return the status, content type and body of the answer by the model or the manner."""
         manner, asked = self.manner, route(path.partition("?")[0])
         if manner.body is not None:
             return manner.status, "application/json", _bytes(manner.body)

@@ -1,9 +1,9 @@
-"""A run under xdist in virtual time: any of its schedulers, workers that only pretend, model servers on leased GPUs.
+"""A run under xdist in virtual time: any xdist scheduler, simulated workers, and model servers on leased GPUs.
 
-Workers behave as `xdist.remote` does (a job is run once the next is known, or that there is none), the session as
-`xdist.dsession.DSession` (clones of crashed workers, shutdown when the scheduler says that all is given out), servers
-as `harness.servers`: a worker leaves its server after the last job in a row that needs it, then joins one that has a
-seat, starts one on free GPUs, or waits for them.
+Workers behave like `xdist.remote`: they run a job once they know the next one, or know that there is none. The session
+behaves like `xdist.dsession.DSession`: it clones crashed workers, and shuts down when the scheduler has handed out all
+tests. Servers behave like `harness.servers`: a worker leaves its server after the last job in a row that needs it. For
+the next one it joins a server with a free seat, starts one on free GPUs, or waits for GPUs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.case import ServerNeed
 
 
 class Item(Struct, frozen=True):
-    """A test: how long it takes, what server it needs, how often it kills its worker before it is run to its end."""
+    """A test: how long it takes, which server it needs, and how often it kills its worker before it passes."""
 
     nodeid: str
     seconds: float
@@ -29,7 +29,7 @@ class Item(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """A model that was loaded onto GPUs (or a CPU slot, which has no name)."""
+    """A model loaded onto GPUs (or a CPU slot, which has no name)."""
 
     at: float
     key: str
@@ -37,7 +37,7 @@ class Load(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What came of a run. `waited` are the seconds that workers stood waiting for a GPU or a slot."""
+    """The outcome of a run. `waited` are the seconds that workers spent waiting for a GPU or a slot."""
 
     makespan: float = 0.0
     ended: Counter[str] = field(default_factory=Counter)
@@ -56,10 +56,10 @@ class _Leased(Struct, eq=False):
 
 
 class VirtualRun:
-    """One run; `workers` of them at first.
+    """One run, with `workers` workers at first.
 
-    A scheduler is made of a configuration and a clock, and `on_crash` is told of it and of the test that killed a
-    worker. A worker takes `start_s` from its start to the end of its collection.
+    `make_scheduler` gets a configuration and a clock. `on_crash` gets the scheduler and the test that killed a worker.
+    A worker takes `start_s` from its start to the end of its collection.
     """
 
     def __init__(
@@ -100,29 +100,29 @@ class VirtualRun:
             self._add_node()
 
     def run(self) -> Outcome:
-        """Run to the end. Raises `AssertionError` if nothing happens any more and workers still wait."""
+        """Run to the end. Raise `AssertionError` if nothing more can happen and workers still wait."""
         while self._events:
             self.now, _, happens = heapq.heappop(self._events)
             happens()
             if self.scheduler.tests_finished:
                 self._stop()
-        assert not self._active, f"deadlock at {self.now:g} s: {self._active} wait for ever"
+        assert not self._active, f"deadlock at {self.now:g} s: {self._active} wait forever"
         return self.outcome
 
     def after(self, seconds: float, happens: Callable[[], None]) -> None:
-        """Something happens in the session after so many seconds."""
+        """Schedule something in the session after a number of seconds."""
         self._count += 1
         heapq.heappush(self._events, (self.now + seconds, self._count, happens))
 
     def acquire(self, node: _Node, need: ServerNeed) -> None:
-        """Give the worker a seat when there is one."""
+        """Give the worker a seat as soon as there is one."""
         node.waits_since = self.now
         self._waiting.append(node)
         node.wants = need
         self._serve()
 
     def release(self, server: _Leased) -> None:
-        """Leave a server; the last one to leave stops it."""
+        """Leave a server. The last worker to leave stops it."""
         server.holders -= 1
         if not server.holders:
             self._servers.remove(server)
@@ -154,23 +154,23 @@ class VirtualRun:
         return server
 
     def can_serve(self, need: ServerNeed) -> bool:
-        """Whether such a server can ever run; a case whose server cannot is skipped."""
+        """Return whether such a server can ever run. If it cannot, its cases are skipped."""
         return need.gpus <= self.gpus and (need.gpus > 0 or self.cpu_slots > 0)
 
     def ended(self, node: _Node, index: int, seconds: float) -> None:
-        """A worker reports a test that came to its end."""
+        """Report a test that a worker has run to its end."""
         self.outcome.ended[self.items[index].nodeid] += 1
         self.outcome.makespan = max(self.outcome.makespan, self.now)
         self.scheduler.mark_test_complete(node, index, seconds)
 
     def finished(self, node: _Node) -> None:
-        """A worker has ended its session."""
+        """Report that a worker has ended its session."""
         if node in self.scheduler.nodes:
             assert self.scheduler.remove_node(node) is None
         self._active.remove(node)
 
     def crashed(self, node: _Node, index: int) -> None:
-        """A worker was killed by a test; a clone takes its place."""
+        """Report that a test has killed a worker. A clone replaces it."""
         nodeid = self.items[index].nodeid
         self.outcome.crashed[nodeid] += 1
         crashitem = self.scheduler.remove_node(node)
@@ -186,7 +186,7 @@ class VirtualRun:
         self._active.remove(node)
 
     def unscheduled(self, node: _Node, indices: list[int]) -> None:
-        """A worker gives stolen tests back."""
+        """Report that a worker gives stolen tests back."""
         self.scheduler.remove_pending_tests_from_node(node, indices)
 
     def _stop(self) -> None:
@@ -218,7 +218,7 @@ class VirtualRun:
 
 
 class _Node:
-    """Stands for `xdist.workermanage.WorkerController` and the worker behind it."""
+    """A stand-in for `xdist.workermanage.WorkerController` and the worker behind it."""
 
     def __init__(self, run: VirtualRun, name: str) -> None:
         self.gateway = SimpleNamespace(id=name, spec=None)
@@ -239,7 +239,7 @@ class _Node:
         return f"<{self.gateway.id}>"
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
-        assert not self.shutting_down, "a worker that was told to stop was given more"
+        assert not self.shutting_down, "a stopping worker was given more tests"
         self._queue.extend(indices)
         self._run.after(0, self.go_on)
 
@@ -257,7 +257,7 @@ class _Node:
         self._run.after(0, self.go_on)
 
     def go_on(self) -> None:
-        """The main loop of a worker, as far as it gets."""
+        """Run the main loop of a worker as far as possible."""
         if self._busy or self._over or not self.collected:
             return
         if self._item is None and self._queue:
@@ -278,7 +278,7 @@ class _Node:
             self._run.acquire(self, need)
 
     def seated(self, server: _Leased) -> None:
-        """The worker got its seat."""
+        """Continue with the seat that the worker got."""
         self._server, self.wants = server, None
         self._begin(max(0.0, server.ready_at - self._run.now))
 

@@ -1,4 +1,4 @@
-"""What tests must know of a backend's CLI by name: `tests/corpus/BACKEND/words.yaml`."""
+"""The names and phrases of a backend's CLI that tests need: `tests/corpus/BACKEND/words.yaml`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from msgspec import Struct
 from harness.gateway.script import ScriptedCall
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-"""The folder that has a folder for each backend."""
+"""The folder with a subfolder for each backend."""
 
 
 class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tool that starts a subagent. `prompt` names the argument that says what to do; `arguments` are the others."""
+    """The tool that starts a subagent. `prompt` names the argument with its task; `arguments` are the others."""
 
     tool: str
     prompt: str = "prompt"
@@ -25,12 +25,12 @@ class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a backend's `words.yaml` may say.
+    """The content of a backend's `words.yaml`.
 
     - `shell`: the name of the shell tool.
-    - `subagent`: the tool that starts a subagent, for a CLI that has some.
-    - `too_long`: how a model server of the CLI's first wire says that a prompt is too long.
-    - `known_models`: models that the CLI knows by name and may treat differently from those that it does not.
+    - `subagent`: the tool that starts a subagent, for a CLI that has subagents.
+    - `too_long`: the error with which a model server of the CLI's first wire refuses a prompt that is too long.
+    - `known_models`: models that the CLI knows by name and may treat differently from unknown ones.
     """
 
     shell: str
@@ -39,7 +39,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     known_models: tuple[str, ...] = ()
 
     def start_subagent(self, prompt: str, **arguments: str) -> ScriptedCall:
-        """Return the call that starts a subagent which does what `prompt` says."""
+        """Return the call that starts a subagent with the task `prompt`."""
         if self.subagent is None:
             raise ValueError("words.yaml names no `subagent` tool")
         given = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
@@ -48,7 +48,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def words(backend: str) -> Words:
-    """Return the words of that backend. Raise `OSError` or `ValueError`, which name the file."""
+    """Return the words of that backend. Raise `OSError` or `ValueError`; the message names the file."""
     file = CORPUS / backend / "words.yaml"
     try:
         return msgspec.convert(yaml.safe_load(file.read_text("utf-8")), Words)

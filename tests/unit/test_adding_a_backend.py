@@ -1,4 +1,4 @@
-"""A new backend touches its package, its conf file and its corpus folder; everything else finds it there."""
+"""A new backend needs its package, its conf file and its corpus folder. Everything else finds it there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINDS_IT = {
     "tests/properties/test_end_to_end.py": 1,
     "tests/faults/test_endings.py": 1,
 }
-"""How many tests of each file hold a new backend to something, at least."""
+"""The least number of tests in each file that cover a new backend."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     return copy
 
 
-def test_every_test_of_backends_finds_a_new_one(checkout: Path) -> None:
+def test_the_tests_of_backends_find_a_new_backend(checkout: Path) -> None:
     collected = pytest_in(checkout, "--collect-only", "-m", "nightly or not nightly", *FINDS_IT).splitlines()
     for file, least in FINDS_IT.items():
         of_it = [line for line in collected if line.startswith(file) and re.search(r"[\[-]fifth\b", line)]

@@ -1,4 +1,4 @@
-"""Each way to install a CLI: where its executable and its version are found, and what is said where it is missing."""
+"""Each way to install a CLI: where its executable and its version are, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_an_npm_package_tells_its_version_in_its_manifest(tmp_path: Path) -> None:
+def test_an_npm_package_has_its_version_in_its_manifest(tmp_path: Path) -> None:
     with pytest.raises(CliMissing, match=r"agent \(@mylab/agent\) is not installed, and backends/cli/ does not pin it"):
         find_cli(installed_as(NPM), tmp_path)
     executable = write(tmp_path / "node_modules/.bin/agent", "")
@@ -43,7 +43,7 @@ def test_an_npm_package_tells_its_version_in_its_manifest(tmp_path: Path) -> Non
     assert find_cli(installed_as(NPM), tmp_path) == Cli(executable, "1.2.3")
 
 
-def test_a_pip_package_runs_sealed_from_a_virtual_environment_of_its_own(tmp_path: Path) -> None:
+def test_a_pip_package_runs_sealed_from_its_own_virtual_environment(tmp_path: Path) -> None:
     with pytest.raises(CliMissing, match=r"agent \(mylab-agent\) is not installed"):
         find_cli(installed_as(PIP), tmp_path)
     own = tmp_path / "venvs/mylab-agent"
@@ -75,7 +75,7 @@ def test_a_binary_on_path_prints_its_version(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_pin_is_what_is_installed(name: str) -> None:
+def test_the_pinned_version_is_installed(name: str) -> None:
     pinned = pinned_version(backend(name).installation)
     assert pinned in {None, find_cli(backend(name)).version}
 
@@ -89,6 +89,6 @@ def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkey
         find_cli(installed_as(PIP), tmp_path)
     here = pinned_clis()
     pins.write_text("mylab-agent==4.6\n")
-    assert pinned_clis() != here, "another pin is another installation"
+    assert pinned_clis() != here, "another pin needs another installation"
     assert pinned_version(NPM) is None
     assert pinned_version(BINARY) is None

@@ -1,4 +1,4 @@
-"""The driver on a clock of the test's own: what it writes and reads, Ctrl-C, and what outlives the command."""
+"""The driver on a fake clock: what it writes and reads, Ctrl-C, and processes that outlive the command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS = Limits(grace_s=3, idle_s=20)
 
 
 class Stage:
-    """A session of a fake box, and what `drive` makes of it."""
+    """A session in a fake box, and the result of `drive`."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
@@ -62,7 +62,7 @@ def test_the_stream_is_kept_byte_for_byte_and_read(stage: Stage) -> None:
     assert stage.box.closed == 1
 
 
-def test_progress_counts_the_turns_that_only_the_gateway_knows_of(stage: Stage) -> None:
+def test_progress_counts_turns_that_only_the_gateway_knows(stage: Stage) -> None:
     moves = iter(range(100))
 
     def on_wait() -> None:
@@ -97,7 +97,7 @@ def test_ctrl_c_asks_the_cli_to_end_and_reads_its_last_words(stage: Stage) -> No
     assert stage.traffic.ended == ["interrupted"]
 
 
-def test_a_second_ctrl_c_does_not_wait_for_the_grace_and_still_closes_the_box(stage: Stage) -> None:
+def test_a_second_ctrl_c_skips_the_grace_period_and_still_closes_the_box(stage: Stage) -> None:
     moves = iter(range(100))
 
     def on_wait() -> None:
@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace_and_still_closes_the_box(st
     assert stage.box.closed == 1
 
 
-def test_a_process_that_writes_on_after_the_command_has_ended_is_not_read_for_ever(stage: Stage) -> None:
+def test_a_process_that_keeps_writing_after_the_command_ends_is_not_read_forever(stage: Stage) -> None:
     def on_wait() -> None:
         stage.box.exit(0)
         stage.clock.time += 0.01
@@ -120,7 +120,7 @@ def test_a_process_that_writes_on_after_the_command_has_ended_is_not_read_for_ev
     assert outcome.exit_code == 0
 
 
-def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itself(stage: Stage) -> None:
+def test_a_limit_that_the_gateway_saw_exceeded_counts_even_if_the_cli_ends_by_itself(stage: Stage) -> None:
     def on_wait() -> None:
         stage.traffic.passed = "token_limit" if stage.box.poll() is not None else None
         stage.box.exit(1)
@@ -130,7 +130,7 @@ def test_a_limit_that_the_gateway_saw_passed_counts_though_the_cli_ended_by_itse
     assert stage.box.terminated == []
 
 
-def test_the_cost_that_the_cli_reports_counts_where_the_ledger_knows_none() -> None:
+def test_the_cost_that_the_cli_reports_counts_if_the_ledger_has_none() -> None:
     session, traffic, snapshot = Session(), FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
     session._total_cost = 2.0
     limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)
@@ -141,7 +141,7 @@ def test_the_cost_that_the_cli_reports_counts_where_the_ledger_knows_none() -> N
     assert spent(limits, traffic, session, snapshot) is None
 
 
-def test_a_provider_that_asks_for_more_patience_than_an_idle_session_has_is_believed_at_once() -> None:
+def test_a_provider_that_asks_to_wait_longer_than_the_idle_limit_is_believed_at_once() -> None:
     traffic, snapshot = FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
     traffic.failures, traffic.last_failure = 1, RequestFailure(429, "slow down", 19.0)
     assert hangs(LIMITS, traffic, Session(), snapshot) is None
@@ -152,7 +152,7 @@ def test_a_provider_that_asks_for_more_patience_than_an_idle_session_has_is_beli
     assert stop.explanation.endswith("429 slow down")
 
 
-def test_after_a_refusal_the_cli_may_first_tell_of_the_answers_it_had(stage: Stage) -> None:
+def test_after_a_refusal_the_cli_may_still_report_earlier_answers(stage: Stage) -> None:
     """OpenCode's `step_finish` of the last answer may come after the request that is refused."""
     stage.traffic.passed, stage.traffic.totals = "turn_limit", Metered(turns=1)
     pieces = iter([b"", b"", b"turn\n"])
@@ -161,7 +161,7 @@ def test_after_a_refusal_the_cli_may_first_tell_of_the_answers_it_had(stage: Sta
     assert 0 < stage.box.terminated[0] < LIMITS.grace_s
 
 
-def test_a_cli_that_never_tells_of_an_answer_is_waited_for_no_longer_than_the_grace(stage: Stage) -> None:
+def test_a_cli_that_never_reports_an_answer_gets_no_more_than_the_grace_period(stage: Stage) -> None:
     stage.traffic.passed, stage.traffic.totals = "turn_limit", Metered(turns=1)
     outcome = stage.drive(lambda: None)
     assert stage.box.terminated == [pytest.approx(LIMITS.grace_s, abs=0.2)]

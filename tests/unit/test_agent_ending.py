@@ -1,4 +1,4 @@
-"""Which ending a session has, from its events, exit code, standard error and who stopped it."""
+"""The ending of a session, given its events, its exit code, its standard error and the reason it was stopped."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def test_a_final_event_is_a_finished_session_whatever_the_exit_code() -> None:
     assert ending(*turn(), DONE, exit_code=139) is Ending.FINISHED
 
 
-def test_without_a_final_event_the_last_response_must_stop_and_the_cli_exit_well() -> None:
+def test_without_a_final_event_the_last_response_must_stop_and_the_exit_code_be_0() -> None:
     assert ending(*turn(reason=StopReason.LAST)) is Ending.FINISHED
     assert ending(*turn(reason=StopReason.LAST), exit_code=1) is Ending.CLI_CRASHED
     assert ending(*turn()) is Ending.SILENT_EXIT
 
 
-def test_a_last_response_that_called_a_tool_ends_no_session() -> None:
+def test_a_last_response_that_called_a_tool_does_not_finish_the_session() -> None:
     events = turn(reason=StopReason.LAST)
     assert ending(events[0], ev.ToolCall(turn="a", call_id="c", name="x"), *events[1:]) is Ending.SILENT_EXIT
     assert ending(*events, ev.TurnStarted(turn="b")) is Ending.SILENT_EXIT
 
 
-def test_nothing_at_all_with_exit_0_is_a_silent_exit() -> None:
+def test_no_output_with_exit_code_0_is_a_silent_exit() -> None:
     assert ending() is Ending.SILENT_EXIT
     assert ending(*turn(), exit_code=None) is Ending.SILENT_EXIT
 
@@ -71,11 +71,11 @@ def test_nothing_at_all_with_exit_0_is_a_silent_exit() -> None:
         (ErrorKind.OTHER, Ending.CLI_CRASHED),
     ],
 )
-def test_an_error_names_the_ending(kind: ErrorKind, named: Ending) -> None:
+def test_an_error_decides_the_ending(kind: ErrorKind, named: Ending) -> None:
     assert ending(*turn(), error(kind), FAILED, exit_code=1) is named
 
 
-def test_an_error_that_was_overcome_does_not() -> None:
+def test_an_error_that_was_overcome_does_not_decide_the_ending() -> None:
     assert ending(error(ErrorKind.MODEL_ERROR), *turn(), DONE) is Ending.FINISHED
 
 
@@ -97,41 +97,41 @@ def test_the_limits_of_the_cli_itself_are_limits(limit: str, named: Ending) -> N
 
 
 @pytest.mark.parametrize("status", ["failed", "pending", "needs-auth"])
-def test_an_agent_without_its_mcp_tools_was_not_measured(status: str) -> None:
+def test_an_agent_without_its_mcp_tools_is_not_measured(status: str) -> None:
     started = ev.SessionStarted(mcp_servers={"proctor": status})
     assert ending(started, *turn(), DONE) is Ending.MCP_UNAVAILABLE
     assert ending(started, ev.McpStatus(server="proctor", status="connected"), *turn(), DONE) is Ending.FINISHED
 
 
-def test_a_last_response_cut_by_its_output_limit() -> None:
+def test_a_last_response_cut_by_its_output_limit_gives_its_ending() -> None:
     assert ending(*turn(reason=StopReason.OUTPUT_LIMIT)) is Ending.OUTPUT_TOKEN_LIMIT
 
 
 @pytest.mark.parametrize("exit_code", [0, -9, None])
-def test_responses_that_bring_nothing_for_ever(exit_code: int | None) -> None:
+def test_endless_empty_responses_give_their_ending(exit_code: int | None) -> None:
     empty = [event for name in "abc" for event in turn(name, reason=StopReason.UNKNOWN, text="")]
     assert ending(*empty, exit_code=exit_code) is Ending.EMPTY_STEPS
 
 
-def test_a_crash_is_told_by_signal_or_code() -> None:
+def test_a_crash_is_recognized_by_signal_or_exit_code() -> None:
     assert ending(*turn(), exit_code=-11) is Ending.CLI_CRASHED
     assert ending(*turn(), exit_code=1, stderr="TypeError: x is undefined") is Ending.CLI_CRASHED
     _, explanation = classify(fold(()), exit_code=7, stderr_tail="one\ntwo\n")
     assert explanation == "the CLI exited with code 7: two"
 
 
-def test_standard_error_names_what_the_stream_did_not() -> None:
+def test_standard_error_explains_an_ending_that_the_stream_does_not() -> None:
     assert ending(exit_code=1, stderr="log\nError: connect ECONNREFUSED") is Ending.MODEL_UNREACHABLE
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9])
-def test_compactions_that_bring_nothing_for_ever(exit_code: int) -> None:
+def test_endless_compactions_give_their_ending(exit_code: int) -> None:
     events = [*turn(), ev.Compaction(), ev.Compaction(), ev.Compaction()]
     assert ending(*events, exit_code=exit_code) is Ending.ENDLESS_COMPACTION
     assert ending(*events, ev.ToolCall(turn="b", call_id="c", name="x"), exit_code=1) is Ending.CLI_CRASHED
 
 
-def test_a_last_response_cut_by_the_context() -> None:
+def test_a_last_response_cut_by_the_context_gives_its_ending() -> None:
     assert ending(*turn(reason=StopReason.CONTEXT_LIMIT)) is Ending.CONTEXT_OVERFLOW
 
 

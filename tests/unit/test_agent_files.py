@@ -1,4 +1,4 @@
-"""Configuration is written into an agent's folder without following what the agent left there."""
+"""Writing configuration into an agent's folder never follows a link that the agent left there."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from harness.agent.files import holds, write_inside
 
 
-def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
+def test_folders_are_created_and_files_replaced(tmp_path: Path) -> None:
     for text in ("one", "two"):
         write_inside(tmp_path, PurePosixPath("a/b/c.json"), text)
     assert (tmp_path / "a/b/c.json").read_text() == "two"
 
 
-def test_a_link_in_place_of_the_file_is_replaced_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("untouched")
     inside = tmp_path / "inside"
@@ -37,12 +37,12 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/etc/file", "../file", "a/../../file"])
-def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="leads outside"):
         write_inside(tmp_path, PurePosixPath(name), "new")
 
 
-def test_a_file_is_found_by_any_of_the_patterns_and_a_folder_is_none(tmp_path: Path) -> None:
+def test_any_pattern_may_find_a_file_and_folders_do_not_count(tmp_path: Path) -> None:
     write_inside(tmp_path, PurePosixPath("sessions/2026/rollout-7.jsonl"), "")
     assert holds(tmp_path, ["no/such.db", "sessions/*/rollout-7.jsonl"])
     assert not holds(tmp_path, ["sessions/*/rollout-8.jsonl"])

@@ -1,4 +1,4 @@
-"""Double entry: every difference is named, and explained only by what can have caused it."""
+"""Reconciling the CLI's counts with the ledger: each difference is named, and explained only by a possible cause."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_side_requests_and_broken_answers_explain_exactly_their_own_tokens() -> 
     assert "broke off" in str(differences(session(), broken)["input_tokens"])
 
 
-def test_hidden_subagents_explain_only_where_there_was_one_and_the_cli_hides_them() -> None:
+def test_hidden_subagents_explain_a_difference_only_if_there_was_one_and_the_cli_hides_them() -> None:
     ledger = msgspec.structs.replace(SAME, turns=5)
     started = ev.SubagentStarted(call_id="c")
     assert differences(session(2, started), ledger) == {"turns": None}
@@ -62,7 +62,7 @@ def test_hidden_subagents_explain_only_where_there_was_one_and_the_cli_hides_the
     assert "subagents" in str(differences(session(2, started), ledger, ReportingQuirks(hides_subagents=True))["turns"])
 
 
-def test_a_session_that_did_not_end_could_not_tell_all() -> None:
+def test_a_stopped_session_explains_missing_counts() -> None:
     ledger = msgspec.structs.replace(SAME, output_tokens=30, turns=3)
     told = differences(session(final=False), ledger, ReportingQuirks(totals_at_end=True))
     assert "totals at the end" in str(told["output_tokens"])
@@ -70,7 +70,7 @@ def test_a_session_that_did_not_end_could_not_tell_all() -> None:
     assert differences(session(), ledger, ReportingQuirks(totals_at_end=True)) == {"turns": None, "output_tokens": None}
 
 
-def test_more_than_the_ledger_says_is_explained_by_broken_answers_alone() -> None:
+def test_only_broken_answers_explain_more_than_the_ledger_has() -> None:
     fewer = msgspec.structs.replace(SAME, turns=1)
     assert differences(session(), fewer, stopped=True) == {"turns": None}
     assert "broke off" in str(differences(session(), msgspec.structs.replace(fewer, broken_turns=1))["turns"])
@@ -81,7 +81,7 @@ MERGES = ReportingQuirks(merges_cache_writes=True)
 WRITTEN = msgspec.structs.replace(SAME, input_tokens=14, cache_write_tokens=6)
 
 
-def test_tokens_written_to_a_cache_may_be_under_another_name_if_none_is_lost() -> None:
+def test_cache_writes_may_have_another_name_if_no_token_is_lost() -> None:
     assert differences(session(), WRITTEN) == {"input_tokens": None, "cache_write_tokens": None}
     told = differences(session(), WRITTEN, MERGES)
     assert "written to the cache" in str(told["input_tokens"])
@@ -90,14 +90,14 @@ def test_tokens_written_to_a_cache_may_be_under_another_name_if_none_is_lost() -
     assert differences(session(), lost, MERGES)["cache_write_tokens"] is None
 
 
-def test_side_requests_and_a_stop_do_not_hide_that_cache_writes_are_under_another_name() -> None:
+def test_side_requests_and_a_stop_do_not_hide_renamed_cache_writes() -> None:
     side = msgspec.structs.replace(WRITTEN, input_tokens=44, side=TokenCounts(input_tokens=30))
     assert None not in differences(session(), side, MERGES).values()
     stopped = msgspec.structs.replace(WRITTEN, cache_write_tokens=9)
     assert None not in differences(session(final=False), stopped, MERGES, stopped=True).values()
 
 
-def test_a_script_explains_other_numbers_of_calls_where_one_ran() -> None:
+def test_a_script_that_ran_explains_a_different_number_of_calls() -> None:
     quirks = ReportingQuirks(script_tool="functions.exec")
     calls = [ev.ToolCall(turn="0", call_id=str(number), name="exec_command") for number in range(3)]
     ran = msgspec.structs.replace(SAME, tool_calls=1, tools_used=frozenset({"functions.exec"}))
@@ -109,7 +109,7 @@ def test_a_script_explains_other_numbers_of_calls_where_one_ran() -> None:
 
 
 @given(st.integers(1, 3))
-def test_answers_that_the_cli_left_are_explained_whether_it_counts_them_or_not(left: int) -> None:
+def test_abandoned_answers_are_explained_whether_the_cli_counts_them_or_not(left: int) -> None:
     broken = TokenCounts(input_tokens=10 * left)
     ledger = msgspec.structs.replace(SAME, input_tokens=20 + 10 * left, broken_turns=left, broken=broken)
     assert set(differences(session(), ledger)) == {"input_tokens"}

@@ -1,4 +1,4 @@
-"""Retries: by the table, in time, with what is left of the limits, and in the conversation that was begun."""
+"""Retries follow the table, keep the time and the rest of the limits, and continue the conversation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def result(
     reported_usd: float = 0.0,
     cost_usd: float | None = None,
 ) -> AttemptResult:
-    """An attempt as the gateway metered it. `reported_usd` is what its CLI believes that it cost."""
+    """Return an attempt's result as the gateway metered it. `reported_usd` is the CLI's own estimate of its cost."""
     told: list[ev.Event] = []
     for number in range(turns):
         told += [ev.TurnStarted(turn=str(number), session_id="ses_1"), ev.TurnFinished(turn=str(number))]
@@ -46,13 +46,13 @@ def result(
 
 
 def spend(budget: Budget, *, turns: int = 0, side_requests: int = 0, tokens: int = 0, cost_usd: float = 0.0) -> None:
-    """Use so much of the budget, as one request."""
+    """Use this much of the budget, as one request."""
     reservation = asyncio.run(budget.reserve(Amounts(turns=turns, side_requests=side_requests)))
     reservation.settle(TokenCounts(input_tokens=tokens), cost_usd, counts=True)
 
 
 class Play:
-    """Runs attempts that end as told, each after ten seconds. What they metered is spent, and what `charge` says."""
+    """Runs attempts that end as told, each after ten seconds. They spend what they metered, and `charge`."""
 
     def __init__(
         self,
@@ -94,19 +94,19 @@ class Play:
 
 
 @given(st.sampled_from(Ending))
-def test_the_table_says_what_is_retried_and_how_often(ending: Ending) -> None:
+def test_the_table_decides_what_is_retried_and_how_often(ending: Ending) -> None:
     play = Play(itertools.repeat(result(ending)))
     assert len(play.made) == (3 if ENDINGS[ending].retried else 1)
 
 
-def test_each_wait_is_four_times_the_last_and_on_record() -> None:
+def test_each_wait_is_four_times_the_last_one_and_is_recorded() -> None:
     play = Play(itertools.repeat(result(Ending.MODEL_ERROR)))
     assert [one.waited_s for one in play.made] == [0, 2, 8]
     assert play.clock.time == 3 * 10 + 2 + 8
     assert play.waits == [2, 1, 8, 7, 6, 5, 4, 3, 2, 1]
 
 
-def test_a_retry_goes_on_with_the_conversation_and_what_is_left_of_the_limits() -> None:
+def test_a_retry_continues_the_conversation_with_the_rest_of_the_limits() -> None:
     play = Play([result(Ending.MODEL_ERROR, turns=4, tokens=300), result(Ending.FINISHED)])
     (_, first), (left, second) = play.given
     assert (first, second) == (None, "ses_1")
@@ -115,7 +115,7 @@ def test_a_retry_goes_on_with_the_conversation_and_what_is_left_of_the_limits() 
     assert play.aside == [(1, False)]
 
 
-def test_what_answers_used_that_broke_off_or_were_left_counts_as_used() -> None:
+def test_broken_and_abandoned_answers_count_as_used() -> None:
     play = Play(
         [result(Ending.STALLED, turns=4, tokens=300), result(Ending.FINISHED)],
         charge=lambda budget: spend(budget, turns=1, tokens=50, cost_usd=0.25),
@@ -126,25 +126,25 @@ def test_what_answers_used_that_broke_off_or_were_left_counts_as_used() -> None:
     assert len(nothing_left.made) == 1
 
 
-def test_a_cost_that_only_the_cli_knows_counts_over_all_attempts() -> None:
+def test_a_cost_that_only_the_cli_knows_adds_up_over_all_attempts() -> None:
     unpriced = [result(Ending.MODEL_ERROR, reported_usd=0.25) for _ in range(2)]
     play = Play([*unpriced, result(Ending.FINISHED)])
     assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75, 0.5]
     assert len(Play([result(Ending.MODEL_ERROR, reported_usd=1.0)]).made) == 1
 
 
-def test_where_the_gateway_knows_the_cost_the_cli_is_not_asked() -> None:
+def test_the_cost_of_the_cli_is_ignored_if_the_gateway_knows_it() -> None:
     priced = result(Ending.MODEL_ERROR, reported_usd=0.75, cost_usd=0.25)
     play = Play([priced, result(Ending.FINISHED)])
     assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75]
 
 
-def test_a_conversation_outlives_an_attempt_that_came_to_nothing() -> None:
+def test_a_conversation_survives_an_attempt_without_a_response() -> None:
     play = Play([result(Ending.STALLED), result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)])
     assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
 
 
-def test_what_cannot_be_resumed_begins_anew() -> None:
+def test_a_conversation_that_cannot_be_resumed_begins_anew() -> None:
     assert Play([result(Ending.MODEL_ERROR, turns=0), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.MCP_UNAVAILABLE), result(Ending.FINISHED)]).aside == [(1, True)]
     assert Play([result(Ending.CLI_CRASHED), result(Ending.FINISHED)], resumes=False).aside == [(1, True)]
@@ -157,30 +157,30 @@ def test_a_conversation_that_was_not_written_begins_anew_in_the_same_workspace()
     assert play.aside == [(1, False)]
 
 
-def test_so_does_one_that_the_cli_cannot_resume() -> None:
+def test_a_conversation_that_the_cli_cannot_resume_begins_anew() -> None:
     play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED, turns=0), result(Ending.FINISHED)])
     assert [conversation for _, conversation in play.given] == [None, "ses_1", None]
     assert play.aside == [(1, False), (2, False)]
 
 
-def test_a_crash_in_a_conversation_that_was_resumed_does_not_end_it() -> None:
+def test_a_crash_in_a_resumed_conversation_does_not_end_it() -> None:
     play = Play([result(Ending.MODEL_ERROR), result(Ending.CLI_CRASHED), result(Ending.FINISHED)])
     assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1"]
 
 
-def test_no_retry_without_anything_left() -> None:
+def test_nothing_is_retried_if_nothing_is_left() -> None:
     assert len(Play([result(Ending.MODEL_ERROR, turns=10)]).made) == 1
     assert len(Play([result(Ending.MODEL_ERROR, tokens=1000)]).made) == 1
     assert len(Play([result(Ending.MODEL_ERROR)], Limits(wall_s=11)).made) == 1
     assert len(Play([result(Ending.MODEL_ERROR)], Limits(retries=0)).made) == 1
 
 
-def test_a_rate_limit_waits_for_its_reset_if_that_is_in_time() -> None:
+def test_a_retry_waits_for_the_reset_of_a_rate_limit_if_there_is_time() -> None:
     play = Play([result(Ending.RATE_LIMITED, resets_in_s=60), result(Ending.FINISHED)])
     assert [one.waited_s for one in play.made] == [0, 60]
 
 
-def test_else_it_says_when_that_would_be() -> None:
+def test_a_late_reset_is_named_in_the_explanation() -> None:
     (only,) = Play([result(Ending.RATE_LIMITED, resets_in_s=3600)]).made
     assert only.ending is Ending.RATE_LIMITED
     assert "so it was; it ends at 2" in only.explanation
@@ -188,7 +188,7 @@ def test_else_it_says_when_that_would_be() -> None:
 
 
 @given(st.lists(st.integers(0, 5), max_size=4), st.floats(0, 200))
-def test_limits_only_shrink_and_no_limit_stays_none(tokens: list[int], elapsed_s: float) -> None:
+def test_limits_only_shrink_and_a_missing_limit_stays_missing(tokens: list[int], elapsed_s: float) -> None:
     budget = Budget.within(LIMITS)
     for count in tokens:
         spend(budget, turns=1, tokens=count)

@@ -1,4 +1,4 @@
-"""Looking at the folders of a session until they rest."""
+"""Waiting until the folders of a session no longer change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_the_digest_changes_with_content_names_and_times(tmp_path: Path) -> None
     ):
         change()
         seen.add(digest([tmp_path]))
-    assert len(seen) == 5  # at the end it is as it was
+    assert len(seen) == 5  # at the end it is the same as before
     assert digest([tmp_path]) == digest([tmp_path])
 
 
 class Busy(FakeClock):
-    """While one sleeps, something writes; `times` times."""
+    """A clock: something writes a file during each of its first `times` sleeps."""
 
     def __init__(self, file: Path, times: int) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class Busy(FakeClock):
             self._file.write_text("x" * self._times)
 
 
-def test_settling_takes_until_two_looks_agree(tmp_path: Path) -> None:
+def test_settling_waits_until_two_looks_agree(tmp_path: Path) -> None:
     assert settle([tmp_path], Busy(tmp_path / "file", 0)) == pytest.approx(0.05)
     assert settle([tmp_path], Busy(tmp_path / "file", 3)) == pytest.approx(0.20)
 
 
-def test_a_folder_that_never_rests_is_a_failure_of_the_sandbox(tmp_path: Path) -> None:
+def test_a_folder_that_never_settles_is_a_failure_of_the_sandbox(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="still changes"):
         settle([tmp_path], Busy(tmp_path / "file", 10**6))

@@ -1,11 +1,11 @@
-"""Lines of a stream: where they begin, and what happens to those that are too long."""
+"""Lines of a stream: where they begin, and what happens to lines that are too long."""
 
 from __future__ import annotations
 
 from harness.agent.stream import Line, LineSplitter
 
 
-def test_lines_come_when_they_are_complete() -> None:
+def test_a_line_arrives_when_it_is_complete() -> None:
     reader = LineSplitter()
     assert reader.feed(b"one\ntw") == [Line(0, b"one", 0)]
     assert reader.feed(b"o\n\nthree") == [Line(4, b"two", 0), Line(8, b"", 0)]
@@ -18,7 +18,7 @@ def test_only_newline_bytes_split() -> None:
     assert LineSplitter().feed(text + b"\n") == [Line(0, text, 0)]
 
 
-def test_a_long_line_is_cut_counted_and_not_held() -> None:
+def test_a_long_line_is_cut_and_counted_without_being_held_in_memory() -> None:
     reader = LineSplitter(cap=10)
     for _ in range(1000):
         assert reader.feed(b"x" * 100) == []

@@ -1,4 +1,4 @@
-"""What Codex tells on standard error alone, and how its errors read."""
+"""What Codex reports only on standard error, and how its errors are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODEX = backend("codex")
 
 
 def response(second: int, thread: str = "t1", **changed: int) -> str:
-    """The line of the log about one response."""
+    """Return the line of the log about one response."""
     counts = {"input_token_count": 100, "output_token_count": 9, "cached_token_count": 60}
     counts |= {"cache_write_token_count": 10, "reasoning_token_count": 4, "tool_token_count": 109}
     said = " ".join(f"{name}={count}" for name, count in (counts | changed).items())
@@ -30,7 +30,7 @@ def failed(message: str) -> tuple[ev.Event, ...]:
     return CODEX.decode(json.dumps({"type": "turn.failed", "error": {"message": message}}).encode())
 
 
-def test_the_log_tells_every_response_and_its_tokens() -> None:
+def test_the_log_reports_every_response_with_its_tokens() -> None:
     log = "WARN something else\n" + response(1) + response(2, input_token_count=70) + response(2, thread="subagent")
     session = fold(CODEX.read_stderr(log))
     assert session.turns == 3
@@ -39,7 +39,7 @@ def test_the_log_tells_every_response_and_its_tokens() -> None:
     )
 
 
-def test_a_response_told_afterwards_changes_nothing_but_the_counts() -> None:
+def test_a_response_reported_afterwards_changes_only_the_counts() -> None:
     session = fold([*failed("Connection failed: error sending request"), *CODEX.read_stderr(response(1))])
     assert (session.turns, session.empty_turns) == (1, 0)
     assert session.failure is not None
@@ -72,12 +72,12 @@ def test_a_required_mcp_server_that_failed_is_named() -> None:
         ('{"error":{"message":"bad"}}', ErrorKind.MODEL_ERROR, 400),
     ],
 )
-def test_what_went_wrong_is_read_from_its_words(message: str, kind: ErrorKind, status: int | None) -> None:
+def test_the_kind_of_an_error_is_read_from_its_words(message: str, kind: ErrorKind, status: int | None) -> None:
     [error] = [event for event in failed(message) if isinstance(event, ev.Error)]
     assert (error.kind, error.status) == (kind, status)
 
 
-def test_a_retry_is_no_failure() -> None:
+def test_a_retry_is_not_a_failure() -> None:
     line = {"type": "error", "message": "Reconnecting... 2/5 (unexpected status 500 Internal Server Error: boom)"}
     [retry] = CODEX.decode(json.dumps(line).encode())
     assert retry == ev.Retry(
@@ -122,7 +122,7 @@ def test_a_command_is_the_one_that_the_model_gave(shown: str, given: str) -> Non
         ({"type": "file_change", "changes": []}, ""),
     ],
 )
-def test_what_a_call_gave_is_read_from_its_end(item: dict[str, Any], output: str) -> None:
+def test_the_result_of_a_call_is_read_from_its_end(item: dict[str, Any], output: str) -> None:
     line = {"type": "item.completed", "item": {"id": "item_1", "status": "completed", **item}}
     [result] = CODEX.decode(json.dumps(line).encode())
     assert isinstance(result, ev.ToolResult)

@@ -1,4 +1,4 @@
-"""What each backend reads in single lines, and what a session makes of it."""
+"""The events that each backend reads from single lines, and the session that they add up to."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestClaude:
         assert (session.turns, session.tool_calls, session.last_tool) == (2, 1, "Bash")
         assert session.usage == ev.Usage(input_tokens=22, output_tokens=2)
 
-    def test_what_the_cli_writes_itself_is_no_turn(self) -> None:
+    def test_a_message_that_the_cli_writes_itself_is_not_a_turn(self) -> None:
         text = [{"type": "text", "text": "API Error: 500"}]
         events = claude(type="assistant", error="server_error", message={"model": "<synthetic>", "content": text})
         assert events == (ev.Error(kind=K.MODEL_ERROR, message="API Error: 500"),)
@@ -72,14 +72,14 @@ class TestClaude:
         session = fold([*first, *second])
         assert (session.usage.input_tokens, session.cost_usd) == (25, 0.3)
 
-    def test_a_turn_after_a_result_means_it_was_not_the_last_word(self) -> None:
+    def test_a_turn_after_a_result_reopens_the_session(self) -> None:
         session = fold(result())
         assert session.finished
         session = fold([*result(), *block("a", {"type": "text", "text": "more"})])
         assert not session.finished
 
     @pytest.mark.parametrize("subtype", [*backend("claude").own_limits, "error_during_execution"])
-    def test_limits_of_its_own_are_named(self, subtype: str) -> None:
+    def test_its_own_limits_are_named(self, subtype: str) -> None:
         limit = backend("claude").own_limits.get(subtype, "")
         *errors, final = result(subtype=subtype, is_error=True, errors=["it stopped"])
         assert isinstance(final, ev.SessionFinished)
@@ -99,13 +99,13 @@ class TestClaude:
         session = fold(claude(type="assistant", message={"id": "a", "stop_reason": reason}))
         assert session.stop_reason is read
 
-    def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
+    def test_a_subagent_is_known_by_the_call_that_started_it(self) -> None:
         message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
         events = claude(type="assistant", parent_tool_use_id="call", message=message)
         assert ev.Text(turn="x", text="sub", parent="call") in events
         assert fold([*events, *events]).subagents == 1
 
-    def test_a_tool_result_is_paired_cut_and_measured(self) -> None:
+    def test_a_tool_result_is_paired_with_its_call_cut_and_measured(self) -> None:
         content = [{"type": "text", "text": "x" * 9000}, {"type": "image"}]
         (read,) = claude(
             type="user",
@@ -114,7 +114,7 @@ class TestClaude:
         assert isinstance(read, ev.ToolResult)
         assert (read.call_id, read.output, read.is_error) == ("c", "x" * 9000 + "\n[image]", True)
 
-    def test_retries_compactions_denials_and_limits(self) -> None:
+    def test_retries_compactions_denials_and_limits_are_read(self) -> None:
         session = fold(
             [
                 *claude(type="system", subtype="api_retry", attempt=1, max_retries=1, error_status=500),
@@ -128,15 +128,15 @@ class TestClaude:
         assert (session.retries, session.compactions, session.denials) == (1, 1, 1)
         assert (session.rate_limits, session.resets_at) == (1, 1_700_000_000)
 
-    def test_mcp_status_is_that_of_the_start(self) -> None:
+    def test_the_mcp_status_is_the_one_at_the_start(self) -> None:
         events = claude(type="system", subtype="init", mcp_servers=[{"name": "p", "status": "failed"}])
         assert fold(events).mcp_servers == {"p": "failed"}
 
     @pytest.mark.parametrize("subtype", ["thinking_tokens", "task_started", "status", "hook_started"])
-    def test_chatter_is_no_event(self, subtype: str) -> None:
+    def test_chatter_is_not_an_event(self, subtype: str) -> None:
         assert claude(type="system", subtype=subtype) == ()
 
-    def test_new_kinds_are_kept_as_unknown(self) -> None:
+    def test_a_new_kind_of_line_is_kept_as_unknown(self) -> None:
         (top,) = claude(type="surprise", x=1)
         (system,) = claude(type="system", subtype="surprise")
         assert isinstance(top, ev.Unknown)
@@ -153,7 +153,7 @@ class TestOpenCode:
         assert read == ev.ToolResult(call_id="c", content=Raw(b'"a\\n"'), seconds=0.25)
         assert read.output == "a\n"
 
-    def test_a_part_that_is_told_twice_counts_once(self) -> None:
+    def test_a_repeated_part_counts_once(self) -> None:
         session = fold([*tool_use(), *tool_use()])
         assert (session.tool_calls, session.tool_results) == (1, 1)
 
@@ -171,7 +171,7 @@ class TestOpenCode:
     def test_a_call_of_an_unknown_tool_keeps_the_name_the_model_wrote(self) -> None:
         assert fold(tool_use(tool="invalid", state={"input": {"tool": "nonesuch"}})).last_tool == "nonesuch"
 
-    def test_usage_counts_reasoning_as_output_and_cached_tokens_apart(self) -> None:
+    def test_usage_counts_reasoning_as_output_and_cached_tokens_separately(self) -> None:
         tokens = {"input": 10, "output": 5, "reasoning": 2, "cache": {"read": 4, "write": 1}}
         session = fold(opencode(type="step_finish", part={"messageID": "t", "reason": "stop", "tokens": tokens}))
         assert session.turns == 1
@@ -185,12 +185,12 @@ class TestOpenCode:
         assert fold([*start, *stop]).finished
         assert not fold([*start, *tool_use(), *stop]).finished
 
-    def test_a_rate_limit_tells_when_to_come_back(self) -> None:
+    def test_a_rate_limit_says_when_it_ends(self) -> None:
         data = {"message": "Too many requests", "statusCode": 429, "responseHeaders": {"retry-after": "20"}}
         session = fold(opencode(type="error", sessionID="s", error={"name": "APIError", "data": data}))
         assert (session.resets_at, session.session_id) == ("20 s", "s")
 
-    def test_an_mcp_server_that_failed_is_named_by_the_log_alone(self) -> None:
+    def test_only_the_log_names_an_mcp_server_that_failed(self) -> None:
         log = 'level=WARN run=1 message="server unavailable" key=proctor type=remote status=failed\nlevel=WARN x=1\n'
         assert backend("opencode").read_stderr(log) == (ev.McpStatus(server="proctor", status="failed"),)
         assert backend("claude").read_stderr(log) == ()
@@ -219,7 +219,7 @@ class TestOpenCode:
 @pytest.mark.parametrize("name", names())
 class TestAnyBackend:
     @pytest.mark.parametrize("line", [b"", b" \t", b"\r"])
-    def test_a_blank_line_is_nothing(self, name: str, line: bytes) -> None:
+    def test_a_blank_line_gives_no_event(self, name: str, line: bytes) -> None:
         assert backend(name).decode(line) == ()
 
     @pytest.mark.parametrize(
@@ -234,13 +234,13 @@ class TestAnyBackend:
             (b"[" * 100_000, "nested too deeply"),
         ],
     )
-    def test_what_is_no_event_is_malformed(self, name: str, line: bytes, reason: str) -> None:
+    def test_a_line_that_is_not_an_event_is_malformed(self, name: str, line: bytes, reason: str) -> None:
         (event,) = backend(name).decode(line)
         assert isinstance(event, ev.Malformed)
         assert event.reason == reason
         assert len(event.sample) <= 200
 
-    def test_bad_utf_8_and_lone_surrogates_hide_nothing(self, name: str) -> None:
+    def test_bad_utf_8_and_lone_surrogates_do_not_hide_the_rest(self, name: str) -> None:
         (event,) = backend(name).decode(b'{"type": "odd\xff\\ud800"}')
         assert isinstance(event, ev.Unknown)
         assert event.kind == "odd\N{REPLACEMENT CHARACTER}?"
@@ -255,7 +255,7 @@ class TestWrongTypes:
         assert (final.session_id, final.turns, final.cost_usd, final.usage.input_tokens) == ("", 0, 0.25, 4)
 
     @pytest.mark.parametrize("number", ["-5", "1e400", "NaN", "9" * 30, "9" * 5000, "1.5", "true", "null", '"3"'])
-    def test_numbers_that_are_no_counts_are_not_believed(self, number: str) -> None:
+    def test_a_number_that_cannot_be_a_count_is_ignored(self, number: str) -> None:
         line = '{"type":"result","modelUsage":{"m":{"inputTokens":NUMBER}}}'.replace("NUMBER", number)
         session = fold(backend("claude").decode(line.encode()))
         assert session.usage == ev.Usage()
@@ -267,11 +267,11 @@ class TestWrongTypes:
 
 
 class TestSession:
-    def test_unpaired_results_are_told_apart(self) -> None:
+    def test_unpaired_results_are_counted_separately(self) -> None:
         session = fold([ev.ToolResult(call_id="nobody", is_error=True)])
         assert (session.tool_results, session.tool_errors, session.unpaired_results) == (0, 0, 1)
 
-    def test_a_call_id_may_come_again_in_another_turn(self) -> None:
+    def test_a_call_id_may_occur_again_in_another_turn(self) -> None:
         calls = [ev.ToolCall(turn=str(i), call_id="call_0", name="x") for i in range(3)]
         session = fold([event for call in calls for event in (call, ev.ToolResult(call_id="call_0"))])
         assert (session.tool_calls, session.tool_results, session.open_calls) == (3, 3, 0)
@@ -294,7 +294,7 @@ class TestSession:
         assert session.failure is None
         assert session.errors == [ev.Located(error)]
 
-    def test_keeps_little_of_a_long_stream(self) -> None:
+    def test_a_session_keeps_little_of_a_long_stream(self) -> None:
         session = Session()
         for i in range(5000):
             session.add(ev.TurnStarted(turn=f"t{i}", parent=f"p{i}"))
@@ -327,7 +327,7 @@ class TestSession:
         ("TypeError: undefined is not a function", None, K.OTHER),
     ],
 )
-def test_errors_are_named_by_text_and_status(message: str, status: int | None, kind: K) -> None:
+def test_an_error_is_named_by_its_text_and_status(message: str, status: int | None, kind: K) -> None:
     assert error_kind(message, status) is kind
 
 
@@ -341,5 +341,5 @@ def test_errors_are_named_by_text_and_status(message: str, status: int | None, k
         ("boom", None),
     ],
 )
-def test_the_end_of_a_limit_is_read_from_the_message(message: str, hint: str | None) -> None:
+def test_the_end_of_a_rate_limit_is_read_from_the_message(message: str, hint: str | None) -> None:
     assert reset_hint(message) == hint

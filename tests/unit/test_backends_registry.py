@@ -1,4 +1,4 @@
-"""Backends of other packages come as entry points of the group `proctor.backends`."""
+"""Backends from other packages are entry points in the group `proctor.backends`."""
 
 from __future__ import annotations
 
@@ -51,34 +51,34 @@ def installed(tmp_path: Path) -> Path:
 
 
 def said(installed: Path, program: str) -> str:
-    """What a program that uses the registry prints, in a process of its own: the registry remembers what it finds."""
+    """Return the output of a program that uses the registry. A new process runs it, because the registry caches."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), str(ROOT)))}
     command = [sys.executable, "-c", f"from backends.registry import *\n{program}"]
     output = subprocess.check_output(command, env=variables, stderr=subprocess.STDOUT, text=True)
     return output.strip()
 
 
-def test_an_entry_point_is_a_backend_like_ours(installed: Path) -> None:
+def test_an_entry_point_is_a_backend_like_a_packaged_one(installed: Path) -> None:
     assert said(installed, "print(*names())") == "claude codex gone lean opencode pi renamed text"
     assert said(installed, "print(type(backend('lean')).__module__)") == "theirs.backends"
 
 
-def test_what_proctor_sets_up_are_its_own_backends(installed: Path) -> None:
+def test_proctor_sets_up_only_its_own_backends(installed: Path) -> None:
     assert said(installed, "print(*own_names())") == "claude codex opencode pi"
 
 
-def test_decode_tells_in_words_of_an_entry_point_that_cannot_be_loaded(installed: Path) -> None:
+def test_decode_explains_an_entry_point_that_cannot_be_loaded(installed: Path) -> None:
     program = "from harness.commands.main import main\ntry: main(['decode', 'gone', '-'])\nexcept SystemExit: pass"
     assert "error: the entry point gone = theirs.nonesuch:BACKEND of theirs cannot be loaded" in said(
         installed, program
     )
 
 
-def test_one_of_ours_hides_an_entry_point_of_its_name(installed: Path) -> None:
+def test_a_packaged_backend_hides_an_entry_point_of_its_name(installed: Path) -> None:
     assert said(installed, "print(type(backend('claude')).__module__)") == "backends.claude.adapter"
 
 
-def test_entry_points_are_read_only_for_a_name_that_is_not_ours(installed: Path) -> None:
+def test_entry_points_are_read_only_for_a_name_that_is_not_packaged(installed: Path) -> None:
     seen = "import sys; backend('claude'); print('theirs.backends' in sys.modules)"
     assert said(installed, seen) == "False"
 
@@ -88,10 +88,13 @@ def test_entry_points_are_read_only_for_a_name_that_is_not_ours(installed: Path)
     [
         ("gone", "the entry point gone = theirs.nonesuch:BACKEND of theirs cannot be loaded: ModuleNotFoundError"),
         ("text", "the entry point text = theirs.backends:TEXT of theirs: it must be an instance of a subclass of"),
-        ("renamed", "the entry point renamed = theirs.backends:BACKEND of theirs: the name of Lean is 'lean'"),
+        (
+            "renamed",
+            "the entry point renamed = theirs.backends:BACKEND of theirs: the name of Lean must be 'renamed'",
+        ),
         ("nonesuch", "there is no backend 'nonesuch'; choose one of: claude, codex, gone, lean"),
     ],
 )
-def test_an_entry_point_that_is_no_backend_is_told_in_words(installed: Path, name: str, words: str) -> None:
+def test_an_entry_point_that_is_not_a_backend_is_explained(installed: Path, name: str, words: str) -> None:
     program = f"try: backend('{name}')\nexcept ValueError as error: print(error)"
     assert said(installed, program).startswith(words)

@@ -1,4 +1,4 @@
-"""What a session makes of events: tools and their time, places in the stream, compactions; and when limits end."""
+"""How a session adds up events: tools and their times, places in the stream, compactions; and the ends of limits."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def call(name: str = "Bash", command: str = "ls", call_id: str = "c") -> ev.Tool
 
 
 class TestToolTime:
-    def test_is_what_the_cli_says(self) -> None:
+    def test_is_the_time_that_the_cli_reports(self) -> None:
         session = Session()
         session.add(call(), at=100.0)
         session.add(ev.ToolResult(call_id="c", seconds=2.5), at=200.0)
         assert (session.tool_s, session.other_tools_s, session.experiment_s) == (2.5, 2.5, 0.0)
 
-    def test_is_else_the_time_between_the_lines(self) -> None:
+    def test_is_otherwise_the_time_between_the_lines(self) -> None:
         session = Session()
         session.add(call(command="python3 approach.py"), at=100.0)
         session.add(call(call_id="d"), at=101.0)
@@ -35,18 +35,18 @@ class TestToolTime:
         session.add(ev.ToolResult(call_id="d"), at=105.0)
         assert (session.experiment_s, session.other_tools_s, session.tool_s) == (3.0, 4.0, 7.0)
 
-    def test_is_unknown_where_nobody_measured_it(self) -> None:
+    def test_is_unknown_if_nobody_measured_it(self) -> None:
         session = fold([call(), ev.ToolResult(call_id="c")])
         assert (session.experiment_s, session.other_tools_s, session.tool_s) == (None, None, None)
 
-    def test_is_unknown_as_a_whole_where_one_part_is(self) -> None:
+    def test_is_unknown_as_a_whole_if_one_part_is(self) -> None:
         known: list[ev.Event] = [call(call_id="d"), ev.ToolResult(call_id="d", seconds=1.0)]
         assert fold([*known, call(), ev.ToolResult(call_id="c")]).tool_s is None
 
-    def test_is_nought_without_any_tool(self) -> None:
+    def test_is_zero_without_any_tool(self) -> None:
         assert fold([]).tool_s == 0.0
 
-    def test_of_a_subagent_is_that_of_its_own_tools(self) -> None:
+    def test_of_a_subagent_is_the_time_of_its_own_tools(self) -> None:
         session = Session()
         session.add(call("Task", call_id="task"), at=0.0)
         session.add(ev.TurnStarted(turn="sub", parent="task"), at=1.0)
@@ -102,12 +102,12 @@ def test_running_python_or_rendering_is_an_experiment(name: str, arguments: Any)
         ("render_statement", {}),
     ],
 )
-def test_anything_else_is_none(name: str, arguments: Any) -> None:
+def test_any_other_call_is_not_an_experiment(name: str, arguments: Any) -> None:
     assert not is_experiment(name, shell_command(arguments))
 
 
 class TestPlaces:
-    def test_samples_and_errors_tell_where_they_stand(self) -> None:
+    def test_samples_and_errors_have_their_places_in_the_stream(self) -> None:
         reader = StreamReader(backend("opencode"))
         lines = [b'{"type":"step_start"}', b"oops", b'{"type":"new"}', b'{"type":"error","error":{"name":"boom"}}']
         reader.feed(b"\n".join(lines)[:30])
@@ -135,7 +135,7 @@ class TestPlaces:
         assert (reader.lines.truncated_lines, reader.lines.truncated_bytes) == (1, 29)
 
 
-def test_compactions_count_anew_after_a_tool_call() -> None:
+def test_a_tool_call_resets_the_count_of_compactions() -> None:
     session = fold([ev.Compaction(), call(), ev.Compaction(), ev.Compaction()])
     assert (session.compactions, session.compactions_in_a_row) == (3, 2)
 
@@ -162,7 +162,7 @@ NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
         (1795356000.0, "2026-11-22T14:00:00"),
     ],
 )
-def test_the_end_of_a_limit(said: str | float, end: str) -> None:
+def test_the_end_of_a_limit_is_computed(said: str | float, end: str) -> None:
     assert reset_time(said, NOW) == datetime.fromisoformat(end).replace(tzinfo=UTC)
 
 
@@ -173,10 +173,10 @@ def test_the_end_of_a_limit(said: str | float, end: str) -> None:
         *("2026-02-30T10:00", "resets at 2020-01-01T00:00:00Z", 0.0, float("inf"), float("nan"), -1e300),
     ],
 )
-def test_the_end_of_a_limit_that_is_not_told(said: str | float) -> None:
+def test_the_end_of_a_limit_is_unknown_if_the_text_does_not_say_it(said: str | float) -> None:
     assert reset_time(said, NOW) is None
 
 
-def test_a_day_when_the_clocks_change() -> None:
-    before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Zurich, where 2:30 does not come that night
+def test_the_end_is_right_on_a_day_when_clocks_change() -> None:
+    before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Zurich, where 2:30 does not exist that night
     assert reset_time("resets 2:30am (Europe/Zurich)", before) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)

@@ -51,7 +51,7 @@ def test_the_registry_knows_the_backends() -> None:
     assert list(names()) == sorted(names())
 
 
-def test_a_backend_bears_the_name_it_is_found_by(any_backend: Backend) -> None:
+def test_a_backend_has_the_name_by_which_it_is_found(any_backend: Backend) -> None:
     assert backend(any_backend.name) is any_backend
 
 
@@ -61,46 +61,46 @@ def test_an_unknown_backend_is_refused_with_the_choices(name: str) -> None:
         backend(name)
 
 
-def test_nothing_of_the_harness_is_needed(any_backend: Backend) -> None:
+def test_backends_import_nothing_of_the_harness(any_backend: Backend) -> None:
     package = type(any_backend).__module__.removesuffix(".adapter")
     for module in [module for name, module in sys.modules.items() if name == package or name.startswith(f"{package}.")]:
         used = [str(getattr(value, "__module__", "")) for value in vars(module).values()]
         assert not [name for name in used if name.startswith("harness")]
 
 
-def test_files_lie_in_the_workspace_or_the_home(any_backend: Backend) -> None:
+def test_files_are_in_the_workspace_or_the_home(any_backend: Backend) -> None:
     for path in any_backend.config_files(spec()):
         assert path.startswith((f"{WORKSPACE}/", f"{HOME}/"))
         assert ".." not in path
 
 
-def test_the_command_names_executable_and_model_but_no_address_and_no_instructions(any_backend: Backend) -> None:
+def test_the_command_has_executable_and_model_but_no_address_or_instructions(any_backend: Backend) -> None:
     command = any_backend.command(spec())
     assert command[0] == "/cli/bin/agent"
     assert any(word.endswith("qwen3:32b") for word in command)
     assert not [word for word in command if "127.0.0.1" in word or "Be brief." in word]
 
 
-def test_the_instructions_stand_in_one_file_unless_there_are_none(any_backend: Backend) -> None:
+def test_the_instructions_are_in_one_file_unless_there_are_none(any_backend: Backend) -> None:
     assert list(any_backend.config_files(spec()).values()).count("Be brief.") == 1
     assert not [path for path in any_backend.config_files(spec(instructions="")) if path.endswith(".md")]
 
 
-def test_the_mcp_server_is_configured_and_its_tools_are_hinted_at(mcp_backend: Backend) -> None:
+def test_the_mcp_server_is_configured_and_the_prompt_names_its_tools(mcp_backend: Backend) -> None:
     texts = "\n".join(mcp_backend.config_files(spec()).values())
     assert "http://127.0.0.1:4001/mcp" in texts
     assert mcp_backend.tool_name("proctor", "") in mcp_backend.prompt_hints(spec())
     assert mcp_backend.prompt_hints(spec(mcp=())) == ""
 
 
-def test_what_a_backend_can_is_said_in_the_words_of_the_rooms_above(any_backend: Backend) -> None:
+def test_the_capabilities_of_a_backend_use_the_words_of_the_harness(any_backend: Backend) -> None:
     capabilities = any_backend.capabilities
     assert capabilities.wires
     assert set(capabilities.wires) <= set(get_args(Wire))
     assert set(any_backend.own_limits.values()) <= set(Limits.__struct_fields__)
 
 
-def test_the_model_is_asked_by_every_wire_that_a_backend_speaks(any_backend: Backend) -> None:
+def test_a_backend_can_ask_the_model_over_each_of_its_wires(any_backend: Backend) -> None:
     for wire in any_backend.capabilities.wires:
         asked = spec(wire=wire)
         said = "\n".join([*any_backend.config_files(asked).values(), *any_backend.environment(asked).values()])
@@ -112,30 +112,30 @@ def test_a_conversation_is_resumed_by_its_id(resuming_backend: Backend) -> None:
     assert "session-7" not in resuming_backend.command(spec())
 
 
-def test_a_conversation_is_kept_in_files_of_the_home(resuming_backend: Backend) -> None:
+def test_a_conversation_is_kept_in_files_in_the_home(resuming_backend: Backend) -> None:
     patterns = resuming_backend.conversation_files("session-7")
     assert patterns
     assert not [pattern for pattern in patterns if pattern.startswith("/") or ".." in pattern]
 
 
-def test_an_id_is_no_pattern(resuming_backend: Backend) -> None:
+def test_an_id_is_not_a_pattern(resuming_backend: Backend) -> None:
     """The id comes from a stream, and another conversation's file must not pass for this one's."""
     (pattern, *_), (of_any, *_) = resuming_backend.conversation_files("ID"), resuming_backend.conversation_files("*")
     assert of_any == pattern.replace("ID", "[*]")
 
 
-def test_names_of_variables_and_values_are_text(any_backend: Backend) -> None:
+def test_names_and_values_of_variables_are_text(any_backend: Backend) -> None:
     environment = any_backend.environment(spec())
     assert all(isinstance(value, str) for value in environment.values())
     assert not {"HOME", "PATH", "TMPDIR", "LANG"} & set(environment)
 
 
-def test_an_unknown_option_is_refused_with_the_ones_there_are(any_backend: Backend) -> None:
+def test_an_unknown_option_is_refused_with_the_choices(any_backend: Backend) -> None:
     with pytest.raises(ValueError, match=r"`speed`.*the options are: \w+"):
         any_backend.config_files(spec(options={"speed": 3}))
 
 
-def test_tool_names_are_those_the_clis_show() -> None:
+def test_tool_names_are_the_ones_that_the_clis_show() -> None:
     assert backend("claude").tool_name("proctor", "render_state") == "mcp__proctor__render_state"
     assert backend("codex").tool_name("proctor", "render_state") == "mcp__proctor.render_state"
     assert backend("opencode").tool_name("proctor", "render_state") == "proctor_render_state"
@@ -145,7 +145,7 @@ def test_tool_names_are_those_the_clis_show() -> None:
 class TestClaude:
     adapter = backend("claude")
 
-    def test_command(self) -> None:
+    def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
             *("-p", "--output-format", "stream-json", "--verbose"),
             *("--model", "qwen3:32b", "--dangerously-skip-permissions"),
@@ -157,11 +157,11 @@ class TestClaude:
     def test_tools_can_be_chosen(self) -> None:
         assert "Bash,Write" in self.adapter.command(spec(options={"tools": ["Bash", "Write"]}))
 
-    def test_mcp_configuration(self) -> None:
+    def test_mcp_servers_are_configured(self) -> None:
         config = json.loads(self.adapter.config_files(spec())[f"{HOME}/mcp.json"])
         assert config == {"mcpServers": {"proctor": {"type": "http", "url": "http://127.0.0.1:4001/mcp"}}}
 
-    def test_no_request_asks_for_a_model_that_is_not_served(self) -> None:
+    def test_no_request_asks_for_a_model_that_nobody_serves(self) -> None:
         environment = self.adapter.environment(spec())
         models = {name: value for name, value in environment.items() if name.endswith("_MODEL")}
         assert set(models.values()) == {"qwen3:32b"}
@@ -169,13 +169,13 @@ class TestClaude:
         assert models.keys() == kinds | {"ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL"}
         assert environment["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4000"
 
-    def test_waits_for_mcp_and_gives_up_on_outages_soon(self) -> None:
+    def test_it_waits_for_mcp_and_gives_up_soon_on_outages(self) -> None:
         environment = self.adapter.environment(spec())
         assert environment["MCP_CONNECTION_NONBLOCKING"] == "0"
         assert environment["CLAUDE_CODE_MAX_RETRIES"] == "1"
         assert self.adapter.environment(spec(options={"max_retries": 4}))["CLAUDE_CODE_MAX_RETRIES"] == "4"
 
-    def test_keeps_to_the_context_of_the_model(self) -> None:
+    def test_it_keeps_to_the_context_of_the_model(self) -> None:
         environment = self.adapter.environment(spec(context=8192))
         assert environment["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "8192"
         assert environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "2048"
@@ -192,13 +192,13 @@ class TestOpenCode:
     def config(self, **changed: Any) -> Any:
         return json.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.config/opencode/opencode.json"])
 
-    def test_command(self) -> None:
+    def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
             *("run", "--format", "json", "--thinking", "--title", "session"),
             *("--print-logs", "--log-level", "WARN", "--model", "proctor/qwen3:32b"),
         ]
 
-    def test_variant_and_log_level(self) -> None:
+    def test_variant_and_log_level_are_configured(self) -> None:
         options = {"variant": "high", "log_level": "INFO"}
         command = self.adapter.command(spec(options=options))
         assert command[-2:] == ["--variant", "high"]
@@ -206,17 +206,17 @@ class TestOpenCode:
         model = self.config(options=options)["provider"]["proctor"]["models"]["qwen3:32b"]
         assert model["variants"] == {"high": {"reasoningEffort": "high"}}
 
-    def test_the_workspace_stays_clean(self) -> None:
+    def test_nothing_is_written_into_the_workspace(self) -> None:
         assert not [path for path in self.adapter.config_files(spec()) if path.startswith(WORKSPACE)]
         assert self.adapter.environment(spec())["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
 
-    def test_asks_nobody_and_never_compacts_by_itself(self) -> None:
+    def test_it_asks_for_no_permission_and_never_compacts_by_itself(self) -> None:
         config = self.config()
         assert config["permission"] == "allow"
         assert config["compaction"]["auto"] is False
         assert config["share"] == "disabled"
 
-    def test_provider_and_model_limits(self) -> None:
+    def test_the_provider_and_the_limits_of_the_model_are_configured(self) -> None:
         provider = self.config(context=8192)["provider"]["proctor"]
         assert provider["options"]["baseURL"] == "http://127.0.0.1:4000/v1"
         assert provider["models"]["qwen3:32b"]["limit"] == {"context": 8192, "output": 2048}
@@ -251,39 +251,39 @@ class TestCodex:
     def config(self, **changed: Any) -> Any:
         return tomllib.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.codex/config.toml"])
 
-    def test_command(self) -> None:
+    def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
             *("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
             *("--model", "qwen3:32b", "-"),
         ]
         assert self.adapter.command(spec(resume="7"))[-3:] == ["resume", "7", "-"]
 
-    def test_the_provider_is_ours_and_gives_up_on_outages_soon(self) -> None:
+    def test_it_uses_our_provider_and_gives_up_soon_on_outages(self) -> None:
         config = self.config(options={"max_retries": 4})
         provider = config["model_providers"][config["model_provider"]]
         assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:4000/v1", "responses")
         assert (provider["request_max_retries"], provider["stream_max_retries"]) == (4, 4)
         assert config["features"]["unbounded_connection_retries"] is False
 
-    def test_keeps_to_the_context_of_the_model(self) -> None:
+    def test_it_keeps_to_the_context_of_the_model(self) -> None:
         assert self.config(context=8192)["model_context_window"] == 8192
 
-    def test_does_not_start_without_its_mcp_server(self) -> None:
+    def test_it_does_not_start_without_its_mcp_server(self) -> None:
         server = self.config()["mcp_servers"]["proctor"]
         assert (server["url"], server["required"]) == ("http://127.0.0.1:4001/mcp", True)
 
-    def test_every_model_is_offered_the_mcp_tools_by_the_names_of_the_prompt(self) -> None:
+    def test_every_model_is_offered_the_mcp_tools_by_their_names_in_the_prompt(self) -> None:
         namespaces = self.config()["features"]["code_mode"]["direct_only_tool_namespaces"]
         assert [f"{name}.render_state" for name in namespaces] == [self.adapter.tool_name("proctor", "render_state")]
 
-    def test_subagents_are_of_the_model_that_is_served(self) -> None:
+    def test_subagents_use_the_served_model(self) -> None:
         assert self.config()["features"]["multi_agent_v2"] == {"expose_spawn_agent_model_overrides": False}
 
-    def test_reads_no_instructions_but_ours(self) -> None:
+    def test_it_reads_only_our_instructions(self) -> None:
         assert self.config()["project_doc_max_bytes"] == 0
         assert self.adapter.config_files(spec())[f"{HOME}/.codex/AGENTS.md"] == "Be brief."
 
-    def test_reasoning_effort(self) -> None:
+    def test_the_reasoning_effort_is_configured(self) -> None:
         assert self.config(options={"reasoning_effort": "high"})["model_reasoning_effort"] == "high"
         assert "model_reasoning_effort" not in self.config()
 
@@ -297,7 +297,7 @@ class TestPi:
     def file(self, name: str, **changed: Any) -> Any:
         return json.loads(self.adapter.config_files(spec(**changed))[f"{HOME}/.pi/agent/{name}.json"])
 
-    def test_command(self) -> None:
+    def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
             *("--mode", "json", "--print", "--offline"),
             *("--provider", "proctor", "--model", "qwen3:32b", "--thinking", "off"),
@@ -305,7 +305,7 @@ class TestPi:
             *("--append-system-prompt", f"{HOME}/.pi/agent/instructions.md"),
         ]
 
-    def test_the_provider_is_ours_and_keeps_to_the_context_of_the_model(self) -> None:
+    def test_it_uses_our_provider_and_keeps_to_the_context_of_the_model(self) -> None:
         provider = self.file("models", context=8192)["providers"]["proctor"]
         assert provider["baseUrl"] == "http://127.0.0.1:4000/v1"
         [model] = provider["models"]
@@ -324,19 +324,19 @@ class TestPi:
         provider = self.file("models", wire=wire)["providers"]["proctor"]
         assert (provider["api"], provider["baseUrl"]) == (api, f"http://127.0.0.1:4000{path}")
 
-    def test_gives_up_on_outages_soon_and_never_compacts_by_itself(self) -> None:
+    def test_it_gives_up_soon_on_outages_and_never_compacts_by_itself(self) -> None:
         settings = self.file("settings", options={"max_retries": 4})
         assert settings["retry"] == {"maxRetries": 4, "provider": {"maxRetries": 0}}
         assert settings["compaction"] == {"enabled": False}
 
-    def test_thinking(self) -> None:
+    def test_the_thinking_level_is_passed_on(self) -> None:
         options = {"thinking": "high"}
         assert "high" in self.adapter.command(spec(options=options))
         assert self.file("models", options=options)["providers"]["proctor"]["models"][0]["reasoning"] is True
         with pytest.raises(ValueError, match="thinking"):
             self.adapter.command(spec(options={"thinking": "loud"}))
 
-    def test_there_is_no_mcp(self) -> None:
+    def test_it_has_no_mcp(self) -> None:
         assert not self.adapter.capabilities.mcp
         assert "4001" not in "".join(self.adapter.config_files(spec()).values())
         with pytest.raises(NotImplementedError, match="no MCP"):

@@ -1,4 +1,4 @@
-"""A session with a system prompt and built-in tools of the user's own choice."""
+"""A session whose system prompt and built-in tools the user has chosen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spec(name: str, options: dict[str, Any]) -> SessionSpec:
 
 
 def agent(options: dict[str, Any]) -> dict[str, Any]:
-    """What OpenCode is told of its agent `build`."""
+    """Return OpenCode's configuration of its agent `build`."""
     (config,) = backend("opencode").config_files(spec("opencode", options)).values()
     found: dict[str, Any] = json.loads(config)["agent"]["build"]
     return found
@@ -41,20 +41,20 @@ def test_claude_reads_a_given_system_prompt_from_a_file() -> None:
     assert PROMPT not in command
 
 
-def test_claude_has_its_own_system_prompt_where_none_is_given() -> None:
+def test_claude_has_its_own_system_prompt_if_none_is_given() -> None:
     assert "--system-prompt-file" not in backend("claude").command(spec("claude", {}))
 
 
-def test_opencode_is_given_the_prompt_and_those_tools_and_the_environments() -> None:
+def test_opencode_gets_the_prompt_the_chosen_tools_and_the_environments_tools() -> None:
     assert agent({"system_prompt": PROMPT, "tools": ["write"]}) == {
         "prompt": PROMPT,
         "tools": {"*": False, "write": True, "the_env_*": True},
     }
 
 
-def test_opencodes_own_agent_is_left_as_it_is_where_nothing_is_given() -> None:
+def test_opencodes_own_agent_is_unchanged_if_nothing_is_given() -> None:
     assert agent({}) == {}
 
 
-def test_opencode_can_be_left_with_the_environments_tools_alone() -> None:
+def test_opencode_can_be_limited_to_the_environments_tools() -> None:
     assert agent({"tools": []}) == {"tools": {"*": False, "the_env_*": True}}

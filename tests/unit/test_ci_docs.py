@@ -1,4 +1,4 @@
-"""docs/ci.md: what its recipes name is there, and their commands do what they say.
+"""docs/ci.md: everything that its recipes name exists, and their commands work as described.
 
 The recipes themselves run at night: on the `smoke` suite and with two workers, since this machine may have no GPU.
 """
@@ -53,13 +53,13 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def commands() -> list[str]:
-    """Every command line of the recipes, as one text each."""
+    """Return every command line of the recipes, each as one text."""
     runs = [step["run"] for flow in WORKFLOWS.values() for step in steps(flow) if "run" in step]
     return [*runs, *(text for kind, text in BLOCKS if kind == "bash")]
 
 
 def called(pattern: str) -> list[str]:
-    """What follows this program in the commands, up to the end of the command."""
+    """Return what follows this program in each command, up to the command's end."""
     return [rest for text in commands() for rest in re.findall(rf"{pattern}\s+([^|\n>]*)", text)]
 
 
@@ -67,11 +67,11 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<=[\s\[(,=\"'])--[a-z][a-z-]*", f" {text}"))
 
 
-def test_the_recipes_are_whole() -> None:
+def test_the_recipes_are_complete() -> None:
     assert set(WORKFLOWS) == {"pr", "nightly"}
     assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
     for flow in WORKFLOWS.values():
-        assert flow[True], "when it runs; YAML 1.1 reads `on` as true"
+        assert flow[True], "it says when it runs; YAML 1.1 reads `on` as true"
         for step in steps(flow):
             assert ("run" in step) != ("uses" in step)
             assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
@@ -80,12 +80,12 @@ def test_the_recipes_are_whole() -> None:
 
 
 @pytest.mark.parametrize("text", commands())
-def test_bash_reads_it(text: str) -> None:
+def test_bash_accepts_the_script(text: str) -> None:
     checked = subprocess.run([BASH, "-n"], input=text, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_suites_targets_and_options_are_there() -> None:
+def test_the_suites_targets_and_options_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {rest.split()[0] for rest in called("make")} <= targets
     suites = {name for text in [*called("pytest"), DOCS] for name in re.findall(r"--suite (\w+)", text)}
@@ -97,7 +97,7 @@ def test_the_suites_targets_and_options_are_there() -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["doctor", "report", "merge"])
-def test_the_subcommands_and_their_options_are_there(subcommand: str) -> None:
+def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
     assert set().union(*map(options, used)) <= options(_help("harness", subcommand))
@@ -116,7 +116,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     for file in ("requirements/requirements.lock", "pyproject.toml"):
-        os.utime(copy / file, (0, 0))  # make finds that set-up done
+        os.utime(copy / file, (0, 0))  # make sees a finished set-up
     return copy
 
 
@@ -136,7 +136,7 @@ def bash(text: str, checkout: Path, **variables: str) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["pr", "nightly"])
-def test_the_steps_of_a_workflow_run_and_leave_what_the_next_ones_take(name: str, checkout: Path) -> None:
+def test_the_steps_of_a_workflow_run_and_leave_the_files_for_the_next_ones(name: str, checkout: Path) -> None:
     page = checkout / "page.md"
     uploads: list[str] = []
     for step in steps(WORKFLOWS[name]):
@@ -154,7 +154,7 @@ def test_the_steps_of_a_workflow_run_and_leave_what_the_next_ones_take(name: str
 
 
 @pytest.mark.nightly
-def test_the_parts_of_a_job_array_are_joined_to_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
+def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
     for name, text in SCRIPTS.items():
         (checkout / name).write_text(text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 1"))
     (tmp_path / "bin").mkdir()

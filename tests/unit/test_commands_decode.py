@@ -21,7 +21,7 @@ def stream(tmp_path: Path) -> Path:
     return path
 
 
-def test_has_the_keys_of_the_design(stream: Path) -> None:
+def test_it_has_the_keys_of_the_design(stream: Path) -> None:
     assert decode_file("claude", str(stream), exit_code=0) == {
         "turns": 0,
         "tool_calls": 0,
@@ -52,12 +52,12 @@ def test_has_the_keys_of_the_design(stream: Path) -> None:
     }
 
 
-def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, stream: Path) -> None:
+def test_it_reads_standard_input(monkeypatch: pytest.MonkeyPatch, stream: Path) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.read_bytes())))
     assert decode_file("claude", "-") == decode_file("claude", str(stream))
 
 
-def test_exit_code_and_standard_error_count(tmp_path: Path) -> None:
+def test_the_exit_code_and_standard_error_count(tmp_path: Path) -> None:
     (tmp_path / "stream.jsonl").touch()
     (tmp_path / "stderr").write_bytes(b"\xff" * 100_000 + b"\nError: Unable to connect\n")
     read = decode_file("opencode", str(tmp_path / "stream.jsonl"), exit_code=1, stderr=tmp_path / "stderr")
@@ -69,7 +69,7 @@ def test_an_adapter_may_be_named_by_its_import_path(stream: Path) -> None:
     assert decode_file("backends.claude:BACKEND", str(stream)) == decode_file("claude", str(stream))
 
 
-def test_a_missing_file_and_an_unknown_backend_are_said_so(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unknown_backend_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         decode_file("claude", str(tmp_path / "none"))
     with pytest.raises(ValueError, match="choose one of"):

@@ -1,4 +1,4 @@
-"""The search path of the configuration: a project's own folder first, the packaged one behind it."""
+"""The search path of the configuration: a project's own folder first, then the packaged one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_projects_own_file_hides_the_packaged_one_of_its_name(tmp_path: Path) 
     assert conf.find("suite/nope.yaml") is None
 
 
-def test_the_choices_of_a_group_are_those_of_both_folders_each_once(tmp_path: Path) -> None:
+def test_the_choices_of_a_group_come_from_both_folders_each_once(tmp_path: Path) -> None:
     for name in ("bubblewrap", "mine"):
         write(tmp_path / f"conf/sandbox/{name}.yaml")
     assert ConfPath.of(tmp_path).choices("sandbox") == ["bubblewrap", "mine", "none"]
@@ -41,7 +41,7 @@ def test_a_project_without_a_conf_folder_has_the_packaged_one(tmp_path: Path) ->
     assert ConfPath.of(tmp_path).own == tmp_path / "conf"
 
 
-def test_in_a_checkout_of_proctor_both_are_the_same_folder(tmp_path: Path) -> None:
+def test_in_a_checkout_of_proctor_both_folders_are_the_same(tmp_path: Path) -> None:
     assert CONF.folders == (ROOT / "conf",)
     linked = tmp_path / "checkout"
     linked.symlink_to(ROOT)

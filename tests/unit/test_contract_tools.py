@@ -1,4 +1,4 @@
-"""What the contract's report and its canaries rest on."""
+"""The tools behind the contract's report and its canaries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_new_and_lost_event_types_and_fields_are_named_by_their_tops() -> None:
     assert changed_shapes(before, before) == []
 
 
-def test_requests_differ_where_a_reader_would_say_so() -> None:
+def test_requests_differ_where_a_reader_would_see_a_difference() -> None:
     tool = {"name": "Bash", "description": "Runs\na command.", "input_schema": {"type": "object"}}
     before = {
         "model": "m",

@@ -1,4 +1,4 @@
-"""Recorded streams of the real CLIs read as their `expected.json` says. A new case is a new folder."""
+"""Reading a recorded stream of a real CLI gives its `expected.json`. To add a case, add a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CASES = sorted(path.parent.relative_to(CORPUS).as_posix() for path in CORPUS.glo
 
 
 @pytest.mark.parametrize("stream", CASES)
-def test_reads_a_recorded_stream_as_expected(stream: str) -> None:
+def test_a_recorded_stream_is_read_as_expected(stream: str) -> None:
     folder = CORPUS / stream
     exit_code = int((folder / "exit_code").read_text())
     read = decode_file(
@@ -27,7 +27,7 @@ def test_reads_a_recorded_stream_as_expected(stream: str) -> None:
 
 
 @pytest.mark.parametrize("stream", CASES)
-def test_the_pinned_cli_says_nothing_unknown(stream: str) -> None:
+def test_the_pinned_cli_writes_nothing_unknown(stream: str) -> None:
     expected = json.loads((CORPUS / stream / "expected.json").read_text())
     assert (expected["unknown_events"], expected["malformed_lines"]) == (0, 0)
 
@@ -43,6 +43,6 @@ def test_every_scenario_of_the_recorder_is_recorded(name: str) -> None:
 
 
 @pytest.mark.parametrize("stream", CASES)
-def test_names_no_path_of_the_machine_it_was_recorded_on(stream: str) -> None:
+def test_no_recording_names_a_path_of_the_recording_machine(stream: str) -> None:
     recorded = b"".join((CORPUS / stream / name).read_bytes() for name in ("stream.jsonl", "stderr"))
     assert not re.findall(rb'"/(?:home|root|work|Users|tmp/(?:corpus|contract|pytest)-[^/"]*)/[^"]*', recorded)

@@ -1,4 +1,4 @@
-"""The pages in `docs/` name what the code has: every field, ending, file, key and option."""
+"""The pages in `docs/` match the code: they name every field, ending, file, key and option."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from tests.support.project import ROOT
 
 RECORDS = page("docs/records.md")
 KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry) if kind is not Limits]
-"""What is written to the files of a run."""
+"""The structs in the files of a run."""
 
 
 def named(text: str, heading: str) -> list[str]:
-    """What the first column of the table below this heading names."""
+    """Return the names in the first column of the table below this heading."""
     return [code(next(iter(row.values()))) for row in table(text, heading)]
 
 
@@ -54,7 +54,7 @@ class TestRecords:
     """docs/records.md."""
 
     @pytest.mark.parametrize("kind", KEPT, ids=lambda kind: kind.__name__)
-    def test_every_field_stands_there_with_its_type(self, kind: type[Struct]) -> None:
+    def test_every_field_is_listed_with_its_type(self, kind: type[Struct]) -> None:
         rows = table(RECORDS, f"`{kind.__name__}`")
         assert {code(row["field"]): row["type"] for row in rows} == fields(kind)
         assert [code(row["field"]) for row in rows] == list(fields(kind)), "in the order of the code"
@@ -64,7 +64,7 @@ class TestRecords:
         for row in table(RECORDS, f"`{kind.__name__}`"):
             assert ("Null: " in row["meaning"]) == row["type"].endswith("or null"), row["field"]
 
-    def test_every_ending_stands_there_with_its_row_of_the_one_table(self) -> None:
+    def test_every_ending_is_listed_with_its_policy(self) -> None:
         columns = ("cause", "retried", "graded", "outcome")
         written = {code(row["ending"]): tuple(row[column] for column in columns) for row in table(RECORDS, "Endings")}
         said = {False: "no", True: "yes"}
@@ -73,10 +73,10 @@ class TestRecords:
             for ending, follows in ENDINGS.items()
         }
 
-    def test_every_outcome_of_an_episode_stands_there(self) -> None:
+    def test_every_outcome_of_an_episode_is_listed(self) -> None:
         assert named(RECORDS, "`EpisodeOutcome`") == list(EpisodeOutcome)
 
-    def test_every_file_of_a_case_stands_there(self) -> None:
+    def test_every_file_of_a_case_is_listed(self) -> None:
         written = {code(row["property"]): code(row["path"]) for row in table(RECORDS, "The folder of a case")}
         folder = CaseFolder(Path())
         paths = {
@@ -118,7 +118,7 @@ class TestConfiguration:
     """docs/configuration.md."""
 
     @pytest.mark.parametrize("heading", CONFIGURED)
-    def test_every_key_stands_there_with_its_type_and_default(self, heading: str) -> None:
+    def test_every_key_is_listed_with_its_type_and_default(self, heading: str) -> None:
         kind = CONFIGURED[heading]
         rows = table(CONFIGURATION, heading)
         assert {code(row["key"]): row["type"] for row in rows} == fields(kind)
@@ -138,7 +138,7 @@ class TestConfiguration:
         assert msgspec.convert(written["limits"], Limits) == Limits()
         assert msgspec.convert(written["evaluation"], EvaluationConf) == EvaluationConf()
 
-    def test_every_option_of_the_command_line_stands_there(self) -> None:
+    def test_every_option_of_the_command_line_is_listed(self) -> None:
         shown = subprocess.run(
             [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
@@ -147,7 +147,7 @@ class TestConfiguration:
         options = re.findall(r"^  (--[a-z-]+)", group[1], re.MULTILINE)
         assert sorted(name.partition(" ")[0] for name in named(CONFIGURATION, "On the command line")) == sorted(options)
 
-    def test_every_kind_of_environment_stands_there_with_its_arguments(self) -> None:
+    def test_every_kind_of_environment_is_listed_with_its_arguments(self) -> None:
         written = {
             code(row["kind"]): set(re.findall(r"`(\w+)`", row["arguments"]))
             for row in table(CONFIGURATION, "Kinds of environment")
@@ -163,13 +163,13 @@ ARCHITECTURE = page("docs/architecture.md")
 class TestArchitecture:
     """docs/architecture.md."""
 
-    def test_every_room_stands_there(self) -> None:
+    def test_every_room_is_listed(self) -> None:
         rooms = named(ARCHITECTURE, "The rooms")
         packages = [f"harness/{path.parent.name}" for path in (ROOT / "harness").glob("*/__init__.py")]
         assert {"backends", *packages} <= set(rooms)
         assert len(rooms) == len(set(rooms))
 
-    def test_every_module_that_it_names_is_there(self) -> None:
+    def test_every_module_that_it_names_exists(self) -> None:
         modules = set(re.findall(r"`((?:backends|harness|tests)(?:/\w+)+(?:\.py)?)`", ARCHITECTURE))
         assert len(modules) > 40
         assert [name for name in modules if not (ROOT / name).exists()] == []
@@ -193,7 +193,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_target_of_make_is_there(path: Path) -> None:
+def test_every_target_of_make_exists(path: Path) -> None:
     targets = set(re.findall(r"^([\w-]+):", page("Makefile"), re.MULTILINE))
     assert set(re.findall(r"(?:`|^ *)make ([a-z-]+)", path.read_text(), re.MULTILINE)) <= targets
 
@@ -204,6 +204,6 @@ def test_contributing_names_every_folder_of_tests() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub makes for a page's headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""docs/adding-an-environment.md and docs/configuration.md: a reader who types what they show sees what they show."""
+"""docs/adding-an-environment.md and docs/configuration.md: the examples work when a reader types them."""
 
 from __future__ import annotations
 

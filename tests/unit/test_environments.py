@@ -1,4 +1,4 @@
-"""What every environment promises, whatever its adapter."""
+"""What every environment promises, with any adapter."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def environment(conf: EnvironmentConf) -> Iterator[Environment]:
 
 
 def play(environment: Environment, seed: int, steps: int) -> Iterator[Step]:
-    """Steps with actions drawn from the action space by the seed."""
+    """Return the steps of an episode, with actions that the seed draws from the action space."""
     space = build_space(loads(dumps(environment.spaces()["action_space"])))
     space.seed(seed % 1000)
     for _ in range(steps):
@@ -66,7 +66,7 @@ def test_two_instances_agree_on_every_seed(conf: EnvironmentConf, environment: E
     assert conf.name in {"frozenlake", "blackjack"} or len(starts) == len(SEEDS)
 
 
-def test_a_state_put_back_continues_in_the_same_way(conf: EnvironmentConf, environment: Environment) -> None:
+def test_a_restored_state_continues_in_the_same_way(conf: EnvironmentConf, environment: Environment) -> None:
     environment.reset(3)
     for _ in play(environment, 1, 5):
         pass
@@ -78,7 +78,7 @@ def test_a_state_put_back_continues_in_the_same_way(conf: EnvironmentConf, envir
     assert [dumps(step) for step in play(fresh, 2, 10)] == continued
 
 
-def test_observations_are_plain_and_their_own(environment: Environment) -> None:
+def test_observations_are_plain_and_independent(environment: Environment) -> None:
     observation, info = environment.reset(0)
     before = dumps(observation)
     np.testing.assert_equal(loads(before), observation)
@@ -87,20 +87,20 @@ def test_observations_are_plain_and_their_own(environment: Environment) -> None:
         assert isinstance(step.reward, float)
         assert (type(step.terminated), type(step.truncated)) == (bool, bool)
         dumps(step.observation)
-    assert dumps(observation) == before, "a step changed an observation that was handed out"
+    assert dumps(observation) == before, "a step changed an observation that was returned before"
 
 
 @pytest.mark.parametrize(
     "plain", [None, "1", float("nan"), [float("nan")] * 5, [1e9] * 5, 10**9, -1, [[0.0]], {}, True, [None], [[1], 2]]
 )
-def test_what_is_no_action_is_refused_with_the_reason(environment: Environment, plain: Any) -> None:
+def test_a_value_that_is_not_an_action_is_refused_with_the_reason(environment: Environment, plain: Any) -> None:
     environment.reset(0)
     with pytest.raises(InvalidAction, match=r"action.*(must|shape)"):
         environment.action(plain)
 
 
 @pytest.mark.parametrize("state", [None, 1, "x", [], {}, [float("nan")] * 39, {"seed": -1, "actions": []}, {"seed": 0}])
-def test_what_is_no_state_is_a_value_error(environment: Environment, state: Any) -> None:
+def test_a_value_that_is_not_a_state_is_a_value_error(environment: Environment, state: Any) -> None:
     with pytest.raises(ValueError, match="state"):
         environment.set_state(state)
 
@@ -138,7 +138,7 @@ def test_a_wrong_configuration_is_named(kind: str, arguments: dict[str, Any], me
         make_environment(EnvironmentConf("mine", kind, arguments))
 
 
-def test_a_missing_package_is_told_without_importing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_without_importing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.environments.factory._installed", lambda _package: False)
     conf = EnvironmentConf("motion2d", "kinder", {"id": "kinder/Motion2D-p0-v0"})
     assert available(conf) == "KinDER is not installed: run `proctor setup --extra kinder`"
@@ -146,7 +146,7 @@ def test_a_missing_package_is_told_without_importing_anything(monkeypatch: pytes
         make_environment(conf)
 
 
-def test_asking_what_is_available_imports_no_adapter() -> None:
+def test_checking_availability_imports_no_adapter() -> None:
     program = (
         "import sys; from harness.case import EnvironmentConf as C; from harness.environments.factory import available;"
         "print(available(C('m', 'maze')), available(C('k', 'kinder', {'id': 'kinder/Motion2D-p0-v0'})) is not None);"

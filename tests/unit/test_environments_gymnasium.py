@@ -1,4 +1,4 @@
-"""Gymnasium and KinDER environments: what counts as solved, states, descriptions."""
+"""Gymnasium and KinDER environments: what counts as solved, the states, and the descriptions."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 
 
 class Corridor(gymnasium.Env[Any, Any]):
-    """Action 1 succeeds, 2 fails; rewards and ends so."""
+    """An environment in which action 1 succeeds and action 2 fails, each with its reward and end."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - the form that Gymnasium asks for
     action_space = spaces.Discrete(3)
@@ -99,7 +99,7 @@ def test_the_picture_is_rgb() -> None:
     assert environment.render().shape == (4, 6, 3)
 
 
-def test_an_action_space_that_cannot_be_played_is_refused() -> None:
+def test_an_unsupported_action_space_is_refused() -> None:
     class Writing(Corridor):
         action_space = spaces.Tuple([spaces.Text(3)])  # type: ignore[assignment]  # another space on purpose
 
@@ -126,14 +126,14 @@ def test_kinder_describes_every_component(motion2d: Any) -> None:
     assert "x in [0.0, 2.5], y in [0.0, 2.5]" in text
 
 
-def test_kinder_takes_actions_in_float64(motion2d: Any) -> None:
+def test_kinder_accepts_actions_in_float64(motion2d: Any) -> None:
     motion2d.reset(0)
     action = motion2d.action(np.array([0.05, 0.0, np.pi / 16, 0.1, 1.0]))
     assert action.dtype == np.float32
     assert motion2d.step(action).reward == -1.0
 
 
-def test_kinder_draws_itself_and_takes_an_observation_for_a_state(motion2d: Any) -> None:
+def test_kinder_draws_itself_and_accepts_an_observation_as_a_state(motion2d: Any) -> None:
     observation, _ = motion2d.reset(0)
     picture = motion2d.render()
     assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
@@ -153,7 +153,7 @@ def test_kinder_is_quiet(motion2d: Any) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_missing_package_is_to_be_installed_where_this_python_looks() -> None:
+def test_the_error_for_a_missing_package_says_how_to_install_it_for_this_python() -> None:
     def entry_point(**_kwargs: Any) -> gymnasium.Env[Any, Any]:
         raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
 

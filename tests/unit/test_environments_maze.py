@@ -1,4 +1,4 @@
-"""The maze: always solvable, moves as described, drawn as it is."""
+"""The maze is always solvable, moves as described, and is drawn correctly."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,11 +26,11 @@ def test_every_maze_can_be_solved(seed: int, sizes: tuple[int, int]) -> None:
     state = generate(seed, *sizes)
     shortest = distance(state)
     assert shortest is not None
-    assert shortest > 0, "start and goal are one cell"
+    assert shortest > 0, "start and goal are the same cell"
     assert sizes[0] <= min(state.height, state.width) <= max(state.height, state.width) <= sizes[1]
 
 
-def test_seeds_give_mazes_of_many_kinds() -> None:
+def test_different_seeds_give_different_kinds_of_mazes() -> None:
     mazes = [generate(seed, 3, 5) for seed in range(300)]
     assert len(set(mazes)) > 290
     assert {(state.height, state.width) for state in mazes} == {(h, w) for h in (3, 4, 5) for w in (3, 4, 5)}
@@ -40,7 +40,7 @@ def test_seeds_give_mazes_of_many_kinds() -> None:
 @pytest.mark.parametrize(
     ("action", "cell"), [(0, [0, 0]), (1, [1, 0]), (2, [0, 0]), (3, [0, 0])], ids=["up", "down", "left", "right"]
 )
-def test_a_move_changes_the_cell_unless_something_is_in_the_way(maze: Maze, action: int, cell: list[int]) -> None:
+def test_a_move_changes_the_cell_unless_it_is_blocked(maze: Maze, action: int, cell: list[int]) -> None:
     step = maze.step(maze.action(action))
     assert step.observation == MAZE | {"agent": cell}
     assert (step.reward, step.terminated, step.truncated) == (-1.0, False, False)
@@ -94,6 +94,6 @@ def test_a_bad_state_is_explained(maze: Maze, change: Callable[[dict[str, Any]],
     assert maze.get_state() == MAZE
 
 
-def test_nothing_happens_before_the_reset() -> None:
+def test_the_maze_refuses_to_render_before_the_reset() -> None:
     with pytest.raises(RuntimeError, match="reset"):
         Maze(3, 5, max_steps=10).render()

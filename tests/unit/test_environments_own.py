@@ -1,4 +1,4 @@
-"""An environment of a project's own: its class is found by an import path, and refused in words if it does not fit."""
+"""A project's own environment: an import path names its class, and a class that does not fit gets a clear error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Maker = Callable[..., EnvironmentConf]
 
 @pytest.fixture
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
-    """The configuration of the class `Door` in a module with this code, in a project's root folder."""
+    """A function that returns the configuration of the class `Door` in a module with this code, in a project's root."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     make_importable(tmp_path)
 
@@ -43,7 +43,7 @@ def test_its_class_gets_the_step_limit_and_the_arguments(conf: Maker) -> None:
     assert environment.spaces()["observation_space"]["n"] == 6
 
 
-def test_its_version_is_known_only_if_it_is_in_a_package(conf: Maker) -> None:
+def test_its_version_is_known_only_if_it_belongs_to_a_package(conf: Maker) -> None:
     assert version_of(conf(), "0.1") is None
     assert version_of(EnvironmentConf("x", "gymnasium.envs:Any"), "0.1") == version_of(
         EnvironmentConf("x", "gymnasium"), "0.1"
@@ -51,7 +51,7 @@ def test_its_version_is_known_only_if_it_is_in_a_package(conf: Maker) -> None:
     assert version_of(EnvironmentConf("x", "maze"), "0.1") == "proctor 0.1"
 
 
-def test_a_package_that_it_imports_may_be_missing(conf: Maker) -> None:
+def test_a_missing_package_that_it_imports_is_reported(conf: Maker) -> None:
     made = conf(f"import nonesuch\n{ENVIRONMENT}")
     reason = str(available(made))
     assert "imports nonesuch, which is not installed" in reason
@@ -59,7 +59,7 @@ def test_a_package_that_it_imports_may_be_missing(conf: Maker) -> None:
         make_environment(made)
 
 
-def test_its_own_package_may_be_missing() -> None:
+def test_its_own_package_is_reported_if_missing() -> None:
     reason = str(available(EnvironmentConf("door", "nonesuch.envs:Door")))
     assert reason.startswith("environment door: kind nonesuch.envs:Door: there is no module nonesuch: it is neither in")
 
@@ -78,17 +78,19 @@ def test_its_own_package_may_be_missing() -> None:
         (f"{ENVIRONMENT}\n)\n", "Door", r"line [0-9]+: SyntaxError: unmatched '\)'"),
     ],
 )
-def test_what_is_not_an_adapter_is_told_with_what_it_lacks(conf: Maker, code: str, name: str, said: str) -> None:
+def test_a_class_that_is_not_an_adapter_is_refused_with_its_missing_parts(
+    conf: Maker, code: str, name: str, said: str
+) -> None:
     with pytest.raises(ValueError, match=f"environment door: .*{said}"):
         make_environment(conf(code, name))
 
 
-def test_wrong_arguments_are_told_with_those_it_takes(conf: Maker) -> None:
+def test_wrong_arguments_are_refused_with_the_accepted_ones(conf: Maker) -> None:
     with pytest.raises(ValueError, match=r"environment door: arguments: .*colour.*takes: length"):
         make_environment(conf(colour="red"))
 
 
-def test_the_example_keeps_the_protocol(conf: Maker) -> None:
+def test_the_example_implements_the_protocol(conf: Maker) -> None:
     environment: Environment = make_environment(conf())
     place, _ = environment.reset(3)
     for _ in range(3 - place):

@@ -1,4 +1,4 @@
-"""One episode, and the score over all of them."""
+"""One episode, and the score over all episodes."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from harness.evaluation.rollout import Episode, EpisodeOutcome, run_episode, sco
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """A clock whose time passes only when told to."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Countdown:
-    """An environment: each action is subtracted from a number; at 0 it is solved, below 0 truncated."""
+    """An environment that subtracts each action from a number. It is solved at 0, and truncated below 0."""
 
     max_steps = 10
 
@@ -68,7 +68,7 @@ class Countdown:
 
 
 class Scripted:
-    """A policy in this process: one function for each call, told the seconds left."""
+    """A policy in this process. It has one function for each call, which gets the seconds left."""
 
     def __init__(self, act: Callable[[Plain, float], Plain], reset: Callable[[float], None] = lambda _: None) -> None:
         self._act, self._reset = act, reset
@@ -98,7 +98,7 @@ def test_the_episode_ends_unsolved_when_truncated_or_out_of_steps() -> None:
     assert (idle.outcome, idle.steps, idle.error) == (EpisodeOutcome.UNSOLVED, 10, None)
 
 
-def test_an_invalid_action_ends_it_with_the_reason_made_printable() -> None:
+def test_an_invalid_action_ends_it_with_a_printable_reason() -> None:
     episode = play(Scripted(lambda observation, _: 1 if observation > 2 else "left"), Clock())
     assert (episode.outcome, episode.steps) == (EpisodeOutcome.INVALID_ACTION, 1)
     assert episode.error == "not a whole number: 'left'"
@@ -139,7 +139,7 @@ def test_a_call_that_does_not_return_in_time_ends_it() -> None:
     assert (episode.outcome, episode.error) == (EpisodeOutcome.TIMED_OUT, "over the episode's limit of 60 s: no answer")
 
 
-def test_trouble_of_the_environment_itself_is_no_fault_of_the_policy() -> None:
+def test_an_error_of_the_environment_is_not_the_policys_fault() -> None:
     class Broken(Countdown):
         def step(self, action: Any) -> Step:
             raise RuntimeError("the simulator broke")
@@ -174,12 +174,12 @@ def test_the_score_counts_every_scheduled_episode_once(played: list[Episode]) ->
         assert min(e.reward for e in whole) - 1e-6 <= total.mean_reward <= max(e.reward for e in whole) + 1e-6
 
 
-def test_no_scheduled_episode_is_no_score() -> None:
+def test_without_a_scheduled_episode_there_is_no_score() -> None:
     with pytest.raises(ValueError, match=r"set evaluation\.episodes to 1 or more"):
         score([])
 
 
-def test_an_episode_is_one_plain_json_object() -> None:
+def test_an_episode_is_written_as_one_plain_json_object() -> None:
     line = msgspec.json.encode(Episode(index=0, outcome=EpisodeOutcome.TIMED_OUT, error="late"))
     expected = {"index": 0, "outcome": "timed_out", "steps": 0, "reward": 0.0, "seconds": 0.0, "error": "late"}
     assert json.loads(line) == expected

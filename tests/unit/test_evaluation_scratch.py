@@ -1,4 +1,4 @@
-"""A folder that hostile code wrote to goes away, and nothing outside it does."""
+"""Removing a folder that hostile code wrote to removes all of it, and nothing outside it."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from harness.evaluation.scratch import discard
 DEPTH = 3000
 
 
-def test_deep_unreadable_and_oddly_named_things_go(tmp_path: Path) -> None:
+def test_deep_unreadable_and_oddly_named_entries_are_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
     os.mkfifo(top / "pipe")
@@ -26,7 +26,7 @@ def test_deep_unreadable_and_oddly_named_things_go(tmp_path: Path) -> None:
 
 
 def descend(top: Path) -> None:
-    """A chain of folders whose path is far longer than a path may be."""
+    """Make a chain of folders whose path is far longer than the system allows."""
     folder = os.open(top, os.O_RDONLY)
     for _ in range(DEPTH):
         os.mkdir("d", dir_fd=folder)
@@ -36,7 +36,7 @@ def descend(top: Path) -> None:
     os.close(folder)
 
 
-def test_links_are_removed_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+def test_links_are_removed_and_their_targets_stay(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
     (outside / "kept").write_text("kept")

@@ -1,4 +1,4 @@
-"""Held-out seeds: the same for every backend and model, never one of the agent's own."""
+"""Held-out seeds: the same for every backend and model, and never one that the agent can use."""
 
 from hypothesis import given
 from hypothesis import strategies as st

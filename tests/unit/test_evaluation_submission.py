@@ -1,4 +1,4 @@
-"""What is taken out of the agent's directory, what is left behind, and how it is said."""
+"""Taking a submission out of the agent's directory: what is copied, what is left out, and how that is reported."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ def test_the_regular_files_are_copied_with_their_names_and_nothing_else(workspac
     assert submission.left_out == ()
 
 
-def test_copies_are_plainly_readable_whatever_the_modes_were(workspace: Path, tmp_path: Path) -> None:
+def test_copies_are_readable_whatever_the_modes_of_the_originals(workspace: Path, tmp_path: Path) -> None:
     (workspace / "approach.py").chmod(0o4755)
     (workspace / "helper").chmod(0o700)
     old = os.umask(0o077)
@@ -49,7 +49,7 @@ def test_copies_are_plainly_readable_whatever_the_modes_were(workspace: Path, tm
 names = st.from_regex(r"[a-z]{1,8}\.(py|json)", fullmatch=True)
 
 
-@settings(deadline=None, max_examples=30)  # each example writes files, which takes as long as the disk likes
+@settings(deadline=None, max_examples=30)  # each example writes files, and a disk may be slow
 @given(files=st.dictionaries(names, st.binary(max_size=50), max_size=5), other=st.binary(max_size=50))
 def test_the_digest_covers_names_and_contents_and_nothing_else(
     files: dict[str, bytes], other: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -67,14 +67,14 @@ def test_the_digest_covers_names_and_contents_and_nothing_else(
     assert digest_of({**files, "zz.txt": other}) != digest_of(files)
 
 
-def test_a_missing_approach(workspace: Path, tmp_path: Path) -> None:
+def test_a_missing_approach_is_reported(workspace: Path, tmp_path: Path) -> None:
     (workspace / "approach.py").unlink()
     submission = collect(workspace, tmp_path / "out")
     assert submission.reason == "no submission: approach.py is missing"
     assert submission.files == {}
 
 
-def test_an_approach_that_is_no_regular_file(workspace: Path, tmp_path: Path) -> None:
+def test_an_approach_that_is_not_a_regular_file_is_refused(workspace: Path, tmp_path: Path) -> None:
     approach = workspace / "approach.py"
     approach.unlink()
 
@@ -89,7 +89,7 @@ def test_an_approach_that_is_no_regular_file(workspace: Path, tmp_path: Path) ->
     approach.rmdir()
     with socket.socket(socket.AF_UNIX) as door:
         folder = os.open(workspace, os.O_RDONLY)
-        door.bind(f"/proc/self/fd/{folder}/approach.py")  # the whole path may be too long for a socket's name
+        door.bind(f"/proc/self/fd/{folder}/approach.py")  # the absolute path may be too long for a socket's name
         os.close(folder)
         assert collect(workspace, tmp_path / "4").reason == "no submission: approach.py is a socket"
 
@@ -107,7 +107,7 @@ def test_a_device_is_refused_without_being_opened(workspace: Path, tmp_path: Pat
     assert collect(workspace, tmp_path / "out").reason == "no submission: approach.py is a device"
 
 
-def test_other_things_are_left_out_and_named(workspace: Path, tmp_path: Path) -> None:
+def test_other_entries_are_left_out_and_named(workspace: Path, tmp_path: Path) -> None:
     (workspace / "link.py").symlink_to("/etc/passwd")
     (workspace / "up").symlink_to("..")
     os.mkfifo(workspace / "pipe")
@@ -134,7 +134,7 @@ def test_other_things_are_left_out_and_named(workspace: Path, tmp_path: Path) ->
     assert said.replace("\n", "").isprintable()
 
 
-def test_what_lies_under_a_linked_folder_is_not_reached(workspace: Path, tmp_path: Path) -> None:
+def test_files_below_a_linked_folder_are_not_reached(workspace: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key.py").write_text("KEY = 1")
@@ -155,7 +155,7 @@ def test_a_hard_link_to_a_file_of_another_owner_is_left_out(workspace: Path, tmp
     assert submission.left_out == ("foreign.py is a hard link to a file of another owner",)
 
 
-def test_caps_on_files_bytes_depth_and_entries(workspace: Path, tmp_path: Path) -> None:
+def test_files_bytes_depth_and_entries_are_capped(workspace: Path, tmp_path: Path) -> None:
     for index in range(10):
         (workspace / f"m{index}.py").write_bytes(b"x" * 10)
     deep = workspace / "a" / "b" / "c"
@@ -172,7 +172,7 @@ def test_caps_on_files_bytes_depth_and_entries(workspace: Path, tmp_path: Path) 
     assert "would bring the total over the cap of 40 bytes" in left_out(light)
 
     flat = collect(workspace, tmp_path / "3", Caps(depth=2))
-    assert "a/b/c lies more than 2 folders deep" in left_out(flat)
+    assert "a/b/c is nested more than 2 folders deep" in left_out(flat)
 
     short = collect(workspace, tmp_path / "4", Caps(entries=4))
     assert "has more entries: the cap is 4 entries in all" in left_out(short)
@@ -183,7 +183,7 @@ def test_caps_on_files_bytes_depth_and_entries(workspace: Path, tmp_path: Path) 
     assert terse.left_out[-1] == "… and 10 more"
 
 
-def test_a_folder_of_the_workspace_may_be_asked_for(workspace: Path, tmp_path: Path) -> None:
+def test_a_folder_of_the_workspace_can_be_submitted(workspace: Path, tmp_path: Path) -> None:
     (workspace / "helper" / "approach.py").write_text("")
     submission = collect(workspace, tmp_path / "out", folder="./helper")
     assert sorted(submission.files) == ["__init__.py", "approach.py"]
@@ -202,7 +202,7 @@ def test_a_folder_elsewhere_is_refused(workspace: Path, tmp_path: Path, folder: 
     assert list(submission.path.iterdir()) == []
 
 
-def test_a_workspace_that_is_gone(tmp_path: Path) -> None:
+def test_a_workspace_that_is_gone_is_reported(tmp_path: Path) -> None:
     assert collect(tmp_path / "gone", tmp_path / "out").reason == "no submission: the workspace is missing"
 
 

@@ -9,7 +9,7 @@ from harness.evaluation.text import MAX_CHARACTERS, printable
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 @example("\x1b[31mred\x1b[0m\x1b]0;title\x07\x9b2J\u202e\ud800\r\x08")
-def test_nothing_is_left_that_a_terminal_obeys(text: str) -> None:
+def test_no_character_is_left_that_a_terminal_obeys(text: str) -> None:
     assert all(character.isprintable() or character in "\n\t" for character in printable(text))
 
 
@@ -28,11 +28,11 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
         ("a\nb\tc\r\n", "a\nb\tc\n"),
     ],
 )
-def test_whole_escape_sequences_go(text: str, shown: str) -> None:
+def test_escape_sequences_are_removed_whole(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
-def test_of_a_long_text_the_end_is_kept() -> None:
+def test_the_end_of_a_long_text_is_kept() -> None:
     shown = printable("start " + "x" * 1_000_000 + " ValueError: the reason")
     assert len(shown) == MAX_CHARACTERS
     assert shown.endswith("ValueError: the reason")

@@ -1,4 +1,4 @@
-"""The gateway in front of a model service: what it passes on over real TLS by every wire, and what it keeps back."""
+"""The gateway in front of a model service: what it passes on, and what it holds back, over real TLS on every wire."""
 
 import gzip
 import json
@@ -98,7 +98,7 @@ def test_the_key_goes_where_the_service_wants_it(opener: Opener, upstream: Upstr
     assert not set(DUMMY) & set(without.headers)
 
 
-def test_a_chat_stream_is_made_to_tell_its_usage(opener: Opener, upstream: Upstream) -> None:
+def test_a_chat_stream_is_asked_for_its_usage(opener: Opener, upstream: Upstream) -> None:
     session = opener()
     body = conversation(CHAT, 0, stream=True) | {"stream_options": {"include_obfuscation": False}}
     with upstream.behaving():
@@ -110,7 +110,7 @@ def test_a_chat_stream_is_made_to_tell_its_usage(opener: Opener, upstream: Upstr
 
 
 @PATHS
-def test_the_first_bytes_are_there_before_the_last_are_written(opener: Opener, upstream: Upstream, path: str) -> None:
+def test_the_first_bytes_arrive_before_the_last_are_written(opener: Opener, upstream: Upstream, path: str) -> None:
     session = opener()
     with (
         upstream.behaving(hold_after=1),
@@ -128,7 +128,7 @@ def test_the_first_bytes_are_there_before_the_last_are_written(opener: Opener, u
 @PATHS
 @settings(max_examples=8)
 @given(data=st.data())
-def test_it_does_not_matter_how_the_service_cuts_its_answer_into_pieces(
+def test_any_division_of_an_answer_into_pieces_works(
     opener: Opener, upstream: Upstream, path: str, data: st.DataObject
 ) -> None:
     sizes = data.draw(st.lists(st.integers(1, 200), max_size=30))
@@ -143,7 +143,7 @@ def test_it_does_not_matter_how_the_service_cuts_its_answer_into_pieces(
 
 @PATHS
 @STREAMED
-def test_a_compressed_answer_that_nobody_asked_for_is_unpacked(
+def test_an_unrequested_compressed_answer_is_unpacked(
     opener: Opener, upstream: Upstream, path: str, stream: bool
 ) -> None:
     session = opener()
@@ -154,7 +154,7 @@ def test_a_compressed_answer_that_nobody_asked_for_is_unpacked(
     assert metered(session) == (1, 700, 50, 1000)
 
 
-def test_an_answer_in_an_unknown_encoding_is_an_error_that_says_so(opener: Opener, upstream: Upstream) -> None:
+def test_an_answer_in_an_unknown_encoding_is_a_clear_error(opener: Opener, upstream: Upstream) -> None:
     with upstream.behaving(headers={"content-encoding": "br"}):
         answer = opener().ask(MESSAGES)
     assert answer.status_code == 502
@@ -173,7 +173,7 @@ def test_connections_are_kept_alive(opener: Opener, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize(("path", "counted_as"), [(MESSAGES, "input_tokens"), (GOOGLE, "totalTokens")])
-def test_tokens_are_counted_by_the_service_or_else_guessed(
+def test_tokens_are_counted_by_the_service_or_estimated(
     opener: Opener, upstream: Upstream, path: str, counted_as: str
 ) -> None:
     session = opener(budget=Budget(0))
@@ -191,7 +191,7 @@ def test_tokens_are_counted_by_the_service_or_else_guessed(
     assert {line["kind"] for line in session.ledger()} == {"count"}
 
 
-def test_nobody_counts_with_a_model_that_is_not_served(opener: Opener, upstream: Upstream) -> None:
+def test_counting_tokens_for_a_model_that_is_not_served_is_refused(opener: Opener, upstream: Upstream) -> None:
     with upstream.behaving(count=1):
         answer = opener().client.post(f"{GOOGLE}/other:countTokens", json={"contents": []})
         assert answer.status_code == 404
@@ -203,22 +203,22 @@ def test_nobody_counts_with_a_model_that_is_not_served(opener: Opener, upstream:
 
 @PATHS
 @STREAMED
-def test_a_client_that_goes_away_takes_its_request_with_it(
-    opener: Opener, upstream: Upstream, path: str, stream: bool
-) -> None:
+def test_a_client_that_goes_away_ends_its_request(opener: Opener, upstream: Upstream, path: str, stream: bool) -> None:
     session = opener(budget=Budget(1))
     with upstream.behaving(hold_headers=True):
         with pytest.raises(httpx2.ReadTimeout):
             session.client.post(address(path, stream=stream), json=conversation(path, 0, stream=stream), timeout=0.3)
         eventually(lambda: upstream.gone == 1)
     eventually(lambda: session.account.ledger.open_requests == 0)
-    with upstream.behaving():  # nothing had come: its turn is there again
+    with upstream.behaving():  # nothing had arrived, so its turn is free again
         assert session.ask(path, stream=stream).status_code == 200
     assert session.account.budget.used.turns == 1
 
 
 @PATHS
-def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, upstream: Upstream, path: str) -> None:
+def test_a_client_that_leaves_after_the_answer_began_has_used_its_turn(
+    opener: Opener, upstream: Upstream, path: str
+) -> None:
     session = opener(budget=Budget(1))
     with upstream.behaving(hold_after=2):
         where = address(path, stream=True)
@@ -230,7 +230,7 @@ def test_who_leaves_an_answer_that_has_begun_has_used_its_turn(opener: Opener, u
         assert (refused.status_code, session.account.passed) == (400, "turn_limit")
     totals = session.account.metered()
     assert (totals.turns, totals.broken_turns, session.account.budget.used.turns) == (0, 1, 1)
-    assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had told by then
+    assert totals.input_tokens == (700 if path == MESSAGES else 0)  # what the wire had reported by then
     assert session.account.failures == 0
     assert "went away" in session.ledger()[0]["error"]
 
@@ -249,7 +249,7 @@ def test_closing_the_account_ends_the_request_upstream(opener: Opener, upstream:
 # Costs
 
 
-def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Opener, upstream: Upstream) -> None:
+def test_a_cost_limit_refuses_a_request_that_starts_beyond_it(opener: Opener, upstream: Upstream) -> None:
     # a turn costs 700 x 1 + 50 x 10 + 1000 x 0.1 millionths of a dollar, and a side request a few more
     session = opener(budget=Budget(cost_usd=0.00131), price=Price(input=1, output=10, cache_read=0.1))
     with upstream.behaving():
@@ -257,7 +257,7 @@ def test_a_cost_limit_refuses_the_request_that_would_start_beyond_it(opener: Ope
         assert session.account.metered().cost_usd == pytest.approx(0.0013)
         assert session.account.passed is None
         assert session.ask(MESSAGES, tools=False).status_code == 200
-        assert session.account.passed is None, "what is paid for may be used"
+        assert session.account.passed is None, "a paid answer may be used"
         for tools in (True, False):
             refused = session.ask(MESSAGES, tools=tools)
             assert session.account.passed == "cost_limit"
@@ -272,10 +272,8 @@ SIDES = pytest.mark.parametrize("tools", [True, False], ids=["turn", "side"])
 
 @PATHS
 @SIDES
-def test_an_answer_that_its_client_left_is_charged_by_estimate(
-    opener: Opener, upstream: Upstream, path: str, tools: bool
-) -> None:
-    """What Anthropic's wire has told by then is one token of output, and the others' nothing."""
+def test_an_abandoned_answer_is_charged_by_estimate(opener: Opener, upstream: Upstream, path: str, tools: bool) -> None:
+    """By then, Anthropic's wire has reported one token of output, and the other wires have reported nothing."""
     session = opener(budget=Budget(cost_usd=0.01), price=PRICE)
     body = conversation(path, 0, stream=True, tools=tools)
     with upstream.behaving(hold_after=1):
@@ -286,7 +284,7 @@ def test_an_answer_that_its_client_left_is_charged_by_estimate(
 
 @PATHS
 @SIDES
-def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate(
+def test_a_request_abandoned_before_its_answer_is_charged_by_estimate(
     opener: Opener, upstream: Upstream, path: str, tools: bool
 ) -> None:
     session = opener(budget=Budget(cost_usd=0.0001), price=PRICE)
@@ -298,7 +296,7 @@ def test_a_request_that_its_client_left_before_the_answer_is_charged_by_estimate
 
 
 def _assert_charged(session: Session, upstream: Upstream, path: str, *, told: float) -> None:
-    """The cost limit is passed, although the ledger counts no more than was told."""
+    """Check that the cost limit is used up, although the ledger counts only what was reported."""
     eventually(lambda: upstream.gone == 1)
     eventually(lambda: session.account.ledger.open_requests == 0)
     assert session.ask(path).status_code == 400

@@ -1,4 +1,4 @@
-"""The gateway in front of a model service that fails in every way there is."""
+"""The gateway in front of a model service that fails in every possible way."""
 
 import gzip
 import socket
@@ -44,7 +44,7 @@ def opener(both: Bench) -> Opener:
 @PATHS
 @STREAMED
 @pytest.mark.parametrize("status", [401, 429, 500, 529])
-def test_an_error_answer_reaches_the_cli_as_it_is_and_costs_no_turn(
+def test_an_error_answer_reaches_the_cli_unchanged_and_uses_no_turn(
     opener: Opener, upstream: Upstream, path: str, stream: bool, status: int
 ) -> None:
     session = opener(budget=Budget(1))
@@ -59,7 +59,7 @@ def test_an_error_answer_reaches_the_cli_as_it_is_and_costs_no_turn(
         assert session.ask(path, stream=stream).status_code == 200
 
 
-def test_a_date_to_retry_after_is_read_by_the_clock_of_the_service(opener: Opener, upstream: Upstream) -> None:
+def test_a_retry_after_date_is_read_by_the_clock_of_the_service(opener: Opener, upstream: Upstream) -> None:
     theirs = datetime.now(UTC) - timedelta(days=3)
     at = format_datetime(theirs + timedelta(seconds=90), usegmt=True)
     session = opener()
@@ -72,9 +72,7 @@ def test_a_date_to_retry_after_is_read_by_the_clock_of_the_service(opener: Opene
 
 @PATHS
 @STREAMED
-def test_an_answer_that_breaks_off_is_cut_for_the_cli_too(
-    opener: Opener, upstream: Upstream, path: str, stream: bool
-) -> None:
+def test_a_broken_answer_is_cut_for_the_cli_too(opener: Opener, upstream: Upstream, path: str, stream: bool) -> None:
     session = opener(budget=Budget(1))
     with upstream.behaving(sizes=[30], cut_after=1), pytest.raises(httpx2.RemoteProtocolError):
         session.ask(path, stream=stream)
@@ -82,13 +80,13 @@ def test_an_answer_that_breaks_off_is_cut_for_the_cli_too(
     assert session.account.metered().broken_turns == 1
     with upstream.behaving():
         assert session.ask(path, stream=stream).status_code == 200
-    assert "broke its answer off" in session.ledger()[0]["error"]
+    assert "broke off its answer" in session.ledger()[0]["error"]
 
 
 @PATHS
 @STREAMED
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b'{"half', b"[]"])
-def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
+def test_a_malformed_answer_reaches_the_cli_and_is_not_a_turn(
     opener: Opener, upstream: Upstream, path: str, stream: bool, body: bytes
 ) -> None:
     session = opener()
@@ -97,10 +95,10 @@ def test_an_answer_that_is_none_reaches_the_cli_and_is_no_turn(
     assert (answer.status_code, answer.content) == (200, body)
     assert metered(session) == (0, 0, 0, 0)
     assert "malformed" in session.ledger()[0]["error"]
-    assert "text/html: does the model service answer at this address?" in session.ledger()[0]["error"]
+    assert "text/html: is there a model service at this address?" in session.ledger()[0]["error"]
 
 
-def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:
+def test_a_body_that_does_not_match_its_encoding_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:
     session = opener()
     with upstream.behaving(body=b"plain", headers={"content-encoding": "gzip"}), pytest.raises(httpx2.HTTPError):
         session.ask(MESSAGES)
@@ -113,7 +111,9 @@ def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(opener: Ope
 
 @PATHS
 @STREAMED
-def test_a_silent_service_is_seen_waiting(opener: Opener, upstream: Upstream, path: str, stream: bool) -> None:
+def test_a_request_to_a_silent_service_is_shown_as_waiting(
+    opener: Opener, upstream: Upstream, path: str, stream: bool
+) -> None:
     session = opener()
     with upstream.behaving(hold_headers=True), ThreadPoolExecutor(1) as pool:
         asked = time.monotonic()
@@ -126,7 +126,7 @@ def test_a_silent_service_is_seen_waiting(opener: Opener, upstream: Upstream, pa
     eventually(lambda: session.account.waiting == [])
 
 
-def test_a_service_that_is_not_there_is_unreachable(opener: Opener) -> None:
+def test_a_service_that_does_not_exist_is_unreachable(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"https://127.0.0.1:{closed.getsockname()[1]}"
     session = opener(url, budget=Budget(1))
@@ -137,7 +137,7 @@ def test_a_service_that_is_not_there_is_unreachable(opener: Opener) -> None:
     assert session.account.failures == 2
 
 
-def test_a_service_that_nobody_vouches_for_gets_no_request_and_no_key(opener: Opener, upstream: Upstream) -> None:
+def test_an_untrusted_service_gets_no_request_and_no_key(opener: Opener, upstream: Upstream) -> None:
     with upstream.behaving():
         answer = opener(trusted=ssl.create_default_context()).ask(MESSAGES)
         assert answer.status_code == 502
@@ -145,8 +145,8 @@ def test_a_service_that_nobody_vouches_for_gets_no_request_and_no_key(opener: Op
         assert upstream.requests == []
 
 
-def test_the_failures_end_a_session_by_their_names(opener: Opener, upstream: Upstream) -> None:
-    """What the watchdog makes of them; `tests/unit/test_agent_driver.py` has the rest of it."""
+def test_each_failure_ends_a_session_with_its_ending(opener: Opener, upstream: Upstream) -> None:
+    """Only the watchdog's reading of the failures; `tests/unit/test_agent_driver.py` tests the rest."""
     limits, snapshot = Limits(failed_requests=1), Snapshot(now=1.0, began=0.0, last_output=1.0)
     said = {
         (401, b"no"): Ending.AUTH_FAILED,

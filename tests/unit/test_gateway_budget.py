@@ -1,4 +1,4 @@
-"""The budget of a case, used by one request after the other. `tests/properties/test_budget.py` has many at once."""
+"""The budget of a case, with one request at a time. `tests/properties/test_budget.py` has many at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SIDE = Amounts(side_requests=1, tokens=10, cost_usd=0.5)
 
 
 def reserve(budget: Budget, worst: Amounts = TURN) -> Reservation:
-    """Reserve without waiting: nothing else is open, or there is room."""
+    """Reserve without waiting, because nothing else is open or there is room."""
     return asyncio.run(asyncio.wait_for(budget.reserve(worst), 5))
 
 
 def refused(budget: Budget, worst: Amounts = TURN) -> str | None:
-    """The limit that refuses a request, None if the request is admitted. Either way it uses nothing."""
+    """Return the limit that refuses a request, or `None` if it is admitted. Either way it uses nothing."""
     try:
         reserve(budget, worst).give_back()
     except RequestRefused as refusal:
@@ -36,7 +36,7 @@ def spend(budget: Budget, tokens: int = 0, cost_usd: float | None = None, *, wor
 
 
 @given(limit=st.integers(0, 6), failed=st.lists(st.booleans(), max_size=20))
-def test_turns_are_refused_once_used_up_and_a_failed_request_takes_none(limit: int, failed: list[bool]) -> None:
+def test_turns_are_refused_once_used_up_and_a_failed_request_uses_none(limit: int, failed: list[bool]) -> None:
     budget, used = Budget(limit), 0
     for fails in failed:
         assert refused(budget) == ("turn_limit" if used == limit else None)
@@ -55,11 +55,11 @@ def test_limited_turns_limit_the_side_requests_too(turns: int, failed: list[bool
             reserve(budget, SIDE).settle(TokenCounts(), None, counts=not fails)
             used += not fails
     assert budget.used.side_requests == used
-    assert (refused(budget) is None) == (turns > 0), "they take no turn"
+    assert (refused(budget) is None) == (turns > 0), "they use no turn"
 
 
 @given(limit=st.integers(1, 100), spent=st.lists(st.integers(0, 30), max_size=20))
-def test_tokens_are_refused_once_used_up_and_passed_once_exceeded(limit: int, spent: list[int]) -> None:
+def test_tokens_are_refused_once_used_up_and_the_limit_is_reported_once_exceeded(limit: int, spent: list[int]) -> None:
     budget, used = Budget(tokens=limit), 0
     for tokens in spent:
         assert refused(budget) == (None if used < limit else "token_limit")
@@ -71,7 +71,7 @@ def test_tokens_are_refused_once_used_up_and_passed_once_exceeded(limit: int, sp
         assert used >= limit or budget.passed is None
 
 
-def test_a_cost_limit_is_passed_by_the_request_that_would_start_beyond_it_and_not_by_an_answer() -> None:
+def test_a_request_that_starts_beyond_a_cost_limit_exceeds_it_and_an_answer_does_not() -> None:
     budget = Budget(1, cost_usd=0.9)
     spend(budget, 0, 1.0)
     assert (budget.passed, refused(budget, SIDE), budget.passed) == (None, "cost_limit", "cost_limit")
@@ -84,7 +84,7 @@ def test_an_answer_without_a_price_costs_nothing() -> None:
     assert (budget.used.cost_usd, refused(budget)) == (0.0, None)
 
 
-def test_a_budget_is_made_of_a_cases_limits() -> None:
+def test_a_budget_is_made_from_the_limits_of_a_case() -> None:
     assert refused(Budget.within(Limits(turns=None))) is None
     for limits in (Limits(turns=1), Limits(tokens=1), Limits(cost_usd=0.1)):
         budget = Budget.within(limits)
@@ -92,7 +92,7 @@ def test_a_budget_is_made_of_a_cases_limits() -> None:
         assert refused(budget) is not None
 
 
-def test_a_budget_without_limit_has_no_end_and_a_negative_one_is_refused() -> None:
+def test_a_budget_without_limits_is_unlimited_and_a_negative_one_is_refused() -> None:
     budget = Budget()
     for _ in range(100):
         spend(budget, 10**9, 10**6)
@@ -101,14 +101,12 @@ def test_a_budget_without_limit_has_no_end_and_a_negative_one_is_refused() -> No
         Budget(-1)
 
 
-def test_a_budget_says_what_was_used() -> None:
+def test_a_budget_reports_its_use() -> None:
     budget = Budget(1, tokens=7)
     for _ in range(side_limit(1)):
         spend(budget, worst=SIDE)
     assert refused(budget, SIDE) == "turn_limit"
-    assert (
-        budget.explain("turn_limit") == "this case has used all 24 requests without tools that go with limits.turns=1"
-    )
+    assert budget.explain("turn_limit") == "this case has used all 24 requests without tools that limits.turns=1 allows"
     spend(budget, 8)
     assert budget.explain("turn_limit") == "this case has used all of its turns (limits.turns=1)"
     assert budget.explain("token_limit") == "this case has used 8 of 7 tokens"
@@ -118,13 +116,13 @@ def test_a_reservation_is_settled_once() -> None:
     budget = Budget()
     with reserve(budget) as reservation:
         reservation.settle(TokenCounts(input_tokens=3), 0.25, counts=True)
-        with pytest.raises(RuntimeError, match="settled already"):
+        with pytest.raises(RuntimeError, match="already settled"):
             reservation.settle(TokenCounts(input_tokens=3), 0.25, counts=True)
         reservation.give_back()
     assert budget.used == Amounts(turns=1, tokens=3, cost_usd=0.25)
 
 
-def test_a_reservation_that_is_left_unsettled_takes_nothing() -> None:
+def test_an_unsettled_reservation_uses_nothing() -> None:
     budget = Budget(1)
     with pytest.raises(ZeroDivisionError), reserve(budget) as reservation:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""What a model answered is played again byte for byte, and nothing else."""
+"""A cassette replays a model's answers byte for byte, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True,
 
 
 class Plays:
-    """Answers with these chunks."""
+    """A provider that answers with these chunks."""
 
     def __init__(self, *chunks: bytes, status: int = 200, headers: Mapping[str, str] = {}) -> None:
         self._chunks, self._status, self._headers = chunks, status, headers
@@ -71,7 +71,7 @@ async def hear(provider: Provider, asked: Call) -> Heard:
 
 
 def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
-    """What each request gets; of a failed one what was said."""
+    """Return the answer to each request, or the message of a failed one."""
 
     async def each() -> list[Heard | str]:
         heard: list[Heard | str] = []
@@ -85,9 +85,9 @@ def ask(provider: Provider, *asked: Call) -> list[Heard | str]:
     return asyncio.run(each())
 
 
-@settings(max_examples=50)  # files are written
+@settings(max_examples=50)  # it writes files
 @given(chunks=st.lists(st.binary()), status=st.integers(200, 599))
-def test_any_bytes_come_back_as_they_were(
+def test_any_bytes_are_replayed_exactly(
     chunks: Sequence[bytes], status: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("tape") / "tape.jsonl"
@@ -110,7 +110,7 @@ def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, 
     assert "second" in path.read_text(), "people can read it"
 
 
-def test_a_turn_that_failed_fails_again_as_it_did_and_then_succeeds_for_good(tmp_path: Path) -> None:
+def test_a_failed_turn_fails_the_same_way_again_and_then_succeeds(tmp_path: Path) -> None:
     failing = ScriptedTurn(text="at last", fail=Fail(status=529, times=1, retry_after=3, message="busy"))
     path = tmp_path / "tape.jsonl"
     recording = recorder(ScriptedProvider(Script(turns=(failing,))), path)
@@ -121,7 +121,7 @@ def test_a_turn_that_failed_fails_again_as_it_did_and_then_succeeds_for_good(tmp
     assert ask(player(path), call(), call(), call()) == [first, second, second]
 
 
-def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> None:
+def test_a_cut_answer_and_a_refused_request_are_replayed_too(tmp_path: Path) -> None:
     class Refuses(Plays):
         async def answer(self, call: Call) -> Answer:
             raise AnswerError(502, "nobody is there")
@@ -135,10 +135,10 @@ def test_a_cut_answer_and_a_refused_request_are_played_too(tmp_path: Path) -> No
     ]
     assert heard[1] == "AnswerError 502: nobody is there"
     assert ask(player(path), call(0), call(1)) == heard
-    assert load_cassette(path).takes[0].text, "what came before the cut is there"
+    assert load_cassette(path).takes[0].text, "the part before the cut is there"
 
 
-def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(tmp_path: Path) -> None:
+def test_an_answer_counts_once_the_cli_has_read_its_end_even_if_it_then_hangs_up(tmp_path: Path) -> None:
     script = Script(turns=(ScriptedTurn(text="one"), ScriptedTurn(text="two")))
     path = tmp_path / "tape.jsonl"
     recording = recorder(ScriptedProvider(script), path)
@@ -157,13 +157,13 @@ def test_an_answer_counts_once_the_cli_has_read_its_end_though_it_hangs_up_then(
     assert [take.turn for take in load_cassette(path).takes] == [0]
 
 
-def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> None:
+def test_a_session_that_diverges_gets_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "tape.jsonl"
     ask(recorder(Plays(b"x"), path), call(0))
     [said] = ask(player(path), call(3))
     assert said == (
-        "AnswerError 400: cassette tape.jsonl has no request of turn 3: the session does not go as the recorded one "
-        "went; record it again with pytest --record-cassettes"
+        "AnswerError 400: cassette tape.jsonl has no request of turn 3: this session differs from the recorded one; "
+        "record it again with pytest --record-cassettes"
     )
 
 
@@ -171,7 +171,9 @@ def test_a_session_that_goes_another_way_is_told_so_in_words(tmp_path: Path) -> 
     ("content", "what"),
     [(None, "No such file"), (b"", "not a cassette"), (b"{}\n", "not a cassette"), (b"x", "not a cassette")],
 )
-def test_what_is_no_cassette_is_named_with_what_to_do(tmp_path: Path, content: bytes | None, what: str) -> None:
+def test_a_file_that_is_not_a_cassette_is_named_with_the_remedy(
+    tmp_path: Path, content: bytes | None, what: str
+) -> None:
     path = tmp_path / "tape.jsonl"
     if content is not None:
         path.write_bytes(content)
@@ -188,7 +190,7 @@ def plays(text: bytes = b"x") -> ModelServer:
     return ModelServer("scripted", lambda: provider, "sha256:0")
 
 
-def test_the_first_replicate_of_a_case_is_recorded_whatever_its_attempts(tmp_path: Path) -> None:
+def test_the_first_replicate_of_a_case_is_recorded_with_all_its_attempts(tmp_path: Path) -> None:
     conf, server = ConfPath.of(tmp_path), plays()
     assert recorded(server, case(replicate=2), conf) is server
     recording = recorded(server, case(), conf)
@@ -199,7 +201,7 @@ def test_the_first_replicate_of_a_case_is_recorded_whatever_its_attempts(tmp_pat
     assert [take.turn for take in tape.takes] == [0, 1]
 
 
-def test_a_session_that_gets_no_answer_leaves_the_cassette_that_was_there(tmp_path: Path) -> None:
+def test_a_session_without_an_answer_keeps_the_existing_cassette(tmp_path: Path) -> None:
     path = tmp_path / "conf/cassettes/claude-scripted-small_maze.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("what was there")
@@ -215,7 +217,7 @@ def test_a_session_that_gets_no_answer_leaves_the_cassette_that_was_there(tmp_pa
     assert [take.text for take in load_cassette(path).takes] == ["x"]
 
 
-def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path: Path) -> None:
+def test_a_cassette_is_only_replayed_the_way_it_was_recorded(tmp_path: Path) -> None:
     conf = ConfPath.of(tmp_path)
     with pytest.raises(ConfError, match=r"claude-scripted-small_maze\.jsonl: No such file"):
         cassette_server(case(), conf)
@@ -226,11 +228,11 @@ def test_a_cassette_is_played_where_and_how_it_was_recorded_and_only_so(tmp_path
     replayed.require_workspace(WORKSPACE)
     with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
         replayed.require_workspace("/other")
-    with pytest.raises(ConfError, match="was recorded over anthropic_messages, and is asked over openai_chat"):
+    with pytest.raises(ConfError, match="was recorded over anthropic_messages, but the case uses openai_chat"):
         cassette_server(case(wire="openai_chat"), conf)
 
 
-def test_a_cassette_of_an_earlier_version_is_played(tmp_path: Path) -> None:
+def test_a_cassette_of_an_earlier_version_is_replayed(tmp_path: Path) -> None:
     path = tmp_path / "tape.jsonl"
     path.write_text(
         '{"cassette":1,"model":"demo","digest":null,"wire":"anthropic_messages","workspace":"/room/workspace"}\n'
@@ -253,7 +255,7 @@ def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path,
     assert replayed.returncode == 0, replayed.stdout
     [again] = project.records.values()
     assert again.case.provider == "cassette"
-    assert again.scripted, "it measures no model"
+    assert again.scripted, "it does not measure a model"
     assert first.submission is not None
     assert again.submission is not None
     assert again.submission["digest"] == first.submission["digest"]

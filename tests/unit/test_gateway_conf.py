@@ -1,4 +1,4 @@
-"""The services and models that come with Proctor: complete, priced, and each asked by some backend."""
+"""The services and models that come with Proctor are complete and priced, and some backend can use each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API
 
 @pytest.fixture(scope="module")
 def found() -> list[Case]:
-    """A case of each of these models with each backend that speaks a wire of its provider."""
+    """Return a case of each of these models with each backend that speaks a wire of its provider."""
     provider = load(CONF, "default", [f"suite.models=[{','.join(REMOTE)}]"]).provider
     found: list[Case] = []
     for name in names():
@@ -41,7 +41,7 @@ def found() -> list[Case]:
     return found
 
 
-def test_every_one_is_asked_by_some_backend_over_a_wire_of_both(found: list[Case]) -> None:
+def test_some_backend_can_use_each_of_them_over_a_common_wire(found: list[Case]) -> None:
     assert {(case.model.name, case.provider.name) for case in found} == set(REMOTE.items())
     asked = {(case.backend.name, case.provider.name): case.wire for case in found}
     assert asked["claude", "anthropic"] == asked["opencode", "anthropic"] == "anthropic_messages"
@@ -51,7 +51,7 @@ def test_every_one_is_asked_by_some_backend_over_a_wire_of_both(found: list[Case
     assert asked["opencode", "openrouter"] == "openai_chat"
 
 
-def test_each_has_a_price_and_an_address_over_tls(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_them_has_a_price_and_a_tls_address(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in KEYS:
         monkeypatch.setenv(variable, "sk-test")
     for case in found:
@@ -61,7 +61,7 @@ def test_each_has_a_price_and_an_address_over_tls(found: list[Case], monkeypatch
         assert (server.name, server.digest, server.warnings()) == (case.model.name, None, [])
 
 
-def test_without_its_key_it_is_missing_and_names_the_variable(
+def test_a_service_without_its_key_is_missing_and_names_the_variable(
     found: list[Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (None, "", "  \n"):
@@ -74,7 +74,7 @@ def test_without_its_key_it_is_missing_and_names_the_variable(
                 remote_server(case)
 
 
-def test_what_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     case = next(case for case in found if case.provider.name == "anthropic")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant\nx-evil: 1")
     with pytest.raises(ServerMissing, match="ANTHROPIC_API_KEY holds a line break") as refused:
@@ -88,12 +88,12 @@ def test_what_cannot_be_a_key_is_refused(found: list[Case], monkeypatch: pytest.
         (None, "is missing"),
         ("api.example.org", "is not an address"),
         ("ftp://example.org", "is not an address"),
-        ("https://api.example.org/v1/", "leave the version out"),
-        ("https://user:secret@example.org", "an address alone"),
-        ("https://example.org?key=1", "an address alone"),
+        ("https://api.example.org/v1/", "must not end with a version"),
+        ("https://user:secret@example.org", "only an address"),
+        ("https://example.org?key=1", "only an address"),
     ],
 )
-def test_a_wrong_address_is_named_with_its_place(found: list[Case], base_url: str | None, said: str) -> None:
+def test_a_wrong_address_is_refused_with_its_file_and_key(found: list[Case], base_url: str | None, said: str) -> None:
     provider = msgspec.structs.replace(found[0].provider, base_url=base_url)
     with pytest.raises(ConfError) as refused:
         remote_server(msgspec.structs.replace(found[0], provider=provider))

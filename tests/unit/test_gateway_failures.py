@@ -21,9 +21,7 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
 
 @PATHS
 @STREAMED
-def test_failures_in_a_row_are_counted_and_told_until_a_turn_comes_back(
-    open_session: Opener, path: str, stream: bool
-) -> None:
+def test_failures_in_a_row_are_counted_until_a_turn_comes_back(open_session: Opener, path: str, stream: bool) -> None:
     session = open_session(
         "[{text: a, fail: {status: 429, times: 2, retry_after: 7}}, {text: b, fail: {cut_after: 1}}]"
     )
@@ -44,7 +42,7 @@ def test_failures_in_a_row_are_counted_and_told_until_a_turn_comes_back(
 
 
 @PATHS
-def test_a_status_fails_as_often_as_written_and_costs_no_turn(open_session: Opener, path: str) -> None:
+def test_a_status_fails_as_often_as_scripted_and_uses_no_turn(open_session: Opener, path: str) -> None:
     session = open_session("[{text: at last, fail: {status: 529, times: 2, retry_after: 1}}]", turns=1)
     failures = [session.ask(path) for _ in range(2)]
     assert [(answer.status_code, answer.headers["retry-after"]) for answer in failures] == [(529, "1")] * 2
@@ -57,7 +55,7 @@ def test_a_status_fails_as_often_as_written_and_costs_no_turn(open_session: Open
 
 @PATHS
 @STREAMED
-def test_a_cut_answer_breaks_the_connection_and_is_no_turn(open_session: Opener, path: str, stream: bool) -> None:
+def test_a_cut_answer_breaks_the_connection_and_is_not_a_turn(open_session: Opener, path: str, stream: bool) -> None:
     session = open_session("[{text: whole, fail: {cut_after: 1, times: 1}}]", turns=1)
     with pytest.raises(httpx2.RemoteProtocolError):
         session.ask(path, stream=stream)
@@ -69,7 +67,7 @@ def test_a_cut_answer_breaks_the_connection_and_is_no_turn(open_session: Opener,
 @PATHS
 @STREAMED
 @pytest.mark.parametrize("fail", ["html", "malformed"])
-def test_an_answer_that_is_none_is_no_turn(open_session: Opener, path: str, stream: bool, fail: str) -> None:
+def test_a_malformed_answer_is_not_a_turn(open_session: Opener, path: str, stream: bool, fail: str) -> None:
     session = open_session(f"[{{text: whole, fail: {{{fail}: true, times: 1}}}}]", turns=1)
     broken = session.ask(path, stream=stream)
     assert broken.status_code == 200
@@ -80,11 +78,11 @@ def test_an_answer_that_is_none_is_no_turn(open_session: Opener, path: str, stre
 
 
 @PATHS
-def test_a_call_to_a_tool_not_offered_is_an_error_that_says_so(open_session: Opener, path: str) -> None:
+def test_calling_a_tool_that_is_not_offered_is_a_clear_error(open_session: Opener, path: str) -> None:
     session = open_session("[{calls: [{mcp: render_state}]}]")
     answer = session.ask(path)
     assert answer.status_code == 400
-    assert "`mcp: render_state` fits none of the tools offered: bash" in answer.json()["error"]["message"]
+    assert "`mcp: render_state` fits none of the offered tools: bash" in answer.json()["error"]["message"]
 
 
 @PATHS
@@ -92,33 +90,33 @@ def test_a_model_that_is_not_served_is_not_found(open_session: Opener, path: str
     session = open_session("[{text: a}]")
     answer = session.ask(path, model="claude-haiku")
     assert answer.status_code == 404
-    assert "'claude-haiku' is not served here: this session has 'demo'" in answer.json()["error"]["message"]
+    assert "'claude-haiku' is not served here: this session uses 'demo'" in answer.json()["error"]["message"]
     assert session.account.metered().turns == 0
 
 
-def test_a_tool_that_the_service_would_run_itself_is_no_way_out_of_the_sandbox(open_session: Opener) -> None:
+def test_a_tool_that_the_service_runs_itself_is_not_a_way_out_of_the_sandbox(open_session: Opener) -> None:
     session = open_session("[{text: a}]", turns=1)
     search = {"type": "web_search_20250305", "name": "web_search"}
     answer = session.client.post(MESSAGES, json=conversation(MESSAGES, 0, stream=False) | {"tools": [search]})
     assert answer.status_code == 400
-    assert "would run or fetch web_search_20250305 itself" in answer.json()["error"]["message"]
+    assert "would run or fetch web_search_20250305 over its own network" in answer.json()["error"]["message"]
     assert session.account.failures == 0
     assert session.ask(MESSAGES).status_code == 200
 
 
 @pytest.mark.parametrize("counting", [False, True], ids=["asked", "counted"])
-def test_a_url_that_the_service_would_fetch_is_no_way_out_of_the_sandbox(open_session: Opener, counting: bool) -> None:
+def test_a_url_that_the_service_fetches_is_not_a_way_out_of_the_sandbox(open_session: Opener, counting: bool) -> None:
     session = open_session("[{text: a}]", turns=1)
     image = {"type": "image", "source": {"type": "url", "url": "https://example.org/?secret"}}
     body = conversation(MESSAGES, 0, stream=False) | {"messages": [{"role": "user", "content": [image]}]}
     answer = session.client.post(f"{MESSAGES}/count_tokens" if counting else MESSAGES, json=body)
     assert answer.status_code == 400
-    assert "would run or fetch url source itself" in answer.json()["error"]["message"]
+    assert "would run or fetch url source over its own network" in answer.json()["error"]["message"]
     assert session.ask(MESSAGES).status_code == 200
 
 
 @PATHS
-def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Opener, path: str) -> None:
+def test_an_error_in_the_provider_is_a_server_error_and_not_a_turn(open_session: Opener, path: str) -> None:
     class Faulty:
         async def answer(self, call: Any) -> Any:
             raise KeyError("oops")
@@ -132,7 +130,7 @@ def test_a_fault_of_the_provider_is_a_server_error_and_no_turn(open_session: Ope
     assert "KeyError('oops')" in session.ledger()[0]["error"]
 
 
-def test_a_fault_in_mid_stream_cuts_it_and_is_no_turn(open_session: Opener) -> None:
+def test_an_error_in_mid_stream_cuts_the_stream_and_is_not_a_turn(open_session: Opener) -> None:
     provider = Forwarder([b'data: {"choices": []}\n\n'], [], OSError("reset"))
     provider.go_on.set()
     session = open_session("[{text: unused}]", turns=1, provider=provider)
@@ -144,7 +142,7 @@ def test_a_fault_in_mid_stream_cuts_it_and_is_no_turn(open_session: Opener) -> N
 
 
 @PATHS
-def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opener, path: str) -> None:
+def test_a_client_that_goes_away_frees_its_turn_at_once(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, delay_s: 600}]", turns=1)
     with pytest.raises(httpx2.ReadTimeout):
         session.client.post(address(path, stream=True), json=conversation(path, 0, stream=True), timeout=0.3)
@@ -153,7 +151,7 @@ def test_a_client_that_goes_away_gives_its_turn_back_at_once(open_session: Opene
     assert "went away" in session.ledger()[0]["error"]
 
 
-def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_session: Opener) -> None:
+def test_a_client_that_leaves_after_the_last_event_is_not_an_error(open_session: Opener) -> None:
     chunk = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
     provider = Forwarder([f"data: {json.dumps(chunk)}\n\n".encode(), b"data: [DONE]\n\n"], [b": more\n\n"])
     session = open_session("[{text: unused}]", provider=provider)
@@ -166,7 +164,7 @@ def test_a_client_that_goes_once_it_has_read_the_last_event_is_no_error(open_ses
 
 
 @PATHS
-def test_closing_an_account_ends_its_open_requests_and_is_in_the_ledger(open_session: Opener, path: str) -> None:
+def test_closing_an_account_ends_its_open_requests_and_the_ledger_says_so(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, delay_s: 600}]")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(session.ask, path)

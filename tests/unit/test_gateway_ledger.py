@@ -1,4 +1,4 @@
-"""The ledger's clock, whatever order requests come and go in, and what an answer costs."""
+"""The ledger's clock, for requests in any order, and the cost of an answer."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.gateway.ledger import Ledger
 
 @settings(max_examples=40)
 @given(spans=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=8))
-def test_time_with_a_request_open_is_counted_once_however_many_are(spans: list[tuple[int, int]]) -> None:
+def test_time_with_several_open_requests_counts_once(spans: list[tuple[int, int]]) -> None:
     clock = SimpleNamespace(now=0.0)
     moves = sorted(
         [(start, 1, i) for i, (start, _) in enumerate(spans)] + [(s + d, 0, i) for i, (s, d) in enumerate(spans)]
@@ -38,7 +38,7 @@ def test_time_with_a_request_open_is_counted_once_however_many_are(spans: list[t
     assert ledger.last_activity == clock.now
 
 
-def test_a_price_is_per_million_tokens_and_cached_ones_cost_as_input_by_default() -> None:
+def test_a_price_is_per_million_tokens_and_cached_tokens_cost_as_input_by_default() -> None:
     counts = {"input_tokens": 10**6, "output_tokens": 10**6, "cache_read_tokens": 10**6, "cache_write_tokens": 10**6}
     assert Price(3, 15).cost_usd(**counts) == 3 + 15 + 3 + 3
     assert Price(3, 15, cache_read=0.3, cache_write=3.75).cost_usd(**counts) == 3 + 15 + 0.3 + 3.75

@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP at its limits: turns, side requests, requests side by side, and retries."""
+"""The gateway over real loopback HTTP at its limits: turns, side requests, parallel requests, and retries."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
 
 @PATHS
 @STREAMED
-def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Opener, path: str, stream: bool) -> None:
+def test_a_request_beyond_the_turn_limit_never_reaches_the_model(open_session: Opener, path: str, stream: bool) -> None:
     session = open_session("[{text: a}]", turns=1)
     assert session.ask(path, 0, stream=stream).status_code == 200
     assert session.account.passed is None
@@ -51,7 +51,7 @@ def test_the_request_beyond_the_turn_limit_is_refused_unasked(open_session: Open
 
 
 @PATHS
-def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path: str) -> None:
+def test_side_requests_use_neither_turns_nor_the_script(open_session: Opener, path: str) -> None:
     session = open_session("[{text: first}]", turns=1)
     for _ in range(3):
         assert session.ask(path, tools=False).status_code == 200
@@ -61,13 +61,13 @@ def test_side_requests_take_neither_turns_nor_script(open_session: Opener, path:
     assert session.account.passed is None
 
 
-def test_side_requests_are_no_way_to_ask_the_model_for_ever(open_session: Opener) -> None:
+def test_side_requests_are_limited_too(open_session: Opener) -> None:
     session = open_session("[{text: first}]", turns=1)
     codes = [session.ask(MESSAGES, tools=False).status_code for _ in range(side_limit(1) + 1)]
     assert codes == [200] * side_limit(1) + [400]
     assert session.account.passed == "turn_limit"
     stop = spent(Limits(turns=1), session.account, Conversation(), Snapshot(now=1, began=0, last_output=0))
-    assert stop == (Ending.TURN_LIMIT, "this case has used all 24 requests without tools that go with limits.turns=1")
+    assert stop == (Ending.TURN_LIMIT, "this case has used all 24 requests without tools that limits.turns=1 allows")
 
 
 @PATHS
@@ -81,7 +81,7 @@ def test_parallel_requests_are_counted_exactly(open_session: Opener, path: str) 
 
 
 def answering(*, input_tokens: int = 9, output_tokens: int = 1) -> Forwarder:
-    """A model that begins each answer at once, and ends it when it is let go on."""
+    """Return a model that begins each answer at once, and ends it when the test lets it."""
     usage = {"prompt_tokens": input_tokens, "completion_tokens": output_tokens}
     end = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage}
     return Forwarder([b": comment\n\n"], [f"data: {json.dumps(end)}\n\n".encode(), b"data: [DONE]\n\n"])
@@ -91,7 +91,7 @@ def begun(session: Session) -> int:
     return sum(one.begun for one in session.account.waiting)
 
 
-def test_so_many_requests_are_answered_side_by_side_and_others_wait(open_session: Opener) -> None:
+def test_a_number_of_requests_are_answered_in_parallel_and_the_others_wait(open_session: Opener) -> None:
     provider = answering()
     session = open_session(provider=provider)
     with ThreadPoolExecutor(MAX_OPEN + 4) as pool:
@@ -103,7 +103,7 @@ def test_so_many_requests_are_answered_side_by_side_and_others_wait(open_session
         assert {one.result(10).status_code for one in asked} == {200}
 
 
-def test_a_request_that_waits_for_its_turn_may_go_away_and_takes_no_turn(open_session: Opener) -> None:
+def test_a_waiting_request_may_go_away_and_uses_no_turn(open_session: Opener) -> None:
     provider = answering()
     session = open_session(turns=MAX_OPEN + 1, provider=provider)
     with ThreadPoolExecutor(MAX_OPEN) as pool:
@@ -117,8 +117,8 @@ def test_a_request_that_waits_for_its_turn_may_go_away_and_takes_no_turn(open_se
     assert [session.ask(CHAT).status_code for _ in range(2)] == [200, 400]
 
 
-def test_requests_side_by_side_go_beyond_a_limit_by_one_answer_at_most(open_session: Opener) -> None:
-    """They do not say how long their answers may be: each may fill the context."""
+def test_parallel_requests_exceed_a_limit_by_at_most_one_answer(open_session: Opener) -> None:
+    """The requests do not limit their answers, so each answer may fill the context."""
     provider = answering()
     session = open_session(budget=Budget(tokens=15), provider=provider)
     with ThreadPoolExecutor(12) as pool:
@@ -145,7 +145,7 @@ def test_requests_side_by_side_go_beyond_a_limit_by_one_answer_at_most(open_sess
         (GOOGLE, {"generationConfig": {"maxOutputTokens": 3, "candidateCount": 128}}),
     ],
 )
-def test_requests_are_answered_side_by_side_while_their_longest_answers_fit_into_the_limit(
+def test_requests_are_answered_in_parallel_while_their_longest_answers_fit_into_the_limit(
     open_session: Opener, path: str, allowed: dict[str, Any]
 ) -> None:
     session = open_session("[{text: a, fail: {hang_after: 1}}]", budget=Budget(tokens=1200))
@@ -158,7 +158,7 @@ def test_requests_are_answered_side_by_side_while_their_longest_answers_fit_into
         assert all(one.exception(10) for one in asked)
 
 
-def test_a_request_waits_for_a_turn_that_an_open_one_may_still_give_back(open_session: Opener) -> None:
+def test_a_request_waits_for_a_turn_that_an_open_request_may_give_back(open_session: Opener) -> None:
     provider = Forwarder([b'data: {"choices": []}\n\n'], [], OSError("reset"))
     session = open_session(turns=1, provider=provider)
     with ThreadPoolExecutor(2) as pool:
@@ -173,7 +173,7 @@ def test_a_request_waits_for_a_turn_that_an_open_one_may_still_give_back(open_se
 # Several sessions of one case
 
 
-def test_an_answer_that_its_client_left_is_charged_to_the_next_attempt_too(open_session: Opener) -> None:
+def test_an_abandoned_answer_also_counts_in_the_next_attempt(open_session: Opener) -> None:
     budget = Budget(3, tokens=10_000)
     first = open_session("[{text: a, fail: {hang_after: 1}}]", budget=budget)
     with first.client.stream("POST", CHAT, json=conversation(CHAT, 0, stream=True)) as answer:
@@ -189,7 +189,7 @@ def test_an_answer_that_its_client_left_is_charged_to_the_next_attempt_too(open_
     assert [second.ask(CHAT).status_code for _ in range(3)] == [200, 200, 400]
 
 
-def test_an_answer_that_broke_off_is_charged_what_it_told_and_takes_no_turn(open_session: Opener) -> None:
+def test_a_broken_answer_is_charged_what_it_reported_and_uses_no_turn(open_session: Opener) -> None:
     budget = Budget(1)
     first = open_session(
         "[{text: a, usage: {input_tokens: 70, output_tokens: 5}, fail: {cut_after: 1}}]", budget=budget
@@ -206,10 +206,10 @@ def test_side_requests_of_one_attempt_count_in_the_next(open_session: Opener) ->
     first, second = open_session(budget=budget), open_session(budget=budget)
     assert {first.ask(CHAT, tools=False).status_code for _ in range(side_limit(1) - 1)} == {200}
     assert [second.ask(CHAT, tools=False).status_code for _ in range(2)] == [200, 400]
-    assert second.ask(CHAT).status_code == 200, "they take no turn"
+    assert second.ask(CHAT).status_code == 200, "they use no turn"
 
 
-def test_the_end_of_one_session_is_not_the_end_of_the_case(open_session: Opener) -> None:
+def test_the_end_of_a_session_does_not_end_the_budget_of_its_case(open_session: Opener) -> None:
     budget = Budget(2)
     stopped, next_one = open_session(budget=budget), open_session(budget=budget)
     stopped.account.end("memory_limit")
@@ -222,7 +222,7 @@ def test_the_end_of_one_session_is_not_the_end_of_the_case(open_session: Opener)
     assert next_one.ask(CHAT).status_code == 200
 
 
-def test_a_session_that_ends_refuses_the_request_that_waited_meanwhile(open_session: Opener) -> None:
+def test_a_session_that_ends_refuses_its_waiting_request(open_session: Opener) -> None:
     provider = answering()
     session = open_session(turns=1, provider=provider)
     with ThreadPoolExecutor(2) as pool:
@@ -234,7 +234,7 @@ def test_a_session_that_ends_refuses_the_request_that_waited_meanwhile(open_sess
     assert session.account.budget.used.turns == 1
 
 
-def test_the_ledger_holds_how_long_an_answer_may_be(open_session: Opener) -> None:
+def test_the_ledger_has_the_limit_of_an_answers_length(open_session: Opener) -> None:
     session = open_session()
     session.ask(CHAT, max_tokens=1000)
     session.ask(CHAT)

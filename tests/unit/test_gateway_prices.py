@@ -1,4 +1,4 @@
-"""What answers cost: the model's own price first, then the price list's, else nobody knows."""
+"""The cost of answers: by the model's own price, else by the price list, else unknown."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def priced(name: str, prices: str | None = "anthropic", **conf: Any) -> Pricing 
 @pytest.mark.parametrize(
     ("name", "prices", "per_million"),
     [
-        # Anthropic's prices of Claude Haiku 4.5 and Google's of Gemini 2.5 Flash, which will not change any more
+        # Anthropic's prices of Claude Haiku 4.5 and Google's prices of Gemini 2.5 Flash, which will not change again
         ("claude-haiku-4-5", "anthropic", (1.0, 5.0, 0.1, 1.25)),
         ("gemini-2.5-flash", "google", (0.3, 2.5, 0.03, 0.3)),
     ],
@@ -33,21 +33,21 @@ def test_each_kind_of_token_has_its_price(name: str, prices: str, per_million: t
     assert found.cost_usd(**USAGE) == pytest.approx(sum(per_million) / 10)
 
 
-def test_the_models_own_price_goes_before_the_lists() -> None:
+def test_the_models_own_price_overrides_the_price_list() -> None:
     own = Price(1000, 1000)
     assert priced("claude-haiku-4-5", price=own) is own
 
 
-def test_a_model_is_looked_up_by_the_name_it_is_asked_for() -> None:
+def test_a_model_is_looked_up_by_its_served_name() -> None:
     assert priced("mine", served_as="claude-haiku-4-5") is not None
 
 
 @pytest.mark.parametrize(("name", "prices"), [("nonesuch", "anthropic"), ("gpt-5", None), ("gpt-5", "nonesuch")])
-def test_what_nobody_knows_costs_nobody_knows_what(name: str, prices: str | None) -> None:
+def test_an_unknown_model_has_an_unknown_cost(name: str, prices: str | None) -> None:
     assert priced(name, prices) is None
 
 
-def test_plain_data_makes_a_price() -> None:
+def test_a_price_is_made_from_plain_data() -> None:
     model = msgspec.convert({"name": "m", "provider": "p", "price": {"input": 1, "output": 2}}, ModelConf)
     found = pricing(model, ProviderConf("p", "scripted", wires=[]))
     assert found is not None

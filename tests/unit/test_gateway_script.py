@@ -1,4 +1,4 @@
-"""Scripts: what may stand in one, and how its calls fit the tools that a CLI offers."""
+"""Scripts: what they may contain, and how their calls map to the tools that a CLI offers."""
 
 import subprocess
 from pathlib import Path
@@ -85,7 +85,7 @@ def load(folder: Path, text: str) -> Any:
         (CODEX, ScriptedCall(mcp="render_state"), "mcp__proctor.render_state", {}),
     ],
 )
-def test_a_call_is_put_in_the_terms_of_the_tools_offered(
+def test_a_call_is_mapped_to_the_offered_tools(
     tools: list[OfferedTool], call: ScriptedCall, name: str, arguments: dict[str, Any]
 ) -> None:
     assert map_call(call, tools, "/w") == (name, arguments)
@@ -105,7 +105,7 @@ def test_a_call_is_put_in_the_terms_of_the_tools_offered(
         ),
     ],
 )
-def test_a_call_that_fits_no_one_tool_names_those_offered(
+def test_a_call_that_fits_no_tool_is_refused_with_the_offered_ones(
     call: ScriptedCall, tools: list[OfferedTool], message: str
 ) -> None:
     with pytest.raises(UnknownTool, match=message):
@@ -113,14 +113,14 @@ def test_a_call_that_fits_no_one_tool_names_those_offered(
 
 
 @given(content=st.text(), path=st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,2}", fullmatch=True))
-def test_what_is_written_and_where_reach_every_cli_unchanged(content: str, path: str) -> None:
+def test_the_content_and_path_of_a_write_reach_every_cli_unchanged(content: str, path: str) -> None:
     for tools in (CLAUDE, OPENCODE):
         _, arguments = map_call(ScriptedCall(write=path, content=content), tools, "/sandbox/workspace")
         assert set(arguments.values()) == {content, f"/sandbox/workspace/{path}"}
 
 
 @given(content=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_a_shell_writes_and_reads_what_no_tool_does(content: str) -> None:
+def test_a_shell_writes_and_reads_if_no_tool_does(content: str) -> None:
     with TemporaryDirectory() as folder:
         for call in (ScriptedCall(write="sub dir/f", content=content), ScriptedCall(read="sub dir/f")):
             _, arguments = map_call(call, CODEX, folder)
@@ -128,13 +128,13 @@ def test_a_shell_writes_and_reads_what_no_tool_does(content: str) -> None:
         assert output == content.encode()
 
 
-def test_an_optional_call_is_made_only_where_its_tool_is_offered() -> None:
+def test_an_optional_call_is_made_only_if_its_tool_is_offered() -> None:
     look = ScriptedCall(mcp="render_state", optional=True)
     assert is_offered(look, CODEX)
     assert not is_offered(look, PI)
 
 
-def test_a_full_script_is_read(tmp_path: Path) -> None:
+def test_a_script_with_every_key_is_read(tmp_path: Path) -> None:
     script = load(
         tmp_path,
         """
@@ -155,7 +155,7 @@ def test_a_full_script_is_read(tmp_path: Path) -> None:
     assert (third.text, third.usage.output_tokens) == ("", 7)
 
 
-def test_a_conversation_plays_the_turns_that_stand_with_its_opening(tmp_path: Path) -> None:
+def test_a_conversation_plays_the_turns_of_its_opening(tmp_path: Path) -> None:
     script = load(
         tmp_path,
         """
@@ -215,7 +215,7 @@ def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
     assert find_script("conf/scripts/labyrinth.yaml", conf) == path
     assert find_script("small_maze", conf) == packaged_conf() / "scripts/small_maze.yaml"
     for name in ("door", "doors/door.yaml"):
-        with pytest.raises(ScriptError, match=r"door\.yaml: no such script; conf/scripts has: labyrinth, motion2d"):
+        with pytest.raises(ScriptError, match=r"door\.yaml: there is no such script; choose from: labyrinth, motion2d"):
             find_script(name, conf)
 
 

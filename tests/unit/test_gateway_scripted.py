@@ -1,4 +1,4 @@
-"""The scripted provider leaves out what a CLI does not offer, where the script says that it may."""
+"""The scripted provider leaves out optional calls of tools that a CLI does not offer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = Script(
 
 
 def played(*tools: OfferedTool, turn: int) -> tuple[str, list[str]]:
-    """The text and the tools called of a turn, for a CLI that offers these tools."""
+    """Return the text and the called tools of a turn, for a CLI that offers these tools."""
     request = ModelRequest(model="m", stream=False, tools=tools, turn=turn)
     call = Call(request=request, wire=openai_responses, path="/v1/responses", headers={}, body=b"{}", workspace="/w")
 
@@ -36,7 +36,7 @@ def played(*tools: OfferedTool, turn: int) -> tuple[str, list[str]]:
     return message["content"][0]["text"], [item["name"] for item in calls]
 
 
-def test_optional_calls_are_made_where_they_can_be() -> None:
+def test_optional_calls_are_made_if_their_tools_are_offered() -> None:
     assert [played(SHELL, LOOK, turn=turn) for turn in range(3)] == [
         ("I look.", ["look"]),
         ("Both.", ["look", "shell"]),
@@ -44,5 +44,5 @@ def test_optional_calls_are_made_where_they_can_be() -> None:
     ]
 
 
-def test_without_the_tool_they_are_left_out_and_turns_of_nothing_else_with_them() -> None:
+def test_without_the_tool_optional_calls_and_then_empty_turns_are_left_out() -> None:
     assert [played(SHELL, turn=turn) for turn in range(2)] == [("Both.", ["shell"]), ("Done.", [])]

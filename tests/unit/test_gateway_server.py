@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP: accounts, answers, ledger, and what else it serves."""
+"""The gateway over real loopback HTTP: accounts, answers, the ledger, and the other paths that it serves."""
 
 import json
 import time
@@ -37,7 +37,7 @@ def test_a_session_is_played_to_its_end_and_metered(open_session: Opener, path: 
 
 
 @PATHS
-def test_usage_may_be_written_in_the_script(open_session: Opener, path: str) -> None:
+def test_a_script_may_set_the_usage(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, usage: {input_tokens: 7, output_tokens: 5, cache_read_tokens: 100}}]")
     session.ask(path)
     metered = session.account.metered()
@@ -45,7 +45,7 @@ def test_usage_may_be_written_in_the_script(open_session: Opener, path: str) -> 
 
 
 @PATHS
-def test_an_open_request_is_seen_waiting_for_its_answer(open_session: Opener, path: str) -> None:
+def test_an_open_request_is_shown_as_waiting_for_its_answer(open_session: Opener, path: str) -> None:
     session = open_session("[{text: a, fail: {hang_after: 1}}, {text: b, delay_s: 60}]")
     with ThreadPoolExecutor(2) as pool:
         hanging = [pool.submit(session.ask, path, turn) for turn in (0, 1)]
@@ -55,7 +55,7 @@ def test_an_open_request_is_seen_waiting_for_its_answer(open_session: Opener, pa
             with pytest.raises(httpx2.HTTPError):
                 request.result()
     assert session.account.waiting == []
-    assert session.account.failures == 0  # nobody failed: the session was closed
+    assert session.account.failures == 0  # not a failure: the session was closed
 
 
 def test_a_forwarded_stream_arrives_unchanged_and_its_first_bytes_at_once(open_session: Opener) -> None:
@@ -112,7 +112,7 @@ def test_tokens_are_counted(open_session: Opener) -> None:
     assert session.ledger()[0]["kind"] == "count"
 
 
-def test_it_says_what_it_serves_in_every_dialect(open_session: Opener) -> None:
+def test_it_lists_its_models_in_every_dialect(open_session: Opener) -> None:
     client = open_session("[{text: a}]").client
     assert client.get("/").text == "Ollama is running"
     assert client.head("/").status_code == 200
@@ -134,7 +134,7 @@ def test_it_says_what_it_serves_in_every_dialect(open_session: Opener) -> None:
         ("/api/pull", {}, {}),
     ],
 )
-def test_unknown_paths_are_not_found_and_are_in_the_ledger(
+def test_unknown_paths_are_not_found_and_appear_in_the_ledger(
     open_session: Opener, path: str, headers: dict[str, str], form: dict[str, str]
 ) -> None:
     session = open_session("[{text: a}]")
@@ -146,7 +146,7 @@ def test_unknown_paths_are_not_found_and_are_in_the_ledger(
     assert (line["path"], line["status"], line["kind"]) == (path, 404, "other")
 
 
-def test_the_ledger_holds_no_bodies_but_their_digest(open_session: Opener) -> None:
+def test_the_ledger_has_digests_of_bodies_and_no_bodies(open_session: Opener) -> None:
     session = open_session("[{text: a}]")
     session.client.post(CHAT, json=conversation(CHAT, 0, stream=True) | {"user": "a secret"})
     [line] = session.ledger()

@@ -1,4 +1,4 @@
-"""Google's wire: its requests, its streams, and what its answers have used."""
+"""Google's wire: its requests, its streams, and the usage of its answers."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.unit.test_gateway_wires import FEW, GOOGLE, REQUEST, data_lines, read
 
 
 def google_client(stream: bytes) -> dict[str, Any]:
-    """Builds the response as a client does: texts are joined, the latest usage and reason count."""
+    """Build the response as a client does: join the texts, and take the latest usage and reason."""
     built: dict[str, Any] = {}
     parts: list[dict[str, Any]] = []
     for chunk in map(json.loads, data_lines(stream)):
@@ -30,7 +30,7 @@ def google_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_a_google_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
+def test_a_google_stream_adds_up_to_the_whole_response(reply: Reply) -> None:
     assert google_client(b"".join(GOOGLE.events(reply, REQUEST))) == GOOGLE.render(reply)
 
 
@@ -78,12 +78,12 @@ def test_a_google_path_without_model_and_method_is_refused(path: str) -> None:
         GOOGLE.parse(b"{}", path)
 
 
-def test_google_streams_as_events_alone() -> None:
+def test_google_streams_only_as_events() -> None:
     with pytest.raises(WireError, match="alt=sse"):
         GOOGLE.parse(b"{}", "/v1beta/models/m:streamGenerateContent?alt=json")
 
 
-def test_google_counts_thoughts_as_output_and_cached_tokens_apart() -> None:
+def test_google_usage_counts_thoughts_as_output_and_cached_tokens_separately() -> None:
     usage = {
         "promptTokenCount": 100,
         "cachedContentTokenCount": 60,
@@ -111,17 +111,17 @@ def chunk(**data: Any) -> bytes:
 REASON: dict[str, Any] = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
 
 
-def test_google_may_tell_the_usage_after_the_reason() -> None:
+def test_google_may_report_the_usage_after_the_reason() -> None:
     reader = Reader(GOOGLE, streamed=True)
     reader.feed(chunk(usageMetadata={"promptTokenCount": 1}) + chunk(**REASON))
-    assert not reader.outcome.complete, "the usage so far is not that of the whole"
+    assert not reader.outcome.complete, "the usage so far is not the usage of the whole answer"
     reader.feed(chunk(usageMetadata={"promptTokenCount": 9, "candidatesTokenCount": 4}))
     usage = TokenCounts(input_tokens=9, output_tokens=4)
     assert reader.outcome == AnswerOutcome(usage=usage, stop_reason="STOP", complete=True)
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_google_stream_without_usage_is_whole_if_it_ends_by_itself(cut: bool) -> None:
+def test_a_google_stream_without_usage_is_complete_if_it_ends_by_itself(cut: bool) -> None:
     reader = Reader(GOOGLE, streamed=True)
     reader.feed(chunk(**REASON))
     reader.finish(cut=cut)

@@ -1,4 +1,4 @@
-"""How long an answer may be, and how many answers a request asks for, as each wire says it."""
+"""How long an answer may be, and how many answers a request asks for, on each wire."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def parsed(wire: Wire, **more: Any) -> ModelRequest:
         (GOOGLE, {"generationConfig": {"maxOutputTokens": "64"}}, 64, 1),
     ],
 )
-def test_a_request_says_how_much_it_may_bring(
+def test_the_limits_of_a_request_are_read(
     wire: Wire, body: dict[str, Any], max_output: int | None, answers: int
 ) -> None:
     request = parsed(wire, **body)
@@ -51,7 +51,7 @@ def test_a_request_says_how_much_it_may_bring(
 
 @WIRES
 @pytest.mark.parametrize("junk", [None, 0, -1, 0.5, "many", "", [], {}, [64], "nan"])
-def test_a_limit_that_is_none_is_as_if_it_was_not_there(wire: Wire, junk: Any) -> None:
+def test_an_invalid_limit_means_no_limit(wire: Wire, junk: Any) -> None:
     config = dict.fromkeys(SPELLINGS[wire.NAME], junk)
     request = parsed(wire, **config, generationConfig=config)
     assert (request.max_output, request.answers) == (None, 1)
@@ -60,7 +60,7 @@ def test_a_limit_that_is_none_is_as_if_it_was_not_there(wire: Wire, junk: Any) -
 
 @WIRES
 @pytest.mark.parametrize("huge", [10**30, 1e300, "9" * 400, "inf"])
-def test_a_limit_beyond_reason_counts_as_the_largest(wire: Wire, huge: Any) -> None:
+def test_an_absurd_limit_counts_as_the_largest(wire: Wire, huge: Any) -> None:
     config = dict.fromkeys(SPELLINGS[wire.NAME], huge)
     assert parsed(wire, **config, generationConfig=config).max_output == MAX_STATED
 
@@ -68,7 +68,7 @@ def test_a_limit_beyond_reason_counts_as_the_largest(wire: Wire, huge: Any) -> N
 @WIRES
 @FEW
 @given(value=json_values)
-def test_no_value_of_a_limit_is_an_error_of_ours(wire: Wire, value: Any) -> None:
+def test_no_value_of_a_limit_makes_the_gateway_fail(wire: Wire, value: Any) -> None:
     config = dict.fromkeys(SPELLINGS[wire.NAME], value)
     request = parsed(wire, **config, generationConfig=config)
     assert request.max_output is None or 1 <= request.max_output <= MAX_STATED

@@ -11,7 +11,7 @@ from tests.unit.test_gateway_wires import FEW, REQUEST, RESPONSES, data_lines, r
 
 
 def responses_client(stream: bytes) -> dict[str, Any]:
-    """Builds the response as a client does, insisting on the order of events that the service documents."""
+    """Build the response as a client does. Insist on the documented order of events."""
     events = [json.loads(data) for data in data_lines(stream)]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     order: Iterator[dict[str, Any]] = iter(events)
@@ -42,7 +42,7 @@ def responses_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_a_responses_stream_builds_the_response_that_would_be_sent_whole(reply: Reply) -> None:
+def test_a_responses_stream_adds_up_to_the_whole_response(reply: Reply) -> None:
     assert responses_client(b"".join(RESPONSES.events(reply, REQUEST))) == RESPONSES.render(reply)
 
 
@@ -55,7 +55,7 @@ def test_a_response_cut_by_its_limit_says_so() -> None:
     assert (whole.complete, whole.stop_reason) == (True, "max_output_tokens")
 
 
-def test_a_function_of_a_namespace_is_called_in_it() -> None:
+def test_a_function_in_a_namespace_is_called_there() -> None:
     tools = [
         {"type": "function", "name": "exec_command", "parameters": {"properties": {"cmd": {}}}},
         {"type": "namespace", "name": "mcp__env", "tools": [{"type": "function", "name": "look", "parameters": {}}]},
@@ -75,7 +75,7 @@ def test_a_function_of_a_namespace_is_called_in_it() -> None:
 
 
 def test_tools_may_be_offered_in_the_conversation() -> None:
-    """As Codex (0.169.0) does for models that it knows: a turn is none the less a turn."""
+    """Codex (0.169.0) does this for models that it knows. Such a turn still counts as a turn."""
     tools = [{"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}]
     offer = {"type": "additional_tools", "id": "at_1", "role": "developer", "tools": tools}
     request = RESPONSES.parse(json.dumps({"model": "m", "input": [offer, {"role": "user", "content": "go"}]}).encode())

@@ -1,4 +1,4 @@
-"""What the wires see of content that a model service would fetch from a URL."""
+"""The wires find content that a model service would fetch from a URL."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ HERE = "data:image/png;base64,AAAA"
 
 
 def at(url: str) -> list[tuple[Wire, dict[str, Any]]]:
-    """A body of each form in which content may be at a URL."""
+    """Return a body for each form in which content can be given by URL."""
     image = {"type": "image", "source": {"type": "url", "url": url}}
     held = {"type": "document", "source": {"type": "content", "content": [image]}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "a"}, image]}
@@ -48,12 +48,12 @@ def at(url: str) -> list[tuple[Wire, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("wire", "body"), at(REMOTE))
-def test_content_that_the_service_would_fetch_is_seen(wire: Wire, body: dict[str, Any]) -> None:
+def test_content_that_the_service_would_fetch_is_found(wire: Wire, body: dict[str, Any]) -> None:
     assert wire.parse(json.dumps({"model": "m"} | body).encode(), PATH).hosted == ("url source",)
 
 
 @pytest.mark.parametrize(("wire", "body"), at(HERE))
-def test_content_that_comes_along_is_none_of_that(wire: Wire, body: dict[str, Any]) -> None:
+def test_content_within_the_request_is_not_to_be_fetched(wire: Wire, body: dict[str, Any]) -> None:
     assert wire.parse(json.dumps({"model": "m"} | body).encode(), PATH).hosted == ()
 
 
@@ -78,5 +78,5 @@ def test_content_that_comes_along_is_none_of_that(wire: Wire, body: dict[str, An
         (GOOGLE, {"contents": [{"parts": [{"functionResponse": {"name": "a", "response": {"url": REMOTE}}}]}]}),
     ],
 )
-def test_a_url_that_is_only_spoken_of_is_none_of_that(wire: Wire, body: dict[str, Any]) -> None:
+def test_a_url_that_is_only_mentioned_is_not_to_be_fetched(wire: Wire, body: dict[str, Any]) -> None:
     assert wire.parse(json.dumps({"model": "m"} | body).encode(), PATH).hosted == ()

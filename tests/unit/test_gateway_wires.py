@@ -1,4 +1,4 @@
-"""The wires: what they render is what their services send, and what they read is what was rendered."""
+"""The wires render what their services send, and read back what they rendered."""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ GOOGLE: Wire = google_generate
 OPENROUTER = (ANTHROPIC, OPENAI, RESPONSES)
 WIRES = pytest.mark.parametrize("wire", [ANTHROPIC, OPENAI, RESPONSES, GOOGLE], ids=lambda wire: wire.NAME)
 PATH = "/v1beta/models/m:generateContent"
-"""Where a request comes by, for the one wire that has its model there."""
+"""The path of a request, which one wire needs because its model is in the path."""
 STOPS = {
     ANTHROPIC.NAME: ("tool_use", "end_turn", "max_tokens"),
     OPENAI.NAME: ("tool_calls", "stop", "length"),
     RESPONSES.NAME: ("completed", "completed", "max_output_tokens"),
     GOOGLE.NAME: ("STOP", "STOP", "MAX_TOKENS"),
 }
-"""The word by which each wire says that a reply calls tools, that it does not, and that its output limit cut it."""
+"""Each wire's words for three ends of a reply: it calls tools, it does not, and its output limit cut it."""
 FEW = settings(max_examples=40)
 
 json_values = st.recursive(
@@ -62,7 +62,7 @@ REQUEST = ModelRequest(model="m", stream=True)
 
 
 def data_lines(stream: bytes) -> list[str]:
-    """The data of each event, read as strictly as the standard allows: lines end in LF, fields in a colon and space.
+    """Return the data of each event, read strictly: lines end in LF, and fields in a colon and a space.
 
     Google ends its lines in CR LF.
     """
@@ -79,7 +79,7 @@ def read(wire: Wire, body: bytes, *, streamed: bool) -> AnswerOutcome:
 
 
 def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
-    """What a wire can tell of a usage: OpenAI's know no tokens written to the cache."""
+    """Return the part of a usage that a wire can report: OpenAI's wires have no tokens written to the cache."""
     if wire is ANTHROPIC:
         return usage
     prompt = usage.input_tokens + usage.cache_write_tokens
@@ -103,7 +103,7 @@ def test_the_reader_reads_a_rendered_reply_the_same_streamed_or_whole(wire: Wire
 @WIRES
 @FEW
 @given(reply=replies, data=st.data())
-def test_the_reader_does_not_mind_where_chunks_end(wire: Wire, reply: Reply, data: st.DataObject) -> None:
+def test_the_reader_accepts_chunks_that_end_anywhere(wire: Wire, reply: Reply, data: st.DataObject) -> None:
     stream = b"".join(wire.events(reply, REQUEST))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     reader = Reader(wire, streamed=True)
@@ -147,7 +147,7 @@ def test_any_body_is_a_request_or_a_clear_error(wire: Wire, body: bytes) -> None
         (GOOGLE, b'data: {"candidates": []}\r\n\r\n'),
     ],
 )
-def test_an_end_without_an_answer_is_no_answer(wire: Wire, end: bytes) -> None:
+def test_an_end_without_an_answer_is_not_an_answer(wire: Wire, end: bytes) -> None:
     outcome = read(wire, end, streamed=True)
     assert not outcome.complete
     assert outcome.error
@@ -161,7 +161,7 @@ def test_a_wrong_field_is_named(wire: Wire) -> None:
 
 
 def anthropic_client(stream: bytes) -> dict[str, Any]:
-    """Builds the message as a client does, insisting on the order of events that the service documents."""
+    """Build the message as a client does. Insist on the documented order of events."""
     events = [json.loads(data) for data in data_lines(stream)]
     order: Iterator[dict[str, Any]] = iter(event for event in events if event["type"] != "ping")
     start = next(order)
@@ -191,7 +191,7 @@ def anthropic_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_an_anthropic_stream_builds_the_message_that_would_be_sent_whole(reply: Reply) -> None:
+def test_an_anthropic_stream_adds_up_to_the_whole_message(reply: Reply) -> None:
     assert anthropic_client(b"".join(ANTHROPIC.events(reply, REQUEST))) == ANTHROPIC.render(reply)
 
 
@@ -205,7 +205,7 @@ def test_each_anthropic_event_carries_its_type_as_its_name(reply: Reply) -> None
 
 
 def openai_client(stream: bytes) -> dict[str, Any]:
-    """Builds the completion as a client does."""
+    """Build the completion as a client does."""
     *chunks, done = data_lines(stream)
     assert done == "[DONE]"
     message: dict[str, Any] = {"role": None, "content": None, "refusal": None}
@@ -235,20 +235,20 @@ def openai_client(stream: bytes) -> dict[str, Any]:
 
 @FEW
 @given(reply=replies)
-def test_a_chat_stream_builds_the_completion_that_would_be_sent_whole(reply: Reply) -> None:
+def test_a_chat_stream_adds_up_to_the_whole_completion(reply: Reply) -> None:
     assert openai_client(b"".join(OPENAI.events(reply, REQUEST))) == OPENAI.render(reply)
 
 
 @FEW
 @given(reply=replies)
-def test_a_chat_stream_tells_its_usage_only_to_who_asks(reply: Reply) -> None:
+def test_a_chat_stream_reports_its_usage_only_on_request(reply: Reply) -> None:
     silent = ModelRequest(model="m", stream=True, stream_usage=False)
     chunks = [json.loads(data) for data in data_lines(b"".join(OPENAI.events(reply, silent)))[:-1]]
     assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
 
 
 @pytest.mark.parametrize(("wire", "prompt"), [(OPENAI, "prompt"), (RESPONSES, "input")])
-def test_tokens_written_to_the_cache_are_told_apart_where_they_are_told(wire: Wire, prompt: str) -> None:
+def test_tokens_written_to_the_cache_are_counted_separately_if_they_are_reported(wire: Wire, prompt: str) -> None:
     body = wire.render(Reply(id="r", created=0, model="m", text="a"))
     details = {f"{prompt}_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 30}}
     body["usage"] |= {f"{prompt}_tokens": 100, **details}
@@ -335,7 +335,7 @@ def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) ->
         (GOOGLE, {"tools": [{"functionDeclarations": [], "url_context": {}}]}, "url_context"),
     ],
 )
-def test_tools_that_the_service_would_run_itself_are_seen(wire: Wire, body: dict[str, Any], named: str) -> None:
+def test_tools_that_the_service_would_run_itself_are_found(wire: Wire, body: dict[str, Any], named: str) -> None:
     plain: dict[str, Any] = {"model": "m", "messages": [], "input": [], "contents": []}
     assert wire.parse(json.dumps(plain | body).encode(), PATH).hosted == (named,)
     assert wire.parse(json.dumps(plain).encode(), PATH).hosted == ()
@@ -346,19 +346,16 @@ def test_tools_that_the_service_would_run_itself_are_seen(wire: Wire, body: dict
     [
         (RESPONSES, b'{"model": "m", "input": "a", "background": true}', "background: "),
         *((wire, b'{"model": "m", "messages": [], "input": [], "models": ["n"]}', "models: ") for wire in OPENROUTER),
-        *(
-            (wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' stands")
-            for wire in OPENROUTER
-        ),
-        (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' stands"),
+        *((wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' twice") for wire in OPENROUTER),
+        (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' twice"),
     ],
 )
-def test_what_would_be_answered_by_another_model_or_uncounted_is_refused(wire: Wire, body: bytes, said: str) -> None:
+def test_a_request_answered_by_another_model_or_without_count_is_refused(wire: Wire, body: bytes, said: str) -> None:
     with pytest.raises(WireError, match=said):
         wire.parse(body, PATH)
 
 
-def test_tools_that_clients_run_are_none_of_those() -> None:
+def test_tools_that_clients_run_are_not_the_services_own() -> None:
     kinds = ["custom", "bash_20250124", "text_editor_20250728", "tool_search_tool_regex_20251119", None]
     tools: list[dict[str, Any]] = [{"type": kind, "name": "a"} for kind in kinds]
     body = {"model": "m", "messages": [], "tools": [*tools, {"name": "a"}]}

@@ -1,4 +1,4 @@
-"""The house rules: who imports whom, how long files and functions are, and that each class has a name of its own."""
+"""The house rules: which rooms import each other, how long files and functions are, and unique class names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLOORS = (
     {"recorder"},
     {"plugin"},
 )
-"""The rooms from the ground up. A room imports only what lies below it, or a room of its own floor."""
+"""The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
 
 STRANGERS = FLOORS[1]
 """Rooms that know nothing of one another."""
@@ -47,7 +47,7 @@ def room(module: str) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules of ours that a module imports, now or when it needs them."""
+    """Return our modules that a module imports, at once or later."""
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module)):
@@ -61,7 +61,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def edges() -> dict[str, set[str]]:
-    """For each room, the rooms that it imports."""
+    """Return, for each room, the rooms that it imports."""
     found = defaultdict[str, set[str]](set)
     for path in PACKAGED:
         here = room(module_of(path))
@@ -74,7 +74,7 @@ def floor(name: str) -> int:
     return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
 
 
-def test_imports_go_downwards_and_strangers_stay_strangers() -> None:
+def test_imports_go_downwards_and_never_between_strangers() -> None:
     for here, rooms in edges().items():
         if here == "harness":  # the package's own __init__
             continue
@@ -82,15 +82,15 @@ def test_imports_go_downwards_and_strangers_stay_strangers() -> None:
         assert here not in STRANGERS or rooms & STRANGERS == set(), here
 
 
-def test_no_room_needs_itself_through_others() -> None:
+def test_no_room_imports_itself_through_others() -> None:
     TopologicalSorter(edges()).prepare()
 
 
-def test_backends_know_nothing_of_the_harness() -> None:
+def test_backends_import_no_harness() -> None:
     assert edges()["backends"] == set()
 
 
-def test_every_class_has_a_name_of_its_own() -> None:
+def test_every_class_has_a_unique_name() -> None:
     places = defaultdict[str, list[str]](list)
     for path in PACKAGED:
         for node in ast.walk(ast.parse(path.read_text())):

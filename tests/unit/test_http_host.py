@@ -39,7 +39,7 @@ def saying(text: str) -> Starlette:
     return Starlette(routes=[Route("/", say)])
 
 
-def test_serves_several_apps_on_their_own_sockets(host: HttpHost) -> None:
+def test_it_serves_several_apps_on_their_own_sockets(host: HttpHost) -> None:
     doors = {name: listen() for name in ("one", "two")}
     addresses = {name: url(door) for name, door in doors.items()}
     for name, door in doors.items():
@@ -47,7 +47,7 @@ def test_serves_several_apps_on_their_own_sockets(host: HttpHost) -> None:
     assert {name: httpx2.get(address).text for name, address in addresses.items()} == {"one": "one", "two": "two"}
 
 
-def test_runs_the_lifespan_of_an_app_around_its_serving(host: HttpHost) -> None:
+def test_it_runs_the_lifespan_of_an_app_around_its_requests(host: HttpHost) -> None:
     steps: list[str] = []
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ def test_runs_the_lifespan_of_an_app_around_its_serving(host: HttpHost) -> None:
     assert steps == ["up", "down"]
 
 
-def test_a_failing_start_up_is_a_clear_error_and_the_host_goes_on(host: HttpHost) -> None:
+def test_a_failing_startup_is_a_clear_error_and_the_host_continues(host: HttpHost) -> None:
     @asynccontextmanager
     async def lifespan(app: Any) -> Any:
         raise RuntimeError("no such maze")
@@ -123,7 +123,7 @@ def test_the_socket_may_be_closed_by_its_owner_first(host: HttpHost) -> None:
         httpx2.get(address)
 
 
-def test_accepts_a_socket_received_from_elsewhere(host: HttpHost) -> None:
+def test_it_accepts_a_socket_received_from_elsewhere(host: HttpHost) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs, listen() as door:
         address = url(door)
@@ -133,7 +133,7 @@ def test_accepts_a_socket_received_from_elsewhere(host: HttpHost) -> None:
     assert httpx2.get(address).text == "through"
 
 
-def test_closing_the_host_stops_all_and_its_thread() -> None:
+def test_closing_the_host_stops_all_apps_and_its_thread() -> None:
     before = threading.active_count()
     with HttpHost() as host:
         door = listen()
@@ -148,7 +148,7 @@ def test_closing_the_host_stops_all_and_its_thread() -> None:
         host.serve(saying("y"), late)
 
 
-def test_says_nothing_on_standard_error(host: HttpHost, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_writes_nothing_on_standard_error(host: HttpHost, capfd: pytest.CaptureFixture[str]) -> None:
     async def cut(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -20,7 +20,7 @@ def lines(board: Board, now: float = 0.0, statuses: dict[str, WorkerStatus] = ST
     return board.lines(statuses, now=now, workers=2, columns=79, rows=rows)
 
 
-def test_a_line_a_worker_and_a_bar() -> None:
+def test_there_is_a_line_per_worker_and_a_bar() -> None:
     board = Board(["a", "b", "c", "d"], {"a": 60.0, "b": 600.0, "c": 1200.0})
     board.began("a", 0.0)
     board.done("a", 50.0)
@@ -33,7 +33,7 @@ def test_a_line_a_worker_and_a_bar() -> None:
     ]
 
 
-def test_no_estimate_without_any_earlier_run_until_a_case_is_over() -> None:
+def test_without_an_earlier_run_there_is_no_estimate_until_a_case_ends() -> None:
     board = Board(["a", "b", "c"], {})
     assert lines(board, statuses={}) == [f"[{'-' * 24}] 0 of 3 cases"]
     board.began("a", 0.0)
@@ -41,15 +41,15 @@ def test_no_estimate_without_any_earlier_run_until_a_case_is_over() -> None:
     assert lines(board, now=30.0, statuses={}) == [f"[{'#' * 8}{'-' * 16}] 1 of 3 cases, about 30 s left"]
 
 
-def test_the_last_case_takes_as_long_as_it_takes_however_many_workers_there_are() -> None:
+def test_the_last_case_takes_its_time_with_any_number_of_workers() -> None:
     board = Board(["a", "b"], {"a": 100.0, "b": 10.0})
     assert board.seconds_left(0.0, 50) == 100.0
     board.began("a", 0.0)
     assert board.seconds_left(60.0, 50) == 40.0
-    assert board.seconds_left(500.0, 1) == 10.0, "what takes longer than expected ends any moment"
+    assert board.seconds_left(500.0, 1) == 10.0, "a case that takes longer than expected should end at any moment"
 
 
-def test_what_is_no_case_of_this_run_counts_for_nothing() -> None:
+def test_a_test_that_is_not_a_case_of_this_run_does_not_count() -> None:
     board = Board(["a"], {"a": 5.0, "b": 50.0})
     board.began("b", 0.0)
     board.done("b", 1.0)
@@ -73,7 +73,7 @@ def test_the_estimate_lies_between_the_longest_case_and_all_one_after_the_other(
     columns=st.integers(1, 200),
     rows=st.integers(1, 12),
 )
-def test_whatever_agents_say_it_fits_the_screen(names: list[str], columns: int, rows: int) -> None:
+def test_the_view_fits_the_screen_whatever_agents_say(names: list[str], columns: int, rows: int) -> None:
     statuses = {f"gw{i}": WorkerStatus(case=name, turn=1, last_tool=name) for i, name in enumerate(names)}
     shown = Board(["a"], {}).lines(statuses, now=0.0, workers=1, columns=columns, rows=rows)
     assert 1 <= len(shown) <= rows
@@ -86,7 +86,7 @@ def test_whatever_agents_say_it_fits_the_screen(names: list[str], columns: int, 
         assert shown[-2] == f"… and {hidden} more"
 
 
-def test_durations_read_as_people_say_them() -> None:
+def test_durations_are_written_as_people_say_them() -> None:
     assert [duration(seconds) for seconds in (0, 89, 90, 3600, 5399, 5400, 7500)] == [
         "0 s", "89 s", "2 min", "60 min", "1 h 30 min", "1 h 30 min", "2 h 5 min"
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is drawn below pytest's lines never disturbs them, whatever is written when."""
+"""The canvas below pytest's lines never disturbs them, whatever is written and whenever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from _pytest._io import TerminalWriter  # the very writer that is to be followed
+from _pytest._io import TerminalWriter  # this is the writer that the canvas follows
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ COLUMNS, ROWS = 20, 6
 
 
 class Terminal:
-    """A pseudo-terminal that pytest's writer and the canvas share; `screen` is what it shows."""
+    """A pseudo-terminal that pytest's writer and the canvas share. `screen` shows its content."""
 
     def __init__(self) -> None:
         self._master, self._slave = pty.openpty()
@@ -63,9 +63,9 @@ drawn = st.lists(st.text("xyz", max_size=COLUMNS - 1), min_size=1, max_size=ROWS
 
 @given(steps=st.lists(texts | drawn, max_size=12))
 @example(steps=["a" * COLUMNS, ["x"], "b"])
-def test_pytests_own_lines_come_out_as_if_nothing_had_been_drawn(steps: list[str | list[str]]) -> None:
+def test_pytests_own_lines_appear_as_if_nothing_had_been_drawn(steps: list[str | list[str]]) -> None:
     alone = Screen(COLUMNS, ROWS)
-    full = False  # a line that is just full is broken by what follows, unless something was drawn in between
+    full = False  # the next text breaks a full line, unless something was drawn in between
     with a_terminal() as terminal:
         terminal.canvas.open()
         for step in steps:
@@ -81,7 +81,7 @@ def test_pytests_own_lines_come_out_as_if_nothing_had_been_drawn(steps: list[str
 
 
 @given(before=texts, lines=drawn)
-def test_what_is_drawn_stands_below_the_last_line(before: str, lines: list[str]) -> None:
+def test_the_drawing_is_below_the_last_line(before: str, lines: list[str]) -> None:
     with a_terminal() as terminal:
         terminal.canvas.open()
         terminal.writer.write(before)

@@ -24,7 +24,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def shown(master: int, expected: bytes) -> bytes:
-    """What the terminal got, once that is as much as expected: each write may reach the other side by itself."""
+    """Return what the terminal received, once it has the expected length. Each write may arrive separately."""
     got = b""
     while len(got) < len(expected) and select.select([master], [], [], 10.0)[0]:
         got += os.read(master, 1000)
@@ -55,7 +55,7 @@ def test_nothing_is_written_before_the_first_show_or_without_a_terminal(terminal
         os.read(master, 1)
 
 
-def test_how_far_a_session_is_reads_as_one_line() -> None:
+def test_the_progress_of_a_session_is_one_line() -> None:
     assert str(CaseProgress(case="a", turn=3, last_tool="Bash", seconds=12.3)) == "a: turn 3, Bash, 12 s"
     assert str(CaseProgress(case="a", turn=0)) == "a: turn 0, 0 s"
 
@@ -68,6 +68,6 @@ def test_a_line_fits_whatever_is_in_it(text: str, columns: int) -> None:
     assert width(shown) + 2 > columns or len(shown) == len(text)
 
 
-def test_wide_and_combining_characters_take_the_columns_they_take() -> None:
+def test_wide_and_combining_characters_are_measured_in_columns() -> None:
     assert [width(text) for text in ("ab", "日本", "e\u0301")] == [2, 4, 1]
     assert fitted("日本", 3) == "日"

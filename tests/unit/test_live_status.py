@@ -1,4 +1,4 @@
-"""What a worker tells of itself, and how fast its model writes."""
+"""The status that a worker reports, and how fast its model writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.live.status import Rate, StatusFile, WorkerStatus, read_statuses
 PROGRESS = CaseProgress(case="a", turn=3, last_tool="Bash", seconds=12.0, output_tokens=500)
 
 
-def test_a_status_is_read_as_it_was_shown_and_gone_once_the_case_is_over(tmp_path: Path) -> None:
+def test_a_status_is_read_as_shown_and_gone_once_the_case_ends(tmp_path: Path) -> None:
     file = StatusFile(tmp_path / "gw1.json", lambda: 17_200.0)
     file.show(PROGRESS)
     shown = WorkerStatus(case="a", turn=3, last_tool="Bash", tokens_per_s=0.0, gpu_memory_mb=17_200.0)
@@ -25,7 +25,7 @@ def test_a_status_is_read_as_it_was_shown_and_gone_once_the_case_is_over(tmp_pat
     assert read_statuses(tmp_path) == {"gw1": WorkerStatus(doing="waiting for a GPU", gpu_memory_mb=17_200.0)}
 
 
-def test_it_is_written_twice_a_second_at_most(tmp_path: Path) -> None:
+def test_it_is_written_at_most_twice_a_second(tmp_path: Path) -> None:
     asked = []
     file = StatusFile(tmp_path / "gw0.json", lambda: asked.append(1))
     began = time.monotonic()
@@ -34,14 +34,14 @@ def test_it_is_written_twice_a_second_at_most(tmp_path: Path) -> None:
     assert 1 <= len(asked) <= 1 + 2 * (time.monotonic() - began)
 
 
-def test_a_folder_that_is_gone_harms_no_case(tmp_path: Path) -> None:
+def test_a_missing_folder_harms_no_case(tmp_path: Path) -> None:
     file = StatusFile(tmp_path / "gone/gw0.json")
     file.show(PROGRESS)
     file.clear()
     assert read_statuses(tmp_path / "gone") == {}
 
 
-def test_workers_come_in_the_order_of_their_numbers_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+def test_workers_are_sorted_by_number_and_unreadable_files_are_left_out(tmp_path: Path) -> None:
     for name in ("gw10", "gw2", "gw0"):
         StatusFile(tmp_path / f"{name}.json").show(name)
     (tmp_path / "gw1.json").write_text("{")
@@ -49,7 +49,7 @@ def test_workers_come_in_the_order_of_their_numbers_and_what_cannot_be_read_is_l
     assert list(read_statuses(tmp_path)) == ["gw0", "gw2", "gw10"]
 
 
-def test_the_rate_is_of_the_last_ten_seconds() -> None:
+def test_the_rate_covers_the_last_ten_seconds() -> None:
     rate = Rate(10.0)
     assert rate.update(0, 100.0) == 0.0
     assert rate.update(500, 105.0) == 100.0
@@ -58,20 +58,20 @@ def test_the_rate_is_of_the_last_ten_seconds() -> None:
     assert rate.update(900, 119.0) == 400 / 14
 
 
-def test_an_answer_that_took_long_counts_over_all_its_time() -> None:
+def test_a_long_answer_counts_over_its_whole_duration() -> None:
     rate = Rate(10.0)
     rate.update(0, 0.0)
     assert rate.update(3000, 60.0) == 50.0
 
 
-def test_a_count_that_begins_anew_is_no_negative_rate() -> None:
+def test_a_reset_count_gives_no_negative_rate() -> None:
     rate = Rate(10.0)
     rate.update(500, 0.0)
     assert rate.update(0, 1.0) == 0.0
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 30.0), st.integers(0, 1000)), min_size=1))
-def test_the_rate_is_never_more_than_all_of_it_in_the_shortest_time(steps: list[tuple[float, int]]) -> None:
+def test_the_rate_is_at_most_the_total_over_the_shortest_time(steps: list[tuple[float, int]]) -> None:
     rate, now, count = Rate(10.0), 0.0, 0
     rate.update(0, 0.0)
     for seconds, more in steps:

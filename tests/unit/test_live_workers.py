@@ -1,4 +1,4 @@
-"""The live view of a run with two workers, on a pseudo-terminal, as a user sees it."""
+"""The live view of a run with two workers, as a user sees it on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Screen:
-    """Run pytest on a terminal; once the screen is as told, the tests may go on. What the screen shows at the end."""
+    """Run pytest on a terminal. Once the screen is as told, let the tests continue. Return the screen at the end."""
     screen = Screen(COLUMNS, ROWS)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -69,7 +69,7 @@ def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Scre
 
 
 class FakeCanvas:
-    """Keeps what is drawn."""
+    """A canvas that keeps what is drawn."""
 
     def __init__(self) -> None:
         self.drawn: list[list[str]] = []
@@ -92,7 +92,7 @@ def node(name: str) -> Any:
 
 
 def crash(nodeid: str, outcome: Any) -> pytest.TestReport:
-    """The report that xdist makes of a test which killed its worker, as the scheduler leaves it."""
+    """Return xdist's report of a test that killed its worker, as the scheduler leaves it."""
     return pytest.TestReport(nodeid, ("test_x.py", None, ""), {}, outcome, "killed its worker", "setup")
 
 
@@ -111,7 +111,7 @@ def view(folder: Path) -> Iterator[tuple[LiveWorkers, FakeCanvas]]:
     assert not folder.exists()
 
 
-def test_tests_that_are_no_cases_have_no_live_view(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+def test_tests_that_are_not_cases_have_no_live_view(view: tuple[LiveWorkers, FakeCanvas]) -> None:
     live, canvas = view
     live.pytest_xdist_node_collection_finished(node("gw0"), ["test_x.py::test_x", "test_x.py::test_y[c]"])
     live.pytest_runtest_logstart("test_x.py::test_x")
@@ -120,7 +120,7 @@ def test_tests_that_are_no_cases_have_no_live_view(view: tuple[LiveWorkers, Fake
     assert not canvas.drawn
 
 
-def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas], folder: Path) -> None:
+def test_the_status_of_a_worker_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas], folder: Path) -> None:
     live, canvas = view
     for name in ("gw0", "gw1"):
         live.pytest_xdist_node_collection_finished(node(name), ["test_x.py::test_x[a]"])
@@ -130,7 +130,7 @@ def test_what_a_worker_said_is_gone_with_it(view: tuple[LiveWorkers, FakeCanvas]
     assert canvas.drawn[-1] == ["gw1  busy gw1", f"[{'-' * 24}] 0 of 1 cases, about 1 s left"]
 
 
-def test_a_case_that_killed_its_worker_for_the_last_time_is_over(view: tuple[LiveWorkers, FakeCanvas]) -> None:
+def test_a_case_that_killed_its_worker_and_is_not_rerun_is_over(view: tuple[LiveWorkers, FakeCanvas]) -> None:
     live, canvas = view
     live.pytest_xdist_node_collection_finished(node("gw0"), ["test_x.py::test_x[a]", "test_x.py::test_x[b]"])
     for nodeid, outcome in (("test_x.py::test_x[a]", "failed"), ("test_x.py::test_x[b]", "rerun")):
@@ -141,14 +141,14 @@ def test_a_case_that_killed_its_worker_for_the_last_time_is_over(view: tuple[Liv
 
 
 def _read(master: int) -> str:
-    assert select.select([master], [], [], 120)[0], "nothing more is shown"
+    assert select.select([master], [], [], 120)[0], "nothing is shown after that"
     try:
         return os.read(master, 1 << 16).decode()
-    except OSError:  # EIO: the last process has closed its side
+    except OSError:  # EIO: the last process has closed its end
         return ""
 
 
-def test_a_line_a_worker_and_a_bar_while_cases_run_and_nothing_of_it_afterwards(project: Project) -> None:
+def test_a_line_per_worker_and_a_bar_are_shown_only_while_cases_run(project: Project) -> None:
     seen: list[str] = []
 
     def both(text: str) -> bool:
@@ -169,7 +169,7 @@ def test_a_line_a_worker_and_a_bar_while_cases_run_and_nothing_of_it_afterwards(
         for environment in ("small_maze", "motion2d_easy")
     }
     assert bar.endswith("0 of 4 cases")
-    assert "\n....  " in screen.text, "pytest's own progress is whole"
+    assert "\n....  " in screen.text, "pytest's own progress is complete"
     for gone in ("gw0  ", "gw1  ", "of 4 cases", "tok/s"):
         assert gone not in screen.text
     assert not list(project.folder.glob("proctor-live-*"))
@@ -177,7 +177,7 @@ def test_a_line_a_worker_and_a_bar_while_cases_run_and_nothing_of_it_afterwards(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("arguments", [["-n", "2", "-q"], ["-n", "2", "--co"], ["-n", "0", "-q"]])
-def test_it_is_not_shown_where_it_is_not_wanted(project: Project, arguments: list[str]) -> None:
+def test_it_is_not_shown_if_it_is_not_wanted(project: Project, arguments: list[str]) -> None:
     (project.folder / "go").touch()
     screen = run(project, *arguments, until=lambda text: "of 4 cases" in text)
     assert "of 4 cases" not in screen.text

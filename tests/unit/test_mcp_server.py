@@ -1,4 +1,4 @@
-"""The environment's MCP server, asked by a real MCP client over loopback."""
+"""The environment's MCP server, with a real MCP client over loopback."""
 
 import base64
 import io
@@ -28,11 +28,11 @@ RIGHT = {"agent": [0, 0], "goal": [0, 4], "obstacles": [], "height": 3, "width":
 
 
 class PolicyFailed(Exception):
-    """What a policy host raises for the agent's own mistakes."""
+    """Raised by a policy host for the agent's own mistakes."""
 
 
 class Scripted:
-    """A policy that plays a list of actions over and over; an exception in it is raised."""
+    """A policy that plays a list of actions over and over. It raises an exception in the list."""
 
     def __init__(self, actions: list[Any]) -> None:
         self.actions = actions
@@ -50,7 +50,7 @@ class Scripted:
 
 
 class Session:
-    """The tools of one session, served; `actions` is what the agent's program in any directory plays."""
+    """The served tools of one session. The agent's program plays `actions`, in any directory."""
 
     def __init__(self, folder: Path, host: HttpHost) -> None:
         self.folder = folder
@@ -84,7 +84,7 @@ class Session:
         return anyio.run(main)
 
     def call(self, tool: str, **arguments: Any) -> tuple[str, list[Any]]:
-        """Text and pictures of an answer."""
+        """Return the text and the pictures of an answer."""
         answer = self.ask(lambda client: client.call_tool(tool, arguments))
         assert not answer.is_error, answer.content
         text, *images = answer.content
@@ -114,7 +114,7 @@ def session(tmp_path: Path, host: HttpHost) -> Iterator[Session]:
     session.served.close()
 
 
-def test_offers_its_tools_with_their_arguments(session: Session) -> None:
+def test_it_offers_its_tools_with_their_arguments(session: Session) -> None:
     tools = {tool.name: tool for tool in session.ask(lambda client: client.list_tools()).tools}
     assert tuple(tools) == TOOLS
     assert list(tools["render_state"].input_schema["properties"]) == ["seed", "state", "label"]
@@ -168,7 +168,7 @@ def test_a_label_cannot_leave_the_folder(session: Session, label: str, name: str
 
 
 @pytest.mark.parametrize("label", ["", "..", "/", "💥"])
-def test_a_label_of_nothing_is_refused(session: Session, label: str) -> None:
+def test_an_empty_label_is_refused(session: Session, label: str) -> None:
     assert "label must have letters or digits" in session.error("render_state", seed=0, label=label)
     assert session.names() == []
 
@@ -191,7 +191,7 @@ def test_any_other_directory_is_refused(session: Session, given: str) -> None:
 
 
 def solution(seed: int) -> list[int]:
-    """Actions that solve the maze of this seed, by trying out all sequences."""
+    """Return actions that solve the maze of this seed. Finds them by trying all sequences."""
     maze = Maze(3, 5, max_steps=40)
     maze.reset(seed)
     routes: list[tuple[Plain, list[int]]] = [(maze.get_state(), [])]
@@ -206,7 +206,7 @@ def solution(seed: int) -> list[int]:
     raise AssertionError("a maze without a solution")
 
 
-def test_render_policy_tells_and_shows_a_solved_episode(session: Session) -> None:
+def test_render_policy_describes_and_shows_a_solved_episode(session: Session) -> None:
     session.actions = solution(3)
     count = len(session.actions)
     text, pictures = session.call("render_policy", seed=3, max_frames=8)
@@ -231,12 +231,12 @@ def test_the_frames_are_spread_over_the_episode(
     assert shown[-1] == steps[-1]
 
 
-def test_no_more_than_eight_frames(session: Session) -> None:
+def test_there_are_at_most_eight_frames(session: Session) -> None:
     _, pictures = session.call("render_policy", seed=0, max_frames=1000)
     assert len(pictures) == 8
 
 
-def test_what_fails_in_the_program_is_told(session: Session) -> None:
+def test_an_error_in_the_program_is_reported(session: Session) -> None:
     session.actions = [0, PolicyFailed("Traceback: it broke")]
     text, pictures = session.call("render_policy", seed=0)
     assert text.startswith("not solved: the program failed at step 1: Traceback: it broke\nsteps: 1;")
@@ -271,13 +271,13 @@ def test_pictures_are_limited_in_number_and_size(session: Session, monkeypatch: 
     assert len(session.names()) == 2
 
 
-def test_a_second_server_goes_on_counting(session: Session) -> None:
+def test_a_second_server_continues_the_count(session: Session) -> None:
     session.call("render_state", seed=0, label="one")
     later = Renders(session.folder, "/sandbox/renders/")
     assert later.save(np.zeros((2, 2, 3), np.uint8), "two").path == "/sandbox/renders/0002-two.png"
 
 
-def test_a_long_episode_does_not_block_the_server_and_calls_take_turns(session: Session) -> None:
+def test_a_long_episode_does_not_block_the_server_and_calls_run_one_at_a_time(session: Session) -> None:
     started, go_on = threading.Event(), threading.Event()
 
     def wait() -> int:
@@ -307,7 +307,7 @@ def test_a_long_episode_does_not_block_the_server_and_calls_take_turns(session: 
     assert "picture" in texts["state"]
 
 
-def test_closing_ends_the_episode_under_way_and_waits_for_it(session: Session) -> None:
+def test_closing_ends_the_running_episode_and_waits_for_it(session: Session) -> None:
     started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def wait() -> int:

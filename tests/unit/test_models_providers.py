@@ -21,14 +21,14 @@ from tests.support.project import ROOT
 KEY = "sk-host-0123456789"
 
 
-def test_the_table_has_every_kind_that_the_configuration_takes() -> None:
+def test_the_table_has_every_kind_that_the_configuration_accepts() -> None:
     assert set(PROVIDERS) == set(get_args(ProviderKind))
     assert set(LOCAL_KINDS) < set(PROVIDERS)
     for kind in LOCAL_KINDS:
-        assert kind_of(ProviderConf("x", kind, [])), "each serves models on this machine"
+        assert kind_of(ProviderConf("x", kind, [])), "each of them serves models on this machine"
 
 
-def test_reading_the_table_loads_nothing_that_only_a_case_needs() -> None:
+def test_reading_the_table_imports_nothing_that_only_a_case_needs() -> None:
     program = (
         "import sys, harness.models.providers\n"
         "print(sorted({'httpx2', 'starlette', 'numpy', 'hydra', 'harness.gateway.forward'} & set(sys.modules)))"
@@ -46,7 +46,7 @@ def test_a_key_goes_into_its_header(monkeypatch: pytest.MonkeyPatch, header: str
     assert credential.headers == {header: value}
 
 
-def test_a_key_shows_nowhere_else() -> None:
+def test_a_key_appears_nowhere_else() -> None:
     credential = Credential(KEY)
     assert KEY not in repr(credential)
     assert KEY not in f"{credential} {[credential]}"
@@ -68,7 +68,7 @@ def test_a_provider_without_a_key_variable_sends_and_hides_nothing() -> None:
         ("schlüssel", "no usable key for provider x: A_KEY holds a line break"),
     ],
 )
-def test_a_key_that_is_missing_or_none_is_told_by_its_variable(
+def test_a_missing_or_invalid_key_is_named_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, value: str | None, said: str
 ) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
@@ -82,7 +82,7 @@ def test_a_key_that_is_missing_or_none_is_told_by_its_variable(
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What the doctor says of keys in a project that has a provider of its own."""
+    """A function that returns what the doctor says about keys, in a project with its own provider."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
     conf = tmp_path / "conf/provider/ours.yaml"
@@ -97,7 +97,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return say
 
 
-def test_the_doctor_looks_for_the_key_of_every_provider_that_wants_one(
+def test_the_doctor_looks_for_the_key_of_every_provider_that_needs_one(
     told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)

@@ -1,4 +1,4 @@
-"""A project without a copy of Proctor's configuration runs its own environments and backends."""
+"""A project without a copy of Proctor's configuration can run its own environments and backends."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_fixture_that_hides_the_case_is_named(project: OwnProject) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_packaged_file_at_fault_is_named_where_it_is(project: OwnProject) -> None:
+def test_a_faulty_packaged_file_is_named_with_its_path(project: OwnProject) -> None:
     done = project.pytest("--suite", "smoke", "-k", "lean", "--set", "environment.small_maze.arguments.red=1")
     [record] = project.records.values()
     assert (record.outcome, done.returncode) == ("error", pytest.ExitCode.TESTS_FAILED)

@@ -1,4 +1,4 @@
-"""Proctor as a user of pytest meets it: options, ids, usage errors. No session is run here."""
+"""Proctor for a user of pytest: options, ids, usage errors. These tests run no agent."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def collected(output: str) -> list[str]:
     return [line.partition("[")[2].rstrip("]") for line in output.splitlines() if "::test_case[" in line]
 
 
-def test_the_default_suite_is_taken_and_k_selects_a_backend(project: Project) -> None:
+def test_the_default_suite_is_used_and_k_selects_a_backend(project: Project) -> None:
     assert collected(project.pytest("--collect-only", "-q").stdout) == IDS
     assert collected(project.pytest("--collect-only", "-q", "-k", "opencode").stdout) == IDS[2:]
     assert not (project.folder / "runs").exists()
 
 
-def test_cases_alone_run_where_cases_are_asked_for(project: Project) -> None:
+def test_only_cases_run_if_the_command_selects_cases(project: Project) -> None:
     project.write("test_other.py", "def test_opencode_too(): pass\n\ndef test_other(): pass\n")
 
     def names(*arguments: str) -> list[str]:
@@ -92,7 +92,7 @@ def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project
     assert not (project.folder / "runs").exists()
 
 
-def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Project) -> None:
+def test_progress_is_shown_only_on_a_terminal_and_not_with_q(project: Project) -> None:
     project.write(
         "test_progress.py",
         "from harness.stash import live_of\n\n"
@@ -107,7 +107,7 @@ def test_progress_shows_on_a_terminal_and_only_there_and_not_under_q(project: Pr
 BROKEN = ["--set", "environment.small_maze.arguments.red=1", "--set", "suite.environments=[small_maze]", "-k", "claude"]
 
 
-def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) -> None:
+def test_each_test_that_runs_a_case_has_its_own_folder(project: Project) -> None:
     project.write("test_own.py", "def test_own(submission): pass\n\ndef test_no_run(case): pass\n")
     project.write(
         "conftest.py",
@@ -121,13 +121,13 @@ def test_each_test_that_runs_a_case_has_a_folder_of_its_own(project: Project) ->
     assert folders == ["claude-scripted-small_maze", "claude-scripted-small_maze.2"]
 
 
-def test_an_error_names_no_folder_that_is_not_there(project: Project) -> None:
+def test_an_error_names_no_missing_folder(project: Project) -> None:
     shown = project.pytest(*BROKEN).stdout
     assert "conf/environment/small_maze.yaml" in shown
     assert "files:" not in shown
 
 
-def test_records_that_cannot_be_written_end_the_run_in_words(project: Project) -> None:
+def test_records_that_cannot_be_written_end_the_run_with_a_clear_error(project: Project) -> None:
     project.write(
         "conftest.py",
         (ROOT / "conftest.py").read_text()
@@ -145,7 +145,7 @@ def pytest_runtest_setup(item):
     assert "INTERNALERROR" not in done.stdout + done.stderr
 
 
-def test_a_run_that_cannot_be_begun_is_a_usage_error(project: Project) -> None:
+def test_a_run_that_cannot_begin_is_a_usage_error(project: Project) -> None:
     project.write("runs", "a file where the folder should be")
     done = project.pytest(*BROKEN)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
@@ -154,7 +154,7 @@ def test_a_run_that_cannot_be_begun_is_a_usage_error(project: Project) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_what_was_to_run_is_written_down_before_it_does(project: Project) -> None:
+def test_the_planned_cases_are_written_before_they_run(project: Project) -> None:
     project.write(
         "conftest.py",
         (ROOT / "conftest.py").read_text()
@@ -183,7 +183,7 @@ def pytest_runtest_setup(item):
         ),
     ],
 )
-def test_an_empty_part_of_a_suite_is_never_the_whole(
+def test_an_empty_part_of_a_suite_never_becomes_the_whole_suite(
     project: Project, arguments: list[str], code: pytest.ExitCode, said: str
 ) -> None:
     done = project.pytest(*arguments)
@@ -192,7 +192,7 @@ def test_an_empty_part_of_a_suite_is_never_the_whole(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_the_public_fixtures_are_listed_with_what_they_give(project: Project) -> None:
+def test_the_public_fixtures_are_listed_with_their_docstrings(project: Project) -> None:
     listed = project.pytest("--fixtures", "-q").stdout
     for name in ("ollama", "model_server", "gateway", "sandbox", "mcp_config", "submission", "score"):
         position = listed.index(f"\n{name} ")
@@ -214,7 +214,7 @@ def test_stopped(case, way, submission):
 """
 
 
-def test_ctrl_c_in_a_case_is_recorded_and_no_file_for_it_is_no_traceback(project: Project) -> None:
+def test_ctrl_c_in_a_case_is_recorded_and_never_gives_a_traceback(project: Project) -> None:
     project.write("test_stopped.py", CTRL_C)
     stopped = ("--suite", "default", "-k", "claude-scripted-small_maze", "test_stopped.py")
     done = project.pytest(*stopped)

@@ -1,4 +1,4 @@
-"""Proctor installed beside another project's tests: they run as if it were not there."""
+"""Proctor is installed beside another project, whose tests run as if it were not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ def project(tmp_path: Path) -> Elsewhere:
 
 
 def said(output: str) -> list[str]:
-    """The lines of a session, without what differs from one to the next."""
-    lines = (re.sub(r"in \d+\.\d+s", "in a while", line) for line in output.splitlines())
-    return [line for line in lines if not line.startswith(("plugins:", "created:", "initialized:", "ready:"))]
+    """Return the lines of a session, without the parts that differ between sessions."""
+    lines = [re.sub(r"in \d+\.\d+s", "in a while", line) for line in output.splitlines()]
+    told = [line for line in lines if not line.startswith(("plugins:", "created:", "initialized:", "ready:", "[gw"))]
+    by_workers = [re.sub(r"^\[gw\d+\] \[ *\d+%\] ", "", line) for line in lines if line.startswith("[gw")]
+    return [*told, *sorted(by_workers)]  # which worker runs which test first is a matter of time
 
 
 LOADED = """\
@@ -49,7 +51,7 @@ def test_skipped(): pass
 @pytest.mark.parametrize(
     "arguments", [[], ["-v", "-n", "2"], ["-q", "-k", "case or failing"], ["--collect-only"], ["--setup-plan"]]
 )
-def test_a_session_that_asks_for_no_case_is_as_without_proctor(project: Elsewhere, arguments: list[str]) -> None:
+def test_a_session_without_cases_is_the_same_as_without_proctor(project: Elsewhere, arguments: list[str]) -> None:
     project.write("conftest.py", LOADED)
     project.write("test_plain.py", PLAIN)
     before = project.files
@@ -74,10 +76,10 @@ def test_another_project_may_have_options_of_the_same_names(project: Elsewhere) 
     listed = project.pytest("--help")
     assert listed.returncode == 0
     assert len(re.findall(r"^  --suite\b", listed.stdout, re.MULTILINE)) == 1
-    assert "--record-cassettes" in listed.stdout, "what is left of ours is listed"
+    assert "--record-cassettes" in listed.stdout, "our remaining options are listed"
 
 
-def test_a_conftest_that_comes_late_may_have_them_too(project: Elsewhere) -> None:
+def test_a_late_conftest_may_have_them_too(project: Elsewhere) -> None:
     project.write("deep/er/conftest.py", f"def pytest_addoption(parser):\n{OPTIONS}")
     project.write("deep/er/test_late.py", "def test_late(pytestconfig): assert pytestconfig.getoption('model') is None")
     done = project.pytest()
@@ -140,7 +142,7 @@ def test_another_project_may_have_fixtures_and_parameters_of_the_same_names(
     assert project.files == before
 
 
-def test_a_folder_of_runs_that_misleads_pytest_is_named(project: Elsewhere, tmp_path: Path) -> None:
+def test_a_runs_folder_that_misleads_pytest_is_named(project: Elsewhere, tmp_path: Path) -> None:
     project.write("test_case.py", "def test_case(case): pass\n")
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -1,4 +1,4 @@
-"""Where a session leaves a run, and where it leaves none. The agents here do nothing but end."""
+"""When a session leaves a run, and when it leaves none. The agents here only end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(project: Project, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_runs_no_case_leaves_no_run_and_latest_stays(project: Project) -> None:
+def test_a_session_without_cases_leaves_no_run_and_latest_stays(project: Project) -> None:
     run(project, "--environment", "small_maze")
     project.write("test_other.py", "def test_other(): pass\n")
     before = sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()
@@ -56,7 +56,7 @@ def test_what_runs_no_case_leaves_no_run_and_latest_stays(project: Project) -> N
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
-def test_runs_are_kept_where_the_command_line_says(project: Project, workers: list[str]) -> None:
+def test_runs_are_kept_in_the_folder_from_the_command_line(project: Project, workers: list[str]) -> None:
     (project.folder / "below").mkdir()
     root = project.folder
     project.folder = root / "below"
@@ -72,7 +72,7 @@ def test_runs_are_kept_where_the_command_line_says(project: Project, workers: li
     assert len((kept / "latest/results.jsonl").read_text().splitlines()) == 2
 
 
-def test_what_an_agent_wrote_is_never_imported(project: Project) -> None:
+def test_files_that_an_agent_wrote_are_never_imported(project: Project) -> None:
     run(project, "--environment", "small_maze")
     project.write("runs/latest/claude-scripted-small_maze/workspace/test_theirs.py", "raise SystemExit('imported')\n")
     project.write("fixtures/cases.json", "[]")
@@ -107,7 +107,7 @@ def test_late(request):
 """
 
 
-def test_a_fixture_that_takes_the_place_of_ours_may_use_it(project: Project) -> None:
+def test_a_fixture_that_overrides_ours_may_use_it(project: Project) -> None:
     project.write("test_overridden.py", OVERRIDDEN)
     done = project.pytest("test_overridden.py", "--backend", "claude", "-v")
     assert done.returncode == 0, done.stdout

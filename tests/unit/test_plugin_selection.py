@@ -1,4 +1,4 @@
-"""Which cases run: by name, by shard, by -k; the cases alone; and what is said when none is left. No session is run."""
+"""Selecting cases by name, by shard and by -k, and the message when none is left. These tests run no agent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def collected(project: Project, *arguments: str) -> list[str]:
-    """What each collected test runs for, or its own name."""
+    """Return the parameters of each collected test, or its name if it has none."""
     output = project.pytest("--collect-only", "-q", *arguments).stdout
     names = [line.partition("::")[2] for line in output.splitlines() if "::" in line]
     return [name.partition("[")[2].rstrip("]") or name for name in names]
@@ -49,7 +49,7 @@ def test_noted(case):
 """
 
 
-def test_workers_run_the_same_selection_and_the_header_tells_of_no_other(project: Project) -> None:
+def test_workers_run_the_same_selection_and_the_header_covers_only_that(project: Project) -> None:
     project.write("test_cases.py", NOTED)
     done = project.pytest("--backend", "opencode", "-n", "2", "-v")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -77,7 +77,7 @@ def test_a_name_that_the_suite_lacks_is_a_usage_error(project: Project, argument
 
 @pytest.fixture
 def settled(project: Project) -> Project:
-    """A project that says where its tests of cases are; importing the others is noticed."""
+    """A project that says where its tests of cases are. Its other tests print a line when they are imported."""
     (project.folder / "cases").mkdir()
     (project.folder / "test_cases.py").rename(project.folder / "cases/test_cases.py")
     project.write("tests/test_other.py", "print('imported', __name__)\n\ndef test_claude_too(): pass\n")
@@ -103,7 +103,7 @@ def settled(project: Project) -> Project:
         ([], False),
     ],
 )
-def test_where_cases_are_asked_for_no_other_test_is_imported(
+def test_no_other_test_is_imported_if_the_command_selects_cases(
     settled: Project, arguments: list[str], *, cases_alone: bool
 ) -> None:
     done = settled.pytest("--collect-only", "-q", "-s", *arguments)
@@ -119,7 +119,7 @@ def test_a_subfolder_has_its_own_tests_unless_an_option_asks_for_cases(settled: 
     settled.folder = folder
 
 
-def test_a_keyword_that_means_no_case_selects_tests_as_ever(settled: Project) -> None:
+def test_a_keyword_that_matches_no_case_selects_tests_as_usual(settled: Project) -> None:
     assert collected(settled, "-k", "claude and too") == ["test_claude_too"]
     assert collected(settled, "-k", "not claude") == IDS[2:]
     assert collected(settled, "-k", "not opencode") == [*IDS[:2], "test_claude_too"]
@@ -146,10 +146,10 @@ USAGE, NO_TESTS = pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTE
             NO_TESTS,
             "none of the 4 cases of suite default was selected by -k 'nope'",
         ),
-        (["--suite", "default", "test_other.py"], 0, "no test that was collected asks for a case"),
+        (["--suite", "default", "test_other.py"], 0, "none of the collected tests asks for `case`"),
     ],
 )
-def test_that_no_case_is_left_is_said(
+def test_an_empty_selection_is_reported(
     project: Project, arguments: list[str], code: int, said: str, workers: list[str]
 ) -> None:
     for name, text in {"none": NONE, "some": SOME}.items():
@@ -163,9 +163,7 @@ def test_that_no_case_is_left_is_said(
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
-def test_a_default_suite_without_a_case_is_an_error_where_a_test_asks_for_one(
-    project: Project, workers: list[str]
-) -> None:
+def test_an_empty_default_suite_is_an_error_if_a_test_asks_for_a_case(project: Project, workers: list[str]) -> None:
     project.write("conf/suite/default.yaml", NONE.replace("name: none", "name: default"))
     done = project.pytest(*workers)
     assert done.returncode == USAGE
@@ -175,7 +173,7 @@ def test_a_default_suite_without_a_case_is_an_error_where_a_test_asks_for_one(
     assert "suite.exclude leaves no case of suite default" in done.stdout
 
 
-def test_that_every_case_was_skipped_is_said(project: Project) -> None:
+def test_the_summary_says_that_every_case_was_skipped(project: Project) -> None:
     project.write("test_cases.py", "import pytest\n\n@pytest.mark.skip\ndef test_case(case, submission): pass\n")
     done = project.pytest("--backend", "claude")
     assert done.returncode == 0
@@ -194,7 +192,7 @@ sys.meta_path.insert(0, NoXdist())
 """
 
 
-def test_without_a_terminal_reporter_and_without_xdist_cases_are_selected_as_ever(
+def test_cases_are_selected_as_usual_without_a_terminal_reporter_and_xdist(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.write("test_cases.py", NOTED)

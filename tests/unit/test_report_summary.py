@@ -32,7 +32,7 @@ def rows(lines: list[str]) -> list[list[str]]:
 
 @settings(max_examples=30)
 @given(st.lists(records, max_size=6))
-def test_whatever_an_agent_or_server_said_the_table_stays_a_table(kept: list[Record]) -> None:
+def test_the_table_stays_a_table_whatever_an_agent_or_server_said(kept: list[Record]) -> None:
     lines = markdown(kept)
     assert {len(row) for row in rows(lines)} == {8}
     assert len(rows(lines)) == 1 + len(kept)
@@ -40,13 +40,13 @@ def test_whatever_an_agent_or_server_said_the_table_stays_a_table(kept: list[Rec
 
 
 @given(st.text())
-def test_escaped_text_says_the_same_and_marks_nothing_up(text: str) -> None:
+def test_escaped_text_reads_the_same_and_has_no_markup(text: str) -> None:
     shown = escape(text)
     assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]<>|~]", shown)
     assert re.sub(r"\\(.)", r"\1", shown) == "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
-def test_a_row_has_all_that_was_measured_and_a_dash_for_what_was_not() -> None:
+def test_a_row_has_all_measurements_and_a_dash_for_a_missing_one() -> None:
     ran = record(
         "a",
         score=score(0.5),
@@ -57,12 +57,12 @@ def test_a_row_has_all_that_was_measured_and_a_dash_for_what_was_not() -> None:
     )
     lines = markdown([record("b"), ran])
     assert rows(lines)[1:] == [
-        ["a", "failed", "0.50", "12", "10,000", "0.2500", "61.5", r"finished: a\|b c"],
+        ["a", "failed", "0.50", "12", "10,000", "0.2500", "61.5", r"a\|b c"],
         ["b", "passed", "-", "-", "-", "-", "-", ""],
     ]
 
 
-def test_the_totals_count_outcomes_and_say_of_how_many_the_cost_is_known() -> None:
+def test_the_totals_count_outcomes_and_the_cases_with_a_known_cost() -> None:
     lines = markdown(
         [
             record("a", usage=metered(turns=2, output_tokens=5, cost_usd=0.5), timing=Timing(agent_s=90.0)),
@@ -80,7 +80,7 @@ def test_the_totals_count_outcomes_and_say_of_how_many_the_cost_is_known() -> No
     assert lines[-1] == "- no key: set KEY: d, e"
 
 
-def test_warnings_stand_with_the_case() -> None:
+def test_warnings_are_shown_with_the_case() -> None:
     (row,) = rows(markdown([record("a", warnings=["the server cut\nthe prompt to 4096 tokens"])]))[1:]
     assert row[-1] == "the server cut the prompt to 4096 tokens"
 
@@ -98,7 +98,7 @@ def test_the_command_prints_a_run_by_its_folder_its_link_or_its_file(
     assert capsys.readouterr().out == "\n".join(markdown([record("a")])) + "\n"
 
 
-def test_many_that_were_skipped_for_one_reason_are_one_line() -> None:
+def test_many_cases_skipped_for_the_same_reason_are_one_line() -> None:
     skipped = [record(f"s{i}", outcome="skipped", explanation="no GPU") for i in range(4)]
     few = [record("t", outcome="skipped", explanation="no key")]
     lines = table([record("a"), *skipped, *few])
@@ -106,7 +106,7 @@ def test_many_that_were_skipped_for_one_reason_are_one_line() -> None:
     assert lines[-1] == "4 skipped: no GPU"
 
 
-def test_a_run_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_run_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main(["report", "runs/nonesuch", "--markdown"])
     assert exited.value.code == 2

@@ -1,4 +1,4 @@
-"""The file of records: nothing is lost, nothing is half-read."""
+"""The file of records loses nothing, and no record is read in part."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_records_are_read_back_in_the_order_written(tmp_path: Path) -> None:
     assert read(store.results) == written
 
 
-def test_records_that_interrupted_tests_of_one_case_left_are_taken_over(tmp_path: Path) -> None:
+def test_records_left_by_interrupted_tests_of_a_case_are_adopted(tmp_path: Path) -> None:
     left = [record(ending=Ending.INTERRUPTED, explanation=name) for name in ("one", "two")]
     for name, one in zip(("case.2", "case"), left, strict=True):
         RunStore(tmp_path / "run").leave(one, name)
@@ -77,7 +77,7 @@ def test_records_that_interrupted_tests_of_one_case_left_are_taken_over(tmp_path
     assert [path.name for path in store.run.iterdir()] == ["results.jsonl"]
 
 
-def test_a_left_file_that_holds_no_record_is_named(tmp_path: Path) -> None:
+def test_a_leftover_file_without_a_record_is_named(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run")
     store.leave(record(), "case")
     (store.run / "interrupted/case.json").write_bytes(b'{"schema": 1')
@@ -97,7 +97,7 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
 
 
 @given(cut=st.integers(0, 400))
-def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(
+def test_a_file_cut_anywhere_gives_the_complete_records_before_the_cut(
     cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     line = msgspec.json.encode(record()) + b"\n"
@@ -107,7 +107,7 @@ def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(
     assert read(file) == [record()]
 
 
-def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_record_is_named(tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
     file.write_bytes(msgspec.json.encode(record()) + b'\n{"schema": 1}\n')
     with pytest.raises(ValueError, match=r"results\.jsonl:2: not a record"):

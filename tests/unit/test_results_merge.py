@@ -1,4 +1,4 @@
-"""Joining the results of shards: every case exactly once, with its files, or an error in words and nothing at all."""
+"""Merging the results of shards gives every case exactly once, with its files, or a clear error and no output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.test_results import record
 
 
 def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str] = ()) -> Path:
-    """A run with these folders of cases, a case that was skipped, and cases that have no record."""
+    """Write a run with these folders of cases, a skipped case, and cases without a record. Return its folder."""
     store = RunStore(folder)
     store.begin([*artifacts, *([skipped] if skipped else []), *missing])
     for name in artifacts:
@@ -35,7 +35,7 @@ def names(records: list[Record]) -> list[str]:
     return [one.artifacts or one.case.id for one in records]
 
 
-@settings(max_examples=15)  # files are written
+@settings(max_examples=15)  # it writes files
 @given(
     shards=st.lists(st.sampled_from("abc"), min_size=12, max_size=12).map(
         lambda owners: [[f"case{i}" for i, owner in enumerate(owners) if owner == shard] for shard in "abc"]
@@ -59,14 +59,14 @@ def test_each_test_of_a_case_keeps_its_folder_and_skipped_cases_stay(tmp_path: P
     assert (tmp_path / "1/b.10/workspace/approach.py").exists(), "the runs stay as they are"
 
 
-def test_of_a_case_that_a_resumed_run_ran_again_the_last_record_counts(tmp_path: Path) -> None:
+def test_the_last_record_counts_for_a_case_that_a_resumed_run_ran_again(tmp_path: Path) -> None:
     resumed = run(tmp_path / "1", "a")
     again = record("a", artifacts="a", explanation="the second time")
     RunStore(resumed).append(again)
     assert merge([resumed, run(tmp_path / "2", "b")], tmp_path / "all")[0] == again
 
 
-def test_links_of_an_agent_stay_links(tmp_path: Path) -> None:
+def test_an_agents_links_stay_links(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
     (one / "a/workspace/away").symlink_to("/etc/hostname")
     (one / "a/workspace/nowhere").symlink_to("nowhere")
@@ -124,14 +124,14 @@ def test_a_case_in_two_runs_is_an_error_that_names_both(tmp_path: Path) -> None:
         merge([runs[0], tmp_path / "latest"], tmp_path / "all")
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
     with pytest.raises(RunError, match="already exists"):
         merge([one], one)
     assert read(one / "results.jsonl") == [record("a", artifacts="a")]
 
 
-def test_a_merge_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+def test_a_merge_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(RunError, match="file/all"):
@@ -157,9 +157,7 @@ def test_the_command_prints_the_table_and_where_the_records_are(
     ]  # fmt: skip
 
 
-def test_cases_that_were_to_run_and_have_no_record_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_planned_cases_without_a_record_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [run(tmp_path / "1", "a", missing=["b", "c"]), run(tmp_path / "2", "d", missing=["e"])]
     assert main(["merge", *map(str, runs), "--into", str(tmp_path / "all")]) == 0
     assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
@@ -168,7 +166,7 @@ def test_cases_that_were_to_run_and_have_no_record_are_named(
         assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
 
 
-def test_the_command_says_in_words_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main(["merge", str(tmp_path)])
     assert exited.value.code == 2

@@ -1,4 +1,4 @@
-"""What every box keeps, sealed or not; and what a sealed one adds."""
+"""What every box does, sealed or not; and what a sealed box adds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_whether_a_kind_seals_is_known_without_opening_a_box(monkeypatch: pytest
     assert {kind: make_sandbox(SandboxConf("x", kind)).seals for kind in KINDS} == {"bubblewrap": True, "none": False}
 
 
-def test_streams_and_working_directory(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_command_has_its_streams_and_working_directory(sandbox: Sandbox, tmp_path: Path) -> None:
     with sandbox.open(request(tmp_path)) as box:
         box.exec(["sh", "-c", "cat; pwd; echo trouble >&2; echo text > file; echo kept > ~/note"], {})
         box.stdin.write(b"said\n")
@@ -63,7 +63,7 @@ def test_streams_and_working_directory(sandbox: Sandbox, tmp_path: Path) -> None
     assert (tmp_path / "home" / "note").read_text() == "kept\n"
 
 
-def test_the_environment_is_what_was_given_and_four_more(
+def test_the_environment_is_the_given_one_and_four_more_variables(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
@@ -90,7 +90,7 @@ def test_a_signal_is_a_negative_exit_code(sandbox: Sandbox, tmp_path: Path, numb
         assert finish(box, ["sh", "-c", f"kill -{number.value} $$"])[0] == -number
 
 
-def test_a_command_runs_until_it_is_told_to_end(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_command_runs_until_it_is_terminated(sandbox: Sandbox, tmp_path: Path) -> None:
     with sandbox.open(request(tmp_path)) as box:
         assert box.poll() is None
         box.exec(["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do read line; done"], {})
@@ -102,7 +102,7 @@ def test_a_command_runs_until_it_is_told_to_end(sandbox: Sandbox, tmp_path: Path
         assert box.wait(END_S) == 7
 
 
-def test_closing_kills_what_still_runs_and_may_be_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_closing_kills_running_processes_and_may_be_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
     box = sandbox.open(request(tmp_path))
     box.exec(["sleep", "1000"], {})
     death = box.close()
@@ -127,7 +127,7 @@ def test_a_background_child_neither_hides_nor_changes_the_exit_code(sandbox: San
     ("argv", "reason"),
     [(["no-such-program"], "No such file"), (["/etc/passwd"], "Permission denied"), (["sh", "a\0b"], "null byte")],
 )
-def test_what_cannot_start_says_why(sandbox: Sandbox, tmp_path: Path, argv: list[str], reason: str) -> None:
+def test_a_command_that_cannot_start_says_why(sandbox: Sandbox, tmp_path: Path, argv: list[str], reason: str) -> None:
     with sandbox.open(request(tmp_path)) as box:
         with pytest.raises(SandboxError, match=rf"cannot start '{argv[0]}'.*{reason}"):
             box.exec(argv, {})
@@ -179,10 +179,10 @@ def test_the_interpreter_has_its_packages_under_its_own_name(sandbox: Sandbox, t
             assert finish(box, [name, "-c", look]) == (0, f"{sys.prefix}\n"), (tmp_path / "stderr").read_text()
 
 
-def test_a_box_says_what_it_uses(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_box_reports_the_resources_it_uses(sandbox: Sandbox, tmp_path: Path) -> None:
     write = "head -c 1000000 /dev/zero > file; head -c 1000000 /dev/zero > ~/file"
     with sandbox.open(request(tmp_path)) as box:
-        assert box.resources().processes <= 1, "only an init may run before the command"
+        assert box.resources().processes <= 1, "before the command, only an init may run"
     with sandbox.open(request(tmp_path)) as box:
         box.exec(["sh", "-c", f"{write}; sleep 1000 & sleep 1000 & echo up; wait"], {})
         assert box.stdout.read(3) == b"up\n"
@@ -198,7 +198,7 @@ def test_only_granted_descriptors_reach_the_command(sandbox: Sandbox, tmp_path: 
         assert finish(box, listing) == (0, "[]\n")
 
 
-def test_a_run_returns_what_it_wrote_itself(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_run_returns_only_its_own_output(sandbox: Sandbox, tmp_path: Path) -> None:
     dirs = SandboxDirs(sandbox, CaseFolder(tmp_path / "dirs"))
     first = dirs.run(["sh", "-c", "echo one; echo trouble >&2; exit 3"])
     second = dirs.run(["sh", "-c", "echo two; echo more >&2"])
@@ -220,7 +220,7 @@ def test_a_run_that_takes_too_long_is_killed(sandbox: Sandbox, tmp_path: Path) -
     assert processes_with(token) == []
 
 
-def test_an_init_that_died_is_an_ending_not_an_error(tmp_path: Path) -> None:
+def test_a_dead_init_is_an_ending_and_not_an_error(tmp_path: Path) -> None:
     with bubblewrap().open(request(tmp_path)) as box:
         box.exec(["sleep", "1000"], {})
         os.kill(box.pid, signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_a_sealed_box_takes_one_command(tmp_path: Path) -> None:
             box.exec(["true"], {})
 
 
-def test_a_command_line_too_long_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_long_command_line_says_what_to_do(tmp_path: Path) -> None:
     with (
         bubblewrap().open(request(tmp_path)) as box,
         pytest.raises(SandboxError, match="too long\npass long texts by standard input"),
@@ -279,7 +279,7 @@ def test_readable_paths_may_be_links(tmp_path: Path, shape: str) -> None:
         assert finish(box, ["cat", str(file)]) == (0, "words")
 
 
-def test_the_workspace_of_a_second_box_is_the_first_ones(tmp_path: Path) -> None:
+def test_a_second_box_has_the_workspace_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "workspace" / "deep").mkdir(parents=True, mode=0o700)
     (tmp_path / "workspace" / "deep" / "given").write_text("given")
     (tmp_path / "outside").touch()
@@ -288,10 +288,10 @@ def test_the_workspace_of_a_second_box_is_the_first_ones(tmp_path: Path) -> None
         assert finish(box, ["sh", "-c", "cat deep/given && echo first > deep/made && rm deep/given"]) == (0, "given")
     with bubblewrap().open(request(tmp_path)) as box:
         assert finish(box, ["cat", "deep/made"]) == (0, "first\n")
-    assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "giving the workspace away follows no link"
+    assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "changing the workspace's owner follows no link"
 
 
-def test_an_endpoint_is_gone_with_the_box(tmp_path: Path) -> None:
+def test_an_endpoint_ends_with_its_box(tmp_path: Path) -> None:
     with make_sandbox(SandboxConf("test", "none")).open(request(tmp_path, endpoints=("model",))) as box:
         host, port = box.endpoints["model"].listener.getsockname()
     with pytest.raises(ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""What the host sees of a box: the files below a folder that may be hostile, and what the box uses."""
+"""The host's view of a box: the files below a folder that may be hostile, and the resources that the box uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def names(folder: Path) -> Counter[str]:
     return Counter(name for name, _status in walk(folder))
 
 
-def test_every_entry_is_seen_once_and_no_link_followed(tmp_path: Path) -> None:
+def test_every_entry_is_visited_once_and_no_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "c").mkdir()
     for name in ("a/one", "a/b/two", "c/three"):
@@ -32,7 +32,7 @@ def test_every_entry_is_seen_once_and_no_link_followed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """Three thousand folders, one in the other; pytest itself could not remove them."""
+    """Three thousand nested folders. pytest itself could not remove them."""
     top = tmp_path / "top"
     top.mkdir()
     here = os.open(top, os.O_RDONLY)
@@ -47,7 +47,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
         discard(top)
 
 
-def test_any_depth_takes_two_descriptors(deep: Path) -> None:
+def test_any_depth_needs_two_descriptors(deep: Path) -> None:
     process = psutil.Process()
     before, most = process.num_fds(), 0
     for count, _ in enumerate(walk(deep), 1):
@@ -56,7 +56,7 @@ def test_any_depth_takes_two_descriptors(deep: Path) -> None:
     assert most <= before + 3
 
 
-def test_a_folder_moved_from_under_the_walk_ends_it_and_leads_nowhere_else(tmp_path: Path) -> None:
+def test_a_folder_moved_during_the_walk_ends_it_and_leads_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "in/deep").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret").write_text("x")
@@ -69,7 +69,7 @@ def test_a_folder_moved_from_under_the_walk_ends_it_and_leads_nowhere_else(tmp_p
     assert seen == ["deep", "file"]
 
 
-def test_the_monitor_counts_descendants_their_memory_and_what_lies_on_disk(tmp_path: Path) -> None:
+def test_the_monitor_counts_descendants_their_memory_and_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     with subprocess.Popen(["/bin/sh", "-c", "sleep 100 & sleep 100 & wait"], start_new_session=True) as shell:
         try:

@@ -1,4 +1,4 @@
-"""What is made readable for an interpreter and for a CLI: enough, and not the home directory around it."""
+"""The paths that an interpreter and a CLI may read: all that they need, but not the home directory around them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def test_the_running_interpreter_is_covered() -> None:
     assert any(base_interpreter().is_relative_to(path) for path in base_paths())
 
 
-def test_links_on_the_way_to_an_installation_are_covered_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_to_an_installation_are_covered_without_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
     installed = home / "share" / "python" / "3.11.7" / "bin" / "python"
     for file in (installed, home / "repo" / ".venv" / "bin" / "x", home / "bin" / "x"):
@@ -40,7 +42,7 @@ def test_links_on_the_way_to_an_installation_are_covered_alone(tmp_path: Path, m
     }
 
 
-def test_a_cli_of_node_modules_brings_all_of_it(tmp_path: Path) -> None:
+def test_a_cli_in_node_modules_brings_the_whole_folder(tmp_path: Path) -> None:
     modules = tmp_path / "cli" / "node_modules"
     real = modules / "pkg" / "node_modules" / "dep" / "tool.exe"
     real.parent.mkdir(parents=True)
@@ -50,7 +52,7 @@ def test_a_cli_of_node_modules_brings_all_of_it(tmp_path: Path) -> None:
     assert program_paths(modules / ".bin" / "tool")[0] == modules
 
 
-def test_a_cli_elsewhere_brings_itself_and_what_it_links_to(tmp_path: Path) -> None:
+def test_a_cli_elsewhere_brings_itself_and_its_link_targets(tmp_path: Path) -> None:
     for folder in ("bin", "share"):
         (tmp_path / folder).mkdir()
     (tmp_path / "share" / "tool-2.1").touch()
@@ -60,7 +62,7 @@ def test_a_cli_elsewhere_brings_itself_and_what_it_links_to(tmp_path: Path) -> N
     assert tmp_path / "bin" not in found
 
 
-def test_links_in_a_circle_end(tmp_path: Path) -> None:
+def test_a_circle_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     assert set(program_paths(tmp_path / "a")[:2]) == {tmp_path / "a", tmp_path / "b"}

@@ -1,4 +1,4 @@
-"""The probe: a sound sandbox passes, a broken or leaking one is refused with the reason and the remedy."""
+"""The probe accepts a sound sandbox, and refuses a broken or leaking one with the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_no_sandbox_says_that_it_seals_nothing() -> None:
     assert probe.probe(NoSandbox(SandboxConf("none", "none"))).reason == "it seals nothing: for debugging only"
 
 
-def test_bubblewrap_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_bubblewrap_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = probe.probe(bubblewrap())
     assert (found.ok, found.reason) == (False, "bubblewrap is not installed")
@@ -40,11 +40,11 @@ def test_bubblewrap_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_p
     [
         (f"echo '{NO_NAMESPACE}' >&2; exit 1", NO_NAMESPACE, ""),
         ("echo 'bwrap: Unknown option --size' >&2; exit 1", "Unknown option --size", "0.8 or later"),
-        ("exit 3", "it ended without a word (status 3)", "bwrap"),
-        ("kill -9 $$", "it ended without a word (status -9)", "bwrap"),
+        ("exit 3", "it ended without output (status 3)", "bwrap"),
+        ("kill -9 $$", "it ended without output (status -9)", "bwrap"),
     ],
 )
-def test_bubblewrap_that_fails(
+def test_a_failing_bubblewrap_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, reason: str, advice: str
 ) -> None:
     (tmp_path / "bwrap").write_text(f"#!/bin/sh\n{script}\n")
@@ -77,7 +77,7 @@ def test_the_canaries_find_the_holes_of_a_weaker_sandbox() -> None:
         "system files can be written",
         "the host's secrets show",
     } <= holes
-    assert "processes of the host show" not in holes, "they have a namespace of their own"
+    assert "processes of the host show" not in holes, "they have their own namespace"
 
 
 def test_a_hole_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_each_known_host_has_its_remedy(host: Host, reason: str, advice: str) ->
     assert advice in remedy(reason, host)
 
 
-def test_a_host_is_looked_at(tmp_path: Path) -> None:
+def test_the_host_is_examined(tmp_path: Path) -> None:
     (tmp_path / "sys" / "kernel").mkdir(parents=True)
     (tmp_path / "sys" / "kernel" / "unprivileged_userns_clone").write_text("0\n")
     (tmp_path / "version").write_text("Linux version 4.4.0 (gVisor)\n")

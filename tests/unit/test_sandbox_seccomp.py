@@ -1,4 +1,4 @@
-"""What the kept filters of system calls decide, on both architectures: their bytes are run here as the kernel would."""
+"""The decisions of the stored system-call filters on both architectures. The tests run their bytes like the kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBERS = {
         "unshare": 97, "keyctl": 219, "bpf": 280, "fchmodat": 53, "setuid": 146, "execve": 221,
     },
 }  # fmt: skip # a table reads better than one call a line
-for _numbers in NUMBERS.values():  # numbered alike everywhere since 424
+for _numbers in NUMBERS.values():  # system calls from 424 on have the same number everywhere
     _numbers |= {
         "io_uring_setup": 425,
         "clone3": 435,
@@ -71,7 +71,7 @@ ALLOWED = [
 
 
 def decide(program: bytes, arch: int, number: int, arguments: tuple[int, ...]) -> int:
-    """Classic BPF as far as seccomp filters use it; returns the filter's answer."""
+    """Run classic BPF, as far as seccomp filters use it. Return the filter's answer."""
     data = struct.pack("=iIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
     accumulator, at = 0, 0
     while True:
@@ -107,16 +107,16 @@ def answer(machine: str, call: str, arguments: tuple[int, ...]) -> int:
 
 
 @pytest.mark.parametrize(("call", "arguments", "error"), REFUSED)
-def test_refused(machine: str, call: str, arguments: tuple[int, ...], error: int) -> None:
+def test_dangerous_calls_are_refused(machine: str, call: str, arguments: tuple[int, ...], error: int) -> None:
     assert answer(machine, call, arguments) == ERRNO | error
 
 
 @pytest.mark.parametrize(("call", "arguments"), ALLOWED)
-def test_allowed(machine: str, call: str, arguments: tuple[int, ...]) -> None:
+def test_ordinary_calls_are_allowed(machine: str, call: str, arguments: tuple[int, ...]) -> None:
     assert answer(machine, call, arguments) == ALLOW
 
 
-def test_another_architectures_calls_kill(machine: str) -> None:
+def test_a_call_of_another_architecture_kills(machine: str) -> None:
     program = (FILTERS / f"{machine}.bpf").read_bytes()
     assert decide(program, 0x40000003, 1, ()) == KILL
 

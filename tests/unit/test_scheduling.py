@@ -1,4 +1,4 @@
-"""Distribution over workers: what is planned in known situations, what is learned from earlier runs, real sessions."""
+"""Distribution over workers: plans for known situations, lessons from earlier runs, and real sessions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_longest_group_starts_first_and_its_longest_job_in_it() -> None:
     assert [plan.next(0) for _ in range(5)] == [2, 1, 3, 0, None]
 
 
-def test_a_group_stays_on_its_worker_and_others_do_what_needs_no_server() -> None:
+def test_a_group_stays_on_its_worker_and_others_run_what_needs_no_server() -> None:
     plan = Plan((60, A), (60, A), (60, None), (60, None), workers=2, gpus=1)
     assert [plan.next(0), plan.next(1), plan.next(0), plan.next(1)] == [0, 2, 1, 3]
 
@@ -81,14 +81,14 @@ def test_a_seat_at_a_running_server_is_taken_before_a_model_is_loaded_again() ->
         assert [plan.next(worker) for worker in range(3)] == [0, 1, third]
 
 
-def test_a_group_is_spread_only_if_that_gains_more_than_the_load() -> None:
+def test_a_group_is_spread_only_if_that_saves_more_than_the_load_costs() -> None:
     little = Plan((60, A), (60, A), (60, A), workers=2, gpus=2)
     assert (little.next(0), little.next(1)) == (0, None)
     much = Plan(*[(60, A)] * 10, workers=2, gpus=2)
     assert (much.next(0), much.next(1)) == (0, 1)
 
 
-def test_a_model_of_several_gpus_goes_first_and_the_rest_fits_in_beside_it() -> None:
+def test_a_model_for_several_gpus_goes_first_and_the_rest_fits_beside_it() -> None:
     plan = Plan((900, A), (10, LARGE), (20, B), workers=3, gpus=3)
     assert [plan.next(0), plan.next(1), plan.next(2)] == [1, 0, None]
     assert plan.next(0) == 2
@@ -101,14 +101,14 @@ def test_a_short_job_does_not_wait_behind_a_long_one() -> None:
     assert plan.next(1) == 2
 
 
-def test_a_job_that_takes_longer_than_expected_is_taken_to_end_now() -> None:
+def test_a_job_that_takes_longer_than_expected_should_end_now() -> None:
     plan = Plan((60, None), (60, None), (60, None), (60, None), (60, None), workers=2, gpus=0)
     assert [plan.next(0), plan.next(1), plan.next(0), plan.next(1)] == [0, 1, 2, 3]
     plan.done(0, 0, at=200.0)
     assert plan.next(0) == 4
 
 
-def test_a_lost_worker_gives_back_what_it_had_not_begun() -> None:
+def test_a_lost_worker_returns_the_jobs_that_it_had_not_begun() -> None:
     plan = Plan((60, A), (50, A), (40, A), workers=2, gpus=1)
     assert (plan.next(0), plan.next(0)) == (0, 1)
     lost = plan.planner.lose("w0")
@@ -119,7 +119,7 @@ def test_a_lost_worker_gives_back_what_it_had_not_begun() -> None:
     assert [plan.next(1) for _ in range(4)] == [0, 1, 2, None]
 
 
-def test_what_no_gpu_can_hold_is_given_out_like_a_case_without_a_server() -> None:
+def test_a_model_that_fits_on_no_gpu_is_scheduled_like_a_case_without_a_server() -> None:
     plan = Plan((60, LARGE), (60, LARGE), workers=2, gpus=1)
     assert [plan.next(0), plan.next(1)] == [0, 1]
 
@@ -143,7 +143,7 @@ def line(case: str, seconds: float, outcome: str = "passed", model: str = "m", e
     return msgspec.json.encode(record)
 
 
-def test_a_case_is_expected_to_take_what_it_took_then_what_its_likes_took() -> None:
+def test_a_case_is_expected_to_take_its_last_time_or_that_of_similar_cases() -> None:
     case = make_case(model="m", environment="e")
     ours = [line(case.id, 10.0), line(case.id, 20.0), line(case.id, 90.0)]
     alike = [line("another", 40.0)]
@@ -156,7 +156,7 @@ def test_a_case_is_expected_to_take_what_it_took_then_what_its_likes_took() -> N
     assert Times([]).expected_s(case) == UNKNOWN_S
 
 
-def test_what_was_not_graded_or_cannot_be_read_teaches_nothing() -> None:
+def test_ungraded_or_unreadable_records_are_ignored() -> None:
     case = make_case(model="m", environment="e")
     useless = [line(case.id, 5.0, "error"), line(case.id, 5.0, "skipped"), b'{"schema": 99}', b'{"cut', b""]
     assert Times([*useless, line(case.id, 80.0)]).expected_s(case) == 80.0
@@ -197,7 +197,7 @@ def gpu(number: int, *processes: int) -> Gpu:
     return Gpu(uuid=f"GPU-{number}", index=number, name="fake", memory_mb=1, free_mb=1, processes=processes)
 
 
-def test_gpus_are_counted_where_a_case_needs_one_and_nobody_else_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_counted_if_a_case_needs_one_and_nobody_else_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "inventory", lambda: (gpu(0), gpu(1, 4711), gpu(2)))
     assert this_machine([make_case()]).gpus == 2
     assert this_machine([make_case(gpus=0), make_case(provider=REMOTE)]).gpus == 0
@@ -206,7 +206,7 @@ def test_gpus_are_counted_where_a_case_needs_one_and_nobody_else_computes(monkey
 
 
 def xdist_session(scheduling: type[Any]) -> Any:
-    """What there is of an xdist session before it has given out anything."""
+    """Return an xdist session that has not handed out any test yet."""
     given = {"tx": ["popen"], "loadscopereorder": True, "maxschedchunk": None}
     config = SimpleNamespace(getvalue=given.get, getoption=given.get, option=SimpleNamespace(**given))
     log = Producer("", enabled=False)
@@ -215,7 +215,7 @@ def xdist_session(scheduling: type[Any]) -> Any:
     return session
 
 
-def test_cases_are_given_out_by_our_scheduler_to_the_workers_that_are_there() -> None:
+def test_our_scheduler_hands_out_cases_to_the_existing_workers() -> None:
     session = xdist_session(LoadScheduling)
     workers_before = session.sched.nodes
     take_over(session, [make_case()], Times([]))
@@ -234,7 +234,7 @@ def test_cases_are_given_out_by_our_scheduler_to_the_workers_that_are_there() ->
         type("Another", (LoadScheduling,), {}),
     ],
 )
-def test_who_chooses_another_distribution_gets_it(theirs: type[Any]) -> None:
+def test_another_distribution_can_be_chosen(theirs: type[Any]) -> None:
     session = xdist_session(theirs)
     take_over(session, [make_case()], Times([]))
     assert type(session.sched) is theirs
@@ -304,7 +304,7 @@ def test_a_real_session_keeps_models_on_a_worker_and_runs_everything_once(projec
         assert len(list(groupby(models))) == len(set(models))
 
 
-def test_a_session_that_is_to_stop_at_a_failure_stops(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_with_exitfirst_stops_at_a_failure(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAILS", "1")
     done = project.pytest("--suite", "mixed", "--dist", "load", "--tx", "2*popen", "-x")
     assert done.returncode == pytest.ExitCode.INTERRUPTED
@@ -312,6 +312,6 @@ def test_a_session_that_is_to_stop_at_a_failure_stops(project: Project, monkeypa
     assert 1 <= len(ran(project)) < 9
 
 
-def test_a_session_without_xdist_is_as_ever(project: Project) -> None:
+def test_a_session_without_xdist_runs_as_usual(project: Project) -> None:
     done = project.pytest("--suite", "mixed", "-p", "no:xdist", "--collect-only", "-q")
     assert done.stdout.count("test_first[") == 9

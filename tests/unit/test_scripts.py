@@ -1,4 +1,4 @@
-"""The written sessions solve their environments by a real program: it is taken out of the script and played."""
+"""The shipped scripts solve their environments with a real program. The tests take it from the script and play it."""
 
 import runpy
 from pathlib import Path
@@ -29,7 +29,7 @@ def written_program(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["small_maze", "motion2d_easy"])
-def test_a_session_looks_writes_runs_and_finishes(name: str) -> None:
+def test_a_script_looks_writes_runs_and_finishes(name: str) -> None:
     turns = script(name)
     assert all(set(turn) <= {"text", "calls"} for turn in turns)
     calls = [call for turn in turns for call in turn.get("calls", [])]

@@ -1,4 +1,4 @@
-"""One model server for all who can use it: joined, started, restarted, stopped, and its GPUs leased meanwhile."""
+"""Workers share a model server: they join, start, restart and stop it, and its GPUs are leased meanwhile."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_full_server_gets_a_second_one_on_another_gpu(machine: Machine) -> Non
     assert machine.is_clean()
 
 
-def test_servers_that_are_not_set_up_alike_are_not_shared(machine: Machine) -> None:
+def test_servers_with_different_settings_are_not_shared(machine: Machine) -> None:
     with machine.acquire(parallel=2) as first, machine.acquire(parallel=2, context=32_768) as second:
         assert second.url != first.url
         assert (first.facts.context, second.facts.context) == (65_536, 32_768)
 
 
-def test_a_server_has_its_own_home_its_gpus_and_the_shared_models(machine: Machine) -> None:
+def test_a_server_has_its_own_home_and_gpus_and_the_shared_models(machine: Machine) -> None:
     with machine.acquire(gpus=2, parallel=3) as lease:
         assert lease.folder == machine.run / "servers" / "qwen-1"
         variables = psutil.Process(machine.ollama.events("start")[0]["pid"]).environ()
@@ -96,7 +96,7 @@ def test_two_workers_that_race_start_one_server(machine: Machine) -> None:
     assert machine.is_clean()
 
 
-def test_who_waits_for_a_server_that_fails_is_told_the_same(machine: Machine) -> None:
+def test_a_worker_that_waits_for_a_failing_server_gets_the_same_error(machine: Machine) -> None:
     machine.ollama.turn(start_s=0.5, load_error="model requires more system memory (40 GiB) than is available")
     faults: list[str] = []
 
@@ -118,7 +118,7 @@ def test_who_waits_for_a_server_that_fails_is_told_the_same(machine: Machine) ->
     assert machine.journal == [("failed", "qwen-1")]
 
 
-def test_who_waits_for_a_worker_that_is_killed_takes_over(machine: Machine) -> None:
+def test_a_worker_that_waits_for_a_killed_worker_takes_over(machine: Machine) -> None:
     machine.ollama.turn(start_s=3600)
     messages: list[str] = []
     with machine.worker(parallel=2) as doomed:
@@ -139,12 +139,12 @@ def test_who_waits_for_a_worker_that_is_killed_takes_over(machine: Machine) -> N
 
 
 class TestWhichGpus:
-    def test_those_in_use_by_others_are_left_alone(self, machine: Machine) -> None:
+    def test_gpus_in_use_by_others_are_left_alone(self, machine: Machine) -> None:
         machine.gpus.use(os.getpid(), {machine.gpus.uuids[0]: 100, machine.gpus.uuids[2]: 20_000})
         with machine.acquire(gpus=2) as lease:
             assert lease.gpus == (machine.gpus.uuids[1], machine.gpus.uuids[3])
 
-    def test_what_this_machine_can_never_serve_is_said_at_once(
+    def test_a_model_that_this_machine_can_never_serve_is_refused_at_once(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(ServerMissing, match="needs 9 GPUs, and this machine has: Fake 4090 24 GB"):
@@ -155,7 +155,7 @@ class TestWhichGpus:
         with pytest.raises(ServerMissing, match="needs a GPU, and there is no usable GPU here"):
             machine.acquire()
 
-    def test_who_needs_one_waits_until_it_is_free_and_says_so(self, tmp_path: Path, machine: Machine) -> None:
+    def test_a_worker_waits_for_a_free_gpu_and_says_so(self, tmp_path: Path, machine: Machine) -> None:
         machine.gpus.use(os.getpid(), dict.fromkeys(machine.gpus.uuids[1:], 24_000))
         held = machine.acquire()
         with pytest.raises(ServerFault, match=r"waited 0 s for a GPU \(0 serves ollama/qwen, 1 is used by process"):
@@ -173,7 +173,7 @@ class TestWhichGpus:
         thread.join()
         assert messages[0].startswith("ollama/other: waiting for a GPU (0 serves ollama/qwen, 1 is used by")
 
-    def test_they_are_given_back_only_when_their_memory_is_free(self, machine: Machine) -> None:
+    def test_gpus_are_returned_only_when_their_memory_is_free(self, machine: Machine) -> None:
         lease = machine.acquire()
         machine.gpus.linger(True)
         thread = threading.Thread(target=lease.release)
@@ -196,18 +196,18 @@ class TestStarting:
             assert messages[-1] == "ollama/qwen: loading"
             assert lease.facts.context == 65_536
 
-    def test_one_that_is_too_slow_is_a_fault_with_the_end_of_its_log(self, machine: Machine) -> None:
+    def test_a_start_that_is_too_slow_is_a_fault_with_the_end_of_its_log(self, machine: Machine) -> None:
         machine.ollama.turn(start_s=3600)
         with pytest.raises(ServerFault, match=r"did not answer within 0\.5 s(.|\n)*Listening on 127"):
             machine.acquire(server={"start_s": 0.5})
         assert machine.is_clean()
 
-    def test_a_port_that_somebody_takes_meanwhile_is_replaced(self, machine: Machine) -> None:
+    def test_a_port_that_another_program_takes_meanwhile_is_replaced(self, machine: Machine) -> None:
         machine.ollama.turn(ports_taken=2)
         with machine.acquire():
             assert len(machine.ollama.events("start")) == 3
 
-    def test_one_whose_port_somebody_answers_at_is_not_believed(
+    def test_a_server_is_not_trusted_if_another_program_answers_at_its_port(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with machine.acquire(name="stranger") as stranger:
@@ -223,13 +223,13 @@ class TestStarting:
         with pytest.raises(ServerFault, match="port taken by another program 3 times"):
             machine.acquire()
 
-    def test_one_that_dies_at_once_is_a_fault_with_its_own_words(self, machine: Machine) -> None:
+    def test_a_server_that_dies_at_once_is_a_fault_with_its_own_words(self, machine: Machine) -> None:
         machine.ollama.turn(dies=1)
         with pytest.raises(ServerFault, match=r"ended with status 1(.|\n)*something is wrong with this machine"):
             machine.acquire()
         assert machine.is_clean()
 
-    def test_without_the_binary_the_reason_says_how_to_get_it(
+    def test_the_reason_for_a_missing_binary_says_how_to_get_it(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
@@ -238,7 +238,7 @@ class TestStarting:
 
 
 class TestCrashes:
-    def test_a_server_that_crashed_is_started_again_once_for_all_on_its_gpus(self, machine: Machine) -> None:
+    def test_a_crashed_server_is_restarted_once_for_all_users_on_its_gpus(self, machine: Machine) -> None:
         one, other = machine.acquire(parallel=2), machine.acquire(parallel=2)
         _crash(machine)
         one.ensure_ready()
@@ -258,7 +258,7 @@ class TestCrashes:
         other.release()
         assert machine.is_clean()
 
-    def test_a_server_whose_gpu_is_gone_is_not_started_on_the_cpu(
+    def test_a_server_whose_gpu_is_gone_does_not_start_on_the_cpu(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with machine.acquire() as lease:
@@ -267,7 +267,7 @@ class TestCrashes:
             with pytest.raises(ServerFault, match=f"its GPU is no longer there: {machine.gpus.uuids[0]}"):
                 lease.ensure_ready()
 
-    def test_a_server_that_failed_for_good_makes_room_for_a_new_one_twice(self, machine: Machine) -> None:
+    def test_a_server_that_failed_for_good_is_replaced_but_not_forever(self, machine: Machine) -> None:
         conf = ModelConf("qwen", "ollama", served_as=MODEL, gpus=1)
         need, pool = ServerNeed("ollama/qwen", 1, 1), ServerPool(machine.run, lambda _: None)
         for _ in range(2):
@@ -291,7 +291,7 @@ class TestCrashes:
             lease.ensure_ready()
             assert httpx2.get(lease.url).text == "Ollama is running"
 
-    def test_who_comes_later_finds_it_restarted(self, machine: Machine) -> None:
+    def test_a_later_worker_finds_it_restarted(self, machine: Machine) -> None:
         with machine.acquire(parallel=2):
             _crash(machine)
             with machine.acquire(parallel=2) as late:
@@ -300,7 +300,7 @@ class TestCrashes:
 
 
 class TestStopping:
-    def test_one_that_ignores_sigterm_is_killed_with_its_children(
+    def test_a_server_that_ignores_sigterm_is_killed_with_its_children(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(stop_processes, "__kwdefaults__", {"grace_s": 0.2})
@@ -308,7 +308,7 @@ class TestStopping:
         machine.acquire().release()
         assert machine.is_clean()
 
-    def test_releasing_twice_is_releasing_once(self, machine: Machine) -> None:
+    def test_releasing_twice_is_the_same_as_once(self, machine: Machine) -> None:
         one, other = machine.acquire(parallel=2), machine.acquire(parallel=2)
         one.release()
         one.release()
@@ -329,11 +329,11 @@ class TestStopping:
 class TestSomebodyElses:
     @pytest.fixture
     def foreign(self, machine: Machine) -> Iterator[ProviderConf]:
-        """An Ollama that a user has started, for any model."""
+        """An Ollama server that a user has started, for any model."""
         with machine.acquire(name="user", parallel=9) as user:
             yield ProviderConf("ollama", "ollama", OLLAMA.wires, base_url=user.url)
 
-    def test_it_is_used_as_it_is_and_never_stopped(self, machine: Machine, foreign: ProviderConf) -> None:
+    def test_it_is_used_unchanged_and_never_stopped(self, machine: Machine, foreign: ProviderConf) -> None:
         with machine.acquire(provider=foreign) as lease:
             assert (lease.url, lease.gpus, lease.folder) == (foreign.base_url, (), None)
             assert lease.facts.context == 65_536
@@ -344,25 +344,25 @@ class TestSomebodyElses:
         assert httpx2.get(f"{foreign.base_url}/").text == "Ollama is running"
         assert [event for event, _ in machine.journal] == ["loaded"]
 
-    def test_one_that_does_not_answer_is_a_fault(self, machine: Machine) -> None:
+    def test_a_server_that_does_not_answer_is_a_fault(self, machine: Machine) -> None:
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
             with pytest.raises(ServerFault, match=f"no Ollama answers at {url}"):
                 machine.acquire(provider=ProviderConf("ollama", "ollama", OLLAMA.wires, base_url=url))
 
-    def test_an_older_one_is_refused_and_its_context_cannot_be_set(
+    def test_an_older_server_is_refused_and_its_context_cannot_be_set(
         self, machine: Machine, foreign: ProviderConf
     ) -> None:
-        with pytest.raises(ServerFault, match="context of 65536 tokens, and 131072 are asked for; a server that you"):
+        with pytest.raises(ServerFault, match="context of 65536 tokens, not the configured 131072; a server that you"):
             machine.acquire(provider=foreign, context=131_072)
         machine.ollama.turn(version="0.12.9")
-        with pytest.raises(ServerMissing, match=r"Ollama 0\.12\.9 at .* is too old: .*/api/ps came with 0\.13\.5"):
+        with pytest.raises(ServerMissing, match=r"Ollama 0\.12\.9 at .* is too old: .*/api/ps needs 0\.13\.5 or later"):
             machine.acquire(provider=foreign)
         assert [server.key.partition("#")[0] for server in machine.servers] == ["ollama/user"]
 
 
-def test_the_journal_says_what_each_load_took(machine: Machine) -> None:
+def test_the_journal_has_the_duration_of_each_load(machine: Machine) -> None:
     machine.acquire().release()
     loaded, stopped = journal.read(machine.run)
     assert (loaded.key, loaded.gpus) == ("ollama/qwen", (machine.gpus.uuids[0],))

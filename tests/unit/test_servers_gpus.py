@@ -1,4 +1,4 @@
-"""Which GPUs there are, and which of them may be used."""
+"""Which GPUs exist, and which of them may be used."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ def test_indices_uuids_and_their_beginnings_choose_in_the_order_named(indices: l
     st.sampled_from(["-1", "", "9", "GPU-", "GPU-x", "aaaa", "MIG-1", "1.0"]),
     st.lists(INDICES),
 )
-def test_nothing_counts_from_the_first_on_that_is_none(before: list[int], invalid: str, after: list[int]) -> None:
+def test_no_gpu_counts_after_the_first_invalid_one(before: list[int], invalid: str, after: list[int]) -> None:
     value = ",".join([*map(str, before), invalid, *map(str, after)])
     assert [gpu.index for gpu in visible(GPUS, value)] == before
 
 
-def test_unset_leaves_all_and_one_named_twice_leaves_none() -> None:
+def test_an_unset_variable_leaves_all_gpus_and_a_repeated_gpu_leaves_none() -> None:
     assert visible(GPUS, None) == tuple(GPUS)
     assert visible(GPUS, "1,0,1") == ()
 
 
 @given(st.lists(st.sampled_from(GPUS), unique=True))
-def test_what_makes_some_visible_is_read_back_as_these(some: list[Gpu]) -> None:
+def test_the_variable_that_makes_gpus_visible_is_read_back_as_these_gpus(some: list[Gpu]) -> None:
     assert list(visible(GPUS, visibility(some)["CUDA_VISIBLE_DEVICES"])) == some
     assert visibility(some)["ROCR_VISIBLE_DEVICES"] == "-1"
 
 
-def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     FakeGpus(tmp_path).install(monkeypatch)
     monkeypatch.delenv("PROCTOR_FAKE_NVML")
     assert inventory() == ()
 
 
-def test_each_tells_its_memory_and_who_computes_on_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_gpu_reports_its_memory_and_its_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = FakeGpus(tmp_path, count=3)
     fake.install(monkeypatch)
     fake.use(os.getpid(), {fake.uuids[1]: 10_000})
-    fake.use(2**22 + 1, {fake.uuids[1]: 5_000})  # no process has such an id
+    fake.use(2**22 + 1, {fake.uuids[1]: 5_000})  # no process has this id
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
     used, idle = inventory()
     assert (used.uuid, used.index, used.memory_mb, used.free_mb) == (fake.uuids[1], 1, 24_000, 14_000)
     assert (used.processes, idle.processes, idle.free_mb) == ((os.getpid(),), (), 24_000)
 
 
-def test_one_that_is_lost_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = FakeGpus(tmp_path, count=3)
     fake.install(monkeypatch)
     nvml: Any = import_module("pynvml")
@@ -82,7 +82,7 @@ def test_one_that_is_lost_does_not_hide_the_others(monkeypatch: pytest.MonkeyPat
 
 
 class TestAmd:
-    def test_its_gpus_are_known_by_what_rocr_visible_devices_takes(
+    def test_its_gpus_have_the_ids_that_rocr_visible_devices_accepts(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         FakeGpus(tmp_path, count=0).install(monkeypatch)
@@ -96,7 +96,7 @@ class TestAmd:
 
 
 def _amdsmi() -> Any:
-    """As much of the interface that AMD documents (amdsmi-py-api) as is used."""
+    """Return the part of AMD's documented interface (amdsmi-py-api) that Proctor uses."""
     return SimpleNamespace(
         AmdSmiException=RuntimeError,
         AmdSmiMemoryType=SimpleNamespace(VRAM="vram"),

@@ -1,4 +1,4 @@
-"""llama.cpp as a kind of server: its command line, what it is checked for, and what is said where it is missing."""
+"""llama.cpp as a kind of server: its command line, the checks of it, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_it_is_the_kind_of_its_provider() -> None:
     assert isinstance(kind_of(provider()), LlamaCppServers)
 
 
-def test_it_serves_what_the_conf_asks_for(tmp_path: Path, weights: Path) -> None:
+def test_it_serves_the_configured_model(tmp_path: Path, weights: Path) -> None:
     program = install(tmp_path / "bin", "llama-server", loading=2)
     tiny = model(weights, parallel=2, digest=DIGEST, server={"threads": 1})
     asked = launch(tiny, provider(program), tmp_path / "server")
@@ -80,23 +80,23 @@ def test_a_build_without_gpu_support_is_not_given_a_gpu(tmp_path: Path, weights:
     ("faults", "said"),
     [
         ({"context": 2048}, r"gives a session 2048 tokens of context, .*tiny\.yaml asks for 8192: .*--ctx-size"),
-        ({"serves": "/models/other.gguf"}, r"serves /models/other\.gguf, and .*tiny\.yaml asks for .*tiny\.gguf"),
+        ({"serves": "/models/other.gguf"}, r"serves /models/other\.gguf, but .*tiny\.yaml asks for .*tiny\.gguf"),
     ],
     ids=["short context", "another model"],
 )
-def test_a_server_of_something_else_is_a_fault(tmp_path: Path, weights: Path, faults: Any, said: str) -> None:
+def test_a_server_of_another_model_is_a_fault(tmp_path: Path, weights: Path, faults: Any, said: str) -> None:
     program = install(tmp_path / "bin", "llama-server", **faults)
     tiny = model(weights)
     with served(KIND, launch(tiny, provider(program), tmp_path)) as url, pytest.raises(ServerFault, match=said):
         KIND.inspect(url, tiny, provider())
 
 
-def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path, weights: Path) -> None:
+def test_weights_other_than_the_pinned_ones_are_a_fault(tmp_path: Path, weights: Path) -> None:
     program = install(tmp_path / "bin", "llama-server")
     pinned = model(weights, digest="sha256:" + "0" * 64)
     with (
         served(KIND, launch(pinned, provider(program), tmp_path)) as url,
-        pytest.raises(ServerFault, match=rf"are {DIGEST}, and conf/model/tiny\.yaml pins sha256:000"),
+        pytest.raises(ServerFault, match=rf"are {DIGEST}, but conf/model/tiny\.yaml pins sha256:000"),
     ):
         KIND.inspect(url, pinned, provider())
 
@@ -110,7 +110,7 @@ def test_pinned_weights_that_cannot_be_read_here_are_a_fault(tmp_path: Path, wei
             KIND.inspect(url, pinned, provider())
 
 
-def test_weights_in_several_files_have_the_digest_of_all(tmp_path: Path) -> None:
+def test_weights_in_several_files_have_one_digest_of_all_files(tmp_path: Path) -> None:
     for n, part in enumerate((b"GGUF", b" and so on"), start=1):
         (tmp_path / f"tiny-{n:05}-of-00002.gguf").write_bytes(part)
     split = model(tmp_path / "tiny-00001-of-00002.gguf", digest=DIGEST)
@@ -119,16 +119,16 @@ def test_weights_in_several_files_have_the_digest_of_all(tmp_path: Path) -> None
         assert KIND.inspect(url, split, provider()).digest == DIGEST
 
 
-def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path, weights: Path) -> None:
+def test_a_configured_server_is_used_unchanged_once_it_answers(tmp_path: Path, weights: Path) -> None:
     program = install(tmp_path / "bin", "llama-server")
     with served(KIND, launch(model(weights), provider(program), tmp_path)) as url:
         assert KIND.external_url(provider(base_url=f"{url}/")) == url
     assert KIND.external_url(provider()) is None
-    with pytest.raises(ServerFault, match=r"nothing answers .*/health.*base_url"):
+    with pytest.raises(ServerFault, match=r"/health does not answer with 200 .*base_url"):
         KIND.external_url(provider(base_url=url))
 
 
-def test_its_log_tells_of_an_answer_that_was_cut() -> None:
+def test_its_log_shows_an_answer_that_was_cut() -> None:
     fine = "slot      release: id  0 | task 1 | stop processing: n_tokens = 2659, truncated = 0\n"
     assert KIND.warnings(fine) == []
     assert KIND.warnings(fine.replace("truncated = 0", "truncated = 1")) == [
@@ -136,7 +136,7 @@ def test_its_log_tells_of_an_answer_that_was_cut() -> None:
     ]
 
 
-def test_the_program_on_path_goes_before_the_package(
+def test_the_program_on_path_is_preferred_to_the_package(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = install(tmp_path / "bin", "llama-server")
@@ -152,14 +152,12 @@ def test_without_the_program_the_package_serves(tmp_path: Path, weights: Path, m
     assert Path(command[2]).name == "llamacpp_launcher.py"
 
 
-def test_a_missing_program_is_told_with_how_to_install_it(tmp_path: Path, weights: Path) -> None:
+def test_the_error_for_a_missing_program_says_how_to_install_it(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(ServerMissing, match=r"no llama\.cpp: .*nowhere/llama-server.*proctor setup --extra local"):
         KIND.command(launch(model(weights), provider("/nowhere/llama-server"), tmp_path))
 
 
-def test_weights_out_of_a_package_are_found_without_importing_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_in_a_package_are_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _package(tmp_path, monkeypatch, "tiny_weights", "raise AssertionError('imported')")
     (folder / "tiny.gguf").write_bytes(WEIGHTS)
     program = install(tmp_path / "bin", "llama-server")
@@ -176,7 +174,7 @@ def test_weights_out_of_a_package_are_found_without_importing_it(
         ("package:tiny_none/tiny.gguf", r"no installed Python package tiny_none contains tiny\.gguf .*tiny-none"),
     ],
 )
-def test_missing_weights_are_told_with_how_to_get_them(tmp_path: Path, file: str, said: str) -> None:
+def test_the_error_for_missing_weights_says_how_to_get_them(tmp_path: Path, file: str, said: str) -> None:
     program = install(tmp_path / "bin", "llama-server")
     with pytest.raises(ServerMissing, match=said):
         KIND.command(launch(model(file), provider(program), tmp_path))
@@ -198,7 +196,7 @@ def test_wrong_options_are_named(tmp_path: Path, weights: Path, server: dict[str
 
 
 def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str = "") -> Path:
-    """An installed Python package."""
+    """Install a Python package."""
     folder = tmp_path / "site" / name
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(code)

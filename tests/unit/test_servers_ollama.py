@@ -1,4 +1,4 @@
-"""Ollama: finding it, and what is checked of a server before it is used."""
+"""Ollama: finding it, and the checks of a server before its use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Version(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_without_a_server_the_binary_is_found(tmp_path: Path, monkeypatch: pytes
     assert find_ollama().binary == binary
 
 
-def test_without_either_the_reason_says_where_was_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_either_the_reason_names_the_places_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OllamaMissing, match=r"http://127\.0\.0\.1:1.*PATH.*install"):
@@ -75,12 +75,12 @@ def test_without_either_the_reason_says_where_was_looked(tmp_path: Path, monkeyp
         ("[::1]:99", "http://[::1]:99"),
     ],
 )
-def test_ollama_host_means_what_ollama_takes_it_for(host: str, url: str) -> None:
+def test_ollama_host_means_the_same_as_for_ollama(host: str, url: str) -> None:
     assert server_url(host) == url
 
 
 class TestKind:
-    """What Ollama's kind of server checks before the first case, on the stand-in."""
+    """The checks of an Ollama server before the first case, with the stand-in."""
 
     @pytest.fixture
     def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
@@ -94,7 +94,7 @@ class TestKind:
         assert machine.is_clean()
         assert machine.ollama.events("pull") == []
 
-    def test_it_is_pulled_where_that_is_wished_with_a_progress_bar(self, machine: Machine) -> None:
+    def test_it_is_pulled_with_a_progress_bar_if_configured(self, machine: Machine) -> None:
         machine.ollama.turn(pullable={"gpt-oss:20b": {"size": 14_000_000_000}})
         messages: list[str] = []
         with machine.acquire(served_as="gpt-oss:20b", server={"pull": True}, progress=messages.append) as lease:
@@ -131,10 +131,10 @@ class TestKind:
             machine.acquire(served_as="gemma3:27b")
         assert machine.ollama.events("load") == []
 
-    def test_a_context_that_the_model_does_not_have_is_a_fault(self, machine: Machine) -> None:
+    def test_a_context_larger_than_the_models_is_a_fault(self, machine: Machine) -> None:
         machine.ollama.add_model("small", context_length=8192)
         with pytest.raises(
-            ServerFault, match=r"gave small a context of 8192 tokens, and 65536 .*lower context in conf"
+            ServerFault, match=r"gave small a context of 8192 tokens, not the configured 65536; .*lower context in conf"
         ):
             machine.acquire(served_as="small")
 
@@ -153,27 +153,27 @@ class TestKind:
         assert digest
         with machine.acquire(digest=digest), machine.acquire(digest=digest.removeprefix("sha256:")[:12]):
             pass
-        with pytest.raises(ServerFault, match=f"has digest {digest}, and .* pins sha256:0000"):
+        with pytest.raises(ServerFault, match=f"has digest {digest}, but .* pins sha256:0000"):
             machine.acquire(digest="sha256:0000000000000000")
 
-    def test_a_version_without_the_messages_wire_serves_those_who_need_it_not(self, machine: Machine) -> None:
+    def test_a_version_without_the_messages_wire_serves_backends_that_do_not_need_it(self, machine: Machine) -> None:
         machine.ollama.turn(version="0.13.5")
-        with pytest.raises(ServerMissing, match=r"0\.13\.5 .* too old: /v1/messages came with 0\.14\.0; update it"):
+        with pytest.raises(ServerMissing, match=r"0\.13\.5 .* too old: /v1/messages needs 0\.14\.0 or later"):
             machine.acquire()
         with machine.acquire(provider=ProviderConf("ollama", "ollama", ["openai_chat"])) as lease:
             assert lease.facts.version == "0.13.5"
 
-    def test_a_full_queue_is_asked_again(self, machine: Machine) -> None:
+    def test_a_request_to_a_full_queue_is_repeated(self, machine: Machine) -> None:
         machine.ollama.turn(busy=2)
         with machine.acquire():
             assert len(machine.ollama.events("busy")) == 3
 
-    def test_an_error_of_loading_is_told_in_its_own_words(self, machine: Machine) -> None:
+    def test_a_loading_error_is_reported_in_its_own_words(self, machine: Machine) -> None:
         machine.ollama.turn(load_error="llama runner process has terminated: CUDA error: out of memory")
         with pytest.raises(ServerFault, match="status 500: llama runner process has terminated: CUDA error"):
             machine.acquire()
 
-    def test_cut_prompts_are_found_in_the_log_from_where_one_looks(self, machine: Machine) -> None:
+    def test_cut_prompts_are_found_in_the_log_from_a_given_place(self, machine: Machine) -> None:
         with machine.acquire(context=100) as lease:
             _ask(lease.url, "x" * 1000)
             since = lease.log_size()
@@ -184,12 +184,12 @@ class TestKind:
             (warning,) = lease.warnings(since)
             assert re.fullmatch(r"Ollama cut 2 prompts of up to \d+ tokens to the 100 that fit", warning)
 
-    def test_a_server_without_a_model_can_be_had(self, machine: Machine) -> None:
+    def test_a_server_without_a_model_can_start(self, machine: Machine) -> None:
         with machine.acquire(kind=BARE, served_as=None, gpus=0, parallel=100) as lease:
             assert (lease.facts.version, lease.facts.digest) == ("0.33.0", None)
             assert machine.ollama.events("load") == []
 
-    def test_an_option_that_there_is_not_is_named_with_those_that_there_are(self, machine: Machine) -> None:
+    def test_an_unknown_option_is_named_with_the_existing_ones(self, machine: Machine) -> None:
         with pytest.raises(
             ConfError, match=r"conf/model/qwen.yaml: server, .*`pul`.*the options are: executable, pull"
         ):

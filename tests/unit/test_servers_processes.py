@@ -1,4 +1,4 @@
-"""Who belongs to a server, whatever became of its parents; and the file of the leases."""
+"""The processes that belong to a server, whatever happened to their parents; and the file of the leases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sh -c 'setsid sleep 1000 & sleep 1000 & exec sleep 1000' &
 env -i /bin/sleep 1000 &
 exec sleep 1000
 """
-"""A child that orphans two (one in a session of its own), and one that has hidden its variables."""
+"""A child that orphans two processes (one in its own session), and one process that has hidden its variables."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def mark(tmp_path: Path) -> str:
 
 @pytest.fixture
 def leader(mark: str) -> Iterator[Process]:
-    """A server's first process, which has started five in all."""
+    """Yield a server's first process, once it has started five in total."""
     child = subprocess.Popen(["/bin/sh", "-c", TREE], env={**os.environ, MARKER: mark}, start_new_session=True)
     found = process(child.pid)
     assert found
@@ -46,30 +46,30 @@ def _names(pids: set[int]) -> set[str]:
     return {psutil.Process(pid).name() for pid in pids if psutil.pid_exists(pid)}
 
 
-def test_orphans_are_found_by_their_mark_or_their_session(leader: Process, mark: str) -> None:
+def test_orphans_are_found_by_their_mark_or_session(leader: Process, mark: str) -> None:
     everyone = family(leader, mark)
     psutil.Process(leader.pid).kill()
     wait_until(lambda: not leader.lives, "its end")
     assert family(leader, mark) == everyone - {leader.pid}
     assert set(marked(mark).values()) == {mark}
-    assert len(marked(mark)) == 3, "one has hidden its variables"
+    assert len(marked(mark)) == 3, "one of them has hidden its variables"
 
 
 def test_a_stranger_in_a_session_of_the_same_number_is_left_alone(leader: Process, mark: str) -> None:
     psutil.Process(leader.pid).kill()
     wait_until(lambda: not leader.lives, "its end")
     others = f"{mark}-other"
-    assert len(family(leader, others)) == 1, "the one whose variables tell nothing"
+    assert len(family(leader, others)) == 1, "the one whose variables say nothing"
     assert family(Process(leader.pid, leader.started + 10**9), others) == set()
 
 
-def test_stopping_a_family_leaves_nobody(leader: Process, mark: str) -> None:
+def test_stopping_a_family_leaves_no_process(leader: Process, mark: str) -> None:
     assert stop_family(leader, mark, grace_s=5) == set()
     assert family(leader, mark) == set()
     assert not leader.lives
 
 
-def test_a_process_lives_until_it_is_dead_buried_or_not() -> None:
+def test_a_dead_process_does_not_live_even_as_a_zombie() -> None:
     with subprocess.Popen(["/bin/sleep", "1000"]) as child:
         found = process(child.pid)
         assert found
@@ -83,7 +83,7 @@ def test_a_process_lives_until_it_is_dead_buried_or_not() -> None:
 
 
 class TestLeases:
-    def test_whoever_died_holds_nothing(self, tmp_path: Path) -> None:
+    def test_a_dead_process_holds_no_lease(self, tmp_path: Path) -> None:
         dead = Holder(Process(os.getpid(), 1), "dead")
         living = new_holder()
         with Leases(tmp_path / "leases").change() as state:
@@ -95,7 +95,7 @@ class TestLeases:
         with Leases(tmp_path / "leases").change() as state:
             assert state.servers[0].abandoned
 
-    def test_nothing_is_kept_where_the_change_fails(self, tmp_path: Path) -> None:
+    def test_nothing_is_kept_if_the_change_fails(self, tmp_path: Path) -> None:
         leases = Leases(tmp_path / "leases")
 
         def fail() -> None:
@@ -109,7 +109,7 @@ class TestLeases:
             assert state.servers == []
 
     @pytest.mark.parametrize("content", [b"", b"{", b'{"boot": "of another day", "servers": []}', b"[1]"])
-    def test_a_file_that_tells_nothing_counts_for_nothing(self, tmp_path: Path, content: bytes) -> None:
+    def test_an_unreadable_file_counts_as_empty(self, tmp_path: Path, content: bytes) -> None:
         leases = Leases(tmp_path / "leases")
         (leases.folder / "leases.json").write_bytes(content)
         with leases.change() as state:
@@ -129,7 +129,7 @@ class TestLeases:
         with Leases(tmp_path / "leases").change() as state:
             assert len(state.servers) == 60
 
-    def test_the_folder_must_be_this_users_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_folder_must_belong_to_this_user_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_to_all = tmp_path / "leases"
         open_to_all.mkdir()
         open_to_all.chmod(0o777)
@@ -143,7 +143,7 @@ class TestLeases:
 
 
 def add(folder: Path, count: int) -> None:
-    """Enter so many servers, one change each."""
+    """Add a number of servers, each with a separate change."""
     for _ in range(count):
         with Leases(folder).change() as state:
             state.servers.append(_server())

@@ -1,4 +1,4 @@
-"""vLLM as a kind of server: its command line, what it is checked for, and what is said where it is missing."""
+"""vLLM as a kind of server: its command line, the checks of it, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def provider(executable: Path | str = "/nowhere/vllm", **changes: Any) -> Provid
     return ProviderConf("vllm", "vllm", [], options={"executable": str(executable)}, **changes)
 
 
-def test_options_of_the_provider_count_where_the_model_says_nothing(tmp_path: Path) -> None:
+def test_options_of_the_provider_count_if_the_model_sets_none(tmp_path: Path) -> None:
     program = install(tmp_path / "bin", "vllm")
     shared = ProviderConf("vllm", "vllm", [], options={"executable": str(program), "tool_call_parser": "hermes"})
     tiny = ModelConf("tiny", "vllm", context=32_768, server={"weights": "Qwen/Tiny"})
@@ -62,7 +62,7 @@ def test_it_is_the_kind_of_its_provider() -> None:
     assert isinstance(kind_of(provider()), VllmServers)
 
 
-def test_it_serves_what_the_conf_asks_for(tmp_path: Path) -> None:
+def test_it_serves_the_configured_model(tmp_path: Path) -> None:
     program = install(tmp_path / "bin", "vllm", loading=2)
     tiny = model(served_as="qwen-tiny", gpus=2, server={"reasoning_parser": "qwen3"})
     asked = launch(tiny, provider(program), tmp_path / "server", ["GPU-1", "GPU-2"])
@@ -84,14 +84,14 @@ def test_it_serves_what_the_conf_asks_for(tmp_path: Path) -> None:
     assert option(arguments, "--revision") == "main"
 
 
-def test_its_weights_are_the_users_and_nothing_is_fetched_or_reported(tmp_path: Path, hub: Path) -> None:
+def test_it_uses_the_users_weights_and_fetches_or_reports_nothing(tmp_path: Path, hub: Path) -> None:
     variables = KIND.environment(launch(model(), provider(), tmp_path))
     assert variables["HF_HUB_CACHE"] == str(hub)
     assert variables["HF_HUB_OFFLINE"] == variables["VLLM_NO_USAGE_STATS"] == "1"
     assert "HF_HUB_OFFLINE" not in KIND.environment(launch(model(server={"download": True}), provider(), tmp_path))
 
 
-def test_no_key_or_port_for_another_vllm_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_or_port_of_another_vllm_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_API_KEY", "secret")
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     monkeypatch.setenv("HF_HOME", "/users/hf")
@@ -100,7 +100,7 @@ def test_no_key_or_port_for_another_vllm_reaches_it(tmp_path: Path, monkeypatch:
     assert (variables["HF_ENDPOINT"], variables["HF_HOME"]) == ("https://mirror.example", "/users/hf")
 
 
-def test_weights_in_a_folder_are_served_by_its_path_without_a_revision(tmp_path: Path) -> None:
+def test_weights_in_a_folder_are_served_by_path_without_a_revision(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     tiny = model(server={"weights": str(tmp_path / "weights"), "arguments": ["--quantization", "fp8"]})
     command = list(KIND.command(launch(tiny, provider(install(tmp_path, "vllm")), tmp_path)))
@@ -117,28 +117,30 @@ def test_weights_in_a_folder_are_served_by_its_path_without_a_revision(tmp_path:
     ],
     ids=["short context", "another model"],
 )
-def test_a_server_of_something_else_is_a_fault(tmp_path: Path, faults: dict[str, Any], said: str) -> None:
+def test_a_server_of_another_model_is_a_fault(tmp_path: Path, faults: dict[str, Any], said: str) -> None:
     program = install(tmp_path / "bin", "vllm", **faults)
     with served(KIND, launch(model(), provider(program), tmp_path)) as url, pytest.raises(ServerFault, match=said):
         KIND.inspect(url, model(), provider())
 
 
-def test_weights_that_are_not_the_pinned_ones_are_a_fault(tmp_path: Path) -> None:
+def test_weights_other_than_the_pinned_ones_are_a_fault(tmp_path: Path) -> None:
     program = install(tmp_path / "bin", "vllm")
     pinned = model(digest="commit:" + "f" * 40)
     with (
         served(KIND, launch(pinned, provider(program), tmp_path)) as url,
-        pytest.raises(ServerFault, match=rf"are commit:{COMMIT}, and conf/model/tiny\.yaml pins commit:f"),
+        pytest.raises(ServerFault, match=rf"are commit:{COMMIT}, but conf/model/tiny\.yaml pins commit:f"),
     ):
         KIND.inspect(url, pinned, provider())
 
 
-def test_a_configured_server_is_used_as_it_is_once_it_answers(tmp_path: Path) -> None:
+def test_a_configured_server_is_used_unchanged_once_it_answers(tmp_path: Path) -> None:
     program = install(tmp_path / "bin", "vllm")
     with served(KIND, launch(model(), provider(program), tmp_path)) as url:
         assert KIND.external_url(provider(base_url=f"{url}/")) == url
     assert KIND.external_url(provider()) is None
-    with pytest.raises(ServerFault, match=r"nothing answers .*/health.*base_url.*start it, or set provider\.vllm"):
+    with pytest.raises(
+        ServerFault, match=r"/health does not answer with 200.*base_url.*start it, or set provider\.vllm"
+    ):
         KIND.external_url(provider(base_url=url))
 
 
@@ -148,7 +150,7 @@ def test_an_engine_that_died_is_not_healthy(tmp_path: Path) -> None:
         assert not KIND.healthy(url)
 
 
-def test_a_missing_vllm_is_told_with_how_to_install_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_vllm_says_how_to_install_it(tmp_path: Path) -> None:
     with pytest.raises(ServerMissing, match=r"no vLLM: .*nowhere/vllm.*pip install vllm.*options\.executable"):
         KIND.command(launch(model(), provider(), tmp_path))
 
@@ -160,13 +162,13 @@ def test_a_missing_vllm_is_told_with_how_to_install_it(tmp_path: Path) -> None:
         ("/nowhere/weights", r"no weights of tiny: there is no folder /nowhere/weights .*tiny\.yaml"),
     ],
 )
-def test_missing_weights_are_told_with_how_to_get_them(tmp_path: Path, weights: str, said: str) -> None:
+def test_the_error_for_missing_weights_says_how_to_get_them(tmp_path: Path, weights: str, said: str) -> None:
     wanted = model(server={"weights": weights})
     with pytest.raises(ServerMissing, match=said):
         KIND.command(launch(wanted, provider(install(tmp_path, "vllm")), tmp_path))
 
 
-def test_missing_weights_may_be_fetched_where_the_conf_says_so(tmp_path: Path) -> None:
+def test_missing_weights_may_be_fetched_if_configured(tmp_path: Path) -> None:
     wanted = model(server={"weights": "Qwen/Huge", "download": True})
     assert "Qwen/Huge" in KIND.command(launch(wanted, provider(install(tmp_path, "vllm")), tmp_path))
 

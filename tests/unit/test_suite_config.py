@@ -1,4 +1,4 @@
-"""The configuration: what a suite composes to, and how each mistake in it is named."""
+"""The configuration: the cases that a suite composes to, and the error for each mistake in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.project import CONF
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """A copy of the shipped configuration, to be spoilt."""
+    """A copy of the shipped configuration, in which tests make mistakes."""
     return Path(shutil.copytree(CONF.own, tmp_path / "conf"))
 
 
@@ -24,7 +24,7 @@ def ids(*settings: str) -> list[str]:
     return [case.id for case in cases(load(CONF, "default", settings))]
 
 
-def test_the_default_suite_is_both_backends_on_the_scripted_model_and_two_environments() -> None:
+def test_the_default_suite_has_two_backends_the_scripted_model_and_two_environments() -> None:
     assert ids() == [
         "claude-scripted-small_maze",
         "claude-scripted-motion2d_easy",
@@ -39,14 +39,14 @@ def test_every_shipped_suite_and_entry_composes() -> None:
         assert cases(load(CONF, suite, [f"suite.environments=[{environments}]"]))
 
 
-def test_replicates_are_numbered_only_where_there_are_several() -> None:
+def test_replicates_are_numbered_only_if_there_are_several() -> None:
     assert ids("suite.replicates=2", "suite.backends=[claude]", "suite.environments=[small_maze]") == [
         "claude-scripted-small_maze-r1",
         "claude-scripted-small_maze-r2",
     ]
 
 
-def test_an_exclusion_leaves_out_what_matches_all_its_fields() -> None:
+def test_an_exclusion_leaves_out_cases_that_match_all_its_fields() -> None:
     assert ids("suite.exclude=[{backend: claude, environment: small_maze}]") == [
         "claude-scripted-motion2d_easy",
         "opencode-scripted-small_maze",
@@ -130,7 +130,7 @@ def test_a_wrong_setting_is_named_with_its_file_and_the_choices(setting: str, pa
 
 
 def test_a_wrong_address_is_named_before_anything_runs() -> None:
-    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave the version out"):
+    with pytest.raises(ConfError, match=r"provider\.ollama\.base_url: http://h:1/v1 .*leave it out"):
         load(CONF, "nightly", ["provider.ollama.base_url=http://h:1/v1"])
 
 
@@ -158,7 +158,7 @@ def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: l
         assert part in str(caught.value)
 
 
-def test_an_entry_is_named_like_its_file(conf: Path) -> None:
+def test_an_entry_must_have_the_name_of_its_file(conf: Path) -> None:
     (conf / "backend/claude.yaml").write_text("name: clyde\n")
     with pytest.raises(ConfError, match=r"conf/backend/claude\.yaml: .*name must be claude"):
         load(ConfPath.of(conf.parent), "default")

@@ -1,4 +1,4 @@
-"""Every suite that is shipped can be run as it stands."""
+"""Every shipped suite can run unchanged."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def of(suite: str) -> list[Case]:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_has_cases_each_with_an_id_of_its_own(suite: str) -> None:
+def test_a_suite_has_cases_with_unique_ids(suite: str) -> None:
     ids = [case.id for case in of(suite)]
     assert ids
     assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("suite", ["pr", "smoke"])
-def test_what_a_pull_request_runs_needs_no_server_and_covers_every_backend(suite: str) -> None:
+def test_the_pr_suite_needs_no_server_and_covers_every_backend(suite: str) -> None:
     assert {case.backend.name for case in of(suite)} == BACKENDS
     assert all(case.server is None and case.provider.key_variable is None for case in of(suite))
 
 
-def test_smoke_is_one_case_a_backend() -> None:
+def test_the_smoke_suite_has_one_case_per_backend() -> None:
     assert len(of("smoke")) == len(BACKENDS)
 
 
-def test_nightly_repeats_every_backend_on_gpu_models_in_every_environment() -> None:
+def test_the_nightly_suite_repeats_every_backend_with_gpu_models_in_every_environment() -> None:
     nightly = of("nightly")
     assert {case.backend.name for case in nightly} == BACKENDS
     assert {case.environment.name for case in nightly} == {path.stem for path in (ROOT / "conf/environment").glob("*")}

@@ -1,4 +1,4 @@
-"""A project's own configuration: what it overrides, what it adds, and how its mistakes are named."""
+"""A project's own configuration: what it overrides, what it adds, and the errors for its mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Loader = Callable[..., Config]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """Loads the suite `mine` of a project with these files beside its own; `mylab` is its package, named anew."""
+    """A function that loads the suite `mine` of a project with these extra files. It gives `mylab` a unique name."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     package = f"mylab{next(NUMBERS)}"
 
@@ -45,7 +45,7 @@ def ids(config: Config) -> list[str]:
     return [case.id for case in cases(config)]
 
 
-def test_its_suite_and_entries_stand_beside_the_packaged_ones(project: Loader) -> None:
+def test_its_suite_and_entries_exist_beside_the_packaged_ones(project: Loader) -> None:
     config = project()
     assert ids(config) == ["lean-scripted-door"]
     assert config.backend["lean"].adapter is not None
@@ -53,7 +53,7 @@ def test_its_suite_and_entries_stand_beside_the_packaged_ones(project: Loader) -
     assert ids(project(suite="default"))[0] == "claude-scripted-small_maze", "a packaged suite"
 
 
-def test_its_file_takes_the_place_of_a_packaged_one(project: Loader) -> None:
+def test_its_file_replaces_a_packaged_one(project: Loader) -> None:
     own = {"conf/environment/small_maze.yaml": "name: small_maze\nkind: maze\nmax_steps: 7\n"}
     config = project(own, "smoke")
     assert config.environment["small_maze"].max_steps == 7
@@ -67,11 +67,11 @@ def test_its_config_holds_only_what_it_changes(project: Loader) -> None:
     assert config.limits.wall_s == 1800.0
     assert config.evaluation.episodes == 20
     assert config.sandbox.name == "bubblewrap"
-    assert config.environment["door"].max_steps == 5, "it goes before the file of the environment"
-    assert list(config.environment) == ["door"], "what another suite uses stays out"
+    assert config.environment["door"].max_steps == 5, "it overrides the file of the environment"
+    assert list(config.environment) == ["door"], "entries of other suites are left out"
 
 
-def test_a_setting_goes_before_its_config(project: Loader) -> None:
+def test_a_setting_overrides_its_config(project: Loader) -> None:
     config = project({"conf/config.yaml": "limits: {turns: 10}\n"}, settings=["limits.turns=3"])
     assert config.limits.turns == 3
 
@@ -83,16 +83,16 @@ def test_its_config_chooses_the_sandbox(project: Loader) -> None:
     assert project(settings=["sandbox=bubblewrap"]).sandbox.name == "bubblewrap"
 
 
-def test_all_backends_are_those_with_a_file(project: Loader) -> None:
+def test_all_backends_means_the_ones_with_a_file(project: Loader) -> None:
     suite = {"conf/suite/mine.yaml": SUITE.format(backends="all", model="scripted")}
     everyone = ["claude", "codex", "lean", "opencode", "pi"]
     assert ids(project(suite)) == [f"{name}-scripted-door" for name in everyone]
     assert {case.backend.name for case in cases(project(suite="smoke"))} == set(everyone), "in packaged suites too"
 
 
-def test_all_backends_may_be_reduced_by_exclusions_which_an_error_lists(project: Loader) -> None:
+def test_exclusions_may_reduce_all_backends_and_an_error_lists_them(project: Loader) -> None:
     suite = SUITE.format(backends="all", model="gemini")
-    with pytest.raises(ConfError, match="claude cannot ask model gemini") as refused:
+    with pytest.raises(ConfError, match="claude cannot use model gemini") as refused:
         ids(project({"conf/suite/mine.yaml": suite}))
     rules = [f"{{backend: {name}, model: gemini}}" for name in ("claude", "codex", "lean")]
     assert str(refused.value).endswith(f"add to suite.exclude: {', '.join(rules)}")
@@ -100,7 +100,7 @@ def test_all_backends_may_be_reduced_by_exclusions_which_an_error_lists(project:
     assert ids(project({"conf/suite/mine.yaml": suite + exclude})) == ["opencode-gemini-door", "pi-gemini-door"]
 
 
-def test_its_providers_are_read_with_the_packaged_ones(tmp_path: Path) -> None:
+def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) -> None:
     path = tmp_path / "conf/provider/ours.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("name: ours\nkind: remote\nwires: []\nkey_variable: OUR_KEY\n")
@@ -139,7 +139,7 @@ def test_its_providers_are_read_with_the_packaged_ones(tmp_path: Path) -> None:
         (
             "suite/mine.yaml",
             "name: ours\nbackends: all\nmodels: [scripted]\nenvironments: [door]\n",
-            "conf/suite/mine.yaml: suite.name must be mine, like its file",
+            "conf/suite/mine.yaml: suite.name must be mine, the name of the file",
         ),
         (
             "suite/mine.yaml",
@@ -190,7 +190,7 @@ def test_an_environment_that_cannot_be_found_is_refused_at_collection(project: L
         project({"conf/environment/door.yaml": f"name: door\nkind: {kind}\n"})
 
 
-def test_an_environment_is_found_without_importing_anything_of_its_package(project: Loader) -> None:
+def test_an_environment_is_found_without_importing_its_package(project: Loader) -> None:
     suite = SUITE.format(backends="[claude]", model="scripted")
     config = project({"mylab/__init__.py": "raise RuntimeError\n", "conf/suite/mine.yaml": suite})
     assert ids(config) == ["claude-scripted-door"]
@@ -213,11 +213,11 @@ def test_its_root_is_importable_only_if_the_suite_names_a_module(project: Loader
         ("nonesuch.backends:BACKEND", "there is no module nonesuch: it is neither in the project's root folder nor"),
         ("mylab.backend:BACKEND", "there is no module mylab.*backend; mylab.* is .*/mylab"),
         ("mylab.backends:OTHER", "/backends.py has no OTHER"),
-        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, and is the class Lean"),
-        ("os:sep", "must be an instance of a subclass of backends.base.Backend, and is of type str"),
+        ("mylab.backends:Lean", "must be an instance of a subclass of backends.base.Backend, not the class Lean"),
+        ("os:sep", "must be an instance of a subclass of backends.base.Backend, not an object of type str"),
     ],
 )
-def test_an_adapter_that_is_none_is_refused(project: Loader, adapter: str, said: str) -> None:
+def test_an_object_that_is_not_an_adapter_is_refused(project: Loader, adapter: str, said: str) -> None:
     with pytest.raises(ConfError, match=rf"^conf/backend/lean\.yaml: backend\.lean\.adapter: .*{said}"):
         project({"conf/backend/lean.yaml": f"name: lean\nadapter: {adapter}\n"})
 
@@ -228,16 +228,16 @@ def test_an_adapter_that_is_none_is_refused(project: Loader, adapter: str, said:
         ("x = 1\n1 / 0\n", "/backends.py, line 2: ZeroDivisionError: division by zero"),
         ("x = (\n", r"/backends.py, line 1: SyntaxError: '\(' was never closed"),
         ("import nonesuch\n", "mylab.*backends imports nonesuch, which is not installed"),
-        ("class BACKEND:\n    name = 'lean'\n", "is the class BACKEND"),
-        ("from backends.claude import BACKEND\n", "the name of Claude is 'claude', and must be 'lean'"),
+        ("class BACKEND:\n    name = 'lean'\n", "not the class BACKEND"),
+        ("from backends.claude import BACKEND\n", "the name of Claude must be 'lean', not 'claude'"),
     ],
 )
-def test_an_adapters_module_that_fails_is_refused_in_words(project: Loader, code: str, said: str) -> None:
+def test_an_adapters_module_that_fails_is_refused_with_a_clear_error(project: Loader, code: str, said: str) -> None:
     with pytest.raises(ConfError, match=rf"^conf/backend/lean\.yaml: backend\.lean\.adapter: .*{said}"):
         project({"mylab/backends.py": code})
 
 
-def test_an_adapter_that_lacks_parts_is_told_which(project: Loader) -> None:
+def test_an_adapter_that_lacks_parts_is_refused_with_their_names(project: Loader) -> None:
     code = (
         "from backends.base import Backend\n\nclass Bare(Backend):\n    name = 'lean'\n\n"
         "Bare.__abstractmethods__ = frozenset()\nBACKEND = Bare()\n"
@@ -246,7 +246,7 @@ def test_an_adapter_that_lacks_parts_is_told_which(project: Loader) -> None:
         project({"mylab/backends.py": code})
 
 
-def test_the_options_of_an_own_adapter_are_checked(project: Loader) -> None:
+def test_the_options_of_a_projects_own_adapter_are_checked(project: Loader) -> None:
     conf = "name: lean\nadapter: mylab.backends:BACKEND\noptions: {colour: red}\n"
     with pytest.raises(ConfError, match=r"^conf/backend/lean\.yaml: backend\.lean\.options: .*the options are: tools"):
         project({"conf/backend/lean.yaml": conf})

@@ -1,4 +1,4 @@
-"""Checks that bubblewrap is installed and seals. Root gets a missing one through apt."""
+"""Checks that bubblewrap is installed and seals. If it is missing, root gets it through apt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OLDEST = ".".join(map(str, OLDEST))
 
 
 def require(tell: Callable[[str], None]) -> str:
-    """Return the version of bubblewrap, after a trial has shown that it seals. Raise `SetupFailed`.
+    """Check that bubblewrap seals, and return its version. Raise `SetupFailed` if it is missing or does not seal.
 
-    If bubblewrap is missing or too old, root installs it through apt first.
+    If bubblewrap is missing or too old, and the user is root, install it through apt first.
     """
     version = _version()
     if _numbers(version) < OLDEST:
@@ -30,7 +30,7 @@ def require(tell: Callable[[str], None]) -> str:
         version = _version()
         if _numbers(version) < OLDEST:
             raise SetupFailed(
-                f"bubblewrap {_OLDEST} or later is needed, and apt installed {version or 'none on PATH'}: "
+                f"bubblewrap {_OLDEST} or later is needed, but apt installed {version or 'none on PATH'}: "
                 "use a newer release of your system"
             )
     capability = probe(make_sandbox(SandboxConf("bubblewrap", "bubblewrap")))

@@ -33,7 +33,7 @@ def install(root: Path, tell: Callable[[str], None]) -> None:
     """Install the CLIs of the lock in the folder `root`, unless they are there. Raise `SetupFailed`.
 
     The files are first written beside `root`. They get its name once every CLI has started, so `root` is complete or
-    it does not exist. A second set-up waits for the first. What an interrupted one left behind is removed.
+    it does not exist. A second set-up waits for the first. Files that an interrupted set-up left behind are removed.
     """
     if _complete(root):
         return
@@ -56,7 +56,7 @@ def install(root: Path, tell: Callable[[str], None]) -> None:
     except CliMissing as error:
         raise SetupFailed(f"npm has installed the CLIs, but {error}") from error
     except OSError as error:
-        raise SetupFailed(f"cannot install the CLIs: {error} (XDG_CACHE_HOME can name another place)") from error
+        raise SetupFailed(f"cannot install the CLIs: {error} (set XDG_CACHE_HOME to install them elsewhere)") from error
 
 
 def _complete(root: Path) -> bool:
@@ -68,7 +68,7 @@ def _complete(root: Path) -> bool:
 
 @contextmanager
 def _alone(root: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Keep other set-ups of this folder out. The lock ends with this process, however it ends."""
+    """Keep other set-ups of this folder out. The lock ends with this process, even if the process is killed."""
     lock = FileLock(root.with_name(f"{root.name}.lock"))
     try:
         lock.acquire(timeout=0)

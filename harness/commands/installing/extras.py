@@ -38,7 +38,7 @@ def install(extra: str, tell: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     ran = subprocess.run([*command, "--no-deps", "--require-hashes", "--requirement", str(file)], check=False)
     if ran.returncode:
-        raise SetupFailed(f"pip could not install the extra {extra}: what it said stands above")
+        raise SetupFailed(f"pip could not install the extra {extra}: see its output above")
 
 
 def _pinned(file: Path) -> Iterator[Requirement]:

@@ -22,7 +22,7 @@ _UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDO
 _REASONS = (
     (
         _UNREACHABLE,
-        "the npm registry cannot be reached: check the network and, where there are a proxy or a mirror, "
+        "the npm registry cannot be reached: check the network and, if you use a proxy or a mirror, "
         "`npm config get registry`, `proxy` and `https-proxy`",
     ),
     (("EINTEGRITY",), "a package differs from the one in the lock: clear npm's cache (`npm cache clean --force`)"),
@@ -65,7 +65,7 @@ def _npm() -> str:
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     version = re.match(r"v(\d+)\.", told)
     if version is None or int(version[1]) < NODE:
-        raise SetupFailed(f"{node} is too old ({told or 'it does not tell its version'}): {_NODE_REMEDY}")
+        raise SetupFailed(f"{node} is too old ({told or 'it prints no version'}): {_NODE_REMEDY}")
     return npm
 
 
@@ -85,7 +85,7 @@ def _watch(process: subprocess.Popen[bytes]) -> None:
 
 
 def _explained(log: IO[bytes]) -> str:
-    """Return why npm failed: a known reason and its remedy, then npm's own words."""
+    """Return why npm failed: a known reason and its remedy, then npm's own output."""
     log.seek(0)
     words = log.read().decode(errors="replace").strip()
     reason = next((f": {text}" for codes, text in _REASONS if any(code in words for code in codes)), "")

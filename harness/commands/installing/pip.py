@@ -1,4 +1,4 @@
-"""Installs the pinned CLIs that come from PyPI, each in a virtual environment of its own."""
+"""Installs the pinned CLIs that come from PyPI, each in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.commands.installing.start import require_start
 from harness.packaged import cli_requirements
 
 _READABLE = 0o022
-"""The umask of all that is installed: a sealed CLI runs as another user, who must be able to read its files."""
+"""The umask of installed files. A sealed CLI runs as another user, who must be able to read its files."""
 
 
 def install(root: Path, tell: Callable[[str], None]) -> None:
     """Install each CLI into its environment below `root`, unless it is there. Raise `SetupFailed`.
 
-    An environment that a killed set-up left incomplete is made anew. A second set-up at the same time waits.
+    An environment that a killed set-up left incomplete is made again. A second set-up at the same time waits.
     """
     pins = {file.stem: file for file in cli_requirements()}
     for adapter in map(backend, own_names()):
@@ -58,4 +58,4 @@ def _fill(own: Path, pins: Path) -> None:
         check=False,
     )
     if ran.returncode:
-        raise SetupFailed(f"pip could not install {pins.stem}: what it said stands above")
+        raise SetupFailed(f"pip could not install {pins.stem}: see its output above")

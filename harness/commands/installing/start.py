@@ -12,11 +12,11 @@ from harness.agent.cli import Cli
 from harness.commands.errors import SetupFailed
 
 _START_S = 60.0
-"""Seconds that a CLI may take to tell its version."""
+"""Seconds that a CLI may take to print its version."""
 
 
 def require_start(adapter: Backend, cli: Cli) -> None:
-    """Run a CLI for its version. Raise `SetupFailed` if it does not start."""
+    """Let a CLI print its version. Raise `SetupFailed` if it does not start."""
     with tempfile.TemporaryDirectory(prefix="proctor-setup-") as home:
         try:
             ran = subprocess.run(
@@ -39,6 +39,6 @@ def require_start(adapter: Backend, cli: Cli) -> None:
 
 
 def _search_path() -> str:
-    """Return a PATH with the running node first, for CLIs that are scripts of it."""
+    """Return a PATH with the folder of this machine's node first, for CLIs that are Node.js scripts."""
     node = shutil.which("node")
     return ":".join([*([str(Path(node).parent)] if node else []), "/usr/local/bin", "/usr/bin", "/bin"])

@@ -1,1 +1,1 @@
-"""Wire formats. Each is a module of pure functions between the bytes of a service's API and neutral messages."""
+"""Wire formats. Each is a module of pure functions that convert between a service's API and neutral messages."""

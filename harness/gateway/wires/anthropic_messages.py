@@ -28,7 +28,7 @@ ERROR_TYPES = {
 """Error type by status. Any other status is an `api_error`."""
 
 UNSAID: Final = "No response requested."
-"""What Claude Code says in the model's place when it resumes a conversation that broke off after a tool's result."""
+"""What Claude Code says in the model's name when it resumes a conversation that broke off after a tool's result."""
 
 
 class _AnthropicMessage(Struct, frozen=True):
@@ -37,7 +37,7 @@ class _AnthropicMessage(Struct, frozen=True):
 
 
 _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_")
-"""Prefixes of the types of tools that the client runs, or that reach nothing but the request's own tools."""
+"""Prefixes of the types of tools that the client runs, or that only reach the request's own tools."""
 
 
 class _AnthropicTool(Struct, frozen=True):
@@ -55,8 +55,8 @@ class _AnthropicBody(Extras, frozen=True):
     max_tokens: Any = None
 
 
-def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """Return the request in a body. A turn is an assistant message. Raises `WireError`."""
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
+    """Return the request in a body. A turn is an assistant message. Raise `WireError`."""
     data = decode(body, _AnthropicBody)
     last = data.messages[-1] if data.messages else None
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
@@ -148,7 +148,7 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
     return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
 
@@ -185,7 +185,7 @@ class _AnthropicError(Struct, frozen=True):
 
 
 class _AnthropicEvent(Struct, frozen=True):
-    """The parts of any event that are metered."""
+    """The parts of an event that the gateway meters."""
 
     type: str
     message: _Start | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""What a wire is (a module with these functions), and what wires share."""
+"""The interface of a wire, which is a module with these functions, and what wires share."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ T = TypeVar("T")
 
 
 class Wire(Protocol):
-    """One service's API. To add one, write a module beside this with these names, and a route to it in `routes.py`."""
+    """One service's API. To add one, write a module with these names beside this one, and a route in `routes.py`."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 (a module's constant, seen as a property)
-        """What the ledger calls it."""
+        """The name of the wire in the ledger."""
 
     @property
     def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
         """The key of the count in an answer that counts tokens. None if the service does not count."""
 
     def parse(self, body: bytes, path: str = "") -> ModelRequest:
-        """Return the request in a body that came by this path (with its query). Raises `WireError`."""
+        """Return the request in a body that came by this path (with its query). Raise `WireError` if not valid."""
 
     def render(self, reply: Reply) -> dict[str, Any]:
-        """Return the reply as the body of an answer that is not streamed."""
+        """Return the reply as the body of an answer without streaming."""
 
     def events(self, reply: Reply, request: ModelRequest) -> Iterator[bytes]:
-        """Yield the reply as server-sent events, each whole."""
+        """Yield the reply as server-sent events, one event at a time."""
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         """Return the body of an error answer."""
 
     def models(self, model: str) -> dict[str, Any]:
-        """Return the list of models, which holds this one."""
+        """Return the list of models, with this one only."""
 
     def read_body(self, data: Any) -> AnswerOutcome:
-        """Return what the decoded body of an answer says. Raises `msgspec.ValidationError` for anything else."""
+        """Return what the decoded body of an answer says. Raise `msgspec.ValidationError` for anything else."""
 
     def read_event(self, outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-        """Return what is known after one more event's data. Raises `msgspec.MsgspecError` for malformed data."""
+        """Return what is known after one more event's data. Raise `msgspec.MsgspecError` for malformed data."""
 
 
 class Extras(Struct, frozen=True, kw_only=True):
-    """What OpenRouter takes on each of its wires beyond the service's own API: tools that it runs, and other models."""
+    """What OpenRouter adds to each wire's own API: tools that it runs, and other models."""
 
     plugins: Any = None
     models: Any = None
 
     @property
     def hosted(self) -> tuple[str, ...]:
-        """The plugins, if there are any. Raises `WireError` for a request that may be answered by another model."""
+        """The plugins, if there are any. Raise `WireError` for a request that another model may answer."""
         if self.models:
             raise WireError("models: this session has one, and no other to fall back on")
         return ("plugins",) if self.plugins else ()
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """Return the JSON of a request body as `kind`. Raises `WireError` that names the place.
+    """Return the JSON of a request body as `kind`. Raise `WireError`, which names the place, if it is not valid.
 
     Python's own parser reads it first: unlike msgspec, it takes the lone surrogates that JavaScript clients send. A key
-    that stands in an object twice is refused, because the service might take the other one.
+    that an object has twice is refused, because the service might use the other value.
     """
     try:
         return msgspec.convert(json.loads(body, object_pairs_hook=_distinct), kind)
@@ -75,20 +75,20 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 
 MAX_STATED = 10**9
-"""A larger number in a request counts as this one: nobody serves so many tokens or answers."""
+"""The largest number that counts in a request. No service gives more tokens or answers."""
 
 
 def stated(*values: Any) -> int | None:
-    """Return the largest number that a request states under the spellings of one limit, None if it states none.
+    """Return the largest number that a request states under the spellings of one limit, or None.
 
-    A value that is not a number of 1 or more states nothing. The service decides whether that is an error.
+    A value that is not a number of 1 or more does not count. The service decides whether it is an error.
     """
     numbers = [number for number in map(_number, values) if number >= 1]
     return int(min(max(numbers), MAX_STATED)) if numbers else None
 
 
 def _number(value: Any) -> float:
-    """Return the value as a number, 0 if it is not a number. Google's service takes numbers in strings too."""
+    """Return the value as a number, or 0 if it is not one. Google's service takes numbers in strings too."""
     try:
         return float(value)
     except OverflowError:
@@ -101,35 +101,35 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} stands in an object twice")
+        raise ValueError(f"an object has the key {twice!r} twice")
     return found
 
 
 def dumps(data: Any) -> str:
-    """Return compact JSON in ASCII: no reader can mistake a U+2028 or half a character for the end of a line."""
+    """Return compact JSON in ASCII, so that no reader takes a U+2028 or half a character for the end of a line."""
     return json.dumps(data, separators=(",", ":"))
 
 
 def fragments(text: str, size: int = 64) -> Iterator[str]:
-    """Yield the text in pieces, as services stream it. An empty text has no piece."""
+    """Yield the text in pieces, as services stream it. Yield nothing for an empty text."""
     for start in range(0, len(text), size):
         yield text[start : start + size]
 
 
 class Message(Protocol):
-    """What the messages of every wire have."""
+    """What the messages of all wires have in common."""
 
     @property
     def role(self) -> str:
-        """Who speaks."""
+        """The role of the speaker."""
 
     @property
     def content(self) -> Any:
-        """What is said: a string or a list of blocks."""
+        """The content: a string or a list of blocks."""
 
 
 def opening(messages: Iterable[Message]) -> str:
-    """Return the text of a conversation's first user message, empty if there is no such message."""
+    """Return the text of a conversation's first user message, or an empty string without one."""
     return next((flatten(message.content) for message in messages if message.role == "user"), "")
 
 

@@ -28,7 +28,7 @@ COUNTED_AS: Final = "totalTokens"
 PATH: Final = re.compile(
     r"/v1(?:beta|alpha)?/(?:models/)?(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
 )
-"""The path of a request, which names the model. Clients leave out `models/` where the name has a slash of its own."""
+"""The path of a request, which names the model. Clients leave out `models/` if the name itself has a slash."""
 
 ERROR_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -86,9 +86,9 @@ class _GoogleBody(Struct, frozen=True):
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:
-    """Return the request in a body, and in the path it came by. A turn is content with calls. Raises `WireError`.
+    """Return the request in a body and its path. A turn is content with calls. Raise `WireError` if it is not valid.
 
-    A stream is served only as server-sent events (`alt=sse`), which every client asks for.
+    A stream is served only as server-sent events (`alt=sse`). All clients ask for these.
     """
     place, _, query = path.partition("?")
     found = PATH.fullmatch(place)
@@ -102,7 +102,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
         raise WireError(f"the request body is not valid: {error}") from None
     stream = found["method"] == "streamGenerateContent"
     if stream and "alt=sse" not in query.split("&"):
-        raise WireError("streamGenerateContent is served with ?alt=sse alone")
+        raise WireError("streamGenerateContent is served only with ?alt=sse")
     latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(data.contents))))
     answers = [part.function_response for content in latest for part in content.parts if part.function_response]
     return ModelRequest(
@@ -137,13 +137,13 @@ def _text(content: _Content) -> str:
 
 
 def _said(response: Any) -> str:
-    """Return what a function answered. Clients put the text, and nothing else, under a key of their own choice."""
+    """Return what a function answered. Clients put only the text, under a key that each chooses."""
     texts = [value for value in response.values() if isinstance(value, str)] if isinstance(response, dict) else []
     return "\n".join(texts)
 
 
 def _usage(usage: TokenCounts) -> dict[str, int]:
-    """Return the usage as this wire tells it: cached tokens are part of the prompt, cache writes are not told."""
+    """Return the usage as this wire reports it. Cached tokens are part of the prompt, and cache writes are left out."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "promptTokenCount": prompt,
@@ -175,7 +175,7 @@ def render(reply: Reply) -> dict[str, Any]:
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG001 (a wire's signature; this one has no options)
-    """Yield the reply as response objects with a piece each: texts, whole calls, then the reason and the usage."""
+    """Yield the reply as response objects with one piece each: texts, whole calls, then the reason and the usage."""
     for piece in fragments(reply.text):
         yield _event(_chunk(reply, [{"text": piece}]))
     for part in _parts(reply):
@@ -194,7 +194,7 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     methods = ["generateContent", "countTokens"]
     return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
 
@@ -229,7 +229,7 @@ class _GoogleAnswer(Struct, frozen=True, rename="camel"):
 
 
 def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCounts | None:
-    """Return the latest figures, all running totals. Thoughts are output. What the service's tools read is input."""
+    """Return the latest counts, all running totals. Thoughts are output. What the service's tools read is input."""
     if found is None:
         return before
     cached = found.cached_content_token_count or 0
@@ -244,7 +244,7 @@ def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCount
 def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
     """Return what is known after one more response object.
 
-    This wire does not mark the end. The usage may come after the reason, and some services never tell it.
+    This wire does not mark the end. The usage may come after the reason, and some services never report it.
     """
     candidate = answer.candidates[0] if answer.candidates else _Candidate()
     parts = candidate.content.parts if candidate.content else []

@@ -67,8 +67,8 @@ class _ChatBody(Extras, frozen=True):
     n: Any = None
 
 
-def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """Return the request in a body. A turn is an assistant message with tool calls. Raises `WireError`."""
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
+    """Return the request in a body. A turn is an assistant message with tool calls. Raise `WireError` if not valid."""
     data = decode(body, _ChatBody)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
     return ModelRequest(
@@ -97,7 +97,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire tells it: cached tokens are part of the prompt, cache writes are seldom told."""
+    """Return the usage as this wire reports it. The prompt includes cached tokens. Few services report cache writes."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "prompt_tokens": prompt,
@@ -139,7 +139,7 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
 
 
 def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
-    """Yield the reply as chunks, then one with the usage and no choice if the request asks for it, then `[DONE]`."""
+    """Yield the reply as chunks, then a chunk with only the usage if the request asks for it, then `[DONE]`."""
     head = _head(reply, "chat.completion.chunk")
 
     def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> bytes:
@@ -161,19 +161,19 @@ def error(status: int, message: str) -> dict[str, Any]:
 
 
 def models(model: str) -> dict[str, Any]:
-    """Return the list of models, which holds this one."""
+    """Return the list of models. It has only this one."""
     return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
 
 
 class Cached(Struct, frozen=True):
-    """Which of the input tokens were cached."""
+    """How many of the input tokens were cached."""
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
 def disjoint(sent: int, output: int, cached: Cached | None) -> TokenCounts:
-    """Return the usage with each token counted once: OpenAI's wires count cached tokens among the sent ones."""
+    """Return the usage with each token counted once, because OpenAI's wires count cached tokens as sent tokens too."""
     details = cached or Cached()
     read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
     return TokenCounts(

@@ -30,7 +30,7 @@ COUNTED_AS: Final = None
 
 _CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
 _OUTPUTS: Final = {"reasoning", *_CALLS}
-"""Kinds of item that only a model writes. For messages, see the role."""
+"""Kinds of item that only a model writes. For a message, the role says who wrote it."""
 
 
 _CLIENT_TOOLS: Final = {"function", "custom", "local_shell", "apply_patch", "tool_search"}
@@ -50,7 +50,7 @@ class _Item(Struct, frozen=True):
 
 
 class _ResponsesTool(Struct, frozen=True):
-    """A function, a namespace of functions, or a tool that the service itself or a grammar of its own provides."""
+    """A function, a namespace of functions, or a tool that the service or a grammar provides."""
 
     type: str
     name: str = ""
@@ -67,16 +67,16 @@ class _ResponsesBody(Extras, frozen=True):
     max_output_tokens: Any = None
 
 
-def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; this one has all in its body)
-    """Return the request in a body. A turn is a row of items that the model wrote. Raises `WireError`.
+def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
+    """Return the request in a body. A turn is a row of items that the model wrote. Raise `WireError` if not valid.
 
-    Clients put remarks of their own before a user's first words, so all that users say before the first turn opens the
-    conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools other than functions have no schema.
-    Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
+    Clients put their own remarks before a user's first words. So all user text before the first turn is the opening of
+    the conversation. A function in a namespace is named `NAMESPACE.FUNCTION`. Tools other than functions have no
+    schema. Some clients (Codex, for models that it knows) offer their tools in an item of the conversation.
     """
     data = decode(body, _ResponsesBody)
     if data.background:
-        raise WireError("background: an answer that nobody waits for is not served: nobody would count it")
+        raise WireError("background: such answers are not served, because the gateway could not count them")
     items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
@@ -114,7 +114,7 @@ def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire tells it: cached tokens are part of the input, cache writes are seldom told."""
+    """Return the usage as this wire reports it. The input includes cached tokens. Few services report cache writes."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": sent,
@@ -177,7 +177,7 @@ def _head(reply: Reply, status: str) -> dict[str, Any]:
 
 
 def _stream(reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield kind and data of each event, without its number in the sequence."""
+    """Yield the kind and the data of each event, without its sequence number."""
     yield "response.created", {"response": _head(reply, "in_progress")}
     yield "response.in_progress", {"response": _head(reply, "in_progress")}
     if reply.text:
@@ -246,7 +246,7 @@ class _ResponsesAnswer(Struct, frozen=True):
 
 
 class _ResponsesEvent(Struct, frozen=True):
-    """The parts of any event that are metered. An `error` event has its fault next to its type."""
+    """The parts of an event that the gateway meters. An `error` event has its fault next to its type."""
 
     type: str
     item: _Output | None = None
@@ -271,7 +271,7 @@ def _names(items: Iterable[_Output]) -> tuple[str, ...]:
 
 
 def read_body(data: Any) -> AnswerOutcome:
-    """Return what a whole response object says. One that failed has an error and is not complete."""
+    """Return what a whole response object says. A failed response has an error and is not complete."""
     answer = msgspec.convert(data, _ResponsesAnswer)
     outcome = AnswerOutcome(usage=_known(answer.usage), tools_called=_names(answer.output))
     return _ended(outcome, answer)

@@ -11,7 +11,7 @@ from harness.gateway.wires.base import Wire
 
 
 class Reader:
-    """Reads the body of one answer. `outcome` says what is known so far. No method raises."""
+    """Reads the body of one answer. `outcome` holds what is known so far. Its methods never raise."""
 
     def __init__(self, wire: Wire, *, streamed: bool) -> None:
         self.outcome = AnswerOutcome()
@@ -21,7 +21,7 @@ class Reader:
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. A server-sent event counts once its closing blank line is there."""
+        """Take the next bytes. A server-sent event counts when its closing blank line arrives."""
         self._rest += chunk
         if not self._streamed:
             return

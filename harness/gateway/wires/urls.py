@@ -1,4 +1,4 @@
-"""Finds what a request has the service fetch from a URL: a way out for a session that has no network."""
+"""Finds URLs that a request asks the service to fetch. They would be a way out of a session without a network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 URL_SOURCE: Final = "url source"
-"""The name of such a URL in a request's `hosted`."""
+"""The name for such a URL in a request's `hosted`."""
 
 _ADDRESSES: Final = frozenset(
     ("url", "image_url", "video_url", "audio_url", "file_url", "file_data", "fileUri", "file_uri")
 )
-"""Keys whose text says where something is, in blocks of the wires, of OpenRouter and of vLLM."""
+"""Keys that hold a URL, in blocks of the wires, of OpenRouter and of vLLM."""
 
 _HOLDERS: Final = frozenset(
     (
@@ -27,9 +27,9 @@ Arguments of calls and answers that are data do not belong here.
 
 
 def fetched(content: Any) -> bool:
-    """Return whether the service would fetch any of this content from a URL: a block, a list, or what holds them.
+    """Return whether the service would fetch any of this content from a URL. It may be a block or hold blocks.
 
-    It has nothing to fetch for texts, ids of files and `data:` URLs.
+    The service does not fetch texts, ids of files and `data:` URLs.
     """
     rest = [content]
     while rest:
@@ -44,5 +44,5 @@ def fetched(content: Any) -> bool:
 
 
 def _is_elsewhere(address: Any) -> bool:
-    """Return whether this is the URL of a place. Base64, which some services take there, has no colon."""
+    """Return whether this is a URL to fetch. Some services take base64 instead, which has no colon."""
     return isinstance(address, str) and ":" in address and not address.lower().startswith("data:")

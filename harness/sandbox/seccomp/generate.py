@@ -15,7 +15,7 @@ import struct
 import tempfile
 from pathlib import Path
 
-import pyseccomp as seccomp  # type: ignore[import-not-found]  # nobody needs it but to run this
+import pyseccomp as seccomp  # type: ignore[import-not-found]  # only this script needs it
 
 ARCHITECTURES = {"x86_64": seccomp.Arch.X86_64, "aarch64": seccomp.Arch.AARCH64}
 
@@ -99,7 +99,7 @@ def _refuse_socket_families(found: seccomp.SyscallFilter, action: int) -> None:
 
 
 def program(architecture: int) -> bytes:
-    """Return the filter as the kernel takes it: libseccomp's, after three instructions that refuse unknown calls."""
+    """Return the filter in the kernel's form: three instructions that refuse unknown calls, then libseccomp's."""
     load_number, at_least, answer = 0x20, 0x35, 0x06
     seccomp_ret_errno = 0x00050000
     prelude = (

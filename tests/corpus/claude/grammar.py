@@ -1,4 +1,4 @@
-"""How Claude Code writes a session down: one line a content block, usage of its first bytes, totals at the end."""
+"""Writes a session as Claude Code does: one line per content block, usage from its first bytes, totals at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IDS = {"session_id": "6a65f15c-8118-4488-8e39-6509b53a3410", "uuid": "265e12c7-
 
 
 def lines(script: Script) -> list[bytes]:
-    """See `grammar`. A session that fails ends with an error in place of its last turn's blocks."""
+    """See `grammar`. A failed session ends with an error instead of its last turn's blocks."""
     shown = script.turns if script.failure is None else script.turns[:-1]
     written = [_init(), *(part for turn in shown for part in _turn(turn, None))]
     status = None if script.failure is None else FAILURES[script.failure]
@@ -31,7 +31,7 @@ def arguments(call: Call) -> dict[str, str]:
 
 
 def as_shown(said: Said) -> Said:
-    """See `grammar`. The CLI takes what JavaScript calls white space off the ends of the lines that it writes."""
+    """See `grammar`. The CLI strips JavaScript's white space from the ends of its lines."""
 
     def trimmed(name: str, arguments: str) -> tuple[str, str]:
         if name != "Write":

@@ -1,8 +1,8 @@
-"""How Codex writes a session down: items, one call after the other; no response is told apart, nor its tokens.
+"""Writes a session as Codex does: items, and one call after the other, without the responses or their tokens.
 
-It has no tool that writes files. Its prompt has the model call `apply_patch` in the shell, of which the stream tells
-the paths alone (here: a call of `edit`); else models write by a here-document (`write`). Tools of other names are those
-of an MCP server. The shapes and the quoting were measured as those in `backends/codex/stream.py` were.
+Codex has no tool that writes files. Its prompt asks the model to call `apply_patch` in the shell; the stream then shows
+only the paths (here: a call of `edit`). Or models write with a here-document (`write`). Other tool names belong to an
+MCP server. The shapes and the quoting were measured like those in `backends/codex/stream.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FAILED = {
 
 
 def lines(script: Script) -> list[bytes]:
-    """See `grammar`. A session that fails ends with an error in place of its last turn."""
+    """See `grammar`. A failed session ends with an error instead of its last turn."""
     shown = script.turns if script.failure is None else script.turns[:-1]
     written = [line(type="thread.started", thread_id="01a20355-46f8-7f10-822b-f7a8fd3884a3"), line(type="turn.started")]
     for turn in shown:
@@ -48,7 +48,7 @@ def _item(state: str, **item: Any) -> bytes:
 
 
 def _command(call: Call) -> str:
-    """What the call gives the shell, if it is one of the shell."""
+    """Return the call's command for the shell, if it is a shell call."""
     writes = f"cat > approach.py <<'EOF'\n{call.content}\nEOF" if call.name == "write" else ""
     return call.command or writes
 
@@ -57,11 +57,11 @@ _CHANGED: dict[str, Any] = {"changes": [{"path": "/sandbox/workspace/approach.py
 
 
 _BEGINNINGS = re.compile(r"(?=([-+./:@\]\w]*))(?=(\^?[^'\\^]*))([^`$!^]*)", re.ASCII)
-"""How much of a word may stand without quotes, in single quotes, in double quotes."""
+"""The parts of a word that can be without quotes, in single quotes, and in double quotes."""
 
 
 def quoted(word: str) -> str:
-    """The word as Codex writes it in a command line: in parts, each as long as one way allows, the plainest first."""
+    """Return the word as Codex quotes it: in parts, each as long as possible, with the plainest quoting first."""
     parts = []
     while word:
         plain, single, double = next(_BEGINNINGS.finditer(word)).groups()

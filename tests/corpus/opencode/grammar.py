@@ -1,4 +1,4 @@
-"""How OpenCode writes a session down: one line a part, when it is whole; no subagent's part, no retry."""
+"""Writes a session as OpenCode does: one line for each complete part, and no subagent's part or retry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOW = 1795348652559
 
 
 def lines(script: Script) -> list[bytes]:
-    """See `grammar`. A session that fails ends with an error in place of its last turn's parts."""
+    """See `grammar`. A failed session ends with an error instead of its last turn's parts."""
     shown = script.turns if script.failure is None else script.turns[:-1]
     written = [part for turn in shown for part in _turn(turn)]
     if script.failure is not None:
@@ -27,7 +27,7 @@ def arguments(call: Call) -> dict[str, str]:
 
 
 def as_shown(said: Said) -> Said:
-    """See `grammar`. A call shows when its result is there: parallel calls come in the order of their ends."""
+    """See `grammar`. A call appears with its result, so parallel calls come in the order of their ends."""
     return Said(said.text, tuple(sorted(said.calls)))
 
 

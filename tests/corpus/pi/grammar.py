@@ -1,4 +1,4 @@
-"""How Pi writes a session down: a message a response, piece by piece and whole; everything again at its end."""
+"""Writes a session as Pi does: each response is a message, first in pieces, then whole; the end repeats everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOW = 1795352285514
 
 
 def lines(script: Script) -> list[bytes]:
-    """See `grammar`. A session that fails ends with a message that failed in place of its last one."""
+    """See `grammar`. A failed session ends with a failed message instead of its last one."""
     shown = script.turns if script.failure is None else script.turns[:-1]
     prompt = {"role": "user", "content": [{"type": "text", "text": "Play."}], "timestamp": _NOW}
     written = [line(type="session", version=3, id="01a20355-d09a-7669-8d9b-1b9ac1802c87", cwd="/sandbox/workspace")]

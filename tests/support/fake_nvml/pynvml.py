@@ -1,8 +1,9 @@
-"""NVML for a machine without GPUs: what `PROCTOR_FAKE_NVML` says, for every process that has this folder on its path.
+"""A fake NVML for a machine without GPUs. It reads `PROCTOR_FAKE_NVML`, in each process with this folder on its path.
 
-The file names the GPUs. Beside it, a file for each process says how much memory that process uses: see
+That file names the GPUs. Beside it, a file for each process says how much memory the process uses. See
 `tests/support/fake_gpus.py`.
-A process that is dead uses none, but for those that the file calls `lingering`: their memory is freed late.
+
+A dead process uses no memory, unless the file sets `lingering`: then its memory is freed late.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _state() -> Any:
 
 
 def _uses(uuid: str) -> dict[int, int]:
-    """MB in use on a GPU, by process."""
+    """Return the MB in use on a GPU, by process."""
     lingering = _state()["lingering"]
     uses = {}
     for path in Path(os.environ["PROCTOR_FAKE_NVML"]).with_suffix(".uses").glob("*.json"):
