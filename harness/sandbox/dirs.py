@@ -70,14 +70,15 @@ class SandboxDirs:
         with self.open() as box:
             box.exec(argv, environment or {})
             box.stdin.close()
-            output = _read_all(box, argv, time.monotonic() + timeout_s)
+            output = _read_all(box, argv, timeout_s)
             death = box.close()
         with self.stderr.open("rb") as stderr:
             stderr.seek(before)
             return Completed(death.exit_code, output, stderr.read())
 
 
-def _read_all(box: Box, argv: Sequence[str], deadline: float) -> bytes:
+def _read_all(box: Box, argv: Sequence[str], timeout_s: float) -> bytes:
+    deadline = time.monotonic() + timeout_s
     parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
         selector.register(box.stdout, selectors.EVENT_READ)
@@ -91,4 +92,4 @@ def _read_all(box: Box, argv: Sequence[str], deadline: float) -> bytes:
             if ready and not part:  # the command closed its output and runs on
                 box.wait(max(0.0, deadline - time.monotonic()))
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{argv[0]} did not end in time")
+                raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s")
