@@ -37,6 +37,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from backends.options import in_plain_words
 from harness.conf_path import ConfPath, one_line
 from harness.gateway.messages import TokenCounts
 
@@ -176,4 +177,4 @@ def load_script(path: Path) -> Script:
         # JSON comes in between because the wires send JSON. A YAML date, for example, becomes a string.
         return msgspec.json.decode(msgspec.json.encode(document), type=Script)
     except (msgspec.MsgspecError, TypeError) as error:
-        raise ScriptError(f"{path}: {error}") from None
+        raise ScriptError(f"{path}: {in_plain_words(error)}") from None

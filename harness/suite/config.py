@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from backends.options import read_options
+from backends.options import in_plain_words, read_options
 from harness.adapters import adapter_of
 from harness.case import (
     BackendConf,
     EnvironmentConf,
     EvaluationConf,
+    Exclusion,
     Limits,
     ModelConf,
     ProviderConf,
@@ -131,6 +132,8 @@ class _Loader:
                 raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
                 require(self.conf, group, name, f"{where}{group}s")
+        if Exclusion() in suite.exclude:
+            raise ConfError(f"{where}exclude: a rule that names nothing leaves out every case")
         for rule in suite.exclude:
             for group, chosen in names.items():
                 name = getattr(rule, group)
@@ -189,7 +192,7 @@ class _Loader:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            message, _, inside = str(error).partition(" - at `$")
+            message, _, inside = in_plain_words(error).partition(" - at `$")
             key = prefix + inside.rstrip("`")
             unknown = re.search(r"unknown field `(.+?)`", message)
             setting = self.settings.setter(key)

@@ -174,9 +174,9 @@ def test_a_conversation_plays_the_turns_of_its_opening(tmp_path: Path) -> None:
     [
         ("turns: []", r"length >= 1.*`\$\.turns`"),
         ("turn: []", r"unknown field `turn`"),
-        ("", r"Expected `object`, got `null`"),
+        ("", r"Expected `mapping`, got `null`"),
         ("turns: [{txt: hi}]", r"unknown field `txt`.*`\$\.turns\[0\]`"),
-        ("turns: [{text: 5}]", r"Expected `str \| null`, got `int`.*text`"),
+        ("turns: [{text: 5}]", r"Expected `text \| null`, got `int`.*text`"),
         ("turns: [{}]", r"a turn needs text, calls, delay_s, fail or usage"),
         ("turns: [{calls: [{run: a, read: b}]}]", r"exactly one of .*; this one has run and read"),
         ("turns: [{calls: [{arguments: {}}]}]", r"this one has none"),

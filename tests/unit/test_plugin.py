@@ -56,7 +56,7 @@ def test_only_cases_run_if_the_command_selects_cases(project: Project) -> None:
     [
         (["--suite", "nope"], ["--suite nope", "conf/suite/nope.yaml", "default"]),
         (["--set", "limits.turnz=1"], ["limits.turnz", "conf/config.yaml", "limits.turns"]),
-        (["--set", "limits.turns=many", "-n", "2"], ["limits.turns", "Expected `int | null`, got `str`"]),
+        (["--set", "limits.turns=many", "-n", "2"], ["limits.turns", "Expected `int | null`, got `text`"]),
         (["--set", "sandbox=none"], ["sandbox=none", "allow_no_sandbox"]),
     ],
 )

@@ -81,7 +81,7 @@ def test_any_key_can_be_set(setting: str, reads: object) -> None:
     ("setting", "parts"),
     [
         ("limits.turnz=1", ["limits.turnz", "conf/config.yaml", "limits.turns", "limits.wall_s"]),
-        ("limits.turns=abc", ["--set limits.turns=abc", "conf/config.yaml", "Expected `int | null`, got `str`"]),
+        ("limits.turns=abc", ["--set limits.turns=abc", "conf/config.yaml", "Expected `int | null`, got `text`"]),
         ("limits.turns=0", ["limits.turns", ">= 1"]),
         ("limits=3", ["limits", "turns, tokens"]),
         ("nonsense=1", ["unknown key nonsense", "suite, sandbox, limits"]),

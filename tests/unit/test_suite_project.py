@@ -134,6 +134,12 @@ def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) 
         ("config.yaml", "defaults: [sandbox: jail]\n", "conf/config.yaml: defaults: there is no sandbox jail"),
         ("config.yaml", b"\xff\xfe", "conf/config.yaml: is not UTF-8: byte 0 is 0xff; save the file as UTF-8$"),
         ("suite/mine.yaml", b"\xff\xfe", "conf/suite/mine.yaml: is not UTF-8: byte 0 is 0xff"),
+        ("suite/mine.yaml", "- a\n", "conf/suite/mine.yaml: suite: Expected `mapping`, got `list`"),
+        (
+            "suite/mine.yaml",
+            SUITE.format(backends="[lean]", model="scripted") + "exclude: [{}]\n",
+            "conf/suite/mine.yaml: suite.exclude: a rule that names nothing leaves out every case",
+        ),
         ("suite/mine.yaml", "", "conf/suite/mine.yaml: suite: .*missing required field `name`"),
         ("suite/mine.yaml", "name: [\n", r"\S+/conf/suite/mine.yaml|conf/suite/mine.yaml: while parsing"),
         (
