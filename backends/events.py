@@ -21,7 +21,11 @@ _NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: nothing tells."""
+    """What went wrong, in terms that every backend shares.
+
+    `REFUSED`: the model refused, or a content filter did. `MALFORMED_TOOL_CALL`: the model server could not parse the
+    tool call that the model wrote. `CLI`: in the CLI itself. `OTHER`: nothing tells.
+    """
 
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
@@ -30,6 +34,9 @@ class ErrorKind(StrEnum):
     MODEL_ERROR = "model_error"
     OUTPUT_TOKENS = "output_tokens"
     MODEL_REFUSED_TOOLS = "model_refused_tools"
+    REFUSED = "refused"
+    MALFORMED_TOOL_CALL = "malformed_tool_call"
+    MCP = "mcp"
     COMPACTION = "compaction"
     CLI = "cli"
     OTHER = "other"

@@ -23,6 +23,8 @@ _FAILED = {
     ErrorKind.CONTEXT_OVERFLOW: Ending.CONTEXT_OVERFLOW,
     ErrorKind.MODEL_UNREACHABLE: Ending.MODEL_UNREACHABLE,
     ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
+    ErrorKind.REFUSED: Ending.REFUSED,
+    ErrorKind.MALFORMED_TOOL_CALL: Ending.MALFORMED_TOOL_CALL,
 }
 """What a model request may have failed for; anything else is the model's error."""
 
