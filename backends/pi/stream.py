@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
+from backends.reading.errors import error_events, error_kind, told_status
 from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
 
 
@@ -163,8 +163,7 @@ def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
 
 def _failure(text: str) -> tuple[ev.Event, ...]:
     """Return the events of a request that failed: only that makes a message fail, whatever its words are."""
-    first = text.split(maxsplit=1)[0] if text.strip() else ""
-    status = int(first) if first.isdecimal() and len(first) == 3 else None
+    status = told_status(text)
     kind = error_kind(text, status)
     if kind is ev.ErrorKind.OTHER:
         kind = ev.ErrorKind.MODEL_ERROR

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from backends.events import ErrorKind, StopReason
-from backends.reading.errors import error_kind
+from backends.reading.errors import error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
 
 _SIGNS = Limits()
 """How many empty turns, or compactions without a tool call between them, end a session."""
+
+_STDERR_READ = 16_384
+"""How many characters at the end of standard error may say why a CLI crashed."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -99,7 +102,8 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
     if not session.turns and (absent := _absent_mcp(session)):
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
-    said = [line[:500] for line in stderr_tail.strip().splitlines()[-3:]]
+    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
+    said = [line[:500] for line in lines if line.strip()][-3:]
     kind = error_kind("\n".join(said))
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")

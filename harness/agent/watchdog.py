@@ -136,7 +136,8 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
 
 def failed(failure: RequestFailure, what: str) -> Stop:
     """What a failed model request makes of the session that it ends."""
-    ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
+    kind = error_kind(failure.message, failure.status, resets=failure.retry_after_s is not None)
+    ending = _FAILED.get(kind, Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")
 
 

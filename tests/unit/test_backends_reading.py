@@ -324,7 +324,8 @@ class TestSession:
         ("connect ECONNREFUSED 127.0.0.1:9", None, K.MODEL_UNREACHABLE),
         ("You've hit your limit · resets 3pm (Europe/Zurich)", None, K.RATE_LIMIT),
         ("Not logged in · Please run /login", None, K.AUTH),
-        ("TypeError: undefined is not a function", None, K.OTHER),
+        ("TypeError: undefined is not a function", None, K.CLI),
+        ("boom", None, K.OTHER),
     ],
 )
 def test_errors_are_named_by_text_and_status(message: str, status: int | None, kind: K) -> None:
