@@ -48,12 +48,14 @@ class StopReason(StrEnum):
     - `LAST`: of its own accord. Only for a CLI without a final event (`SessionFinished`): such a response ends the
       session, unless it calls a tool or another one follows.
     - `OUTPUT_LIMIT`, `CONTEXT_LIMIT`: the model's output limit, or its context, cut the response.
+    - `REFUSED`: the model refused to go on, or a content filter stopped it.
     - `UNKNOWN`: the CLI does not know. Such a response counts as empty if it calls no tool, whatever it wrote.
     """
 
     LAST = "last"
     OUTPUT_LIMIT = "output_limit"
     CONTEXT_LIMIT = "context_limit"
+    REFUSED = "refused"
     UNKNOWN = "unknown"
 
 
@@ -256,10 +258,12 @@ class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI's final event. Totals are those of the CLI's process so far; `model_s` are seconds spent on the model.
 
     `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
-    `Backend.own_limits` gives.
+    `Backend.own_limits` gives. `succeeded`: the CLI says that it ended well, so that no earlier error decides. A final
+    event without `is_error` and `succeeded` leaves open how the session went.
     """
 
     is_error: bool = False
+    succeeded: bool = False
     reason: str = ""
     limit: str = ""
     text: str = ""

@@ -110,6 +110,7 @@ class Session:
         self._denied_calls: dict[str, None] = {}
         self._wrote_nothing = True
         self._called_nothing = True
+        self._not_run: dict[str, None] = {}
 
     @property
     def usage(self) -> ev.Usage:
@@ -145,6 +146,11 @@ class Session:
     def open_calls(self) -> int:
         """Tool calls without a result yet, of those remembered."""
         return len(self._times.open)
+
+    @property
+    def calls_not_run(self) -> int:
+        """The number of tool calls in the last response that have no result."""
+        return len(self._not_run)
 
     @property
     def finished(self) -> bool:
@@ -189,6 +195,8 @@ class Session:
         self._mcp_status(event.server, event.status)
 
     def _wrote(self, event: ev.Text | ev.Thinking) -> None:
+        if not event.turn:  # a CLI that does not tell responses apart: what it writes after a call is a later one
+            self._not_run.clear()
         self._wrote_nothing = self._wrote_nothing and not event.text
 
     def _turn_started(self, event: ev.TurnStarted) -> None:
@@ -200,6 +208,7 @@ class Session:
             self._wrote_nothing = self._called_nothing = True
             self.stop_reason = None
             self.final = None
+            self._not_run.clear()
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
         self._subagent(event.call_id)
@@ -251,6 +260,8 @@ class Session:
         if len(self._calls) > _REMEMBERED:
             _forget(self._calls)
             _forget(self._times.open)
+            _forget(self._not_run)
+        self._not_run[event.call_id] = None
         self.tool_calls += 1
         self.compactions_in_a_row = 0
         self.last_tool = event.name[:200]
@@ -260,6 +271,7 @@ class Session:
         if call is None:
             self.unpaired_results += 1
             return
+        self._not_run.pop(event.call_id, None)
         self.tool_results += 1
         self.tool_errors += event.is_error
         if event.call_id not in self._parents:
@@ -267,6 +279,8 @@ class Session:
 
     def _session_finished(self, event: ev.SessionFinished) -> None:
         self.final = event
+        if event.succeeded:
+            self.failure = None
         self.session_id = event.session_id or self.session_id
         self._total = self._total.most(event.usage)
         self._total_cost = max(self._total_cost, event.cost_usd)

@@ -146,6 +146,7 @@ class _ClaudeResult(LinePart, tag="result"):
     model_usage: dict[str, _ModelUsage] = field(default_factory=dict, name="modelUsage")
     permission_denials: list[_Denial] = field(default_factory=list)
     terminal_reason: str | None = None
+    stop_reason: str | None = None
 
 
 class _RateLimit(LinePart, tag="rate_limit_event"):
@@ -155,12 +156,14 @@ class _RateLimit(LinePart, tag="rate_limit_event"):
 _Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
+_REFUSAL = "the model refused to answer"
 _SYNTHETIC = "<synthetic>"
 """The model that the CLI names for messages it wrote itself: errors, and notes to the user."""
 
 _STOPS = {
     "max_tokens": ev.StopReason.OUTPUT_LIMIT,
     "model_context_window_exceeded": ev.StopReason.CONTEXT_LIMIT,
+    "refusal": ev.StopReason.REFUSED,
 }
 
 _ERROR_NAMES = {
@@ -257,14 +260,20 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
 
 
 def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
-    text, limit = line.result or "; ".join(line.errors), OWN_LIMITS.get(line.subtype, "")
+    """Return the events of a final line. Its subtype decides before its flags: some versions set no flag with a limit."""
+    limit, failed = OWN_LIMITS.get(line.subtype, ""), line.is_error or line.subtype.startswith("error_")
+    said = "; ".join(line.errors)
+    text = said if failed and line.subtype != "success" else line.result or said
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
-    if line.is_error and not limit:
+    if failed and not limit:
         message, status = text or line.terminal_reason or line.subtype, line.api_error_status
-        yield from error_events(error_kind(message, status), message, status, session_id=line.session_id)
+        kind = ev.ErrorKind.REFUSED if line.stop_reason == "refusal" else error_kind(message, status)
+        yield from error_events(kind, message, status, session_id=line.session_id)
+    elif line.stop_reason == "refusal":
+        yield ev.Error(kind=ev.ErrorKind.REFUSED, message=text[:4096] or _REFUSAL, session_id=line.session_id)
     yield ev.SessionFinished(
-        is_error=line.is_error,
+        is_error=failed,
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
         limit=limit,
         text=text[:4096],

@@ -216,12 +216,13 @@ def _error(line: _CodexError, _raw: bytes) -> tuple[ev.Event, ...]:
     retry = _RETRY.match(line.message)
     if retry is None:
         return _failure(line.message)
-    found = _STATUS.search(retry[3])
+    cause = retry[3] or ""
+    found = _STATUS.search(cause)
     attempt, most, status = int(retry[1] or 0), int(retry[2] or 0), int(found[1]) if found else None
-    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=retry[3]),)
+    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=cause),)
 
 
-_RETRY = re.compile(r"Reconnecting\.\.\. (?:(\d{1,9})/(\d{1,9})|[\w ]{1,80}) \((.{0,4096})\)", re.DOTALL)
+_RETRY = re.compile(r"Reconnecting\.\.\. ?(?:(\d{1,9})/(\d{1,9})|[\w ]{0,80}?)(?: \((.{0,4096})\)|$)", re.DOTALL)
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _PHRASES = {
     "reason: max_output_tokens": ev.ErrorKind.OUTPUT_TOKENS,
@@ -267,7 +268,7 @@ _READINGS: dict[type, Callable[[Any, bytes], tuple[ev.Event, ...]]] = {
     _Thread: lambda line, _raw: (ev.SessionStarted(session_id=line.thread_id),),
     _Started: _item,
     _Completed: _item,
-    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(reason="turn.completed"),),
+    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(succeeded=True, reason="turn.completed"),),
     _TurnFailed: _turn_failed,
     _CodexError: _error,
     OtherObject: partial(other_events, silent=_SILENT),

@@ -141,6 +141,7 @@ _ERROR_NAMES = {
 _STOPS = {
     "stop": ev.StopReason.LAST,
     "length": ev.StopReason.OUTPUT_LIMIT,
+    "content-filter": ev.StopReason.REFUSED,
     "unknown": ev.StopReason.UNKNOWN,
 }
 

@@ -38,8 +38,9 @@ _BY_LIMIT = {"turns": Ending.TURN_LIMIT, "tokens": Ending.TOKEN_LIMIT, "cost_usd
 _CUT = {
     StopReason.OUTPUT_LIMIT: (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
     StopReason.CONTEXT_LIMIT: (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
+    StopReason.REFUSED: (Ending.REFUSED, "the model, or a content filter, refused the last response"),
 }
-"""The endings by a last response that a limit of the model cut."""
+"""The endings by a last response that the model did not complete."""
 
 
 def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
@@ -51,10 +52,10 @@ def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tu
     if session.failure:
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
-    if session.final and session.final.is_error:
+    if session.final and (session.final.is_error or session.final.limit):
         ending = _BY_LIMIT.get(session.final.limit, Ending.CLI_CRASHED)
         return ending, _one_line(f"the CLI ended with {session.final.reason}: {session.final.text}")
-    if session.final or (session.finished and not exit_code):
+    if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
         return _finished(session)
     return _unfinished(session, exit_code, stderr_tail)
 
@@ -71,7 +72,16 @@ def _reset(session: Session) -> str:
     return "" if said is None or str(said) in message else f" (resets: {said})"
 
 
+def _overcame(session: Session, exit_code: int) -> bool:
+    """Return whether the exit code may only tell of an error that the session overcame, as OpenCode's does."""
+    return exit_code == 1 and session.error_count > 0
+
+
 def _finished(session: Session) -> tuple[Ending, str]:
+    if session.stop_reason is StopReason.REFUSED:
+        return _CUT[StopReason.REFUSED]
+    if session.calls_not_run:
+        return Ending.SILENT_EXIT, "the CLI ended the session although the last response calls a tool that never ran"
     absent = _absent_mcp(session)
     if absent:
         return Ending.MCP_UNAVAILABLE, _one_line(f"the agent worked without its MCP tools ({absent})")

@@ -152,3 +152,46 @@ def test_a_rate_limit_says_when_it_ends(resets_at: float | str | None, said: str
     events: list[ev.Event] = [ev.RateLimit(resets_at=resets_at), error(ErrorKind.RATE_LIMIT, "slow down")]
     named, explanation = classify(fold(events), exit_code=1, stderr_tail="")
     assert (named, explanation) == (Ending.RATE_LIMITED, said)
+
+
+def test_a_limit_of_the_cli_is_one_whatever_its_flag_says() -> None:
+    assert ending(*turn(), ev.SessionFinished(reason="error_max_turns", limit="turns")) is Ending.TURN_LIMIT
+
+
+def test_a_final_event_after_a_call_that_never_ran_is_no_end() -> None:
+    call = ev.ToolCall(turn="a", call_id="c", name="x")
+    events = [ev.TurnStarted(turn="a"), call, ev.TurnFinished(turn="a")]
+    assert ending(*events, DONE) is Ending.SILENT_EXIT
+    assert ending(*events, ev.ToolResult(call_id="c"), DONE) is Ending.FINISHED
+    assert ending(*events, *turn("b"), DONE) is Ending.FINISHED
+
+
+def test_a_text_after_a_call_is_a_later_response_where_responses_are_not_told_apart() -> None:
+    call, text = ev.ToolCall(turn="", call_id="c", name="x"), ev.Text(turn="", text="it goes on in the background")
+    assert ending(call, DONE) is Ending.SILENT_EXIT
+    assert ending(call, text, DONE) is Ending.FINISHED
+
+
+def test_an_error_before_a_session_that_succeeded_decides_nothing() -> None:
+    succeeded = ev.SessionFinished(succeeded=True, reason="completed")
+    assert ending(error(ErrorKind.MODEL_ERROR), succeeded) is Ending.FINISHED
+    assert ending(error(ErrorKind.MODEL_ERROR), DONE) is Ending.MODEL_ERROR
+
+
+def test_an_exit_code_that_may_tell_of_an_overcome_error_decides_nothing() -> None:
+    events = [error(ErrorKind.MODEL_ERROR), *turn(reason=StopReason.LAST)]
+    assert ending(*events, exit_code=1) is Ending.FINISHED
+    assert ending(*events, exit_code=-9) is Ending.CLI_CRASHED
+    assert ending(*events, error(ErrorKind.AUTH), exit_code=1) is Ending.AUTH_FAILED
+
+
+def test_a_last_response_that_was_refused() -> None:
+    assert ending(*turn(reason=StopReason.REFUSED)) is Ending.REFUSED
+    assert ending(*turn(reason=StopReason.REFUSED), DONE) is Ending.REFUSED
+    assert ending(*turn(reason=StopReason.REFUSED), *turn("b"), DONE) is Ending.FINISHED
+
+
+def test_the_trace_of_a_crash_decides_nothing() -> None:
+    trace = "TypeError: x is undefined\n    at stream (cli.js:1)\n    at overloaded (cli.js:2)\n\nNode.js v22.0.0\n"
+    named, explanation = classify(fold(()), exit_code=1, stderr_tail=trace)
+    assert (named, explanation) == (Ending.CLI_CRASHED, "the CLI exited with code 1: TypeError: x is undefined")

@@ -99,6 +99,24 @@ class TestClaude:
         session = fold(claude(type="assistant", message={"id": "a", "stop_reason": reason}))
         assert session.stop_reason is read
 
+    @pytest.mark.parametrize("is_error", [True, False])
+    @pytest.mark.parametrize("subtype", ["error_max_turns", "error_during_execution", "error_of_tomorrow"])
+    def test_the_subtype_decides_before_the_flag(self, subtype: str, is_error: bool) -> None:
+        final = fold(result(subtype=subtype, is_error=is_error)).final
+        assert final is not None
+        assert final.is_error
+
+    def test_the_answer_of_the_model_says_nothing_about_an_error(self) -> None:
+        failure = fold(result(subtype="error_during_execution", result="rate limit 429", errors=["boom"])).failure
+        assert failure is not None
+        assert (failure.kind, failure.message) == (K.OTHER, "boom")
+
+    @pytest.mark.parametrize("is_error", [True, False])
+    def test_a_refusal_is_told_by_the_stop_reason(self, is_error: bool) -> None:
+        failure = fold(result(is_error=is_error, result="no", stop_reason="refusal")).failure
+        assert failure is not None
+        assert failure.kind is K.REFUSED
+
     def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
         message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
         events = claude(type="assistant", parent_tool_use_id="call", message=message)
@@ -184,6 +202,10 @@ class TestOpenCode:
         stop = opencode(type="step_finish", part={"messageID": "t", "reason": "stop"})
         assert fold([*start, *stop]).finished
         assert not fold([*start, *tool_use(), *stop]).finished
+
+    def test_a_response_that_a_content_filter_stopped(self) -> None:
+        session = fold(opencode(type="step_finish", part={"messageID": "t", "reason": "content-filter"}))
+        assert session.stop_reason is ev.StopReason.REFUSED
 
     def test_a_rate_limit_tells_when_to_come_back(self) -> None:
         data = {"message": "Too many requests", "statusCode": 429, "responseHeaders": {"retry-after": "20"}}
