@@ -215,8 +215,8 @@ class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The state of an MCP server's connection.
 
-    `connected`: its tools are there. `disabled`: the CLI leaves it out on purpose. Any other text says, in the CLI's
-    words, that its tools are missing.
+    `connected`: its tools are there. `disabled`: the CLI leaves it out on purpose. `pending`: not known yet. Any other
+    text says, in the CLI's words, that its tools are missing.
     """
 
     server: str

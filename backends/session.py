@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from backends import events as ev
+from backends.base import plain_name
 from backends.reading.experiment import is_experiment, shell_command
 
 Key = TypeVar("Key")
@@ -18,6 +19,10 @@ ERRORS_KEPT = 20
 """How many errors are kept whole. All are counted."""
 _REMEMBERED = 256
 """How many turns, calls and MCP servers are remembered by id. Beyond that the older half is forgotten."""
+
+
+_NOT_ABSENT = frozenset({"connected", "disabled", "pending"})
+"""What an MCP server may be without its tools being missed."""
 
 
 class _OpenCall(Struct, frozen=True, gc=False):
@@ -111,6 +116,7 @@ class Session:
         self._wrote_nothing = True
         self._called_nothing = True
         self._not_run: dict[str, None] = {}
+        self._answered_tools: dict[str, None] = {}
 
     @property
     def usage(self) -> ev.Usage:
@@ -146,6 +152,20 @@ class Session:
     def open_calls(self) -> int:
         """Tool calls without a result yet, of those remembered."""
         return len(self._times.open)
+
+    @property
+    def absent_mcp(self) -> dict[str, str]:
+        """The MCP servers whose tools were missing, and their status. A server of which a tool answered was there."""
+        return {
+            server: status
+            for server, status in self.mcp_servers.items()
+            if status not in _NOT_ABSENT and not self._tool_answered(server)
+        }
+
+    def _tool_answered(self, server: str) -> bool:
+        plain = plain_name(server)
+        names = (f"mcp__{plain}__", f"mcp__{plain}.", f"{plain}_", f"{plain}.")
+        return any(tool.startswith(names) for tool in self._answered_tools)
 
     @property
     def calls_not_run(self) -> int:
@@ -274,6 +294,10 @@ class Session:
         self._not_run.pop(event.call_id, None)
         self.tool_results += 1
         self.tool_errors += event.is_error
+        if not event.is_error:
+            self._answered_tools[call.name] = None
+            if len(self._answered_tools) > _REMEMBERED:
+                _forget(self._answered_tools)
         if event.call_id not in self._parents:
             self._times.took(call, event.seconds, self._at)
 

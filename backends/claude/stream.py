@@ -84,6 +84,11 @@ class _McpServer(LinePart):
     status: str = ""
 
 
+class _McpError(LinePart):
+    name: str = ""
+    error: str | None = None
+
+
 class _Compact(LinePart):
     trigger: str = ""
     pre_tokens: Count = 0
@@ -119,6 +124,7 @@ class _System(LinePart, tag="system"):
     model: str = ""
     tools: list[str] = field(default_factory=list)
     mcp_servers: list[_McpServer] = field(default_factory=list)
+    mcp_server_errors: list[_McpError] = field(default_factory=list)
     claude_code_version: str = ""
     attempt: Count = 0
     max_retries: Count = 0
@@ -235,6 +241,7 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
             servers = {server.name: server.status for server in line.mcp_servers}
+            servers |= {server.name: server.error or "failed" for server in line.mcp_server_errors}
             yield ev.SessionStarted(
                 session_id=line.session_id,
                 model=line.model,
@@ -260,7 +267,7 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
 
 
 def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
-    """Return the events of a final line. Its subtype decides before its flags: some versions set no flag with a limit."""
+    """Return the events of a final line. Its subtype decides before its flags, which some versions do not set."""
     limit, failed = OWN_LIMITS.get(line.subtype, ""), line.is_error or line.subtype.startswith("error_")
     said = "; ".join(line.errors)
     text = said if failed and line.subtype != "success" else line.result or said

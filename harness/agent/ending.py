@@ -90,8 +90,7 @@ def _finished(session: Session) -> tuple[Ending, str]:
 
 def _absent_mcp(session: Session) -> str:
     """Return the MCP servers whose tools were missing, each with its status."""
-    present = {"connected", "disabled"}
-    return ", ".join(f"{name}: {status}" for name, status in session.mcp_servers.items() if status not in present)
+    return ", ".join(f"{name}: {status}" for name, status in session.absent_mcp.items())
 
 
 def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:

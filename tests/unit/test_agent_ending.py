@@ -99,11 +99,30 @@ def test_the_limits_of_the_cli_itself_are_limits(limit: str, named: Ending) -> N
     assert ending(*turn(), ev.SessionFinished(is_error=True, reason="max", limit=limit), exit_code=1) is named
 
 
-@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth"])
+@pytest.mark.parametrize("status", ["failed", "config rejected", "needs-auth"])
 def test_an_agent_without_its_mcp_tools_was_not_measured(status: str) -> None:
     started = ev.SessionStarted(mcp_servers={"proctor": status})
     assert ending(started, *turn(), DONE) is Ending.MCP_UNAVAILABLE
     assert ending(started, ev.McpStatus(server="proctor", status="connected"), *turn(), DONE) is Ending.FINISHED
+
+
+@pytest.mark.parametrize("status", ["connected", "disabled", "pending"])
+def test_a_server_that_is_not_known_to_be_absent_is_not(status: str) -> None:
+    assert ending(ev.SessionStarted(mcp_servers={"proctor": status}), *turn(), DONE) is Ending.FINISHED
+
+
+@pytest.mark.parametrize("tool", ["mcp__my_lab__plot", "mcp__my_lab.plot", "my_lab_plot"])
+def test_a_server_of_which_a_tool_answered_was_there(tool: str) -> None:
+    started = ev.SessionStarted(mcp_servers={"my lab": "failed"})
+    call = ev.ToolCall(turn="a", call_id="c", name=tool)
+    assert ending(started, call, ev.ToolResult(call_id="c"), *turn(), DONE) is Ending.FINISHED
+    assert ending(started, call, ev.ToolResult(call_id="c", is_error=True), *turn(), DONE) is Ending.MCP_UNAVAILABLE
+
+
+def test_the_tool_of_another_server_says_nothing() -> None:
+    started = ev.SessionStarted(mcp_servers={"lab": "failed", "other": "connected"})
+    call = ev.ToolCall(turn="a", call_id="c", name="mcp__other__plot")
+    assert ending(started, call, ev.ToolResult(call_id="c"), *turn(), DONE) is Ending.MCP_UNAVAILABLE
 
 
 def test_a_last_response_cut_by_its_output_limit() -> None:
@@ -160,7 +179,7 @@ def test_a_limit_of_the_cli_is_one_whatever_its_flag_says() -> None:
 
 def test_a_final_event_after_a_call_that_never_ran_is_no_end() -> None:
     call = ev.ToolCall(turn="a", call_id="c", name="x")
-    events = [ev.TurnStarted(turn="a"), call, ev.TurnFinished(turn="a")]
+    events: list[ev.Event] = [ev.TurnStarted(turn="a"), call, ev.TurnFinished(turn="a")]
     assert ending(*events, DONE) is Ending.SILENT_EXIT
     assert ending(*events, ev.ToolResult(call_id="c"), DONE) is Ending.FINISHED
     assert ending(*events, *turn("b"), DONE) is Ending.FINISHED

@@ -150,6 +150,12 @@ class TestClaude:
         events = claude(type="system", subtype="init", mcp_servers=[{"name": "p", "status": "failed"}])
         assert fold(events).mcp_servers == {"p": "failed"}
 
+    def test_a_server_whose_configuration_was_rejected_is_named_apart(self) -> None:
+        rejected = [{"name": "q", "error": "config rejected"}, {"name": "r"}]
+        servers = [{"name": "p", "status": "connected"}]
+        events = claude(type="system", subtype="init", mcp_servers=servers, mcp_server_errors=rejected)
+        assert fold(events).mcp_servers == {"p": "connected", "q": "config rejected", "r": "failed"}
+
     @pytest.mark.parametrize("subtype", ["thinking_tokens", "task_started", "status", "hook_started"])
     def test_chatter_is_no_event(self, subtype: str) -> None:
         assert claude(type="system", subtype=subtype) == ()
