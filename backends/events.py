@@ -108,9 +108,13 @@ class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class TurnStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response began to arrive. A CLI that reports it block by block repeats this event."""
+    """A model response began to arrive. A CLI that reports it block by block repeats this event.
+
+    `whole`: this CLI never repeats it, so that each is another response, even if a server gives one id to several.
+    """
 
     turn: str
+    whole: bool = False
     session_id: str = ""
     parent: str | None = None
 
@@ -153,6 +157,7 @@ class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """What a tool call gave, and how many `seconds` it took, if the CLI says so.
 
+    `name` is the tool's, for a CLI that may show a call by its result alone; such a result counts as a call too.
     `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
     stream are such contents, and few are ever looked at.
     """
@@ -161,6 +166,7 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     content: Raw = _NO_TEXT
     is_error: bool = False
     seconds: float | None = None
+    name: str = ""
 
     @property
     def output(self) -> str:

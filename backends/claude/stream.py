@@ -205,7 +205,8 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
         text = " ".join(block.text for block in blocks if isinstance(block, _ClaudeText))
         kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
         return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),) if line.error else ()
-    turn, parent = message.id, line.parent_tool_use_id
+    parent = line.parent_tool_use_id
+    turn = message.id if parent is None else f"{parent}/{message.id}"  # a local server may give both one id
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
         *[_block(block, turn, parent, raw) for block in blocks],

@@ -148,7 +148,7 @@ _STOPS = {
 
 def _step_start(line: _StepStart) -> tuple[ev.Event, ...]:
     part = line.part or _OpenCodePart()
-    return (ev.TurnStarted(turn=part.message_id, session_id=line.session_id),)
+    return (ev.TurnStarted(turn=part.message_id, whole=True, session_id=line.session_id),)
 
 
 def _text(line: _OpenCodeText) -> tuple[ev.Event, ...]:

@@ -129,7 +129,7 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         return
     turn = message.response_id or str(message.timestamp)
     blocks = [_PiText(text=message.content)] if isinstance(message.content, str) else message.content
-    yield ev.TurnStarted(turn=turn)
+    yield ev.TurnStarted(turn=turn, whole=True)
     yield from (_block(block, turn) for block in blocks if not isinstance(block, OtherObject))
     if message.stop_reason in _FAILED:
         yield from _failure(message.error_message or f"the response ended with {message.stop_reason}")

@@ -120,7 +120,7 @@ class TestClaude:
     def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
         message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
         events = claude(type="assistant", parent_tool_use_id="call", message=message)
-        assert ev.Text(turn="x", text="sub", parent="call") in events
+        assert ev.Text(turn="call/x", text="sub", parent="call") in events
         assert fold([*events, *events]).subagents == 1
 
     def test_a_tool_result_is_paired_cut_and_measured(self) -> None:
