@@ -204,7 +204,9 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     if message.model == _SYNTHETIC:
         text = " ".join(block.text for block in blocks if isinstance(block, _ClaudeText))
         kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
-        return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),) if line.error else ()
+        if line.error:
+            return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),)
+        return () if kind is ev.ErrorKind.OTHER else error_events(kind, text, session_id=line.session_id)
     parent = line.parent_tool_use_id
     turn = message.id if parent is None else f"{parent}/{message.id}"  # a local server may give both one id
     return (

@@ -199,9 +199,9 @@ def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
     failure = line.error or _Failure()
     data = failure.data or _ErrorData()
     message = data.message or failure.name
-    after = data.headers.get("retry-after")
-    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status, resets=bool(after))
-    resets_at = f"{after} s" if after else None
+    after, after_ms = data.headers.get("retry-after"), data.headers.get("retry-after-ms")
+    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status, resets=bool(after or after_ms))
+    resets_at = f"{after} s" if after else f"{after_ms} ms" if after_ms else None
     return error_events(kind, message, data.status, session_id=line.session_id, resets_at=resets_at)
 
 

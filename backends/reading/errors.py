@@ -49,7 +49,7 @@ CLEAR_WORDINGS = (
     Wording(K.MALFORMED_TOOL_CALL, r"invalid sequence as part of ToolUse|malformed_model_output", "Bedrock"),
     Wording(
         K.MALFORMED_TOOL_CALL,
-        r"(pars(e|ing)|decod(e|ing)|extract(ing)?|invalid|malformed) .{0,30}\b(tool|function).?call"
+        r"(pars(e|ing)|decod(e|ing)|extract(ing)?|invalid|malformed) .{0,30}\b(tool|function).?calls?\b"
         r"|\b(tool|function).?calls?\b.{0,60}(could not be parsed|malformed|(invalid|not valid) JSON)",
         "any other engine: a call, and that it could not be read",
     ),
@@ -69,7 +69,7 @@ CLEAR_WORDINGS = (
     Wording(K.CONTEXT_OVERFLOW, r"input token count.{0,60}(exceeds|only supports)", "Google"),
     Wording(K.CONTEXT_OVERFLOW, r"input is too long|too many (input )?tokens", "Bedrock, Cohere"),
     Wording(K.CONTEXT_OVERFLOW, r"maximum prompt length is", "xAI"),
-    Wording(K.CONTEXT_OVERFLOW, r"exceeds the limit of \d|max_prompt_tokens_exceeded", "GitHub Copilot"),
+    Wording(K.CONTEXT_OVERFLOW, r"token count of \d+ exceeds the limit|max_prompt_tokens_exceeded", "GitHub Copilot"),
     Wording(K.CONTEXT_OVERFLOW, r"range of input length should be|maximum allowed input length", "DashScope"),
     Wording(K.CONTEXT_OVERFLOW, r"exceeded model token limit|token limit exceeded", "Kimi"),
     Wording(K.CONTEXT_OVERFLOW, r"reduce the length of the (messages|input|prompt)", "Groq, vLLM"),
@@ -82,6 +82,7 @@ CLEAR_WORDINGS = (
     Wording(K.CONTEXT_OVERFLOW, r"(greater|longer) than the context length|context length of (only )?\d", "LM Studio"),
     Wording(K.CONTEXT_OVERFLOW, r"with \d+ maximum context length", "Mistral"),
     Wording(K.CONTEXT_OVERFLOW, r"request entity too large", "proxies: 413"),
+    Wording(K.CONTEXT_OVERFLOW, r"^4(00|13) (status code )?\(no body\)", "Cerebras"),
     Wording(
         K.CONTEXT_OVERFLOW,
         r"\b(prompt|inputs?|context|conversation|messages)\b.{0,80}\b(too (long|large)|exceed\w*"

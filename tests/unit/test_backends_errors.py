@@ -40,6 +40,7 @@ OVERFLOW = [
     "Trying to keep the first 9000 tokens, but the model is loaded with context length of only 4096 tokens.",
     "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
     "Request Entity Too Large",
+    "400 status code (no body)",
     "Sorry: the whole conversation is now larger than the 9,000 tokens that we serve.",
 ]
 REFUSED = [
@@ -137,6 +138,19 @@ def test_a_fault_that_a_server_reports_of_itself_is_not_the_clis(message: str) -
 
 def test_a_fetch_that_failed_is_no_fault_of_the_cli() -> None:
     assert error_kind("TypeError: fetch failed\n    at node:internal/deps/undici:1:1") is K.MODEL_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The number of tools (200) exceeds the limit of 128.",
+        "messages.0.content.1.image: image exceeds 5 MB maximum",
+        "max_tokens: 64000 > 32000, which is the maximum allowed number of output tokens",
+        "Invalid tool_call_id: it belongs to no call",
+    ],
+)
+def test_a_bad_request_is_an_error_of_the_model_server(message: str) -> None:
+    assert error_kind(message, 400) is K.MODEL_ERROR
 
 
 def test_a_quota_with_a_reset_beside_the_text_is_a_rate_limit() -> None:

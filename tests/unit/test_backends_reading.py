@@ -58,6 +58,18 @@ class TestClaude:
         events = claude(type="assistant", error="server_error", message={"model": "<synthetic>", "content": text})
         assert events == (ev.Error(kind=K.MODEL_ERROR, message="API Error: 500"),)
 
+    @pytest.mark.parametrize("text", ["5-hour limit reached ∙ resets 3pm", "Claude AI usage limit reached|1795356000"])
+    def test_what_the_cli_writes_of_a_limit_decides_though_nothing_calls_it_an_error(self, text: str) -> None:
+        content = [{"type": "text", "text": text}]
+        session = fold([*claude(type="assistant", message={"model": "<synthetic>", "content": content}), *result()])
+        assert session.failure is not None
+        assert session.failure.kind is K.RATE_LIMIT
+        assert session.resets_at is not None
+
+    def test_any_other_note_of_the_cli_is_nothing(self) -> None:
+        content = [{"type": "text", "text": "No response requested."}]
+        assert claude(type="assistant", message={"model": "<synthetic>", "content": content}) == ()
+
     def test_running_totals_with_subagents_and_the_last_response_are_believed(self) -> None:
         usage = {"input_tokens": 5, "output_tokens": 5}
         both = {"a": {"inputTokens": 7, "outputTokens": 3}, "b": {"inputTokens": 1, "cacheReadInputTokens": 2}}
@@ -217,6 +229,12 @@ class TestOpenCode:
         data = {"message": "Too many requests", "statusCode": 429, "responseHeaders": {"retry-after": "20"}}
         session = fold(opencode(type="error", sessionID="s", error={"name": "APIError", "data": data}))
         assert (session.resets_at, session.session_id) == ("20 s", "s")
+
+    def test_a_quota_with_a_time_to_come_back_is_a_rate_limit(self) -> None:
+        data = {"message": "quota exceeded", "statusCode": 429, "responseHeaders": {"retry-after-ms": "900"}}
+        session = fold(opencode(type="error", error={"name": "APIError", "data": data}))
+        assert session.failure is not None
+        assert (session.failure.kind, session.resets_at) == (K.RATE_LIMIT, "900 ms")
 
     def test_an_mcp_server_that_failed_is_named_by_the_log_alone(self) -> None:
         log = 'level=WARN run=1 message="server unavailable" key=proctor type=remote status=failed\nlevel=WARN x=1\n'
