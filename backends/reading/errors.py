@@ -30,6 +30,7 @@ OWN_FAULTS = (
         r"\b(Type|Reference|Range)Error: (?!fetch failed|failed to fetch|load failed|terminated|network)",
         "JavaScript: a fault in the CLI's own code; the words left out are those of a failed fetch",
     ),
+    Wording(K.CLI, r"disk quota exceeded|no space left on device", "the system's own words, in Rust, Python and Go"),
     Wording(K.CLI, r"panicked at|heap out of memory|segmentation fault", "Rust, V8, C: the CLI's own crash"),
     Wording(K.CLI, r"check (the )?server logs", "OpenCode: the failure of its own local server"),
 )
@@ -59,6 +60,7 @@ CLEAR_WORDINGS = (
         "OpenAI, Groq, Google",
     ),
     Wording(K.RATE_LIMIT, r"throttl", "Bedrock, DashScope"),
+    Wording(K.RATE_LIMIT, r"resource (has been )?exhausted", "Google: too many requests at a time"),
     Wording(
         K.CONTEXT_OVERFLOW, r"maximum context length|context.?length.exceeded", "OpenAI, OpenRouter, DeepSeek, vLLM"
     ),
@@ -79,7 +81,11 @@ CLEAR_WORDINGS = (
         K.CONTEXT_OVERFLOW, r"exceed_context_size|available context size|context size has been exceeded", "llama.cpp"
     ),
     Wording(K.CONTEXT_OVERFLOW, r"input length exceeds|exceeded max context length", "Ollama"),
-    Wording(K.CONTEXT_OVERFLOW, r"(greater|longer) than the context length|context length of (only )?\d", "LM Studio"),
+    Wording(
+        K.CONTEXT_OVERFLOW,
+        r"(greater|longer) than the context length|n_keep.{0,12} >= n_ctx|context length of (only )?\d",
+        "LM Studio",
+    ),
     Wording(K.CONTEXT_OVERFLOW, r"with \d+ maximum context length", "Mistral"),
     Wording(K.CONTEXT_OVERFLOW, r"request entity too large", "proxies: 413"),
     Wording(K.CONTEXT_OVERFLOW, r"^4(00|13) (status code )?\(no body\)", "Cerebras"),
@@ -128,7 +134,11 @@ _WITHOUT_STATUS = (
     Wording(K.MODEL_UNREACHABLE, r"ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT", "Node.js, Bun"),
     Wording(K.MODEL_UNREACHABLE, r"getaddrinfo|fetch failed", "Node.js"),
     Wording(K.AUTH, r"not logged in|api.?key|unauthori[sz]ed|authenticat|/login", "CLIs"),
-    Wording(K.MODEL_ERROR, r"api error|overloaded|server.?error|bad gateway|malformed response|JSON pars", "CLIs"),
+    Wording(
+        K.MODEL_ERROR,
+        r"api error|overloaded|at capacity|server.?error|bad gateway|malformed response|JSON pars",
+        "CLIs",
+    ),
     Wording(K.MODEL_ERROR, r"time.?out|timed out|socket connection|stream|model.{0,60}not found", "CLIs"),
 )
 """Weaker hints, for an error without an HTTP status. The first row that matches counts."""
@@ -161,7 +171,7 @@ _RESET = re.compile(
 _TRACE = re.compile(
     r"^[ \t]*at [^\n]*|^[ \t]*File \"[^\n]*\", line \d+[^\n]*(?:\n[ \t]+[^\n]*)?|^(?:file://|node:)\S+:\d+\n[^\n]*"
     r"|^[ \t]*[\^~]+[ \t]*$|^[ \t]+(?:errno|code|syscall|path): [^\n]*|^[{} \t]+$|^(?:Node\.js|Bun) v\d[^\n]*"
-    r"|^Traceback [^\n]*|\\n[ \t]+at (?:[^\\\n\"]|\\(?!n))*",
+    r"|^Traceback [^\n]*|^note: run with `RUST_BACKTRACE[^\n]*|\\n[ \t]+at (?:[^\\\n\"]|\\(?!n))*",
     re.MULTILINE,
 )
 """The lines of a stack trace, also of one that a log holds as JSON: places in code and what stands there."""

@@ -38,6 +38,7 @@ OVERFLOW = [
     "the input length exceeds the context length",
     "The number of tokens to keep from the initial prompt is greater than the context length.",
     "Trying to keep the first 9000 tokens, but the model is loaded with context length of only 4096 tokens.",
+    "Cannot truncate prompt with n_keep (5000) >= n_ctx (4096)",
     "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
     "Request Entity Too Large",
     "400 status code (no body)",
@@ -75,6 +76,7 @@ RATE = [
     "Request too large for model `m` on tokens per minute (TPM): Limit 8000, Requested 10412",
     "Quota exceeded for quota metric 'GenerateRequestsPerDayPerProjectPerModel-FreeTier'",
     "ThrottlingException: Too many tokens, please wait before trying again.",
+    "Resource has been exhausted (e.g. check quota).",
     "You have exceeded a secondary rate limit",
     "5-hour limit reached ∙ resets 3pm",
     "Opus limit reached · resets 3pm",
@@ -95,6 +97,7 @@ BILLING = [
 ]
 OWN = [
     "Error: EDQUOT: disk quota exceeded, write",
+    "Error: Disk quota exceeded (os error 122)",
     "ENOSPC: no space left on device, rate limit",
     "TypeError: Cannot read properties of undefined (reading 'input_tokens')",
     "thread 'main' panicked at core/src/quota.rs:1:2: too many requests",
@@ -196,6 +199,7 @@ def test_a_connection_that_failed_is_that_of_its_server(message: str, kind: K) -
             "KeyError: 1",
         ),
         (r'error="no" stack="no\n    at stream (x.js)\n    at y" end', 'error="no" stack="no" end'),
+        ("thread panicked at x\nnote: run with `RUST_BACKTRACE=1` to see the stream", "thread panicked at x"),
         ("Error: no\n\nCaused by:\n    too many requests", "Error: no\n\nCaused by:\n    too many requests"),
     ],
 )
