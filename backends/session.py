@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from backends import events as ev
-from backends.base import plain_name
+from backends.mcp_presence import absent
 from backends.reading.experiment import shell_command
 from backends.tool_times import OpenCall, ToolTimes
 
@@ -18,10 +18,6 @@ ERRORS_KEPT = 20
 """How many errors are kept whole. All are counted."""
 _REMEMBERED = 256
 """How many turns, calls and MCP servers are remembered by id. Beyond that the older half is forgotten."""
-
-
-_NOT_ABSENT = frozenset({"connected", "disabled", "pending"})
-"""What an MCP server may be without its tools being missed."""
 
 
 class Session:
@@ -129,16 +125,7 @@ class Session:
     @property
     def absent_mcp(self) -> dict[str, str]:
         """The MCP servers whose tools were missing, and their status. A server of which a tool answered was there."""
-        return {
-            server: status
-            for server, status in self.mcp_servers.items()
-            if status not in _NOT_ABSENT and not self._tool_answered(server)
-        }
-
-    def _tool_answered(self, server: str) -> bool:
-        plain = plain_name(server)
-        names = (f"mcp__{plain}__", f"mcp__{plain}.", f"{plain}_", f"{plain}.")
-        return any(tool.startswith(names) for tool in self._answered_tools)
+        return absent(self.mcp_servers, self._answered_tools)
 
     @property
     def calls_not_run(self) -> int:

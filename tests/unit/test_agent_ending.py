@@ -119,9 +119,10 @@ def test_a_server_of_which_a_tool_answered_was_there(tool: str) -> None:
     assert ending(started, call, ev.ToolResult(call_id="c", is_error=True), *turn(), DONE) is Ending.MCP_UNAVAILABLE
 
 
-def test_the_tool_of_another_server_says_nothing() -> None:
-    started = ev.SessionStarted(mcp_servers={"lab": "failed", "other": "connected"})
-    call = ev.ToolCall(turn="a", call_id="c", name="mcp__other__plot")
+@pytest.mark.parametrize("tool", ["mcp__other__plot", "lab_two_plot", "label"])
+def test_the_tool_of_another_server_says_nothing(tool: str) -> None:
+    started = ev.SessionStarted(mcp_servers={"lab": "failed", "other": "connected", "lab_two": "connected"})
+    call = ev.ToolCall(turn="a", call_id="c", name=tool)
     assert ending(started, call, ev.ToolResult(call_id="c"), *turn(), DONE) is Ending.MCP_UNAVAILABLE
 
 
