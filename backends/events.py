@@ -21,7 +21,11 @@ _NO_TEXT = Raw(b'""')
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in terms that every backend shares. `CLI`: in the CLI itself. `OTHER`: not known."""
+    """What went wrong, in terms that every backend shares.
+
+    `REFUSED`: the model refused, or a content filter did. `MALFORMED_TOOL_CALL`: the model server could not parse the
+    tool call that the model wrote. `CLI`: in the CLI itself. `OTHER`: nothing tells.
+    """
 
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
@@ -30,6 +34,9 @@ class ErrorKind(StrEnum):
     MODEL_ERROR = "model_error"
     OUTPUT_TOKENS = "output_tokens"
     MODEL_REFUSED_TOOLS = "model_refused_tools"
+    REFUSED = "refused"
+    MALFORMED_TOOL_CALL = "malformed_tool_call"
+    MCP = "mcp"
     COMPACTION = "compaction"
     CLI = "cli"
     OTHER = "other"
@@ -41,12 +48,14 @@ class StopReason(StrEnum):
     - `LAST`: the model had finished. Only for a CLI without a final event (`SessionFinished`): such a response ends the
       session, unless it calls a tool or another one follows.
     - `OUTPUT_LIMIT`, `CONTEXT_LIMIT`: the model's output limit, or its context, cut the response.
-    - `UNKNOWN`: the CLI does not know. A response that calls no tool then counts as empty, even if it has text.
+    - `REFUSED`: the model refused to go on, or a content filter stopped it.
+    - `UNKNOWN`: the CLI does not know. Such a response counts as empty if it calls no tool, whatever it wrote.
     """
 
     LAST = "last"
     OUTPUT_LIMIT = "output_limit"
     CONTEXT_LIMIT = "context_limit"
+    REFUSED = "refused"
     UNKNOWN = "unknown"
 
 
@@ -99,9 +108,13 @@ class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class TurnStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """A model response began to arrive. A CLI that reports it block by block repeats this event."""
+    """A model response began to arrive. A CLI that reports it block by block repeats this event.
+
+    `whole`: this CLI never repeats it, so that each is another response, even if a server gives one id to several.
+    """
 
     turn: str
+    whole: bool = False
     session_id: str = ""
     parent: str | None = None
 
@@ -144,14 +157,16 @@ class SubagentStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The result of a tool call, and how many `seconds` the call took, if the CLI reports it.
 
-    `content` is the JSON from the stream, whole and undecoded: a text, or a list of parts. Most bytes of a stream are
-    such contents, and few are ever read.
+    `name` is the tool's, for a CLI that may show a call by its result alone; such a result counts as a call too.
+    `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
+    stream are such contents, and few are ever looked at.
     """
 
     call_id: str
     content: Raw = _NO_TEXT
     is_error: bool = False
     seconds: float | None = None
+    name: str = ""
 
     @property
     def output(self) -> str:
@@ -206,8 +221,8 @@ class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The state of an MCP server's connection.
 
-    `connected`: its tools are available. `disabled`: the CLI leaves it out on purpose. Any other text is the CLI's own
-    and means that the tools are missing.
+    `connected`: its tools are there. `disabled`: the CLI leaves it out on purpose. `pending`: not known yet. Any other
+    text says, in the CLI's words, that its tools are missing.
     """
 
     server: str
@@ -248,11 +263,13 @@ class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI's final event. Totals cover the CLI's process so far; `model_s` are seconds spent on the model.
 
-    `reason` says why it ended, in the CLI's words. If one of the CLI's own limits stopped it, `limit` is the name from
-    `Backend.own_limits`.
+    `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
+    `Backend.own_limits` gives. `succeeded`: the CLI says that it ended well, so that no earlier error decides. A final
+    event without `is_error` and `succeeded` leaves open how the session went.
     """
 
     is_error: bool = False
+    succeeded: bool = False
     reason: str = ""
     limit: str = ""
     text: str = ""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
 from backends import events as ev
-from backends.reading.experiment import is_experiment, shell_command
+from backends.mcp_presence import absent
+from backends.reading.experiment import shell_command
+from backends.tool_times import OpenCall, ToolTimes
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -18,35 +18,6 @@ ERRORS_KEPT = 20
 """How many errors to keep whole. All errors count."""
 _REMEMBERED = 256
 """How many turns, calls and MCP servers are remembered by id. Beyond that, the older half is forgotten."""
-
-
-class _OpenCall(Struct, frozen=True, gc=False):
-    """A call without a result yet: its tool, the beginning of its shell command, and when it arrived."""
-
-    name: str
-    command: str
-    at: float | None
-
-
-class _ToolTimes(Struct):
-    """The calls without a result, by id, and the total seconds of all other calls."""
-
-    open: dict[str, _OpenCall] = {}
-    experiment_s: float = 0.0
-    other_s: float = 0.0
-    untimed: int = 0
-
-    def took(self, call: _OpenCall, told_s: float | None, at: float | None) -> None:
-        """Add the seconds of a call: those that its CLI reports, or else the time between the call and its result."""
-        seconds = told_s
-        if seconds is None and at is not None and call.at is not None:
-            seconds = max(0.0, at - call.at)
-        if seconds is None:
-            self.untimed += 1
-        elif is_experiment(call.name, call.command):
-            self.experiment_s += seconds
-        else:
-            self.other_s += seconds
 
 
 class Session:
@@ -102,7 +73,7 @@ class Session:
         self._total_cost = 0.0
         self._turns: dict[str, ev.TurnFinished] = {}
         self._calls: dict[tuple[str, str], None] = {}
-        self._times = _ToolTimes()
+        self._times = ToolTimes()
         self._offset: int | None = None
         self._length: int | None = None
         self._at: float | None = None
@@ -110,6 +81,11 @@ class Session:
         self._denied_calls: dict[str, None] = {}
         self._wrote_nothing = True
         self._called_nothing = True
+        self._not_run: dict[str, None] = {}
+        self._turns_with_results: dict[str, None] = {}
+        self._earlier: ev.TurnFinished | None = None
+        self._turn_open = False
+        self._answered_tools: dict[str, None] = {}
 
     @property
     def usage(self) -> ev.Usage:
@@ -145,6 +121,16 @@ class Session:
     def open_calls(self) -> int:
         """Remembered tool calls without a result yet."""
         return len(self._times.open)
+
+    @property
+    def absent_mcp(self) -> dict[str, str]:
+        """The MCP servers whose tools were missing, and their status. A server of which a tool answered was there."""
+        return absent(self.mcp_servers, self._answered_tools)
+
+    @property
+    def calls_not_run(self) -> int:
+        """The number of tool calls in the last response that have no result."""
+        return len(self._not_run)
 
     @property
     def finished(self) -> bool:
@@ -189,6 +175,8 @@ class Session:
         self._mcp_status(event.server, event.status)
 
     def _wrote(self, event: ev.Text | ev.Thinking) -> None:
+        if not event.turn:  # a CLI that does not tell responses apart: what it writes after a call is a later one
+            self._not_run.clear()
         self._wrote_nothing = self._wrote_nothing and not event.text
 
     def _turn_started(self, event: ev.TurnStarted) -> None:
@@ -196,10 +184,33 @@ class Session:
             self.session_id = event.session_id
         if event.parent is not None:
             self._subagent(event.parent)
+        self._turn_open = True
+        if event.turn in self._turns and (event.whole or event.turn in self._turns_with_results):
+            self._begin_again(event.turn, whole=event.whole)
         if event.turn not in self._turns:
             self._wrote_nothing = self._called_nothing = True
             self.stop_reason = None
             self.final = None
+            self._not_run.clear()
+
+    def _begin_again(self, turn: str, *, whole: bool) -> None:
+        """Forget a turn whose id names another response from now on, as its place in the stream tells."""
+        self._earlier = None if whole else self._turns[turn]
+        del self._turns[turn]
+        self._turns_with_results.pop(turn, None)
+        for call in [call for call in self._calls if call[0] == turn]:
+            del self._calls[call]
+
+    def _goes_on(self, event: ev.TurnFinished) -> ev.TurnFinished | None:
+        """Return the turn that this response goes on with although a tool has answered in between, or `None`.
+
+        A CLI that shows a response block by block may run the tool of a block before the next one arrives. Its blocks
+        have the same prompt, and so count the same tokens of it. The prompt of a later response is longer.
+        """
+        earlier, self._earlier = self._earlier, None
+        sent = _prompt_tokens(event.usage)
+        same = earlier is not None and earlier.turn == event.turn and _prompt_tokens(earlier.usage) == sent > 0
+        return earlier if same else None
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
         self._subagent(event.call_id)
@@ -212,6 +223,11 @@ class Session:
 
     def _turn_finished(self, event: ev.TurnFinished) -> None:
         known = self._turns.get(event.turn)
+        if known is None:
+            known = self._goes_on(event)
+        elif not event.turn and not self._turn_open:
+            known = None
+        self._turn_open = False
         if known is None:
             self.turns += 1
             self.failure = None
@@ -244,29 +260,45 @@ class Session:
     def _tool_call(self, event: ev.ToolCall) -> None:
         self._called_nothing = False
         call = (event.turn, event.call_id)
-        if call in self._calls:
+        if call in self._calls and (event.turn or event.call_id in self._times.open):
             return
         self._calls[call] = None
-        self._times.open[event.call_id] = _OpenCall(event.name, shell_command(event.arguments), self._at)
+        self._times.open[event.call_id] = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
         if len(self._calls) > _REMEMBERED:
             _forget(self._calls)
             _forget(self._times.open)
+            _forget(self._not_run)
+        self._not_run[event.call_id] = None
         self.tool_calls += 1
         self.compactions_in_a_row = 0
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
         call = self._times.open.pop(event.call_id, None)
+        if call is None and event.name and ("", event.call_id) not in self._calls:
+            self._tool_call(ev.ToolCall(turn="", call_id=event.call_id, name=event.name))
+            call = self._times.open.pop(event.call_id, None)
         if call is None:
             self.unpaired_results += 1
             return
+        self._not_run.pop(event.call_id, None)
+        if call.turn in self._turns:
+            self._turns_with_results[call.turn] = None
+            if len(self._turns_with_results) > _REMEMBERED:
+                _forget(self._turns_with_results)
         self.tool_results += 1
         self.tool_errors += event.is_error
+        if not event.is_error:
+            self._answered_tools[call.name] = None
+            if len(self._answered_tools) > _REMEMBERED:
+                _forget(self._answered_tools)
         if event.call_id not in self._parents:
             self._times.took(call, event.seconds, self._at)
 
     def _session_finished(self, event: ev.SessionFinished) -> None:
         self.final = event
+        if event.succeeded:
+            self.failure = None
         self.session_id = event.session_id or self.session_id
         self._total = self._total.most(event.usage)
         self._total_cost = max(self._total_cost, event.cost_usd)
@@ -339,6 +371,10 @@ def fold(events: Iterable[ev.Event]) -> Session:
     for event in events:
         session.add(event)
     return session
+
+
+def _prompt_tokens(usage: ev.Usage) -> int:
+    return usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
 
 
 def _forget(remembered: dict[Key, Value]) -> None:

@@ -35,6 +35,8 @@ class Ending(StrEnum):
     DISK_LIMIT = "disk_limit"
     OUTPUT_TOKEN_LIMIT = "output_token_limit"
     CONTEXT_OVERFLOW = "context_overflow"
+    REFUSED = "refused"
+    MALFORMED_TOOL_CALL = "malformed_tool_call"
     EMPTY_STEPS = "empty_steps"
     ENDLESS_COMPACTION = "endless_compaction"
     RATE_LIMITED = "rate_limited"
@@ -85,6 +87,8 @@ ENDINGS: dict[Ending, EndingPolicy] = {
     Ending.DISK_LIMIT: _LIMIT,
     Ending.OUTPUT_TOKEN_LIMIT: _AGENT,
     Ending.CONTEXT_OVERFLOW: _AGENT,
+    Ending.REFUSED: _AGENT,
+    Ending.MALFORMED_TOOL_CALL: _AGENT,
     Ending.EMPTY_STEPS: _AGENT,
     Ending.ENDLESS_COMPACTION: _AGENT,
     Ending.RATE_LIMITED: _error(Cause.MODEL, retried=True),

@@ -84,6 +84,11 @@ class _McpServer(LinePart):
     status: str = ""
 
 
+class _McpError(LinePart):
+    name: str = ""
+    error: str | None = None
+
+
 class _Compact(LinePart):
     trigger: str = ""
     pre_tokens: Count = 0
@@ -119,6 +124,7 @@ class _System(LinePart, tag="system"):
     model: str = ""
     tools: list[str] = field(default_factory=list)
     mcp_servers: list[_McpServer] = field(default_factory=list)
+    mcp_server_errors: list[_McpError] = field(default_factory=list)
     claude_code_version: str = ""
     attempt: Count = 0
     max_retries: Count = 0
@@ -146,6 +152,7 @@ class _ClaudeResult(LinePart, tag="result"):
     model_usage: dict[str, _ModelUsage] = field(default_factory=dict, name="modelUsage")
     permission_denials: list[_Denial] = field(default_factory=list)
     terminal_reason: str | None = None
+    stop_reason: str | None = None
 
 
 class _RateLimit(LinePart, tag="rate_limit_event"):
@@ -155,12 +162,14 @@ class _RateLimit(LinePart, tag="rate_limit_event"):
 _Line = _Assistant | _User | _System | _ClaudeResult | _RateLimit | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
+_REFUSAL = "the model refused to answer"
 _SYNTHETIC = "<synthetic>"
 """The model name in messages that the CLI writes itself: errors, and notes to the user."""
 
 _STOPS = {
     "max_tokens": ev.StopReason.OUTPUT_LIMIT,
     "model_context_window_exceeded": ev.StopReason.CONTEXT_LIMIT,
+    "refusal": ev.StopReason.REFUSED,
 }
 
 _ERROR_NAMES = {
@@ -195,8 +204,11 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     if message.model == _SYNTHETIC:
         text = " ".join(block.text for block in blocks if isinstance(block, _ClaudeText))
         kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
-        return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),) if line.error else ()
-    turn, parent = message.id, line.parent_tool_use_id
+        if line.error:
+            return (ev.Error(kind=kind, message=text[:4096], session_id=line.session_id),)
+        return () if kind is ev.ErrorKind.OTHER else error_events(kind, text, session_id=line.session_id)
+    parent = line.parent_tool_use_id
+    turn = message.id if parent is None else f"{parent}/{message.id}"  # a local server may give both one id
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
         *[_block(block, turn, parent, raw) for block in blocks],
@@ -232,6 +244,7 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
             servers = {server.name: server.status for server in line.mcp_servers}
+            servers |= {server.name: server.error or "failed" for server in line.mcp_server_errors}
             yield ev.SessionStarted(
                 session_id=line.session_id,
                 model=line.model,
@@ -257,14 +270,20 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
 
 
 def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
-    text, limit = line.result or "; ".join(line.errors), OWN_LIMITS.get(line.subtype, "")
+    """Return the events of a final line. Its subtype decides before its flags, which some versions do not set."""
+    limit, failed = OWN_LIMITS.get(line.subtype, ""), line.is_error or line.subtype.startswith("error_")
+    said = "; ".join(line.errors)
+    text = said if failed and line.subtype != "success" else line.result or said
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
-    if line.is_error and not limit:
+    if failed and not limit:
         message, status = text or line.terminal_reason or line.subtype, line.api_error_status
-        yield from error_events(error_kind(message, status), message, status, session_id=line.session_id)
+        kind = ev.ErrorKind.REFUSED if line.stop_reason == "refusal" else error_kind(message, status)
+        yield from error_events(kind, message, status, session_id=line.session_id)
+    elif line.stop_reason == "refusal":
+        yield ev.Error(kind=ev.ErrorKind.REFUSED, message=text[:4096] or _REFUSAL, session_id=line.session_id)
     yield ev.SessionFinished(
-        is_error=line.is_error,
+        is_error=failed,
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
         limit=limit,
         text=text[:4096],

@@ -64,6 +64,13 @@ _RESPONSE = re.compile(
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
 
 _NOTHING = Raw(b'""')
+_SHELL, _PATCH, _WEB_SEARCH = "exec_command", "apply_patch", "web_search"
+_DONE_WELL = {"completed", ""}
+"""What the status of a call that went well may be. A web search has none."""
+
+
+def _agent_tool(tool: str) -> str:
+    return f"multi_agent_v1.{tool}"
 
 
 class _CodexMessage(LinePart, tag="agent_message"):
@@ -85,7 +92,7 @@ class _Command(LinePart, tag="command_execution"):
     command: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
-        return (_call(self.id, "exec_command", {"cmd": inner_command(self.command)}),)
+        return (_call(self.id, _SHELL, {"cmd": inner_command(self.command)}),)
 
 
 class _McpCall(LinePart, tag="mcp_tool_call"):
@@ -105,7 +112,7 @@ class _AgentCall(LinePart, tag="collab_tool_call"):
 
     def events(self) -> tuple[ev.Event, ...]:
         started = (ev.SubagentStarted(call_id=self.id),) if self.tool == "spawn_agent" else ()
-        return (_call(self.id, f"multi_agent_v1.{self.tool}", {"message": self.prompt}), *started)
+        return (_call(self.id, _agent_tool(self.tool), {"message": self.prompt}), *started)
 
 
 class _FileChange(LinePart, tag="file_change"):
@@ -113,7 +120,15 @@ class _FileChange(LinePart, tag="file_change"):
     changes: Any = None
 
     def events(self) -> tuple[ev.Event, ...]:
-        return (_call(self.id, "apply_patch", {"changes": self.changes}),)
+        return (_call(self.id, _PATCH, {"changes": self.changes}),)
+
+
+class _WebSearch(LinePart, tag="web_search"):
+    id: str = ""
+    query: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        return (_call(self.id, _WEB_SEARCH, {"query": self.query}),)
 
 
 def _call(call_id: str, name: str, arguments: Any) -> ev.ToolCall:
@@ -127,7 +142,18 @@ class _Done(LinePart):
     status: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
-        return (ev.ToolResult(call_id=self.id, content=self.output(), is_error=self.status != "completed"),)
+        result = ev.ToolResult(
+            call_id=self.id, content=self.output(), is_error=self.failed(), name=self.tool_name()[:200]
+        )
+        return (result,)
+
+    def failed(self) -> bool:
+        """Return whether the call went wrong."""
+        return self.status not in _DONE_WELL
+
+    def tool_name(self) -> str:
+        """Return the name of the tool. A call may show by this item alone."""
+        return ""
 
     def output(self) -> Raw:
         """Return the result of the call."""
@@ -136,6 +162,10 @@ class _Done(LinePart):
 
 class _CommandDone(_Done, tag="command_execution"):
     aggregated_output: Raw = _NOTHING
+
+    def tool_name(self) -> str:
+        """See `_Done`."""
+        return _SHELL
 
     def output(self) -> Raw:
         return self.aggregated_output
@@ -150,8 +180,18 @@ class _CodexFault(LinePart):
 
 
 class _McpDone(_Done, tag="mcp_tool_call"):
+    server: str = ""
+    tool: str = ""
     result: _CodexResult | None = None
     error: _CodexFault | None = None
+
+    def tool_name(self) -> str:
+        """See `_Done`."""
+        return tool_name(self.server, self.tool)
+
+    def failed(self) -> bool:
+        """See `_Done`. Without a status the error tells."""
+        return super().failed() if self.status else self.error is not None
 
     def output(self) -> Raw:
         """Return the server's answer, or else the reason why there is none."""
@@ -160,17 +200,31 @@ class _McpDone(_Done, tag="mcp_tool_call"):
         return Raw(msgspec.json.encode(self.error.message)) if self.error else _NOTHING
 
 
-class _AgentDone(_Done, tag="collab_tool_call"): ...
+class _AgentDone(_Done, tag="collab_tool_call"):
+    tool: str = ""
+
+    def tool_name(self) -> str:
+        """See `_Done`."""
+        return _agent_tool(self.tool)
 
 
-class _FileChanged(_Done, tag="file_change"): ...
+class _FileChanged(_Done, tag="file_change"):
+    def tool_name(self) -> str:
+        """See `_Done`."""
+        return _PATCH
 
 
-_ItemDone = _CommandDone | _McpDone | _AgentDone | _FileChanged
+class _WebSearched(_Done, tag="web_search"):
+    def tool_name(self) -> str:
+        """See `_Done`."""
+        return _WEB_SEARCH
+
+
+_ItemDone = _CommandDone | _McpDone | _AgentDone | _FileChanged | _WebSearched
 
 
 class _Started(LinePart, tag="item.started"):
-    item: _Command | _McpCall | _AgentCall | _FileChange | OtherObject | None = None
+    item: _Command | _McpCall | _AgentCall | _FileChange | _WebSearch | OtherObject | None = None
 
 
 class _Completed(LinePart, tag="item.completed"):
@@ -216,12 +270,13 @@ def _error(line: _CodexError, _raw: bytes) -> tuple[ev.Event, ...]:
     retry = _RETRY.match(line.message)
     if retry is None:
         return _failure(line.message)
-    found = _STATUS.search(retry[3])
+    cause = retry[3] or ""
+    found = _STATUS.search(cause)
     attempt, most, status = int(retry[1] or 0), int(retry[2] or 0), int(found[1]) if found else None
-    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=retry[3]),)
+    return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=cause),)
 
 
-_RETRY = re.compile(r"Reconnecting\.\.\. (?:(\d{1,9})/(\d{1,9})|[\w ]{1,80}) \((.{0,4096})\)", re.DOTALL)
+_RETRY = re.compile(r"Reconnecting\.\.\. ?(?:(\d{1,9})/(\d{1,9})|[\w ]{0,80}?)(?: \((.{0,4096})\)|$)", re.DOTALL)
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _PHRASES = {
     "reason: max_output_tokens": ev.ErrorKind.OUTPUT_TOKENS,
@@ -267,7 +322,7 @@ _READINGS: dict[type, Callable[[Any, bytes], tuple[ev.Event, ...]]] = {
     _Thread: lambda line, _raw: (ev.SessionStarted(session_id=line.thread_id),),
     _Started: _item,
     _Completed: _item,
-    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(reason="turn.completed"),),
+    _TurnCompleted: lambda _line, _raw: (ev.SessionFinished(succeeded=True, reason="turn.completed"),),
     _TurnFailed: _turn_failed,
     _CodexError: _error,
     OtherObject: partial(other_events, silent=_SILENT),

@@ -141,13 +141,14 @@ _ERROR_NAMES = {
 _STOPS = {
     "stop": ev.StopReason.LAST,
     "length": ev.StopReason.OUTPUT_LIMIT,
+    "content-filter": ev.StopReason.REFUSED,
     "unknown": ev.StopReason.UNKNOWN,
 }
 
 
 def _step_start(line: _StepStart) -> tuple[ev.Event, ...]:
     part = line.part or _OpenCodePart()
-    return (ev.TurnStarted(turn=part.message_id, session_id=line.session_id),)
+    return (ev.TurnStarted(turn=part.message_id, whole=True, session_id=line.session_id),)
 
 
 def _text(line: _OpenCodeText) -> tuple[ev.Event, ...]:
@@ -198,9 +199,9 @@ def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
     failure = line.error or _Failure()
     data = failure.data or _ErrorData()
     message = data.message or failure.name
-    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status)
-    after = data.headers.get("retry-after")
-    resets_at = f"{after} s" if after else None
+    after, after_ms = data.headers.get("retry-after"), data.headers.get("retry-after-ms")
+    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status, resets=bool(after or after_ms))
+    resets_at = f"{after} s" if after else f"{after_ms} ms" if after_ms else None
     return error_events(kind, message, data.status, session_id=line.session_id, resets_at=resets_at)
 
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
+from backends.reading.errors import error_events, error_kind, told_status
 from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
 
 
@@ -129,7 +129,7 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         return
     turn = message.response_id or str(message.timestamp)
     blocks = [_PiText(text=message.content)] if isinstance(message.content, str) else message.content
-    yield ev.TurnStarted(turn=turn)
+    yield ev.TurnStarted(turn=turn, whole=True)
     yield from (_block(block, turn) for block in blocks if not isinstance(block, OtherObject))
     if message.stop_reason in _FAILED:
         yield from _failure(message.error_message or f"the response ended with {message.stop_reason}")
@@ -162,9 +162,8 @@ def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
 
 
 def _failure(text: str) -> tuple[ev.Event, ...]:
-    """Return the events of a failed request. A message fails only for that reason, whatever its text."""
-    first = text.split(maxsplit=1)[0] if text.strip() else ""
-    status = int(first) if first.isdecimal() and len(first) == 3 else None
+    """Return the events of a request that failed: only that makes a message fail, whatever its words are."""
+    status = told_status(text)
     kind = error_kind(text, status)
     if kind is ev.ErrorKind.OTHER:
         kind = ev.ErrorKind.MODEL_ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Set
 from functools import cache
 from types import UnionType
@@ -93,6 +94,40 @@ def other_events(
     if not read.kind:
         return (Malformed(reason="no type", sample=sample(line)),)
     return () if read.kind in silent else (Unknown(kind=read.kind[:80], sample=sample(line)),)
+
+
+_LEAD = re.compile(
+    r"(?:[\x00-\x1a\x1c-\x20\ufeff]|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_=>78]))*"
+)
+"""What may stand around the objects of a line: white space, control characters, a byte order mark, terminal escapes."""
+_scan_object = json.JSONDecoder().raw_decode
+
+
+def pieces(line: bytes) -> list[bytes]:
+    """Return the JSON objects that a line holds one after the other, and what follows the last whole one.
+
+    A byte order mark and terminal escapes before and after each are left out. A line that holds no whole object after
+    them comes back as it is, as does one that holds nothing else.
+    """
+    text, found = line.decode("utf-8", "surrogateescape"), []
+    at = _lead(text, 0)
+    while text.startswith("{", at):
+        try:
+            _, end = _scan_object(text, at)
+        except (ValueError, RecursionError):
+            break
+        found.append(text[at:end])
+        at = _lead(text, end)
+    if not found:
+        return [line]
+    if at < len(text):
+        found.append(text[at:])
+    return [piece.encode("utf-8", "surrogateescape") for piece in found]
+
+
+def _lead(text: str, at: int) -> int:
+    found = _LEAD.match(text, at)
+    return found.end() if found else at
 
 
 def _clean(value: Any) -> Any:

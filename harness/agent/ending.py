@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from backends.events import ErrorKind, StopReason
-from backends.reading.errors import error_kind
+from backends.reading.errors import error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
 
 _SIGNS = Limits()
 """The number of empty turns in a row, or of compactions without a tool call between them, that ends a session."""
+
+_STDERR_READ = 16_384
+"""How many characters at the end of standard error may say why a CLI crashed."""
 
 _BY_KIND = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -21,6 +24,9 @@ _BY_KIND = {
     ErrorKind.MODEL_ERROR: Ending.MODEL_ERROR,
     ErrorKind.OUTPUT_TOKENS: Ending.OUTPUT_TOKEN_LIMIT,
     ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
+    ErrorKind.REFUSED: Ending.REFUSED,
+    ErrorKind.MALFORMED_TOOL_CALL: Ending.MALFORMED_TOOL_CALL,
+    ErrorKind.MCP: Ending.MCP_UNAVAILABLE,
     ErrorKind.COMPACTION: Ending.ENDLESS_COMPACTION,
     ErrorKind.CLI: Ending.CLI_CRASHED,
     ErrorKind.OTHER: Ending.CLI_CRASHED,
@@ -32,8 +38,9 @@ _BY_LIMIT = {"turns": Ending.TURN_LIMIT, "tokens": Ending.TOKEN_LIMIT, "cost_usd
 _CUT = {
     StopReason.OUTPUT_LIMIT: (Ending.OUTPUT_TOKEN_LIMIT, "the last response was cut by its output limit"),
     StopReason.CONTEXT_LIMIT: (Ending.CONTEXT_OVERFLOW, "the last response was cut by the model's context"),
+    StopReason.REFUSED: (Ending.REFUSED, "the model, or a content filter, refused the last response"),
 }
-"""The endings of a session whose last response was cut by a limit of the model."""
+"""The endings by a last response that the model did not complete."""
 
 
 def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
@@ -45,10 +52,10 @@ def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tu
     if session.failure:
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
-    if session.final and session.final.is_error:
+    if session.final and (session.final.is_error or session.final.limit):
         ending = _BY_LIMIT.get(session.final.limit, Ending.CLI_CRASHED)
         return ending, _one_line(f"the CLI ended with {session.final.reason}: {session.final.text}")
-    if session.final or (session.finished and not exit_code):
+    if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
         return _finished(session)
     return _unfinished(session, exit_code, stderr_tail)
 
@@ -65,7 +72,16 @@ def _reset(session: Session) -> str:
     return "" if said is None or str(said) in message else f" (resets: {said})"
 
 
+def _overcame(session: Session, exit_code: int) -> bool:
+    """Return whether the exit code may only tell of an error that the session overcame, as OpenCode's does."""
+    return exit_code == 1 and session.error_count > 0
+
+
 def _finished(session: Session) -> tuple[Ending, str]:
+    if session.stop_reason is StopReason.REFUSED:
+        return _CUT[StopReason.REFUSED]
+    if session.calls_not_run:
+        return Ending.SILENT_EXIT, "the CLI ended the session although the last response calls a tool that never ran"
     absent = _absent_mcp(session)
     if absent:
         return Ending.MCP_UNAVAILABLE, _one_line(f"the agent worked without its MCP tools ({absent})")
@@ -74,8 +90,7 @@ def _finished(session: Session) -> tuple[Ending, str]:
 
 def _absent_mcp(session: Session) -> str:
     """Return the MCP servers whose tools were missing, each with its status."""
-    present = {"connected", "disabled"}
-    return ", ".join(f"{name}: {status}" for name, status in session.mcp_servers.items() if status not in present)
+    return ", ".join(f"{name}: {status}" for name, status in session.absent_mcp.items())
 
 
 def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
@@ -96,7 +111,8 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
     if not session.turns and (absent := _absent_mcp(session)):
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
-    said = [line[:500] for line in stderr_tail.strip().splitlines()[-3:]]
+    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
+    said = [line[:500] for line in lines if line.strip()][-3:]
     kind = error_kind("\n".join(said))
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from backends.base import Backend
-from backends.events import Malformed
-from backends.reading.lines import sample
+from backends.events import Event, Malformed
+from backends.reading.lines import pieces, sample
 from backends.session import Session
 
 LINE_CAP = 8 * 1024 * 1024
@@ -101,7 +101,15 @@ class StreamReader:
                 too_long = Malformed(reason=f"longer than {len(data)} bytes", sample=sample(data))
                 add((too_long,), line.offset, len(data) + line.cut, at)
             else:
-                add(decode(data), line.offset, len(data), at)
+                events = decode(data)
+                if len(events) == 1 and type(events[0]) is Malformed:
+                    events = self._decode_pieces(data, events)
+                add(events, line.offset, len(data), at)
+
+    def _decode_pieces(self, data: bytes, whole: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Return the events of each object on a line, or `whole` if the line does not begin with an object."""
+        found = pieces(data)
+        return whole if found == [data] else tuple(event for piece in found for event in self._decode(piece))
 
 
 def stderr_tail(path: Path) -> str:

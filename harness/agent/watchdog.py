@@ -23,6 +23,8 @@ _FAILED = {
     ErrorKind.CONTEXT_OVERFLOW: Ending.CONTEXT_OVERFLOW,
     ErrorKind.MODEL_UNREACHABLE: Ending.MODEL_UNREACHABLE,
     ErrorKind.MODEL_REFUSED_TOOLS: Ending.MODEL_REFUSED_TOOLS,
+    ErrorKind.REFUSED: Ending.REFUSED,
+    ErrorKind.MALFORMED_TOOL_CALL: Ending.MALFORMED_TOOL_CALL,
 }
 """The reasons for which a model request may fail. Any other reason is an error of the model."""
 
@@ -133,8 +135,9 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
 
 
 def failed(failure: RequestFailure, what: str) -> Stop:
-    """Return the stop of a session that failed model requests end."""
-    ending = _FAILED.get(error_kind(failure.message, failure.status), Ending.MODEL_ERROR)
+    """What a failed model request makes of the session that it ends."""
+    kind = error_kind(failure.message, failure.status, resets=failure.retry_after_s is not None)
+    ending = _FAILED.get(kind, Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")
 
 

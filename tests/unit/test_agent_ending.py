@@ -67,6 +67,9 @@ def test_no_output_with_exit_code_0_is_a_silent_exit() -> None:
         (ErrorKind.MODEL_ERROR, Ending.MODEL_ERROR),
         (ErrorKind.OUTPUT_TOKENS, Ending.OUTPUT_TOKEN_LIMIT),
         (ErrorKind.MODEL_REFUSED_TOOLS, Ending.MODEL_REFUSED_TOOLS),
+        (ErrorKind.REFUSED, Ending.REFUSED),
+        (ErrorKind.MALFORMED_TOOL_CALL, Ending.MALFORMED_TOOL_CALL),
+        (ErrorKind.MCP, Ending.MCP_UNAVAILABLE),
         (ErrorKind.COMPACTION, Ending.ENDLESS_COMPACTION),
         (ErrorKind.OTHER, Ending.CLI_CRASHED),
     ],
@@ -96,14 +99,34 @@ def test_the_limits_of_the_cli_itself_are_limits(limit: str, named: Ending) -> N
     assert ending(*turn(), ev.SessionFinished(is_error=True, reason="max", limit=limit), exit_code=1) is named
 
 
-@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth"])
-def test_an_agent_without_its_mcp_tools_is_not_measured(status: str) -> None:
+@pytest.mark.parametrize("status", ["failed", "config rejected", "needs-auth"])
+def test_an_agent_without_its_mcp_tools_was_not_measured(status: str) -> None:
     started = ev.SessionStarted(mcp_servers={"proctor": status})
     assert ending(started, *turn(), DONE) is Ending.MCP_UNAVAILABLE
     assert ending(started, ev.McpStatus(server="proctor", status="connected"), *turn(), DONE) is Ending.FINISHED
 
 
-def test_a_last_response_cut_by_its_output_limit_gives_its_ending() -> None:
+@pytest.mark.parametrize("status", ["connected", "disabled", "pending"])
+def test_a_server_that_is_not_known_to_be_absent_is_not(status: str) -> None:
+    assert ending(ev.SessionStarted(mcp_servers={"proctor": status}), *turn(), DONE) is Ending.FINISHED
+
+
+@pytest.mark.parametrize("tool", ["mcp__my_lab__plot", "mcp__my_lab.plot", "my_lab_plot"])
+def test_a_server_of_which_a_tool_answered_was_there(tool: str) -> None:
+    started = ev.SessionStarted(mcp_servers={"my lab": "failed"})
+    call = ev.ToolCall(turn="a", call_id="c", name=tool)
+    assert ending(started, call, ev.ToolResult(call_id="c"), *turn(), DONE) is Ending.FINISHED
+    assert ending(started, call, ev.ToolResult(call_id="c", is_error=True), *turn(), DONE) is Ending.MCP_UNAVAILABLE
+
+
+@pytest.mark.parametrize("tool", ["mcp__other__plot", "lab_two_plot", "label"])
+def test_the_tool_of_another_server_says_nothing(tool: str) -> None:
+    started = ev.SessionStarted(mcp_servers={"lab": "failed", "other": "connected", "lab_two": "connected"})
+    call = ev.ToolCall(turn="a", call_id="c", name=tool)
+    assert ending(started, call, ev.ToolResult(call_id="c"), *turn(), DONE) is Ending.MCP_UNAVAILABLE
+
+
+def test_a_last_response_cut_by_its_output_limit() -> None:
     assert ending(*turn(reason=StopReason.OUTPUT_LIMIT)) is Ending.OUTPUT_TOKEN_LIMIT
 
 
@@ -149,3 +172,46 @@ def test_a_rate_limit_says_when_it_ends(resets_at: float | str | None, said: str
     events: list[ev.Event] = [ev.RateLimit(resets_at=resets_at), error(ErrorKind.RATE_LIMIT, "slow down")]
     named, explanation = classify(fold(events), exit_code=1, stderr_tail="")
     assert (named, explanation) == (Ending.RATE_LIMITED, said)
+
+
+def test_a_limit_of_the_cli_is_one_whatever_its_flag_says() -> None:
+    assert ending(*turn(), ev.SessionFinished(reason="error_max_turns", limit="turns")) is Ending.TURN_LIMIT
+
+
+def test_a_final_event_after_a_call_that_never_ran_is_no_end() -> None:
+    call = ev.ToolCall(turn="a", call_id="c", name="x")
+    events: list[ev.Event] = [ev.TurnStarted(turn="a"), call, ev.TurnFinished(turn="a")]
+    assert ending(*events, DONE) is Ending.SILENT_EXIT
+    assert ending(*events, ev.ToolResult(call_id="c"), DONE) is Ending.FINISHED
+    assert ending(*events, *turn("b"), DONE) is Ending.FINISHED
+
+
+def test_a_text_after_a_call_is_a_later_response_where_responses_are_not_told_apart() -> None:
+    call, text = ev.ToolCall(turn="", call_id="c", name="x"), ev.Text(turn="", text="it goes on in the background")
+    assert ending(call, DONE) is Ending.SILENT_EXIT
+    assert ending(call, text, DONE) is Ending.FINISHED
+
+
+def test_an_error_before_a_session_that_succeeded_decides_nothing() -> None:
+    succeeded = ev.SessionFinished(succeeded=True, reason="completed")
+    assert ending(error(ErrorKind.MODEL_ERROR), succeeded) is Ending.FINISHED
+    assert ending(error(ErrorKind.MODEL_ERROR), DONE) is Ending.MODEL_ERROR
+
+
+def test_an_exit_code_that_may_tell_of_an_overcome_error_decides_nothing() -> None:
+    events = [error(ErrorKind.MODEL_ERROR), *turn(reason=StopReason.LAST)]
+    assert ending(*events, exit_code=1) is Ending.FINISHED
+    assert ending(*events, exit_code=-9) is Ending.CLI_CRASHED
+    assert ending(*events, error(ErrorKind.AUTH), exit_code=1) is Ending.AUTH_FAILED
+
+
+def test_a_last_response_that_was_refused() -> None:
+    assert ending(*turn(reason=StopReason.REFUSED)) is Ending.REFUSED
+    assert ending(*turn(reason=StopReason.REFUSED), DONE) is Ending.REFUSED
+    assert ending(*turn(reason=StopReason.REFUSED), *turn("b"), DONE) is Ending.FINISHED
+
+
+def test_the_trace_of_a_crash_decides_nothing() -> None:
+    trace = "TypeError: x is undefined\n    at stream (cli.js:1)\n    at overloaded (cli.js:2)\n\nNode.js v22.0.0\n"
+    named, explanation = classify(fold(()), exit_code=1, stderr_tail=trace)
+    assert (named, explanation) == (Ending.CLI_CRASHED, "the CLI exited with code 1: TypeError: x is undefined")

@@ -127,3 +127,25 @@ def test_the_result_of_a_call_is_read_from_its_end(item: dict[str, Any], output:
     [result] = CODEX.decode(json.dumps(line).encode())
     assert isinstance(result, ev.ToolResult)
     assert (result.call_id, result.output, result.is_error) == ("item_1", output, False)
+
+
+@pytest.mark.parametrize(
+    ("message", "attempt", "most", "cause"),
+    [
+        ("Reconnecting... 1/5", 1, 5, ""),
+        ("Reconnecting... 2/5 (stream disconnected)", 2, 5, "stream disconnected"),
+        ("Reconnecting...", 0, 0, ""),
+        ("Reconnecting... waiting for network (no route)", 0, 0, "no route"),
+    ],
+)
+def test_a_reconnection_is_a_retry_whether_or_not_it_has_a_cause(
+    message: str, attempt: int, most: int, cause: str
+) -> None:
+    events = CODEX.decode(json.dumps({"type": "error", "message": message}).encode())
+    assert events == (ev.Retry(attempt=attempt, max_attempts=most, error=cause),)
+
+
+def test_a_completed_turn_means_that_any_error_before_it_was_overcome() -> None:
+    error = CODEX.decode(b'{"type":"error","message":"stream disconnected"}')
+    assert fold(error).failure is not None
+    assert fold([*error, *CODEX.decode(b'{"type":"turn.completed"}')]).failure is None

@@ -58,6 +58,18 @@ class TestClaude:
         events = claude(type="assistant", error="server_error", message={"model": "<synthetic>", "content": text})
         assert events == (ev.Error(kind=K.MODEL_ERROR, message="API Error: 500"),)
 
+    @pytest.mark.parametrize("text", ["5-hour limit reached ∙ resets 3pm", "Claude AI usage limit reached|1795356000"])
+    def test_what_the_cli_writes_of_a_limit_decides_though_nothing_calls_it_an_error(self, text: str) -> None:
+        content = [{"type": "text", "text": text}]
+        session = fold([*claude(type="assistant", message={"model": "<synthetic>", "content": content}), *result()])
+        assert session.failure is not None
+        assert session.failure.kind is K.RATE_LIMIT
+        assert session.resets_at is not None
+
+    def test_any_other_note_of_the_cli_is_nothing(self) -> None:
+        content = [{"type": "text", "text": "No response requested."}]
+        assert claude(type="assistant", message={"model": "<synthetic>", "content": content}) == ()
+
     def test_running_totals_with_subagents_and_the_last_response_are_believed(self) -> None:
         usage = {"input_tokens": 5, "output_tokens": 5}
         both = {"a": {"inputTokens": 7, "outputTokens": 3}, "b": {"inputTokens": 1, "cacheReadInputTokens": 2}}
@@ -99,10 +111,28 @@ class TestClaude:
         session = fold(claude(type="assistant", message={"id": "a", "stop_reason": reason}))
         assert session.stop_reason is read
 
-    def test_a_subagent_is_known_by_the_call_that_started_it(self) -> None:
+    @pytest.mark.parametrize("is_error", [True, False])
+    @pytest.mark.parametrize("subtype", ["error_max_turns", "error_during_execution", "error_of_tomorrow"])
+    def test_the_subtype_decides_before_the_flag(self, subtype: str, is_error: bool) -> None:
+        final = fold(result(subtype=subtype, is_error=is_error)).final
+        assert final is not None
+        assert final.is_error
+
+    def test_the_answer_of_the_model_says_nothing_about_an_error(self) -> None:
+        failure = fold(result(subtype="error_during_execution", result="rate limit 429", errors=["boom"])).failure
+        assert failure is not None
+        assert (failure.kind, failure.message) == (K.OTHER, "boom")
+
+    @pytest.mark.parametrize("is_error", [True, False])
+    def test_a_refusal_is_told_by_the_stop_reason(self, is_error: bool) -> None:
+        failure = fold(result(is_error=is_error, result="no", stop_reason="refusal")).failure
+        assert failure is not None
+        assert failure.kind is K.REFUSED
+
+    def test_subagents_are_told_by_the_call_that_started_them(self) -> None:
         message = {"id": "x", "model": "m", "content": [{"type": "text", "text": "sub"}]}
         events = claude(type="assistant", parent_tool_use_id="call", message=message)
-        assert ev.Text(turn="x", text="sub", parent="call") in events
+        assert ev.Text(turn="call/x", text="sub", parent="call") in events
         assert fold([*events, *events]).subagents == 1
 
     def test_a_tool_result_is_paired_with_its_call_cut_and_measured(self) -> None:
@@ -131,6 +161,12 @@ class TestClaude:
     def test_the_mcp_status_is_the_one_at_the_start(self) -> None:
         events = claude(type="system", subtype="init", mcp_servers=[{"name": "p", "status": "failed"}])
         assert fold(events).mcp_servers == {"p": "failed"}
+
+    def test_a_server_whose_configuration_was_rejected_is_named_apart(self) -> None:
+        rejected = [{"name": "q", "error": "config rejected"}, {"name": "r"}]
+        servers = [{"name": "p", "status": "connected"}]
+        events = claude(type="system", subtype="init", mcp_servers=servers, mcp_server_errors=rejected)
+        assert fold(events).mcp_servers == {"p": "connected", "q": "config rejected", "r": "failed"}
 
     @pytest.mark.parametrize("subtype", ["thinking_tokens", "task_started", "status", "hook_started"])
     def test_chatter_is_not_an_event(self, subtype: str) -> None:
@@ -185,12 +221,22 @@ class TestOpenCode:
         assert fold([*start, *stop]).finished
         assert not fold([*start, *tool_use(), *stop]).finished
 
-    def test_a_rate_limit_says_when_it_ends(self) -> None:
+    def test_a_response_that_a_content_filter_stopped(self) -> None:
+        session = fold(opencode(type="step_finish", part={"messageID": "t", "reason": "content-filter"}))
+        assert session.stop_reason is ev.StopReason.REFUSED
+
+    def test_a_rate_limit_tells_when_to_come_back(self) -> None:
         data = {"message": "Too many requests", "statusCode": 429, "responseHeaders": {"retry-after": "20"}}
         session = fold(opencode(type="error", sessionID="s", error={"name": "APIError", "data": data}))
         assert (session.resets_at, session.session_id) == ("20 s", "s")
 
-    def test_only_the_log_names_an_mcp_server_that_failed(self) -> None:
+    def test_a_quota_with_a_time_to_come_back_is_a_rate_limit(self) -> None:
+        data = {"message": "quota exceeded", "statusCode": 429, "responseHeaders": {"retry-after-ms": "900"}}
+        session = fold(opencode(type="error", error={"name": "APIError", "data": data}))
+        assert session.failure is not None
+        assert (session.failure.kind, session.resets_at) == (K.RATE_LIMIT, "900 ms")
+
+    def test_an_mcp_server_that_failed_is_named_by_the_log_alone(self) -> None:
         log = 'level=WARN run=1 message="server unavailable" key=proctor type=remote status=failed\nlevel=WARN x=1\n'
         assert backend("opencode").read_stderr(log) == (ev.McpStatus(server="proctor", status="failed"),)
         assert backend("claude").read_stderr(log) == ()
@@ -324,7 +370,8 @@ class TestSession:
         ("connect ECONNREFUSED 127.0.0.1:9", None, K.MODEL_UNREACHABLE),
         ("You've hit your limit · resets 3pm (Europe/Zurich)", None, K.RATE_LIMIT),
         ("Not logged in · Please run /login", None, K.AUTH),
-        ("TypeError: undefined is not a function", None, K.OTHER),
+        ("TypeError: undefined is not a function", None, K.CLI),
+        ("boom", None, K.OTHER),
     ],
 )
 def test_an_error_is_named_by_its_text_and_status(message: str, status: int | None, kind: K) -> None:
