@@ -134,7 +134,7 @@ class NotSolved(Failed):
 
 
 def _grade_failed(builder: RecordBuilder, error: AssertionError) -> bool:
-    """Whether a test failed because of the solve rate, and not by an assertion of its own about something else."""
+    """Return whether a test failed because of the solve rate, and not by its own assertion about something else."""
     score, needed = builder.score, builder.case.environment.pass_solve_rate
     statement = str(pytest.ExceptionInfo.from_exception(error).traceback[-1].statement)
     return score is not None and score.solve_rate < needed and "solve_rate" in statement
