@@ -149,9 +149,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """What a session may use, and the signs that it hangs. `None` means no limit. One MB is a million bytes.
 
     `turns` counts model responses. `tokens` counts input and output tokens, without cached input. The gateway counts
-    `cost_usd` if the model has a price; otherwise the CLI does. `wall_s` covers all attempts and the waiting between
-    them. `idle_s` is time without output and without model traffic. `output_mb` is standard output. `memory_mb` and
-    `processes` are those of the whole box. `disk_mb` is the size of workspace and home.
+    `cost_usd` if the model has a price; otherwise the CLI does. `wall_s` covers all attempts and the pauses between
+    them, except the waiting for rate limits to end, which `wait_s` covers. `idle_s` is time without output and without
+    model traffic. `output_mb` is standard output. `memory_mb` and `processes` are those of the whole box. `disk_mb` is
+    the size of workspace and home.
 
     A session hangs if an open model request brings no first byte for `first_byte_s`, or no further byte for
     `stalled_s`. It hangs if the CLI is still running and silent `after_final_s` after its last event. It also hangs
@@ -159,13 +160,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     failed (`failed_requests`). The last limit cuts the CLI's own retries short.
 
     `grace_s` is the time between SIGTERM and SIGKILL. An ending that is retried by the table of endings is retried
-    `retries` times: first after `retry_s` seconds, then each time after four times as long.
+    `retries` times: first after `retry_s` seconds, then each time after four times as long. A rate limit does not count
+    as a retry: the case waits until the limit ends, as often as `wait_s` allows.
     """
 
     turns: Count | None = 50
     tokens: Count | None = None
     cost_usd: Positive | None = None
     wall_s: Seconds = 1800.0
+    wait_s: Annotated[float, Meta(ge=0)] = 21_600.0
     idle_s: Seconds = 300.0
     output_mb: Positive | None = 256.0
     memory_mb: Positive | None = 8192.0

@@ -5,9 +5,9 @@ This module imports everything heavy, so it is itself imported only when a case 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from backends.base import Backend
@@ -178,7 +178,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         resumes=backend.capabilities.resume,
         kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
-        waiting=lambda seconds: live.show(f"{case.id}: retry in {math.ceil(seconds)} s"),
+        waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),
         clock=SystemClock(),
     ):
         _write_down(builder, result, backend)

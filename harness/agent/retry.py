@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
@@ -14,10 +16,28 @@ from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.budget import Budget
 
 _FACTOR = 4
+_MARGIN_S = 3.0
+"""How long to wait after the told reset of a rate limit, because clocks differ."""
+_LONGEST_PAUSE_S = 900.0
+"""The longest pause before a rate-limited model is asked again if its service does not tell when the limit ends."""
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
 """Endings after which the next attempt starts over: the agent worked without its tools, or its folder is suspect."""
 
 Run = Callable[[Limits, str | None], AttemptResult]
+
+
+class Pause(Struct, frozen=True):
+    """The wait before the next attempt, in seconds. `for_reset`: it waits for the end of a rate limit."""
+
+    seconds: float
+    for_reset: bool = False
+
+    def told(self, now: datetime) -> str:
+        """Return what the pause waits for, and the time in the zone of `now` when it ends."""
+        end = now + timedelta(seconds=self.seconds)
+        at = f"{end:%H:%M:%S}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M:%S}"
+        what = "waits for the rate limit to end, until" if self.for_reset else "retries at"
+        return f"{what} {at}, in {timedelta(seconds=math.ceil(self.seconds))}"
 
 
 def attempts(
@@ -28,7 +48,7 @@ def attempts(
     resumes: bool,
     kept: Callable[[str], bool],
     set_aside: Callable[[int, bool], None],
-    waiting: Callable[[float], None],
+    waiting: Callable[[Pause], None],
     clock: Clock,
 ) -> Iterator[AttemptResult]:
     """Yield each attempt as it ends. The last one decides the case.
@@ -38,24 +58,24 @@ def attempts(
     conversations. `kept(conversation)` says whether the CLI has saved the conversation: a killed CLI may not have done
     so. If it has not, the next attempt begins a new conversation in the same workspace. Before another attempt,
     `set_aside(number, fresh)` moves the files of attempt `number` (from 1) away. `fresh` says that the next attempt
-    begins in an empty workspace. During a wait, `waiting(seconds)` is called each second with the rest of the wait.
+    begins in an empty workspace. During a wait, `waiting(pause)` is called each second with the rest of the wait.
     """
     began = clock.now()
     results: list[AttemptResult] = []
     conversation: str | None = None
-    worked, waited_s = False, 0.0
+    worked, waited_s, waited_for_resets_s = False, 0.0, 0.0
     while True:
-        left = remaining(limits, budget, results, clock.now() - began)
+        left = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
         result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
         results.append(result)
-        after = remaining(limits, budget, results, clock.now() - began)
-        wait_s = pause_before_retry(result, len(results), after)
-        if wait_s is None:
-            yield _final(result, after)
+        after = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
+        pause = pause_before_retry(results, after)
+        if pause is None:
+            yield _final(results, after, waited_for_resets_s)
             return
         yield result
-        _wait(wait_s, waiting, clock)
-        waited_s = wait_s
+        waited_s = _wait(pause, waiting, clock)
+        waited_for_resets_s += waited_s if pause.for_reset else 0.0
         worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
         fresh = result.ending in _FROM_THE_START or not resumes or not worked
         conversation = None if fresh else _to_resume(result, conversation, kept)
@@ -74,32 +94,62 @@ def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str],
     return conversation if conversation and kept(conversation) else None
 
 
-def _wait(seconds: float, waiting: Callable[[float], None], clock: Clock) -> None:
-    end = clock.now() + seconds
-    while (left := end - clock.now()) > 0:
-        waiting(left)
+def _wait(pause: Pause, waiting: Callable[[Pause], None], clock: Clock) -> float:
+    """Wait, and return how many seconds that took."""
+    began = clock.now()
+    while (left := began + pause.seconds - clock.now()) > 0:
+        waiting(Pause(left, pause.for_reset))
         clock.sleep(min(left, 1.0))
+    return clock.now() - began
 
 
-def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if there is none. `made` attempts have ended.
+def pause_before_retry(results: Sequence[AttemptResult], left: Limits) -> Pause | None:
+    """Return the wait before the next attempt, or `None` if there is none. `results` are the attempts so far.
 
-    After a rate limit, wait for its reset if that is known. The wait must fit into what is left of the wall limit.
+    Waiting for the end of a rate limit takes nothing from the wall limit and is no retry: only `wait_s` bounds it. All
+    other retries are bounded by `retries`, and their pauses by the wall limit.
     """
-    used_up = (left.turns, left.tokens, left.cost_usd)
-    if not ENDINGS[result.ending].retried or made > left.retries:
+    ending = results[-1].ending
+    if not ENDINGS[ending].retried or _used_up(left):
         return None
-    if any(amount is not None and amount <= 0 for amount in used_up):
-        return None
-    wait_s: float = left.retry_s * _FACTOR ** (made - 1)
-    if result.ending is Ending.RATE_LIMITED and result.resets_in_s is not None:
-        wait_s = max(1.0, result.resets_in_s)
-    return wait_s if wait_s < left.wall_s else None
+    if ending is Ending.RATE_LIMITED:
+        seconds = _until_reset_s(results, left)
+        return Pause(seconds, for_reset=True) if seconds <= left.wait_s else None
+    retried = sum(result.ending is not Ending.RATE_LIMITED for result in results) - 1
+    seconds = left.retry_s * _FACTOR**retried
+    return Pause(seconds) if retried < left.retries and seconds < left.wall_s else None
 
 
-def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elapsed_s: float) -> Limits:
-    """Return what is left of the limits after these attempts and `elapsed_s` seconds. 0 or less means nothing.
+def _until_reset_s(results: Sequence[AttemptResult], left: Limits) -> float:
+    """Return how long to wait for the end of a rate limit.
 
+    If the service does not tell, each pause is four times as long as the last one, up to 15 minutes. The pauses also
+    grow if the told resets come too early. They begin again at the shortest one after an attempt that had a response.
+    """
+    in_vain = -1
+    for result in reversed(results):
+        if result.ending is not Ending.RATE_LIMITED:
+            break
+        in_vain += 1
+        if result.metered.turns:
+            break
+    grown: float = min(left.retry_s * _FACTOR ** min(in_vain, 10), _LONGEST_PAUSE_S)
+    told = results[-1].resets_in_s
+    return grown if told is None else max(grown, max(0.0, told) + _MARGIN_S)
+
+
+def _used_up(left: Limits) -> list[str]:
+    """Return the names of the limits of which nothing is left."""
+    amounts = {"turns": left.turns, "tokens": left.tokens, "cost_usd": left.cost_usd, "wall_s": left.wall_s}
+    return [name for name, amount in amounts.items() if amount is not None and amount <= 0]
+
+
+def remaining(
+    limits: Limits, budget: Budget, results: Sequence[AttemptResult], elapsed_s: float, waited_for_resets_s: float
+) -> Limits:
+    """Return what is left of the limits after these attempts. 0 or less means nothing.
+
+    The case has taken `elapsed_s` seconds, and has waited for the end of rate limits for `waited_for_resets_s` of them.
     The budget knows what was used. For a model without a price, the cost is what the CLI reported for each attempt.
     """
     used = budget.used
@@ -109,15 +159,30 @@ def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elap
         turns=None if limits.turns is None else limits.turns - used.turns,
         tokens=None if limits.tokens is None else limits.tokens - used.tokens,
         cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd - reported_usd,
-        wall_s=limits.wall_s - elapsed_s,
+        wall_s=limits.wall_s - (elapsed_s - waited_for_resets_s),
+        wait_s=limits.wait_s - waited_for_resets_s,
     )
 
 
-def _final(result: AttemptResult, left: Limits) -> AttemptResult:
-    """Return the last attempt. After a rate limit, its explanation says when the limit ends, so users can come back."""
-    if result.ending is not Ending.RATE_LIMITED or result.resets_in_s is None:
+def _final(results: Sequence[AttemptResult], left: Limits, waited_s: float) -> AttemptResult:
+    """Return the last attempt. After a rate limit, its explanation says how long the case waited and what it lacks."""
+    result = results[-1]
+    if result.ending is not Ending.RATE_LIMITED:
         return result
-    seconds = timedelta(seconds=round(result.resets_in_s))
-    at = datetime.now(UTC).replace(microsecond=0) + seconds
-    said = f"{result.explanation}; it ends at {at:%Y-%m-%dT%H:%M:%SZ}, in {seconds}, and {left.wall_s:.0f} s are left"
-    return msgspec.structs.replace(result, explanation=said)
+    told, used_up = result.resets_in_s, _used_up(left)
+    if told is None:
+        when = f"the next attempt would be {_when(_until_reset_s(results, left))}"
+    else:
+        when = f"it ends {_when(told)}"
+    lacks = f"limits.{used_up[0]} is used up" if used_up else f"limits.wait_s has {left.wait_s:.0f} s left"
+    waited = f"the case has waited {timedelta(seconds=round(waited_s))} for rate limits"
+    return msgspec.structs.replace(result, explanation=f"{result.explanation}; {waited}; {when}, and {lacks}")
+
+
+def _when(in_s: float) -> str:
+    try:
+        duration = timedelta(seconds=round(in_s))
+        at = datetime.now(UTC).replace(microsecond=0) + duration
+    except OverflowError:  # no such date
+        return f"in {in_s:.0f} s"
+    return f"at {at:%Y-%m-%dT%H:%M:%SZ}, in {duration}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backends import events as ev
 from backends.session import fold
 from harness.agent.attempt import AttemptResult
-from harness.agent.retry import attempts, remaining
+from harness.agent.retry import Pause, attempts, remaining
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
 from harness.gateway.budget import Amounts, Budget
@@ -20,7 +22,7 @@ from harness.gateway.ledger import Metered
 from harness.gateway.messages import TokenCounts
 from tests.support.fakes import FakeClock
 
-LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, retries=2, retry_s=2)
+LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, wait_s=1000, retries=2, retry_s=2)
 
 
 def result(
@@ -67,7 +69,7 @@ class Play:
         self.budget = Budget.within(limits)
         self.given: list[tuple[Limits, str | None]] = []
         self.aside: list[tuple[int, bool]] = []
-        self.waits: list[float] = []
+        self.waits: list[Pause] = []
         self._results = iter(results)
         self._charge = charge
         self.made = list(
@@ -93,7 +95,7 @@ class Play:
         return made
 
 
-@given(st.sampled_from(Ending))
+@given(st.sampled_from([ending for ending in Ending if ending is not Ending.RATE_LIMITED]))
 def test_the_table_decides_what_is_retried_and_how_often(ending: Ending) -> None:
     play = Play(itertools.repeat(result(ending)))
     assert len(play.made) == (3 if ENDINGS[ending].retried else 1)
@@ -103,7 +105,7 @@ def test_each_wait_is_four_times_the_last_one_and_is_recorded() -> None:
     play = Play(itertools.repeat(result(Ending.MODEL_ERROR)))
     assert [one.waited_s for one in play.made] == [0, 2, 8]
     assert play.clock.time == 3 * 10 + 2 + 8
-    assert play.waits == [2, 1, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert play.waits == [Pause(left) for left in (2, 1, 8, 7, 6, 5, 4, 3, 2, 1)]
 
 
 def test_a_retry_continues_the_conversation_with_the_rest_of_the_limits() -> None:
@@ -175,16 +177,69 @@ def test_nothing_is_retried_if_nothing_is_left() -> None:
     assert len(Play([result(Ending.MODEL_ERROR)], Limits(retries=0)).made) == 1
 
 
-def test_a_retry_waits_for_the_reset_of_a_rate_limit_if_there_is_time() -> None:
-    play = Play([result(Ending.RATE_LIMITED, resets_in_s=60), result(Ending.FINISHED)])
-    assert [one.waited_s for one in play.made] == [0, 60]
+def test_waiting_for_a_reset_takes_no_working_time_and_is_no_retry() -> None:
+    limited = [result(Ending.RATE_LIMITED, resets_in_s=97) for _ in range(4)]
+    play = Play([*limited, result(Ending.FINISHED)])
+    assert [one.waited_s for one in play.made] == [0, 100, 100, 100, 100]  # until a few seconds after the reset
+    assert [limits.wall_s for limits, _ in play.given] == [100, 90, 80, 70, 60]
+    assert [limits.wait_s for limits, _ in play.given] == [1000, 900, 800, 700, 600]
+    assert [conversation for _, conversation in play.given] == [None, "ses_1", "ses_1", "ses_1", "ses_1"]
+    assert play.waits[0] == Pause(100, for_reset=True)
+
+
+def test_other_failures_after_a_rate_limit_have_all_their_retries() -> None:
+    limited, failed = result(Ending.RATE_LIMITED, resets_in_s=1), result(Ending.MODEL_ERROR)
+    play = Play([limited, failed, limited, failed, limited, failed])
+    assert [one.waited_s for one in play.made] == [0, 4, 2, 4, 8, 4]
+    assert play.made[-1].ending is Ending.MODEL_ERROR
+
+
+def test_pauses_grow_if_no_reset_is_told_until_the_time_for_waiting_is_used() -> None:
+    limits = Limits(wall_s=1000, wait_s=3000, retries=0, retry_s=2)
+    play = Play(itertools.repeat(result(Ending.RATE_LIMITED, turns=0)), limits)
+    assert [one.waited_s for one in play.made] == [0, 2, 8, 32, 128, 512, 900, 900]
+    said = play.made[-1].explanation
+    assert "the case has waited 0:41:22 for rate limits; the next attempt would be at 2" in said
+    assert said.endswith("in 0:15:00, and limits.wait_s has 518 s left")
+
+
+def test_pauses_grow_if_the_told_reset_comes_too_early_again_and_again() -> None:
+    limits = Limits(wall_s=1000, wait_s=200, retries=0, retry_s=2)
+    play = Play(itertools.repeat(result(Ending.RATE_LIMITED, turns=0, resets_in_s=1)), limits)
+    assert [one.waited_s for one in play.made] == [0, 4, 8, 32, 128]
+
+
+def test_a_response_makes_the_pauses_short_again() -> None:
+    limited = [result(Ending.RATE_LIMITED, turns=turns) for turns in (0, 0, 1, 0)]
+    play = Play([*limited, result(Ending.FINISHED)])
+    assert [one.waited_s for one in play.made] == [0, 2, 8, 2, 8]
 
 
 def test_a_late_reset_is_named_in_the_explanation() -> None:
-    (only,) = Play([result(Ending.RATE_LIMITED, resets_in_s=3600)]).made
-    assert only.ending is Ending.RATE_LIMITED
-    assert "so it was; it ends at 2" in only.explanation
-    assert only.explanation.endswith("in 1:00:00, and 90 s are left")
+    early, late = (result(Ending.RATE_LIMITED, resets_in_s=seconds) for seconds in (57, 3600))
+    last = Play([early, late]).made[-1]
+    assert last.ending is Ending.RATE_LIMITED
+    assert "so it was; the case has waited 0:01:00 for rate limits; it ends at 2" in last.explanation
+    assert last.explanation.endswith("in 1:00:00, and limits.wait_s has 940 s left")
+
+
+def test_a_rate_limit_that_outlasts_the_calendar_has_an_explanation_too() -> None:
+    (only,) = Play([result(Ending.RATE_LIMITED, resets_in_s=1e15)]).made
+    assert "it ends in 1000000000000000 s, and" in only.explanation
+
+
+def test_nothing_waits_for_a_reset_if_no_working_time_is_left_or_waiting_is_off() -> None:
+    limited = result(Ending.RATE_LIMITED, resets_in_s=5)
+    (spent,) = Play([limited], Limits(wall_s=10)).made
+    assert spent.explanation.endswith("and limits.wall_s is used up")
+    assert len(Play([limited], Limits(wait_s=0)).made) == 1
+
+
+def test_a_pause_tells_when_it_ends() -> None:
+    now = datetime(2026, 11, 26, 23, 50, tzinfo=UTC)
+    assert Pause(90.5, for_reset=True).told(now) == "waits for the rate limit to end, until 23:51:30, in 0:01:31"
+    assert Pause(8).told(now) == "retries at 23:50:08, in 0:00:08"
+    assert Pause(3600, for_reset=True).told(now).endswith("until 2026-11-27 00:50:00, in 1:00:00")
 
 
 @given(st.lists(st.integers(0, 5), max_size=4), st.floats(0, 200))
@@ -192,6 +247,7 @@ def test_limits_only_shrink_and_a_missing_limit_stays_missing(tokens: list[int],
     budget = Budget.within(LIMITS)
     for count in tokens:
         spend(budget, turns=1, tokens=count)
-    left = remaining(LIMITS, budget, [], elapsed_s)
-    assert (left.turns, left.tokens, left.wall_s) == (10 - len(tokens), 1000 - sum(tokens), 100 - elapsed_s)
-    assert remaining(Limits(turns=None), budget, [], elapsed_s).turns is None
+    left = remaining(LIMITS, budget, [], elapsed_s + 5, 5)
+    assert (left.turns, left.tokens, left.wait_s) == (10 - len(tokens), 1000 - sum(tokens), 995)
+    assert left.wall_s == pytest.approx(100 - elapsed_s)
+    assert remaining(Limits(turns=None), budget, [], elapsed_s, 0).turns is None

@@ -183,7 +183,7 @@ def test_an_abandoned_answer_also_counts_in_the_next_attempt(open_session: Opene
     assert line["usage"] is None
     assert line["charged"]["input_tokens"] == line["request_bytes"] // 4
     charged = line["charged"]["input_tokens"] + line["charged"]["output_tokens"]
-    left = remaining(Limits(turns=3, tokens=10_000), budget, [], elapsed_s=0)
+    left = remaining(Limits(turns=3, tokens=10_000), budget, [], elapsed_s=0, waited_for_resets_s=0)
     assert (left.turns, left.tokens) == (2, 10_000 - charged)
     second = open_session(budget=budget)
     assert [second.ask(CHAT).status_code for _ in range(3)] == [200, 200, 400]
