@@ -78,7 +78,7 @@ def run_attempt(
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         outcome.session.add(event)
-    ending, explanation = _ending(outcome, room.account, tail)
+    ending, explanation = _ending(outcome, room.account, tail, limits)
     return AttemptResult(
         ending=ending,
         explanation=explanation,
@@ -155,14 +155,14 @@ def _run_session(
     return outcome, setup_s
 
 
-def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str) -> tuple[Ending, str]:
+def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str, limits: Limits) -> tuple[Ending, str]:
     """Return the ending and its explanation.
 
     If a model request failed, the ledger knows the reason better than the CLI.
     """
     if outcome.stop is not None:
         return outcome.stop
-    ending, explanation = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail)
+    ending, explanation = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, limits=limits)
     failure = account.last_failure if account.failures else None
     if ending is Ending.MODEL_ERROR and failure:
         return failed(failure, "the CLI gave up after a failed model request")

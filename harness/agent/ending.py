@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backends.events import ErrorKind, StopReason
+from backends.events import ErrorKind, SessionFinished, StopReason
 from backends.reading.errors import error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
-
-_SIGNS = Limits()
-"""The number of empty turns in a row, or of compactions without a tool call between them, that ends a session."""
 
 _STDERR_READ = 16_384
 """How many characters at the end of standard error may say why a CLI crashed."""
@@ -43,21 +40,48 @@ _CUT = {
 """The endings by a last response that the model did not complete."""
 
 
-def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
+def classify(
+    session: Session, *, exit_code: int | None, stderr_tail: str, limits: Limits | None = None
+) -> tuple[Ending, str]:
     """Return the ending, and one line that explains it.
 
-    `exit_code` is negative for a signal, and `None` if it is not known. A session whose stream does not show its end is
-    never `finished`. For a session that the harness ended, `Stop` says why instead.
+    `exit_code` is negative for a signal, and `None` if it is not known. `limits` are those of the session, and `None`
+    if they are not known. Every limit of the CLI itself then counts as the case's own. A session whose stream does not
+    show its end is never `finished`. For a session that the harness ended, `Stop` says why instead.
     """
     if session.failure:
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and (session.final.is_error or session.final.limit):
-        ending = _BY_LIMIT.get(session.final.limit, Ending.CLI_CRASHED)
-        return ending, _one_line(f"the CLI ended with {session.final.reason}: {session.final.text}")
+        return _stopped_itself(session, session.final, limits)
     if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
         return _finished(session)
-    return _unfinished(session, exit_code, stderr_tail)
+    return _unfinished(session, exit_code, stderr_tail, limits or Limits())
+
+
+def _stopped_itself(session: Session, final: SessionFinished, limits: Limits | None) -> tuple[Ending, str]:
+    """Return the ending of a session whose final event tells an error, or a limit of the CLI itself.
+
+    Such a limit decides only if the case has reached its own. Otherwise the CLI has stopped too early.
+    """
+    said = f"the CLI ended with {final.reason}: {final.text}"
+    if final.limit not in _BY_LIMIT:
+        return Ending.CLI_CRASHED, _one_line(said)
+    allowed: float | None = getattr(limits, final.limit) if limits else 0
+    used = _used(session, final)[final.limit]
+    if allowed is not None and used >= allowed:
+        return _BY_LIMIT[final.limit], _one_line(said)
+    own = f"limits.{final.limit} is {'null' if allowed is None else f'{allowed:g}'}, and it reports {used:g}"
+    return Ending.CLI_CRASHED, _one_line(f"the CLI ended at a limit of its own, {final.reason}, too early: {own}")
+
+
+def _used(session: Session, final: SessionFinished) -> dict[str, float]:
+    """Return what the CLI reports of each limit that it may enforce itself."""
+    return {
+        "turns": max(session.turns, final.turns),
+        "tokens": session.usage.input_tokens + session.usage.output_tokens,
+        "cost_usd": max(session.cost_usd, final.cost_usd),
+    }
 
 
 def _reset(session: Session) -> str:
@@ -93,10 +117,10 @@ def _absent_mcp(session: Session) -> str:
     return ", ".join(f"{name}: {status}" for name, status in session.absent_mcp.items())
 
 
-def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tuple[Ending, str]:
-    if session.empty_turns >= _SIGNS.empty_turns:
+def _unfinished(session: Session, exit_code: int | None, stderr_tail: str, limits: Limits) -> tuple[Ending, str]:
+    if session.empty_turns >= limits.empty_turns:
         return Ending.EMPTY_STEPS, f"the last {session.empty_turns} responses were empty"
-    if session.compactions_in_a_row >= _SIGNS.compactions:
+    if session.compactions_in_a_row >= limits.compactions:
         return Ending.ENDLESS_COMPACTION, f"{session.compactions_in_a_row} compactions without a tool call"
     if exit_code:
         return _failed(session, exit_code, stderr_tail)

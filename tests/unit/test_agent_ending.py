@@ -8,11 +8,12 @@ from backends import events as ev
 from backends.events import ErrorKind, StopReason
 from backends.session import fold
 from harness.agent.ending import classify
+from harness.case import Limits
 from harness.endings import Ending
 
 
-def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "") -> Ending:
-    named, explanation = classify(fold(events), exit_code=exit_code, stderr_tail=stderr)
+def ending(*events: ev.Event, exit_code: int | None = 0, stderr: str = "", limits: Limits | None = None) -> Ending:
+    named, explanation = classify(fold(events), exit_code=exit_code, stderr_tail=stderr, limits=limits)
     assert explanation.isprintable()
     assert 0 < len(explanation) <= 300
     return named
@@ -215,3 +216,44 @@ def test_the_trace_of_a_crash_decides_nothing() -> None:
     trace = "TypeError: x is undefined\n    at stream (cli.js:1)\n    at overloaded (cli.js:2)\n\nNode.js v22.0.0\n"
     named, explanation = classify(fold(()), exit_code=1, stderr_tail=trace)
     assert (named, explanation) == (Ending.CLI_CRASHED, "the CLI exited with code 1: TypeError: x is undefined")
+
+
+@pytest.mark.parametrize(
+    ("limit", "limits", "named"),
+    [
+        ("turns", Limits(turns=2), Ending.TURN_LIMIT),
+        ("turns", Limits(turns=1), Ending.TURN_LIMIT),
+        ("turns", Limits(turns=3), Ending.CLI_CRASHED),
+        ("turns", Limits(turns=None), Ending.CLI_CRASHED),
+        ("tokens", Limits(tokens=70), Ending.TOKEN_LIMIT),
+        ("tokens", Limits(tokens=71), Ending.CLI_CRASHED),
+        ("tokens", Limits(tokens=None), Ending.CLI_CRASHED),
+        ("cost_usd", Limits(cost_usd=0.5), Ending.COST_LIMIT),
+        ("cost_usd", Limits(cost_usd=0.6), Ending.CLI_CRASHED),
+        ("cost_usd", Limits(cost_usd=None), Ending.CLI_CRASHED),
+    ],
+)
+def test_a_limit_of_the_cli_counts_only_if_the_case_has_reached_its_own(
+    limit: str, limits: Limits, named: Ending
+) -> None:
+    used = ev.Usage(input_tokens=50, output_tokens=20, cache_read_tokens=1000)
+    final = ev.SessionFinished(is_error=True, reason="its_max", limit=limit, usage=used, cost_usd=0.5, turns=2)
+    assert ending(*turn("a"), *turn("b"), final, exit_code=1, limits=limits) is named
+
+
+def test_a_limit_of_the_cli_that_the_case_does_not_have_is_explained() -> None:
+    final = ev.SessionFinished(is_error=True, reason="error_max_budget_usd", limit="cost_usd", cost_usd=0.25)
+    _, none = classify(fold([final]), exit_code=1, stderr_tail="", limits=Limits())
+    assert none.endswith("its own, error_max_budget_usd, too early: limits.cost_usd is null, and it reports 0.25")
+    _, larger = classify(fold([final]), exit_code=1, stderr_tail="", limits=Limits(cost_usd=2))
+    assert larger.endswith("limits.cost_usd is 2, and it reports 0.25")
+
+
+def test_the_case_says_how_many_empty_responses_or_compactions_are_too_many() -> None:
+    empty = [event for name in "abc" for event in turn(name, reason=StopReason.UNKNOWN, text="")]
+    assert ending(*empty, limits=Limits(empty_turns=4)) is Ending.SILENT_EXIT
+    assert ending(*empty, exit_code=1, limits=Limits(empty_turns=4)) is Ending.CLI_CRASHED
+    assert ending(*empty[:3], limits=Limits(empty_turns=1)) is Ending.EMPTY_STEPS
+    compactions = [*turn(), ev.Compaction(), ev.Compaction()]
+    assert ending(*compactions, limits=Limits(compactions=2)) is Ending.ENDLESS_COMPACTION
+    assert ending(*compactions, ev.Compaction(), limits=Limits(compactions=4)) is Ending.SILENT_EXIT
