@@ -1,0 +1,68 @@
+"""Runs a part of a test as an ordinary user. Root can read everything, so some faults show only without its rights."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import shutil
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+_NOBODY = 65534
+_PR_SET_DUMPABLE = 4
+
+T = TypeVar("T")
+
+
+@contextmanager
+def folder_of_an_ordinary_user() -> Iterator[Path]:
+    """Make a folder that `as_ordinary_user` can write to, and remove it afterwards. Each parent can be entered."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        if os.geteuid() == 0:
+            os.chown(folder, _NOBODY, _NOBODY)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_ordinary_user(action: Callable[[], T]) -> T:
+    """Call `action` in a process of an ordinary user, and return what it returned.
+
+    Raise `AssertionError` with its traceback if it raised.
+    """
+    near, far = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child uses none of theirs
+        child = os.fork()
+    if child == 0:
+        _answer(action, far)
+    os.close(far)
+    with os.fdopen(near, "rb") as answer:
+        told = answer.read()
+    os.waitpid(child, 0)
+    done, result = pickle.loads(told)  # noqa: S301 - our own child wrote it
+    assert done, result
+    return result  # type: ignore[no-any-return]  # what the action returned, through a pickle
+
+
+def _answer(action: Callable[[], Any], pipe: int) -> None:
+    """Drop the rights of root, call `action`, write what came of it, and exit."""
+    try:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)  # otherwise /proc/self would still belong to root
+        told: tuple[bool, Any] = True, action()
+    except BaseException:
+        told = False, traceback.format_exc()
+    with os.fdopen(pipe, "wb") as answer:
+        answer.write(pickle.dumps(told))
+    os._exit(0)
