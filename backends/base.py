@@ -66,7 +66,8 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     `model_url` is the root of the model endpoint (`http://127.0.0.1:PORT`, without `/v1`). `wire` is the protocol that
     the CLI speaks with the model, one of those in the backend's capabilities. `context` is the model's context in
     tokens. `options` are the backend's own, from `conf/backend/NAME.yaml`. `resume` is the id of the conversation in
-    `home` to continue, or `None` to begin a new one.
+    `home` to continue, or `None` to begin a new one. `compact` asks the CLI to compact that conversation before it goes
+    on, for a CLI that has no `Backend.compact_prompt`.
     """
 
     executable: str
@@ -80,6 +81,7 @@ class SessionSpec(Struct, frozen=True, kw_only=True):
     instructions: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     resume: str | None = None
+    compact: bool = False
 
     @property
     def output_limit(self) -> int:
@@ -95,6 +97,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
     - `hides_refused_calls`: the stream leaves out calls that the CLI does not carry out (the tool is unknown, or the
       arguments do not fit), and calls of some tools that it never shows.
     - `merges_cache_writes`: over some wires, the CLI counts tokens written to the cache as ordinary prompt tokens.
+    - `counts_compactions`: the stream shows a response that compacts the conversation like any other.
     - `script_tool`: the tool that runs scripts written by the model. The stream shows the calls that a script makes,
       but not the call of the script itself.
     """
@@ -103,19 +106,22 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
     totals_at_end: bool = False
     hides_refused_calls: bool = False
     merges_cache_writes: bool = False
+    counts_compactions: bool = False
     script_tool: str | None = None
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What a CLI can do. A case or contract clause that needs a missing capability is refused at collection.
 
-    `wires` are the protocols that the CLI can speak with its model, by the gateway's names for them.
+    `wires` are the protocols that the CLI can speak with its model, by the gateway's names for them. `compact`: when it
+    resumes a conversation, it can be told to compact it first.
     """
 
     mcp: bool
     resume: bool
     subagents: bool
     wires: tuple[str, ...]
+    compact: bool = False
 
 
 class Backend(ABC):
@@ -130,6 +136,9 @@ class Backend(ABC):
     """The limits that the CLI can enforce itself: the reason in its final event, and the limit's name in `limits`
     (`turns`, `cost_usd`). `decode` puts that name into `SessionFinished.limit`."""
     quirks: ClassVar[ReportingQuirks] = ReportingQuirks()
+    compact_prompt: ClassVar[str | None] = None
+    """The prompt with which a session compacts the conversation that it resumes, and does nothing else. `None`: the CLI
+    has no such command. If it can compact, it does so at the start of a session with `SessionSpec.compact`."""
 
     @abstractmethod
     def command(self, spec: SessionSpec) -> list[str]:

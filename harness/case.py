@@ -162,6 +162,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `grace_s` is the time between SIGTERM and SIGKILL. An ending that is retried by the table of endings is retried
     `retries` times: first after `retry_s` seconds, then each time after four times as long. A rate limit does not count
     as a retry: the case waits until the limit ends, as often as `wait_s` allows.
+
+    `on_overflow` says what follows an ending by overflow. `end`: nothing. `compact`: if the conversation no longer fits
+    the model's context, the CLI compacts it and goes on, at most twice. `continue`: if the last answer was cut by the
+    model's output limit, the agent goes on once and is asked to be brief. Neither counts as a retry.
     """
 
     turns: Count | None = 50
@@ -183,6 +187,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     grace_s: Seconds = 3.0
     retries: Annotated[int, Meta(ge=0)] = 2
     retry_s: Seconds = 2.0
+    on_overflow: Literal["end", "compact", "continue"] = "end"
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,9 +17,10 @@ from harness.agent.attempt_record import attempt_record, total_times, total_usag
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
 from harness.agent.files import holds, set_aside
+from harness.agent.overflow import FOLLOW_UPS
 from harness.agent.prompt import RESUME, build_prompt
 from harness.agent.reconcile import reconcile
-from harness.agent.retry import attempts
+from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.endings import CaseFault, ConfError, Ending
@@ -39,6 +40,7 @@ from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer
 from harness.models.cassettes import recorded
 from harness.models.providers import Sources, model_server
+from harness.results.record import Asked
 from harness.results.record_builder import RecordBuilder
 from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
@@ -163,11 +165,12 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "sandbox": setup.dirs.sandbox.version,
         "environment": version_of(case.environment, builder.versions["harness"]),
     }
-    prompt = _prompt(setup, environment)
+    prompts = {Asked.TASK: _prompt(setup, environment), Asked.GO_ON: RESUME, **FOLLOW_UPS}
+    prompts[Asked.COMPACT] = backend.compact_prompt or ""
 
-    def run(limits: Limits, conversation: str | None) -> AttemptResult:
+    def run(limits: Limits, order: Order) -> AttemptResult:
         try:
-            return run_attempt(setup, RESUME if conversation else prompt, limits=limits, resume=conversation)
+            return run_attempt(setup, prompts[order.asked], limits=limits, resume=order.conversation, asked=order.asked)
         except CaseFault as error:
             return AttemptResult(ending=error.ending, explanation=str(error))
 
@@ -175,8 +178,11 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         run,
         case.limits,
         budget=setup.budget,
-        resumes=backend.capabilities.resume,
-        kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
+        cli=CliCan(
+            resume=backend.capabilities.resume,
+            kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
+            compact_alone=backend.compact_prompt is not None,
+        ),
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
         waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),
         clock=SystemClock(),

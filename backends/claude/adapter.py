@@ -40,9 +40,10 @@ class Claude(Backend):
     name = "claude"
     installation = NpmPackage(package="@anthropic-ai/claude-code", executable="claude")
     options = ClaudeOptions
-    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",))
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",), compact=True)
     own_limits = stream.OWN_LIMITS
     quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
+    compact_prompt = "/compact"
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. The CLI reads only the workspace's settings, and only Proctor's MCP servers."""

@@ -12,6 +12,9 @@ Measured with Codex 0.169.0:
   rely on code mode. With `direct_only_tool_namespaces`, it offers MCP tools to every model under one name. Subagents
   of these models (`collaboration`) appear only as responses.
 - `project_doc_max_bytes = 0` makes it ignore AGENTS.md in the workspace and above. It still reads the one in its home.
+- It has no command that compacts a conversation. Before a response, it compacts a conversation whose last response had
+  `model_auto_compact_token_limit` tokens; by default, 90% of the context. A session that has to compact takes half of
+  the context, so that it does so at once, and then rarely.
 - It keeps a conversation in `.codex/sessions/YEAR/MONTH/DAY/rollout-TIME-ID.jsonl` and writes it as it goes.
 """
 
@@ -45,8 +48,10 @@ class Codex(Backend):
     name = "codex"
     installation = NpmPackage(package="@openai/codex", executable="codex")
     options = CodexOptions
-    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("openai_responses",))
-    quirks = ReportingQuirks(hides_subagents=True, hides_refused_calls=True, script_tool="functions.exec")
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("openai_responses",), compact=True)
+    quirks = ReportingQuirks(
+        hides_subagents=True, hides_refused_calls=True, counts_compactions=True, script_tool="functions.exec"
+    )
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. Codex's own sandbox stays off, because Codex runs in Proctor's."""
@@ -123,7 +128,11 @@ def _settings(spec: SessionSpec, options: CodexOptions) -> dict[str, Any]:
         "project_doc_max_bytes": 0,
         "web_search": "disabled",
     }
-    return settings | ({"model_reasoning_effort": options.reasoning_effort} if options.reasoning_effort else {})
+    if options.reasoning_effort:
+        settings["model_reasoning_effort"] = options.reasoning_effort
+    if spec.compact:
+        settings["model_auto_compact_token_limit"] = spec.context // 2
+    return settings
 
 
 def _toml(tables: dict[str, dict[str, Any]]) -> Iterator[str]:

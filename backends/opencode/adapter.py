@@ -3,6 +3,8 @@
 Measured with OpenCode 1.18.33:
 
 - At log level `ERROR`, the log does not say that an MCP server failed.
+- Compaction is off by default: when a model's server refuses even the request that compacts, OpenCode compacts without
+  end. Where it is on, OpenCode compacts a conversation whose next request the server refuses as too long.
 - It keeps all conversations in one database. It reports the id of a conversation only after saving it there.
 """
 
@@ -45,8 +47,9 @@ class OpenCode(Backend):
         resume=True,
         subagents=True,
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+        compact=True,
     )
-    quirks = ReportingQuirks(hides_subagents=True, merges_cache_writes=True)
+    quirks = ReportingQuirks(hides_subagents=True, merges_cache_writes=True, counts_compactions=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. The command gives a title, so that OpenCode does not ask the model for one."""
@@ -67,7 +70,7 @@ class OpenCode(Backend):
             "permission": "allow",
             "autoupdate": False,
             "share": "disabled",
-            "compaction": {"auto": False, "prune": False},
+            "compaction": {"auto": spec.compact, "prune": False},
             "enabled_providers": [_PROVIDER],
             "provider": {_PROVIDER: _provider(spec, self._options(spec))},
             "mcp": {server.name: {"type": "remote", "url": server.url, "oauth": False} for server in spec.mcp},
@@ -79,9 +82,10 @@ class OpenCode(Backend):
             files[f"{folder}/AGENTS.md"] = spec.instructions
         return files
 
-    def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
+    def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`."""
-        return {f"OPENCODE_DISABLE_{switch}": "1" for switch in _SWITCHES}
+        off = _SWITCHES if spec.compact else ("AUTOCOMPACT", *_SWITCHES)
+        return {f"OPENCODE_DISABLE_{switch}": "1" for switch in off}
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
@@ -115,7 +119,6 @@ class OpenCode(Backend):
 BACKEND = OpenCode()
 
 _SWITCHES = (
-    "AUTOCOMPACT",
     "AUTOUPDATE",
     "CLAUDE_CODE",
     "DEFAULT_PLUGINS",

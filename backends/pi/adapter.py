@@ -5,6 +5,8 @@ Measured with Pi 0.73.1:
 - It has no MCP and no subagents.
 - Without `--no-context-files`, it reads AGENTS.md and CLAUDE.md of every folder above the workspace. It also reads
   extensions, skills and prompts in the home. Proctor's instructions are in a file that it appends to its system prompt.
+- With compaction enabled, it compacts a conversation that it resumes if its last response was refused as too long, or
+  left less than 16,384 tokens of the context.
 - It keeps a conversation in `.pi/agent/sessions/FOLDER/TIME_ID.jsonl` and writes it as it goes.
 """
 
@@ -42,6 +44,7 @@ class Pi(Backend):
         resume=True,
         subagents=False,
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+        compact=True,
     )
     quirks = ReportingQuirks(merges_cache_writes=True)
 
@@ -73,7 +76,7 @@ class Pi(Backend):
         }
         settings = {
             "retry": {"maxRetries": options.max_retries, "provider": {"maxRetries": 0}},
-            "compaction": {"enabled": False},
+            "compaction": {"enabled": spec.compact},
             "enableInstallTelemetry": False,
         }
         files = {

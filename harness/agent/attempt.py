@@ -27,6 +27,7 @@ from harness.endings import Ending
 from harness.gateway.account import Account
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
+from harness.results.record import Asked
 from harness.sandbox.base import Box
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.paths import program_paths
@@ -36,9 +37,10 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     """How one attempt went: why it ended, what the CLI reported, what the gateway metered. Times are in seconds.
 
     `stopped` is true if the harness ended the session. `resumed` is true if the attempt continued an earlier
-    conversation. `waited_s` is the pause before the attempt. `term_s` is the time from SIGTERM to the exit of the CLI,
-    `kill_s` the time until the last process was gone, and `settle_s` the time until the session's folders stopped
-    changing. `resets_in_s` is the time until a rate limit ends, if the provider or the CLI said so.
+    conversation. `asked` is what it asked of the agent. `waited_s` is the pause before the attempt. `term_s` is the
+    time from SIGTERM to the exit of the CLI, `kill_s` the time until the last process was gone, and `settle_s` the time
+    until the session's folders stopped changing. `resets_in_s` is the time until a rate limit ends, if the provider or
+    the CLI said so.
     """
 
     ending: Ending
@@ -48,6 +50,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     metered: Metered = Metered()
     stopped: bool = False
     resumed: bool = False
+    asked: Asked = Asked.TASK
     waited_s: float = 0.0
     setup_s: float = 0.0
     agent_s: float = 0.0
@@ -59,20 +62,25 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
 
 
 def run_attempt(
-    setup: SessionSetup, prompt: str, *, limits: Limits | None = None, resume: str | None = None
+    setup: SessionSetup,
+    prompt: str,
+    *,
+    limits: Limits | None = None,
+    resume: str | None = None,
+    asked: Asked = Asked.TASK,
 ) -> AttemptResult:
     """Run the CLI on the prompt until it ends or reaches a limit.
 
     `limits` are what is left of the case's limits; by default, all of them. `resume` is the id of the conversation to
-    continue in the same folders. When this returns, `stream.jsonl`, `gateway.jsonl` and `stderr.log` are in the case's
-    folder, no process of the session is running, and the session's folders no longer change. Raise `SandboxError` if
-    the CLI cannot be started.
+    continue in the same folders. `asked` says what the prompt asks for. When this returns, `stream.jsonl`,
+    `gateway.jsonl` and `stderr.log` are in the case's folder, no process of the session is running, and the session's
+    folders no longer change. Raise `SandboxError` if the CLI cannot be started.
     """
     began = time.monotonic()
     limits = limits or setup.case.limits
     with ExitStack() as stack:
         room = _open_room(setup, stack)
-        outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume), prompt, limits, began)
+        outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume, asked), prompt, limits, began)
     dirs = setup.dirs
     settle_s = settle((dirs.workspace, dirs.home), SystemClock())
     tail = stderr_tail(dirs.stderr)
@@ -87,6 +95,7 @@ def run_attempt(
         metered=room.account.metered(),
         stopped=outcome.stop is not None,
         resumed=resume is not None,
+        asked=asked,
         setup_s=setup_s,
         agent_s=outcome.seconds,
         term_s=outcome.term_s,
@@ -140,7 +149,7 @@ def _run_session(
     """Start the CLI and follow it to its end. Return the outcome, and the seconds from `began` to the CLI's start."""
     backend, box, dirs = setup.backend, room.box, setup.dirs
     _write_config(backend, spec, box, dirs)
-    hints = backend.prompt_hints(spec)
+    hints = "" if prompt == backend.compact_prompt else backend.prompt_hints(spec)
     box.exec(backend.command(spec), backend.environment(spec))
     setup_s = time.monotonic() - began
     outcome = drive(
@@ -180,7 +189,7 @@ def _resets_in_s(session: Session, account: Account) -> float | None:
     return (at - now).total_seconds() if at else None
 
 
-def _spec(setup: SessionSetup, box: Box, resume: str | None) -> SessionSpec:
+def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> SessionSpec:
     case = setup.case
     return SessionSpec(
         executable=str(setup.cli.executable),
@@ -194,6 +203,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None) -> SessionSpec:
         instructions=INSTRUCTIONS,
         options=case.backend.options,
         resume=resume,
+        compact=asked is Asked.SHORTENED,
     )
 
 

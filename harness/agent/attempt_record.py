@@ -23,6 +23,7 @@ def attempt_record(result: AttemptResult) -> Attempt:
         explanation=result.explanation,
         exit_code=result.exit_code,
         resumed=result.resumed,
+        asked=result.asked,
         waited_s=_rounded(result.waited_s),
         setup_s=_rounded(result.setup_s),
         seconds=_rounded(result.agent_s),

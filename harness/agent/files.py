@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from harness.case_folder import CaseFolder
+from harness.sandbox.tree import CHANGE, open_folder
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -21,14 +21,14 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
     """
     if name.is_absolute() or ".." in name.parts:
         raise ValueError(f"{name} leads outside {folder}")
-    here = os.open(folder, _FOLDER)
+    here = open_folder(folder, rights=CHANGE)
     owner = os.fstat(here)
     try:
         for part in name.parts[:-1]:
             with suppress(FileExistsError):
                 os.mkdir(part, 0o755, dir_fd=here)
                 os.chown(part, owner.st_uid, owner.st_gid, dir_fd=here, follow_symlinks=False)
-            here, outer = os.open(part, _FOLDER, dir_fd=here), here
+            here, outer = open_folder(part, here, rights=CHANGE), here
             os.close(outer)
         with suppress(FileNotFoundError):
             os.unlink(name.name, dir_fd=here)

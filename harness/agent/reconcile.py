@@ -46,6 +46,8 @@ def _reasons(
         yield "it counts the calls that a script makes, but not the call of the script itself"
     if name in _PROMPT and quirks.merges_cache_writes and _merged(missing, session, metered):
         yield "it counts tokens written to the cache as another kind of prompt tokens"
+    if name == "turns":
+        yield from _compactions(missing, session, metered, quirks)
     if missing < 0:
         if metered.broken_turns and (name != "turns" or -missing <= metered.broken_turns):
             yield "it counts answers that broke off"
@@ -64,6 +66,14 @@ def _reasons(
         yield "it does not count turns of subagents"
     if stopped or not session.finished:
         yield "it ended before it could report them"
+
+
+def _compactions(missing: int, session: Session, metered: Metered, quirks: ReportingQuirks) -> Iterator[str]:
+    """Yield what explains missing turns, or too many, by responses that compacted the conversation."""
+    if 0 < missing <= session.compactions:
+        yield "it does not count the responses that compact the conversation"
+    if quirks.counts_compactions and 0 < -missing <= metered.side_requests:
+        yield "it counts the responses that compact the conversation"
 
 
 def _merged(missing: int, session: Session, metered: Metered) -> bool:

@@ -1,4 +1,4 @@
-"""Retries, by the table of endings: whether and when a case is tried again, and what is then left of its limits."""
+"""The attempts at a case: whether and when another one follows, and what is then left of the case's limits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
+from harness.agent.overflow import checked, follow_up
 from harness.case import Limits
 from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.budget import Budget
+from harness.results.record import Asked
 
 _FACTOR = 4
 _MARGIN_S = 3.0
@@ -23,7 +25,27 @@ _LONGEST_PAUSE_S = 900.0
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
 """Endings after which the next attempt starts over: the agent worked without its tools, or its folder is suspect."""
 
-Run = Callable[[Limits, str | None], AttemptResult]
+
+class Order(Struct, frozen=True):
+    """What an attempt is asked for, and the id of the conversation that it resumes. `None`: it begins a new one."""
+
+    asked: Asked = Asked.TASK
+    conversation: str | None = None
+
+
+class CliCan(Struct, frozen=True):
+    """What a CLI can do for the next attempt.
+
+    `resume`: it can resume conversations. `kept(conversation)` says whether it has saved the conversation of that id,
+    which a killed CLI may not have done. `compact_alone`: it compacts a conversation in a session of its own.
+    """
+
+    resume: bool
+    kept: Callable[[str], bool]
+    compact_alone: bool = False
+
+
+Run = Callable[[Limits, Order], AttemptResult]
 
 
 class Pause(Struct, frozen=True):
@@ -45,42 +67,67 @@ def attempts(
     limits: Limits,
     *,
     budget: Budget,
-    resumes: bool,
-    kept: Callable[[str], bool],
+    cli: CliCan,
     set_aside: Callable[[int, bool], None],
     waiting: Callable[[Pause], None],
     clock: Clock,
 ) -> Iterator[AttemptResult]:
     """Yield each attempt as it ends. The last one decides the case.
 
-    `run(limits, conversation)` makes one attempt with what is left of the case's limits. It resumes the conversation of
-    that id, or begins a new one for `None`. All attempts share `budget`. `resumes` says whether the backend can resume
-    conversations. `kept(conversation)` says whether the CLI has saved the conversation: a killed CLI may not have done
-    so. If it has not, the next attempt begins a new conversation in the same workspace. Before another attempt,
-    `set_aside(number, fresh)` moves the files of attempt `number` (from 1) away. `fresh` says that the next attempt
-    begins in an empty workspace. During a wait, `waiting(pause)` is called each second with the rest of the wait.
+    `run(limits, order)` makes one attempt with what is left of the case's limits. All attempts share `budget`. If the
+    CLI has not saved the conversation to resume, the next attempt begins a new one in the same workspace. Before
+    another attempt, `set_aside(number, fresh)` moves the files of attempt `number` (from 1) away. `fresh` says that the
+    next attempt begins in an empty workspace. During a wait, `waiting(pause)` is called each second with the rest of
+    the wait.
     """
     began = clock.now()
     results: list[AttemptResult] = []
-    conversation: str | None = None
-    worked, waited_s, waited_for_resets_s = False, 0.0, 0.0
+    order, worked, waited_s, waited_for_resets_s = Order(), False, 0.0, 0.0
     while True:
         left = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
-        result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
+        result = _labelled(run(left, order), order, waited_s)
         results.append(result)
         after = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
-        pause = pause_before_retry(results, after)
-        if pause is None:
-            yield _final(results, after, waited_for_resets_s)
-            return
+        worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
+        next_order, pause = _after_overflow(results, after, order, cli, worked=worked), Pause(0.0)
+        if next_order is None:
+            retry = pause_before_retry(results, after)
+            if retry is None:
+                yield _final(results, after, waited_for_resets_s)
+                return
+            next_order, pause = _retried(result, order, cli, worked=worked), retry
         yield result
         waited_s = _wait(pause, waiting, clock)
         waited_for_resets_s += waited_s if pause.for_reset else 0.0
-        worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
-        fresh = result.ending in _FROM_THE_START or not resumes or not worked
-        conversation = None if fresh else _to_resume(result, conversation, kept)
+        fresh = next_order.conversation is None and (result.ending in _FROM_THE_START or not cli.resume or not worked)
         worked = worked and not fresh
+        order = next_order
         set_aside(len(results), fresh)
+
+
+def _labelled(result: AttemptResult, order: Order, waited_s: float) -> AttemptResult:
+    """Return the result with what its attempt was asked for, and how long it had waited before."""
+    resumed = order.conversation is not None
+    return checked(msgspec.structs.replace(result, waited_s=waited_s, resumed=resumed, asked=order.asked))
+
+
+def _after_overflow(
+    results: Sequence[AttemptResult], left: Limits, order: Order, cli: CliCan, *, worked: bool
+) -> Order | None:
+    """Return the order of an attempt that goes on after an overflow, or `None` if none does."""
+    asked = follow_up(results, left, compacts_alone=cli.compact_alone)
+    if asked is None or not worked or not cli.resume or _used_up(left):
+        return None
+    conversation = _to_resume(results[-1], order.conversation, cli.kept)
+    return Order(asked, conversation) if conversation else None
+
+
+def _retried(result: AttemptResult, order: Order, cli: CliCan, *, worked: bool) -> Order:
+    """Return the order of a retry: to go on, or to begin from the start if that is not possible."""
+    if result.ending in _FROM_THE_START or not cli.resume or not worked:
+        return Order()
+    conversation = _to_resume(result, order.conversation, cli.kept)
+    return Order(Asked.GO_ON, conversation) if conversation else Order()
 
 
 def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str], bool]) -> str | None:
@@ -115,7 +162,7 @@ def pause_before_retry(results: Sequence[AttemptResult], left: Limits) -> Pause 
     if ending is Ending.RATE_LIMITED:
         seconds = _until_reset_s(results, left)
         return Pause(seconds, for_reset=True) if seconds <= left.wait_s else None
-    retried = sum(result.ending is not Ending.RATE_LIMITED for result in results) - 1
+    retried = sum(ENDINGS[one.ending].retried and one.ending is not Ending.RATE_LIMITED for one in results) - 1
     seconds = left.retry_s * _FACTOR**retried
     return Pause(seconds) if retried < left.retries and seconds < left.wall_s else None
 

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from harness.agent.clock import Clock
 from harness.sandbox.base import SandboxError
-from harness.sandbox.tree import walk
+from harness.sandbox.tree import CHANGE, walk
 
 _PAUSE_S = 0.05
 _PATIENCE_S = 5.0
 
 
 def digest(folders: Sequence[Path]) -> str:
-    """Return a digest that changes whenever a name, kind, size or time of change in these folders does."""
+    """Return a digest that changes whenever a name, kind, size or time of change in these folders does.
+
+    Every folder becomes accessible to its owner, so that the files can be read, moved and removed afterwards.
+    """
     state = hashlib.blake2b(digest_size=16)
     for folder in folders:
-        for name, status in walk(folder):
+        for name, status in walk(folder, rights=CHANGE):
             seen = (name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
             state.update(repr(seen).encode("utf-8", "surrogateescape"))
     return state.hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from harness.sandbox.tree import CHANGE, open_folder
 
 
 def discard(folder: Path) -> None:
@@ -19,7 +19,7 @@ def discard(folder: Path) -> None:
     """
     prefix = secrets.token_hex(8)
     fresh = (f"{prefix}-{number}" for number in count())
-    top = os.open(folder, _FOLDER)
+    top = open_folder(folder, rights=CHANGE)
     try:
         while names := _names(top):
             for name in names:
@@ -33,7 +33,7 @@ def discard(folder: Path) -> None:
 
 def _empty(name: str, top: int, fresh: Iterator[str]) -> None:
     """Remove the files of a folder in `top`, and move its subfolders up to `top`."""
-    inner = os.open(name, _FOLDER, dir_fd=top)
+    inner = open_folder(name, top, rights=CHANGE)
     try:
         for child in _names(inner):
             if not _unlinked(child, inner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -68,10 +69,21 @@ class Versions(Struct, frozen=True, kw_only=True):
     environment: str | None = None
 
 
+class Asked(StrEnum):
+    """What an attempt asked of the agent."""
+
+    TASK = "task"
+    GO_ON = "go_on"
+    COMPACT = "compact"
+    SHORTENED = "go_on_shortened"
+    BRIEFLY = "go_on_briefly"
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One session of a case. A case that was retried has several.
 
-    `waited_s` is the pause before it. `resumed` is true if it continued an earlier conversation. `seconds` is the whole
+    `waited_s` is the pause before it. `resumed` is true if it continued an earlier conversation. `asked` is what it
+    asked of the agent. `seconds` is the whole
     time of the CLI. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0 if the CLI ended by itself),
     and `kill_s`, the time until the last process was gone. `settle_s` is the time after that until the session's
     folders stopped changing. The other times are as in `Timing`.
@@ -82,6 +94,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     explanation: str
     exit_code: int | None
     resumed: bool = False
+    asked: Asked = Asked.TASK
     waited_s: float = 0.0
     setup_s: float = 0.0
     seconds: float

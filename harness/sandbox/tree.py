@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+READ = 0o500
+"""The rights that its owner needs to read everything in a folder."""
+CHANGE = 0o700
+"""The rights that its owner needs to read, change and move a folder."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the name and status of every entry below `folder`, which others may change at the same time.
 
-    Do not follow links. Handle any depth with at most two descriptors. Skip entries that vanish, and folders that
-    cannot be opened. End early if a folder moves elsewhere during its walk.
+    Do not follow links. Handle any depth with at most two descriptors. Skip entries that vanish. A folder of this user
+    that lacks `rights` for its owner gets them, so that no agent can hide what it wrote. Skip the folders of other
+    users that cannot be opened. End early if a folder moves elsewhere during its walk.
     """
-    here = os.open(folder, _FOLDER)
+    here = open_folder(folder, rights=rights)
     try:
         folders: list[str] = []
         yield from _entries(here, folders)
@@ -23,7 +30,7 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         while way:
             folders = way[-1][1]
             if folders:
-                inner = _opened(folders.pop(), here)
+                inner = _opened(folders.pop(), here, rights)
                 if inner is not None:
                     here, outer = inner, here
                     os.close(outer)
@@ -33,12 +40,39 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 continue
             way.pop()
             if way:
-                here, inner = os.open("..", _FOLDER, dir_fd=here), here
+                here, inner = open_folder("..", here, rights=rights), here
                 os.close(inner)
                 if _identity(here) != way[-1][0]:
                     return
     finally:
         os.close(here)
+
+
+def open_folder(name: str | Path, parent: int | None = None, *, rights: int = READ) -> int:
+    """Open a folder, given its path or its name in the open folder `parent`. Return its descriptor.
+
+    If the folder lacks `rights` for its owner, and the owner is this user, it gets all rights of an owner. No link is
+    followed. Raise `OSError` if the folder cannot be opened.
+    """
+    try:
+        folder = os.open(name, _FOLDER, dir_fd=parent)
+    except PermissionError:
+        return _regained(name, parent)
+    status = os.fstat(folder)
+    if status.st_mode & rights != rights and status.st_uid == os.geteuid():
+        os.fchmod(folder, stat.S_IMODE(status.st_mode) | CHANGE)
+    return folder
+
+
+def _regained(name: str | Path, parent: int | None) -> int:
+    """Give a folder that its owner cannot open all rights of an owner, and open it."""
+    place = os.open(name, _FOLDER | os.O_PATH, dir_fd=parent)
+    try:
+        itself = Path(f"/proc/self/fd/{place}")  # fchmod refuses a descriptor of O_PATH
+        itself.chmod(stat.S_IMODE(os.fstat(place).st_mode) | CHANGE)
+        return os.open(itself, _FOLDER & ~os.O_NOFOLLOW)
+    finally:
+        os.close(place)
 
 
 def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_result]]:
@@ -54,9 +88,9 @@ def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_res
             yield entry.name, status
 
 
-def _opened(name: str, parent: int) -> int | None:
+def _opened(name: str, parent: int, rights: int) -> int | None:
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        return open_folder(name, parent, rights=rights)
     except OSError:
         return None
 

@@ -21,6 +21,7 @@ def cases(config: Config) -> list[Case]:
         found = list(_combined(config))
         for case in found:
             _require_capabilities(case, config.suite.name)
+            _require_overflow(case)
     return _by_server(found)
 
 
@@ -92,6 +93,18 @@ def _require_capabilities(case: Case, suite: str) -> None:
             f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "
             f"(environment.{environment}.needs_mcp), and {backend} does not support it; "
             f"add to suite.exclude: {{backend: {backend}, environment: {environment}}}"
+        )
+
+
+def _require_overflow(case: Case) -> None:
+    """Raise `ConfError` if the backend cannot do what the case asks for after an overflow."""
+    can, wanted, backend = adapter_of(case.backend).capabilities, case.limits.on_overflow, case.backend.name
+    able = {"end": True, "continue": can.resume, "compact": can.resume and can.compact}
+    if not able[wanted]:
+        lacks = "compact a conversation that it resumes" if can.resume else "resume a conversation"
+        raise ConfError(
+            f"conf/config.yaml: limits.on_overflow is {wanted}, and {backend} cannot {lacks}: "
+            f"set it to end, or add to suite.exclude: {{backend: {backend}}}"
         )
 
 

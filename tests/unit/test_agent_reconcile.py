@@ -62,6 +62,17 @@ def test_hidden_subagents_explain_a_difference_only_if_there_was_one_and_the_cli
     assert "subagents" in str(differences(session(2, started), ledger, ReportingQuirks(hides_subagents=True))["turns"])
 
 
+def test_compactions_explain_as_many_turns_as_there_were() -> None:
+    compacted = session(2, ev.Compaction())
+    assert "does not count" in str(differences(compacted, msgspec.structs.replace(SAME, turns=3))["turns"])
+    assert differences(compacted, msgspec.structs.replace(SAME, turns=4)) == {"turns": None}
+    counts = ReportingQuirks(counts_compactions=True)
+    aside = msgspec.structs.replace(SAME, turns=1, side_requests=1)
+    assert "it counts the responses" in str(differences(session(), aside, counts)["turns"])
+    assert differences(session(), aside) == {"turns": None}
+    assert differences(session(), msgspec.structs.replace(aside, side_requests=0), counts) == {"turns": None}
+
+
 def test_a_stopped_session_explains_missing_counts() -> None:
     ledger = msgspec.structs.replace(SAME, output_tokens=30, turns=3)
     told = differences(session(final=False), ledger, ReportingQuirks(totals_at_end=True))

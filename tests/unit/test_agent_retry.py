@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from backends import events as ev
 from backends.session import fold
 from harness.agent.attempt import AttemptResult
-from harness.agent.retry import Pause, attempts, remaining
+from harness.agent.retry import CliCan, Order, Pause, attempts, remaining
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
 from harness.gateway.budget import Amounts, Budget
 from harness.gateway.ledger import Metered
 from harness.gateway.messages import TokenCounts
+from harness.results.record import Asked
 from tests.support.fakes import FakeClock
 
 LIMITS = Limits(turns=10, tokens=1000, cost_usd=1.0, wall_s=100, wait_s=1000, retries=2, retry_s=2)
@@ -63,11 +64,13 @@ class Play:
         *,
         resumes: bool = True,
         kept: Callable[[str], bool] = lambda _: True,
+        compact_alone: bool = False,
         charge: Callable[[Budget], None] = lambda _: None,
     ) -> None:
         self.clock = FakeClock()
         self.budget = Budget.within(limits)
         self.given: list[tuple[Limits, str | None]] = []
+        self.asked: list[Asked] = []
         self.aside: list[tuple[int, bool]] = []
         self.waits: list[Pause] = []
         self._results = iter(results)
@@ -77,16 +80,16 @@ class Play:
                 self._run,
                 limits,
                 budget=self.budget,
-                resumes=resumes,
-                kept=kept,
+                cli=CliCan(resume=resumes, kept=kept, compact_alone=compact_alone),
                 set_aside=lambda number, fresh: self.aside.append((number, fresh)),
                 waiting=self.waits.append,
                 clock=self.clock,
             )
         )
 
-    def _run(self, limits: Limits, conversation: str | None) -> AttemptResult:
-        self.given.append((limits, conversation))
+    def _run(self, limits: Limits, order: Order) -> AttemptResult:
+        self.given.append((limits, order.conversation))
+        self.asked.append(order.asked)
         self.clock.time += 10
         made = next(self._results)
         metered = made.metered

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from backends.pi import BACKEND
 from harness.endings import ConfError
 from harness.suite.config import load
 from harness.suite.matrix import cases
@@ -35,3 +37,26 @@ def test_a_case_that_needs_mcp_may_be_excluded() -> None:
 def test_mcp_is_needed_only_if_the_environment_says_so() -> None:
     found = cases(load(CONF, "default", NEEDS_MCP[:2]))
     assert {case.backend.name for case in found} == {"claude", "pi"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lacking", "said"),
+    [
+        ("compact", {"compact": False}, "pi cannot compact a conversation that it resumes"),
+        ("compact", {"resume": False}, "pi cannot resume a conversation"),
+        ("continue", {"resume": False}, "pi cannot resume a conversation"),
+    ],
+)
+def test_going_on_after_an_overflow_is_refused_for_a_backend_that_cannot(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, lacking: dict[str, bool], said: str
+) -> None:
+    monkeypatch.setattr(type(BACKEND), "capabilities", msgspec.structs.replace(BACKEND.capabilities, **lacking))
+    settings = ["suite.backends=[claude,pi]", f"limits.on_overflow={wanted}"]
+    with pytest.raises(ConfError, match=rf"^conf/config\.yaml: limits\.on_overflow is {wanted}, and {said}: .*"):
+        cases(load(CONF, "default", settings))
+    assert cases(load(CONF, "default", [*settings, "suite.exclude=[{backend: pi}]"]))
+
+
+@pytest.mark.parametrize("wanted", ["end", "compact", "continue"])
+def test_every_packaged_backend_can_go_on_after_an_overflow(wanted: str) -> None:
+    assert cases(load(CONF, "default", ["suite.backends=all", f"limits.on_overflow={wanted}"]))

@@ -1,0 +1,60 @@
+"""Real overflows: a real CLI meets the model's context or output limit, and goes on as `limits.on_overflow` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backends.registry import names
+from harness.endings import Ending
+from harness.results.record import Asked
+from tests.faults.test_endings import Fault, check, play, runs
+from tests.support.words import words
+
+COMPACTED = {"claude": [Asked.COMPACT, Asked.SHORTENED]}
+"""What the attempts after an overflow are asked for, for CLIs that compact by a command of their own."""
+
+REFUSED = {"opencode": 2}
+"""How often the conversation is refused. OpenCode compacts when it is refused in the session that goes on, too."""
+
+SMALL = {"codex": "context: 24000\n"}
+"""The model's context, for CLIs that compact only a conversation that takes a good part of it."""
+
+ONCE = "test -e trace || { touch trace; seq 2500; }"
+"""A command with a long output, which the script of a compacted conversation runs once more."""
+
+FIRST = [pytest.param(name, marks=[] if name == "claude" else pytest.mark.nightly) for name in names()]
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path, name: str) -> None:
+    asked = COMPACTED.get(name, [Asked.SHORTENED])
+    long = "" if name == "claude" else f"- calls: [{{run: {ONCE!r}}}]\n  "
+    fail = f"{{status: 400, message: {words(name).too_long!r}, times: {REFUSED.get(name, 1)}}}"
+    faults = {
+        "overflow": Fault(
+            f"{long}- calls: [{{run: echo a}}]\n  - text: In short.\n    fail: {fail}",
+            (Ending.CONTEXT_OVERFLOW, *[Ending.FINISHED for _ in asked]),
+            "ended its session",
+            SMALL.get(name, ""),
+        )
+    }
+    records = play(tmp_path, name, faults, **{"limits.on_overflow": "compact"})
+    check(records, faults)
+    assert [attempt.asked for attempt in records["overflow"].attempts] == [Asked.TASK, *asked]
+    ledger = tmp_path / "runs/latest" / str(records["overflow"].artifacts) / "gateway.jsonl"
+    requests = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert any(one["kind"] == "side" or one["turn"] == 0 for one in requests), "no summary, and no new conversation"
+
+
+@pytest.mark.parametrize("name", ["pi", pytest.param("opencode", marks=pytest.mark.nightly)])
+def test_an_answer_that_was_cut_is_continued_once(tmp_path: Path, name: str) -> None:
+    """Claude Code asks for the rest of a cut answer itself."""
+    turns = f"{runs('echo a')}\n  - {{text: Once upon a time, truncated: true}}"
+    ends = (Ending.OUTPUT_TOKEN_LIMIT, Ending.OUTPUT_TOKEN_LIMIT)
+    faults = {"cut": Fault(turns, ends, "was cut by its output limit")}
+    records = play(tmp_path, name, faults, **{"limits.on_overflow": "continue"})
+    check(records, faults)
+    assert [attempt.asked for attempt in records["cut"].attempts] == [Asked.TASK, Asked.BRIEFLY]
