@@ -3,6 +3,10 @@
 Measured with Claude Code 2.1.197:
 
 - For a model that it does not know, it invents a cost. The gateway's ledger has the real one.
+- By default, it compacts a conversation only when the service refuses a request as too long. A window in
+  `CLAUDE_CODE_AUTO_COMPACT_WINDOW` (at least 100,000; the model's context bounds it) makes it compact before a request,
+  from 13,000 tokens below its room on. The room is the context less the output limit, of which 20,000 tokens count at
+  most. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers that to a percentage of the room; alone, it changes nothing.
 - It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl` and writes that file at intervals. A CLI that is killed
   early may not have written it yet. Without the file, `--resume ID` ends at once ("No conversation found").
 """
@@ -24,7 +28,9 @@ from backends.options import read_options
 class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tools` are the built-in tools that the agent gets. `max_retries` is how often a failed request is repeated.
 
-    `system_prompt` replaces the CLI's own; `None` keeps it.
+    `system_prompt` replaces the CLI's own; `None` keeps it. `compact_at` is the percentage of the context, without the
+    room for an answer, from which on the CLI compacts the conversation; `None`: only when a request is refused as too
+    long. `max_output_tokens` is the most that one response may have; `None`: `SessionSpec.output_limit`.
     """
 
     tools: Annotated[list[str], Meta(min_length=1)] = field(
@@ -32,6 +38,8 @@ class ClaudeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     )
     max_retries: Annotated[int, Meta(ge=0)] = 1
     system_prompt: str | None = None
+    compact_at: Annotated[int, Meta(ge=1, le=100)] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Claude(Backend):
@@ -82,7 +90,8 @@ class Claude(Backend):
         for models that are not named `claude-…`. It refuses uid 0 unless `IS_SANDBOX` is set. The code that starts the
         CLI sets it.
         """
-        return {
+        options = self._options(spec)
+        variables = {
             "ANTHROPIC_BASE_URL": spec.model_url,
             "ANTHROPIC_AUTH_TOKEN": "sealed",
             "ANTHROPIC_API_KEY": "",
@@ -92,13 +101,17 @@ class Claude(Backend):
             "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(spec.context),
-            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(spec.output_limit),
-            "CLAUDE_CODE_MAX_RETRIES": str(self._options(spec).max_retries),
+            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(options.max_output_tokens or spec.output_limit),
+            "CLAUDE_CODE_MAX_RETRIES": str(options.max_retries),
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_ERROR_REPORTING": "1",
             "DISABLE_TELEMETRY": "1",
             "MCP_CONNECTION_NONBLOCKING": "0",
         }
+        if options.compact_at is not None:
+            variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(max(spec.context, _LEAST_WINDOW))
+            variables["CLAUDE_AUTOCOMPACT_PCT_OVERRIDE"] = str(options.compact_at)
+        return variables
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
@@ -117,6 +130,9 @@ class Claude(Backend):
 
 
 BACKEND = Claude()
+
+_LEAST_WINDOW = 100_000
+"""The smallest window for compaction, in tokens, that the CLI takes. It never uses more than the model's context."""
 
 
 def _mcp_config(spec: SessionSpec) -> str:

@@ -27,13 +27,14 @@ class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`variant` is the model's reasoning effort. `log_level` is the level of OpenCode's log on standard error.
 
     `tools` are the built-in tools that the agent gets; `None` means all. `system_prompt` replaces OpenCode's own;
-    `None` keeps it.
+    `None` keeps it. `compaction` lets OpenCode compact a conversation that becomes too long.
     """
 
     variant: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "WARN"
     tools: list[str] | None = None
     system_prompt: str | None = None
+    compaction: bool = False
 
 
 class OpenCode(Backend):
@@ -70,7 +71,7 @@ class OpenCode(Backend):
             "permission": "allow",
             "autoupdate": False,
             "share": "disabled",
-            "compaction": {"auto": spec.compact, "prune": False},
+            "compaction": {"auto": self._compacts(spec), "prune": False},
             "enabled_providers": [_PROVIDER],
             "provider": {_PROVIDER: _provider(spec, self._options(spec))},
             "mcp": {server.name: {"type": "remote", "url": server.url, "oauth": False} for server in spec.mcp},
@@ -84,7 +85,7 @@ class OpenCode(Backend):
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`."""
-        off = _SWITCHES if spec.compact else ("AUTOCOMPACT", *_SWITCHES)
+        off = _SWITCHES if self._compacts(spec) else ("AUTOCOMPACT", *_SWITCHES)
         return {f"OPENCODE_DISABLE_{switch}": "1" for switch in off}
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
@@ -111,6 +112,9 @@ class OpenCode(Backend):
             kept = (*options.tools, *(f"{plain_name(server.name)}_*" for server in spec.mcp))
             agent["tools"] = {"*": False, **dict.fromkeys(kept, True)}
         return agent
+
+    def _compacts(self, spec: SessionSpec) -> bool:
+        return spec.compact or self._options(spec).compaction
 
     def _options(self, spec: SessionSpec) -> OpenCodeOptions:
         return read_options(OpenCodeOptions, spec.options)

@@ -185,6 +185,19 @@ class TestClaude:
         assert environment["CLAUDE_CODE_MAX_RETRIES"] == "1"
         assert self.adapter.environment(spec(options={"max_retries": 4}))["CLAUDE_CODE_MAX_RETRIES"] == "4"
 
+    def test_it_compacts_when_a_request_is_refused_or_from_a_percentage_on(self) -> None:
+        variables = {"CLAUDE_CODE_AUTO_COMPACT_WINDOW", "CLAUDE_AUTOCOMPACT_PCT_OVERRIDE"}
+        assert not variables & set(self.adapter.environment(spec()))
+        small = self.adapter.environment(spec(options={"compact_at": 80}))
+        assert [small[name] for name in sorted(variables)] == ["80", "100000"]
+        large = self.adapter.environment(spec(context=200_000, options={"compact_at": 80}))
+        assert large["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "200000"
+
+    def test_the_tokens_of_a_response_are_a_share_of_the_context_or_as_given(self) -> None:
+        name = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
+        assert self.adapter.environment(spec())[name] == "16384"
+        assert self.adapter.environment(spec(options={"max_output_tokens": 9000}))[name] == "9000"
+
     def test_it_keeps_to_the_context_of_the_model(self) -> None:
         environment = self.adapter.environment(spec(context=8192))
         assert environment["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "8192"
@@ -224,6 +237,7 @@ class TestOpenCode:
         config = self.config()
         assert config["permission"] == "allow"
         assert config["compaction"]["auto"] is False
+        assert self.adapter.environment(spec())["OPENCODE_DISABLE_AUTOCOMPACT"] == "1"
         assert config["share"] == "disabled"
 
     def test_the_provider_and_the_limits_of_the_model_are_configured(self) -> None:
@@ -253,6 +267,12 @@ class TestOpenCode:
     def test_a_bad_log_level_is_refused(self) -> None:
         with pytest.raises(ValueError, match="log_level"):
             self.adapter.command(spec(options={"log_level": "LOUD"}))
+
+    @pytest.mark.parametrize("changed", [{"options": {"compaction": True}}, {"compact": True}])
+    def test_it_compacts_if_an_option_or_the_session_says_so(self, changed: dict[str, Any]) -> None:
+        [text] = [text for name, text in self.adapter.config_files(spec(**changed)).items() if name.endswith(".json")]
+        assert json.loads(text)["compaction"] == {"auto": True, "prune": False}
+        assert "OPENCODE_DISABLE_AUTOCOMPACT" not in self.adapter.environment(spec(**changed))
 
 
 class TestCodex:

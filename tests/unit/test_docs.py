@@ -13,6 +13,10 @@ import pytest
 import yaml
 from msgspec import Struct
 
+from backends.claude.adapter import ClaudeOptions
+from backends.codex.adapter import CodexOptions
+from backends.opencode.adapter import OpenCodeOptions
+from backends.pi.adapter import PiOptions
 from harness.case import (
     BackendConf,
     EnvironmentConf,
@@ -111,6 +115,10 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`OllamaOptions`": OllamaOptions,
     "`VllmOptions`": VllmOptions,
     "`LlamaCppOptions`": LlamaCppOptions,
+    "`ClaudeOptions`": ClaudeOptions,
+    "`CodexOptions`": CodexOptions,
+    "`OpenCodeOptions`": OpenCodeOptions,
+    "`PiOptions`": PiOptions,
 }
 
 
