@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 T = TypeVar("T", bound=Struct)
 
 
+class BackendOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options that every backend has beside its own.
+
+    `executable` is the path of the CLI to use, from the root or from the user's home (`~/…`). `None`: the CLI that the
+    adapter's `installation` names.
+    """
+
+    executable: Annotated[str, Meta(min_length=1)] | None = None
+
+
+def backend_options(kind: type[T], options: Mapping[str, Any]) -> tuple[BackendOptions, T]:
+    """Return the options that every backend has, and the backend's own as a `kind`.
+
+    Raise `ValueError` if one is wrong. The message lists the options that exist.
+    """
+    shared = {name: value for name, value in options.items() if name in BackendOptions.__struct_fields__}
+    own = {name: value for name, value in options.items() if name not in shared}
+    return _converted(BackendOptions, shared, kind, BackendOptions), _converted(kind, own, kind, BackendOptions)
+
+
 def read_options(kind: type[T], options: Mapping[str, Any]) -> T:
     """Return the options as a `kind`. Raise `ValueError` if one is wrong; the message lists the options that exist."""
+    return _converted(kind, options, kind)
+
+
+def _converted(kind: type[T], options: Mapping[str, Any], *known: type[Struct]) -> T:
     try:
         return msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:
-        names = ", ".join(field.name for field in msgspec.structs.fields(kind))
+        names = ", ".join(field.name for one in known for field in msgspec.structs.fields(one))
         raise ValueError(f"{in_plain_words(error)}; the options are: {names}") from None
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from backends.base import Backend
+from backends.options import BackendOptions, backend_options
 from backends.registry import backend, checked
 from harness.case import BackendConf
 from harness.endings import ConfError
@@ -21,6 +25,41 @@ def adapter_of(conf: BackendConf) -> Backend:
     except ValueError as error:
         key = f"backend.{conf.name}" if conf.adapter is None else f"backend.{conf.name}.adapter: {conf.adapter}"
         raise ConfError(f"conf/backend/{conf.name}.yaml: {key}: {error}") from error
+
+
+def executable_of(conf: BackendConf) -> Path | None:
+    """Return the path that the backend's options give for its CLI, or `None` if they give none.
+
+    Raise `ConfError` if an option is wrong, or if there is no such program.
+    """
+    key = f"conf/backend/{conf.name}.yaml: backend.{conf.name}.options"
+    try:
+        given = backend_options(adapter_of(conf).options, conf.options)[0].executable
+    except ValueError as error:
+        raise ConfError(f"{key}: {error}") from error
+    if given is None:
+        return None
+    if lacks := _unusable(given):
+        raise ConfError(f"{key}.executable: {given} {lacks}")
+    return Path(given).expanduser()
+
+
+def _unusable(executable: str) -> str:
+    """Return why this path names no program that can be run. The text is empty if it does."""
+    try:
+        path = Path(executable).expanduser()
+        if not path.is_absolute():
+            return "must begin with / or ~/"
+        if not path.is_file():
+            return "is not a file" if path.exists() else "does not exist"
+        return "" if os.access(path, os.X_OK) else "is not executable: run `chmod +x` on it"
+    except (OSError, RuntimeError, ValueError) as error:  # no access, no such user's home, no valid path
+        return f"cannot be used: {getattr(error, 'strerror', None) or error}"
+
+
+def own_options(conf: BackendConf) -> dict[str, Any]:
+    """Return the options that only this backend's adapter knows."""
+    return {name: value for name, value in conf.options.items() if name not in BackendOptions.__struct_fields__}
 
 
 @cache

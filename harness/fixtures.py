@@ -139,10 +139,11 @@ def backend(case: Case) -> Backend:
 
 
 @pytest.fixture
-def cli(request: pytest.FixtureRequest, backend: Backend) -> Cli:
-    """The case's installed CLI. The test is skipped if the CLI is not installed."""
+def cli(request: pytest.FixtureRequest, case: Case, backend: Backend) -> Cli:
+    """The case's installed CLI, or the one whose path its options give. The test is skipped if it is not installed."""
     try:
-        return agent_cli.find_cli(backend)
+        executable = adapters.executable_of(_proctors(case).backend)
+        return agent_cli.given_cli(backend, executable) if executable else agent_cli.find_cli(backend)
     except agent_cli.CliMissing as error:
         _end(request, endings.Ending.CLI_MISSING, str(error))
 

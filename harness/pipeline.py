@@ -161,6 +161,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     case, backend = setup.case, setup.backend
     builder.versions |= {
         "cli": setup.cli.version,
+        "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
         "sandbox": setup.dirs.sandbox.version,
         "environment": version_of(case.environment, builder.versions["harness"]),

@@ -13,6 +13,7 @@ from backends.base import Backend, McpEndpoint, SessionSpec
 from backends.reading.errors import reset_hint
 from backends.reading.resets import reset_time
 from backends.session import Session
+from harness.adapters import own_options
 from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
@@ -201,7 +202,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> Se
         wire=case.wire,
         mcp=tuple(McpEndpoint(server.name, box.endpoints[server.name].url + server.path) for server in setup.servers),
         instructions=INSTRUCTIONS,
-        options=case.backend.options,
+        options=own_options(case.backend),
         resume=resume,
         compact=asked is Asked.SHORTENED,
     )

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -26,10 +27,11 @@ class CliMissing(Exception):
 
 
 class Cli(Struct, frozen=True):
-    """An installed CLI: its executable and its version."""
+    """An installed CLI: its executable and its version. `given`: the configuration gives its path."""
 
     executable: Path
     version: str
+    given: bool = False
 
 
 def pinned_clis() -> Path:
@@ -57,6 +59,13 @@ def find_cli(backend: Backend, root: Path | None = None) -> Cli:
             return _from_pip(pip, root or pinned_clis())
         case OnPath() as program:
             return _from_path(program)
+
+
+def given_cli(backend: Backend, executable: Path) -> Cli:
+    """Return the CLI at this path, whatever its version is. Raise `CliMissing` if it does not tell its version."""
+    installation = backend.installation
+    asking = installation.version_arguments if isinstance(installation, OnPath) else ("--version",)
+    return Cli(executable, _told_version(str(executable), asking), given=True)
 
 
 def pinned_version(installation: Installation) -> str | None:
@@ -107,7 +116,12 @@ def _from_path(program: OnPath) -> Cli:
     executable = shutil.which(program.executable)
     if executable is None:
         raise CliMissing(f"{program.executable} is not on PATH: {program.how_to_install}")
-    command = [executable, *program.version_arguments]
+    return Cli(Path(executable), _told_version(executable, program.version_arguments))
+
+
+def _told_version(executable: str, arguments: Sequence[str]) -> str:
+    """Return the version that a CLI prints. Raise `CliMissing` if it prints none."""
+    command = [executable, *arguments]
     try:
         ran = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERSION_S, check=False
@@ -117,7 +131,7 @@ def _from_path(program: OnPath) -> Cli:
     found = _VERSION.search(ran.stdout + ran.stderr)
     if found is None:
         raise CliMissing(f"`{' '.join(command)}` tells no version: it exited with code {ran.returncode}")
-    return Cli(Path(executable), found[0])
+    return found[0]
 
 
 def _cache() -> Path:

@@ -60,10 +60,14 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 class Versions(Struct, frozen=True, kw_only=True):
-    """The versions of what the case ran with. A version is null if it is not known."""
+    """The versions of what the case ran with. A version is null if it is not known.
+
+    `cli_path` is the path that the configuration gives for the CLI. It is null for the pinned CLI.
+    """
 
     harness: str
     cli: str | None = None
+    cli_path: str | None = None
     model_digest: str | None = None
     sandbox: str | None = None
     environment: str | None = None

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from backends.options import in_plain_words, read_options
-from harness.adapters import adapter_of
+from backends.options import in_plain_words
+from harness.adapters import executable_of
 from harness.case import (
     BackendConf,
     EnvironmentConf,
@@ -171,7 +171,7 @@ class _Loader:
             )
 
     def _check_code(self, config: Config) -> None:
-        """Raise `ConfError` for an environment's kind or a backend's adapter that cannot be found."""
+        """Raise `ConfError` for an environment's kind, or a backend's adapter or executable, that cannot be found."""
         adapters = any(backend.adapter is not None for backend in config.backend.values())
         if adapters or any(map(names_code, config.environment.values())):
             make_importable(self.conf.root)
@@ -180,12 +180,8 @@ class _Loader:
                 check_kind(environment)
             except ValueError as error:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
-        for name, backend in config.backend.items():
-            adapter = adapter_of(backend)
-            try:
-                read_options(adapter.options, backend.options)
-            except ValueError as error:
-                raise ConfError(f"conf/backend/{name}.yaml: backend.{name}.options: {error}") from error
+        for backend in config.backend.values():
+            executable_of(backend)
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
         """Return a part of the tree as its struct. Raise `ConfError`, which names the file of the wrong key."""

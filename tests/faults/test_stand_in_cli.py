@@ -107,3 +107,25 @@ def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> Non
         "claude-unscripted-small_maze": (Ending.HARNESS_ERROR, "error", 0),
         "opencode-silent-small_maze": (Ending.CLI_MISSING, "skipped", 0),
     }
+
+
+OWN_CLI = f"""\
+#!/bin/sh
+case "$1" in --version) echo '9.9.9 (Claude Code)'; exit ;; esac
+echo '{INIT.replace("STATUS", "connected")}'; echo '{SAID}'; echo '{RESULT}'
+"""
+
+
+def test_a_cli_at_a_path_of_the_users_own_runs_and_its_version_and_path_are_recorded(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("tools/agent", OWN_CLI)
+    (tmp_path / "tools/agent").chmod(0o755)
+    (tmp_path / "linked").symlink_to(tmp_path / "tools/agent")
+    project.write(
+        "conf/suite/own.yaml", "name: own\nbackends: [claude]\nmodels: [scripted]\nenvironments: [small_maze]\n"
+    )
+    options = f"backend.claude.options.executable={tmp_path / 'linked'}"
+    project.pytest("--suite", "own", f"--set={options}", "--set=evaluation.episodes=1")
+    [record] = project.records.values()
+    assert record.ending is Ending.FINISHED, record.explanation
+    assert (record.versions.cli, record.versions.cli_path) == ("9.9.9", str(tmp_path / "linked"))

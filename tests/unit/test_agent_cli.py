@@ -11,7 +11,7 @@ import pytest
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
 from backends.registry import backend, names
 from harness.agent import cli
-from harness.agent.cli import Cli, CliMissing, find_cli, pinned_clis, pinned_version
+from harness.agent.cli import Cli, CliMissing, find_cli, given_cli, pinned_clis, pinned_version
 from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
 from harness.sandbox.dirs import SandboxDirs
@@ -72,6 +72,15 @@ def test_a_binary_on_path_prints_its_version(tmp_path: Path, monkeypatch: pytest
     write(executable, "#!/no/such/interpreter\n")
     with pytest.raises(CliMissing, match=r"tells no version: .*No such file"):
         find_cli(installed_as(BINARY))
+
+
+@pytest.mark.parametrize("installation", [NPM, PIP, BINARY])
+def test_a_cli_at_a_given_path_prints_its_version(tmp_path: Path, installation: Installation) -> None:
+    executable = write(tmp_path / "my agent", "#!/bin/sh\necho 3.1.4 $1\n")
+    assert given_cli(installed_as(installation), executable) == Cli(executable, "3.1.4", given=True)
+    write(executable, "#!/bin/sh\nexit 3\n")
+    with pytest.raises(CliMissing, match="my agent --version` tells no version: it exited with code 3"):
+        given_cli(installed_as(installation), executable)
 
 
 @pytest.mark.parametrize("name", names())

@@ -16,6 +16,7 @@ from msgspec import Struct
 from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
 from backends.opencode.adapter import OpenCodeOptions
+from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
 from harness.case import (
     BackendConf,
@@ -115,6 +116,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`OllamaOptions`": OllamaOptions,
     "`VllmOptions`": VllmOptions,
     "`LlamaCppOptions`": LlamaCppOptions,
+    "`BackendOptions`": BackendOptions,
     "`ClaudeOptions`": ClaudeOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backends.registry import names
+from harness.adapters import executable_of, own_options
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.suite.config import load
@@ -75,6 +77,51 @@ def test_an_exclusion_leaves_out_cases_that_match_all_its_fields() -> None:
 def test_any_key_can_be_set(setting: str, reads: object) -> None:
     assert callable(reads)
     assert reads(load(CONF, "default", [setting]))
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    ("file", "mode", "said"),
+    [
+        ("nowhere/agent", None, "does not exist"),
+        ("agent", 0o644, "is not executable: run `chmod +x` on it"),
+        ("", None, "is not a file"),
+    ],
+)
+def test_an_executable_that_cannot_be_run_is_refused(
+    tmp_path: Path, name: str, file: str, mode: int | None, said: str
+) -> None:
+    path = tmp_path / file
+    if mode is not None:
+        path.touch(mode)
+    settings = [f"suite.backends=[{name}]", f"backend.{name}.options.executable={path}"]
+    with pytest.raises(ConfError) as refused:
+        load(CONF, "default", settings)
+    assert str(refused.value) == f"conf/backend/{name}.yaml: backend.{name}.options.executable: {path} {said}"
+
+
+@pytest.mark.parametrize(
+    ("executable", "said"),
+    [
+        ("bin/agent", "bin/agent must begin with / or ~/"),
+        ("'~nobody-at-all/agent'", "~nobody-at-all/agent cannot be used: Could not determine home directory"),
+        ("3", "Expected `text | null`, got `int` - at `$.executable`; the options are: tools"),
+        ("''", "of length >= 1"),
+    ],
+)
+def test_an_executable_is_a_path_from_the_root_or_from_a_home(executable: str, said: str) -> None:
+    with pytest.raises(ConfError) as refused:
+        load(CONF, "default", [f"backend.claude.options.executable={executable}"])
+    assert said in str(refused.value)
+
+
+def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "agent").touch(0o755)
+    config = load(CONF, "default", ["backend.claude.options.executable='~/agent'"])
+    assert executable_of(config.backend["claude"]) == tmp_path / "agent"
+    assert "executable" not in own_options(config.backend["claude"])
+    assert executable_of(config.backend["opencode"]) is None
 
 
 @pytest.mark.parametrize(
