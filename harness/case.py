@@ -26,24 +26,39 @@ class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in US dollars per million tokens. A cache price of `None` means the same price as `input`."""
+    """What a model costs, in US dollars per million tokens.
+
+    `cache_write_1h` is the price of tokens that the cache keeps for an hour. A cache price of `None` means the same
+    price as `input`; for `cache_write_1h`, it means the same price as `cache_write`.
+    """
 
     input: Dollars
     output: Dollars
     cache_read: Dollars | None = None
     cache_write: Dollars | None = None
+    cache_write_1h: Dollars | None = None
 
     def cost_usd(
-        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int,
+        cache_write_tokens: int,
+        cache_write_1h_tokens: int = 0,
     ) -> float:
-        """Return the cost in US dollars. Each token counts in exactly one of the four numbers."""
+        """Return the cost in US dollars.
+
+        Each token counts in exactly one of the first four numbers. The last is a part of `cache_write_tokens`.
+        """
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
         parts = (
             (input_tokens, self.input),
             (output_tokens, self.output),
             (cache_read_tokens, read),
-            (cache_write_tokens, write),
+            (cache_write_tokens - cache_write_1h_tokens, write),
+            (cache_write_1h_tokens, write if self.cache_write_1h is None else self.cache_write_1h),
         )
         return sum(tokens * dollars for tokens, dollars in parts) / 1e6
 

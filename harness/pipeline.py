@@ -208,6 +208,11 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     builder.differences += reconcile(
         session, result.metered, quirks=backend.quirks, stopped=result.stopped, attempt=len(builder.attempts)
     )
+    if result.metered.leaked_calls:
+        builder.warnings.append(
+            f"{result.metered.leaked_calls} answers hold a tool call as text, which the CLI cannot carry out: "
+            "check the model server's parser of tool calls and its chat template"
+        )
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
     builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)
