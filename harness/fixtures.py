@@ -207,9 +207,9 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
 
 @pytest.fixture
-def mcp_config(environment: Environment, sandbox: SandboxDirs, http_host: HttpHost) -> McpServer:
+def mcp_config(case: Case, environment: Environment, sandbox: SandboxDirs, http_host: HttpHost) -> McpServer:
     """The MCP server of the case. It has a name and tools. `serve(listener)` offers them at a sandbox's endpoint."""
-    return pipeline.mcp_config(environment, sandbox, http_host)
+    return pipeline.mcp_config(case.environment, environment, sandbox, http_host)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
-from harness.agent.prompt import INSTRUCTIONS
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
@@ -191,7 +190,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None) -> SessionSpec:
         model_url=box.endpoints["model"].url,
         wire=case.wire,
         mcp=tuple(McpEndpoint(server.name, box.endpoints[server.name].url + server.path) for server in setup.servers),
-        instructions=INSTRUCTIONS,
+        instructions=setup.instructions,
         options=case.backend.options,
         resume=resume,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -12,12 +12,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from starlette.applications import Starlette
 
+from harness.case import TOOLS, ToolName
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault
 
 NAME = "environment"
 """The server's name: Claude shows its tools as mcp__environment__render_state, OpenCode as environment_render_state."""
 PATH = "/mcp"
-TOOLS = ("render_state", "render_policy")
 
 _Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]
 _State = Annotated[
@@ -39,8 +39,11 @@ _POLICY_TEXT = (
 )
 
 
-def build_app(tools: EnvironmentTools) -> Starlette:
-    """Return the ASGI app that offers `tools` at `PATH`. Serve it on a loopback address: it refuses other hosts."""
+def build_app(tools: EnvironmentTools, offered: Sequence[ToolName] = TOOLS) -> Starlette:
+    """Return the ASGI app that offers some of `tools` at `PATH`.
+
+    Serve it on a loopback address: it refuses other hosts.
+    """
 
     def render_state(seed: _Seed, state: _State = None, label: _Label = "state") -> list[Any]:
         return _answer(lambda: tools.render_state(seed, state, label))
@@ -53,8 +56,13 @@ def build_app(tools: EnvironmentTools) -> Starlette:
     with _logging_left_alone():
         server: MCPServer[Any] = MCPServer(NAME, log_level="WARNING")
     # Plain functions, not coroutines: the package runs them on worker threads, so a long episode blocks no event loop.
-    server.add_tool(render_state, description=_STATE_TEXT, structured_output=False)
-    server.add_tool(render_policy, description=_POLICY_TEXT, structured_output=False)
+    calls: dict[ToolName, tuple[Callable[..., Any], str]] = {
+        "render_state": (render_state, _STATE_TEXT),
+        "render_policy": (render_policy, _POLICY_TEXT),
+    }
+    for name in offered:
+        call, description = calls[name]
+        server.add_tool(call, description=description, structured_output=False)
     return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from harness.case import ToolName
 from harness.environments.base import Environment, Policy
 from harness.http_host import HttpHost, Served
 from harness.mcp import app as server
@@ -30,23 +31,24 @@ class OfferedTools:
 class McpServer:
     """The environment's MCP server, with what a CLI must know to reach it.
 
-    `name` and `path` make its address. `tools` are the names of its tools. `renders` is the host's folder for the
+    `name` and `path` make its address. `tools` are the tools that it offers. `renders` is the host's folder for the
     pictures that they draw. `open_policy` runs the agent's program from a folder of its workspace, and raises
     `policy_errors`.
     """
 
     name = server.NAME
     path = server.PATH
-    tools = server.TOOLS
 
     def __init__(
         self,
         environment: Environment,
+        tools: Sequence[ToolName],
         renders: Path,
         open_policy: Callable[[str], AbstractContextManager[Policy]],
         policy_errors: tuple[type[Exception], ...],
         http_host: HttpHost,
     ) -> None:
+        self.tools = tuple(dict.fromkeys(tools))
         self.renders = renders
         self._environment = environment
         self._open_policy = open_policy
@@ -65,4 +67,4 @@ class McpServer:
             policy_errors=self._policy_errors,
             workspace=workspace,
         )
-        return OfferedTools(tools, self._http_host.serve(server.build_app(tools), listener))
+        return OfferedTools(tools, self._http_host.serve(server.build_app(tools, self.tools), listener))

@@ -16,11 +16,12 @@ import pytest
 from mcp.client.client import Client
 from PIL import Image
 
+from harness.case import TOOLS
 from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
-from harness.mcp.app import NAME, PATH, TOOLS, build_app
+from harness.mcp.app import NAME, PATH, build_app
 from harness.mcp.renders import Renders
 from harness.mcp.tools import ROLLOUT_S, EnvironmentTools, ToolFault
 
