@@ -206,6 +206,8 @@ def _facts(setup: SessionSetup, environment: Environment) -> PromptFacts:
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:
     session = result.session
     builder.end(result.ending, result.explanation)
+    if result.digests.prompt and not result.resumed:
+        builder.digests = result.digests
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)

@@ -55,6 +55,11 @@ class McpServer:
         self._policy_errors = policy_errors
         self._http_host = http_host
 
+    @property
+    def digest(self) -> str | None:
+        """A digest of what the CLI learns about the tools. It is `None` if none is offered."""
+        return server.digest(self.tools) if self.tools else None
+
     def serve(self, listener: socket.socket, *, workspace: str, renders: str) -> OfferedTools:
         """Offer the tools on a listening socket. They can be called when this returns.
 

@@ -259,6 +259,7 @@ class _FailingMcp:
 
     def __init__(self, mcp: McpServer, host: HttpHost) -> None:
         self.name, self.path, self.tools, self.renders = mcp.name, mcp.path, mcp.tools, mcp.renders
+        self.digest = mcp.digest
         self._host = host
 
     def serve(self, listener: socket.socket, **_: str) -> Served:
