@@ -28,6 +28,7 @@ from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.environments.rendering import render_fault
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
@@ -121,7 +122,10 @@ def make_environment(case: Case) -> Environment:
 
 
 def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own."""
+    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own.
+
+    If the environment cannot be drawn on this machine, the server offers no tools, and its `fault` says why.
+    """
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
@@ -133,7 +137,11 @@ def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDir
                 yield policy
 
     errors = (PolicyError, SandboxError)
-    return McpServer(environment, conf.tools, dirs.folder.renders, open_policy, errors, http_host)
+    fault = render_fault(conf, environment) if conf.tools else None
+    if fault is not None:
+        fault = f"{' and '.join(conf.tools)} not offered, because environment {conf.name} cannot be drawn: {fault}"
+    tools = () if fault else conf.tools
+    return McpServer(environment, tools, dirs.folder.renders, open_policy, errors, http_host, fault=fault)
 
 
 def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
@@ -165,6 +173,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "sandbox": setup.dirs.sandbox.version,
         "environment": version_of(case.environment, builder.versions["harness"]),
     }
+    if backend.capabilities.mcp and setup.mcp.fault:
+        builder.warnings.append(setup.mcp.fault)
     about = _facts(setup, environment)
     setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about))
     prompt, resume = build_prompt(case.prompt, about), render(case.prompt, "resume", about)

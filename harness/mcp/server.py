@@ -31,7 +31,8 @@ class OfferedTools:
 class McpServer:
     """The environment's MCP server, with what a CLI must know to reach it.
 
-    `name` and `path` make its address. `tools` are the tools that it offers. `renders` is the host's folder for the
+    `name` and `path` make its address. `tools` are the tools that it offers. `fault` says why it does not offer
+    all that the environment's configuration names, and is `None` if it does. `renders` is the host's folder for the
     pictures that they draw. `open_policy` runs the agent's program from a folder of its workspace, and raises
     `policy_errors`.
     """
@@ -47,8 +48,11 @@ class McpServer:
         open_policy: Callable[[str], AbstractContextManager[Policy]],
         policy_errors: tuple[type[Exception], ...],
         http_host: HttpHost,
+        *,
+        fault: str | None = None,
     ) -> None:
         self.tools = tuple(dict.fromkeys(tools))
+        self.fault = fault
         self.renders = renders
         self._environment = environment
         self._open_policy = open_policy

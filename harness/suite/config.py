@@ -80,6 +80,15 @@ def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
         return _Loader(conf, "", ()).providers()
 
 
+def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
+    """Return every environment of the search path, by name. Raise `ConfError` if a file is wrong.
+
+    If an environment names a module, the project's root folder becomes importable.
+    """
+    with conf.naming_files():
+        return _Loader(conf, "", ()).environments()
+
+
 class _Loader:
     def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
@@ -117,6 +126,13 @@ class _Loader:
     def providers(self) -> dict[str, ProviderConf]:
         names = {"provider": self._every("provider")}
         return self._group(self.composer.compose(_entries(names), ()), "provider", ProviderConf, names)
+
+    def environments(self) -> dict[str, EnvironmentConf]:
+        names = {"environment": self._every("environment")}
+        found = self._group(self.composer.compose(_entries(names), ()), "environment", EnvironmentConf, names)
+        if any(map(names_code, found.values())):
+            make_importable(self.conf.root)
+        return found
 
     def _require_keys(self, file: str, document: Mapping[str, Any]) -> None:
         """Raise `ConfError` for an unknown key of a `config.yaml`."""
