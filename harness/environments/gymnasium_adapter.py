@@ -98,14 +98,14 @@ class GymnasiumEnvironment:
             try:
                 picture = np.asarray(self.env.render())
             except GymnasiumError as error:
-                raise RuntimeError(f"{self.id} cannot be drawn: {_for_this_python(error)}") from error
+                raise RuntimeError(_for_this_python(error)) from error
             if picture.ndim == 3 and picture.shape[2] in (3, 4):
                 return picture[:, :, :3].astype(np.uint8)
         modes = self.env.metadata.get("render_modes") or ["none"]
         why = self._undrawn or "render() returned something else"
         if "rgb_array" not in modes:
             why = f"its render modes are {', '.join(map(str, modes))}"
-        raise RuntimeError(f"{self.id} draws no RGB picture: {why}")
+        raise RuntimeError(f"it draws no RGB picture: {why}")
 
     def describe(self) -> str:
         """Return the environment's own documentation and its spaces, in Markdown."""

@@ -137,10 +137,10 @@ class LacksLibrary(Careless):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        (NoModes, "draws no RGB picture: its render modes are none"),
-        (OnlyText, "draws no RGB picture: its render modes are ansi"),
-        (Careless, "draws no RGB picture: render() returned something else"),
-        (LacksLibrary, f"cannot be drawn: pygame is not installed, run `{sys.executable} -m pip install"),
+        (NoModes, "it draws no RGB picture: its render modes are none"),
+        (OnlyText, "it draws no RGB picture: its render modes are ansi"),
+        (Careless, "it draws no RGB picture: render() returned something else"),
+        (LacksLibrary, f"pygame is not installed, run `{sys.executable} -m pip install"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -152,7 +152,7 @@ def test_a_gymnasium_environment_without_a_renderer_can_be_played(kind: Any, sai
     assert environment.step(environment.action(1)).terminated
     told = render_fault(EnvironmentConf("mute", "gymnasium", {"id": name}), environment)
     assert told is not None
-    assert f"{name} {said}" in told
+    assert told.startswith(said)
 
 
 def test_all_pictures_are_drawn_on_one_thread() -> None:
