@@ -32,6 +32,13 @@ from harness.sandbox.base import Box
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.paths import program_paths
 
+_GIT_CONFIG = """\
+[user]
+\tname = agent
+\temail = agent@localhost
+"""
+"""The agent's identity, without which `git commit` fails."""
+
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
     """How one attempt went: why it ended, what the CLI reported, what the gateway metered. Times are in seconds.
@@ -219,7 +226,10 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None) -> SessionSpec:
 
 def _write_config(backend: Backend, spec: SessionSpec, box: Box, dirs: SandboxDirs) -> None:
     places = {PurePosixPath(box.workspace): dirs.workspace, PurePosixPath(box.home): dirs.home}
-    for name, text in backend.config_files(spec).items():
+    files = backend.config_files(spec)
+    if spec.resume is None:  # a resumed agent keeps the identity that it may have given itself
+        files = {f"{box.home}/.gitconfig": _GIT_CONFIG, **files}
+    for name, text in files.items():
         path = PurePosixPath(name)
         inside, folder = next((i, folder) for i, folder in places.items() if path.is_relative_to(i))
         write_inside(folder, path.relative_to(inside), text)

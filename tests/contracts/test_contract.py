@@ -7,6 +7,7 @@ play their own sessions.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -105,6 +106,13 @@ def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> 
     assert not written.is_error
     assert "from the shell: Ελλάδα" in ran.text
     assert len(session.results("first")) == len(rich.turns(session.backend)["first"].calls)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_agent_can_commit_its_work(session: Rich) -> None:
+    _, _, committed = session.results("look")
+    assert not committed.is_error
+    assert "agent <agent@localhost>, committed by agent" in committed.text
 
 
 @with_mcp
