@@ -68,6 +68,17 @@ class Versions(Struct, frozen=True, kw_only=True):
     environment: str | None = None
 
 
+class Digests(Struct, frozen=True, kw_only=True):
+    """What the agent was asked, as SHA-256 in hexadecimal. Equal digests mean that two agents were asked the same.
+
+    A digest is null if no attempt was made. That of the `tools` is null if none was offered.
+    """
+
+    prompt: str | None = None
+    instructions: str | None = None
+    tools: str | None = None
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One session of a case. A case that was retried has several.
 
@@ -127,6 +138,7 @@ class Record(Struct, frozen=True, kw_only=True):
     limits: Limits
     timing: Timing = Timing()
     versions: Versions
+    digests: Digests = Digests()
     attempts: list[Attempt] = field(default_factory=list)
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None

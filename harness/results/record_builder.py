@@ -10,7 +10,7 @@ from typing import Any
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
-from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Record, Timing, Versions
+from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
 
 
 class RecordBuilder:
@@ -27,6 +27,7 @@ class RecordBuilder:
         self.explanation = "the case stopped before its end"
         self.score: Score | None = None
         self.usage = CaseUsage()
+        self.digests = Digests()
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
         self.seeds_digest: str | None = None
@@ -79,6 +80,7 @@ class RecordBuilder:
             limits=case.limits,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
+            digests=self.digests,
             attempts=self.attempts,
             seeds_digest=self.seeds_digest,
             submission=self.submission,

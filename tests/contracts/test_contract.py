@@ -7,6 +7,7 @@ play their own sessions.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from backends.registry import backend, names
 from harness.agent.cli import find_cli, pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
-from harness.case import Limits, Price
+from harness.case import TOOLS, Limits, Price
 from harness.endings import Ending
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
@@ -96,7 +97,7 @@ def test_nothing_of_the_hosts_configuration_reaches_the_model(session: Rich) -> 
 @with_mcp
 def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promised(session: Rich) -> None:
     offered = {tool.name for tool in session.requests[0].tools}
-    assert {session.backend.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
+    assert {session.backend.tool_name(McpServer.name, tool) for tool in TOOLS} <= offered
 
 
 def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> None:
@@ -105,6 +106,13 @@ def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> 
     assert not written.is_error
     assert "from the shell: Ελλάδα" in ran.text
     assert len(session.results("first")) == len(rich.turns(session.backend)["first"].calls)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_agent_can_commit_its_work(session: Rich) -> None:
+    _, _, committed = session.results("look")
+    assert not committed.is_error
+    assert "agent <agent@localhost>, committed by agent" in committed.text
 
 
 @with_mcp
@@ -123,7 +131,7 @@ def test_models_that_the_cli_knows_are_offered_the_same_mcp_tools(
     adapter, played = backend(name), stage.play(backend(name), sessions / f"{name}-{model}", play)
     assert played.result.ending is Ending.FINISHED, played.result.explanation
     offered = {tool.name for tool in played.requests[0].request.tools}
-    assert {adapter.tool_name(McpServer.name, tool) for tool in McpServer.tools} <= offered
+    assert {adapter.tool_name(McpServer.name, tool) for tool in TOOLS} <= offered
     assert reconcile(played.result.session, played.result.metered, quirks=adapter.quirks, stopped=False) == []
 
 
