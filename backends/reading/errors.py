@@ -162,11 +162,23 @@ _SAID_STATUS = re.compile(
 """An HTTP status in a text: at its beginning ("401: no", "API Error: 500 oops"), or after the word."""
 
 _RESET = re.compile(
-    r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|retryDelay\"|limit reached ?\|):? ?\"?"
-    r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
+    r"\b(?:(?:resets?|refresh(?:es)?|renews?)(?:[ _]?(?:at|in|on|after))?(?:_seconds)?"
+    r"|(?:available|access)(?: again)? (?:at|in|on|after)"
+    r"|(?:retry|try again)[ _-](?:after|in|at|on)(?:_seconds)?|retryDelay|wait(?: for)?|limit reached ?(?=\|))"
+    r"(?:\\?\")?[:|]? ?(?:\\?\")?"
+    r"((?:[^.;|·∙\n]|\.(?=\d)|(?<=\b[ap])\.(?=m)|(?<=\b[ap]\.m)\.){1,60})",
     re.IGNORECASE,
 )
 """Matches words such as "resets at", and the rest of the sentence, which says when a limit ends."""
+
+_RETRY_MS = re.compile(r"retry[ _-]after[ _-]ms(?:\\?\")?:? ?(?:\\?\")?(\d{1,9})\b", re.IGNORECASE)
+
+_TIME = re.compile(
+    r"\d|\b(?:midnight|noon|tomorrow|(?:an?|one) (?:second|minute|hour|day|week)"
+    r"|mon|tue|wed|thu|fri|sat|sun|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
+    re.IGNORECASE,
+)
+"""Matches whatever may be a part of a time."""
 
 _TRACE = re.compile(
     r"^[ \t]*at [^\n]*|^[ \t]*File \"[^\n]*\", line \d+[^\n]*(?:\n[ \t]+[^\n]*)?|^(?:file://|node:)\S+:\d+\n[^\n]*"
@@ -235,5 +247,8 @@ def error_events(
 
 def reset_hint(message: str) -> str | None:
     """Return when a limit ends, in the words of the message ("3pm (Europe/Zurich)", "20s"), or `None`."""
-    found = _RESET.search(message[:_READ_CAP])
-    return found.group(1).strip() if found else None
+    text = message[:_READ_CAP]
+    if found := _RETRY_MS.search(text):
+        return f"{found[1]} ms"
+    hints = (found[1].strip() for found in _RESET.finditer(text))
+    return next(filter(_TIME.search, hints), None)
