@@ -106,11 +106,28 @@ CLEAR_WORDINGS = (
     Wording(K.REFUSED, r"content exists risk|considered high risk|unsafe or sensitive content", "DeepSeek, Kimi, z.ai"),
     Wording(K.COMPACTION, r"compact(ion)? is thrashing", "Claude Code"),
     Wording(K.OUTPUT_TOKENS, r"output token maximum|output.?length", "Claude Code, OpenCode"),
+    Wording(K.OUTPUT_TOKENS, r"(hit|reached|exceeded) .{0,30}output.?(token.?)?limit", "several services"),
+    Wording(
+        K.OUTPUT_TOKENS,
+        r"(finish|stop|incomplete|\breturned).{0,20}reason\W{1,4}(length|max_(output_)?tokens)",
+        "Codex, APIs",
+    ),
     Wording(K.AUTH, r"api key not valid|API_KEY_INVALID", "Google, with status 400"),
     Wording(K.RATE_LIMIT, r"rate.?limit|too many requests", "OpenAI, Anthropic, GitHub, with any status"),
-    Wording(K.RATE_LIMIT, r"(usage|session|hourly|daily|weekly|monthly|\d+-hour).limit", "Claude Code, Codex"),
-    Wording(K.RATE_LIMIT, r"\b(opus|sonnet|haiku|fable) limit|hit your (\w+ )?limit", "Claude Code"),
-    Wording(K.RATE_LIMIT, r"out of (extra usage|usage credits)", "Claude Code"),
+    Wording(
+        K.RATE_LIMIT,
+        r"(usage|session|hourly|daily|weekly|monthly|\d+.?h(our)?).(limit|cap\b|quota)",
+        "Claude Code, Codex, z.ai",
+    ),
+    Wording(K.RATE_LIMIT, r"\b(opus|sonnet|haiku|fable)( [\d.]+)?( usage)? limit", "Claude Code"),
+    Wording(
+        K.RATE_LIMIT,
+        r"(hit|reached|exceeded) your (?!([\w.-]+ ){0,2}(spend|output|context|token))([\w.-]+ ){0,3}limit",
+        "Claude Code, Codex, Kimi",
+    ),
+    Wording(K.RATE_LIMIT, r"\blimit reached\b.{0,20}\bresets?\b", "Claude Code"),
+    Wording(K.RATE_LIMIT, r"out of (extra usage|usage)|used (up )?all (of )?your .{0,20}usage", "Claude Code"),
+    Wording(K.RATE_LIMIT, r"exceeded .{0,30}request allowance", "GitHub Copilot"),
 )
 """What servers and CLIs say about one cause only, whatever the status is. The first row that matches counts.
 
@@ -120,7 +137,7 @@ Rows whose messages may quote the model's own words, a tool call for example, co
 _BILLING = Wording(
     K.AUTH,
     r"(?<!disk )\bquota|insufficient_quota|check your plan|billing|credit balance|payment required|spend limit"
-    r"|insufficient (credits|funds|balance)|out of credits",
+    r"|insufficient (credits|funds|balance)|out of credits|exceeded .{0,40}\bcredits",
     "OpenAI, Anthropic, Google, OpenRouter, DeepSeek",
 )
 """A quota that is used up. If something tells when there is more, it is a rate limit, or else a matter of billing."""
@@ -218,6 +235,11 @@ def error_kind(message: str, status: int | None = None, *, resets: bool = False)
     if status is not None and failed:
         return _STATUS.get(status, K.MODEL_ERROR)
     return _first(_WEAK_RULES, text) or K.OTHER
+
+
+def clear_kind(message: str) -> ErrorKind | None:
+    """Return the kind of an error if its text names one cause only, whatever stands around it, or `None`."""
+    return _first(_STRONG_RULES, without_traces(message[:_READ_CAP]))
 
 
 def _first(rules: Iterable[tuple[ErrorKind, re.Pattern[str]]], text: str) -> ErrorKind | None:

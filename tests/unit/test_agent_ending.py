@@ -215,3 +215,30 @@ def test_the_trace_of_a_crash_decides_nothing() -> None:
     trace = "TypeError: x is undefined\n    at stream (cli.js:1)\n    at overloaded (cli.js:2)\n\nNode.js v22.0.0\n"
     named, explanation = classify(fold(()), exit_code=1, stderr_tail=trace)
     assert (named, explanation) == (Ending.CLI_CRASHED, "the CLI exited with code 1: TypeError: x is undefined")
+
+
+TOLD = {
+    "API Error: Claude's response exceeded the 32000 output token maximum.": Ending.OUTPUT_TOKEN_LIMIT,
+    "MessageOutputLengthError\n    at run (x.js:1)\n    at y": Ending.OUTPUT_TOKEN_LIMIT,
+    "log\nYou're out of extra usage · resets 3am (Europe/Zurich)": Ending.RATE_LIMITED,
+    "Opus limit reached ∙ resets 3pm\nlog\nlog": Ending.RATE_LIMITED,
+    "prompt is too long: 213462 tokens > 200000 maximum": Ending.CONTEXT_OVERFLOW,
+}
+
+
+@pytest.mark.parametrize("exit_code", [None, 0, 1])
+@pytest.mark.parametrize("stderr", TOLD)
+def test_standard_error_alone_may_tell_the_ending(stderr: str, exit_code: int | None) -> None:
+    assert ending(*turn(), exit_code=exit_code, stderr=stderr) is TOLD[stderr]
+    assert ending(*turn(), error(ErrorKind.OTHER), FAILED, exit_code=exit_code, stderr=stderr) is TOLD[stderr]
+
+
+@pytest.mark.parametrize("stderr", TOLD)
+def test_standard_error_says_nothing_about_a_session_that_tells_its_end(stderr: str) -> None:
+    assert ending(*turn(), DONE, stderr=stderr) is Ending.FINISHED
+    assert ending(*turn(reason=StopReason.LAST), stderr=stderr) is Ending.FINISHED
+    assert ending(*turn(), error(ErrorKind.AUTH), FAILED, exit_code=1, stderr=stderr) is Ending.AUTH_FAILED
+
+
+def test_weak_hints_on_standard_error_do_not_explain_an_exit_with_0() -> None:
+    assert ending(*turn(), stderr="level=WARN message=stream timeout") is Ending.SILENT_EXIT
