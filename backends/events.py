@@ -158,8 +158,8 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The result of a tool call, and how many `seconds` the call took, if the CLI reports it.
 
     `name` is the tool's, for a CLI that may show a call by its result alone; such a result counts as a call too.
-    `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
-    stream are such contents, and few are ever looked at.
+    `content` is its JSON as it stands in the stream, undecoded: a text, or a list of parts. Most bytes of a stream are
+    such contents, and few are ever looked at. On a line of many megabytes its strings are shortened.
     """
 
     call_id: str

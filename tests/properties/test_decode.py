@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends import events as ev
+from backends.reading.shorten import Shortener
 from backends.registry import backend, names
 from backends.session import Session, fold
 from harness.agent.ending import classify
@@ -325,6 +326,12 @@ def _lines(stream: bytes, cap: int) -> list[Line]:
     """Return the lines that `LineSplitter` must give: its specification."""
     lines, offset = [], 0
     for part in stream.split(b"\n"):
-        lines.append(Line(offset, part[:cap], len(part[cap:])))
+        kept = part if len(part) <= cap else _shortened(part, cap)[:cap]
+        lines.append(Line(offset, kept, len(part) - len(kept)))
         offset += len(part) + 1
-    return lines if lines[-1].data else lines[:-1]
+    return lines if part else lines[:-1]
+
+
+def _shortened(part: bytes, room: int) -> bytes:
+    shortener = Shortener(room)
+    return shortener.feed(part) + shortener.flush()

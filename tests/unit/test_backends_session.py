@@ -118,19 +118,19 @@ class TestPlaces:
         (error,) = session.errors
         assert (error.offset, error.length) == (offset[3], len(lines[3]))
 
-    def test_a_line_that_is_too_long_is_malformed_and_not_decoded(self) -> None:
+    def test_a_line_that_is_too_long_even_without_its_texts_is_malformed(self) -> None:
         reader = StreamReader(backend("claude"))
-        reader.feed(b'{"type":"result","result":"')
+        reader.feed(b'{"type":"result","result":[')
         for _ in range(LINE_CAP // (1 << 20)):
-            reader.feed(b"x" * (1 << 20))
-        reader.feed(b'"}\n{"type":"result"}\n')
+            reader.feed(b"1," * (1 << 19))
+        reader.feed(b'1]}\n{"type":"result"}\n')
         sample = reader.session.malformed_sample
         assert sample is not None
-        assert sample.length == LINE_CAP + 29
+        assert sample.length == LINE_CAP + 30
         assert isinstance(sample.event, ev.Malformed)
         assert sample.event.reason == f"longer than {LINE_CAP} bytes"
         assert reader.session.final is not None
-        assert (reader.lines.truncated_lines, reader.lines.truncated_bytes) == (1, 29)
+        assert (reader.lines.truncated_lines, reader.lines.truncated_bytes) == (1, 30)
 
 
 def test_a_tool_call_resets_the_count_of_compactions() -> None:
