@@ -98,12 +98,15 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI has started: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version."""
+    """The CLI has started: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version.
+
+    `mcp_servers` lists all of them, or is `None` if the CLI does not list them.
+    """
 
     session_id: str = ""
     model: str = ""
     tools: tuple[str, ...] = ()
-    mcp_servers: dict[str, str] = {}
+    mcp_servers: dict[str, str] | None = None
     cli_version: str = ""
 
 

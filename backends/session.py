@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from backends import events as ev
-from backends.mcp_presence import absent
+from backends.mcp_presence import NOT_LISTED, absent
 from backends.reading.experiment import shell_command
 from backends.tool_times import OpenCall, ToolTimes
 
@@ -56,6 +56,7 @@ class Session:
         self.rate_limits = 0
         self.resets_at: float | str | None = None
         self.mcp_servers: dict[str, str] = {}
+        self._lists_mcp = False
         self.last_tool = ""
         self.stop_reason: ev.StopReason | None = None
         self.empty_turns = 0
@@ -160,12 +161,20 @@ class Session:
         for event in events:
             _ADD[type(event)](self, event)
 
+    def expect_mcp(self, servers: Iterable[str]) -> None:
+        """Note which of the servers that the CLI was configured with it does not list, if it lists any."""
+        for server in servers:
+            if self._lists_mcp and server not in self.mcp_servers:
+                self._mcp_status(server, NOT_LISTED)
+
     def _session_started(self, event: ev.SessionStarted) -> None:
         self.session_id = event.session_id or self.session_id
         self.model = event.model or self.model
         self.cli_version = event.cli_version or self.cli_version
-        for server, status in event.mcp_servers.items():
-            self._mcp_status(server, status)
+        if event.mcp_servers is not None:
+            self._lists_mcp = True
+            for server, status in event.mcp_servers.items():
+                self._mcp_status(server, status)
 
     def _mcp_status(self, server: str, status: str) -> None:
         self.mcp_servers[server] = status

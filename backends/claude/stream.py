@@ -123,7 +123,7 @@ class _System(LinePart, tag="system"):
     session_id: str = ""
     model: str = ""
     tools: list[str] = field(default_factory=list)
-    mcp_servers: list[_McpServer] = field(default_factory=list)
+    mcp_servers: list[_McpServer] | None = None
     mcp_server_errors: list[_McpError] = field(default_factory=list)
     claude_code_version: str = ""
     attempt: Count = 0
@@ -243,13 +243,13 @@ def _tool_result(block: _ToolResult) -> ev.ToolResult:
 def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
-            servers = {server.name: server.status for server in line.mcp_servers}
+            servers = {server.name: server.status for server in line.mcp_servers or ()}
             servers |= {server.name: server.error or "failed" for server in line.mcp_server_errors}
             yield ev.SessionStarted(
                 session_id=line.session_id,
                 model=line.model,
                 tools=tuple(line.tools),
-                mcp_servers=servers,
+                mcp_servers=None if line.mcp_servers is None and not servers else servers,
                 cli_version=line.claude_code_version,
             )
         case "api_retry":

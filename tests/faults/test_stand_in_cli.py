@@ -41,6 +41,7 @@ case "$*" in
 *silent*) exit 0 ;;
 *crashed*) started; echo "it went wrong" >&2; exit 3 ;;
 *toolless*) echo '{INIT.replace("STATUS", "failed")}'; echo '{SAID}'; echo '{RESULT}'; echo trace > trace ;;
+*unlisted*) echo '{INIT.replace('"environment"', '"another"')}'; echo '{SAID}'; echo '{RESULT}' ;;
 *compacting*) started; while :; do echo '{COMPACTED}'; sleep 0.1; done ;;
 *flood*) exec cat /dev/zero ;;
 *writing*) started; setsid sh -c 'while :; do date > trace; done' & sleep 0.5; echo '{SAID}'; echo '{RESULT}' ;;
@@ -52,6 +53,7 @@ ENDS = {
     "silent": (Ending.SILENT_EXIT, Ending.SILENT_EXIT),
     "crashed": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
     "toolless": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
+    "unlisted": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "compacting": (Ending.ENDLESS_COMPACTION,),
     "flood": (Ending.OUTPUT_LIMIT,),
     "writing": (Ending.FINISHED,),

@@ -111,6 +111,21 @@ def test_a_server_that_is_not_known_to_be_absent_is_not(status: str) -> None:
     assert ending(ev.SessionStarted(mcp_servers={"proctor": status}), *turn(), DONE) is Ending.FINISHED
 
 
+@pytest.mark.parametrize(
+    ("listed", "named"),
+    [
+        ({}, Ending.MCP_UNAVAILABLE),
+        ({"other": "connected"}, Ending.MCP_UNAVAILABLE),
+        ({"lab": "pending"}, Ending.FINISHED),
+        (None, Ending.FINISHED),
+    ],
+)
+def test_a_configured_server_that_the_cli_does_not_list_is_absent(listed: dict[str, str] | None, named: Ending) -> None:
+    session = fold((ev.SessionStarted(mcp_servers=listed), *turn(), DONE))
+    session.expect_mcp(["lab"])
+    assert classify(session, exit_code=0, stderr_tail="")[0] is named
+
+
 @pytest.mark.parametrize("tool", ["mcp__my_lab__plot", "mcp__my_lab.plot", "my_lab_plot"])
 def test_a_server_of_which_a_tool_answered_was_there(tool: str) -> None:
     started = ev.SessionStarted(mcp_servers={"my lab": "failed"})
