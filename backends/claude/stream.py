@@ -132,6 +132,7 @@ class _System(LinePart, tag="system"):
     error_status: int | None = None
     error: str | None = None
     compact_metadata: _Compact | None = None
+    microcompact_metadata: _Compact | None = None
     tool_name: str = ""
     tool_use_id: str = ""
     decision_reason: str | None = None
@@ -260,8 +261,8 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
                 status=line.error_status,
                 error=line.error or "",
             )
-        case "compact_boundary":
-            compact = line.compact_metadata or _Compact()
+        case "compact_boundary" | "microcompact_boundary":
+            compact = line.compact_metadata or line.microcompact_metadata or _Compact()
             yield ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens)
         case "permission_denied":
             yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")

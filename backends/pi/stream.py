@@ -56,6 +56,7 @@ class _PiUsage(LinePart, rename="camel"):
     output: Count = 0
     cache_read: Count = 0
     cache_write: Count = 0
+    reasoning: Count = 0
     cost: _Cost | None = None
 
 
@@ -103,15 +104,20 @@ class _Compaction(LinePart, tag="compaction_end"):
     result: _Compacted | None = None
 
 
+class _AutoCompaction(_Compaction, tag="auto_compaction_end"):
+    """The same, as earlier versions name it."""
+
+
 class _AgentEnd(LinePart, tag="agent_end"): ...
 
 
-_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AgentEnd | OtherObject
+_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AutoCompaction | _AgentEnd | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {
     *("agent_start", "turn_start", "turn_end", "message_start", "message_update"),
-    *("tool_execution_start", "tool_execution_update", "auto_retry_end", "compaction_start"),
+    *("tool_execution_start", "tool_execution_update", "auto_retry_end"),
+    *("compaction_start", "auto_compaction_start"),
     *("queue_update", "session_info_changed", "thinking_level_changed"),
 }
 """Kinds of line without new information."""
@@ -143,6 +149,7 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         output_tokens=used.output,
         cache_read_tokens=used.cache_read,
         cache_write_tokens=used.cache_write,
+        reasoning_tokens=used.reasoning,
     )
     cost = used.cost.total if used.cost else 0.0
     stop_reason = ev.StopReason.OUTPUT_LIMIT if message.stop_reason == "length" else None
@@ -201,5 +208,6 @@ _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {
     _ToolEnd: _tool_end,
     _Retry: _retry,
     _Compaction: _compaction,
+    _AutoCompaction: _compaction,
     _AgentEnd: _agent_end,
 }
