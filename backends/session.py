@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from backends import events as ev
 from backends.mcp_presence import NOT_LISTED, absent
 from backends.reading.experiment import shell_command
+from backends.reported_usage import ReportedUsage
 from backends.tool_times import OpenCall, ToolTimes
 
 Key = TypeVar("Key")
@@ -25,8 +26,10 @@ class Session:
 
     - `turns`: distinct model responses, including those of subagents if the CLI shows them.
     - `usage`: for each kind of token, the greater of the sum over turns and the CLI's own running total. A CLI may
-      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals.
+      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals. A count
+      that the CLI never told is `None`.
     - `cost_usd`: likewise. It is the CLI's own figure. The gateway's ledger has the real cost.
+    - `usage_by_model`: likewise, for each model that the CLI names. Empty if it names none.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
       run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
       its own tools.
@@ -68,10 +71,7 @@ class Session:
         self.unknown_sample: ev.Located | None = None
         self.malformed_lines = 0
         self.malformed_sample: ev.Located | None = None
-        self._summed = ev.Usage()
-        self._summed_cost = 0.0
-        self._total = ev.Usage()
-        self._total_cost = 0.0
+        self._used = ReportedUsage()
         self._turns: dict[str, ev.TurnFinished] = {}
         self._calls: dict[tuple[str, str], None] = {}
         self._times = ToolTimes()
@@ -91,12 +91,17 @@ class Session:
     @property
     def usage(self) -> ev.Usage:
         """Tokens by kind."""
-        return self._summed.most(self._total)
+        return self._used.usage
 
     @property
-    def cost_usd(self) -> float:
+    def usage_by_model(self) -> dict[str, ev.Usage]:
+        """Tokens by model and kind."""
+        return self._used.by_model
+
+    @property
+    def cost_usd(self) -> float | None:
         """US dollars."""
-        return max(self._summed_cost, self._total_cost)
+        return self._used.cost_usd
 
     @property
     def untimed_results(self) -> int:
@@ -217,8 +222,8 @@ class Session:
         have the same prompt, and so count the same tokens of it. The prompt of a later response is longer.
         """
         earlier, self._earlier = self._earlier, None
-        sent = _prompt_tokens(event.usage)
-        same = earlier is not None and earlier.turn == event.turn and _prompt_tokens(earlier.usage) == sent > 0
+        sent = event.usage.prompt_tokens
+        same = earlier is not None and earlier.turn == event.turn and earlier.usage.prompt_tokens == sent > 0
         return earlier if same else None
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
@@ -240,29 +245,30 @@ class Session:
         if known is None:
             self.turns += 1
             self.failure = None
-            self._summed += event.usage
-            self._summed_cost += event.cost_usd
+            self._used.add(event.usage, event.cost_usd, event.model)
             empty = self._called_nothing and (self._wrote_nothing or event.stop_reason is ev.StopReason.UNKNOWN)
             self.empty_turns = self.empty_turns + 1 if empty else 0
         elif known == event:
             return
         else:
-            usage = known.usage.most(event.usage)
-            cost = max(known.cost_usd, event.cost_usd)
-            self._summed += usage - known.usage
-            self._summed_cost += cost - known.cost_usd
-            event = ev.TurnFinished(
-                turn=event.turn, usage=usage, cost_usd=cost, stop_reason=event.stop_reason or known.stop_reason
-            )
+            event = self._more_of(known, event)
         self._turns[event.turn] = event
         if len(self._turns) > _REMEMBERED:
             _forget(self._turns)
         self.stop_reason = event.stop_reason
 
+    def _more_of(self, known: ev.TurnFinished, event: ev.TurnFinished) -> ev.TurnFinished:
+        """Count what a repeated event adds to its turn. Return the turn with the greatest counts."""
+        usage, model = known.usage.most(event.usage), known.model or event.model
+        cost = max((usd for usd in (known.cost_usd, event.cost_usd) if usd is not None), default=None)
+        self._used.add(usage - known.usage, None if cost is None else cost - (known.cost_usd or 0.0), model)
+        stop_reason = event.stop_reason or known.stop_reason
+        return ev.TurnFinished(turn=event.turn, usage=usage, cost_usd=cost, stop_reason=stop_reason, model=model)
+
     def _turn_counted(self, event: ev.TurnCounted) -> None:
         if event.turn not in self._turns:
             self.turns += 1
-            self._summed += event.usage
+            self._used.add(event.usage, None, event.model)
             self._turns[event.turn] = ev.TurnFinished(turn=event.turn, usage=event.usage)
             _forget(self._turns)
 
@@ -309,8 +315,7 @@ class Session:
         if event.succeeded:
             self.failure = None
         self.session_id = event.session_id or self.session_id
-        self._total = self._total.most(event.usage)
-        self._total_cost = max(self._total_cost, event.cost_usd)
+        self._used.reach(event.usage, event.cost_usd, event.usage_by_model)
         self.model_s = max(self.model_s, event.model_s or 0.0)
 
     def _retry(self, _event: ev.Retry) -> None:
@@ -380,10 +385,6 @@ def fold(events: Iterable[ev.Event]) -> Session:
     for event in events:
         session.add(event)
     return session
-
-
-def _prompt_tokens(usage: ev.Usage) -> int:
-    return usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
 
 
 def _forget(remembered: dict[Key, Value]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from backends.base import Backend
 from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.attempt_record import attempt_record, total_times, total_usage
+from harness.agent.attempt_record import added_by_model, attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
 from harness.agent.files import holds, set_aside
@@ -208,6 +208,9 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     builder.differences += reconcile(
         session, result.metered, quirks=backend.quirks, stopped=result.stopped, attempt=len(builder.attempts)
     )
+    builder.usage_by_model = added_by_model(builder.usage_by_model, session.usage_by_model)
+    builder.compactions += session.compactions
+    builder.denials += session.denials
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
     builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)

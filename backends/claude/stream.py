@@ -58,17 +58,17 @@ _Block = _ClaudeText | _ClaudeThinking | _RedactedThinking | _ClaudeToolUse | _T
 
 
 class _ClaudeUsage(LinePart):
-    input_tokens: Count | None = 0
-    output_tokens: Count | None = 0
-    cache_read_input_tokens: Count | None = 0
-    cache_creation_input_tokens: Count | None = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
 
 
 class _ModelUsage(LinePart, rename="camel"):
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cache_read_input_tokens: Count = 0
-    cache_creation_input_tokens: Count = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
 
 
 class _ClaudeMessage(LinePart):
@@ -213,7 +213,12 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
         *[_block(block, turn, parent, raw) for block in blocks],
-        ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=_STOPS.get(message.stop_reason or "")),
+        ev.TurnFinished(
+            turn=turn,
+            usage=_usage(message.usage),
+            stop_reason=_STOPS.get(message.stop_reason or ""),
+            model=message.model,
+        ),
     )
 
 
@@ -275,6 +280,7 @@ def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
     limit, failed = OWN_LIMITS.get(line.subtype, ""), line.is_error or line.subtype.startswith("error_")
     said = "; ".join(line.errors)
     text = said if failed and line.subtype != "success" else line.result or said
+    by_model = {model: _usage(usage) for model, usage in line.model_usage.items()}
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
     if failed and not limit:
@@ -288,8 +294,9 @@ def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
         limit=limit,
         text=text[:4096],
-        usage=sum(map(_usage, line.model_usage.values()), ev.Usage()) if line.model_usage else _usage(line.usage),
-        cost_usd=line.total_cost_usd or 0.0,
+        usage=sum(by_model.values(), ev.Usage()) if by_model else _usage(line.usage),
+        usage_by_model=by_model,
+        cost_usd=line.total_cost_usd,
         turns=line.num_turns,
         duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
         model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
@@ -306,10 +313,10 @@ def _rate_limit(line: _RateLimit, _raw: bytes) -> Iterator[ev.Event]:
 def _usage(usage: _ClaudeUsage | _ModelUsage | None) -> ev.Usage:
     usage = usage or _ClaudeUsage()
     return ev.Usage(
-        input_tokens=usage.input_tokens or 0,
-        output_tokens=usage.output_tokens or 0,
-        cache_read_tokens=usage.cache_read_input_tokens or 0,
-        cache_write_tokens=usage.cache_creation_input_tokens or 0,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens,
+        cache_write_tokens=usage.cache_creation_input_tokens,
     )
 
 

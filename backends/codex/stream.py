@@ -39,7 +39,9 @@ def decode(line: bytes) -> tuple[ev.Event, ...]:
 def read_stderr(text: str) -> tuple[ev.Event, ...]:
     """See `Backend.read_stderr`."""
     turns = (
-        ev.TurnCounted(turn=f"{one[7]} {one[1]}", usage=_tokens(*map(int, one.group(2, 3, 4, 5, 6))))
+        ev.TurnCounted(
+            turn=f"{one[7]} {one[1]}", usage=_tokens(*map(int, one.group(2, 3, 4, 5, 6))), model=one[8] or ""
+        )
         for one in _RESPONSE.finditer(text)
     )
     failed = (ev.McpStatus(server=found[1], status="failed") for found in _MCP_FAILED.finditer(text))
@@ -59,7 +61,7 @@ def tool_name(server: str, tool: str) -> str:
 _RESPONSE = re.compile(
     r"^(\S{1,40}) +INFO codex_otel\.trace_safe: .*?\binput_token_count=(\d{1,15}) output_token_count=(\d{1,15})"
     r" cached_token_count=(\d{1,15}) cache_write_token_count=(\d{1,15}) reasoning_token_count=(\d{1,15})"
-    r" .*?conversation\.id=(\S{1,60})",
+    r" .*?conversation\.id=(\S{1,60})(?: .*?\bmodel=(\S{1,200}))?",
     re.MULTILINE,
 )
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)

@@ -61,14 +61,14 @@ class _State(LinePart):
 
 
 class _Cache(LinePart):
-    read: Count = 0
-    write: Count = 0
+    read: Count | None = None
+    write: Count | None = None
 
 
 class _Tokens(LinePart):
-    input: Count = 0
-    output: Count = 0
-    reasoning: Count = 0
+    input: Count | None = None
+    output: Count | None = None
+    reasoning: Count | None = None
     cache: _Cache | None = None
 
 
@@ -210,13 +210,13 @@ def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
     cache = tokens.cache or _Cache()
     usage = ev.Usage(
         input_tokens=tokens.input,
-        output_tokens=tokens.output + tokens.reasoning,
+        output_tokens=ev.summed(tokens.output, tokens.reasoning),
         cache_read_tokens=cache.read,
         cache_write_tokens=cache.write,
         reasoning_tokens=tokens.reasoning,
     )
     stop_reason = _STOPS.get(part.reason or "")
-    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost or 0.0),)
+    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost),)
 
 
 def _compaction(line: _OpenCodeCompaction) -> tuple[ev.Event, ...]:

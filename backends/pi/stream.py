@@ -48,20 +48,21 @@ _Block = _PiText | _PiThinking | _ToolCall | OtherObject
 
 
 class _Cost(LinePart):
-    total: Amount = 0.0
+    total: Amount | None = None
 
 
 class _PiUsage(LinePart, rename="camel"):
-    input: Count = 0
-    output: Count = 0
-    cache_read: Count = 0
-    cache_write: Count = 0
-    reasoning: Count = 0
+    input: Count | None = None
+    output: Count | None = None
+    cache_read: Count | None = None
+    cache_write: Count | None = None
+    reasoning: Count | None = None
     cost: _Cost | None = None
 
 
 class _PiMessage(LinePart, rename="camel"):
     role: str = ""
+    model: str = ""
     content: str | list[_Block] = ""
     usage: _PiUsage | None = None
     stop_reason: str | None = None
@@ -151,9 +152,9 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         cache_write_tokens=used.cache_write,
         reasoning_tokens=used.reasoning,
     )
-    cost = used.cost.total if used.cost else 0.0
+    cost = used.cost.total if used.cost else None
     stop_reason = ev.StopReason.OUTPUT_LIMIT if message.stop_reason == "length" else None
-    yield ev.TurnFinished(turn=turn, usage=usage, stop_reason=stop_reason, cost_usd=cost)
+    yield ev.TurnFinished(turn=turn, usage=usage, stop_reason=stop_reason, cost_usd=cost, model=message.model)
     if stop_reason:
         yield ev.Error(kind=ev.ErrorKind.OUTPUT_TOKENS, message="the last response was cut by its output limit")
 
