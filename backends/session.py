@@ -73,7 +73,7 @@ class Session:
         self.malformed_sample: ev.Located | None = None
         self._used = ReportedUsage()
         self._turns: dict[str, ev.TurnFinished] = {}
-        self._calls: dict[tuple[str, str], None] = {}
+        self._calls: dict[tuple[str, str], OpenCall] = {}
         self._times = ToolTimes()
         self._offset: int | None = None
         self._length: int | None = None
@@ -173,6 +173,8 @@ class Session:
                 self._mcp_status(server, NOT_LISTED)
 
     def _session_started(self, event: ev.SessionStarted) -> None:
+        for call in [call for call in self._calls if not call[0]]:  # such a CLI counts its ids from 0 again
+            del self._calls[call]
         self.session_id = event.session_id or self.session_id
         self.model = event.model or self.model
         self.cli_version = event.cli_version or self.cli_version
@@ -274,11 +276,12 @@ class Session:
 
     def _tool_call(self, event: ev.ToolCall) -> None:
         self._called_nothing = False
-        call = (event.turn, event.call_id)
-        if call in self._calls and (event.turn or event.call_id in self._times.open):
+        call = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
+        known = call.repeats(self._calls.get((event.turn, event.call_id)))
+        if known and (event.turn or event.call_id in self._times.open):
             return
-        self._calls[call] = None
-        self._times.open[event.call_id] = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
+        self._calls[event.turn, event.call_id] = call
+        self._times.begin(event.call_id, call)
         if len(self._calls) > _REMEMBERED:
             _forget(self._calls)
             _forget(self._times.open)
@@ -289,10 +292,10 @@ class Session:
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
-        call = self._times.open.pop(event.call_id, None)
-        if call is None and event.name and ("", event.call_id) not in self._calls:
+        call, known = self._times.end(event.call_id), self._calls.get(("", event.call_id))
+        if call is None and event.name and (known is None or known.name != event.name):
             self._tool_call(ev.ToolCall(turn="", call_id=event.call_id, name=event.name))
-            call = self._times.open.pop(event.call_id, None)
+            call = self._times.end(event.call_id)
         if call is None:
             self.unpaired_results += 1
             return
