@@ -66,6 +66,8 @@ _RESPONSE = re.compile(
 )
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
 
+_MCP_WARNED = re.compile(r"\bMCP (?:client|server) (?:for )?`?([\w-]{1,200})`? failed to start")
+
 _NOTHING = Raw(b'""')
 _SHELL, _PATCH, _WEB_SEARCH = "exec_command", "apply_patch", "web_search"
 _DONE_WELL = {"completed", ""}
@@ -234,7 +236,9 @@ class _Warning(LinePart, tag="error"):
     message: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
-        return (ev.Compaction(),) if _COMPACTED in self.message else ()
+        compacted = (ev.Compaction(),) if _COMPACTED in self.message else ()
+        failed = (ev.McpStatus(server=server, status="failed") for server in _MCP_WARNED.findall(self.message))
+        return (*compacted, *failed)
 
 
 class _ContextCompacted(LinePart, tag="context_compaction"):

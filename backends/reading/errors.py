@@ -150,7 +150,15 @@ _WITHOUT_STATUS = (
     Wording(K.MODEL_UNREACHABLE, r"connection ?error", "OpenAI's and Anthropic's client libraries"),
     Wording(K.MODEL_UNREACHABLE, r"ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT", "Node.js, Bun"),
     Wording(K.MODEL_UNREACHABLE, r"getaddrinfo|fetch failed", "Node.js"),
+    Wording(
+        K.MODEL_UNREACHABLE,
+        r"error sending request|error trying to connect|tcp connect error|dns error|socket hang up"
+        r"|network is unreachable|no route to host",
+        "reqwest, as Codex uses it; Node.js; the system",
+    ),
     Wording(K.AUTH, r"not logged in|api.?key|unauthori[sz]ed|authenticat|/login", "CLIs"),
+    Wording(K.AUTH, r"sign in again|log ?in again|(access|refresh) token|upgrade to (plus|pro)\b", "Codex"),
+    Wording(K.AUTH, r"organization has disabled|subscription access", "Claude Code"),
     Wording(
         K.MODEL_ERROR,
         r"api error|overloaded|at capacity|server.?error|bad gateway|malformed response|JSON pars",

@@ -135,6 +135,10 @@ BY_KIND = [
     ("The response reached the model's output token limit.", None, K.OUTPUT_TOKENS),
     ("Incomplete response returned, reason: max_output_tokens", None, K.OUTPUT_TOKENS),
     ("stop_reason: max_tokens", None, K.OUTPUT_TOKENS),
+    ("error sending request for url (http://127.0.0.1:9/v1/responses)", None, K.MODEL_UNREACHABLE),
+    ("Your access token could not be refreshed. Please log out and sign in again.", None, K.AUTH),
+    ("To use Codex with your ChatGPT plan, upgrade to Plus.", None, K.AUTH),
+    ("Your organization has disabled Claude subscription access", None, K.AUTH),
     ("API key not valid. Please pass a valid API key.", 400, K.AUTH),
 ]
 
