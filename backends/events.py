@@ -260,10 +260,14 @@ class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI shortened the conversation. `trigger` is the reason in its words; `tokens` is the length before."""
+    """The CLI shortened the conversation. `trigger` is the reason in its words; `tokens` is the length before.
+
+    A CLI may tell one compaction in several ways. Each has another `sign`; those of one sign are different compactions.
+    """
 
     trigger: str = ""
     tokens: int = 0
+    sign: str = ""
 
 
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from backends import events as ev
+from backends.compactions import Compactions
 from backends.mcp_presence import NOT_LISTED, absent
 from backends.reading.experiment import shell_command
+from backends.remembered import REMEMBERED, forget
 from backends.reported_usage import ReportedUsage
 from backends.tool_times import OpenCall, ToolTimes
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
 ERRORS_KEPT = 20
 """How many errors to keep whole. All errors count."""
-_REMEMBERED = 256
-"""How many turns, calls and MCP servers are remembered by id. Beyond that, the older half is forgotten."""
 
 
 class Session:
@@ -33,7 +29,6 @@ class Session:
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
       run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
       its own tools.
-    - `compactions_in_a_row`: compactions since the last tool call.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
     - `final`: the CLI's final event, or `None`. It becomes `None` again when another turn begins.
@@ -54,8 +49,7 @@ class Session:
         self.subagents = 0
         self.retries = 0
         self.denials = 0
-        self.compactions = 0
-        self.compactions_in_a_row = 0
+        self._compactions = Compactions()
         self.rate_limits = 0
         self.resets_at: float | str | None = None
         self.mcp_servers: dict[str, str] = {}
@@ -124,6 +118,16 @@ class Session:
         return None if self._times.untimed else self._times.experiment_s + self._times.other_s
 
     @property
+    def compactions(self) -> int:
+        """How often the CLI shortened the conversation."""
+        return self._compactions.total
+
+    @property
+    def compactions_in_a_row(self) -> int:
+        """How often it did so since the last tool call."""
+        return self._compactions.in_a_row
+
+    @property
     def open_calls(self) -> int:
         """Remembered tool calls without a result yet."""
         return len(self._times.open)
@@ -185,7 +189,7 @@ class Session:
 
     def _mcp_status(self, server: str, status: str) -> None:
         self.mcp_servers[server] = status
-        _forget(self.mcp_servers)
+        forget(self.mcp_servers)
 
     def _mcp_changed(self, event: ev.McpStatus) -> None:
         self._mcp_status(event.server, event.status)
@@ -235,7 +239,7 @@ class Session:
         if call_id not in self._parents:
             self.subagents += 1
             self._parents[call_id] = None
-            _forget(self._parents)
+            forget(self._parents)
 
     def _turn_finished(self, event: ev.TurnFinished) -> None:
         known = self._turns.get(event.turn)
@@ -255,8 +259,8 @@ class Session:
         else:
             event = self._more_of(known, event)
         self._turns[event.turn] = event
-        if len(self._turns) > _REMEMBERED:
-            _forget(self._turns)
+        if len(self._turns) > REMEMBERED:
+            forget(self._turns)
         self.stop_reason = event.stop_reason
 
     def _more_of(self, known: ev.TurnFinished, event: ev.TurnFinished) -> ev.TurnFinished:
@@ -272,7 +276,7 @@ class Session:
             self.turns += 1
             self._used.add(event.usage, None, event.model)
             self._turns[event.turn] = ev.TurnFinished(turn=event.turn, usage=event.usage)
-            _forget(self._turns)
+            forget(self._turns)
 
     def _tool_call(self, event: ev.ToolCall) -> None:
         self._called_nothing = False
@@ -282,13 +286,13 @@ class Session:
             return
         self._calls[event.turn, event.call_id] = call
         self._times.begin(event.call_id, call)
-        if len(self._calls) > _REMEMBERED:
-            _forget(self._calls)
-            _forget(self._times.open)
-            _forget(self._not_run)
+        if len(self._calls) > REMEMBERED:
+            forget(self._calls)
+            forget(self._times.open)
+            forget(self._not_run)
         self._not_run[event.call_id] = None
         self.tool_calls += 1
-        self.compactions_in_a_row = 0
+        self._compactions.called()
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
@@ -302,14 +306,14 @@ class Session:
         self._not_run.pop(event.call_id, None)
         if call.turn in self._turns:
             self._turns_with_results[call.turn] = None
-            if len(self._turns_with_results) > _REMEMBERED:
-                _forget(self._turns_with_results)
+            if len(self._turns_with_results) > REMEMBERED:
+                forget(self._turns_with_results)
         self.tool_results += 1
         self.tool_errors += event.is_error
         if not event.is_error:
             self._answered_tools[call.name] = None
-            if len(self._answered_tools) > _REMEMBERED:
-                _forget(self._answered_tools)
+            if len(self._answered_tools) > REMEMBERED:
+                forget(self._answered_tools)
         if event.call_id not in self._parents:
             self._times.took(call, event.seconds, self._at)
 
@@ -324,16 +328,15 @@ class Session:
     def _retry(self, _event: ev.Retry) -> None:
         self.retries += 1
 
-    def _compaction(self, _event: ev.Compaction) -> None:
-        self.compactions += 1
-        self.compactions_in_a_row += 1
+    def _compaction(self, event: ev.Compaction) -> None:
+        self._compactions.add(event.sign)
 
     def _denied(self, event: ev.PermissionDenied) -> None:
         if event.call_id not in self._denied_calls:
             self.denials += 1
             if event.call_id:
                 self._denied_calls[event.call_id] = None
-                _forget(self._denied_calls)
+                forget(self._denied_calls)
 
     def _rate_limit(self, event: ev.RateLimit) -> None:
         self.rate_limits += 1
@@ -388,9 +391,3 @@ def fold(events: Iterable[ev.Event]) -> Session:
     for event in events:
         session.add(event)
     return session
-
-
-def _forget(remembered: dict[Key, Value]) -> None:
-    if len(remembered) > _REMEMBERED:
-        for key in list(islice(remembered, _REMEMBERED // 2)):  # popped singly, each would pass all earlier gaps
-            del remembered[key]

@@ -131,6 +131,7 @@ class _System(LinePart, tag="system"):
     retry_delay_ms: Amount = 0.0
     error_status: int | None = None
     error: str | None = None
+    compact_result: str | None = None
     compact_metadata: _Compact | None = None
     microcompact_metadata: _Compact | None = None
     tool_name: str = ""
@@ -269,6 +270,8 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
         case "compact_boundary" | "microcompact_boundary":
             compact = line.compact_metadata or line.microcompact_metadata or _Compact()
             yield ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens)
+        case "status" if line.compact_result == "success":
+            yield ev.Compaction(sign="status")
         case "permission_denied":
             yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")
         case subtype if subtype not in _SILENT_SYSTEM:

@@ -236,7 +236,7 @@ class _Warning(LinePart, tag="error"):
     message: str = ""
 
     def events(self) -> tuple[ev.Event, ...]:
-        compacted = (ev.Compaction(),) if _COMPACTED in self.message else ()
+        compacted = (ev.Compaction(sign="warning"),) if _COMPACTED in self.message else ()
         failed = (ev.McpStatus(server=server, status="failed") for server in _MCP_WARNED.findall(self.message))
         return (*compacted, *failed)
 
