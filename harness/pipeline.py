@@ -15,7 +15,7 @@ import msgspec
 from backends.base import Backend
 from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.attempt_record import attempt_record, total_times, total_usage
+from harness.agent.attempt_record import added_by_model, attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
 from harness.agent.files import holds, set_aside
@@ -229,6 +229,9 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
             f"{result.metered.leaked_calls} answers hold a tool call as text, which the CLI cannot carry out: "
             "check the model server's parser of tool calls and its chat template"
         )
+    builder.usage_by_model = added_by_model(builder.usage_by_model, session.usage_by_model)
+    builder.compactions += session.compactions
+    builder.denials += session.denials
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
     builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)

@@ -90,6 +90,7 @@ def run_attempt(
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         outcome.session.add(event)
+    outcome.session.expect_mcp(server.name for server in setup.servers)
     ending, explanation = _ending(outcome, room.account, tail)
     return AttemptResult(
         ending=ending,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from backends.events import ErrorKind, StopReason
-from backends.reading.errors import error_kind, without_traces
+from backends.reading.errors import clear_kind, error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
@@ -50,6 +50,8 @@ def classify(session: Session, *, exit_code: int | None, stderr_tail: str) -> tu
     never `finished`. For a session that the harness ended, `Stop` says why instead.
     """
     if session.failure:
+        if session.failure.kind is ErrorKind.OTHER and (told := _told(stderr_tail)):
+            return told
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and (session.final.is_error or session.final.limit):
@@ -102,6 +104,8 @@ def _unfinished(session: Session, exit_code: int | None, stderr_tail: str) -> tu
         return _failed(session, exit_code, stderr_tail)
     if session.stop_reason and session.stop_reason in _CUT:
         return _CUT[session.stop_reason]
+    if told := _told(stderr_tail):
+        return told
     ended = "the stream ends" if exit_code is None else "the CLI exited with code 0"
     return Ending.SILENT_EXIT, f"{ended} without a final event after {session.turns} turns"
 
@@ -111,11 +115,22 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
     if not session.turns and (absent := _absent_mcp(session)):
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
-    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
-    said = [line[:500] for line in lines if line.strip()][-3:]
+    said = _last_lines(stderr_tail)
     kind = error_kind("\n".join(said))
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
+
+
+def _told(stderr_tail: str) -> tuple[Ending, str] | None:
+    """Return the ending that the last lines of standard error name in clear words, or `None`."""
+    said = _last_lines(stderr_tail)
+    kind = clear_kind("\n".join(said))
+    return None if kind is None else (_BY_KIND[kind], _one_line(" ".join(said)))
+
+
+def _last_lines(stderr_tail: str) -> list[str]:
+    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
+    return [line[:500] for line in lines if line.strip()][-3:]
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from backends.events import Usage
 from harness.case import Limits, Score
 from harness.endings import Cause, Ending
 
@@ -24,7 +25,10 @@ class CaseNames(Struct, frozen=True):
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
-    """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars."""
+    """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars.
+
+    `reasoning_tokens` are a part of `output_tokens`.
+    """
 
     turns: int
     requests: int | None = None
@@ -33,6 +37,7 @@ class UsageTotals(Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost_usd: float | None = None
 
 
@@ -121,8 +126,9 @@ class Difference(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """Everything that is kept of a case. `score` is null if nothing was graded. A missing measurement is never a 0.
 
-    `usage`, `timing` and the counts of events are sums over `attempts`. The rest describes the last attempt. `warnings`
-    say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
+    `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
+    attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
+    cut the prompt short.
     """
 
     schema: int = SCHEMA
@@ -134,6 +140,9 @@ class Record(Struct, frozen=True, kw_only=True):
     explanation: str
     score: Score | None = None
     usage: CaseUsage = CaseUsage()
+    usage_by_model: dict[str, Usage] = field(default_factory=dict)
+    compactions: int = 0
+    denials: int = 0
     differences: list[Difference] = field(default_factory=list)
     limits: Limits
     timing: Timing = Timing()

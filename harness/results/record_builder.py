@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
@@ -28,6 +29,9 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.usage_by_model: dict[str, Usage] = {}
+        self.compactions = 0
+        self.denials = 0
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
         self.seeds_digest: str | None = None
@@ -76,6 +80,9 @@ class RecordBuilder:
             explanation=self.explanation,
             score=self.score,
             usage=self.usage,
+            usage_by_model=self.usage_by_model,
+            compactions=self.compactions,
+            denials=self.denials,
             differences=self.differences,
             limits=case.limits,
             timing=Timing(**timing),

@@ -76,9 +76,13 @@ def capable(*needs: str) -> list[str]:
     return [name for name in names() if all(getattr(registered(name).capabilities, need) for need in needs)]
 
 
-def sessions(*needs: str) -> list[ParameterSet]:
-    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in capable(*needs)]
+def sessions(*needs: str, hides_subagents: bool | None = None) -> list[ParameterSet]:
+    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it.
+
+    `hides_subagents` leaves out those with another value of this quirk.
+    """
+    found = [name for name in capable(*needs) if hides_subagents in (None, registered(name).quirks.hides_subagents)]
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in found]
 
 
 def turns(backend: Backend) -> dict[str, ScriptedTurn]:
