@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -60,50 +60,77 @@ class StopReason(StrEnum):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens by kind, each counted once. `input_tokens` excludes cached tokens. `output_tokens` includes reasoning."""
+    """Tokens by kind, each counted once. `input_tokens` excludes cached tokens. `output_tokens` includes reasoning.
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
+    `None` means that the CLI did not tell. A sum counts what is known.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
+            summed(self.input_tokens, other.input_tokens),
+            summed(self.output_tokens, other.output_tokens),
+            summed(self.cache_read_tokens, other.cache_read_tokens),
+            summed(self.cache_write_tokens, other.cache_write_tokens),
+            summed(self.reasoning_tokens, other.reasoning_tokens),
         )
 
     def __sub__(self, other: Usage) -> Usage:
         return Usage(
-            self.input_tokens - other.input_tokens,
-            self.output_tokens - other.output_tokens,
-            self.cache_read_tokens - other.cache_read_tokens,
-            self.cache_write_tokens - other.cache_write_tokens,
-            self.reasoning_tokens - other.reasoning_tokens,
+            _less(self.input_tokens, other.input_tokens),
+            _less(self.output_tokens, other.output_tokens),
+            _less(self.cache_read_tokens, other.cache_read_tokens),
+            _less(self.cache_write_tokens, other.cache_write_tokens),
+            _less(self.reasoning_tokens, other.reasoning_tokens),
         )
 
     def most(self, other: Usage) -> Usage:
         """Return the greater of the two counts for each kind of token."""
         return Usage(
-            max(self.input_tokens, other.input_tokens),
-            max(self.output_tokens, other.output_tokens),
-            max(self.cache_read_tokens, other.cache_read_tokens),
-            max(self.cache_write_tokens, other.cache_write_tokens),
-            max(self.reasoning_tokens, other.reasoning_tokens),
+            _greater(self.input_tokens, other.input_tokens),
+            _greater(self.output_tokens, other.output_tokens),
+            _greater(self.cache_read_tokens, other.cache_read_tokens),
+            _greater(self.cache_write_tokens, other.cache_write_tokens),
+            _greater(self.reasoning_tokens, other.reasoning_tokens),
         )
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens that went in, cached or not, as far as they are known."""
+        return (self.input_tokens or 0) + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+
+
+Number = TypeVar("Number", int, float)
+
+
+def summed(one: Number | None, other: Number | None) -> Number | None:
+    """Return the sum of what is known, or `None` if neither is."""
+    return other if one is None else one if other is None else one + other
+
+
+def _less(one: int | None, other: int | None) -> int | None:
+    return None if one is None else one - (other or 0)
+
+
+def _greater(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
 
 
 class SessionStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI has started: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version."""
+    """The CLI has started: its session, model, tools, MCP servers (name -> status, as in `McpStatus`) and version.
+
+    `mcp_servers` lists all of them, or is `None` if the CLI does not list them.
+    """
 
     session_id: str = ""
     model: str = ""
     tools: tuple[str, ...] = ()
-    mcp_servers: dict[str, str] = {}
+    mcp_servers: dict[str, str] | None = None
     cli_version: str = ""
 
 
@@ -158,8 +185,8 @@ class ToolResult(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The result of a tool call, and how many `seconds` the call took, if the CLI reports it.
 
     `name` is the tool's, for a CLI that may show a call by its result alone; such a result counts as a call too.
-    `content` is its JSON as it stands in the stream, whole and undecoded: a text, or a list of parts. Most bytes of a
-    stream are such contents, and few are ever looked at.
+    `content` is its JSON as it stands in the stream, undecoded: a text, or a list of parts. Most bytes of a stream are
+    such contents, and few are ever looked at. On a line of many megabytes its strings are shortened.
     """
 
     call_id: str
@@ -190,22 +217,25 @@ class TurnFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A model response came back, with its usage so far.
 
     A CLI may repeat this event for one turn. The turn's usage is then the greatest count for each kind of token.
+    `cost_usd` is `None` if the CLI does not tell it. `model` is the model that answered, or "" if it does not tell.
     """
 
     turn: str
     usage: Usage = Usage()
     stop_reason: StopReason | None = None
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
+    model: str = ""
 
 
 class TurnCounted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A model response came back, as reported outside the stream (in a log). It counts, and changes nothing else.
 
-    For a CLI whose stream does not distinguish responses. `usage` is that of the response.
+    For a CLI whose stream does not distinguish responses. `usage` is that of the response, by `model`.
     """
 
     turn: str
     usage: Usage = Usage()
+    model: str = ""
 
 
 class Retry(Struct, frozen=True, kw_only=True, gc=False, tag=True):
@@ -230,10 +260,14 @@ class McpStatus(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI shortened the conversation. `trigger` is the reason in its words; `tokens` is the length before."""
+    """The CLI shortened the conversation. `trigger` is the reason in its words; `tokens` is the length before.
+
+    A CLI may tell one compaction in several ways. Each has another `sign`; those of one sign are different compactions.
+    """
 
     trigger: str = ""
     tokens: int = 0
+    sign: str = ""
 
 
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
@@ -265,7 +299,8 @@ class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
     `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
     `Backend.own_limits` gives. `succeeded`: the CLI says that it ended well, so that no earlier error decides. A final
-    event without `is_error` and `succeeded` leaves open how the session went.
+    event without `is_error` and `succeeded` leaves open how the session went. `cost_usd` is `None`, and
+    `usage_by_model` empty, if the CLI does not tell.
     """
 
     is_error: bool = False
@@ -274,7 +309,8 @@ class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     limit: str = ""
     text: str = ""
     usage: Usage = Usage()
-    cost_usd: float = 0.0
+    usage_by_model: dict[str, Usage] = {}
+    cost_usd: float | None = None
     turns: int = 0
     duration_s: float | None = None
     model_s: float | None = None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from backends.base import plain_name
 
+NOT_LISTED = "not listed"
+"""The status of a server that the CLI was configured with and leaves out of its list."""
 _NOT_ABSENT = frozenset({"connected", "disabled", "pending"})
 """What an MCP server may be without its tools being missed."""
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from backends import events as ev
-from backends.mcp_presence import absent
+from backends.compactions import Compactions
+from backends.mcp_presence import NOT_LISTED, absent
 from backends.reading.experiment import shell_command
+from backends.remembered import REMEMBERED, forget
+from backends.reported_usage import ReportedUsage
 from backends.tool_times import OpenCall, ToolTimes
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 ERRORS_KEPT = 20
 """How many errors to keep whole. All errors count."""
-_REMEMBERED = 256
-"""How many turns, calls and MCP servers are remembered by id. Beyond that, the older half is forgotten."""
 
 
 class Session:
@@ -25,12 +22,13 @@ class Session:
 
     - `turns`: distinct model responses, including those of subagents if the CLI shows them.
     - `usage`: for each kind of token, the greater of the sum over turns and the CLI's own running total. A CLI may
-      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals.
+      repeat a turn's usage (a turn's usage is then its greatest) and report some tokens only in its totals. A count
+      that the CLI never told is `None`.
     - `cost_usd`: likewise. It is the CLI's own figure. The gateway's ledger has the real cost.
+    - `usage_by_model`: likewise, for each model that the CLI names. Empty if it names none.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
       run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
       its own tools.
-    - `compactions_in_a_row`: compactions since the last tool call.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
     - `final`: the CLI's final event, or `None`. It becomes `None` again when another turn begins.
@@ -51,11 +49,11 @@ class Session:
         self.subagents = 0
         self.retries = 0
         self.denials = 0
-        self.compactions = 0
-        self.compactions_in_a_row = 0
+        self._compactions = Compactions()
         self.rate_limits = 0
         self.resets_at: float | str | None = None
         self.mcp_servers: dict[str, str] = {}
+        self._lists_mcp = False
         self.last_tool = ""
         self.stop_reason: ev.StopReason | None = None
         self.empty_turns = 0
@@ -67,12 +65,9 @@ class Session:
         self.unknown_sample: ev.Located | None = None
         self.malformed_lines = 0
         self.malformed_sample: ev.Located | None = None
-        self._summed = ev.Usage()
-        self._summed_cost = 0.0
-        self._total = ev.Usage()
-        self._total_cost = 0.0
+        self._used = ReportedUsage()
         self._turns: dict[str, ev.TurnFinished] = {}
-        self._calls: dict[tuple[str, str], None] = {}
+        self._calls: dict[tuple[str, str], OpenCall] = {}
         self._times = ToolTimes()
         self._offset: int | None = None
         self._length: int | None = None
@@ -90,12 +85,17 @@ class Session:
     @property
     def usage(self) -> ev.Usage:
         """Tokens by kind."""
-        return self._summed.most(self._total)
+        return self._used.usage
 
     @property
-    def cost_usd(self) -> float:
+    def usage_by_model(self) -> dict[str, ev.Usage]:
+        """Tokens by model and kind."""
+        return self._used.by_model
+
+    @property
+    def cost_usd(self) -> float | None:
         """US dollars."""
-        return max(self._summed_cost, self._total_cost)
+        return self._used.cost_usd
 
     @property
     def untimed_results(self) -> int:
@@ -116,6 +116,16 @@ class Session:
     def tool_s(self) -> float | None:
         """Seconds of both kinds together; `None` if the duration of any call is not known."""
         return None if self._times.untimed else self._times.experiment_s + self._times.other_s
+
+    @property
+    def compactions(self) -> int:
+        """How often the CLI shortened the conversation."""
+        return self._compactions.total
+
+    @property
+    def compactions_in_a_row(self) -> int:
+        """How often it did so since the last tool call."""
+        return self._compactions.in_a_row
 
     @property
     def open_calls(self) -> int:
@@ -160,16 +170,26 @@ class Session:
         for event in events:
             _ADD[type(event)](self, event)
 
+    def expect_mcp(self, servers: Iterable[str]) -> None:
+        """Note which of the servers that the CLI was configured with it does not list, if it lists any."""
+        for server in servers:
+            if self._lists_mcp and server not in self.mcp_servers:
+                self._mcp_status(server, NOT_LISTED)
+
     def _session_started(self, event: ev.SessionStarted) -> None:
+        for call in [call for call in self._calls if not call[0]]:  # such a CLI counts its ids from 0 again
+            del self._calls[call]
         self.session_id = event.session_id or self.session_id
         self.model = event.model or self.model
         self.cli_version = event.cli_version or self.cli_version
-        for server, status in event.mcp_servers.items():
-            self._mcp_status(server, status)
+        if event.mcp_servers is not None:
+            self._lists_mcp = True
+            for server, status in event.mcp_servers.items():
+                self._mcp_status(server, status)
 
     def _mcp_status(self, server: str, status: str) -> None:
         self.mcp_servers[server] = status
-        _forget(self.mcp_servers)
+        forget(self.mcp_servers)
 
     def _mcp_changed(self, event: ev.McpStatus) -> None:
         self._mcp_status(event.server, event.status)
@@ -208,8 +228,8 @@ class Session:
         have the same prompt, and so count the same tokens of it. The prompt of a later response is longer.
         """
         earlier, self._earlier = self._earlier, None
-        sent = _prompt_tokens(event.usage)
-        same = earlier is not None and earlier.turn == event.turn and _prompt_tokens(earlier.usage) == sent > 0
+        sent = event.usage.prompt_tokens
+        same = earlier is not None and earlier.turn == event.turn and earlier.usage.prompt_tokens == sent > 0
         return earlier if same else None
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
@@ -219,7 +239,7 @@ class Session:
         if call_id not in self._parents:
             self.subagents += 1
             self._parents[call_id] = None
-            _forget(self._parents)
+            forget(self._parents)
 
     def _turn_finished(self, event: ev.TurnFinished) -> None:
         known = self._turns.get(event.turn)
@@ -231,67 +251,69 @@ class Session:
         if known is None:
             self.turns += 1
             self.failure = None
-            self._summed += event.usage
-            self._summed_cost += event.cost_usd
+            self._used.add(event.usage, event.cost_usd, event.model)
             empty = self._called_nothing and (self._wrote_nothing or event.stop_reason is ev.StopReason.UNKNOWN)
             self.empty_turns = self.empty_turns + 1 if empty else 0
         elif known == event:
             return
         else:
-            usage = known.usage.most(event.usage)
-            cost = max(known.cost_usd, event.cost_usd)
-            self._summed += usage - known.usage
-            self._summed_cost += cost - known.cost_usd
-            event = ev.TurnFinished(
-                turn=event.turn, usage=usage, cost_usd=cost, stop_reason=event.stop_reason or known.stop_reason
-            )
+            event = self._more_of(known, event)
         self._turns[event.turn] = event
-        if len(self._turns) > _REMEMBERED:
-            _forget(self._turns)
+        if len(self._turns) > REMEMBERED:
+            forget(self._turns)
         self.stop_reason = event.stop_reason
+
+    def _more_of(self, known: ev.TurnFinished, event: ev.TurnFinished) -> ev.TurnFinished:
+        """Count what a repeated event adds to its turn. Return the turn with the greatest counts."""
+        usage, model = known.usage.most(event.usage), known.model or event.model
+        cost = max((usd for usd in (known.cost_usd, event.cost_usd) if usd is not None), default=None)
+        self._used.add(usage - known.usage, None if cost is None else cost - (known.cost_usd or 0.0), model)
+        stop_reason = event.stop_reason or known.stop_reason
+        return ev.TurnFinished(turn=event.turn, usage=usage, cost_usd=cost, stop_reason=stop_reason, model=model)
 
     def _turn_counted(self, event: ev.TurnCounted) -> None:
         if event.turn not in self._turns:
             self.turns += 1
-            self._summed += event.usage
+            self._used.add(event.usage, None, event.model)
             self._turns[event.turn] = ev.TurnFinished(turn=event.turn, usage=event.usage)
-            _forget(self._turns)
+            forget(self._turns)
 
     def _tool_call(self, event: ev.ToolCall) -> None:
         self._called_nothing = False
-        call = (event.turn, event.call_id)
-        if call in self._calls and (event.turn or event.call_id in self._times.open):
+        call = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
+        known = call.repeats(self._calls.get((event.turn, event.call_id)))
+        if known and (event.turn or event.call_id in self._times.open):
             return
-        self._calls[call] = None
-        self._times.open[event.call_id] = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
-        if len(self._calls) > _REMEMBERED:
-            _forget(self._calls)
-            _forget(self._times.open)
-            _forget(self._not_run)
+        self._calls[event.turn, event.call_id] = call
+        self._times.begin(event.call_id, call)
+        if len(self._calls) > REMEMBERED:
+            forget(self._calls)
+            forget(self._times.open)
+            forget(self._not_run)
         self._not_run[event.call_id] = None
         self.tool_calls += 1
-        self.compactions_in_a_row = 0
+        self._compactions.called()
         self.last_tool = event.name[:200]
 
     def _tool_result(self, event: ev.ToolResult) -> None:
-        call = self._times.open.pop(event.call_id, None)
-        if call is None and event.name and ("", event.call_id) not in self._calls:
+        call, known = self._times.end(event.call_id), self._calls.get(("", event.call_id))
+        if call is None and event.name and (known is None or known.name != event.name):
             self._tool_call(ev.ToolCall(turn="", call_id=event.call_id, name=event.name))
-            call = self._times.open.pop(event.call_id, None)
+            call = self._times.end(event.call_id)
         if call is None:
             self.unpaired_results += 1
             return
         self._not_run.pop(event.call_id, None)
         if call.turn in self._turns:
             self._turns_with_results[call.turn] = None
-            if len(self._turns_with_results) > _REMEMBERED:
-                _forget(self._turns_with_results)
+            if len(self._turns_with_results) > REMEMBERED:
+                forget(self._turns_with_results)
         self.tool_results += 1
         self.tool_errors += event.is_error
         if not event.is_error:
             self._answered_tools[call.name] = None
-            if len(self._answered_tools) > _REMEMBERED:
-                _forget(self._answered_tools)
+            if len(self._answered_tools) > REMEMBERED:
+                forget(self._answered_tools)
         if event.call_id not in self._parents:
             self._times.took(call, event.seconds, self._at)
 
@@ -300,23 +322,21 @@ class Session:
         if event.succeeded:
             self.failure = None
         self.session_id = event.session_id or self.session_id
-        self._total = self._total.most(event.usage)
-        self._total_cost = max(self._total_cost, event.cost_usd)
+        self._used.reach(event.usage, event.cost_usd, event.usage_by_model)
         self.model_s = max(self.model_s, event.model_s or 0.0)
 
     def _retry(self, _event: ev.Retry) -> None:
         self.retries += 1
 
-    def _compaction(self, _event: ev.Compaction) -> None:
-        self.compactions += 1
-        self.compactions_in_a_row += 1
+    def _compaction(self, event: ev.Compaction) -> None:
+        self._compactions.add(event.sign)
 
     def _denied(self, event: ev.PermissionDenied) -> None:
         if event.call_id not in self._denied_calls:
             self.denials += 1
             if event.call_id:
                 self._denied_calls[event.call_id] = None
-                _forget(self._denied_calls)
+                forget(self._denied_calls)
 
     def _rate_limit(self, event: ev.RateLimit) -> None:
         self.rate_limits += 1
@@ -371,13 +391,3 @@ def fold(events: Iterable[ev.Event]) -> Session:
     for event in events:
         session.add(event)
     return session
-
-
-def _prompt_tokens(usage: ev.Usage) -> int:
-    return usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-
-
-def _forget(remembered: dict[Key, Value]) -> None:
-    if len(remembered) > _REMEMBERED:
-        for key in list(islice(remembered, _REMEMBERED // 2)):  # popped singly, each would pass all earlier gaps
-            del remembered[key]

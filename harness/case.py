@@ -26,24 +26,39 @@ class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in US dollars per million tokens. A cache price of `None` means the same price as `input`."""
+    """What a model costs, in US dollars per million tokens.
+
+    `cache_write_1h` is the price of tokens that the cache keeps for an hour. A cache price of `None` means the same
+    price as `input`; for `cache_write_1h`, it means the same price as `cache_write`.
+    """
 
     input: Dollars
     output: Dollars
     cache_read: Dollars | None = None
     cache_write: Dollars | None = None
+    cache_write_1h: Dollars | None = None
 
     def cost_usd(
-        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int,
+        cache_write_tokens: int,
+        cache_write_1h_tokens: int = 0,
     ) -> float:
-        """Return the cost in US dollars. Each token counts in exactly one of the four numbers."""
+        """Return the cost in US dollars.
+
+        Each token counts in exactly one of the first four numbers. The last is a part of `cache_write_tokens`.
+        """
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
         parts = (
             (input_tokens, self.input),
             (output_tokens, self.output),
             (cache_read_tokens, read),
-            (cache_write_tokens, write),
+            (cache_write_tokens - cache_write_1h_tokens, write),
+            (cache_write_1h_tokens, write if self.cache_write_1h is None else self.cache_write_1h),
         )
         return sum(tokens * dollars for tokens, dollars in parts) / 1e6
 
@@ -113,12 +128,19 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = field(default_factory=dict)
 
 
+ToolName = Literal["render_state", "render_policy"]
+"""A tool that the MCP server of an environment can offer."""
+
+TOOLS: Final[tuple[ToolName, ...]] = get_args(ToolName)
+
+
 class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
 
     `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
     means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
-    without MCP is refused.
+    without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the
+    prompt of its cases; `None` means that of the suite.
     """
 
     name: str
@@ -127,6 +149,27 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     max_steps: Count = 1000
     pass_solve_rate: Share = 0.9
     needs_mcp: bool = False
+    tools: list[ToolName] = field(default_factory=lambda: list(TOOLS))
+    prompt: str | None = None
+
+
+class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an agent is told (`conf/prompt/*.yaml`). Each text is a Jinja2 template.
+
+    The task's prompt consists of `task`, `interface`, `tools`, `limits` and `rules`, in this order. A part that renders
+    to nothing is left out. Without `tell_limits`, so is `limits`. Every CLI gets the standing `instructions`
+    (CLAUDE.md, AGENTS.md). `resume` is the prompt of an attempt that continues an earlier attempt's conversation.
+    """
+
+    name: str
+    task: str
+    interface: str
+    tools: str
+    limits: str
+    rules: str
+    instructions: str
+    resume: str
+    tell_limits: bool = True
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,6 +241,11 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
 
+def least_solved(rate: float, episodes: int) -> int:
+    """Return how many of the episodes must be solved to reach a solve rate."""
+    return next(count for count in range(episodes + 1) if count / episodes >= rate)
+
+
 class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
     """A rule that leaves combinations out of a suite. Every field that is given must match."""
 
@@ -209,7 +257,8 @@ class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
 class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of cases (`conf/suite/*.yaml`).
 
-    `backends: all` means every backend that has a file in `conf/backend/`.
+    `backends: all` means every backend that has a file in `conf/backend/`. `prompt` names the prompt of its cases;
+    `None` means that of the root configuration. An environment's own prompt has precedence.
     """
 
     name: str
@@ -219,6 +268,7 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     replicates: Count = 1
     exclude: list[Exclusion] = field(default_factory=list)
     allow_no_sandbox: bool = False
+    prompt: str | None = None
 
 
 class ServerNeed(Struct, frozen=True):
@@ -241,6 +291,7 @@ class Case(Struct, frozen=True):
     provider: ProviderConf
     wire: str
     environment: EnvironmentConf
+    prompt: PromptConf
     sandbox: SandboxConf
     limits: Limits
     evaluation: EvaluationConf

@@ -31,6 +31,16 @@ class CaseFolder(Struct, frozen=True):
         return self.path / "gateway.jsonl"
 
     @property
+    def prompt(self) -> Path:
+        """The prompt, as it was sent to the CLI."""
+        return self.path / "prompt.md"
+
+    @property
+    def instructions(self) -> Path:
+        """The standing instructions, as the CLI got them."""
+        return self.path / "instructions.md"
+
+    @property
     def workspace(self) -> Path:
         """The agent's working directory."""
         return self.path / "workspace"

@@ -208,9 +208,18 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
 
 @pytest.fixture
-def mcp_config(environment: Environment, sandbox: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """The MCP server of the case. It has a name and tools. `serve(listener)` offers them at a sandbox's endpoint."""
-    return pipeline.mcp_config(environment, sandbox, http_host)
+def mcp_config(
+    request: pytest.FixtureRequest, case: Case, environment: Environment, sandbox: SandboxDirs, http_host: HttpHost
+) -> McpServer:
+    """The MCP server of the case. It has a name and tools. `serve(listener)` offers them at a sandbox's endpoint.
+
+    If the environment cannot be drawn on this machine, there are no tools. The test is skipped if the environment's
+    configuration says that they are needed.
+    """
+    server = pipeline.mcp_config(case.environment, environment, sandbox, http_host)
+    if server.fault is not None and case.environment.needs_mcp:
+        _end(request, endings.Ending.UNAVAILABLE, server.fault)
+    return server
 
 
 @pytest.fixture

@@ -10,23 +10,26 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from backends.base import Backend
 from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.attempt_record import attempt_record, total_times, total_usage
+from harness.agent.attempt_record import added_by_model, attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
 from harness.agent.driver import Progress
 from harness.agent.files import holds, set_aside
 from harness.agent.overflow import FOLLOW_UPS
-from harness.agent.prompt import RESUME, build_prompt
+from harness.agent.prompt import PromptFacts, build_prompt, facts, render
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
-from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
+from harness.case import Case, EnvironmentConf, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.environments.rendering import render_fault
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
@@ -120,8 +123,11 @@ def make_environment(case: Case) -> Environment:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
-def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
-    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own."""
+def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
+    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own.
+
+    If the environment cannot be drawn on this machine, the server offers no tools, and its `fault` says why.
+    """
 
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
@@ -133,7 +139,11 @@ def mcp_config(environment: Environment, dirs: SandboxDirs, http_host: HttpHost)
                 yield policy
 
     errors = (PolicyError, SandboxError)
-    return McpServer(environment, dirs.folder.renders, open_policy, errors, http_host)
+    fault = render_fault(conf, environment) if conf.tools else None
+    if fault is not None:
+        fault = f"{' and '.join(conf.tools)} not offered, because environment {conf.name} cannot be drawn: {fault}"
+    tools = () if fault else conf.tools
+    return McpServer(environment, tools, dirs.folder.renders, open_policy, errors, http_host, fault=fault)
 
 
 def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
@@ -166,8 +176,12 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "sandbox": setup.dirs.sandbox.version,
         "environment": version_of(case.environment, builder.versions["harness"]),
     }
-    prompts = {Asked.TASK: _prompt(setup, environment), Asked.GO_ON: RESUME, **FOLLOW_UPS}
-    prompts[Asked.COMPACT] = backend.compact_prompt or ""
+    if backend.capabilities.mcp and setup.mcp.fault:
+        builder.warnings.append(setup.mcp.fault)
+    about = _facts(setup, environment)
+    setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about))
+    prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
+    prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
 
     def run(limits: Limits, order: Order) -> AttemptResult:
         try:
@@ -195,26 +209,36 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     return result
 
 
-def _prompt(setup: SessionSetup, environment: Environment) -> str:
-    case, backend, mcp = setup.case, setup.backend, setup.mcp
-    return build_prompt(
+def _facts(setup: SessionSetup, environment: Environment) -> PromptFacts:
+    case, backend = setup.case, setup.backend
+    return facts(
+        case.environment,
+        case.evaluation,
+        case.limits,
         description=environment.describe(),
-        episodes=case.evaluation.episodes,
-        max_steps=case.environment.max_steps,
-        episode_wall_s=case.evaluation.episode_wall_s,
-        tool_names={tool: backend.tool_name(mcp.name, tool) for tool in mcp.tools if backend.capabilities.mcp},
+        tools={tool: backend.tool_name(server.name, tool) for server in setup.servers for tool in server.tools},
     )
 
 
 def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend) -> None:
     session = result.session
     builder.end(result.ending, result.explanation)
+    if result.digests.prompt and not result.resumed:
+        builder.digests = result.digests
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)
     builder.differences += reconcile(
         session, result.metered, quirks=backend.quirks, stopped=result.stopped, attempt=len(builder.attempts)
     )
+    if result.metered.leaked_calls:
+        builder.warnings.append(
+            f"{result.metered.leaked_calls} answers hold a tool call as text, which the CLI cannot carry out: "
+            "check the model server's parser of tool calls and its chat template"
+        )
+    builder.usage_by_model = added_by_model(builder.usage_by_model, session.usage_by_model)
+    builder.compactions += session.compactions
+    builder.denials += session.denials
     builder.mcp_servers = dict(session.mcp_servers)
     builder.unknown_events += session.unknown_events
     builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)

@@ -58,17 +58,17 @@ _Block = _ClaudeText | _ClaudeThinking | _RedactedThinking | _ClaudeToolUse | _T
 
 
 class _ClaudeUsage(LinePart):
-    input_tokens: Count | None = 0
-    output_tokens: Count | None = 0
-    cache_read_input_tokens: Count | None = 0
-    cache_creation_input_tokens: Count | None = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
 
 
 class _ModelUsage(LinePart, rename="camel"):
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cache_read_input_tokens: Count = 0
-    cache_creation_input_tokens: Count = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
 
 
 class _ClaudeMessage(LinePart):
@@ -123,7 +123,7 @@ class _System(LinePart, tag="system"):
     session_id: str = ""
     model: str = ""
     tools: list[str] = field(default_factory=list)
-    mcp_servers: list[_McpServer] = field(default_factory=list)
+    mcp_servers: list[_McpServer] | None = None
     mcp_server_errors: list[_McpError] = field(default_factory=list)
     claude_code_version: str = ""
     attempt: Count = 0
@@ -131,7 +131,9 @@ class _System(LinePart, tag="system"):
     retry_delay_ms: Amount = 0.0
     error_status: int | None = None
     error: str | None = None
+    compact_result: str | None = None
     compact_metadata: _Compact | None = None
+    microcompact_metadata: _Compact | None = None
     tool_name: str = ""
     tool_use_id: str = ""
     decision_reason: str | None = None
@@ -212,7 +214,12 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     return (
         ev.TurnStarted(turn=turn, session_id=line.session_id, parent=parent),
         *[_block(block, turn, parent, raw) for block in blocks],
-        ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=_STOPS.get(message.stop_reason or "")),
+        ev.TurnFinished(
+            turn=turn,
+            usage=_usage(message.usage),
+            stop_reason=_STOPS.get(message.stop_reason or ""),
+            model=message.model,
+        ),
     )
 
 
@@ -243,13 +250,13 @@ def _tool_result(block: _ToolResult) -> ev.ToolResult:
 def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
-            servers = {server.name: server.status for server in line.mcp_servers}
+            servers = {server.name: server.status for server in line.mcp_servers or ()}
             servers |= {server.name: server.error or "failed" for server in line.mcp_server_errors}
             yield ev.SessionStarted(
                 session_id=line.session_id,
                 model=line.model,
                 tools=tuple(line.tools),
-                mcp_servers=servers,
+                mcp_servers=None if line.mcp_servers is None and not servers else servers,
                 cli_version=line.claude_code_version,
             )
         case "api_retry":
@@ -260,9 +267,11 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
                 status=line.error_status,
                 error=line.error or "",
             )
-        case "compact_boundary":
-            compact = line.compact_metadata or _Compact()
+        case "compact_boundary" | "microcompact_boundary":
+            compact = line.compact_metadata or line.microcompact_metadata or _Compact()
             yield ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens)
+        case "status" if line.compact_result == "success":
+            yield ev.Compaction(sign="status")
         case "permission_denied":
             yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")
         case subtype if subtype not in _SILENT_SYSTEM:
@@ -274,6 +283,7 @@ def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
     limit, failed = OWN_LIMITS.get(line.subtype, ""), line.is_error or line.subtype.startswith("error_")
     said = "; ".join(line.errors)
     text = said if failed and line.subtype != "success" else line.result or said
+    by_model = {model: _usage(usage) for model, usage in line.model_usage.items()}
     for denial in line.permission_denials:
         yield ev.PermissionDenied(tool=denial.tool_name, call_id=denial.tool_use_id)
     if failed and not limit:
@@ -287,8 +297,9 @@ def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
         reason=line.subtype if line.subtype != "success" else line.terminal_reason or "success",
         limit=limit,
         text=text[:4096],
-        usage=sum(map(_usage, line.model_usage.values()), ev.Usage()) if line.model_usage else _usage(line.usage),
-        cost_usd=line.total_cost_usd or 0.0,
+        usage=sum(by_model.values(), ev.Usage()) if by_model else _usage(line.usage),
+        usage_by_model=by_model,
+        cost_usd=line.total_cost_usd,
         turns=line.num_turns,
         duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
         model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
@@ -305,10 +316,10 @@ def _rate_limit(line: _RateLimit, _raw: bytes) -> Iterator[ev.Event]:
 def _usage(usage: _ClaudeUsage | _ModelUsage | None) -> ev.Usage:
     usage = usage or _ClaudeUsage()
     return ev.Usage(
-        input_tokens=usage.input_tokens or 0,
-        output_tokens=usage.output_tokens or 0,
-        cache_read_tokens=usage.cache_read_input_tokens or 0,
-        cache_write_tokens=usage.cache_creation_input_tokens or 0,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens,
+        cache_write_tokens=usage.cache_creation_input_tokens,
     )
 
 

@@ -8,6 +8,7 @@ Measured with Codex 0.169.0 and a scripted model server:
 - Calls of one response run one after the other. The stream does not show a call of an unknown tool, one whose arguments
   do not fit, or one of `view_image`. It shows only the call that starts a subagent, not what the subagent does.
 - `turn.completed` or `turn.failed` is the last event. An `error` before `turn.failed` says the same.
+- The only sign of a compaction is a warning, which is an item of kind `error`. Other versions have an item of its own.
 - The HTTP status of an error is in the text, if anywhere. With status 400, the text is the body of the answer.
 """
 
@@ -38,7 +39,9 @@ def decode(line: bytes) -> tuple[ev.Event, ...]:
 def read_stderr(text: str) -> tuple[ev.Event, ...]:
     """See `Backend.read_stderr`."""
     turns = (
-        ev.TurnCounted(turn=f"{one[7]} {one[1]}", usage=_tokens(*map(int, one.group(2, 3, 4, 5, 6))))
+        ev.TurnCounted(
+            turn=f"{one[7]} {one[1]}", usage=_tokens(*map(int, one.group(2, 3, 4, 5, 6))), model=one[8] or ""
+        )
         for one in _RESPONSE.finditer(text)
     )
     failed = (ev.McpStatus(server=found[1], status="failed") for found in _MCP_FAILED.finditer(text))
@@ -58,10 +61,12 @@ def tool_name(server: str, tool: str) -> str:
 _RESPONSE = re.compile(
     r"^(\S{1,40}) +INFO codex_otel\.trace_safe: .*?\binput_token_count=(\d{1,15}) output_token_count=(\d{1,15})"
     r" cached_token_count=(\d{1,15}) cache_write_token_count=(\d{1,15}) reasoning_token_count=(\d{1,15})"
-    r" .*?conversation\.id=(\S{1,60})",
+    r" .*?conversation\.id=(\S{1,60})(?: .*?\bmodel=(\S{1,200}))?",
     re.MULTILINE,
 )
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
+
+_MCP_WARNED = re.compile(r"\bMCP (?:client|server) (?:for )?`?([\w-]{1,200})`? failed to start")
 
 _NOTHING = Raw(b'""')
 _SHELL, _PATCH, _WEB_SEARCH = "exec_command", "apply_patch", "web_search"
@@ -163,6 +168,11 @@ class _Done(LinePart):
 class _CommandDone(_Done, tag="command_execution"):
     aggregated_output: Raw = _NOTHING
 
+    def events(self) -> tuple[ev.Event, ...]:
+        """See `_Done`. A command that was not approved was not run."""
+        denied = (ev.PermissionDenied(tool=_SHELL, call_id=self.id),) if self.status == "declined" else ()
+        return (*super().events(), *denied)
+
     def tool_name(self) -> str:
         """See `_Done`."""
         return _SHELL
@@ -220,7 +230,23 @@ class _WebSearched(_Done, tag="web_search"):
         return _WEB_SEARCH
 
 
-_ItemDone = _CommandDone | _McpDone | _AgentDone | _FileChanged | _WebSearched
+class _Warning(LinePart, tag="error"):
+    """A warning of the CLI: none is an error of the session."""
+
+    message: str = ""
+
+    def events(self) -> tuple[ev.Event, ...]:
+        compacted = (ev.Compaction(sign="warning"),) if _COMPACTED in self.message else ()
+        failed = (ev.McpStatus(server=server, status="failed") for server in _MCP_WARNED.findall(self.message))
+        return (*compacted, *failed)
+
+
+class _ContextCompacted(LinePart, tag="context_compaction"):
+    def events(self) -> tuple[ev.Event, ...]:
+        return (ev.Compaction(),)
+
+
+_ItemDone = _CommandDone | _McpDone | _AgentDone | _FileChanged | _WebSearched | _Warning | _ContextCompacted
 
 
 class _Started(LinePart, tag="item.started"):
@@ -249,11 +275,14 @@ class _CodexError(LinePart, tag="error"):
 _Line = _Thread | _Started | _Completed | _TurnCompleted | _TurnFailed | _CodexError | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
-_SILENT = {"turn.started", "item.updated"}
+_SILENT = {"turn.started", "item.updated", "item.plan.delta"}
 """Kinds of line without new information."""
 
-_SILENT_ITEMS = {"error", "todo_list", "agent_message", "reasoning"}
-"""Items that are not steps of the session: a warning, a plan, and a text that is not complete yet."""
+_SILENT_ITEMS = {"error", "todo_list", "plan", "agent_message", "reasoning", "context_compaction"}
+"""Items that are not steps of the session: a warning, a plan, and what is not complete yet."""
+
+_COMPACTED = "multiple compactions can cause the model to be less accurate"
+"""What the CLI warns of after each compaction."""
 
 _TURN = ""
 """The turn of every item: the stream does not say which response an item belongs to."""
@@ -270,13 +299,19 @@ def _error(line: _CodexError, _raw: bytes) -> tuple[ev.Event, ...]:
     retry = _RETRY.match(line.message)
     if retry is None:
         return _failure(line.message)
-    cause = retry[3] or ""
+    cause = retry["cause"] or retry["earlier"] or ""
     found = _STATUS.search(cause)
-    attempt, most, status = int(retry[1] or 0), int(retry[2] or 0), int(found[1]) if found else None
+    attempt, most = int(retry["attempt"] or retry["number"] or 0), int(retry["most"] or retry["all"] or 0)
+    status = int(found[1]) if found else None
     return (ev.Retry(attempt=attempt, max_attempts=most, status=status, error=cause),)
 
 
-_RETRY = re.compile(r"Reconnecting\.\.\. ?(?:(\d{1,9})/(\d{1,9})|[\w ]{0,80}?)(?: \((.{0,4096})\)|$)", re.DOTALL)
+_RETRY = re.compile(
+    r"Reconnecting\.\.\. ?(?:(?P<attempt>\d{1,9})/(?P<most>\d{1,9})|[\w ]{0,80}?)(?: \((?P<cause>.{0,4096})\)|$)"
+    r"|(?:stream error: )?(?P<earlier>.{0,4096}); retrying (?P<number>\d{1,9})/(?P<all>\d{1,9}) in\b",
+    re.DOTALL,
+)
+"""What the CLI says of a retry, and what versions before 0.50 said."""
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _PHRASES = {
     "reason: max_output_tokens": ev.ErrorKind.OUTPUT_TOKENS,

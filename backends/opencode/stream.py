@@ -5,6 +5,7 @@ Measured with OpenCode 1.18.33 and a scripted model server:
 - There is no first and no last event. Each model response gives one `step_finish`. The session ends with a response
   whose reason is `stop` and that called no tool.
 - A response that was cut or broken has the reason `unknown`. OpenCode asks again at once.
+- This version shows no retry and no compaction. Its message has parts for both, which other versions may show.
 - Only the main session's parts appear. The totals do not include the steps and tokens of a subagent (tool `task`).
 - A tool call and its result come as one `tool_use`, when the result is there.
 - `input` leaves out cached tokens, `output` leaves out reasoning.
@@ -60,14 +61,14 @@ class _State(LinePart):
 
 
 class _Cache(LinePart):
-    read: Count = 0
-    write: Count = 0
+    read: Count | None = None
+    write: Count | None = None
 
 
 class _Tokens(LinePart):
-    input: Count = 0
-    output: Count = 0
-    reasoning: Count = 0
+    input: Count | None = None
+    output: Count | None = None
+    reasoning: Count | None = None
     cache: _Cache | None = None
 
 
@@ -123,12 +124,30 @@ class _StepFinish(LinePart, tag="step_finish"):
     part: _FinishPart | None = None
 
 
+class _CompactionPart(_OpenCodePart):
+    auto: bool | None = None
+
+
+class _OpenCodeCompaction(LinePart, tag="compaction"):
+    part: _CompactionPart | None = None
+
+
+class _RetryPart(_OpenCodePart):
+    attempt: Count = 0
+    error: _Failure | None = None
+
+
+class _OpenCodeRetry(LinePart, tag="retry"):
+    part: _RetryPart | None = None
+
+
 class _OpenCodeError(LinePart, tag="error"):
     session_id: str = field(default="", name="sessionID")
     error: _Failure | None = None
 
 
-_Line = _StepStart | _OpenCodeText | _OpenCodeReasoning | _OpenCodeToolUse | _StepFinish | _OpenCodeError | OtherObject
+_Spoken = _OpenCodeText | _OpenCodeReasoning | _OpenCodeToolUse
+_Line = _StepStart | _Spoken | _StepFinish | _OpenCodeCompaction | _OpenCodeRetry | _OpenCodeError | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _ERROR_NAMES = {
@@ -137,6 +156,9 @@ _ERROR_NAMES = {
     "MessageOutputLengthError": ev.ErrorKind.OUTPUT_TOKENS,
     "MessageAbortedError": ev.ErrorKind.CLI,
 }
+
+_DENIED = re.compile(rb"rejected permission to use this specific tool call|a rule which prevents you from using this")
+"""What the CLI tells the model of a call that a permission forbids."""
 
 _STOPS = {
     "stop": ev.StopReason.LAST,
@@ -175,6 +197,8 @@ def _tool_use(line: _OpenCodeToolUse) -> tuple[ev.Event, ...]:
     content = state.error if state.status == "error" else state.output
     call = ev.ToolCall(turn=part.message_id, call_id=part.call_id, name=name, arguments=state.input)
     result = ev.ToolResult(call_id=part.call_id, content=content, is_error=failed, seconds=seconds)
+    if state.status == "error" and _DENIED.search(bytes(state.error)):
+        return (call, result, ev.PermissionDenied(tool=name, call_id=part.call_id))
     if name == "task" and state.metadata and state.metadata.session_id:
         return (call, ev.SubagentStarted(call_id=part.call_id), result)
     return (call, result)
@@ -186,13 +210,25 @@ def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
     cache = tokens.cache or _Cache()
     usage = ev.Usage(
         input_tokens=tokens.input,
-        output_tokens=tokens.output + tokens.reasoning,
+        output_tokens=ev.summed(tokens.output, tokens.reasoning),
         cache_read_tokens=cache.read,
         cache_write_tokens=cache.write,
         reasoning_tokens=tokens.reasoning,
     )
     stop_reason = _STOPS.get(part.reason or "")
-    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost or 0.0),)
+    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost),)
+
+
+def _compaction(line: _OpenCodeCompaction) -> tuple[ev.Event, ...]:
+    auto = line.part and line.part.auto
+    return (ev.Compaction(trigger="" if auto is None else "auto" if auto else "manual"),)
+
+
+def _retry(line: _OpenCodeRetry) -> tuple[ev.Event, ...]:
+    part = line.part or _RetryPart()
+    failure = part.error or _Failure()
+    data = failure.data or _ErrorData()
+    return (ev.Retry(attempt=part.attempt, status=data.status, error=(data.message or failure.name)[:4096]),)
 
 
 def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
@@ -211,5 +247,7 @@ _READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {
     _OpenCodeReasoning: _reasoning,
     _OpenCodeToolUse: _tool_use,
     _StepFinish: _step_finish,
+    _OpenCodeCompaction: _compaction,
+    _OpenCodeRetry: _retry,
     _OpenCodeError: _error,
 }

@@ -48,19 +48,21 @@ _Block = _PiText | _PiThinking | _ToolCall | OtherObject
 
 
 class _Cost(LinePart):
-    total: Amount = 0.0
+    total: Amount | None = None
 
 
 class _PiUsage(LinePart, rename="camel"):
-    input: Count = 0
-    output: Count = 0
-    cache_read: Count = 0
-    cache_write: Count = 0
+    input: Count | None = None
+    output: Count | None = None
+    cache_read: Count | None = None
+    cache_write: Count | None = None
+    reasoning: Count | None = None
     cost: _Cost | None = None
 
 
 class _PiMessage(LinePart, rename="camel"):
     role: str = ""
+    model: str = ""
     content: str | list[_Block] = ""
     usage: _PiUsage | None = None
     stop_reason: str | None = None
@@ -103,15 +105,20 @@ class _Compaction(LinePart, tag="compaction_end"):
     result: _Compacted | None = None
 
 
+class _AutoCompaction(_Compaction, tag="auto_compaction_end"):
+    """The same, as earlier versions name it."""
+
+
 class _AgentEnd(LinePart, tag="agent_end"): ...
 
 
-_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AgentEnd | OtherObject
+_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AutoCompaction | _AgentEnd | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {
     *("agent_start", "turn_start", "turn_end", "message_start", "message_update"),
-    *("tool_execution_start", "tool_execution_update", "auto_retry_end", "compaction_start"),
+    *("tool_execution_start", "tool_execution_update", "auto_retry_end"),
+    *("compaction_start", "auto_compaction_start"),
     *("queue_update", "session_info_changed", "thinking_level_changed"),
 }
 """Kinds of line without new information."""
@@ -143,10 +150,11 @@ def _message_end(line: _MessageEnd) -> Iterator[ev.Event]:
         output_tokens=used.output,
         cache_read_tokens=used.cache_read,
         cache_write_tokens=used.cache_write,
+        reasoning_tokens=used.reasoning,
     )
-    cost = used.cost.total if used.cost else 0.0
+    cost = used.cost.total if used.cost else None
     stop_reason = ev.StopReason.OUTPUT_LIMIT if message.stop_reason == "length" else None
-    yield ev.TurnFinished(turn=turn, usage=usage, stop_reason=stop_reason, cost_usd=cost)
+    yield ev.TurnFinished(turn=turn, usage=usage, stop_reason=stop_reason, cost_usd=cost, model=message.model)
     if stop_reason:
         yield ev.Error(kind=ev.ErrorKind.OUTPUT_TOKENS, message="the last response was cut by its output limit")
 
@@ -201,5 +209,6 @@ _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {
     _ToolEnd: _tool_end,
     _Retry: _retry,
     _Compaction: _compaction,
+    _AutoCompaction: _compaction,
     _AgentEnd: _agent_end,
 }

@@ -106,11 +106,28 @@ CLEAR_WORDINGS = (
     Wording(K.REFUSED, r"content exists risk|considered high risk|unsafe or sensitive content", "DeepSeek, Kimi, z.ai"),
     Wording(K.COMPACTION, r"compact(ion)? is thrashing", "Claude Code"),
     Wording(K.OUTPUT_TOKENS, r"output token maximum|output.?length", "Claude Code, OpenCode"),
+    Wording(K.OUTPUT_TOKENS, r"(hit|reached|exceeded) .{0,30}output.?(token.?)?limit", "several services"),
+    Wording(
+        K.OUTPUT_TOKENS,
+        r"(finish|stop|incomplete|\breturned).{0,20}reason\W{1,4}(length|max_(output_)?tokens)",
+        "Codex, APIs",
+    ),
     Wording(K.AUTH, r"api key not valid|API_KEY_INVALID", "Google, with status 400"),
     Wording(K.RATE_LIMIT, r"rate.?limit|too many requests", "OpenAI, Anthropic, GitHub, with any status"),
-    Wording(K.RATE_LIMIT, r"(usage|session|hourly|daily|weekly|monthly|\d+-hour).limit", "Claude Code, Codex"),
-    Wording(K.RATE_LIMIT, r"\b(opus|sonnet|haiku|fable) limit|hit your (\w+ )?limit", "Claude Code"),
-    Wording(K.RATE_LIMIT, r"out of (extra usage|usage credits)", "Claude Code"),
+    Wording(
+        K.RATE_LIMIT,
+        r"(usage|session|hourly|daily|weekly|monthly|\d+.?h(our)?).(limit|cap\b|quota)",
+        "Claude Code, Codex, z.ai",
+    ),
+    Wording(K.RATE_LIMIT, r"\b(opus|sonnet|haiku|fable)( [\d.]+)?( usage)? limit", "Claude Code"),
+    Wording(
+        K.RATE_LIMIT,
+        r"(hit|reached|exceeded) your (?!([\w.-]+ ){0,2}(spend|output|context|token))([\w.-]+ ){0,3}limit",
+        "Claude Code, Codex, Kimi",
+    ),
+    Wording(K.RATE_LIMIT, r"\blimit reached\b.{0,20}\bresets?\b", "Claude Code"),
+    Wording(K.RATE_LIMIT, r"out of (extra usage|usage)|used (up )?all (of )?your .{0,20}usage", "Claude Code"),
+    Wording(K.RATE_LIMIT, r"exceeded .{0,30}request allowance", "GitHub Copilot"),
 )
 """What servers and CLIs say about one cause only, whatever the status is. The first row that matches counts.
 
@@ -120,7 +137,7 @@ Rows whose messages may quote the model's own words, a tool call for example, co
 _BILLING = Wording(
     K.AUTH,
     r"(?<!disk )\bquota|insufficient_quota|check your plan|billing|credit balance|payment required|spend limit"
-    r"|insufficient (credits|funds|balance)|out of credits",
+    r"|insufficient (credits|funds|balance)|out of credits|exceeded .{0,40}\bcredits",
     "OpenAI, Anthropic, Google, OpenRouter, DeepSeek",
 )
 """A quota that is used up. If something tells when there is more, it is a rate limit, or else a matter of billing."""
@@ -133,7 +150,15 @@ _WITHOUT_STATUS = (
     Wording(K.MODEL_UNREACHABLE, r"connection ?error", "OpenAI's and Anthropic's client libraries"),
     Wording(K.MODEL_UNREACHABLE, r"ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT", "Node.js, Bun"),
     Wording(K.MODEL_UNREACHABLE, r"getaddrinfo|fetch failed", "Node.js"),
+    Wording(
+        K.MODEL_UNREACHABLE,
+        r"error sending request|error trying to connect|tcp connect error|dns error|socket hang up"
+        r"|network is unreachable|no route to host",
+        "reqwest, as Codex uses it; Node.js; the system",
+    ),
     Wording(K.AUTH, r"not logged in|api.?key|unauthori[sz]ed|authenticat|/login", "CLIs"),
+    Wording(K.AUTH, r"sign in again|log ?in again|(access|refresh) token|upgrade to (plus|pro)\b", "Codex"),
+    Wording(K.AUTH, r"organization has disabled|subscription access", "Claude Code"),
     Wording(
         K.MODEL_ERROR,
         r"api error|overloaded|at capacity|server.?error|bad gateway|malformed response|JSON pars",
@@ -162,11 +187,23 @@ _SAID_STATUS = re.compile(
 """An HTTP status in a text: at its beginning ("401: no", "API Error: 500 oops"), or after the word."""
 
 _RESET = re.compile(
-    r"\b(?:resets?(?: at| in| on)?|(?:retry|try again)[ -](?:after|in|at)|retryDelay\"|limit reached ?\|):? ?\"?"
-    r"((?:[^.;|·\n]|\.(?=\d)){1,60})",
+    r"\b(?:(?:resets?|refresh(?:es)?|renews?)(?:[ _]?(?:at|in|on|after))?(?:_seconds)?"
+    r"|(?:available|access)(?: again)? (?:at|in|on|after)"
+    r"|(?:retry|try again)[ _-](?:after|in|at|on)(?:_seconds)?|retryDelay|wait(?: for)?|limit reached ?(?=\|))"
+    r"(?:\\?\")?[:|]? ?(?:\\?\")?"
+    r"((?:[^.;|·∙\n]|\.(?=\d)|(?<=\b[ap])\.(?=m)|(?<=\b[ap]\.m)\.){1,60})",
     re.IGNORECASE,
 )
 """Matches words such as "resets at", and the rest of the sentence, which says when a limit ends."""
+
+_RETRY_MS = re.compile(r"retry[ _-]after[ _-]ms(?:\\?\")?:? ?(?:\\?\")?(\d{1,9})\b", re.IGNORECASE)
+
+_TIME = re.compile(
+    r"\d|\b(?:midnight|noon|tomorrow|(?:an?|one) (?:second|minute|hour|day|week)"
+    r"|mon|tue|wed|thu|fri|sat|sun|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
+    re.IGNORECASE,
+)
+"""Matches whatever may be a part of a time."""
 
 _TRACE = re.compile(
     r"^[ \t]*at [^\n]*|^[ \t]*File \"[^\n]*\", line \d+[^\n]*(?:\n[ \t]+[^\n]*)?|^(?:file://|node:)\S+:\d+\n[^\n]*"
@@ -208,6 +245,11 @@ def error_kind(message: str, status: int | None = None, *, resets: bool = False)
     return _first(_WEAK_RULES, text) or K.OTHER
 
 
+def clear_kind(message: str) -> ErrorKind | None:
+    """Return the kind of an error if its text names one cause only, whatever stands around it, or `None`."""
+    return _first(_STRONG_RULES, without_traces(message[:_READ_CAP]))
+
+
 def _first(rules: Iterable[tuple[ErrorKind, re.Pattern[str]]], text: str) -> ErrorKind | None:
     return next((kind for kind, pattern in rules if pattern.search(text)), None)
 
@@ -235,5 +277,8 @@ def error_events(
 
 def reset_hint(message: str) -> str | None:
     """Return when a limit ends, in the words of the message ("3pm (Europe/Zurich)", "20s"), or `None`."""
-    found = _RESET.search(message[:_READ_CAP])
-    return found.group(1).strip() if found else None
+    text = message[:_READ_CAP]
+    if found := _RETRY_MS.search(text):
+        return f"{found[1]} ms"
+    hints = (found[1].strip() for found in _RESET.finditer(text))
+    return next(filter(_TIME.search, hints), None)

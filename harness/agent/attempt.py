@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import PurePosixPath
 
 from msgspec import Struct, field
@@ -18,7 +19,6 @@ from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
 from harness.agent.files import write_inside
-from harness.agent.prompt import INSTRUCTIONS
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
@@ -28,10 +28,17 @@ from harness.endings import Ending
 from harness.gateway.account import Account
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
-from harness.results.record import Asked
+from harness.results.record import Asked, Digests
 from harness.sandbox.base import Box
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.paths import program_paths
+
+_GIT_CONFIG = """\
+[user]
+\tname = agent
+\temail = agent@localhost
+"""
+"""The agent's identity, without which `git commit` fails."""
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
@@ -41,7 +48,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     conversation. `asked` is what it asked of the agent. `waited_s` is the pause before the attempt. `term_s` is the
     time from SIGTERM to the exit of the CLI, `kill_s` the time until the last process was gone, and `settle_s` the time
     until the session's folders stopped changing. `resets_in_s` is the time until a rate limit ends, if the provider or
-    the CLI said so.
+    the CLI said so. `digests` tell what the agent was asked.
     """
 
     ending: Ending
@@ -60,6 +67,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     settle_s: float = 0.0
     model_s: float = 0.0
     resets_in_s: float | None = None
+    digests: Digests = Digests()
 
 
 def run_attempt(
@@ -73,20 +81,23 @@ def run_attempt(
     """Run the CLI on the prompt until it ends or reaches a limit.
 
     `limits` are what is left of the case's limits; by default, all of them. `resume` is the id of the conversation to
-    continue in the same folders. `asked` says what the prompt asks for. When this returns, `stream.jsonl`,
-    `gateway.jsonl` and `stderr.log` are in the case's folder, no process of the session is running, and the session's
-    folders no longer change. Raise `SandboxError` if the CLI cannot be started.
+    continue in the same folders. `asked` says what the prompt asks for. When this returns, `prompt.md`,
+    `instructions.md`, `stream.jsonl`, `gateway.jsonl` and `stderr.log` are in the case's folder, no process of the
+    session is running, and the session's folders no longer change. Raise `SandboxError` if the CLI cannot be started.
     """
     began = time.monotonic()
     limits = limits or setup.case.limits
     with ExitStack() as stack:
         room = _open_room(setup, stack)
-        outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume, asked), prompt, limits, began)
+        spec = _spec(setup, room.box, resume, asked)
+        prompt = _sent(setup, spec, prompt)
+        outcome, setup_s = _run_session(setup, room, spec, prompt, limits, began)
     dirs = setup.dirs
     settle_s = settle((dirs.workspace, dirs.home), SystemClock())
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         outcome.session.add(event)
+    outcome.session.expect_mcp(server.name for server in setup.servers)
     ending, explanation = _ending(outcome, room.account, tail, limits)
     return AttemptResult(
         ending=ending,
@@ -104,6 +115,7 @@ def run_attempt(
         settle_s=settle_s,
         model_s=room.account.model_s,
         resets_in_s=_resets_in_s(outcome.session, room.account) if ending is Ending.RATE_LIMITED else None,
+        digests=_digests(setup, prompt),
     )
 
 
@@ -150,19 +162,33 @@ def _run_session(
     """Start the CLI and follow it to its end. Return the outcome, and the seconds from `began` to the CLI's start."""
     backend, box, dirs = setup.backend, room.box, setup.dirs
     _write_config(backend, spec, box, dirs)
-    hints = "" if prompt == backend.compact_prompt else backend.prompt_hints(spec)
     box.exec(backend.command(spec), backend.environment(spec))
     setup_s = time.monotonic() - began
     outcome = drive(
         box,
         backend,
-        prompt=f"{prompt}\n{hints}\n" if hints else prompt,
+        prompt=prompt,
         limits=limits,
         traffic=room.account,
         stream=dirs.folder.stream,
         progress=setup.progress,
     )
     return outcome, setup_s
+
+
+def _sent(setup: SessionSetup, spec: SessionSpec, prompt: str) -> str:
+    """Return the prompt with the backend's hints, and write it and the instructions into the case's folder."""
+    hints = "" if prompt == setup.backend.compact_prompt else setup.backend.prompt_hints(spec)
+    sent = f"{prompt}\n{hints}\n" if hints else prompt
+    setup.dirs.folder.prompt.write_text(sent, encoding="utf-8")
+    setup.dirs.folder.instructions.write_text(spec.instructions, encoding="utf-8")
+    return sent
+
+
+def _digests(setup: SessionSetup, prompt: str) -> Digests:
+    prompt_digest, instructions = (sha256(text.encode()).hexdigest() for text in (prompt, setup.instructions))
+    tools = next((server.digest for server in setup.servers), None)
+    return Digests(prompt=prompt_digest, instructions=instructions, tools=tools)
 
 
 def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str, limits: Limits) -> tuple[Ending, str]:
@@ -201,7 +227,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> Se
         model_url=box.endpoints["model"].url,
         wire=case.wire,
         mcp=tuple(McpEndpoint(server.name, box.endpoints[server.name].url + server.path) for server in setup.servers),
-        instructions=INSTRUCTIONS,
+        instructions=setup.instructions,
         options=own_options(case.backend),
         resume=resume,
         compact=asked is Asked.SHORTENED,
@@ -210,7 +236,10 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> Se
 
 def _write_config(backend: Backend, spec: SessionSpec, box: Box, dirs: SandboxDirs) -> None:
     places = {PurePosixPath(box.workspace): dirs.workspace, PurePosixPath(box.home): dirs.home}
-    for name, text in backend.config_files(spec).items():
+    files = backend.config_files(spec)
+    if spec.resume is None:  # a resumed agent keeps the identity that it may have given itself
+        files = {f"{box.home}/.gitconfig": _GIT_CONFIG, **files}
+    for name, text in files.items():
         path = PurePosixPath(name)
         inside, folder = next((i, folder) for i, folder in places.items() if path.is_relative_to(i))
         write_inside(folder, path.relative_to(inside), text)

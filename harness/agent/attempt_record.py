@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from backends.events import Usage
 from harness.agent.attempt import AttemptResult
 from harness.endings import ENDINGS
 from harness.results.record import Attempt, CaseUsage, UsageTotals
@@ -51,6 +51,11 @@ def total_times(attempts: Sequence[Attempt]) -> dict[str, float | None]:
     return times | {"agent_s": sum(attempt.seconds for attempt in attempts)}
 
 
+def added_by_model(one: Mapping[str, Usage], other: Mapping[str, Usage]) -> dict[str, Usage]:
+    """Return the tokens of both together, by model."""
+    return {model: one.get(model, Usage()) + other.get(model, Usage()) for model in {**one, **other}}
+
+
 def _usage(result: AttemptResult) -> CaseUsage:
     session, metered = result.session, result.metered
     return CaseUsage(
@@ -61,6 +66,7 @@ def _usage(result: AttemptResult) -> CaseUsage:
             output_tokens=session.usage.output_tokens,
             cache_read_tokens=session.usage.cache_read_tokens,
             cache_write_tokens=session.usage.cache_write_tokens,
+            reasoning_tokens=session.usage.reasoning_tokens,
             cost_usd=session.cost_usd,
         ),
         metered=UsageTotals(
@@ -77,18 +83,20 @@ def _usage(result: AttemptResult) -> CaseUsage:
 
 
 def _sum(totals: Sequence[UsageTotals | None]) -> UsageTotals | None:
-    known = [usage for usage in totals if usage is not None]
-    return reduce(_added, known) if known else None
-
-
-def _added(one: UsageTotals, other: UsageTotals) -> UsageTotals:
-    sums = {name: _total([value, getattr(other, name)]) for name, value in msgspec.structs.asdict(one).items()}
+    """Return the sum for each field. Each attempt with a response must know a count, or the sum does not."""
+    told = [usage for usage in totals if usage is not None]
+    if not told:
+        return None
+    sums = {
+        name: _total([value for usage in told if (value := getattr(usage, name)) is not None or usage.turns])
+        for name in UsageTotals.__struct_fields__
+    }
     return msgspec.convert(sums, UsageTotals)
 
 
 def _total(numbers: Sequence[float | None]) -> float | None:
-    """Return the sum, or `None` if any number is unknown."""
-    return None if None in numbers else sum(filter(None, numbers))
+    """Return the sum, or `None` if any number is unknown or there is none."""
+    return None if None in numbers or not numbers else sum(filter(None, numbers))
 
 
 def _rounded(seconds: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from backends.events import ErrorKind, SessionFinished, StopReason
-from backends.reading.errors import error_kind, without_traces
+from backends.reading.errors import clear_kind, error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
 from harness.endings import Ending
@@ -50,6 +50,8 @@ def classify(
     show its end is never `finished`. For a session that the harness ended, `Stop` says why instead.
     """
     if session.failure:
+        if session.failure.kind is ErrorKind.OTHER and (told := _told(stderr_tail)):
+            return told
         ending = _BY_KIND[session.failure.kind]
         return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and (session.final.is_error or session.final.limit):
@@ -69,18 +71,23 @@ def _stopped_itself(session: Session, final: SessionFinished, limits: Limits | N
         return Ending.CLI_CRASHED, _one_line(said)
     allowed: float | None = getattr(limits, final.limit) if limits else 0
     used = _used(session, final)[final.limit]
-    if allowed is not None and used >= allowed:
+    if allowed is not None and (used is None or used >= allowed):
         return _BY_LIMIT[final.limit], _one_line(said)
-    own = f"limits.{final.limit} is {'null' if allowed is None else f'{allowed:g}'}, and it reports {used:g}"
-    return Ending.CLI_CRASHED, _one_line(f"the CLI ended at a limit of its own, {final.reason}, too early: {own}")
+    own = f"limits.{final.limit} is {'null' if allowed is None else f'{allowed:g}'}"
+    reports = "" if used is None else f", and it reports {used:g}"
+    return Ending.CLI_CRASHED, _one_line(
+        f"the CLI ended at a limit of its own, {final.reason}, too early: {own}{reports}"
+    )
 
 
-def _used(session: Session, final: SessionFinished) -> dict[str, float]:
-    """Return what the CLI reports of each limit that it may enforce itself."""
+def _used(session: Session, final: SessionFinished) -> dict[str, float | None]:
+    """Return what the CLI reports of each limit that it may enforce itself. `None`: it does not tell."""
+    usage = session.usage
+    told = None not in (usage.input_tokens, usage.output_tokens)
     return {
         "turns": max(session.turns, final.turns),
-        "tokens": session.usage.input_tokens + session.usage.output_tokens,
-        "cost_usd": max(session.cost_usd, final.cost_usd),
+        "tokens": (usage.input_tokens or 0) + (usage.output_tokens or 0) if told else None,
+        "cost_usd": session.cost_usd,
     }
 
 
@@ -126,6 +133,8 @@ def _unfinished(session: Session, exit_code: int | None, stderr_tail: str, limit
         return _failed(session, exit_code, stderr_tail)
     if session.stop_reason and session.stop_reason in _CUT:
         return _CUT[session.stop_reason]
+    if told := _told(stderr_tail):
+        return told
     ended = "the stream ends" if exit_code is None else "the CLI exited with code 0"
     return Ending.SILENT_EXIT, f"{ended} without a final event after {session.turns} turns"
 
@@ -135,11 +144,22 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
     if not session.turns and (absent := _absent_mcp(session)):
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
-    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
-    said = [line[:500] for line in lines if line.strip()][-3:]
+    said = _last_lines(stderr_tail)
     kind = error_kind("\n".join(said))
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
+
+
+def _told(stderr_tail: str) -> tuple[Ending, str] | None:
+    """Return the ending that the last lines of standard error name in clear words, or `None`."""
+    said = _last_lines(stderr_tail)
+    kind = clear_kind("\n".join(said))
+    return None if kind is None else (_BY_KIND[kind], _one_line(" ".join(said)))
+
+
+def _last_lines(stderr_tail: str) -> list[str]:
+    lines = without_traces(stderr_tail[-_STDERR_READ:]).splitlines()
+    return [line[:500] for line in lines if line.strip()][-3:]
 
 
 def _one_line(text: str) -> str:

@@ -48,14 +48,14 @@ def holds(folder: Path, patterns: Iterable[str]) -> bool:
 def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
     """Move the files that attempt `number` left in a case's folder to a folder of its own.
 
-    These are the stream, standard error and the gateway's ledger. If `fresh` is true, the next attempt starts from the
-    beginning, so the workspace and the home are moved too.
+    These are the prompt and the instructions, the stream, standard error and the gateway's ledger. If `fresh` is true,
+    the next attempt starts from the beginning, so the workspace and the home are moved too.
     """
     aside = folder.attempt(number)
     aside.path.mkdir()
-    moves = [(folder.stream, aside.stream), (folder.stderr, aside.stderr), (folder.ledger, aside.ledger)]
+    left = [folder.prompt, folder.instructions, folder.stream, folder.stderr, folder.ledger]
     if fresh:
-        moves += [(folder.workspace, aside.workspace), (folder.home, aside.home)]
-    for left, kept in moves:
+        left += [folder.workspace, folder.home]
+    for path in left:
         with suppress(FileNotFoundError):
-            left.rename(kept)
+            path.rename(aside.path / path.name)

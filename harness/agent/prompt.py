@@ -1,61 +1,140 @@
-"""The prompt of a session: the same task for every backend, with the tool names that its CLI uses."""
+"""What an agent is told: the texts of `conf/prompt/NAME.yaml`, rendered for a case.
+
+They are the same for every backend, except for the names that its CLI gives to the tools.
+"""
 
 from __future__ import annotations
 
-INSTRUCTIONS = """\
-You work alone: nobody reads along or answers questions, and there is no network. Work in the current directory.
-Finish when `approach.py` is there and works.
-"""
-"""The standing instructions that every CLI gets (CLAUDE.md, AGENTS.md)."""
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
 
-RESUME = """\
-Your session was interrupted by a failure that was not yours. Your files are as you left them. Go on with the task.
-"""
-"""The prompt of an attempt that continues an earlier attempt's conversation."""
+import msgspec
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from msgspec import Struct
 
-_TASK = """\
-Write a program that solves the following environment, and leave it in the file `approach.py` in your current directory.
+from harness.case import EnvironmentConf, EvaluationConf, Limits, PromptConf, least_solved
+from harness.endings import ConfError
 
-{description}
+PARTS: Final = ("task", "interface", "tools", "limits", "rules")
+"""The parts of the task's prompt, in their order."""
 
-# What to hand in
+TEXTS: Final = (*PARTS, "instructions", "resume")
 
-`approach.py` must define
-
-    class GeneratedApproach:
-        def __init__(self, action_space, observation_space, primitives=None): ...
-        def reset(self, state, info): ...   # called once at the start of each episode, with the first observation
-        def get_action(self, state): ...    # called for each step; returns the action
-
-- `action_space` and `observation_space` are Gymnasium spaces; `primitives` is None.
-- Other Python modules beside `approach.py` may be imported by it. The standard library, NumPy and what is
-  importable by `python` here may be used.
-- It is graded on {episodes} episodes that you cannot see, each with an initial state of its own, at most
-  {max_steps} steps and {episode_wall_s:g} seconds long. An exception, an invalid action or a time-out fails the
-  episode.
-- Try your program before you finish. There is no network and nobody to ask.
-{tools}"""
-
-_TOOLS = """
-You have these tools besides your own:
-- `{render_state}` renders the initial state of a seed (0..9999), or a state that you give.
-- `{render_policy}` runs your program from a directory for one seed and shows pictures of the episode.
-"""
+_NAME: Final = "<template>"
+"""The name that Jinja gives to the file of a template in tracebacks."""
 
 
-def build_prompt(
+class TemplateFault(ConfError):
+    """A template is wrong. `part` is its key in the prompt's file; `reason` says which line is wrong, and why."""
+
+    def __init__(self, prompt: str, part: str, reason: str) -> None:
+        super().__init__(f"conf/prompt/{prompt}.yaml: prompt.{prompt}.{part}: {reason}")
+        self.part = part
+        self.reason = reason
+
+
+class PromptFacts(Struct, frozen=True, kw_only=True):
+    """The variables of a template.
+
+    `tools` maps each tool of the environment that is offered to the name that the CLI shows. `episodes_to_pass` is the
+    number of held-out episodes that a submission must solve.
+    """
+
+    description: str
+    tools: Mapping[str, str]
+    episodes: int
+    episodes_to_pass: int
+    episode_wall_s: float
+    max_steps: int
+    pass_solve_rate: float
+    limits: Limits
+
+
+def facts(
+    environment: EnvironmentConf,
+    evaluation: EvaluationConf,
+    limits: Limits,
     *,
-    description: str,
-    episodes: int,
-    max_steps: int,
-    episode_wall_s: float,
-    tool_names: dict[str, str],
-) -> str:
-    """Return the prompt of a session. `tool_names` maps the environment's tools to the names that the CLI shows."""
-    return _TASK.format(
+    description: str = "",
+    tools: Mapping[str, str],
+) -> PromptFacts:
+    """Return the variables for the templates of a case. `description` is the environment's own."""
+    return PromptFacts(
         description=description.strip(),
-        episodes=episodes,
-        max_steps=max_steps,
-        episode_wall_s=episode_wall_s,
-        tools=_TOOLS.format_map(tool_names) if tool_names else "",
+        tools=tools,
+        episodes=evaluation.episodes,
+        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
+        episode_wall_s=evaluation.episode_wall_s,
+        max_steps=environment.max_steps,
+        pass_solve_rate=environment.pass_solve_rate,
+        limits=limits,
     )
+
+
+def build_prompt(conf: PromptConf, about: PromptFacts) -> str:
+    """Return the prompt of a session that begins a conversation. Raise `TemplateFault`."""
+    parts = [render(conf, part, about) for part in PARTS if part != "limits" or conf.tell_limits]
+    return "\n".join(filter(None, parts))
+
+
+def render(conf: PromptConf, part: str, about: PromptFacts) -> str:
+    """Return one text of a prompt. It ends in a line break, or is empty. Raise `TemplateFault`."""
+    text: str = getattr(conf, part)
+    try:
+        shown = _template(text).render(_variables(about)).strip("\n")
+    except TemplateSyntaxError as error:
+        raise TemplateFault(conf.name, part, _located(text, error.lineno, error.message)) from error
+    except Exception as error:  # a template can raise anything that an expression can
+        raise TemplateFault(conf.name, part, _located(text, _line(error), str(error))) from error
+    return f"{shown}\n" if shown.strip() else ""
+
+
+def check_prompt(conf: PromptConf, environment: EnvironmentConf, evaluation: EvaluationConf, limits: Limits) -> None:
+    """Raise `TemplateFault` if a template cannot be rendered for an environment, with its tools or without them."""
+    offered: dict[str, str] = {tool: tool for tool in environment.tools}
+    for tools in (offered, {}):
+        about = facts(environment, evaluation, limits, tools=tools)
+        for text in TEXTS:
+            render(conf, text, about)
+
+
+def _show(value: Any) -> Any:
+    """Return a value as a template prints it: a number without needless digits."""
+    return f"{value:.10g}" if isinstance(value, float) else value
+
+
+_JINJA: Final = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_show
+)
+
+
+@cache
+def _template(text: str) -> Template:
+    """Compile a template. Raise `TemplateSyntaxError`, also for a variable that does not exist."""
+    tree = _JINJA.parse(text)
+    unknown = find_undeclared_variables(tree) - set(PromptFacts.__struct_fields__)
+    for name in tree.find_all(nodes.Name):
+        if name.name in unknown:
+            known = ", ".join(PromptFacts.__struct_fields__)
+            raise TemplateSyntaxError(f"there is no variable {name.name}; choose from: {known}", name.lineno)
+    return _JINJA.from_string(tree)
+
+
+def _variables(about: PromptFacts) -> dict[str, Any]:
+    return msgspec.structs.asdict(about) | {"limits": msgspec.structs.asdict(about.limits)}
+
+
+def _line(error: Exception) -> int:
+    """Return the line of the template in which an error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == _NAME), 1)
+
+
+def _located(text: str, line: int, message: str | None) -> str:
+    lines = text.splitlines()
+    shown = lines[line - 1].strip() if line <= len(lines) else ""
+    return f"line {line} ({shown}): {message}" if shown else f"line {line}: {message}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.base import ReportingQuirks
-from backends.events import Usage as Reported
 from backends.session import Session
 from harness.gateway.ledger import Metered
 from harness.gateway.messages import TokenCounts
@@ -18,7 +17,7 @@ _TOKENS = (*_PROMPT, "output_tokens")
 def reconcile(
     session: Session, metered: Metered, *, quirks: ReportingQuirks, stopped: bool, attempt: int = 1
 ) -> list[Difference]:
-    """Return every difference in the counts of turns, tool calls and tokens.
+    """Return every difference in the counts of turns, tool calls and tokens, as far as the CLI tells them.
 
     A difference is explained if a known habit of the CLI explains it. `stopped` is true if the harness ended the
     session. Cost is not compared, because a CLI only estimates it.
@@ -34,7 +33,7 @@ def reconcile(
             explained=next(_reasons(name, counted - reported, session, metered, quirks, stopped=stopped), None),
         )
         for name, (reported, counted) in counts.items()
-        if reported != counted
+        if reported is not None and reported != counted
     ]
 
 
@@ -83,12 +82,12 @@ def _merged(missing: int, session: Session, metered: Metered) -> bool:
     more, this can explain only a surplus of one kind, and no more tokens than were written to the cache.
     """
     side, broken = _prompt(metered.side), _prompt(metered.broken)
-    left_out = _prompt(metered) - _prompt(session.usage)
+    left_out = _prompt(metered) - session.usage.prompt_tokens
     if metered.cache_write_tokens and left_out in {0, side, broken, side + broken}:
         return True
     return left_out > 0 and 0 < -missing <= metered.cache_write_tokens
 
 
-def _prompt(usage: Reported | Metered | TokenCounts) -> int:
+def _prompt(usage: Metered | TokenCounts) -> int:
     """Return all tokens that went into the model, cached or not."""
     return sum(getattr(usage, name) for name in _PROMPT)

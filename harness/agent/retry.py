@@ -200,7 +200,7 @@ def remaining(
     The budget knows what was used. For a model without a price, the cost is what the CLI reported for each attempt.
     """
     used = budget.used
-    reported_usd = sum(result.session.cost_usd for result in results if result.metered.cost_usd is None)
+    reported_usd = sum(result.session.cost_usd or 0.0 for result in results if result.metered.cost_usd is None)
     return msgspec.structs.replace(
         limits,
         turns=None if limits.turns is None else limits.turns - used.turns,

@@ -21,7 +21,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
     `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
-    the session's progress.
+    the session's progress. `instructions` are the standing instructions that the CLI gets.
     """
 
     case: Case
@@ -33,8 +33,9 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     model_server: ModelServer
     mcp: McpServer
     progress: Callable[[Progress], None]
+    instructions: str = ""
 
     @property
     def servers(self) -> tuple[McpServer, ...]:
-        """The MCP servers in the CLI's configuration. It is empty for a CLI without MCP."""
-        return (self.mcp,) if self.backend.capabilities.mcp else ()
+        """The MCP servers in the CLI's configuration. There is none for a CLI without MCP, nor without a tool."""
+        return (self.mcp,) if self.backend.capabilities.mcp and self.mcp.tools else ()

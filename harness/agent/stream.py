@@ -10,16 +10,17 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.events import Event, Malformed
 from backends.reading.lines import pieces, sample
+from backends.reading.shorten import Shortener
 from backends.session import Session
 
 LINE_CAP = 8 * 1024 * 1024
-"""How many bytes of a line are kept. The rest is counted and dropped."""
+"""How many bytes of a line are kept. Longer strings in it are shortened, or else its end is dropped."""
 STDERR_TAIL = 1 << 20
 """How many bytes at the end of standard error are read. Codex reports its turns there."""
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One line without its newline: its offset in the stream, its bytes, and how many bytes were cut off."""
+    """One line without its newline: its offset in the stream, its bytes, and how many bytes were left out of it."""
 
     offset: int
     data: bytes
@@ -29,7 +30,8 @@ class Line(Struct, frozen=True, gc=False):
 class LineSplitter:
     r"""Splits at `\n` bytes only, because JSON text may contain any other line separator. Holds at most `cap` bytes.
 
-    `truncated_lines` counts the lines that were longer, and `truncated_bytes` the bytes dropped from them.
+    It takes a longer line for JSON, and shortens its strings. If that is not enough, it keeps the beginning.
+    `truncated_lines` counts these lines, and `truncated_bytes` the bytes dropped from them.
     """
 
     def __init__(self, cap: int = LINE_CAP) -> None:
@@ -38,51 +40,66 @@ class LineSplitter:
         self._cap = cap
         self._offset = 0
         self._held = bytearray()
-        self._cut = 0
+        self._length = 0
+        self._shortener: Shortener | None = None
 
     def feed(self, chunk: bytes) -> list[Line]:
         """Return the lines that `chunk` completes."""
         lines = []
         start, cap = 0, self._cap
         while (end := chunk.find(b"\n", start)) >= 0:
-            if self._held or end - start > cap:
-                self._hold(chunk, start, end)
+            if self._length or end - start > cap:
+                self._hold(memoryview(chunk)[start:end])
                 lines.append(self._close(newline=1))
             else:  # nearly every line is whole in its chunk; copy it only once
                 lines.append(Line(self._offset, chunk[start:end], 0))
                 self._offset += end - start + 1
             start = end + 1
-        self._hold(chunk, start, len(chunk))
+        self._hold(memoryview(chunk)[start:])
         return lines
 
     def finish(self) -> list[Line]:
         """Return the last line if the stream ended without a newline."""
-        return [self._close(newline=0)] if self._held or self._cut else []
+        return [self._close(newline=0)] if self._length else []
 
-    def _hold(self, chunk: bytes, start: int, end: int) -> None:
-        kept = min(end, start + self._cap - len(self._held))
-        self._held += memoryview(chunk)[start:kept]
-        self._cut += end - kept
+    def _hold(self, piece: memoryview) -> None:
+        self._length += len(piece)
+        if self._shortener is None and self._length <= self._cap:
+            self._held += piece
+        elif self._shortener is None:
+            self._shortener = Shortener(self._cap)
+            begun = self._shortener.feed(self._held)
+            self._held = bytearray(begun)
+            self._keep(self._shortener.feed(piece))
+        elif len(self._held) < self._cap:
+            self._keep(self._shortener.feed(piece))
+
+    def _keep(self, shortened: bytes) -> None:
+        self._held += shortened[: self._cap - len(self._held)]
 
     def _close(self, *, newline: int) -> Line:
-        line = Line(self._offset, bytes(self._held), self._cut)
+        if self._shortener is not None:
+            self._keep(self._shortener.flush())
+            self._shortener = None
+        line = Line(self._offset, bytes(self._held), self._length - len(self._held))
         self.truncated_lines += line.cut > 0
-        self.truncated_bytes += self._cut
-        self._offset += len(line.data) + self._cut + newline
+        self.truncated_bytes += line.cut
+        self._offset += self._length + newline
         self._held.clear()
-        self._cut = 0
+        self._length = 0
         return line
 
 
 class StreamReader:
     """Folds the output of a backend into `session`, with the offset of each line and the time when it arrived.
 
-    A line longer than the splitter's cap counts as malformed and is not decoded.
+    A line longer than the splitter's cap is read with its strings shortened. If it is too long even then, it counts as
+    malformed.
     """
 
-    def __init__(self, backend: Backend, session: Session | None = None) -> None:
+    def __init__(self, backend: Backend, session: Session | None = None, lines: LineSplitter | None = None) -> None:
         self.session = session or Session()
-        self.lines = LineSplitter()
+        self.lines = lines or LineSplitter()
         self._decode = backend.decode
 
     def feed(self, chunk: bytes, at: float | None = None) -> None:
@@ -97,14 +114,12 @@ class StreamReader:
         add, decode = self.session.add_line, self._decode
         for line in lines:
             data = line.data
-            if line.cut:
-                too_long = Malformed(reason=f"longer than {len(data)} bytes", sample=sample(data))
-                add((too_long,), line.offset, len(data) + line.cut, at)
-            else:
-                events = decode(data)
-                if len(events) == 1 and type(events[0]) is Malformed:
-                    events = self._decode_pieces(data, events)
-                add(events, line.offset, len(data), at)
+            events = decode(data)
+            if len(events) == 1 and type(events[0]) is Malformed:
+                events = self._decode_pieces(data, events)
+                if line.cut and len(events) == 1:
+                    events = (Malformed(reason=f"longer than {len(data)} bytes", sample=sample(data)),)
+            add(events, line.offset, len(data) + line.cut, at)
 
     def _decode_pieces(self, data: bytes, whole: tuple[Event, ...]) -> tuple[Event, ...]:
         """Return the events of each object on a line, or `whole` if the line does not begin with an object."""

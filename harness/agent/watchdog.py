@@ -84,8 +84,9 @@ def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
-    if limits.cost_usd is not None and traffic.metered().cost_usd is None and session.cost_usd > limits.cost_usd:
-        said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
+    reported = session.cost_usd or 0.0
+    if limits.cost_usd is not None and traffic.metered().cost_usd is None and reported > limits.cost_usd:
+        said = f"the CLI reports {reported:.4f} US dollars; {limits.cost_usd:g} are allowed"
         return Stop(Ending.COST_LIMIT, said)
     for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:

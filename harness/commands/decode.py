@@ -93,6 +93,7 @@ def summary(session: Session, *, exit_code: int | None, stderr_tail: str) -> dic
         "tool_calls": session.tool_calls,
         "tool_errors": session.tool_errors,
         "usage": msgspec.to_builtins(session.usage),
+        "usage_by_model": msgspec.to_builtins(session.usage_by_model),
         "cost_usd": session.cost_usd,
         "ending": ending.value,
         "cause": ENDINGS[ending].cause.value,

@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from backends.registry import backend, names, own_names
 from harness.agent.cli import CliMissing, find_cli
-from harness.case import ProviderConf, SandboxConf
+from harness.case import EnvironmentConf, ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.gateway.credential import Credential, CredentialMissing
@@ -28,8 +29,11 @@ from harness.servers.gpus import cpu_slots, inventory
 from harness.servers.ollama import OllamaMissing, find_ollama
 
 if TYPE_CHECKING:
+    from harness.environments import factory, rendering
     from harness.suite import config as configuration
-else:  # Hydra takes 0.2 s to import, and the other commands do not need it
+else:  # Hydra and NumPy take 0.3 s to import, and the other commands do not need them
+    factory = LazyModule("harness.environments.factory")
+    rendering = LazyModule("harness.environments.rendering")
     configuration = LazyModule("harness.suite.config")
 
 
@@ -62,6 +66,7 @@ def examine() -> Iterator[Finding]:
     yield _llamacpp()
     yield from _gpus()
     yield from _keys(ConfPath.of(Path.cwd()))
+    yield from _drawings(ConfPath.of(Path.cwd()))
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -132,6 +137,26 @@ def _keys(conf: ConfPath) -> Iterator[Finding]:
     for provider in providers.values():
         if provider.key_variable is not None:
             yield _guarded(f"key of {provider.name}", partial(_key, provider), CredentialMissing)
+
+
+def _drawings(conf: ConfPath) -> Iterator[Finding]:
+    """Yield whether each environment can be drawn, from the project's configuration and the packaged one."""
+    try:
+        environments = configuration.load_environments(conf)
+    except ConfError as error:
+        yield Finding("environments", False, str(error))
+        return
+    for name, environment in environments.items():
+        try:
+            fault = _draw(environment)
+        except Exception as error:  # an environment can raise anything
+            fault = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        yield Finding(f"render {name}", fault is None, fault or "works")
+
+
+def _draw(conf: EnvironmentConf) -> str | None:
+    with closing(factory.make_environment(conf)) as environment:
+        return rendering.render_fault(conf, environment)
 
 
 def _key(provider: ProviderConf) -> str:

@@ -17,10 +17,11 @@ from harness.imports import PackageMissing, check_import_path, is_import_path, l
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from harness.environments import base
+    from harness.environments import base, rendering
     from harness.environments.base import Environment
-else:  # it imports NumPy
+else:  # they import NumPy
     base = LazyModule("harness.environments.base")
+    rendering = LazyModule("harness.environments.rendering")
 
 _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
@@ -89,6 +90,7 @@ def make_environment(conf: EnvironmentConf) -> Environment:
     Raise `ValueError` for an unknown kind, a class that is not an adapter, wrong arguments, or a missing package, and
     say what to do.
     """
+    rendering.choose_renderer()
     if reason := available(conf):
         raise ValueError(reason)
     adapter = _adapter(conf)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,8 +36,8 @@ class GymnasiumEnvironment:
 
     `Step.terminated` means solved, so an episode that ends unsolved is reported as truncated. The state is the seed and
     the actions so far, and `set_state` replays them. This is exact if the environment is deterministic for a given
-    seed. Raise `ValueError` for an unknown id, for kwargs that it does not take, and for an action space that is not
-    supported.
+    seed. An environment that does not draw RGB pictures is made without a render mode, and `render` then raises. Raise
+    `ValueError` for an unknown id, for kwargs that it does not take, and for an action space that is not supported.
     """
 
     def __init__(
@@ -51,16 +53,25 @@ class GymnasiumEnvironment:
         self.id = id
         self._solved = SOLVED_WHEN[solved_when]
         self._solved_when = solved_when
+        self._undrawn: str | None = None
         self.env = self._make(dict(kwargs or {}))
         check_supported(self.env.action_space)
         self._seed: int | None = None
         self._actions: list[Any] = []
 
     def _make(self, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+        given = {"disable_env_checker": True, **kwargs}
+        if "render_mode" not in given:
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", ".*render_mode")
+                    return gymnasium.make(self.id, render_mode="rgb_array", **given)
+            except Exception as error:  # an environment can refuse a render mode with any error
+                self._undrawn = _for_this_python(error)
         try:
-            return gymnasium.make(self.id, **{"render_mode": "rgb_array", "disable_env_checker": True, **kwargs})
+            return gymnasium.make(self.id, **given)
         except (GymnasiumError, ImportError, TypeError) as error:
-            reason = str(error).replace("pip install", f"{sys.executable} -m pip install")
+            reason = _for_this_python(error)
             raise ValueError(f"cannot make the Gymnasium environment {self.id!r} with {kwargs}: {reason}") from error
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
@@ -83,13 +94,18 @@ class GymnasiumEnvironment:
 
     def render(self) -> NDArray[np.uint8]:
         """Return the picture that the environment itself draws. Raise `RuntimeError` if it draws none."""
-        try:
-            picture = np.asarray(self.env.render())
-        except GymnasiumError as error:
-            raise RuntimeError(f"{self.id} cannot be drawn: {error}") from error
-        if picture.ndim != 3 or picture.shape[2] not in (3, 4):
-            raise RuntimeError(f"{self.id} does not draw an RGB picture")
-        return picture[:, :, :3].astype(np.uint8)
+        if self._undrawn is None:
+            try:
+                picture = np.asarray(self.env.render())
+            except GymnasiumError as error:
+                raise RuntimeError(_for_this_python(error)) from error
+            if picture.ndim == 3 and picture.shape[2] in (3, 4):
+                return picture[:, :, :3].astype(np.uint8)
+        modes = self.env.metadata.get("render_modes") or ["none"]
+        why = self._undrawn or "render() returned something else"
+        if "rgb_array" not in modes:
+            why = f"its render modes are {', '.join(map(str, modes))}"
+        raise RuntimeError(f"it draws no RGB picture: {why}")
 
     def describe(self) -> str:
         """Return the environment's own documentation and its spaces, in Markdown."""
@@ -136,6 +152,12 @@ class GymnasiumEnvironment:
     def close(self) -> None:
         """Free the environment's windows and engines."""
         self.env.close()
+
+
+def _for_this_python(error: Exception) -> str:
+    """Return the text of an error, with commands of pip for the Python that runs."""
+    said = re.sub(r"\bpip install", f"{sys.executable} -m pip install", str(error))
+    return said or type(error).__name__
 
 
 def to_plain(value: Any) -> Plain:

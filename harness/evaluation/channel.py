@@ -1,73 +1,71 @@
-"""Messages over a connection whose other end may send nothing, nonsense, or one byte a minute."""
+"""Messages over two pipes whose other end may send nothing, nonsense, or one byte a minute."""
 
 from __future__ import annotations
 
-import socket
+import os
+import select
 import time
 from collections.abc import Callable
+from typing import IO
 
 _LOOK_S = 0.2
+_CHUNK = 1 << 20
 
 
 class Channel:
     """Length-prefixed messages. Each has a deadline on the clock of `time.monotonic`.
 
     While nothing arrives, `look` is called a few times a second. An exception from it ends the wait. `longest` is the
-    size of the longest message that is accepted, in bytes.
+    size of the longest message that is accepted, in bytes. The two files become non-blocking; their owner closes them.
     """
 
-    def __init__(self, connection: socket.socket, look: Callable[[], None], longest: int) -> None:
-        self._connection = connection
+    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes], look: Callable[[], None], longest: int) -> None:
+        self._incoming, self._outgoing = _Pipe(incoming, select.POLLIN), _Pipe(outgoing, select.POLLOUT)
         self._look = look
         self._longest = longest
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = bytearray()
 
     def send(self, message: bytes, deadline: float) -> None:
         """Send a message. Raise `TimeoutError` or `ConnectionError`."""
-        self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
-        self._connection.sendall(len(message).to_bytes(4, "big") + message)
+        rest = memoryview(len(message).to_bytes(4, "big") + message)
+        while rest:
+            try:
+                rest = rest[os.write(self._outgoing.number, rest) :]
+            except BlockingIOError:
+                self._outgoing.wait(deadline, self._look)
 
     def receive(self, deadline: float) -> bytes:
         """Return the next message. Raise `TimeoutError`, `ConnectionError`, or `ValueError` if it is too long."""
-        length = int.from_bytes(self._exactly(4, deadline), "big")
+        length = int.from_bytes(self._take(4, deadline), "big")
         if length > self._longest:
             raise ValueError(f"a message of {length} bytes, over the cap of {self._longest}")
-        return self._exactly(length, deadline)
+        return self._take(length, deadline)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def _exactly(self, count: int, deadline: float) -> bytes:
-        data = bytearray()
-        while len(data) < count:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            self._connection.settimeout(min(remaining, _LOOK_S))
-            try:
-                chunk = self._connection.recv(count - len(data))
-            except TimeoutError:
-                self._look()
-                continue
+    def _take(self, count: int, deadline: float) -> bytes:
+        while len(self._received) < count:
+            self._incoming.wait(deadline, self._look)
+            chunk = os.read(self._incoming.number, _CHUNK)
             if not chunk:
                 raise ConnectionError("the connection was closed")
-            data += chunk
-        return bytes(data)
+            self._received += chunk
+        taken = bytes(self._received[:count])
+        del self._received[:count]
+        return taken
 
 
-def accept(listener: socket.socket, look: Callable[[], None], deadline: float) -> socket.socket:
-    """Return the first connection to a listener, and close the listener.
+class _Pipe:
+    """One end of a pipe, and a way to wait for it."""
 
-    Raise `TimeoutError`, or what `look` raises.
-    """
-    with listener:
+    def __init__(self, file: IO[bytes], ready: int) -> None:
+        self.number = file.fileno()
+        os.set_blocking(self.number, False)
+        self._poll = select.poll()
+        self._poll.register(self.number, ready)
+
+    def wait(self, deadline: float, look: Callable[[], None]) -> None:
+        """Return once the pipe is ready or broken. Raise `TimeoutError`, or what `look` raises."""
         while (remaining := deadline - time.monotonic()) > 0:
-            listener.settimeout(min(remaining, _LOOK_S))
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                look()
-            else:
-                return connection
-    raise TimeoutError
+            if self._poll.poll(1000 * min(remaining, _LOOK_S)):
+                return
+            look()
+        raise TimeoutError

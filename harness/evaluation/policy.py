@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from harness.environments import plain
 from harness.environments.base import InvalidAction, Plain
-from harness.evaluation.channel import Channel, accept
+from harness.evaluation.channel import Channel
 from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
@@ -92,9 +91,7 @@ class PolicyHost:
 
     def close(self) -> None:
         """Kill every process of the policy and remove what it wrote. May be called again."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.close()
+        self._channel = None
         box, self._box = self._box, None
         if box is not None:
             box.close()
@@ -125,16 +122,12 @@ class PolicyHost:
             stderr=self._room / "stderr.log",
             readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
-            endpoints=("policy",),
         )
         try:
             self._box = box = self._sandbox.open(request)
-            door = box.endpoints["policy"]
-            arguments = (str(urlsplit(door.url).port), str(_PLAIN), str(_SPACES), box.mounts["submission"])
+            arguments = (str(_PLAIN), str(_SPACES), box.mounts["submission"])
             box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
-            box.stdin.close()
-            connection = accept(door.listener, self._look, time.monotonic() + _START_S)
-            self._channel = Channel(connection, self._look, _LONGEST_ANSWER)
+            self._channel = Channel(box.stdout, box.stdin, self._look, _LONGEST_ANSWER)
             self._exchange({"do": "open", "spaces": self._spaces}, _START_S)
         except (PolicyError, SandboxError, OSError) as error:
             said = self._said()

@@ -1,7 +1,7 @@
-"""Serves a submission's policy from inside its sandbox: `policy_worker.py PORT PLAIN_FILE SPACES_FILE SUBMISSION`.
+"""Serves a submission's policy from inside its sandbox: `policy_worker.py PLAIN_FILE SPACES_FILE SUBMISSION`.
 
-The harness never imports this file. It connects to 127.0.0.1:PORT and answers one request after the other. A message is
-four bytes of length (big-endian), then that many bytes of plain data. These are the requests:
+The harness never imports this file. Requests come over standard input, and answers go over standard output, one after
+the other. A message is four bytes of length (big-endian), then that many bytes of plain data. These are the requests:
 
 | request | does |
 |---|---|
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -27,6 +26,31 @@ from typing import Any
 
 _MAX_ANSWER = 1_000_000
 _MAX_ERROR = 20_000
+
+
+class _Connection:
+    """The connection to the harness: copies of standard input and output, which no child process inherits."""
+
+    def __init__(self) -> None:
+        self._incoming, self._outgoing = os.dup(0), os.dup(1)
+
+    def receive(self) -> bytes:
+        """Return the next message. It is empty if the other side has closed the connection."""
+        return self._exactly(int.from_bytes(self._exactly(4), "big"))
+
+    def send(self, data: bytes) -> None:
+        rest = memoryview(len(data).to_bytes(4, "big") + data)
+        while rest:
+            rest = rest[os.write(self._outgoing, rest) :]
+
+    def _exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            chunk = os.read(self._incoming, count - len(data))
+            if not chunk:
+                return b""
+            data += chunk
+        return bytes(data)
 
 
 class _Policy:
@@ -49,19 +73,19 @@ class _Policy:
         return self._approach.get_action(request["observation"])
 
 
-def main(port: str, plain_file: str, spaces_file: str, folder: str) -> None:
-    """Connect, and answer requests until the other side closes the connection."""
+def main(plain_file: str, spaces_file: str, folder: str) -> None:
+    """Answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
     spaces = _module("_proctor_spaces", spaces_file)
-    connection = socket.create_connection(("127.0.0.1", int(port)))
-    described = plain.loads(_receive(connection))["spaces"]
+    connection = _Connection()
+    described = plain.loads(connection.receive())["spaces"]
     names = ("action_space", "observation_space")
     policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
-    _send(connection, plain.dumps({"done": None}))
+    connection.send(plain.dumps({"done": None}))
     _silence()
-    while message := _receive(connection):
+    while message := connection.receive():
         request = plain.loads(message)
-        _send(connection, _answer(plain.dumps, getattr(policy, request["do"]), request))
+        connection.send(_answer(plain.dumps, getattr(policy, request["do"]), request))
 
 
 def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: dict[str, Any]) -> bytes:
@@ -89,25 +113,6 @@ def _module(name: str, file: str) -> Any:
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
-
-
-def _receive(connection: socket.socket) -> bytes:
-    """Return the next message. It is empty if the other side has closed the connection."""
-    return _exactly(connection, int.from_bytes(_exactly(connection, 4), "big"))
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        chunk = connection.recv(count - len(data))
-        if not chunk:
-            return b""
-        data += chunk
-    return bytes(data)
-
-
-def _send(connection: socket.socket, data: bytes) -> None:
-    connection.sendall(len(data).to_bytes(4, "big") + data)
 
 
 def _silence() -> None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.case import Score
+from harness.case import Score, least_solved
 from harness.evaluation.rollout import NOT_ATTEMPTED, Episode, EpisodeOutcome
 
 _FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
@@ -21,7 +21,7 @@ def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
     """
     if score.reason is not None:
         return score.reason
-    at_least = next(count for count in range(score.episodes + 1) if count / score.episodes >= needed)
+    at_least = least_solved(needed, score.episodes)
     kinds = [
         _kind("unsolved", episodes, EpisodeOutcome.UNSOLVED),
         _kind("crashed", episodes, EpisodeOutcome.CRASHED),

@@ -60,16 +60,17 @@ class Account:
 
     async def reserve(self, call: Call) -> Reservation:
         """Reserve a request's worst case in the budget. Raise `RequestRefused`."""
-        self._refuse_once_ended()
+        self.refuse_once_ended()
         reservation = await self.budget.reserve(self._worst_case(call))
         try:
-            self._refuse_once_ended()
+            self.refuse_once_ended()
         except RequestRefused:
             reservation.give_back()
             raise
         return reservation
 
-    def _refuse_once_ended(self) -> None:
+    def refuse_once_ended(self) -> None:
+        """Raise `RequestRefused` if the session is being stopped."""
         if self._ended is not None:
             raise RequestRefused(self._ended, "this session is being stopped")
 

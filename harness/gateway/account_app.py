@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import anyio
@@ -98,7 +100,7 @@ class AccountApp:
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)
-            return JSONResponse({wire.COUNTED_AS: await account.provider.count_tokens(call)})
+            return JSONResponse({wire.COUNTED_AS: await self._count(call, entry)})
         entry.kind = "side" if parsed.side else "turn"
         account.ledger.asked(entry)
         self._check(parsed)
@@ -115,14 +117,18 @@ class AccountApp:
             said = f"the model's service would run or fetch {', '.join(asked.hosted)} over its own network"
             raise AnswerError(400, f"{said}, but this session is sealed")
 
+    async def _count(self, call: Call, entry: LedgerEntry) -> int:
+        """Let the provider count tokens. Until it has, the session waits for the model and not for the agent."""
+        with _refusals(entry):
+            self._account.refuse_once_ended()
+        self._account.ledger.started(entry)
+        return await self._account.provider.count_tokens(call)
+
     async def _exchange(self, call: Call, entry: LedgerEntry, send: Send) -> None:
         """Reserve a request's worst case, and let the provider answer it."""
         account = self._account
-        try:
+        with _refusals(entry):
             reservation = await account.reserve(call)
-        except RequestRefused as refusal:
-            entry.refused = refusal.limit
-            raise AnswerError(400, f"{refusal.limit}: {refusal}") from None
         with reservation:
             account.ledger.started(entry)
             await Exchange(call, entry, account.ledger, reservation).run(account.provider, send)
@@ -147,6 +153,16 @@ class AccountApp:
                     raise AnswerError(404, f"model '{ollama.wanted(body)}' not found")
                 return JSONResponse(ollama.show(context))
         raise AnswerError(404, f"there is no {method} {path} here")
+
+
+@contextmanager
+def _refusals(entry: LedgerEntry) -> Iterator[None]:
+    """Enter a refused request in the ledger, and answer it with the limit that was reached."""
+    try:
+        yield
+    except RequestRefused as refusal:
+        entry.refused = refusal.limit
+        raise AnswerError(400, f"{refusal.limit}: {refusal}") from None
 
 
 async def _watch(request: Request, scope: anyio.CancelScope) -> None:

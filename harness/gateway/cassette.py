@@ -6,8 +6,9 @@ its adapter and the wires still work with a real model's answers. It does not me
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from harness.gateway.messages import pseudo_count
+from harness.gateway.messages import ModelRequest, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
 from harness.gateway.wires.reader import Reader
 
@@ -43,11 +44,13 @@ class Head(Struct, frozen=True, kw_only=True):
 class Take(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to the request of a turn, or to a `side` request.
 
+    `conversation` is the digest of the conversation's opening, which tells a subagent's turns from the main agent's.
     The body is `text`, or `data` (in base64) if it is not text. `cut` says how it broke off. If the provider raised an
     error, `error` holds it, and there is no body.
     """
 
     turn: int
+    conversation: str = ""
     side: bool = False
     status: int = 200
     headers: dict[str, str] = {}
@@ -92,7 +95,7 @@ class Recorder:
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""
-        take = Take(turn=call.request.turn, side=call.request.side)
+        take = Take(turn=call.request.turn, conversation=_digest(call.request), side=call.request.side)
         try:
             answer = await self._provider.answer(call)
         except AnswerError as error:
@@ -158,19 +161,23 @@ def load_cassette(path: Path) -> Cassette:
 class CassettePlayer:
     """Answers each request of a turn as in the recorded session: byte for byte, but all at once.
 
-    Requests of the same turn, such as retries, get the recorded answers in order, and then the last one again.
+    Requests of the same turn, such as retries, get the recorded answers in order, and then the last one again. A
+    conversation is played as the recorded one with the same opening. An opening may differ from the recorded one, for
+    example by a date. Such a conversation is played as the first recorded one that no other conversation plays.
     """
 
     def __init__(self, cassette: Cassette) -> None:
         self._name = cassette.path.name
-        self._takes = defaultdict[tuple[bool, int], deque[Take]](deque)
+        self._takes = defaultdict[tuple[bool, str, int], deque[Take]](deque)
+        self._recorded = {side: list(dict.fromkeys(_conversations(cassette, side))) for side in (False, True)}
+        self._played: dict[tuple[bool, str], str] = {}
         for take in cassette.takes:
-            self._takes[take.side, take.turn].append(take)
+            self._takes[take.side, take.conversation, take.turn].append(take)
 
     async def answer(self, call: Call) -> Answer:
         """Play the recorded answer. Raise `AnswerError` 400 for a turn that the recorded session did not have."""
         request = call.request
-        takes = self._takes.get((request.side, request.turn))
+        takes = self._takes.get((request.side, self._conversation(request), request.turn))
         if takes is None:
             what = "side request" if request.side else "request"
             raise AnswerError(
@@ -183,9 +190,28 @@ class CassettePlayer:
             raise AnswerError(take.status, take.error)
         return Answer(status=take.status, headers=take.headers, chunks=_played(take))
 
+    def _conversation(self, request: ModelRequest) -> str:
+        """Return the recorded conversation that this request's conversation is played as."""
+        digest, recorded = _digest(request), self._recorded[request.side]
+        key = request.side, digest
+        if key not in self._played:
+            taken = {name for (side, _), name in self._played.items() if side is request.side}
+            free = [name for name in recorded if name not in taken] or recorded
+            self._played[key] = digest if digest in recorded else next(iter(free), digest)
+        return self._played[key]
+
     async def count_tokens(self, call: Call) -> int:
         """Return a pseudo-count, because cassettes hold no counts."""
         return pseudo_count(call.body)
+
+
+def _digest(request: ModelRequest) -> str:
+    """Return a name for the request's conversation. A cassette must not hold the prompt itself."""
+    return hashlib.sha256(request.opening.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _conversations(cassette: Cassette, side: bool) -> Iterator[str]:
+    return (take.conversation for take in cassette.takes if take.side is side)
 
 
 async def _played(take: Take) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
 
@@ -22,7 +23,8 @@ class Metered(Struct, frozen=True, kw_only=True):
     `requests` counts all requests to a model, including those that failed or were refused. `side_requests` counts those
     that offered no tools. `turns` and `tool_calls` count whole answers, and `broken_turns` counts answers that broke
     off. Tokens include those of side requests (`side`) and those that broken answers reported (`broken`). `tools_used`
-    are the names of the tools called. `cost_usd` is None if no price is known.
+    are the names of the tools called. `cost_usd` is None if no price is known. `leaked_calls` counts the answers that
+    hold a tool call as text.
     """
 
     turns: int = 0
@@ -38,6 +40,7 @@ class Metered(Struct, frozen=True, kw_only=True):
     side: TokenCounts = TokenCounts()
     broken: TokenCounts = TokenCounts()
     tools_used: frozenset[str] = frozenset()
+    leaked_calls: int = 0
 
 
 class RequestFailure(Struct, frozen=True):
@@ -61,8 +64,9 @@ class LedgerEntry(Struct, kw_only=True):
     `kind` is `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `max_output` is the most
     output tokens that the request allows, or null if it does not say. `status` is null if there was no answer. `usage`
     is what the answer reported. `charged` is the estimate that the budget was charged instead, because the client left
-    before the answer was whole. `refused` names the limit that was used up. `note` says what was changed in the
-    request. `duration_s` runs from the request's arrival to the last byte of its answer.
+    before the answer was whole. `leaked_call` means that the answer holds a tool call as text. `refused` names the
+    limit that was used up. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
+    the last byte of its answer.
     """
 
     time: str
@@ -81,6 +85,7 @@ class LedgerEntry(Struct, kw_only=True):
     charged: TokenCounts | None = None
     tools_called: tuple[str, ...] = ()
     stop_reason: str | None = None
+    leaked_call: bool = False
     cost_usd: float | None = None
     retry_after_s: float | None = None
     refused: str | None = None
@@ -175,6 +180,7 @@ class Ledger:
         entry.tools_called = outcome.tools_called
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
+        entry.leaked_call = leaks(outcome)
         self._add(entry, usage, turn=turn)
 
     def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool) -> None:
@@ -193,6 +199,7 @@ class Ledger:
             side=totals.side + usage if entry.kind == "side" else totals.side,
             broken=totals.broken + usage if broken else totals.broken,
             tools_used=totals.tools_used | set(entry.tools_called),
+            leaked_calls=totals.leaked_calls + entry.leaked_call,
         )
 
     def failed(self, failure: RequestFailure) -> None:

@@ -13,12 +13,16 @@ class WireError(Exception):
 
 
 class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens by kind. `input_tokens` excludes those read from and written to the prompt cache."""
+    """Tokens by kind. `input_tokens` excludes those read from and written to the prompt cache.
+
+    `cache_write_1h_tokens` are those of `cache_write_tokens` that the cache keeps for an hour, at a price of their own.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -26,6 +30,7 @@ class TokenCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
         )
 
 
@@ -108,6 +113,9 @@ class AnswerOutcome(Struct, frozen=True, kw_only=True):
     `usage` and `stop_reason` (in the wire's own word) are None until the response reports them. `complete` means that
     the response gave a stop reason and came to its proper end. `may_end` means that it is complete if its stream ends
     here. `error` is the provider's message, or says what is malformed.
+
+    `calls_seen` are the numbers of the calls in `tools_called`, on a wire that names a call more than once. `said` is
+    the end of the text so far. `marked` means that the text holds a mark of a tool call (`harness.gateway.leaks`).
     """
 
     usage: TokenCounts | None = None
@@ -116,3 +124,6 @@ class AnswerOutcome(Struct, frozen=True, kw_only=True):
     complete: bool = False
     may_end: bool = False
     error: str | None = None
+    calls_seen: frozenset[tuple[int, int]] = frozenset()
+    said: str = ""
+    marked: bool = False

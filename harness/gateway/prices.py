@@ -20,9 +20,18 @@ class Pricing(Protocol):
     """The price of a model."""
 
     def cost_usd(
-        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int,
+        cache_write_tokens: int,
+        cache_write_1h_tokens: int = 0,
     ) -> float:
-        """Return the US dollars that one answer costs. No token is counted twice."""
+        """Return the US dollars that one answer costs.
+
+        No token is counted twice, but `cache_write_1h_tokens` are a part of `cache_write_tokens`.
+        """
 
 
 class ListedPrice:
@@ -34,7 +43,13 @@ class ListedPrice:
         self.cost_usd(input_tokens=0, output_tokens=0, cache_read_tokens=0, cache_write_tokens=0)
 
     def cost_usd(
-        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int, cache_write_tokens: int
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int,
+        cache_write_tokens: int,
+        cache_write_1h_tokens: int = 0,
     ) -> float:
         """See `Pricing`. The list counts cached tokens as part of the input. Long prompts may cost more."""
         usage = genai_prices.Usage(
@@ -42,6 +57,7 @@ class ListedPrice:
             output_tokens=output_tokens,
             cache_read_tokens=cache_read_tokens,
             cache_write_tokens=cache_write_tokens,
+            **({"cache_write_1h_tokens": cache_write_1h_tokens} if cache_write_1h_tokens else {}),
         )
         return float(genai_prices.calc_price(usage, self._name, provider_id=self._provider).total_price)
 

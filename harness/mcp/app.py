@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import anyio
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from starlette.applications import Starlette
 
+from harness.case import TOOLS, ToolName
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault
 
 NAME = "environment"
 """The server's name: Claude shows its tools as mcp__environment__render_state, OpenCode as environment_render_state."""
 PATH = "/mcp"
-TOOLS = ("render_state", "render_policy")
 
 _Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]
 _State = Annotated[
@@ -39,23 +42,46 @@ _POLICY_TEXT = (
 )
 
 
-def build_app(tools: EnvironmentTools) -> Starlette:
-    """Return the ASGI app that offers `tools` at `PATH`. Serve it on a loopback address: it refuses other hosts."""
+def digest(offered: Sequence[ToolName]) -> str:
+    """Return the SHA-256 of the names, descriptions and arguments of these tools, in hexadecimal."""
+    declared = anyio.run(_server(_not_served, offered).list_tools)
+    facts = [[tool.name, tool.description, tool.input_schema] for tool in declared]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
+
+def build_app(tools: EnvironmentTools, offered: Sequence[ToolName] = TOOLS) -> Starlette:
+    """Return the ASGI app that offers some of `tools` at `PATH`.
+
+    Serve it on a loopback address: it refuses other hosts.
+    """
+    server = _server(lambda: tools, offered)
+    return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
+
+
+def _server(tools: Callable[[], EnvironmentTools], offered: Sequence[ToolName]) -> MCPServer[Any]:
     def render_state(seed: _Seed, state: _State = None, label: _Label = "state") -> list[Any]:
-        return _answer(lambda: tools.render_state(seed, state, label))
+        return _answer(lambda: tools().render_state(seed, state, label))
 
     def render_policy(
         approach_dir: _Folder = ".", seed: _Seed = 0, max_steps: _Steps = 1000, max_frames: _FrameCount = 4
     ) -> list[Any]:
-        return _answer(lambda: tools.render_policy(approach_dir, seed, max_steps, max_frames))
+        return _answer(lambda: tools().render_policy(approach_dir, seed, max_steps, max_frames))
 
     with _logging_left_alone():
         server: MCPServer[Any] = MCPServer(NAME, log_level="WARNING")
     # Plain functions, not coroutines: the package runs them on worker threads, so a long episode blocks no event loop.
-    server.add_tool(render_state, description=_STATE_TEXT, structured_output=False)
-    server.add_tool(render_policy, description=_POLICY_TEXT, structured_output=False)
-    return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
+    calls: dict[ToolName, tuple[Callable[..., Any], str]] = {
+        "render_state": (render_state, _STATE_TEXT),
+        "render_policy": (render_policy, _POLICY_TEXT),
+    }
+    for name in offered:
+        call, description = calls[name]
+        server.add_tool(call, description=description, structured_output=False)
+    return server
+
+
+def _not_served() -> EnvironmentTools:
+    raise ToolFault("these tools are not served")
 
 
 def _answer(call: Callable[[], ToolAnswer]) -> list[Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from harness.case import ToolName
 from harness.environments.base import Environment, Policy
 from harness.http_host import HttpHost, Served
 from harness.mcp import app as server
@@ -30,28 +31,38 @@ class OfferedTools:
 class McpServer:
     """The environment's MCP server, with what a CLI must know to reach it.
 
-    `name` and `path` make its address. `tools` are the names of its tools. `renders` is the host's folder for the
+    `name` and `path` make its address. `tools` are the tools that it offers. `fault` says why it does not offer
+    all that the environment's configuration names, and is `None` if it does. `renders` is the host's folder for the
     pictures that they draw. `open_policy` runs the agent's program from a folder of its workspace, and raises
     `policy_errors`.
     """
 
     name = server.NAME
     path = server.PATH
-    tools = server.TOOLS
 
     def __init__(
         self,
         environment: Environment,
+        tools: Sequence[ToolName],
         renders: Path,
         open_policy: Callable[[str], AbstractContextManager[Policy]],
         policy_errors: tuple[type[Exception], ...],
         http_host: HttpHost,
+        *,
+        fault: str | None = None,
     ) -> None:
+        self.tools = tuple(dict.fromkeys(tools))
+        self.fault = fault
         self.renders = renders
         self._environment = environment
         self._open_policy = open_policy
         self._policy_errors = policy_errors
         self._http_host = http_host
+
+    @property
+    def digest(self) -> str | None:
+        """A digest of what the CLI learns about the tools. It is `None` if none is offered."""
+        return server.digest(self.tools) if self.tools else None
 
     def serve(self, listener: socket.socket, *, workspace: str, renders: str) -> OfferedTools:
         """Offer the tools on a listening socket. They can be called when this returns.
@@ -65,4 +76,4 @@ class McpServer:
             policy_errors=self._policy_errors,
             workspace=workspace,
         )
-        return OfferedTools(tools, self._http_host.serve(server.build_app(tools), listener))
+        return OfferedTools(tools, self._http_host.serve(server.build_app(tools, self.tools), listener))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import Environment, InvalidAction, Plain, Policy
+from harness.environments.rendering import draw
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 
 MAX_SEED = 9999
@@ -158,7 +159,7 @@ class EnvironmentTools:
 
     def _draw(self) -> NDArray[np.uint8]:
         try:
-            return self._environment.render()
+            return draw(self._environment)
         except Exception as error:  # a state that the agent invented can break any assumption of the drawing code
             raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from backends.events import Usage
 from harness.case import Limits, Score
 from harness.endings import Cause, Ending
 
@@ -25,7 +26,10 @@ class CaseNames(Struct, frozen=True):
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
-    """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars."""
+    """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars.
+
+    `reasoning_tokens` are a part of `output_tokens`.
+    """
 
     turns: int
     requests: int | None = None
@@ -34,6 +38,7 @@ class UsageTotals(Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost_usd: float | None = None
 
 
@@ -83,6 +88,17 @@ class Asked(StrEnum):
     BRIEFLY = "go_on_briefly"
 
 
+class Digests(Struct, frozen=True, kw_only=True):
+    """What the agent was asked, as SHA-256 in hexadecimal. Equal digests mean that two agents were asked the same.
+
+    A digest is null if no attempt was made. That of the `tools` is null if none was offered.
+    """
+
+    prompt: str | None = None
+    instructions: str | None = None
+    tools: str | None = None
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One session of a case. A case that was retried has several.
 
@@ -127,8 +143,9 @@ class Difference(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """Everything that is kept of a case. `score` is null if nothing was graded. A missing measurement is never a 0.
 
-    `usage`, `timing` and the counts of events are sums over `attempts`. The rest describes the last attempt. `warnings`
-    say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
+    `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
+    attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
+    cut the prompt short.
     """
 
     schema: int = SCHEMA
@@ -140,10 +157,14 @@ class Record(Struct, frozen=True, kw_only=True):
     explanation: str
     score: Score | None = None
     usage: CaseUsage = CaseUsage()
+    usage_by_model: dict[str, Usage] = field(default_factory=dict)
+    compactions: int = 0
+    denials: int = 0
     differences: list[Difference] = field(default_factory=list)
     limits: Limits
     timing: Timing = Timing()
     versions: Versions
+    digests: Digests = Digests()
     attempts: list[Attempt] = field(default_factory=list)
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None

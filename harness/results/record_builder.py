@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
-from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Record, Timing, Versions
+from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
 
 
 class RecordBuilder:
@@ -27,6 +28,10 @@ class RecordBuilder:
         self.explanation = "the case stopped before its end"
         self.score: Score | None = None
         self.usage = CaseUsage()
+        self.digests = Digests()
+        self.usage_by_model: dict[str, Usage] = {}
+        self.compactions = 0
+        self.denials = 0
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
         self.seeds_digest: str | None = None
@@ -75,10 +80,14 @@ class RecordBuilder:
             explanation=self.explanation,
             score=self.score,
             usage=self.usage,
+            usage_by_model=self.usage_by_model,
+            compactions=self.compactions,
+            denials=self.denials,
             differences=self.differences,
             limits=case.limits,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
+            digests=self.digests,
             attempts=self.attempts,
             seeds_digest=self.seeds_digest,
             submission=self.submission,

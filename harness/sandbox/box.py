@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import select
 import signal
@@ -13,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, SandboxError
 from harness.sandbox.filesystem import HOME, WORKSPACE, mount_point
@@ -47,7 +46,7 @@ class BubblewrapBox:
             try:
                 self._pidfd = os.pidfd_open(room.pid)
                 undo.callback(os.close, self._pidfd)
-                listeners = self._set_up({"ports": list(ports), "uid": uid, "limits": dict(limits)})
+                listeners = self._set_up(uid, ports, limits)
                 undo.callback(_close_all, listeners)
                 self._stderr = open_stderr(request.stderr)
             except OSError as error:
@@ -64,21 +63,21 @@ class BubblewrapBox:
         """See `Box.exec`. A box takes one command."""
         if self._started:
             raise SandboxError("this box has already run its command\nopen another box for the next one")
-        command = {
-            "argv": list(argv),
-            "environment": complete(environment, self.home, self._path),
-            "directory": self.workspace,
-        }
+        variables = [f"{name}={value}" for name, value in complete(environment, self.home, self._path).items()]
+        if any("\0" in text for text in (*argv, *variables)):
+            raise SandboxError(
+                f"cannot start {argv[0]!r}: a null byte in an argument or a variable\npass such text by standard input"
+            )
         files = [self._pipes.far_stdin, self._pipes.far_stdout, self._stderr]
         try:
-            socket.send_fds(self._room.control, [json.dumps(command).encode()], files)
-            reply = self._receive()
+            self._send("run", self.workspace, str(len(argv)), *argv, *variables, files=files)
+            word, *reasons = self._receive()
         except OSError as error:
             advice = "pass long texts by standard input" if error.errno == errno.EMSGSIZE else "see the kernel's log"
             raise SandboxError(f"cannot start {argv[0]!r}: {error}\n{advice}") from error
-        if "error" in reply:
+        if word == "error":
             raise SandboxError(
-                f"cannot start {argv[0]!r} in the sandbox: {reply['error']}\n"
+                f"cannot start {argv[0]!r} in the sandbox: {reasons[0]}\n"
                 "check that the program exists and that the request names its path as readable"
             )
         self._started = True
@@ -88,7 +87,7 @@ class BubblewrapBox:
         """See `Box.terminate`."""
         if self._death is None:
             with contextlib.suppress(OSError):  # init has ended, and so has the command
-                self._room.control.send(b'{"terminate": true}')
+                self._send("terminate")
 
     def poll(self) -> int | None:
         """See `Box.poll`."""
@@ -141,27 +140,30 @@ class BubblewrapBox:
     ) -> None:
         self.close()
 
-    def _set_up(self, setup: Mapping[str, Any]) -> list[socket.socket]:
+    def _set_up(self, uid: int | None, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
         """Send the set-up and return the listening sockets, one for each port."""
-        control = self._room.control
-        control.send(json.dumps(setup).encode())
+        wanted = (f"{name}={value}" for name, value in limits.items())
+        self._send("setup", "" if uid is None else str(uid), " ".join(map(str, ports)), " ".join(wanted))
         packet, descriptors, _, _ = socket.recv_fds(
-            control, _LARGEST_REPLY, len(setup["ports"]), socket.MSG_CMSG_CLOEXEC
+            self._room.control, _LARGEST_REPLY, len(ports), socket.MSG_CMSG_CLOEXEC
         )
         if not packet:
             raise ConnectionResetError("its init ended early")
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
-    def _receive(self) -> dict[str, Any]:
+    def _send(self, *texts: str, files: Sequence[int] = ()) -> None:
+        """Send init a packet, as `harness/sandbox/init.py` describes it."""
+        socket.send_fds(self._room.control, [os.fsencode("\0".join(texts))], files)
+
+    def _receive(self) -> list[str]:
         packet = self._room.control.recv(_LARGEST_REPLY)
         if not packet:
             raise ConnectionResetError("the sandbox's init is gone")
-        reply: dict[str, Any] = json.loads(packet)
-        return reply
+        return os.fsdecode(packet).split("\0")
 
     def _read_exit_code(self) -> int:
         try:
-            return int(self._receive()["exited"])
+            return int(self._receive()[1])
         except OSError:  # init was killed, and so was the command
             return -signal.SIGKILL
 

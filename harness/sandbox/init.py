@@ -1,46 +1,49 @@
 """PID 1 of a box: opens the endpoints, drops privileges, starts the one command, and reports how it ended.
 
 It runs inside, and needs only the standard library: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the
-harness. Each packet is one JSON object.
+harness. Each packet is a list of texts, separated by NUL. The first one says what the packet is.
 
-1. The harness sends the set-up: `ports`, `uid` (or null) and `limits`. The answer is `{"ready": true}`, with the
-   listening sockets in the order of the ports.
-2. The harness sends `{"argv": …, "environment": …, "directory": …}`, with standard input, output and error as
-   descriptors. The answer is `{"started": true}` or `{"error": reason}`.
-3. The harness may send `{"terminate": true}`, which has no answer.
-4. When the command ends, init sends `{"exited": code}`. The code is negative for a signal.
+1. The harness sends `setup`, the uid (or nothing), the ports, and the limits: `RLIMIT_NPROC=512 …`. The answer is
+   `ready`, with the listening sockets in the order of the ports.
+2. The harness sends `run`, the directory, the number of arguments, the arguments, and the variables: `HOME=…`. Standard
+   input, output and error come with it as descriptors. The answer is `started`, or `error` and the reason.
+3. The harness may send `terminate`, which has no answer.
+4. When the command ends, init sends `exited` and the code. The code is negative for a signal.
 
 End of file means that the harness has ended. Init then exits, and the kernel kills everything in the box.
+
+A box opens as fast as init starts. Therefore init imports none of the modules that load `collections` or `enum`, such
+as `socket`, `subprocess` and `json`: they take twice as long as the interpreter itself.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the core of `signal`, not in typeshed
+import _socket
 import ctypes
-import json
 import os
 import resource
 import select
-import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 LARGEST_REQUEST = 1 << 20
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+_INT = 4
+"""The size of a descriptor in a packet, in bytes."""
 
 
 class Init:
-    """The control socket to the harness, and the command while it runs."""
+    """The control socket to the harness, and the pid of the command while it runs."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: _socket.socket) -> None:
         self.control = control
-        self.command: subprocess.Popen[bytes] | None = None
+        self.command: int | None = None
 
-    def send(self, message: dict[str, Any], listeners: Sequence[socket.socket] = ()) -> None:
-        """Send one message, and listening sockets with it."""
-        socket.send_fds(self.control, [json.dumps(message).encode()], [each.fileno() for each in listeners])
+    def send(self, *texts: str, descriptors: tuple[int, ...] = ()) -> None:
+        """Send one packet, and descriptors with it."""
+        numbers = b"".join(descriptor.to_bytes(_INT, sys.byteorder) for descriptor in descriptors)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)
+        self.control.sendmsg([os.fsencode("\0".join(texts))], [rights] if descriptors else [])
 
     def serve(self, woken: int) -> None:
         """Answer requests and collect ended processes until the harness hangs up."""
@@ -50,37 +53,36 @@ class Init:
                 os.read(woken, 4096)
                 self.reap()
             if self.control.fileno() in readable:
-                packet, descriptors, _, _ = socket.recv_fds(self.control, LARGEST_REQUEST, 3, socket.MSG_CMSG_CLOEXEC)
-                if not packet:
+                texts, descriptors = receive(self.control)
+                if texts == [""]:
                     return
-                self.answer(json.loads(packet), descriptors)
+                self.answer(texts, descriptors)
 
-    def answer(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def answer(self, texts: list[str], descriptors: list[int]) -> None:
         """Do what a request asks for."""
-        if "argv" in request:
-            self.start(request, descriptors)
+        if texts[0] == "run":
+            directory, count, *words = texts[1:]
+            arguments, variables = words[: int(count)], words[int(count) :]
+            self.start(directory, arguments, dict(variable.split("=", 1) for variable in variables), descriptors)
         elif self.command is not None:
-            os.kill(self.command.pid, signal.SIGTERM)
+            os.kill(self.command, _signal.SIGTERM)
 
-    def start(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def start(self, directory: str, arguments: list[str], variables: dict[str, str], standard: list[int]) -> None:
         """Start the command, and answer that it started or why it did not."""
-        try:
-            self.command = subprocess.Popen(
-                request["argv"],
-                env=request["environment"],
-                cwd=request["directory"],
-                stdin=descriptors[0],
-                stdout=descriptors[1],
-                stderr=descriptors[2],
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            self.send({"error": str(error)})
+        told, telling = os.pipe()  # closed by the exec, so that nothing to read means that it succeeded
+        self.command = os.fork()
+        if self.command == 0:
+            become(directory, arguments, variables, standard, telling)
+        for descriptor in (telling, *standard):
+            os.close(descriptor)
+        with os.fdopen(told, encoding="utf-8", errors="surrogateescape") as reasons:
+            reason = reasons.read()
+        if reason:
+            os.waitpid(self.command, 0)
+            self.command = None
+            self.send("error", reason)
         else:
-            self.send({"started": True})
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            self.send("started")
 
     def reap(self) -> None:
         """Collect every ended child: the command, and orphans that became children of PID 1."""
@@ -91,10 +93,33 @@ class Init:
                 return
             if pid == 0:
                 return
-            if self.command is not None and pid == self.command.pid:
-                self.command.returncode = os.waitstatus_to_exitcode(status)
-                self.send({"exited": self.command.returncode})
+            if pid == self.command:
+                self.send("exited", str(os.waitstatus_to_exitcode(status)))
                 self.command = None
+
+
+def become(directory: str, arguments: list[str], variables: dict[str, str], standard: list[int], telling: int) -> None:
+    """Turn this process into the command. If that fails, write the reason to the descriptor `telling` and exit."""
+    try:
+        os.setsid()
+        for number, descriptor in enumerate(standard):
+            os.dup2(descriptor, number)
+        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python's own choice, which a command would inherit
+            _signal.signal(ignored, _signal.SIG_DFL)
+        os.chdir(directory)
+        os.execvpe(arguments[0], arguments, variables)  # noqa: S606 - the command is what the harness asked for
+    except OSError as error:
+        os.write(telling, os.fsencode(str(error)))
+    finally:
+        os._exit(127)
+
+
+def receive(control: _socket.socket) -> tuple[list[str], list[int]]:
+    """Return the texts and the descriptors of the next packet. The texts are `[""]` at the end of file."""
+    packet, rights, _, _ = control.recvmsg(LARGEST_REQUEST, _socket.CMSG_SPACE(3 * _INT), _socket.MSG_CMSG_CLOEXEC)
+    numbers = b"".join(data for _, _, data in rights)
+    parts = (numbers[start : start + _INT] for start in range(0, len(numbers), _INT))
+    return os.fsdecode(packet).split("\0"), [int.from_bytes(part, sys.byteorder) for part in parts]
 
 
 def drop_privileges(uid: int | None) -> None:
@@ -107,35 +132,46 @@ def drop_privileges(uid: int | None) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_DUMPABLE, 0)):
+    for option, value in ((PR_SET_PDEATHSIG, _signal.SIGKILL), (PR_SET_DUMPABLE, 0)):
         if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
 
 
-def set_limits(limits: dict[str, int]) -> None:
-    """Set soft and hard limits, by their `RLIMIT_…` names, but never above the hard limit that holds now."""
-    for name, wanted in limits.items():
-        kind = getattr(resource, name)
+def set_limits(limits: list[str]) -> None:
+    """Set soft and hard limits, written as `RLIMIT_…=NUMBER`, but never above the hard limit that holds now."""
+    for limit in limits:
+        name, _, number = limit.partition("=")
+        kind, wanted = getattr(resource, name), int(number)
         hard = resource.getrlimit(kind)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (value, value))
 
 
+def listen(port: int) -> _socket.socket:
+    """Return a socket that listens on a port of the box's loopback interface."""
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
 def main() -> None:
     """Set the box up and serve."""
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel gives PID 1 no signal from inside without a handler
+    _signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    _signal.signal(_signal.SIGCHLD, lambda *_: None)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # the kernel gives PID 1 no signal from inside without a handler
     os.umask(0o022)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)
+    number = int(sys.argv[1])
+    os.set_inheritable(number, False)
+    control = _socket.socket(fileno=number)
+    (_, uid, ports, limits), _ = receive(control)
+    listeners = [listen(int(port)) for port in ports.split()]
+    drop_privileges(int(uid) if uid else None)
+    set_limits(limits.split())
     init = Init(control)
-    setup = json.loads(control.recv(LARGEST_REQUEST))
-    listeners = [socket.create_server(("127.0.0.1", port), backlog=128) for port in setup["ports"]]
-    drop_privileges(setup["uid"])
-    set_limits(setup["limits"])
-    init.send({"ready": True}, listeners)
+    init.send("ready", descriptors=tuple(listener.fileno() for listener in listeners))
     for listener in listeners:
         listener.close()
     init.serve(woken)

@@ -28,22 +28,22 @@ ROOT_FILE: Final = "config.yaml"
 _MERGED: Final = "_proctor_"
 """The name of the merged `config.yaml` in Hydra's store."""
 
-_FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError)
+_FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError, RecursionError)
 
 
 class Composer:
     """Composes the groups' files and the merged `config.yaml` of a search path. Raise `ConfError` for a broken file.
 
     `roots` maps the name of each `config.yaml`, as messages show it, to its contents, in the order of the folders.
-    `sandbox` is the sandbox that their `defaults` choose.
+    `defaults` are the entries that their `defaults` choose, by group: a sandbox and a prompt.
     """
 
     def __init__(self, conf: ConfPath) -> None:
         self._conf = conf
         self.roots = {conf.shown(path): _mapping(conf, path) for path in conf.every(ROOT_FILE)}
-        self.sandbox: str | None = None
+        self.defaults = {"sandbox": "bubblewrap", "prompt": "default"}
         for file, document in reversed(self.roots.items()):
-            self.sandbox = _sandbox(file, document.pop("defaults", [])) or self.sandbox
+            self.defaults |= _chosen(file, document.pop("defaults", []))
 
     def setter(self, key: str) -> str | None:
         """Return the first `config.yaml` that sets a key such as `limits.turns`, or None."""
@@ -78,7 +78,10 @@ class Composer:
         except _FAULTS as error:
             files = {group.partition("@")[2] or group: self._file(group, name) for group, name in entries.items()}
             for file in files.values():
-                _mapping(self._conf, file)
+                defaults = _mapping(self._conf, file).get("defaults")
+                if isinstance(defaults, list) and file.stem in defaults:
+                    shown = self._conf.shown(file)
+                    raise ConfError(f"{shown}: defaults: a file cannot include itself; give it a new name") from error
             key = str(getattr(error, "full_key", None) or "")
             setting = next((f"--set {text}" for text in overrides if text.lstrip("+").startswith(f"{key}=")), None)
             file = next((file for prefix, file in files.items() if f"{key}.".startswith(f"{prefix}.")), self._conf.own)
@@ -110,14 +113,16 @@ def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in document.items() if value is not None}
 
 
-def _sandbox(file: str, defaults: Any) -> str | None:
-    """Return the sandbox that the `defaults` of a `config.yaml` choose, or None. Raise `ConfError`."""
-    chosen = None
+def _chosen(file: str, defaults: Any) -> dict[str, str]:
+    """Return the entries that the `defaults` of a `config.yaml` choose, by group. Raise `ConfError`."""
+    chosen: dict[str, str] = {}
     for entry in defaults if isinstance(defaults, list) else [defaults]:
-        if isinstance(entry, dict) and set(entry) == {"sandbox"}:
-            chosen = str(entry["sandbox"])
+        if isinstance(entry, dict) and set(entry) in ({"sandbox"}, {"prompt"}):
+            chosen |= {group: str(name) for group, name in entry.items()}
         elif entry != "_self_":
-            raise ConfError(f"{file}: defaults: {entry} cannot be chosen here; valid: {{sandbox: NAME}}")
+            raise ConfError(
+                f"{file}: defaults: {entry} cannot be chosen here; valid: {{sandbox: NAME}}, {{prompt: NAME}}"
+            )
     return chosen
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from backends.options import in_plain_words
 from harness.adapters import executable_of
+from harness.agent.prompt import TemplateFault, check_prompt
 from harness.case import (
     BackendConf,
     EnvironmentConf,
@@ -22,6 +23,7 @@ from harness.case import (
     Exclusion,
     Limits,
     ModelConf,
+    PromptConf,
     ProviderConf,
     SandboxConf,
     SuiteConf,
@@ -41,8 +43,9 @@ S = TypeVar("S", bound=Struct)
 class Config(Struct, frozen=True, kw_only=True):
     """One run's configuration, complete and checked.
 
-    The groups hold the entries that the suite uses, by the names of their files, in the suite's order. `provider` holds
-    every provider. `path` is the search path of the files.
+    The groups hold the entries that the suite uses, by the names of their files, in the suite's order. `provider` and
+    `prompt` hold every provider and every prompt. `default_prompt` is the prompt that the root configuration chooses.
+    `path` is the search path of the files.
     """
 
     path: ConfPath
@@ -54,6 +57,12 @@ class Config(Struct, frozen=True, kw_only=True):
     model: dict[str, ModelConf]
     provider: dict[str, ProviderConf]
     environment: dict[str, EnvironmentConf]
+    prompt: dict[str, PromptConf]
+    default_prompt: str
+
+    def prompt_of(self, environment: EnvironmentConf) -> PromptConf:
+        """Return the prompt of the cases of an environment of the suite."""
+        return self.prompt[environment.prompt or self.suite.prompt or self.default_prompt]
 
 
 def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
@@ -69,6 +78,15 @@ def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
     """Return every provider of the search path, by name. Raise `ConfError` if a file is wrong."""
     with conf.naming_files():
         return _Loader(conf, "", ()).providers()
+
+
+def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
+    """Return every environment of the search path, by name. Raise `ConfError` if a file is wrong.
+
+    If an environment names a module, the project's root folder becomes importable.
+    """
+    with conf.naming_files():
+        return _Loader(conf, "", ()).environments()
 
 
 class _Loader:
@@ -99,13 +117,22 @@ class _Loader:
             model=self._group(tree, "model", ModelConf, names),
             provider=self._group(tree, "provider", ProviderConf, names),
             environment=self._group(tree, "environment", EnvironmentConf, names),
+            prompt=self._group(tree, "prompt", PromptConf, names),
+            default_prompt=self.composer.defaults["prompt"],
         )
         self._check_together(config)
         return config
 
     def providers(self) -> dict[str, ProviderConf]:
-        names = {"provider": self._providers()}
+        names = {"provider": self._every("provider")}
         return self._group(self.composer.compose(_entries(names), ()), "provider", ProviderConf, names)
+
+    def environments(self) -> dict[str, EnvironmentConf]:
+        names = {"environment": self._every("environment")}
+        found = self._group(self.composer.compose(_entries(names), ()), "environment", EnvironmentConf, names)
+        if any(map(names_code, found.values())):
+            make_importable(self.conf.root)
+        return found
 
     def _require_keys(self, file: str, document: Mapping[str, Any]) -> None:
         """Raise `ConfError` for an unknown key of a `config.yaml`."""
@@ -118,12 +145,15 @@ class _Loader:
                 require(self.conf, key, str(name), f"{file}: {key}.{name}")
 
     def _default_sandbox(self) -> str:
-        chosen = self.composer.sandbox or "bubblewrap"
+        chosen = self.composer.defaults["sandbox"]
         require(self.conf, "sandbox", chosen, "conf/config.yaml: defaults")
         return chosen
 
     def _names(self, suite: SuiteConf) -> dict[str, list[str]]:
-        """Return the entries of each group that the suite uses, and every provider, since a model may name any."""
+        """Return the entries of each group that the suite uses.
+
+        They include every provider and every prompt, since a model and an environment may name any.
+        """
         where = f"conf/suite/{self.suite}.yaml: suite."
         backends = self.conf.choices("backend") if suite.backends == "all" else suite.backends
         names = {"backend": backends, "model": suite.models, "environment": suite.environments}
@@ -139,12 +169,13 @@ class _Loader:
                 name = getattr(rule, group)
                 if name is not None and name not in chosen:
                     raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
-        return {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()} | {"provider": self._providers()}
+        used = {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()}
+        return used | {group: self._every(group) for group in ("provider", "prompt")}
 
-    def _providers(self) -> list[str]:
-        names = self.conf.choices("provider")
+    def _every(self, group: str) -> list[str]:
+        names = self.conf.choices(group)
         for name in names:
-            require(self.conf, "provider", name, "conf/provider")
+            require(self.conf, group, name, f"conf/{group}")
         return names
 
     def _group(
@@ -163,6 +194,7 @@ class _Loader:
             provider = config.provider[model.provider]
             PROVIDERS[provider.kind].check(model, provider)
         self._check_code(config)
+        self._check_prompts(config)
         if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
             raise ConfError(
                 f"conf/suite/{self.suite}.yaml: sandbox={config.sandbox.name} seals nothing, and this suite does not "
@@ -182,6 +214,23 @@ class _Loader:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
         for backend in config.backend.values():
             executable_of(backend)
+
+    def _check_prompts(self, config: Config) -> None:
+        """Raise `ConfError` for a prompt that does not exist, or has a template that is wrong for an environment."""
+        require(self.conf, "prompt", config.default_prompt, "conf/config.yaml: defaults")
+        if config.suite.prompt:
+            require(self.conf, "prompt", config.suite.prompt, f"conf/suite/{self.suite}.yaml: suite.prompt")
+        for name, environment in config.environment.items():
+            if environment.prompt:
+                where = f"conf/environment/{name}.yaml: environment.{name}.prompt"
+                require(self.conf, "prompt", environment.prompt, where)
+            prompt = config.prompt_of(environment)
+            try:
+                check_prompt(prompt, environment, config.evaluation, config.limits)
+            except TemplateFault as fault:
+                key = f"prompt.{prompt.name}.{fault.part}"
+                setter = self.settings.setter(key) or self.composer.setter(key)
+                raise (ConfError(f"{setter}: {key}: {fault.reason}") if setter else fault) from fault
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
         """Return a part of the tree as its struct. Raise `ConfError`, which names the file of the wrong key."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from harness.adapters import adapter_of
-from harness.case import BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf
+from harness.case import TOOLS, BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.suite.config import Config
 
@@ -38,6 +38,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 provider=provider,
                 wire=wire,
                 environment=environment,
+                prompt=config.prompt_of(environment),
                 sandbox=config.sandbox,
                 limits=config.limits,
                 evaluation=config.evaluation,
@@ -88,6 +89,11 @@ def _require_wires(config: Config) -> None:
 
 def _require_capabilities(case: Case, suite: str) -> None:
     backend, environment = case.backend.name, case.environment.name
+    if case.environment.needs_mcp and not case.environment.tools:
+        raise ConfError(
+            f"conf/environment/{environment}.yaml: environment.{environment}.needs_mcp is true, and "
+            f"environment.{environment}.tools is empty; offer a tool: {', '.join(TOOLS)}"
+        )
     if case.environment.needs_mcp and not adapter_of(case.backend).capabilities.mcp:
         raise ConfError(
             f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "

@@ -13,6 +13,7 @@ from harness.case import (
     EvaluationConf,
     Limits,
     ModelConf,
+    PromptConf,
     ProviderConf,
     SandboxConf,
     SuiteConf,
@@ -26,6 +27,7 @@ GROUPS: dict[str, type[Struct]] = {
     "model": ModelConf,
     "provider": ProviderConf,
     "environment": EnvironmentConf,
+    "prompt": PromptConf,
 }
 """Groups with several entries in a suite: `environment.small_maze.max_steps` is a key."""
 
@@ -103,6 +105,8 @@ class Settings:
         choices = listed(self._conf.choices(key))
         if key == "suite":
             return f"choose a suite with --suite; choose from: {choices}"
+        if key == "prompt":
+            return f"write --set suite.prompt=NAME (choices: {choices}) or --set prompt.NAME.KEY=VALUE"
         if key in GROUPS:
             return (
                 f"the suite names its {key}s: write --set suite.{key}s=[…] (choices: {choices}) "

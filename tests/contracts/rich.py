@@ -30,6 +30,10 @@ SUBTASK, SUBREPLY = "Count the pebbles.", "There are 41 pebbles."
 CUT = dict.fromkeys(("anthropic_messages", "openai_chat", "openai_responses"), (('CUTHERE\\"', "CUT"),))
 """Cuts off the JSON of the arguments that contain this word."""
 
+COMMIT = (
+    "git init -q repository; cd repository; touch file; git add file; git commit -qm Begin; "
+    "git log --format='%an <%ae>, committed by %cn'"
+)
 LOOK_AROUND = "tr '\\0' ' ' < /proc/1/cmdline; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; env"
 
 
@@ -72,9 +76,13 @@ def capable(*needs: str) -> list[str]:
     return [name for name in names() if all(getattr(registered(name).capabilities, need) for need in needs)]
 
 
-def sessions(*needs: str) -> list[ParameterSet]:
-    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in capable(*needs)]
+def sessions(*needs: str, hides_subagents: bool | None = None) -> list[ParameterSet]:
+    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it.
+
+    `hides_subagents` leaves out those with another value of this quirk.
+    """
+    found = [name for name in capable(*needs) if hides_subagents in (None, registered(name).quirks.hides_subagents)]
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in found]
 
 
 def turns(backend: Backend) -> dict[str, ScriptedTurn]:
@@ -85,7 +93,7 @@ def turns(backend: Backend) -> dict[str, ScriptedTurn]:
         first.append(ScriptedCall(mcp="render_state", arguments={"seed": 0}))
     played = {
         "first": ScriptedTurn(text=SAID[0], calls=tuple(first)),
-        "look": ScriptedTurn(calls=(ScriptedCall(read=FILE), ScriptedCall(run=LOOK_AROUND))),
+        "look": ScriptedTurn(calls=(ScriptedCall(read=FILE), ScriptedCall(run=LOOK_AROUND), ScriptedCall(run=COMMIT))),
         "huge": ScriptedTurn(calls=(ScriptedCall(run="python -c \"print(('y' * 99 + chr(10)) * 10000)\""),)),
         "unknown": ScriptedTurn(calls=(ScriptedCall(tool=UNKNOWN_TOOL, arguments={"x": 1}),)),
         "wrong": ScriptedTurn(calls=(ScriptedCall(tool=known.shell, arguments={"wrong": 1}),)),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
 from backends.registry import backend, names
+from harness.case import TOOLS
 from harness.endings import ENDINGS, Ending
+from harness.mcp.app import digest
 from harness.results.record import Record
 from tests.support.project import Project
 
@@ -191,11 +194,25 @@ def test_each_failure_of_the_model_gets_its_ending_with_claude(tmp_path: Path) -
         attempt.usage.metered.turns for attempt in stalled.attempts if attempt.usage.metered
     )
     kept = tmp_path / "runs/latest" / str(stalled.artifacts) / "attempt-1"
-    assert sorted(file.name for file in kept.iterdir()) == ["gateway.jsonl", "stderr.log", "stream.jsonl"]
+    left = ["gateway.jsonl", "instructions.md", "prompt.md", "stderr.log", "stream.jsonl"]
+    assert sorted(file.name for file in kept.iterdir()) == left
     assert b"A few words" not in (kept / "stream.jsonl").read_bytes()
     # the conversation continued where it had stopped: the second response of the script came next
     again = tmp_path / "runs/latest" / str(records["unreachable"].artifacts) / "stream.jsonl"
     assert b"A few words" in again.read_bytes()
+    _keeps_what_it_was_asked(records, kept)
+
+
+def _keeps_what_it_was_asked(records: dict[str, Record], first: Path) -> None:
+    """Check the prompts of a case whose second attempt resumed the first one, whose files are in `first`."""
+    prompt, instructions = ((first / name).read_bytes() for name in ("prompt.md", "instructions.md"))
+    assert b"mcp__environment__render_state" in prompt
+    assert b"Turns: 50." in prompt
+    assert b"interrupted" in (first.parent / "prompt.md").read_bytes()
+    assert (first.parent / "workspace/CLAUDE.md").read_bytes() == instructions
+    asked = {(record.digests.prompt, record.digests.instructions) for record in records.values()}
+    assert asked == {(sha256(prompt).hexdigest(), sha256(instructions).hexdigest())}, "all were asked the same"
+    assert {record.digests.tools for record in records.values()} == {digest(TOOLS)}
 
 
 @pytest.mark.parametrize(

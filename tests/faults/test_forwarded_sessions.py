@@ -15,6 +15,7 @@ from harness.agent.cli import find_cli
 from harness.agent.reconcile import reconcile
 from harness.agent.setup import SessionSetup
 from harness.case import (
+    TOOLS,
     BackendConf,
     Case,
     EnvironmentConf,
@@ -38,6 +39,7 @@ from harness.models.forwarding import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import WORKSPACE
+from tests.support.cases import PROMPT
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"
@@ -87,6 +89,7 @@ def play(
             provider=provider,
             wire=wire,
             environment=MAZE,
+            prompt=PROMPT,
             sandbox=SANDBOX,
             limits=Limits(turns=10, wall_s=120, failed_requests=2),
             evaluation=EvaluationConf(),
@@ -104,7 +107,7 @@ def play(
                 budget=Budget.within(case.limits),
                 gateway=Gateway(host),
                 model_server=remote_server(case),
-                mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), host),
+                mcp=McpServer(environment, TOOLS, folder / "renders", no_policy, (NotImplementedError,), host),
                 progress=lambda _: None,
             ),
             "Play your part.",

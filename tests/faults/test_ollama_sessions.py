@@ -21,6 +21,7 @@ from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
 from harness.models.model_server import ModelServer
 from harness.servers.acquire import Lease
+from tests.support.cases import PROMPT
 from tests.support.serving import MODEL, OLLAMA, Machine
 from tests.support.sessions import MAZE, SANDBOX, Stage, ignore
 
@@ -49,6 +50,7 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
         provider=OLLAMA,
         wire=next(wire for wire in OLLAMA.wires if wire in cli.capabilities.wires),
         environment=MAZE,
+        prompt=PROMPT,
         sandbox=SANDBOX,
         limits=LIMITS,
         evaluation=EvaluationConf(),
@@ -63,7 +65,7 @@ def attempt(stage: Stage, lease: Lease, backend: str, folder: Path) -> AttemptRe
                 budget=Budget.within(case.limits),
                 gateway=Gateway(stage._host),
                 model_server=ModelServer("qwen", lambda: Forwarder(lease.url), lease.facts.digest),
-                mcp=pipeline.mcp_config(environment, dirs, stage._host),
+                mcp=pipeline.mcp_config(MAZE, environment, dirs, stage._host),
                 progress=ignore,
             ),
             "Solve the maze.",

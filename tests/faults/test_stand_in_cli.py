@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.case import Limits
 from harness.endings import ENDINGS, Ending
 from tests.support.project import ROOT, Project
 
@@ -29,6 +30,7 @@ harness.agent.cli.find_cli = stand_in
 """
 
 INIT = '{"type":"system","subtype":"init","session_id":"s","mcp_servers":[{"name":"environment","status":"STATUS"}]}'
+UNLISTED = INIT.replace("environment", "another").replace("STATUS", "connected")
 SAID = '{"type":"assistant","message":{"id":"m1","content":[{"type":"text","text":"x"}]}}'
 RESULT = '{"type":"result","subtype":"success","result":"done"}'
 COMPACTED = '{"type":"system","subtype":"compact_boundary"}'
@@ -41,6 +43,7 @@ case "$*" in
 *silent*) exit 0 ;;
 *crashed*) started; echo "it went wrong" >&2; exit 3 ;;
 *toolless*) echo '{INIT.replace("STATUS", "failed")}'; echo '{SAID}'; echo '{RESULT}'; echo trace > trace ;;
+*unlisted*) echo '{UNLISTED}'; echo '{SAID}'; echo '{RESULT}' ;;
 *compacting*) started; while :; do echo '{COMPACTED}'; sleep 0.1; done ;;
 *flood*) exec cat /dev/zero ;;
 *writing*) started; setsid sh -c 'while :; do date > trace; done' & sleep 0.5; echo '{SAID}'; echo '{RESULT}' ;;
@@ -52,6 +55,7 @@ ENDS = {
     "silent": (Ending.SILENT_EXIT, Ending.SILENT_EXIT),
     "crashed": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
     "toolless": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
+    "unlisted": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "compacting": (Ending.ENDLESS_COMPACTION,),
     "flood": (Ending.OUTPUT_LIMIT,),
     "writing": (Ending.FINISHED,),
@@ -86,6 +90,12 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
     assert records["hung"].attempts[0].term_s >= 1  # it ignored SIGTERM
     assert "code 3: it went wrong" in records["crashed"].explanation
     assert records["flood"].attempts[0].seconds < 5
+    assert records["compacting"].compactions >= Limits().compactions
+    assert records["writing"].compactions == 0
+    told = records["writing"].usage.reported
+    assert told is not None
+    assert (told.turns, told.input_tokens, told.cost_usd) == (1, None, None)  # it tells no tokens and no cost
+    assert records["unlisted"].mcp_servers == {"another": "connected", "environment": "not listed"}
     folder = project.folder / "runs/latest"
     toolless = folder / str(records["toolless"].artifacts)
     assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began a new conversation

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends import events as ev
+from backends.reading.shorten import Shortener
 from backends.registry import backend, names
 from backends.session import Session, fold
 from harness.agent.ending import classify
@@ -111,12 +112,12 @@ def read(name: str, lines: Iterable[bytes]) -> Session:
 
 
 def counters(session: Session) -> dict[str, float]:
-    """Return all counters of a session that only grow."""
+    """Return all counters of a session that only grow. One that is not told is 0."""
     whole = ("turns", "tool_calls", "tool_results", "tool_errors", "subagents", "retries", "denials", "compactions")
     more = ("error_count", "rate_limits", "unpaired_results", "untimed_results", "model_s", "cost_usd")
     counted = {name: getattr(session, name) for name in (*whole, *more)}
     counted.update(msgspec.to_builtins(session.usage))
-    return counted
+    return {name: value or 0 for name, value in counted.items()}
 
 
 def assert_plain(events: Iterable[ev.Event]) -> None:
@@ -220,7 +221,7 @@ def test_a_session_is_read_as_it_happened(name: str, script: Script) -> None:
     assert session.tool_errors == sum(call.failed for call in calls)
     used = sum((turn.usage for turn in turns), ev.Usage())
     if "reasoning" not in shows:
-        used = msgspec.structs.replace(used, reasoning_tokens=0)
+        used = msgspec.structs.replace(used, reasoning_tokens=None)
     assert session.usage == (used if "turns" in shows else ev.Usage())
     for part in ("retries", "compactions"):
         assert getattr(session, part) == (sum(getattr(turn, part) for turn in turns) if part in shows else 0)
@@ -325,6 +326,12 @@ def _lines(stream: bytes, cap: int) -> list[Line]:
     """Return the lines that `LineSplitter` must give: its specification."""
     lines, offset = [], 0
     for part in stream.split(b"\n"):
-        lines.append(Line(offset, part[:cap], len(part[cap:])))
+        kept = part if len(part) <= cap else _shortened(part, cap)[:cap]
+        lines.append(Line(offset, kept, len(part) - len(kept)))
         offset += len(part) + 1
-    return lines if lines[-1].data else lines[:-1]
+    return lines if part else lines[:-1]
+
+
+def _shortened(part: bytes, room: int) -> bytes:
+    shortener = Shortener(room)
+    return shortener.feed(part) + shortener.flush()

@@ -20,6 +20,7 @@ from harness.agent.cli import find_cli
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import LineSplitter
 from harness.case import (
+    TOOLS,
     BackendConf,
     Case,
     EnvironmentConf,
@@ -44,6 +45,7 @@ from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from tests.properties.grammar import SPACE, Said, as_shown, grammar
+from tests.support.cases import PROMPT
 
 pytestmark = pytest.mark.nightly
 
@@ -134,6 +136,7 @@ def play(
         provider=ProviderConf("scripted", "scripted", wires=[]),
         wire=adapter.capabilities.wires[0],
         environment=MAZE,
+        prompt=PROMPT,
         sandbox=SANDBOX,
         limits=Limits(turns=20, wall_s=120),
         evaluation=EvaluationConf(),
@@ -154,7 +157,7 @@ def play(
             budget=Budget.within(case.limits),
             gateway=gateway,
             model_server=ModelServer("scripted", lambda: listening),
-            mcp=McpServer(environment, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
+            mcp=McpServer(environment, TOOLS, folder / "renders", no_policy, (NotImplementedError,), gateway._host),
             progress=lambda _: None,
         ),
         "Play your part.",

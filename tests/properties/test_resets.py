@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.reading.resets import FARTHEST, reset_time
+from backends.reading.resets import FARTHEST, JUST_PASSED, reset_time
 
 zones = st.none() | st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 nows = st.datetimes(datetime(1971, 1, 1), datetime(9990, 1, 1)).flatmap(
@@ -107,6 +108,10 @@ def test_a_span_is_the_same_in_every_notation(seconds: int, now: datetime) -> No
         f"retry after {minutes}m{rest}s",
         f"resets in {hours} hours {minutes_of_hour} minutes {rest} seconds",
         f"try again in {seconds * 1000} ms",
+        f"try again in {seconds * 1000} milliseconds",
+        f"retry-after-ms: {seconds * 1000}",
+        f"resets in {hours}h{minutes_of_hour}m{rest}.0s",
+        f'{{"error":{{"resets_in_seconds":{seconds}}}}}',
     ):
         assert reset_time(text, now) == end, text
 
@@ -120,7 +125,12 @@ def test_a_date_is_the_same_in_every_notation(now: datetime, seconds: int) -> No
         f"resets at {end:%Y-%m-%dT%H:%M:%SZ}",
         f"{end:%Y-%m-%d %H:%M:%S} UTC",
         end.isoformat(),
+        end.isoformat().replace("T", "t").replace("+00:00", "z"),
         float(epoch),
+        float(epoch * 1000),
+        f'"resets_at":{epoch}',
+        f"resets {epoch}123",
+        f"Retry-After: {end:%a %b %e %H:%M:%S %Y}",
     ]
     texts += [f"limit reached|{epoch}", f"Retry-After: {end:%a, %d %b %Y %H:%M:%S} GMT"]
     for text in texts:
@@ -134,3 +144,39 @@ def test_a_time_of_day_is_the_next_one(now: datetime, hour: int, minute: int, zo
     assert end is not None
     assert end - aware(now) <= timedelta(hours=25)  # a day has 25 hours when clocks go back
     assert end == reset_time(f"resets at {hour}:{minute:02} ({zone})", now)
+
+
+def day_and_time(end: datetime) -> list[str]:
+    """Return the ways to write a day and a time of day, to the minute."""
+    half = f"{end:%I:%M} {end:%p}".lstrip("0")
+    ordinal = f"{end.day}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(end.day % 10 if end.day not in (11, 12, 13) else 0, 'th') }"
+    days = [
+        f"{end:%b} {end.day}",
+        f"{end:%B} {ordinal}, {end.year}",
+        f"{end.day} {end:%b} {end.year}",
+        f"{ordinal} {end:%B}",
+    ]
+    days += [f"{end:%A}, {end:%B} {end.day}", f"{end:%a}", f"{end:%A}", f"{end:%Y-%m-%d}"]
+    return [
+        f"resets {day}{by}{clock}" for day in days for by in (" ", " at ", ", ") for clock in (half, f"{end:%H:%M}")
+    ]
+
+
+@given(
+    st.datetimes(datetime(2001, 9, 10), datetime(2200, 1, 1)),
+    st.integers(1, 6 * 1440),
+    st.sampled_from(["Asia/Tokyo", "UTC", "Africa/Lagos"]),  # there, clocks do not change
+)
+def test_a_day_and_a_time_are_the_same_in_every_wording(now: datetime, minutes: int, zone: str) -> None:
+    now = now.replace(tzinfo=UTC, second=0, microsecond=0)
+    end = now + timedelta(minutes=minutes)
+    for text in day_and_time(end.astimezone(ZoneInfo(zone))):
+        assert reset_time(f"You've hit your limit · {text} ({zone})", now) == end, text
+
+
+@given(st.datetimes(datetime(2001, 9, 10), datetime(2200, 1, 1)), st.timedeltas(timedelta(), JUST_PASSED))
+def test_a_limit_that_has_just_ended_is_over(end: datetime, ago: timedelta) -> None:
+    end = end.replace(tzinfo=UTC, second=0, microsecond=0)
+    now = end + min(ago, JUST_PASSED - timedelta(seconds=1))
+    for text in (f"resets {end:%H:%M}", *day_and_time(end), f"resets {int(end.timestamp())}", end.isoformat()):
+        assert reset_time(text, now) == now + timedelta(seconds=1), text

@@ -166,12 +166,22 @@ def test_auto_starts_no_more_workers_than_are_useful(
     count = workers(needs, machine, cores=cores, memory_gb=memory_gb)
     assert 1 <= count <= max(1, len(needs))
     assert count == 1 or (count * CORES_A_SESSION <= cores and count * GB_A_SESSION <= memory_gb)
-    if needs:
-        planner = Planner([Job(i, 60.0, need) for i, need in enumerate(needs)], machine, load_s=0.0, clock=lambda: 0.0)
-        for number in range(count):
-            planner.add(str(number))
-        if all(need is None or (need.gpus < 2 and need.parallel == 1) for need in needs):
-            assert all(planner.next(str(number)) for number in range(count))
+
+
+@given(
+    st.lists(st.none() | st.sampled_from([need for need in NEEDS if need.gpus < 2 and need.parallel == 1]), min_size=1),
+    st.builds(Machine, st.integers(0, 8), st.integers(1, 3)),
+    st.integers(1, 64),
+    st.floats(0.5, 256),
+)
+def test_each_worker_that_auto_starts_has_a_case_at_once(
+    needs: list[ServerNeed | None], machine: Machine, cores: int, memory_gb: float
+) -> None:
+    count = workers(needs, machine, cores=cores, memory_gb=memory_gb)
+    planner = Planner([Job(i, 60.0, need) for i, need in enumerate(needs)], machine, load_s=0.0, clock=lambda: 0.0)
+    for number in range(count):
+        planner.add(str(number))
+    assert all(planner.next(str(number)) for number in range(count))
 
 
 suites = st.builds(

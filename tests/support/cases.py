@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+import yaml
+
 from harness.case import (
     BackendConf,
     Case,
@@ -9,9 +12,14 @@ from harness.case import (
     EvaluationConf,
     Limits,
     ModelConf,
+    PromptConf,
     ProviderConf,
     SandboxConf,
 )
+from harness.packaged import packaged_conf
+
+PROMPT = msgspec.convert(yaml.safe_load((packaged_conf() / "prompt/default.yaml").read_text()), PromptConf)
+"""The packaged prompt."""
 
 REMOTE = ProviderConf("remote", kind="remote", wires=["openai_chat"], base_url="https://models.invalid")
 LOCAL = ProviderConf("ollama", kind="ollama", wires=["openai_chat"])
@@ -35,6 +43,7 @@ def make_case(
         provider=provider,
         wire="openai_chat",
         environment=EnvironmentConf(environment, kind="maze"),
+        prompt=PROMPT,
         sandbox=SandboxConf("bubblewrap", kind="bubblewrap"),
         limits=Limits(),
         evaluation=EvaluationConf(),

@@ -118,12 +118,15 @@ class Forwarder:
 
     def __init__(self, before: list[bytes], after: list[bytes], fault: Exception | None = None) -> None:
         self.go_on = threading.Event()
+        self.asked = 0
         self._before, self._after, self._fault = before, after, fault
 
     async def answer(self, call: Any) -> Answer:
+        self.asked += 1
         return Answer(status=200, headers={"content-type": "text/event-stream", "x-id": "7"}, chunks=self._chunks())
 
     async def count_tokens(self, call: Any) -> int:
+        self.asked += 1
         return 0
 
     async def _chunks(self) -> AsyncIterator[bytes]:

@@ -46,6 +46,7 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
+from tests.support.cases import PROMPT
 
 PINNED = pinned_clis()
 """The folder of the pinned CLIs. It is read here because a test may later act as another user, with another cache."""
@@ -188,7 +189,7 @@ class Stage:
         model = Model(play.script, play.rewrite, watch)
         earlier = None
         with closing(make_environment(MAZE)) as environment:
-            mcp: Any = pipeline.mcp_config(environment, dirs, self._host)
+            mcp: Any = pipeline.mcp_config(MAZE, environment, dirs, self._host)
             if play.mcp_fails:
                 mcp = _FailingMcp(mcp, self._host)
             if play.first:
@@ -223,6 +224,7 @@ class Stage:
                     provider=ProviderConf("scripted", "scripted", wires=[]),
                     wire=backend.capabilities.wires[0],
                     environment=MAZE,
+                    prompt=PROMPT,
                     sandbox=SANDBOX,
                     limits=play.limits,
                     evaluation=EvaluationConf(),
@@ -235,6 +237,7 @@ class Stage:
                 model_server=ModelServer(MODEL, lambda: model),
                 mcp=mcp,
                 progress=progress,
+                instructions=PROMPT.instructions,
             ),
             play.prompt,
             resume=resume,
@@ -256,6 +259,7 @@ class _FailingMcp:
 
     def __init__(self, mcp: McpServer, host: HttpHost) -> None:
         self.name, self.path, self.tools, self.renders = mcp.name, mcp.path, mcp.tools, mcp.renders
+        self.digest = mcp.digest
         self._host = host
 
     def serve(self, listener: socket.socket, **_: str) -> Served:

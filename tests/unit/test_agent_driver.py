@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backends import events as ev
 from backends.session import Session
 from harness.agent.driver import Progress, SessionOutcome, drive
 from harness.agent.watchdog import Snapshot, hangs, spent
@@ -132,7 +133,7 @@ def test_a_limit_that_the_gateway_saw_exceeded_counts_even_if_the_cli_ends_by_it
 
 def test_the_cost_that_the_cli_reports_counts_if_the_ledger_has_none() -> None:
     session, traffic, snapshot = Session(), FakeTraffic(), Snapshot(now=1, began=0, last_output=0)
-    session._total_cost = 2.0
+    session.add(ev.SessionFinished(cost_usd=2.0))
     limits = msgspec.structs.replace(LIMITS, cost_usd=1.0)
     stop = spent(limits, traffic, session, snapshot)
     assert stop is not None

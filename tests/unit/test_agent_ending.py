@@ -112,6 +112,21 @@ def test_a_server_that_is_not_known_to_be_absent_is_not(status: str) -> None:
     assert ending(ev.SessionStarted(mcp_servers={"proctor": status}), *turn(), DONE) is Ending.FINISHED
 
 
+@pytest.mark.parametrize(
+    ("listed", "named"),
+    [
+        ({}, Ending.MCP_UNAVAILABLE),
+        ({"other": "connected"}, Ending.MCP_UNAVAILABLE),
+        ({"lab": "pending"}, Ending.FINISHED),
+        (None, Ending.FINISHED),
+    ],
+)
+def test_a_configured_server_that_the_cli_does_not_list_is_absent(listed: dict[str, str] | None, named: Ending) -> None:
+    session = fold((ev.SessionStarted(mcp_servers=listed), *turn(), DONE))
+    session.expect_mcp(["lab"])
+    assert classify(session, exit_code=0, stderr_tail="")[0] is named
+
+
 @pytest.mark.parametrize("tool", ["mcp__my_lab__plot", "mcp__my_lab.plot", "my_lab_plot"])
 def test_a_server_of_which_a_tool_answered_was_there(tool: str) -> None:
     started = ev.SessionStarted(mcp_servers={"my lab": "failed"})
@@ -218,6 +233,33 @@ def test_the_trace_of_a_crash_decides_nothing() -> None:
     assert (named, explanation) == (Ending.CLI_CRASHED, "the CLI exited with code 1: TypeError: x is undefined")
 
 
+TOLD = {
+    "API Error: Claude's response exceeded the 32000 output token maximum.": Ending.OUTPUT_TOKEN_LIMIT,
+    "MessageOutputLengthError\n    at run (x.js:1)\n    at y": Ending.OUTPUT_TOKEN_LIMIT,
+    "log\nYou're out of extra usage · resets 3am (Europe/Zurich)": Ending.RATE_LIMITED,
+    "Opus limit reached ∙ resets 3pm\nlog\nlog": Ending.RATE_LIMITED,
+    "prompt is too long: 213462 tokens > 200000 maximum": Ending.CONTEXT_OVERFLOW,
+}
+
+
+@pytest.mark.parametrize("exit_code", [None, 0, 1])
+@pytest.mark.parametrize("stderr", TOLD)
+def test_standard_error_alone_may_tell_the_ending(stderr: str, exit_code: int | None) -> None:
+    assert ending(*turn(), exit_code=exit_code, stderr=stderr) is TOLD[stderr]
+    assert ending(*turn(), error(ErrorKind.OTHER), FAILED, exit_code=exit_code, stderr=stderr) is TOLD[stderr]
+
+
+@pytest.mark.parametrize("stderr", TOLD)
+def test_standard_error_says_nothing_about_a_session_that_tells_its_end(stderr: str) -> None:
+    assert ending(*turn(), DONE, stderr=stderr) is Ending.FINISHED
+    assert ending(*turn(reason=StopReason.LAST), stderr=stderr) is Ending.FINISHED
+    assert ending(*turn(), error(ErrorKind.AUTH), FAILED, exit_code=1, stderr=stderr) is Ending.AUTH_FAILED
+
+
+def test_weak_hints_on_standard_error_do_not_explain_an_exit_with_0() -> None:
+    assert ending(*turn(), stderr="level=WARN message=stream timeout") is Ending.SILENT_EXIT
+
+
 @pytest.mark.parametrize(
     ("limit", "limits", "named"),
     [
@@ -239,6 +281,12 @@ def test_a_limit_of_the_cli_counts_only_if_the_case_has_reached_its_own(
     used = ev.Usage(input_tokens=50, output_tokens=20, cache_read_tokens=1000)
     final = ev.SessionFinished(is_error=True, reason="its_max", limit=limit, usage=used, cost_usd=0.5, turns=2)
     assert ending(*turn("a"), *turn("b"), final, exit_code=1, limits=limits) is named
+
+
+def test_a_cli_that_does_not_tell_what_it_used_is_believed_if_the_case_has_that_limit() -> None:
+    final = ev.SessionFinished(is_error=True, reason="its_max", limit="cost_usd")
+    assert ending(*turn(), final, limits=Limits(cost_usd=5)) is Ending.COST_LIMIT
+    assert ending(*turn(), final, limits=Limits()) is Ending.CLI_CRASHED
 
 
 def test_a_limit_of_the_cli_that_the_case_does_not_have_is_explained() -> None:

@@ -19,7 +19,7 @@ TOLD = ReportingQuirks()
 def session(turns: int = 2, *extra: ev.Event, final: bool = True, tokens: int = 10) -> Session:
     events: list[ev.Event] = []
     for number in range(turns):
-        usage = ev.Usage(input_tokens=tokens, output_tokens=1)
+        usage = ev.Usage(input_tokens=tokens, output_tokens=1, cache_read_tokens=0, cache_write_tokens=0)
         events += [ev.TurnStarted(turn=str(number)), ev.TurnFinished(turn=str(number), usage=usage)]
     return fold([*events, *extra, *([ev.SessionFinished()] if final else [])])
 
@@ -44,6 +44,12 @@ def test_every_difference_is_named_with_both_numbers(reported: int, metered: int
     found = reconcile(session(reported), ledger, quirks=TOLD, stopped=False)
     expected = [] if reported == metered else [("turns", reported, metered, None)]
     assert [(one.field, one.reported, one.metered, one.explained) for one in found] == expected
+
+
+def test_a_count_that_the_cli_does_not_tell_does_not_differ() -> None:
+    events: list[ev.Event] = [ev.TurnStarted(turn="a"), ev.TurnFinished(turn="a", usage=ev.Usage(input_tokens=20))]
+    ledger = msgspec.structs.replace(SAME, turns=1, cache_read_tokens=7)
+    assert differences(fold([*events, ev.SessionFinished()]), ledger) == {}
 
 
 def test_side_requests_and_broken_answers_explain_exactly_their_own_tokens() -> None:

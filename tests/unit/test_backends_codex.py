@@ -55,6 +55,13 @@ def test_a_required_mcp_server_that_failed_is_named() -> None:
     assert CODEX.read_stderr(log) == (ev.McpStatus(server="environment", status="failed"),)
 
 
+def test_another_mcp_server_that_failed_is_named_by_a_warning() -> None:
+    message = "MCP client for `lab` failed to start: MCP startup failed: handshaking with MCP server failed"
+    item = {"id": "item_0", "type": "error", "message": message}
+    events = CODEX.decode(json.dumps({"type": "item.completed", "item": item}).encode())
+    assert events == (ev.McpStatus(server="lab", status="failed"),)
+
+
 @pytest.mark.parametrize(
     ("message", "kind", "status"),
     [

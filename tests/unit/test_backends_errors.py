@@ -84,6 +84,17 @@ RATE = [
     "You've hit your monthly limit",
     "You're out of extra usage · resets 3am (Europe/Zurich)",
     "The usage limit has been reached",
+    "Opus limit",
+    "Opus 4.5 limit reached ∙ resets 3am",
+    "Limit reached · resets 3pm",
+    "monthly limit",
+    "out of extra usage ∙ resets 3am",
+    "You've used all your included usage",
+    "You've reached your Fable 5 limit",
+    "You have reached your specified API usage limits. You will regain access on 2026-05-01 at 00:00 UTC.",
+    "You have exhausted your daily quota on this model.",
+    "You've reached your usage cap",
+    "You have exceeded your premium request allowance.",
     "You've hit your usage limit. Visit the settings page or try again at Dec 3rd, 2026 4:15 AM.",
     "You exceeded your current quota, please check your plan and billing details. Please retry in 26.1s.",
 ]
@@ -94,6 +105,7 @@ BILLING = [
     "This request requires more credits: insufficient credits",
     "Insufficient Balance",
     "You've hit your monthly spend limit.",
+    "You have exceeded your monthly included credits for Inference Providers.",
 ]
 OWN = [
     "Error: EDQUOT: disk quota exceeded, write",
@@ -119,6 +131,14 @@ BY_KIND = [
     *((text, status, K.MODEL_REFUSED_TOOLS) for text in NO_TOOLS for status in (None, 400, 404)),
     ("compaction is thrashing", None, K.COMPACTION),
     ("exceeded the 32000 output token maximum", None, K.OUTPUT_TOKENS),
+    ("Error: MessageOutputLengthError", None, K.OUTPUT_TOKENS),
+    ("The response reached the model's output token limit.", None, K.OUTPUT_TOKENS),
+    ("Incomplete response returned, reason: max_output_tokens", None, K.OUTPUT_TOKENS),
+    ("stop_reason: max_tokens", None, K.OUTPUT_TOKENS),
+    ("error sending request for url (http://127.0.0.1:9/v1/responses)", None, K.MODEL_UNREACHABLE),
+    ("Your access token could not be refreshed. Please log out and sign in again.", None, K.AUTH),
+    ("To use Codex with your ChatGPT plan, upgrade to Plus.", None, K.AUTH),
+    ("Your organization has disabled Claude subscription access", None, K.AUTH),
     ("API key not valid. Please pass a valid API key.", 400, K.AUTH),
 ]
 
@@ -150,6 +170,7 @@ def test_a_fetch_that_failed_is_no_fault_of_the_cli() -> None:
         "messages.0.content.1.image: image exceeds 5 MB maximum",
         "max_tokens: 64000 > 32000, which is the maximum allowed number of output tokens",
         "Invalid tool_call_id: it belongs to no call",
+        "max_output_tokens: integer above maximum value",
     ],
 )
 def test_a_bad_request_is_an_error_of_the_model_server(message: str) -> None:

@@ -120,6 +120,37 @@ class TestCodex:
         assert (session.tool_calls, session.tool_results, session.last_tool) == (2, 2, tool)
 
 
+def test_an_item_that_only_completes_under_the_id_of_another_is_a_call() -> None:
+    change = item("completed", "file_change", status="completed", changes=[])
+    search = item("completed", "web_search", query="q")
+    session = read("codex", change, search, change)
+    assert (session.tool_calls, session.tool_results, session.unpaired_results) == (3, 3, 0)
+
+
+def test_a_thread_that_goes_on_counts_its_items_from_0_again() -> None:
+    thread, change = {"type": "thread.started", "thread_id": "t"}, item("completed", "file_change", status="failed")
+    session = read("codex", thread, change, thread, change)
+    assert (session.tool_calls, session.tool_errors, session.unpaired_results) == (2, 2, 0)
+
+
+def shell(id_: str, command: str, turn: str = "m") -> dict[str, Any]:
+    block = {"type": "tool_use", "id": id_, "name": "Bash", "input": {"command": command}}
+    return {"type": "assistant", "message": {"id": turn, "model": "m", "content": [block]}}
+
+
+def test_two_calls_of_one_response_may_share_an_id() -> None:
+    lines = [shell("call_0", "ls"), shell("call_0", "pwd"), shell("call_0", "ls")]
+    session = read("claude", *lines, answered("call_0"), answered("call_0"))
+    assert (session.turns, session.tool_calls, session.tool_results, session.unpaired_results) == (1, 3, 2, 0)
+    assert session.open_calls == 1
+
+
+def test_a_call_without_a_result_gives_its_id_to_a_later_response() -> None:
+    lines = [shell("call_0", "ls", "m"), shell("call_0", "ls", "n"), answered("call_0")]
+    session = read("claude", *lines)
+    assert (session.tool_calls, session.tool_results, session.open_calls) == (2, 1, 0)
+
+
 def test_a_web_search_that_is_cut_off_is_open() -> None:
     assert read("codex", item("started", "web_search", query="q")).open_calls == 1
 

@@ -168,6 +168,12 @@ class TestClaude:
         events = claude(type="system", subtype="init", mcp_servers=servers, mcp_server_errors=rejected)
         assert fold(events).mcp_servers == {"p": "connected", "q": "config rejected", "r": "failed"}
 
+    @pytest.mark.parametrize(("given", "listed"), [({}, None), ({"mcp_servers": []}, {}), ({"mcp_servers": 7}, None)])
+    def test_it_may_list_no_server_or_not_list_them(self, given: dict[str, Any], listed: dict[str, str] | None) -> None:
+        (started,) = claude(type="system", subtype="init", **given)
+        assert isinstance(started, ev.SessionStarted)
+        assert started.mcp_servers == listed
+
     @pytest.mark.parametrize("subtype", ["thinking_tokens", "task_started", "status", "hook_started"])
     def test_chatter_is_not_an_event(self, subtype: str) -> None:
         assert claude(type="system", subtype=subtype) == ()

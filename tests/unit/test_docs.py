@@ -18,6 +18,7 @@ from backends.codex.adapter import CodexOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from harness.agent.prompt import PromptFacts
 from harness.case import (
     BackendConf,
     EnvironmentConf,
@@ -26,6 +27,7 @@ from harness.case import (
     Limits,
     ModelConf,
     Price,
+    PromptConf,
     ProviderConf,
     SandboxConf,
     SuiteConf,
@@ -108,6 +110,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`model`": ModelConf,
     "`provider`": ProviderConf,
     "`environment`": EnvironmentConf,
+    "`prompt`": PromptConf,
     "`sandbox`": SandboxConf,
     "`limits`": Limits,
     "`evaluation`": EvaluationConf,
@@ -142,6 +145,10 @@ class TestConfiguration:
     def test_a_key_that_may_be_null_says_what_null_means(self, heading: str) -> None:
         for row in table(CONFIGURATION, heading):
             assert ("Null: " in row["meaning"]) == row["type"].endswith("or null"), row["key"]
+
+    def test_every_variable_of_a_prompt_is_listed(self) -> None:
+        cells = [row["variable"] for row in table(CONFIGURATION, "Variables of a prompt")]
+        assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(PromptFacts.__struct_fields__)
 
     def test_the_packaged_config_sets_the_defaults(self) -> None:
         written = yaml.safe_load(page("conf/config.yaml"))

@@ -167,11 +167,20 @@ def test_the_score_counts_every_scheduled_episode_once(played: list[Episode]) ->
     unsolved = sum(episode.outcome is EpisodeOutcome.UNSOLVED for episode in played)
     assert total.episodes == len(played) == total.solved + total.crashed + total.timed_out + unsolved
     assert total.solve_rate == total.solved / len(played)
-    whole = [episode for episode in played if episode.outcome in (EpisodeOutcome.SOLVED, EpisodeOutcome.UNSOLVED)]
-    assert (total.mean_steps is None) == (total.mean_reward is None) == (not whole)
-    if total.mean_steps is not None and total.mean_reward is not None:
-        assert min(e.steps for e in whole) <= total.mean_steps <= max(e.steps for e in whole)
-        assert min(e.reward for e in whole) - 1e-6 <= total.mean_reward <= max(e.reward for e in whole) + 1e-6
+    assert (total.mean_steps is None) == (total.mean_reward is None) == (not whole(played))
+
+
+def whole(played: list[Episode]) -> list[Episode]:
+    return [episode for episode in played if episode.outcome in (EpisodeOutcome.SOLVED, EpisodeOutcome.UNSOLVED)]
+
+
+@given(episodes.filter(whole))
+def test_the_means_are_those_of_the_episodes_that_ran_to_their_end(played: list[Episode]) -> None:
+    total, ran = score(played), whole(played)
+    assert total.mean_steps is not None
+    assert total.mean_reward is not None
+    assert min(e.steps for e in ran) <= total.mean_steps <= max(e.steps for e in ran)
+    assert min(e.reward for e in ran) - 1e-6 <= total.mean_reward <= max(e.reward for e in ran) + 1e-6
 
 
 def test_without_a_scheduled_episode_there_is_no_score() -> None:

@@ -35,8 +35,11 @@ HEAD = Head(model="demo", wire="anthropic_messages")
 Heard = tuple[int, Mapping[str, str], bytes]
 
 
-def call(turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False) -> Call:
-    request = ModelRequest(model="demo", stream=stream, tools=() if side else (OfferedTool("bash"),), turn=turn)
+def call(
+    turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False, opening: str = ""
+) -> Call:
+    tools = () if side else (OfferedTool("bash"),)
+    request = ModelRequest(model="demo", stream=stream, tools=tools, turn=turn, opening=opening)
     return Call(request=request, wire=wire, path="/", headers={}, body=b"{}", workspace=WORKSPACE)
 
 
@@ -240,6 +243,18 @@ def test_a_cassette_of_an_earlier_version_is_replayed(tmp_path: Path) -> None:
     )
     assert load_cassette(path).head.workspace == WORKSPACE
     assert ask(player(path), call()) == [(200, {"content-type": "text/plain"}, b"hello")]
+
+
+def test_a_subagent_gets_its_own_recorded_answers(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    tape = Tape(path, HEAD)
+    main, sub = (call(opening=opening) for opening in ("Solve it. It is Monday.", "Count the files."))
+    for asked, text in ((main, b"main"), (sub, b"sub")):
+        ask(Recorder(Plays(text), tape), asked)
+    assert "Monday" not in path.read_text(), "a cassette holds answers only"
+    answers: list[Heard] = [(200, {}, b"sub"), (200, {}, b"main")]
+    assert ask(player(path), sub, main) == answers
+    assert ask(player(path), call(opening="Solve it. It is Tuesday."), sub, main) == [*answers[::-1], answers[1]]
 
 
 @pytest.mark.nightly

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 
+from harness.gateway.provider import Call
 from tests.support.gateway_client import CHAT, MESSAGES, Forwarder, conversation, eventually, text_of
 from tests.support.scripted_gateway import PATHS, STREAMED, Opener, scripted_gateway
 
@@ -153,3 +155,39 @@ def test_the_ledger_has_digests_of_bodies_and_no_bodies(open_session: Opener) ->
     assert len(line["request_sha256"]) == 64
     assert line["request_bytes"] > 100
     assert "a secret" not in json.dumps(line)
+
+
+def test_a_count_that_hangs_is_a_wait_for_the_model(open_session: Opener) -> None:
+    class Hangs(Forwarder):
+        async def count_tokens(self, call: Call) -> int:
+            await anyio.sleep_forever()
+            return 0
+
+    session = open_session("[{text: unused}]", provider=Hangs([], []))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            session.client.post, f"{MESSAGES}/count_tokens", json=conversation(MESSAGES, 0, stream=False)
+        )
+        eventually(lambda: [one.begun for one in session.account.waiting] == [False])
+        session.account.close()
+        with pytest.raises(httpx2.HTTPError):
+            asked.result()
+    assert session.account.waiting == []
+
+
+@pytest.mark.parametrize("counts", ["", "/count_tokens"])
+def test_a_session_that_is_being_stopped_asks_nothing_of_the_provider(open_session: Opener, counts: str) -> None:
+    provider = Forwarder([], [])
+    session = open_session("[{text: unused}]", provider=provider)
+    session.account.end("wall_limit")
+    answer = session.client.post(f"{MESSAGES}{counts}", json=conversation(MESSAGES, 0, stream=False))
+    assert (answer.status_code, provider.asked) == (400, 0)
+    assert session.ledger()[0]["refused"] == "wall_limit"
+
+
+def test_an_answer_with_a_tool_call_as_text_is_marked_in_the_ledger(open_session: Opener) -> None:
+    session = open_session("[{text: '<tool_call>{}</tool_call>'}, {text: 'Done.'}]")
+    for turn in range(2):
+        session.ask(CHAT, turn)
+    assert [line["leaked_call"] for line in session.ledger()] == [True, False]
+    assert session.account.metered().leaked_calls == 1

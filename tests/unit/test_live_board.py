@@ -81,9 +81,14 @@ def test_the_view_fits_the_screen_whatever_agents_say(names: list[str], columns:
     for line in shown:
         assert width(line) <= columns
         assert line.isprintable()
-    hidden = len(names) - (rows - 2)
-    if len(names) > rows - 1 and rows > 1 and columns > 30:
-        assert shown[-2] == f"… and {hidden} more"
+
+
+@given(workers=st.integers(2, 20), columns=st.integers(31, 200), rows=st.integers(2, 12))
+def test_the_view_says_how_many_workers_it_has_no_room_for(workers: int, columns: int, rows: int) -> None:
+    workers += rows
+    statuses = {f"gw{i}": WorkerStatus(case="a", turn=1, last_tool="b") for i in range(workers)}
+    shown = Board(["a"], {}).lines(statuses, now=0.0, workers=1, columns=columns, rows=rows)
+    assert shown[-2] == f"… and {workers - (rows - 2)} more"
 
 
 def test_durations_are_written_as_people_say_them() -> None:

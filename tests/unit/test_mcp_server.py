@@ -4,8 +4,8 @@ import base64
 import io
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import pytest
 from mcp.client.client import Client
 from PIL import Image
 
+from harness.case import TOOLS, ToolName
 from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
-from harness.mcp.app import NAME, PATH, TOOLS, build_app
+from harness.mcp.app import NAME, PATH, build_app, digest
 from harness.mcp.renders import Renders
 from harness.mcp.tools import ROLLOUT_S, EnvironmentTools, ToolFault
 
@@ -52,7 +53,7 @@ class Scripted:
 class Session:
     """The served tools of one session. The agent's program plays `actions`, in any directory."""
 
-    def __init__(self, folder: Path, host: HttpHost) -> None:
+    def __init__(self, folder: Path, host: HttpHost, offered: Sequence[ToolName] = TOOLS) -> None:
         self.folder = folder
         self.actions: list[Any] = [0]
         self.opened: list[str] = []
@@ -67,7 +68,11 @@ class Session:
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
-        self.served = host.serve(build_app(self.tools), listener)
+        self.served = host.serve(build_app(self.tools, offered), listener)
+
+    def close(self) -> None:
+        self.tools.close()
+        self.served.close()
 
     @contextmanager
     def open_policy(self, folder: str) -> Iterator[Scripted]:
@@ -108,10 +113,23 @@ def host() -> Iterator[HttpHost]:
 
 @pytest.fixture
 def session(tmp_path: Path, host: HttpHost) -> Iterator[Session]:
-    session = Session(tmp_path / "renders", host)
-    yield session
-    session.tools.close()
-    session.served.close()
+    with closing(Session(tmp_path / "renders", host)) as session:
+        yield session
+
+
+@pytest.mark.parametrize("only", TOOLS)
+def test_it_offers_only_the_tools_that_are_chosen(tmp_path: Path, host: HttpHost, only: ToolName) -> None:
+    with closing(Session(tmp_path / "renders", host, offered=(only,))) as session:
+        [tool] = session.ask(lambda client: client.list_tools()).tools
+        assert tool.name == only
+        [other] = set(TOOLS) - {only}
+        assert session.error(other, seed=0) == f"Unknown tool: {other}"
+
+
+def test_the_digest_depends_on_which_tools_are_offered() -> None:
+    digests = {digest(TOOLS), *(digest((tool,)) for tool in TOOLS)}
+    assert len(digests) == 3
+    assert digest(TOOLS) in digests, "it is the same each time"
 
 
 def test_it_offers_its_tools_with_their_arguments(session: Session) -> None:

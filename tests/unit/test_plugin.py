@@ -84,7 +84,7 @@ def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project
         "test_light.py",
         "import sys\n\n"
         "def test_light():\n"
-        "    heavy = {'hydra', 'numpy', 'starlette', 'uvicorn', 'aiohttp', 'mcp', 'gymnasium', 'kinder'}\n"
+        "    heavy = {'hydra', 'numpy', 'starlette', 'uvicorn', 'aiohttp', 'mcp', 'gymnasium', 'kinder', 'jinja2'}\n"
         "    assert not heavy & set(sys.modules)\n",
     )
     done = project.pytest("test_light.py")

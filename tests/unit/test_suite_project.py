@@ -256,3 +256,80 @@ def test_the_options_of_a_projects_own_adapter_are_checked(project: Loader) -> N
     conf = "name: lean\nadapter: mylab.backends:BACKEND\noptions: {colour: red}\n"
     with pytest.raises(ConfError, match=r"^conf/backend/lean\.yaml: backend\.lean\.options: .*the options are: tools"):
         project({"conf/backend/lean.yaml": conf})
+
+
+PROMPT = "defaults: [default, _self_]\nname: {name}\n{more}"
+
+
+def prompt_names(config: Config) -> list[str]:
+    return [case.prompt.name for case in cases(config)]
+
+
+def test_an_environment_chooses_the_prompt_over_the_suite_and_the_suite_over_the_root(project: Loader) -> None:
+    files = {f"conf/prompt/{name}.yaml": PROMPT.format(name=name, more="") for name in ("root", "suite", "door")}
+    assert prompt_names(project()) == ["default"]
+    files["conf/config.yaml"] = "defaults: [prompt: root]\n"
+    assert prompt_names(project(files)) == ["root"]
+    assert prompt_names(project(files, settings=["suite.prompt=suite"])) == ["suite"]
+    both = ["suite.prompt=suite", "environment.door.prompt=door"]
+    assert prompt_names(project(files, settings=both)) == ["door"]
+
+
+def test_its_prompt_may_change_one_part_of_the_packaged_one(project: Loader) -> None:
+    own = {"conf/prompt/mine.yaml": PROMPT.format(name="mine", more="rules: Be quick.\ntell_limits: false\n")}
+    [case] = cases(project(own, settings=["suite.prompt=mine", "prompt.mine.resume=Go on."]))
+    assert case.prompt.rules == "Be quick."
+    assert not case.prompt.tell_limits
+    assert case.prompt.resume == "Go on."
+    assert "GeneratedApproach" in case.prompt.interface
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "parts"),
+    [
+        ({}, ["suite.prompt=nope"], ["conf/suite/mine.yaml: suite.prompt", "conf/prompt/nope.yaml", "default"]),
+        ({}, ["environment.door.prompt=nope"], ["conf/environment/door.yaml: environment.door.prompt", "default"]),
+        ({"conf/config.yaml": "defaults: [prompt: nope]\n"}, [], ["conf/config.yaml: defaults", "no prompt nope"]),
+        ({}, ["prompt=mine"], ["--set prompt=mine", "--set suite.prompt=NAME (choices: default)"]),
+        ({}, ["prompt.default.hints=x"], ["unknown key prompt.default.hints", "prompt.default.rules"]),
+        ({}, ["prompt.default.rules='{{ no }}'"], ["--set prompt.default.rules=", "line 1 ({{ no }}): there is no"]),
+        (
+            {"conf/prompt/default.yaml": "name: default\ntask: Play.\n"},
+            [],
+            ["conf/prompt/default.yaml: prompt.default", "missing required field `interface`"],
+        ),
+        (
+            {"conf/prompt/default.yaml": PROMPT.format(name="default", more="")},
+            [],
+            ["conf/prompt/default.yaml: defaults: a file cannot include itself"],
+        ),
+        (
+            {"conf/prompt/m.yaml": PROMPT.format(name="m", more="hints: x\n")},
+            ["suite.prompt=m"],
+            ["conf/prompt/m.yaml: prompt.m", "unknown field `hints`", "valid: name, task, interface"],
+        ),
+        (
+            {"conf/prompt/m.yaml": PROMPT.format(name="m", more="rules: |\n  a\n  {{ b }}\n")},
+            ["suite.prompt=m"],
+            ["conf/prompt/m.yaml: prompt.m.rules: line 2 ({{ b }}): there is no variable b; choose from: description"],
+        ),
+        (
+            {"conf/config.yaml": "prompt: {default: {task: '{% if %}'}}\n"},
+            [],
+            ["conf/config.yaml: prompt.default.task: line 1 ({% if %})"],
+        ),
+        ({}, ["environment.door.tools=[draw]"], ["environment.door.tools", "'draw'", "render_state, render_policy"]),
+        (
+            {},
+            ["environment.door.tools=[]", "environment.door.needs_mcp=true"],
+            ["conf/environment/door.yaml", "needs_mcp is true", "tools is empty"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_prompt_or_its_choice_is_named(
+    project: Loader, files: Files, settings: list[str], parts: list[str]
+) -> None:
+    with pytest.raises(ConfError) as caught:
+        cases(project(files, settings=settings))
+    for part in parts:
+        assert part in str(caught.value)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 
+from harness.gateway.leaks import listen
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
+from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "anthropic_messages"
@@ -153,30 +154,39 @@ def models(model: str) -> dict[str, Any]:
     return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
 
 
+class _CacheCreation(Struct, frozen=True):
+    """How many of the tokens written to the cache it keeps for an hour."""
+
+    ephemeral_1h_input_tokens: Any = None
+
+
 class _AnthropicUsage(Struct, frozen=True):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cache_creation: _CacheCreation | None = None
 
 
 class _Block(Struct, frozen=True):
     type: str
     name: str | None = None
+    text: str | None = None
 
 
 class _AnthropicAnswer(Struct, frozen=True):
-    content: list[_Block]
-    usage: _AnthropicUsage
     stop_reason: str
+    content: list[_Block] | None = None
+    usage: _AnthropicUsage | None = None
 
 
 class _AnthropicDelta(Struct, frozen=True):
     stop_reason: str | None = None
+    text: str | None = None
 
 
 class _Start(Struct, frozen=True):
-    usage: _AnthropicUsage = _AnthropicUsage()
+    usage: _AnthropicUsage | None = None
 
 
 class _AnthropicError(Struct, frozen=True):
@@ -188,24 +198,29 @@ class _AnthropicEvent(Struct, frozen=True):
     """The parts of an event that the gateway meters."""
 
     type: str
-    message: _Start | UnsetType = UNSET
-    content_block: _Block | UnsetType = UNSET
-    delta: _AnthropicDelta | UnsetType = UNSET
-    usage: _AnthropicUsage | UnsetType = UNSET
-    error: _AnthropicError | UnsetType = UNSET
+    message: _Start | None = None
+    content_block: _Block | None = None
+    delta: _AnthropicDelta | None = None
+    usage: _AnthropicUsage | None = None
+    error: _AnthropicError | None = None
 
 
-def _known(before: TokenCounts | None, found: _AnthropicUsage) -> TokenCounts:
-    """Return the figures known before, updated with those in `found`. Each is a running total, not an increment."""
+def _known(before: TokenCounts | None, found: _AnthropicUsage | None) -> TokenCounts | None:
+    """Return the figures known before, updated with those in `found`.
+
+    Each is a running total, not an increment. One that is null or 0 leaves the figure that was known before.
+    """
+    if found is None:
+        return before
+    kept = found.cache_creation.ephemeral_1h_input_tokens if found.cache_creation else None
     figures = {
-        "input_tokens": found.input_tokens,
-        "output_tokens": found.output_tokens,
-        "cache_read_tokens": found.cache_read_input_tokens,
-        "cache_write_tokens": found.cache_creation_input_tokens,
+        "input_tokens": counted(found.input_tokens),
+        "output_tokens": counted(found.output_tokens),
+        "cache_read_tokens": counted(found.cache_read_input_tokens),
+        "cache_write_tokens": counted(found.cache_creation_input_tokens),
+        "cache_write_1h_tokens": counted(kept),
     }
-    return msgspec.structs.replace(
-        before or TokenCounts(), **{name: value for name, value in figures.items() if value is not None}
-    )
+    return msgspec.structs.replace(before or TokenCounts(), **{name: value for name, value in figures.items() if value})
 
 
 def _names(blocks: list[_Block]) -> tuple[str, ...]:
@@ -215,26 +230,31 @@ def _names(blocks: list[_Block]) -> tuple[str, ...]:
 def read_body(data: Any) -> AnswerOutcome:
     """Return what a whole message object says."""
     answer = msgspec.convert(data, _AnthropicAnswer)
-    return AnswerOutcome(
-        usage=_known(None, answer.usage),
-        tools_called=_names(answer.content),
-        stop_reason=answer.stop_reason,
-        complete=True,
+    blocks = answer.content or []
+    outcome = AnswerOutcome(
+        usage=_known(None, answer.usage), tools_called=_names(blocks), stop_reason=answer.stop_reason, complete=True
     )
+    return listen(outcome, "\n".join(block.text or "" for block in blocks))
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """Return what is known after one more event."""
+    """Return what is known after one more event. Not every server ends its stream with `message_stop`."""
     event = msgspec.json.decode(data, type=_AnthropicEvent)
     replace = msgspec.structs.replace
-    if event.type == "message_start" and event.message:
-        return replace(outcome, usage=_known(outcome.usage, event.message.usage))
-    if event.type == "content_block_start" and event.content_block:
-        return replace(outcome, tools_called=outcome.tools_called + _names([event.content_block]))
-    if event.type == "message_delta":
-        reason = (event.delta and event.delta.stop_reason) or outcome.stop_reason
-        usage = _known(outcome.usage, event.usage) if event.usage else outcome.usage
-        return replace(outcome, usage=usage, stop_reason=reason)
-    if event.type == "error" and event.error:
-        return replace(outcome, error=f"{event.error.type}: {event.error.message}")
-    return replace(outcome, complete=outcome.stop_reason is not None) if event.type == "message_stop" else outcome
+    match event.type:
+        case "message_start" if event.message:
+            outcome = replace(outcome, usage=_known(outcome.usage, event.message.usage))
+        case "content_block_start" if event.content_block:
+            outcome = replace(outcome, tools_called=outcome.tools_called + _names([event.content_block]))
+            outcome = listen(outcome, event.content_block.text or "")
+        case "content_block_delta" if event.delta:
+            outcome = listen(outcome, event.delta.text or "")
+        case "message_delta":
+            reason = (event.delta and event.delta.stop_reason) or outcome.stop_reason
+            usage = _known(outcome.usage, event.usage)
+            outcome = replace(outcome, usage=usage, stop_reason=reason, may_end=reason is not None)
+        case "message_stop":
+            outcome = replace(outcome, complete=outcome.stop_reason is not None, may_end=False)
+        case "error" if event.error:
+            outcome = replace(outcome, error=f"{event.error.type}: {event.error.message}")
+    return outcome

@@ -97,6 +97,14 @@ def _number(value: Any) -> float:
         return 0
 
 
+_MANY = 2**53  # beyond, numbers in JSON are not exact
+
+
+def counted(value: Any) -> int:
+    """Return a count of tokens that an answer reports, or 0 if it is null or anything else but a positive number."""
+    return int(value) if isinstance(value, int | float) and 0 < value < _MANY else 0
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from harness.gateway.leaks import listen
 from harness.gateway.messages import (
     AnswerOutcome,
     ModelRequest,
@@ -19,7 +20,8 @@ from harness.gateway.messages import (
     TokenCounts,
     WireError,
 )
-from harness.gateway.wires.base import decode, dumps, fragments, stated
+from harness.gateway.wires.base import counted, decode, dumps, fragments, stated
+from harness.gateway.wires.openai_chat import Cached, disjoint
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "google_generate"
@@ -200,15 +202,25 @@ def models(model: str) -> dict[str, Any]:
 
 
 class _GoogleUsage(Struct, frozen=True, rename="camel"):
-    prompt_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
+    prompt_token_count: Any = None
+    tool_use_prompt_token_count: Any = None
+    cached_content_token_count: Any = None
+    candidates_token_count: Any = None
+    thoughts_token_count: Any = None
+
+
+class _SaidPart(Struct, frozen=True, rename="camel"):
+    text: str | None = None
+    thought: bool | None = None
+    function_call: _Name | None = None
+
+
+class _Said(Struct, frozen=True):
+    parts: list[_SaidPart] | None = None
 
 
 class _Candidate(Struct, frozen=True, rename="camel"):
-    content: _Content | None = None
+    content: _Said | None = None
     finish_reason: str | None = None
 
 
@@ -218,26 +230,25 @@ class _Feedback(Struct, frozen=True, rename="camel"):
 
 class _GoogleFault(Struct, frozen=True):
     status: str | None = None
-    message: str = ""
+    message: str | None = None
 
 
 class _GoogleAnswer(Struct, frozen=True, rename="camel"):
-    candidates: list[_Candidate] = []
+    candidates: list[_Candidate] | None = None
     usage_metadata: _GoogleUsage | None = None
     prompt_feedback: _Feedback | None = None
     error: _GoogleFault | None = None
 
 
 def _known(before: TokenCounts | None, found: _GoogleUsage | None) -> TokenCounts | None:
-    """Return the latest counts, all running totals. Thoughts are output. What the service's tools read is input."""
+    """Return the latest counts. Thoughts are output. What the service's tools read is input."""
     if found is None:
         return before
-    cached = found.cached_content_token_count or 0
-    prompt = (found.prompt_token_count or 0) + (found.tool_use_prompt_token_count or 0)
-    return TokenCounts(
-        input_tokens=max(prompt - cached, 0),
-        output_tokens=(found.candidates_token_count or 0) + (found.thoughts_token_count or 0),
-        cache_read_tokens=cached,
+    return disjoint(
+        before,
+        counted(found.prompt_token_count) + counted(found.tool_use_prompt_token_count),
+        counted(found.candidates_token_count) + counted(found.thoughts_token_count),
+        Cached(found.cached_content_token_count),
     )
 
 
@@ -247,15 +258,17 @@ def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
     This wire does not mark the end. The usage may come after the reason, and some services never report it.
     """
     candidate = answer.candidates[0] if answer.candidates else _Candidate()
-    parts = candidate.content.parts if candidate.content else []
+    parts = (candidate.content.parts if candidate.content else None) or []
     reason = candidate.finish_reason or outcome.stop_reason
     complete = outcome.complete or (reason is not None and answer.usage_metadata is not None)
     fault = outcome.error
     if answer.error:
-        fault = f"{answer.error.status or 'error'}: {answer.error.message}"
+        fault = f"{answer.error.status or 'error'}: {answer.error.message or 'the service gave no reason'}"
     elif answer.prompt_feedback and answer.prompt_feedback.block_reason:
         fault = f"the prompt was blocked: {answer.prompt_feedback.block_reason}"
-    return AnswerOutcome(
+    outcome = listen(outcome, "".join(part.text or "" for part in parts if not part.thought))
+    return msgspec.structs.replace(
+        outcome,
         usage=_known(outcome.usage, answer.usage_metadata),
         tools_called=outcome.tools_called + tuple(part.function_call.name for part in parts if part.function_call),
         stop_reason=reason,

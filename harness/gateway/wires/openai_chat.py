@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from harness.gateway.leaks import listen
 from harness.gateway.messages import (
     AnswerOutcome,
     ModelRequest,
@@ -18,7 +19,7 @@ from harness.gateway.messages import (
     RequestToolResult,
     TokenCounts,
 )
-from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, opening, stated
+from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "openai_chat"
@@ -168,25 +169,30 @@ def models(model: str) -> dict[str, Any]:
 class Cached(Struct, frozen=True):
     """How many of the input tokens were cached."""
 
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
 
 
-def disjoint(sent: int, output: int, cached: Cached | None) -> TokenCounts:
-    """Return the usage with each token counted once, because OpenAI's wires count cached tokens as sent tokens too."""
-    details = cached or Cached()
-    read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+def disjoint(before: TokenCounts | None, sent: Any, output: Any, cached: Cached | None) -> TokenCounts:
+    """Return the usage with each token counted once, because OpenAI's wires count cached tokens as sent tokens too.
+
+    Each figure is a running total. One that is null or 0 leaves the figure that was known before.
+    """
+    known, details = before or TokenCounts(), cached or Cached()
+    read = counted(details.cached_tokens) or known.cache_read_tokens
+    written = counted(details.cache_write_tokens) or known.cache_write_tokens
+    prompt = counted(sent) or known.input_tokens + known.cache_read_tokens + known.cache_write_tokens
     return TokenCounts(
-        input_tokens=max(sent - read - written, 0),
-        output_tokens=output,
+        input_tokens=max(prompt - read - written, 0),
+        output_tokens=counted(output) or known.output_tokens,
         cache_read_tokens=read,
         cache_write_tokens=written,
     )
 
 
 class _ChatUsage(Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
     prompt_tokens_details: Cached | None = None
 
 
@@ -196,20 +202,23 @@ class _CalledFunction(Struct, frozen=True):
 
 class _Called(Struct, frozen=True):
     function: _CalledFunction | None = None
+    index: int | None = None
 
 
 class _ChatDelta(Struct, frozen=True):
-    tool_calls: list[_Called] | None = None
+    content: Any = None
+    tool_calls: list[_Called | None] | None = None
 
 
 class _Choice(Struct, frozen=True):
+    index: int | None = None
     message: _ChatDelta | None = None
     delta: _ChatDelta | None = None
     finish_reason: str | None = None
 
 
 class _ChatAnswer(Struct, frozen=True):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: _ChatUsage | None = None
     error: Any = None
 
@@ -217,39 +226,55 @@ class _ChatAnswer(Struct, frozen=True):
 def _known(before: TokenCounts | None, found: _ChatUsage | None) -> TokenCounts | None:
     if found is None:
         return before
-    return disjoint(found.prompt_tokens, found.completion_tokens, found.prompt_tokens_details)
+    return disjoint(before, found.prompt_tokens, found.completion_tokens, found.prompt_tokens_details)
 
 
-def _names(deltas: list[_ChatDelta | None]) -> tuple[str, ...]:
-    """Return the names of the tools called. A streamed call names its tool once, in its first chunk."""
-    calls = [call for delta in deltas if delta for call in delta.tool_calls or ()]
-    return tuple(call.function.name for call in calls if call.function and call.function.name)
+def _said(outcome: AnswerOutcome, choice: _Choice) -> AnswerOutcome:
+    """Return what is known after the text and the calls of one choice.
+
+    A streamed call is told apart by its index, because some servers repeat its name in each chunk.
+    """
+    part = choice.delta or choice.message or _ChatDelta()
+    names, seen = list(outcome.tools_called), set(outcome.calls_seen)
+    for call in part.tool_calls or ():
+        if call is None or call.function is None or not call.function.name:
+            continue
+        number = None if call.index is None else (choice.index or 0, call.index)
+        if number not in seen:
+            names.append(call.function.name)
+        if number is not None:
+            seen.add(number)
+    if len(names) > len(outcome.tools_called):
+        outcome = msgspec.structs.replace(outcome, tools_called=tuple(names), calls_seen=frozenset(seen))
+    return listen(outcome, flatten(part.content))
 
 
 def read_body(data: Any) -> AnswerOutcome:
     """Return what a whole chat completion object says."""
     answer = msgspec.convert(data, _ChatAnswer)
-    if not answer.choices or answer.choices[0].finish_reason is None:
+    if not answer.choices or not answer.choices[0].finish_reason:
         raise msgspec.ValidationError("no choice with a finish reason")
-    return AnswerOutcome(
-        usage=_known(None, answer.usage),
-        tools_called=_names([choice.message for choice in answer.choices]),
-        stop_reason=answer.choices[0].finish_reason,
-        complete=True,
+    outcome = AnswerOutcome(
+        usage=_known(None, answer.usage), stop_reason=answer.choices[0].finish_reason, complete=True
     )
+    for choice in answer.choices:
+        outcome = _said(outcome, choice)
+    return outcome
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
-    """Return what is known after one more chunk."""
+    """Return what is known after one more chunk. Not every server ends its stream with `[DONE]`."""
     if data == "[DONE]":
-        return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None)
+        return msgspec.structs.replace(outcome, complete=outcome.stop_reason is not None, may_end=False)
     answer = msgspec.json.decode(data, type=_ChatAnswer)
+    choices = answer.choices or []
+    for choice in choices:
+        outcome = _said(outcome, choice)
+    reason = next((choice.finish_reason for choice in choices if choice.finish_reason), outcome.stop_reason)
     return msgspec.structs.replace(
         outcome,
         usage=_known(outcome.usage, answer.usage),
-        tools_called=outcome.tools_called + _names([choice.delta for choice in answer.choices]),
-        stop_reason=next(
-            (choice.finish_reason for choice in answer.choices if choice.finish_reason), outcome.stop_reason
-        ),
+        stop_reason=reason,
+        may_end=reason is not None and not outcome.complete,
         error=str(answer.error) if answer.error else outcome.error,
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from harness.gateway.leaks import listen
 from harness.gateway.messages import (
     AnswerOutcome,
     ModelRequest,
@@ -217,8 +218,8 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG
 
 
 class _ResponsesUsage(Struct, frozen=True):
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Any = None
+    output_tokens: Any = None
     input_tokens_details: Cached | None = None
 
 
@@ -226,6 +227,7 @@ class _Output(Struct, frozen=True):
     type: str
     name: str | None = None
     namespace: str | None = None
+    content: Any = None
 
 
 class _Reason(Struct, frozen=True):
@@ -234,12 +236,12 @@ class _Reason(Struct, frozen=True):
 
 class _ResponsesFault(Struct, frozen=True):
     code: str | None = None
-    message: str = ""
+    message: str | None = None
 
 
 class _ResponsesAnswer(Struct, frozen=True):
     status: str
-    output: list[_Output] = []
+    output: list[_Output] | None = None
     usage: _ResponsesUsage | None = None
     incomplete_details: _Reason | None = None
     error: _ResponsesFault | None = None
@@ -251,15 +253,18 @@ class _ResponsesEvent(Struct, frozen=True):
     type: str
     item: _Output | None = None
     response: _ResponsesAnswer | None = None
+    delta: Any = None
     code: str | None = None
-    message: str = ""
+    message: str | None = None
 
 
 _ENDS: Final = {"response.completed", "response.incomplete"}
 
 
-def _known(found: _ResponsesUsage | None) -> TokenCounts | None:
-    return disjoint(found.input_tokens, found.output_tokens, found.input_tokens_details) if found else None
+def _known(before: TokenCounts | None, found: _ResponsesUsage | None) -> TokenCounts | None:
+    if found is None:
+        return before
+    return disjoint(before, found.input_tokens, found.output_tokens, found.input_tokens_details)
 
 
 def _names(items: Iterable[_Output]) -> tuple[str, ...]:
@@ -273,11 +278,19 @@ def _names(items: Iterable[_Output]) -> tuple[str, ...]:
 def read_body(data: Any) -> AnswerOutcome:
     """Return what a whole response object says. A failed response has an error and is not complete."""
     answer = msgspec.convert(data, _ResponsesAnswer)
-    outcome = AnswerOutcome(usage=_known(answer.usage), tools_called=_names(answer.output))
+    outcome = AnswerOutcome()
+    for item in answer.output or ():
+        outcome = listen(outcome, flatten(item.content))
     return _ended(outcome, answer)
 
 
 def _ended(outcome: AnswerOutcome, answer: _ResponsesAnswer) -> AnswerOutcome:
+    """Return what is known after the whole response. Some servers stream no event for an item that is done."""
+    outcome = msgspec.structs.replace(
+        outcome,
+        usage=_known(outcome.usage, answer.usage),
+        tools_called=outcome.tools_called or _names(answer.output or ()),
+    )
     if answer.status not in {"completed", "incomplete"}:
         fault = answer.error or _ResponsesFault(message=f"the response is {answer.status}")
         return msgspec.structs.replace(outcome, error=_fault(fault.code, fault.message))
@@ -285,8 +298,9 @@ def _ended(outcome: AnswerOutcome, answer: _ResponsesAnswer) -> AnswerOutcome:
     return msgspec.structs.replace(outcome, stop_reason=reason or answer.status, complete=True)
 
 
-def _fault(code: str | None, message: str) -> str:
-    return f"{code}: {message}" if code else message
+def _fault(code: str | None, message: str | None) -> str:
+    said = message or "the service gave no reason"
+    return f"{code}: {said}" if code else said
 
 
 def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
@@ -298,7 +312,9 @@ def read_event(outcome: AnswerOutcome, data: str) -> AnswerOutcome:
     if event.type in _ENDS or event.type == "response.failed":
         if event.response is None:
             raise msgspec.ValidationError(f"{event.type} without a response")
-        return _ended(replace(outcome, usage=_known(event.response.usage) or outcome.usage), event.response)
+        return _ended(outcome, event.response)
+    if event.type == "response.output_text.delta" and isinstance(event.delta, str):
+        return listen(outcome, event.delta)
     if event.type == "error":
         return replace(outcome, error=_fault(event.code, event.message))
     return outcome

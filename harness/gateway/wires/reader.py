@@ -9,6 +9,9 @@ import msgspec
 from harness.gateway.messages import AnswerOutcome
 from harness.gateway.wires.base import Wire
 
+_NOTHING = ("", "null")
+"""The data of events that some servers send to keep the connection alive."""
+
 
 class Reader:
     """Reads the body of one answer. `outcome` holds what is known so far. Its methods never raise."""
@@ -34,11 +37,11 @@ class Reader:
         """Note that the body has ended, or was cut off. A body that was not streamed is read now."""
         if not self._streamed:
             try:
-                self.outcome = self._wire.read_body(json.loads(self._rest))
+                self._learn(self._wire.read_body(json.loads(self._rest)))
             except (ValueError, RecursionError) as error:
                 self._malformed(error)
         elif self.outcome.may_end and not cut:
-            self.outcome = msgspec.structs.replace(self.outcome, complete=True, may_end=False)
+            self._learn(msgspec.structs.replace(self.outcome, complete=True, may_end=False))
         elif not self.outcome.complete and not self.outcome.error:
             self.outcome = msgspec.structs.replace(self.outcome, error="the stream ended before the answer did")
 
@@ -48,10 +51,18 @@ class Reader:
         elif not line and self._data:
             data = b"\n".join(self._data).decode("utf-8", "replace")
             self._data.clear()
+            if data.strip() in _NOTHING:
+                return
             try:
-                self.outcome = self._wire.read_event(self.outcome, data)
+                self._learn(self._wire.read_event(self.outcome, data))
             except (ValueError, RecursionError) as error:
                 self._malformed(error)
+
+    def _learn(self, outcome: AnswerOutcome) -> None:
+        """Take what is known now. A whole answer needs no notes for the pieces that follow."""
+        self.outcome = (
+            msgspec.structs.replace(outcome, calls_seen=frozenset(), said="") if outcome.complete else outcome
+        )
 
     def _malformed(self, error: Exception) -> None:
         self.outcome = msgspec.structs.replace(self.outcome, error=f"malformed answer: {error}")

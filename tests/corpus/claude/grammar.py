@@ -85,7 +85,7 @@ def _system(subtype: str, **fields: Any) -> bytes:
 def _block(turn: Turn, parent: str | None, block: dict[str, Any]) -> bytes:
     usage = {
         "input_tokens": turn.usage.input_tokens,
-        "output_tokens": min(1, turn.usage.output_tokens),
+        "output_tokens": min(1, turn.usage.output_tokens or 0),
         "cache_read_input_tokens": turn.usage.cache_read_tokens,
         "cache_creation_input_tokens": turn.usage.cache_write_tokens,
     }

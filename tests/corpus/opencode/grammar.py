@@ -45,9 +45,9 @@ def _turn(turn: Turn) -> Iterator[bytes]:
         yield part("tool_use", "tool", tool="task" if call.subagent else call.name, callID=call.id, state=_state(call))
     used = turn.usage
     tokens = {
-        "total": used.input_tokens + used.output_tokens + used.cache_read_tokens + used.cache_write_tokens,
+        "total": used.prompt_tokens + (used.output_tokens or 0),
         "input": used.input_tokens,
-        "output": used.output_tokens - used.reasoning_tokens,
+        "output": (used.output_tokens or 0) - (used.reasoning_tokens or 0),
         "reasoning": used.reasoning_tokens,
         "cache": {"write": used.cache_write_tokens, "read": used.cache_read_tokens},
     }

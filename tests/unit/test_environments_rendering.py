@@ -1,0 +1,226 @@
+"""Rendering is tried before it is promised: what is found, what is told, and on which thread pictures are drawn."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from harness.case import EnvironmentConf
+from harness.commands import doctor
+from harness.environments.factory import make_environment
+from harness.environments.gymnasium_adapter import GymnasiumEnvironment
+from harness.environments.maze import Maze
+from harness.environments.rendering import draw, render_fault
+from tests.support.own_project import ENVIRONMENT
+
+NUMBERS = itertools.count()
+
+
+class Drawn(Maze):
+    """A maze that is drawn by a function of the test."""
+
+    def __init__(self, drawing: Callable[[], Any]) -> None:
+        super().__init__(3, 3, 10)
+        self.drawing = drawing
+
+    def render(self) -> Any:
+        return self.drawing()
+
+
+def fault(drawing: Callable[[], Any]) -> str | None:
+    """Return the fault of a new environment that is drawn in this way."""
+    return render_fault(EnvironmentConf("drawn", f"tests:Drawn{next(NUMBERS)}"), Drawn(drawing))
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def drawing(*_: Any) -> Any:
+        raise error
+
+    return drawing
+
+
+def test_a_packaged_environment_can_be_drawn() -> None:
+    conf = EnvironmentConf("small", "maze", {"min_size": 3, "max_size": 5})
+    assert render_fault(conf, make_environment(conf)) is None
+
+
+def test_rendering_is_tried_once_for_each_environment() -> None:
+    tries: list[int] = []
+    conf = EnvironmentConf("drawn", f"tests:Drawn{next(NUMBERS)}")
+    environment = Drawn(lambda: tries.append(1))
+    assert render_fault(conf, environment) == render_fault(conf, environment)
+    assert len(tries) == 1
+    render_fault(EnvironmentConf("drawn", conf.kind, {"size": 2}), environment)
+    assert len(tries) == 2
+
+
+@pytest.mark.parametrize(
+    ("drawing", "said"),
+    [
+        (raises(NotImplementedError()), "NotImplementedError"),
+        (raises(RuntimeError("the renderer\n is gone")), "the renderer is gone"),
+        (
+            raises(ModuleNotFoundError("No module named 'cairo'", name="cairo.x")),
+            f"{sys.executable} -m pip install cairo",
+        ),
+        (raises(AttributeError("'NoneType' object has no attribute 'eglQueryString'")), "apt-get install libegl1"),
+        (raises(RuntimeError("an OpenGL platform library has not been loaded")), "MUJOCO_GL=osmesa"),
+        (raises(RuntimeError("SDL: No available video device")), "SDL_VIDEODRIVER=dummy"),
+        (lambda: None, "returned NoneType, not a picture"),
+        (lambda: np.zeros((4, 4, 3)), "an array of float64 and shape (4, 4, 3)"),
+        (lambda: np.zeros((4, 4), np.uint8), "an array of uint8 and shape (4, 4)"),
+    ],
+)
+def test_a_fault_says_why_and_what_to_do(drawing: Callable[[], Any], said: str) -> None:
+    told = fault(drawing)
+    assert told is not None
+    assert said in told
+    assert "\n" not in told
+
+
+class NoModes(gymnasium.Env[Any, Any]):
+    """An environment without a renderer: it takes no render mode."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - the form that Gymnasium asks for
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return 1, 0.0, True, False, {}
+
+
+class OnlyText(NoModes):
+    """An environment that checks its render mode as Gymnasium's tutorial does, and draws only text."""
+
+    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 - the form that Gymnasium asks for
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        assert render_mode is None or render_mode in self.metadata["render_modes"]
+        self.render_mode = render_mode
+
+
+class Careless(NoModes):
+    """An environment that promises pictures, and draws nothing."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - the form that Gymnasium asks for
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return None
+
+
+class LacksLibrary(Careless):
+    """An environment that lacks the library that it draws with."""
+
+    def render(self) -> Any:
+        raise gymnasium.error.DependencyNotInstalled('pygame is not installed, run `pip install "gymnasium[toy-text]"`')
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (NoModes, "it draws no RGB picture: its render modes are none"),
+        (OnlyText, "it draws no RGB picture: its render modes are ansi"),
+        (Careless, "it draws no RGB picture: render() returned something else"),
+        (LacksLibrary, f"pygame is not installed, run `{sys.executable} -m pip install"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_gymnasium_environment_without_a_renderer_can_be_played(kind: Any, said: str) -> None:
+    name = f"Proctor{kind.__name__}-v0"
+    gymnasium.register(name, kind)
+    environment = GymnasiumEnvironment(name, 10)
+    environment.reset(0)
+    assert environment.step(environment.action(1)).terminated
+    told = render_fault(EnvironmentConf("mute", "gymnasium", {"id": name}), environment)
+    assert told is not None
+    assert told.startswith(said)
+
+
+def test_all_pictures_are_drawn_on_one_thread() -> None:
+    seen: list[int] = []
+    environment = Drawn(lambda: seen.append(threading.get_ident()))
+    callers = [threading.Thread(target=draw, args=(environment,)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+        caller.join()
+    draw(environment)
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
+@pytest.fixture
+def headless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine without a screen, with MuJoCo and libEGL. The test may change it."""
+    (tmp_path / "mujoco.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: name)
+    for variable in ("DISPLAY", "MUJOCO_GL"):
+        monkeypatch.setenv(variable, "")  # so that it is restored
+        monkeypatch.delenv(variable)
+    return monkeypatch
+
+
+def renderer() -> str | None:
+    """Return MUJOCO_GL as it is when an environment has been made."""
+    make_environment(EnvironmentConf("small", "maze", {"min_size": 3, "max_size": 5}))
+    return os.environ.get("MUJOCO_GL")
+
+
+def test_mujoco_draws_with_egl_on_a_machine_without_a_screen(headless: pytest.MonkeyPatch) -> None:
+    assert renderer() == "egl"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [("DISPLAY", ":0", None), ("MUJOCO_GL", "osmesa", "osmesa"), ("MUJOCO_GL", "", "")],
+)
+def test_the_users_choice_of_a_renderer_stays(
+    headless: pytest.MonkeyPatch, variable: str, value: str, expected: str | None
+) -> None:
+    headless.setenv(variable, value)
+    assert renderer() == expected
+
+
+def test_without_the_library_no_renderer_is_chosen_because_mujoco_could_not_be_imported(
+    headless: pytest.MonkeyPatch,
+) -> None:
+    headless.setattr(ctypes, "CDLL", raises(OSError("libEGL.so.1: cannot open shared object file")))
+    assert renderer() is None
+
+
+def test_the_doctor_says_which_environments_can_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    blind = f"blind{next(NUMBERS)}"
+    (tmp_path / f"{blind}.py").write_text(f"{ENVIRONMENT}\n    def render(self):\n        return None\n")
+    (tmp_path / "conf/environment").mkdir(parents=True)
+    for name, kind in (("door", f"{blind}:Door"), ("lost", "gymnasium\narguments: {id: Nonesuch-v0}")):
+        (tmp_path / f"conf/environment/{name}.yaml").write_text(f"name: {name}\nkind: {kind}\n")
+    doctor.run(Namespace())
+    told = {line.split()[2]: line for line in capsys.readouterr().out.splitlines() if " render " in line}
+    assert told["small_maze"].split()[0] == "ok"
+    assert told["door"].startswith("- ")
+    assert told["door"].endswith("render() returned NoneType, not a picture")
+    assert "cannot make the Gymnasium environment 'Nonesuch-v0'" in told["lost"]
