@@ -51,6 +51,8 @@ class CommandLine(NamedTuple):
     allow_empty: bool
     require_all: bool
     record_cassettes: bool
+    options: tuple[str, ...]
+    """Every option that was given, except `--set`, as it can be written again: `--suite=pr`."""
 
     @property
     def suite_name(self) -> str:
@@ -96,7 +98,17 @@ def command_line(config: pytest.Config) -> CommandLine:
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),
+        options=tuple(text for name in _OPTIONS if name != "--set" for text in _written(name, given(name))),
     )
+
+
+def _written(name: str, value: Any) -> list[str]:
+    """Return an option as the command line would give it. Return an empty list if it was not given."""
+    if isinstance(value, list):
+        return [f"{name}={one}" for one in dict.fromkeys(value)]
+    if isinstance(value, bool):
+        return [name] if value else []
+    return [] if value is None else [f"{name}={value}"]
 
 
 def _dest(name: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from backends.base import Backend
 from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
@@ -26,7 +28,9 @@ from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.evaluation.packages import installed_packages
 from harness.evaluation.policy import PolicyError, PolicyHost
+from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
@@ -157,12 +161,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
     """
     case, backend = setup.case, setup.backend
-    builder.versions |= {
-        "cli": setup.cli.version,
-        "model_digest": setup.model_server.digest,
-        "sandbox": setup.dirs.sandbox.version,
-        "environment": version_of(case.environment, builder.versions["harness"]),
-    }
+    builder.versions |= {"cli": setup.cli.version, "model_digest": setup.model_server.digest}
+    _note_environment(builder, setup.dirs)
     prompt = _prompt(setup, environment)
 
     def run(limits: Limits, conversation: str | None) -> AttemptResult:
@@ -186,6 +186,16 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     if result.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     return result
+
+
+def _note_environment(builder: RecordBuilder, dirs: SandboxDirs) -> None:
+    """Note the versions of the sandbox and the environment, and keep those of all packages in the case's folder."""
+    builder.versions |= {
+        "sandbox": dirs.sandbox.version,
+        "environment": version_of(builder.case.environment, builder.versions["harness"]),
+    }
+    builder.folder.path.mkdir(parents=True, exist_ok=True)
+    builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
 
 def _prompt(setup: SessionSetup, environment: Environment) -> str:
@@ -248,6 +258,7 @@ def grade(
             seeds=seeds,
             scratch=scratch,
             episodes_file=folder.episodes,
+            log=PolicyLog(folder.policy_log),
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     builder.score = score

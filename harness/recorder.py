@@ -64,7 +64,7 @@ class CaseRecorder:
             folder = self._run.folder / item.stash[_FOLDER]
             if folder.exists():  # the case killed its worker and runs once more
                 folder.rename(folder.with_name(f"{folder.name}.killed"))
-            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
+            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.origin)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
@@ -166,7 +166,7 @@ class RunWriter:
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
+            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.origin)
             builder.end(Ending.HARNESS_ERROR, end.explanation)
             setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case import Case
+from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.packaged import harness_version
+from harness.packaged import checkout, harness_version
+from harness.results.record_builder import Origin
 from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
@@ -30,7 +32,8 @@ class Run:
     """One run of a suite, or of a part of it.
 
     `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
-    the suite are run. `folder` is the folder for the run's files. It exists once the first file is written.
+    the suite are run. `folder` is the folder for the run's files. It exists once the first file is written. `options`
+    are Proctor's options on the command line, as the records keep them.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Run:
         settings: Sequence[str] = (),
         choice: Choice = Choice(),  # noqa: B008 - it is frozen
         part: Shard | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.conf = ConfPath.of(root)
         self.suite = suite
@@ -48,6 +52,7 @@ class Run:
         self.settings = settings
         self.choice = choice
         self.part = part
+        self.options = options
 
     @cached_property
     def config(self) -> configuration.Config:
@@ -76,9 +81,16 @@ class Run:
         return Nothing(reason, mistake=True)
 
     @cached_property
-    def version(self) -> str:
-        """The version of Proctor itself."""
-        return harness_version()
+    def origin(self) -> Origin:
+        """What all records of this run share."""
+        checked_out = checkout()
+        return Origin(
+            harness=harness_version(),
+            harness_commit=None if checked_out is None else commit_of(checked_out),
+            project_commit=commit_of(self.conf.root),
+            overrides=list(self.settings),
+            options=list(self.options),
+        )
 
     @cached_property
     def _suite_cases(self) -> list[Case]:

@@ -64,7 +64,9 @@ def run_of(config: pytest.Config) -> Run:
         _check_packages()
         names = choice.Choice(backend=given.backends, model=given.models, environment=given.environments)
         folder = run_folder(config)
-        config.stash[_RUN] = run.Run(config.rootpath, given.suite_name, folder, given.settings, names, part)
+        config.stash[_RUN] = run.Run(
+            config.rootpath, given.suite_name, folder, given.settings, names, part, given.options
+        )
     return config.stash[_RUN]
 
 

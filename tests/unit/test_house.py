@@ -13,7 +13,19 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 
 FLOORS = (
-    {"backends", "case", "case_folder", "endings", "lazy", "http_host", "imports", "packaged", "conf_path", "options"},
+    {
+        "backends",
+        "case",
+        "case_folder",
+        "commit",
+        "endings",
+        "lazy",
+        "http_host",
+        "imports",
+        "packaged",
+        "conf_path",
+        "options",
+    },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live"},
     {"agent", "evaluation", "mcp", "suite"},
