@@ -28,6 +28,7 @@ from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.environments.judged import JudgedEnvironment
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.printed import PolicyLog
@@ -262,6 +263,8 @@ def grade(
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     builder.score = score
+    doubt = environment.doubt() if isinstance(environment, JudgedEnvironment) else None
+    builder.warnings += [doubt] if doubt else []
     if score.solve_rate < case.environment.pass_solve_rate:
         why = summarize(score, episodes, case.environment.pass_solve_rate)
         builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")

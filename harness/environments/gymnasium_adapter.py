@@ -46,7 +46,10 @@ class GymnasiumEnvironment:
         solved_when: str = "terminated",
     ) -> None:
         if solved_when not in SOLVED_WHEN:
-            raise ValueError(f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}")
+            raise ValueError(
+                f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}; a rule about the info or "
+                "the return stands beside `arguments`, not in them"
+            )
         self.max_steps = max_steps
         self.id = id
         self._solved = SOLVED_WHEN[solved_when]

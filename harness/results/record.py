@@ -119,8 +119,8 @@ class Record(Struct, frozen=True, kw_only=True):
     say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
-    Proctor's other options there. `pass_solve_rate`, `max_steps` and `environment_arguments` are the environment's
-    configuration. They are null in records of older versions.
+    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
+    environment's configuration. They are null in records of older versions.
     """
 
     schema: int = SCHEMA
@@ -138,6 +138,7 @@ class Record(Struct, frozen=True, kw_only=True):
     differences: list[Difference] = field(default_factory=list)
     limits: Limits
     pass_solve_rate: float | None = None
+    solved_when: str | None = None
     max_steps: int | None = None
     environment_arguments: dict[str, Any] | None = None
     timing: Timing = Timing()

@@ -100,6 +100,7 @@ class RecordBuilder:
             differences=self.differences,
             limits=case.limits,
             pass_solve_rate=case.environment.pass_solve_rate,
+            solved_when=case.environment.solved_when,
             max_steps=case.environment.max_steps,
             environment_arguments=case.environment.arguments,
             timing=Timing(**timing),
