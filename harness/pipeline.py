@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
+from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
@@ -64,6 +66,7 @@ __all__ = [
     "SessionSetup",
     "Sources",
     "collect_submission",
+    "given_submission",
     "grade",
     "make_environment",
     "make_sandbox",
@@ -234,12 +237,48 @@ def collect_submission(builder: RecordBuilder) -> Submission:
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
     discard(folder.home)
-    builder.submission = {
+    builder.submission = _handed_in(submission)
+    return submission
+
+
+def given_submission(builder: RecordBuilder, given: object, giver: str = "the fixture `submission`") -> Submission:
+    """Return the submission that a test is to grade. A folder is copied first. The record says if no agent ran.
+
+    `giver` says in messages where `given` comes from. Raise `ConfError` if it is neither a submission nor a folder.
+    """
+    if isinstance(given, Submission):
+        submission, source = given, given.path
+    elif isinstance(given, str | Path) and Path(given).is_dir():
+        source = Path(given).absolute()
+        submission = _copied(source, builder.folder, giver)
+    else:
+        raise ConfError(f"{giver} must give a folder, or what Proctor's own fixture gives, and not {given!r:.200}")
+    if not builder.attempts and builder.ending is not Ending.FINISHED:
+        builder.end(Ending.FINISHED, f"no agent ran: {giver} gave {source}")
+    builder.submission = _handed_in(submission)
+    return submission
+
+
+def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
+    """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.scratch() as scratch:
+        try:
+            copied = collect(source, scratch / "submission")
+        except ValueError as error:
+            raise ConfError(f"{giver} gave {source}: {error}") from error
+        if folder.submission.exists():
+            discard(folder.submission)
+        copied.path.rename(folder.submission)
+    return msgspec.structs.replace(copied, path=folder.submission)
+
+
+def _handed_in(submission: Submission) -> dict[str, Any]:
+    return {
         "digest": submission.digest,
         "files": sorted(submission.files),
         "left_out": list(submission.left_out),
     }
-    return submission
 
 
 def grade(
@@ -247,6 +286,7 @@ def grade(
 ) -> Score:
     """Play the held-out episodes and return the score. Their seeds are drawn only now."""
     case, folder = builder.case, builder.folder
+    _note_environment(builder, dirs)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)

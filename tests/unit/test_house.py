@@ -31,7 +31,7 @@ FLOORS = (
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run"},
     {"stash"},
-    {"fixtures", "schedule", "commands", "selection", "worker_link", "__main__"},
+    {"fixtures", "given_submission", "schedule", "commands", "selection", "worker_link", "__main__"},
     {"recorder"},
     {"plugin"},
 )
