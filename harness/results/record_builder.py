@@ -79,14 +79,7 @@ class RecordBuilder:
         self.recorded = True
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
-            case=CaseNames(
-                id=case.id,
-                backend=case.backend.name,
-                model=case.model.name,
-                provider=case.provider.name,
-                environment=case.environment.name,
-                replicate=case.replicate,
-            ),
+            case=_names(case),
             started_at=self.started_at,
             overrides=self.origin.overrides,
             options=self.origin.options,
@@ -116,3 +109,14 @@ class RecordBuilder:
             warnings=self.warnings,
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
+
+
+def _names(case: Case) -> CaseNames:
+    return CaseNames(
+        id=case.id,
+        backend=case.backend.name,
+        model=case.model.name,
+        provider=case.provider.name,
+        environment=case.environment.name,
+        replicate=case.replicate,
+    )

@@ -66,13 +66,12 @@ def test_what_was_not_measured_is_left_out_and_an_earlier_try_is_replaced() -> N
     ]
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
-def test_junit_xml_shows_them(tmp_path: Path, workers: list[str]) -> None:
+def test_junit_xml_shows_them(tmp_path: Path) -> None:
     project = Project(tmp_path)
     source = Path(__file__).parents[1] / "security/good_policy.py"
     project.write("good/approach.py", source.read_text())
     arguments = ("--submission", "good", "--environment", "small_maze", "--set=evaluation.episodes=2")
-    done = project.pytest(*arguments, "--junitxml=junit.xml", *workers)
+    done = project.pytest(*arguments, "--junitxml=junit.xml")
     assert done.returncode == 0, done.stdout + done.stderr
     [case] = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")  # noqa: S314 - pytest has just written it
     shown = {found.attrib["name"]: found.attrib["value"] for found in case.iter("property")}
