@@ -139,8 +139,8 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
 
     `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
     means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
-    without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the
-    prompt of its cases; `None` means that of the suite.
+    without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the prompt of its cases;
+    `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`.
     """
 
     name: str
@@ -148,6 +148,7 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = field(default_factory=dict)
     max_steps: Count = 1000
     pass_solve_rate: Share = 0.9
+    solved_when: str = "terminated"
     needs_mcp: bool = False
     tools: list[ToolName] = field(default_factory=lambda: list(TOOLS))
     prompt: str | None = None

@@ -66,6 +66,16 @@ class CaseFolder(Struct, frozen=True):
         return self.path / "episodes.jsonl"
 
     @property
+    def policy_log(self) -> Path:
+        """What the submission printed in the held-out episodes."""
+        return self.path / "policy.log"
+
+    @property
+    def packages(self) -> Path:
+        """The versions of the Python packages that the environment and the submission can import."""
+        return self.path / "packages.json"
+
+    @property
     def result(self) -> Path:
         """The record of the case, in a readable form."""
         return self.path / "result.json"

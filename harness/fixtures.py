@@ -264,4 +264,5 @@ def score(
 ) -> Score:
     """The grade of the submission over the held-out episodes. The submitted program runs in a second sandbox."""
     builder = request.node.stash[BUILDER]
-    return pipeline.grade(builder, environment, sandbox, submission, live_of(request.config))
+    graded = pipeline.given_submission(builder, submission)
+    return pipeline.grade(builder, environment, sandbox, graded, live_of(request.config))

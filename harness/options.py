@@ -28,6 +28,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "KEY=VALUE",
         "help": "change the configuration, in Hydra's override syntax: --set limits.turns=10 (repeatable)",
     },
+    "--submission": {
+        "metavar": "FOLDER",
+        "help": "grade the submission in this folder in each environment of the suite, without an agent",
+    },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
@@ -47,10 +51,13 @@ class CommandLine(NamedTuple):
     environments: tuple[str, ...]
     shard: str | None
     settings: tuple[str, ...]
+    submission: str | None
     runs_dir: str | None
     allow_empty: bool
     require_all: bool
     record_cassettes: bool
+    options: tuple[str, ...]
+    """Every option that was given, except `--set`, as it can be written again: `--suite=pr`."""
 
     @property
     def suite_name(self) -> str:
@@ -61,7 +68,7 @@ class CommandLine(NamedTuple):
     def selects_cases(self) -> bool:
         """Whether the command line asks for cases. If so, no other test runs unless a path is given."""
         named = self.backends or self.models or self.environments
-        return self.suite is not None or self.shard is not None or bool(named)
+        return any(text is not None for text in (self.suite, self.shard, self.submission)) or bool(named)
 
 
 def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
@@ -92,11 +99,22 @@ def command_line(config: pytest.Config) -> CommandLine:
         environments=names("--environment"),
         shard=given("--shard"),
         settings=tuple(given("--set") or ()),
+        submission=given("--submission"),
         runs_dir=given("--runs-dir"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),
+        options=tuple(text for name in _OPTIONS if name != "--set" for text in _written(name, given(name))),
     )
+
+
+def _written(name: str, value: Any) -> list[str]:
+    """Return an option as the command line would give it. Return an empty list if it was not given."""
+    if isinstance(value, list):
+        return [f"{name}={one}" for one in dict.fromkeys(value)]
+    if isinstance(value, bool):
+        return [name] if value else []
+    return [] if value is None else [f"{name}={value}"]
 
 
 def _dest(name: str) -> str:

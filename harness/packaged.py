@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import backends
 
@@ -42,11 +43,22 @@ def harness_version() -> str:
 
     In a checkout, its `pyproject.toml` decides: the installed version may be older, or that of another checkout.
     """
-    if _PYPROJECT.is_file():
-        project = tomllib.loads(_PYPROJECT.read_text()).get("project", {})
-        if project.get("name") == _NAME:
-            return str(project["version"])
-    return metadata.version(_NAME)
+    project = _own_project()
+    return metadata.version(_NAME) if project is None else str(project["version"])
+
+
+def checkout() -> Path | None:
+    """Return the Git checkout that this Proctor runs from, or `None` if it was installed from a wheel."""
+    root = _PYPROJECT.parent
+    return root if _own_project() is not None and (root / ".git").exists() else None
+
+
+def _own_project() -> dict[str, Any] | None:
+    """Return the table `project` of Proctor's own `pyproject.toml`, or `None` outside a checkout."""
+    if not _PYPROJECT.is_file():
+        return None
+    project: dict[str, Any] = tomllib.loads(_PYPROJECT.read_text()).get("project", {})
+    return project if project.get("name") == _NAME else None
 
 
 def _shipped(name: str) -> Path:

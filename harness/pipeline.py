@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,12 +26,16 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, EnvironmentConf, Limits, ModelConf, ProviderConf, Score, ServerNeed
+from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.environments.judged import JudgedEnvironment
 from harness.environments.rendering import render_fault
+from harness.evaluation.packages import installed_packages
 from harness.evaluation.policy import PolicyError, PolicyHost
+from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
@@ -64,6 +69,7 @@ __all__ = [
     "SessionSetup",
     "Sources",
     "collect_submission",
+    "given_submission",
     "grade",
     "make_environment",
     "make_sandbox",
@@ -173,9 +179,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "cli": setup.cli.version,
         "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
-        "sandbox": setup.dirs.sandbox.version,
-        "environment": version_of(case.environment, builder.versions["harness"]),
     }
+    _note_environment(builder, setup.dirs)
     if backend.capabilities.mcp and setup.mcp.fault:
         builder.warnings.append(setup.mcp.fault)
     about = _facts(setup, environment)
@@ -207,6 +212,16 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     if result.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     return result
+
+
+def _note_environment(builder: RecordBuilder, dirs: SandboxDirs) -> None:
+    """Note the versions of the sandbox and the environment, and keep those of all packages in the case's folder."""
+    builder.versions |= {
+        "sandbox": dirs.sandbox.version,
+        "environment": version_of(builder.case.environment, builder.versions["harness"]),
+    }
+    builder.folder.path.mkdir(parents=True, exist_ok=True)
+    builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
 
 def _facts(setup: SessionSetup, environment: Environment) -> PromptFacts:
@@ -254,12 +269,48 @@ def collect_submission(builder: RecordBuilder) -> Submission:
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
     discard(folder.home)
-    builder.submission = {
+    builder.submission = _handed_in(submission)
+    return submission
+
+
+def given_submission(builder: RecordBuilder, given: object, giver: str = "the fixture `submission`") -> Submission:
+    """Return the submission that a test is to grade. A folder is copied first. The record says if no agent ran.
+
+    `giver` says in messages where `given` comes from. Raise `ConfError` if it is neither a submission nor a folder.
+    """
+    if isinstance(given, Submission):
+        submission, source = given, given.path
+    elif isinstance(given, str | Path) and Path(given).is_dir():
+        source = Path(given).absolute()
+        submission = _copied(source, builder.folder, giver)
+    else:
+        raise ConfError(f"{giver} must give a folder, or what Proctor's own fixture gives, and not {given!r:.200}")
+    if not builder.attempts and builder.ending is not Ending.FINISHED:
+        builder.end(Ending.FINISHED, f"no agent ran: {giver} gave {source}")
+    builder.submission = _handed_in(submission)
+    return submission
+
+
+def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
+    """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.scratch() as scratch:
+        try:
+            copied = collect(source, scratch / "submission")
+        except ValueError as error:
+            raise ConfError(f"{giver} gave {source}: {error}") from error
+        if folder.submission.exists():
+            discard(folder.submission)
+        copied.path.rename(folder.submission)
+    return msgspec.structs.replace(copied, path=folder.submission)
+
+
+def _handed_in(submission: Submission) -> dict[str, Any]:
+    return {
         "digest": submission.digest,
         "files": sorted(submission.files),
         "left_out": list(submission.left_out),
     }
-    return submission
 
 
 def grade(
@@ -267,6 +318,7 @@ def grade(
 ) -> Score:
     """Play the held-out episodes and return the score. Their seeds are drawn only now."""
     case, folder = builder.case, builder.folder
+    _note_environment(builder, dirs)
     conf = case.evaluation
     seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
     builder.seeds_digest = digest(seeds)
@@ -279,9 +331,12 @@ def grade(
             seeds=seeds,
             scratch=scratch,
             episodes_file=folder.episodes,
+            log=PolicyLog(folder.policy_log),
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     builder.score = score
+    doubt = environment.doubt() if isinstance(environment, JudgedEnvironment) else None
+    builder.warnings += [doubt] if doubt else []
     if score.solve_rate < case.environment.pass_solve_rate:
         why = summarize(score, episodes, case.environment.pass_solve_rate)
         builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")

@@ -67,6 +67,8 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
     given = command_line(config)
+    if given.submission is not None:
+        config.pluginmanager.import_plugin("harness.given_submission")
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
 

@@ -15,6 +15,7 @@ from harness.case_folder import CaseFolder
 from harness.endings import Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
+from harness.report.properties import properties
 from harness.report.table import table
 from harness.results.record import Record
 from harness.results.record_builder import RecordBuilder
@@ -64,7 +65,7 @@ class CaseRecorder:
             folder = self._run.folder / item.stash[_FOLDER]
             if folder.exists():  # the case killed its worker and runs once more
                 folder.rename(folder.with_name(f"{folder.name}.killed"))
-            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
+            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.origin)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
@@ -103,7 +104,10 @@ class CaseRecorder:
             if report.failed and call.excinfo is not None:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            setattr(report, _RECORD, msgspec.json.encode(builder.record(outcome)).decode())
+            record = builder.record(outcome)
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
+            item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
+            report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
         return report
 
     def _explain(
@@ -166,9 +170,11 @@ class RunWriter:
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
+            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.origin)
             builder.end(Ending.HARNESS_ERROR, end.explanation)
-            setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
+            record = builder.record("error")
+            report.user_properties = properties(record, builder.folder.path)
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""

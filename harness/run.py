@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,16 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case import Case
+from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.packaged import harness_version
+from harness.options import CommandLine
+from harness.packaged import checkout, harness_version
+from harness.results.record_builder import Origin
 from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
+from harness.suite.no_agent import without_agent
 from harness.suite.shard import Shard, shard
 
 
@@ -29,30 +33,23 @@ class Nothing(Struct, frozen=True):
 class Run:
     """One run of a suite, or of a part of it.
 
-    `root` is the project's root folder, and `settings` change the configuration. `choice` and `part` say which cases of
-    the suite are run. `folder` is the folder for the run's files. It exists once the first file is written.
+    `root` is the project's root folder. `folder` is the folder for the run's files. It exists once the first file is
+    written. `given` names the suite and changes the configuration. `choice` and `part` say which cases of the suite are
+    run.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        suite: str,
-        folder: Path,
-        settings: Sequence[str] = (),
-        choice: Choice = Choice(),  # noqa: B008 - it is frozen
-        part: Shard | None = None,
-    ) -> None:
+    def __init__(self, root: Path, folder: Path, given: CommandLine, choice: Choice, part: Shard | None) -> None:
         self.conf = ConfPath.of(root)
-        self.suite = suite
+        self.suite = given.suite_name
         self.folder = folder
-        self.settings = settings
+        self.given = given
         self.choice = choice
         self.part = part
 
     @cached_property
     def config(self) -> configuration.Config:
         """The configuration, composed by Hydra. Raise `ConfError` if it is wrong."""
-        return configuration.load(self.conf, self.suite, self.settings)
+        return configuration.load(self.conf, self.suite, self.given.settings)
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -76,9 +73,16 @@ class Run:
         return Nothing(reason, mistake=True)
 
     @cached_property
-    def version(self) -> str:
-        """The version of Proctor itself."""
-        return harness_version()
+    def origin(self) -> Origin:
+        """What all records of this run share."""
+        checked_out = checkout()
+        return Origin(
+            harness=harness_version(),
+            harness_commit=None if checked_out is None else commit_of(checked_out),
+            project_commit=commit_of(self.conf.root),
+            overrides=list(self.given.settings),
+            options=list(self.given.options),
+        )
 
     @cached_property
     def _suite_cases(self) -> list[Case]:
@@ -87,7 +91,9 @@ class Run:
     @cached_property
     def _chosen(self) -> list[Case]:
         require_known(self.choice, self.config, self._other_suites)
-        return choose(self._suite_cases, self.choice)
+        chosen = choose(self._suite_cases, self.choice)
+        graded_only = self.given.submission is not None
+        return without_agent(chosen, self.config.suite.replicates) if graded_only else chosen
 
     def _other_suites(self) -> Iterator[configuration.Config]:
         """Return the configurations of the other suites, except those that are wrong."""

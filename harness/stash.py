@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness import case as case_module
     from harness import endings, run
     from harness.case import Case
+    from harness.evaluation import submission as submissions
     from harness.live import view
     from harness.live.line import Live
     from harness.results.record_builder import RecordBuilder
@@ -28,6 +29,7 @@ else:  # a session without cases must not pay for these
     choice = LazyModule("harness.suite.choice")
     endings = LazyModule("harness.endings")
     run = LazyModule("harness.run")
+    submissions = LazyModule("harness.evaluation.submission")
     shards = LazyModule("harness.suite.shard")
     view = LazyModule("harness.live.view")
 
@@ -62,9 +64,10 @@ def run_of(config: pytest.Config) -> Run:
         except ValueError as error:
             raise pytest.UsageError(f"--shard: {error}") from error
         _check_packages()
+        if given.submission is not None:
+            submission_folder(config)
         names = choice.Choice(backend=given.backends, model=given.models, environment=given.environments)
-        folder = run_folder(config)
-        config.stash[_RUN] = run.Run(config.rootpath, given.suite_name, folder, given.settings, names, part)
+        config.stash[_RUN] = run.Run(config.rootpath, run_folder(config), given, names, part)
     return config.stash[_RUN]
 
 
@@ -125,26 +128,48 @@ def run_folder(config: pytest.Config) -> Path:
     return config.stash[_FOLDER]
 
 
+def submission_folder(config: pytest.Config) -> Path:
+    """Return the folder of `--submission`. Raise `pytest.UsageError` if it holds no submission."""
+    given = command_line(config).submission
+    folder = (config.invocation_params.dir / str(given)).absolute()
+    if _misled(config, folder, "--submission"):
+        raise pytest.UsageError(_took_for_tests(config, "--submission", given))
+    program = submissions.REQUIRED
+    if not (folder / program).is_file():
+        lacks = f"has no {program}" if folder.is_dir() else "does not exist" if not folder.exists() else "is a file"
+        raise pytest.UsageError(f"--submission {given}: {folder} {lacks}; name the folder that holds {program}")
+    if run_folder(config).resolve().is_relative_to(folder.resolve()):
+        raise pytest.UsageError(
+            f"--submission {given}: this folder also holds the run, {run_folder(config)}: put {program} and what it "
+            "needs in a folder of its own, or keep the run elsewhere with --runs-dir=FOLDER"
+        )
+    return folder
+
+
 def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:
     """Return the folder in which runs are kept."""
     if given.runs_dir is None:
         return config.rootpath / "runs"
     folder = (config.invocation_params.dir / given.runs_dir).absolute()
-    if _misled(config, folder):
-        raise pytest.UsageError(
-            f"--runs-dir {given.runs_dir}: pytest took this folder for a path of tests, and {config.rootpath} for the "
-            f"root folder; write --runs-dir={given.runs_dir}"
-        )
+    if _misled(config, folder, "--runs-dir"):
+        raise pytest.UsageError(_took_for_tests(config, "--runs-dir", given.runs_dir))
     return folder
 
 
-def _misled(config: pytest.Config, folder: Path) -> bool:
-    """Return whether pytest took the folder of runs for a path of tests when it looked for the root folder.
+def _took_for_tests(config: pytest.Config, option: str, given: str | None) -> str:
+    return (
+        f"{option} {given}: pytest took this folder for a path of tests, and {config.rootpath} for the root folder; "
+        f"write {option}={given}"
+    )
+
+
+def _misled(config: pytest.Config, folder: Path, option: str) -> bool:
+    """Return whether pytest took the folder of an option for a path of tests when it looked for the root folder.
 
     At that point pytest does not know Proctor's options. It takes the word after `--runs-dir` for a path of tests if
     that path exists.
     """
     here, root = config.invocation_params.dir, config.rootpath
     above_here = root == here or (config.inipath is not None and root in here.parents)
-    in_a_word = "--runs-dir" in config.invocation_params.args
+    in_a_word = option in config.invocation_params.args
     return in_a_word and folder.exists() and root in (folder, *folder.parents) and not above_here

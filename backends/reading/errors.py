@@ -178,7 +178,7 @@ _STATUS = {
     504: K.MODEL_UNREACHABLE,
 }
 """Every other status is a `model_error`, which is retried. That includes 404: a server that still loads its model
-(Ollama, vLLM behind a proxy) returns it for a while. A model that is really missing costs only two short retries."""
+(Ollama, vLLM behind a proxy) returns it for a while. A model that is really missing costs only the retries."""
 
 _SAID_STATUS = re.compile(
     r"^\W{0,3}(?:\w*Error: |API Error: )?([45]\d\d)\b(?=:| [\w{\"(<]|$)|\bstatus(?:[ _]?code)?\"?[:= ] ?([45]\d\d)\b",

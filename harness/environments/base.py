@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 Plain = Any
 
+PUBLIC_SEEDS = range(10_000)
+"""The seeds that an agent may look at. Graded episodes have larger ones."""
+
 
 class InvalidAction(Exception):
     """The submission returned something that is not an action of this environment. The message says why."""
@@ -58,7 +61,10 @@ class Environment(Protocol):
         """Return the state as plain data."""
 
     def set_state(self, state: Plain) -> None:
-        """Put the environment into a state from `get_state`. Raise `ValueError` for anything else."""
+        """Put the environment into a state from `get_state`. Raise `ValueError` for anything else.
+
+        An agent draws states in this way. So a state with a seed outside `PUBLIC_SEEDS` must be refused.
+        """
 
     def close(self) -> None:
         """Free what the environment holds."""

@@ -13,14 +13,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from harness.case import EnvironmentConf
+from harness.environments.solved_when import parse_rule
 from harness.imports import PackageMissing, check_import_path, is_import_path, load_object
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from harness.environments import base, rendering
+    from harness.environments import base, judged, rendering
     from harness.environments.base import Environment
 else:  # they import NumPy
     base = LazyModule("harness.environments.base")
+    judged = LazyModule("harness.environments.judged")
     rendering = LazyModule("harness.environments.rendering")
 
 _ADAPTERS = {
@@ -108,7 +110,8 @@ def make_environment(conf: EnvironmentConf) -> Environment:
         raise ValueError(f"environment {conf.name}: {error}") from error
     if not hasattr(environment, "max_steps"):
         raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
-    return environment
+    rule = parse_rule(conf.solved_when)
+    return environment if rule is None else judged.JudgedEnvironment(environment, rule)
 
 
 def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:

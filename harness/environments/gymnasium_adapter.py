@@ -15,7 +15,7 @@ from gymnasium.error import Error as GymnasiumError
 from numpy.typing import NDArray
 
 from harness.environments.actions import cast, check_supported
-from harness.environments.base import InvalidAction, Plain, Step
+from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step
 from harness.environments.spaces import space_to_plain
 
 SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
@@ -48,7 +48,10 @@ class GymnasiumEnvironment:
         solved_when: str = "terminated",
     ) -> None:
         if solved_when not in SOLVED_WHEN:
-            raise ValueError(f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}")
+            raise ValueError(
+                f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}; a rule about the info or "
+                "the return stands beside `arguments`, not in them"
+            )
         self.max_steps = max_steps
         self.id = id
         self._solved = SOLVED_WHEN[solved_when]
@@ -130,12 +133,19 @@ class GymnasiumEnvironment:
         return {"seed": self._seed, "actions": [to_plain(action) for action in self._actions]}
 
     def set_state(self, state: Plain) -> None:
-        """Reset with the seed and replay the actions. Raise `ValueError` if that cannot be done."""
+        """Reset with the seed and replay the actions.
+
+        Raise `ValueError` if that cannot be done, and for a seed that an agent must not look at.
+        """
         if not isinstance(state, dict) or set(state) != {"seed", "actions"}:
             raise ValueError("a state is an object with exactly the keys seed, actions")
         seed, actions = state["seed"], state["actions"]
-        if type(seed) is not int or seed < 0 or not isinstance(actions, list) or len(actions) > self.max_steps:
-            raise ValueError(f"a state has a seed >= 0 and a list of at most {self.max_steps} actions")
+        if type(seed) is not int or seed not in PUBLIC_SEEDS:
+            raise ValueError(
+                f"the seed of a state must be a whole number from 0 to {PUBLIC_SEEDS[-1]}; got {seed!r:.80}"
+            )
+        if not isinstance(actions, list) or len(actions) > self.max_steps:
+            raise ValueError(f"a state has a list of at most {self.max_steps} actions")
         checked = [self._checked(action, index) for index, action in enumerate(actions)]
         self.reset(seed)
         for index, action in enumerate(checked):

@@ -11,6 +11,7 @@ from typing import Any, Self
 from harness.environments import plain
 from harness.environments.base import InvalidAction, Plain
 from harness.evaluation.channel import Channel
+from harness.evaluation.printed import OutputPipe, Printed
 from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
@@ -47,8 +48,7 @@ class PolicyHost:
 
     The first `load` or `reset` starts the process, which then serves one episode after the other. A process that hangs,
     dies, sends nonsense or cannot load the submission is killed with all its descendants. The next `load` or `reset`
-    starts a new one. What the policy prints is dropped. `load` and `reset` raise `SandboxError` if the sandbox itself
-    does not work.
+    starts a new one. `load` and `reset` raise `SandboxError` if the sandbox itself does not work.
     """
 
     def __init__(self, sandbox: Sandbox, submission: Path, scratch: Path, spaces: dict[str, Plain]) -> None:
@@ -59,6 +59,8 @@ class PolicyHost:
         self._starts = 0
         self._box: Box | None = None
         self._channel: Channel | None = None
+        self._printed = Printed()
+        self._output: OutputPipe | None = None
 
     def load(self, timeout_s: float = CALL_S) -> None:
         """Import the submission and make its `GeneratedApproach`, unless this is done.
@@ -89,12 +91,25 @@ class PolicyHost:
             raise InvalidAction(printable(str(answer["invalid"])))
         return answer.get("done")
 
+    def printed(self) -> str:
+        """Return what the policy has printed since the last call, also what it printed before it was killed.
+
+        The text is safe to print. Of a long one, only the beginning and the end are kept.
+        """
+        if self._output is not None:
+            self._output.catch_up()
+        return self._printed.take()
+
     def close(self) -> None:
         """Kill every process of the policy and remove what it wrote. May be called again."""
         self._channel = None
         box, self._box = self._box, None
         if box is not None:
             box.close()
+        output, self._output = self._output, None
+        if output is not None:
+            output.catch_up()
+            output.close()
         if self._room.exists():
             discard(self._room)
 
@@ -115,11 +130,12 @@ class PolicyHost:
         self._starts += 1
         for name in ("workspace", "home"):
             (self._room / name).mkdir(parents=True)
+        self._output = OutputPipe(self._room / "output", self._printed)
         python = self._sandbox.python
         request = BoxRequest(
             workspace=self._room / "workspace",
             home=self._room / "home",
-            stderr=self._room / "stderr.log",
+            stderr=self._output.path,
             readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
         )
@@ -127,11 +143,11 @@ class PolicyHost:
             self._box = box = self._sandbox.open(request)
             arguments = (str(_PLAIN), str(_SPACES), box.mounts["submission"])
             box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
-            self._channel = Channel(box.stdout, box.stdin, self._look, _LONGEST_ANSWER)
+            self._channel = Channel(box.stdout, box.stdin, self._look, _LONGEST_ANSWER, self._output)
             self._exchange({"do": "open", "spaces": self._spaces}, _START_S)
         except (PolicyError, SandboxError, OSError) as error:
-            said = self._said()
             self.close()
+            said = printable(self.printed())
             raise SandboxError(
                 f"the policy's process did not start: {error or 'no answer'}\n{said}".rstrip()
             ) from error
@@ -180,13 +196,6 @@ class PolicyHost:
         """Return why the connection is gone: the process ended, or it closed the connection but still runs."""
         code = self._box.wait(_DEATH_S) if self._box else None
         return "the policy's process closed its connection" if code is None else _ended(code)
-
-    def _said(self) -> str:
-        """Return the end of what the worker wrote to standard error before it silenced its output."""
-        try:
-            return printable((self._room / "stderr.log").read_text(errors="replace"))
-        except OSError:
-            return ""
 
 
 def _ended(code: int) -> str:

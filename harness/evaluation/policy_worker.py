@@ -12,7 +12,7 @@ the other. A message is four bytes of length (big-endian), then that many bytes 
 
 The answer is `{"done": …}`, `{"error": TEXT}` if the submission raised, or `{"invalid": TEXT}` if the returned value
 cannot be sent. A failure before the answer to "open" is the harness's own and goes to standard error. From "load" on,
-everything that this process prints is dropped.
+what this process prints goes there too. An answer is sent after what the submission printed before it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any
 
 _MAX_ANSWER = 1_000_000
@@ -82,10 +84,14 @@ def main(plain_file: str, spaces_file: str, folder: str) -> None:
     names = ("action_space", "observation_space")
     policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
     connection.send(plain.dumps({"done": None}))
-    _silence()
+    printed = _redirect()
     while message := connection.receive():
         request = plain.loads(message)
-        connection.send(_answer(plain.dumps, getattr(policy, request["do"]), request))
+        answer = _answer(plain.dumps, getattr(policy, request["do"]), request)
+        for stream in printed:
+            with suppress(OSError, ValueError):  # the submission may have closed it
+                stream.flush()
+        connection.send(answer)
 
 
 def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: dict[str, Any]) -> bytes:
@@ -115,12 +121,21 @@ def _module(name: str, file: str) -> Any:
     return module
 
 
-def _silence() -> None:
-    """Redirect standard input, output and error to /dev/null. A flood of output then costs the harness nothing."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
+def _redirect() -> tuple[TextIOWrapper, TextIOWrapper]:
+    """Send standard output to standard error, line by line, so that little is lost if the process dies.
+
+    Return the new streams. The submission may put others in their place.
+    """
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
     os.close(null)
+    os.dup2(2, 1)
+    sys.stdout, sys.stderr = _lines(1), _lines(2)
+    return sys.stdout, sys.stderr
+
+
+def _lines(descriptor: int) -> TextIOWrapper:
+    return open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from msgspec import Struct
 from harness.case import EvaluationConf, Score
 from harness.environments.base import Environment, InvalidAction, Policy
 from harness.evaluation.policy import PolicyError, PolicyHost, PolicyTimeout
+from harness.evaluation.printed import PolicyLog
 from harness.evaluation.submission import Submission
 from harness.evaluation.text import printable
 from harness.sandbox.base import Sandbox
@@ -108,15 +109,17 @@ def evaluate(
     seeds: Sequence[int],
     scratch: Path,
     episodes_file: Path,
+    log: PolicyLog,
     progress: Callable[[int, int], None],
 ) -> tuple[Score, list[Episode]]:
     """Play one episode for each seed. Return the score and the episodes.
 
-    Each episode is appended to `episodes_file` as soon as it ends. `conf.episode_wall_s` limits each episode, and
-    separately each loading of the submission. If loading fails, the remaining episodes are not attempted and count as
-    crashed or timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out.
-    Without a submission, the score has a reason and there are no episodes. `progress` is called with the number of
-    episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work.
+    Each episode is appended to `episodes_file` as soon as it ends, and what the submission printed to `log`.
+    `conf.episode_wall_s` limits each episode, and separately each loading of the submission. If loading fails, the
+    remaining episodes are not attempted and count as crashed or timed out, as the loading did. After
+    `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. Without a submission, the score has a reason and there
+    are no episodes. `progress` is called with the number of episodes done and the number scheduled. Raise
+    `SandboxError` if the sandbox does not work.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
@@ -126,11 +129,16 @@ def evaluate(
         episodes_file.open("wb") as lines,
         PolicyHost(sandbox, submission.path, scratch, environment.spaces()) as policy,
     ):
-        for episode in _played(environment, policy, conf.episode_wall_s, seeds):
-            lines.write(msgspec.json.encode(episode) + b"\n")
-            lines.flush()
-            episodes.append(episode)
-            progress(len(episodes), len(seeds))
+        try:
+            for episode in _played(environment, policy, conf.episode_wall_s, seeds):
+                lines.write(msgspec.json.encode(episode) + b"\n")
+                lines.flush()
+                log.add(f"episode {episode.index}: {episode.outcome}", policy.printed())
+                episodes.append(episode)
+                progress(len(episodes), len(seeds))
+        except BaseException:  # the environment or the sandbox failed, or the user interrupted the episode
+            log.add(f"episode {len(episodes)}: it did not end", policy.printed())
+            raise
     return score(episodes), episodes
 
 

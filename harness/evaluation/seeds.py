@@ -9,8 +9,10 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-FIRST_HELD_OUT = 10_000
-"""Held-out seeds start here. The agent's tools take smaller seeds (`harness.mcp.tools.MAX_SEED`)."""
+from harness.environments.base import PUBLIC_SEEDS
+
+FIRST_HELD_OUT = PUBLIC_SEEDS.stop
+"""Held-out seeds start here. The agent's tools take smaller seeds."""
 _END = 2**31
 """Seeds stay below this. Some physics engines accept no larger seeds, and NumPy's legacy generators stop at 2**32."""
 

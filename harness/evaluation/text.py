@@ -13,6 +13,11 @@ def printable(text: str) -> str:
 
     Only the end of a long text is kept.
     """
-    tail = _ESCAPE.sub("", text[-2 * MAX_CHARACTERS :])
-    tail = "".join(character for character in tail if character.isprintable() or character in "\n\t")
+    tail = clean(text[-2 * MAX_CHARACTERS :])
     return tail if len(tail) <= MAX_CHARACTERS else "…" + tail[1 - MAX_CHARACTERS :]
+
+
+def clean(text: str) -> str:
+    """Return the whole text without terminal escapes, control characters and broken encodings."""
+    text = _ESCAPE.sub("", text)
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")

@@ -81,7 +81,7 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def kind(self) -> str:
-        """The kind of call, one of five."""
+        """The kind of call: the name of the one key that says what to do."""
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
     @property
@@ -91,7 +91,7 @@ class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fail(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a turn fails, in exactly one of five ways.
+    """How a turn fails, in exactly one way.
 
     The ways are an HTTP `status`, a stream that is cut (`cut_after`) or hangs (`hang_after`) after a number of events,
     `html`, and `malformed` JSON. The turn fails `times` times, and then plays as written. None means always.

@@ -16,15 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.environments.base import Environment, InvalidAction, Plain, Policy
+from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
 from harness.environments.rendering import draw
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 
-MAX_SEED = 9999
-"""The largest seed that the tools accept. Held-out seeds are larger (see `harness.evaluation.seeds`).
-
-A state of a Gymnasium environment has a seed of its own, which is not limited.
-"""
+MAX_SEED = PUBLIC_SEEDS[-1]
+"""The largest seed that the tools accept, also as a part of a state. Held-out seeds are larger."""
 MAX_FRAMES = 8
 ROLLOUT_S = 20.0
 """Seconds that a rendered episode may take. A tool must answer before its client gives up."""
@@ -91,6 +88,7 @@ class EnvironmentTools:
     def render_state(self, seed: int, state: Plain, label: str) -> ToolAnswer:
         """Draw the first state of a seed, or `state` if it is given. Raise `ToolFault` if that is not possible."""
         _check_seed(seed)
+        _check_seeds_in(state)
         name = _label(label)
         with self._environment_to_itself():
             self._environment.reset(seed)
@@ -211,9 +209,22 @@ class _Frames:
         return [self._held[index] for index in sorted(ends)]
 
 
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed <= MAX_SEED:
-        raise ToolFault(f"seed must be a whole number from 0 to {MAX_SEED}; got {seed}")
+def _check_seed(seed: Plain) -> None:
+    if type(seed) is not int or seed not in PUBLIC_SEEDS:
+        raise ToolFault(f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r:.80}")
+
+
+def _check_seeds_in(state: Plain) -> None:
+    """Raise `ToolFault` for a state with the seed of a graded episode, whatever the environment makes of it."""
+    parts = [state]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            if isinstance(seed := part.get("seed"), int | float | str):
+                _check_seed(seed)
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
 
 
 def _label(label: str) -> str:

@@ -37,13 +37,13 @@ def _counts(records: Iterable[Record]) -> str:
 def _totals(ran: Iterable[Record]) -> str:
     """Return the sums over the cases that ran. What is not known is left out."""
     usages = [usage for record in ran if (usage := used(record))]
-    tokens = sum(filter(None, map(_tokens, ran)))
+    total = sum(filter(None, map(tokens, ran)))
     costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
     time = sum(filter(None, map(seconds, ran)))
     turns = sum(usage.turns for usage in usages)
     cost = f"$ {sum(costs):.4f}" if costs else "cost unknown"
     partly = f" (known for {len(costs)} of {len(usages)} cases)" if 0 < len(costs) < len(usages) else ""
-    return f"{turns:,} turns · {tokens:,} tokens · {cost}{partly} · {time / 60:.1f} minutes in cases"
+    return f"{turns:,} turns · {total:,} tokens · {cost}{partly} · {time / 60:.1f} minutes in cases"
 
 
 def _note(ran: Iterable[Record]) -> list[str]:
@@ -69,20 +69,20 @@ def _row(record: Record) -> tuple[str, ...]:
         record.outcome,
         solve_rate(record),
         shown(usage.turns if usage else None, ","),
-        shown(_tokens(record), ","),
+        shown(tokens(record), ","),
         shown(usage.cost_usd if usage else None, ".4f"),
         shown(seconds(record), ".1f"),
         why(record),
     )
 
 
-def _tokens(record: Record) -> int | None:
+def tokens(record: Record) -> int | None:
     """Return the input and output tokens together, with cached input, or `None` if they are not known."""
     usage = used(record)
     if usage is None:
         return None
     kinds = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
-    known = [tokens for tokens in kinds if tokens is not None]
+    known = [number for number in kinds if number is not None]
     return sum(known) if known else None
 
 

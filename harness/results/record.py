@@ -67,10 +67,13 @@ class Timing(Struct, frozen=True, kw_only=True):
 class Versions(Struct, frozen=True, kw_only=True):
     """The versions of what the case ran with. A version is null if it is not known.
 
-    `cli_path` is the path that the configuration gives for the CLI. It is null for the pinned CLI.
+    `cli_path` is the path that the configuration gives for the CLI. It is null for the pinned CLI. A commit ends in
+    `-dirty` if a tracked file of its checkout differs from it.
     """
 
     harness: str
+    harness_commit: str | None = None
+    project_commit: str | None = None
     cli: str | None = None
     cli_path: str | None = None
     model_digest: str | None = None
@@ -146,10 +149,17 @@ class Record(Struct, frozen=True, kw_only=True):
     `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
     attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
     cut the prompt short.
+
+    `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
+    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
+    environment's configuration. They are null in records of older versions.
     """
 
     schema: int = SCHEMA
     case: CaseNames
+    started_at: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
     scripted: bool
     ending: Ending
     cause: Cause
@@ -162,6 +172,10 @@ class Record(Struct, frozen=True, kw_only=True):
     denials: int = 0
     differences: list[Difference] = field(default_factory=list)
     limits: Limits
+    pass_solve_rate: float | None = None
+    solved_when: str | None = None
+    max_steps: int | None = None
+    environment_arguments: dict[str, Any] | None = None
     timing: Timing = Timing()
     versions: Versions
     digests: Digests = Digests()

@@ -5,13 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """What all records of a run share: the version of Proctor, the commits, and what the command line chose."""
+
+    harness: str
+    harness_commit: str | None = None
+    project_commit: str | None = None
+    overrides: list[str] = []
+    options: list[str] = []
 
 
 class RecordBuilder:
@@ -21,9 +34,11 @@ class RecordBuilder:
     once `record` has been called.
     """
 
-    def __init__(self, case: Case, folder: CaseFolder, harness_version: str) -> None:
+    def __init__(self, case: Case, folder: CaseFolder, origin: Origin) -> None:
         self.case = case
         self.folder = folder
+        self.origin = origin
+        self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.ending = Ending.HARNESS_ERROR
         self.explanation = "the case stopped before its end"
         self.score: Score | None = None
@@ -44,7 +59,11 @@ class RecordBuilder:
         self.warnings: list[str] = []
         self.timing: dict[str, float | None] = {}
         self.recorded = False
-        self.versions: dict[str, str | None] = {"harness": harness_version}
+        self.versions: dict[str, str | None] = {
+            "harness": origin.harness,
+            "harness_commit": origin.harness_commit,
+            "project_commit": origin.project_commit,
+        }
 
     def end(self, ending: Ending, why: str) -> None:
         """Set how the case ended and why. A later call replaces both."""
@@ -65,14 +84,10 @@ class RecordBuilder:
         self.recorded = True
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
-            case=CaseNames(
-                id=case.id,
-                backend=case.backend.name,
-                model=case.model.name,
-                provider=case.provider.name,
-                environment=case.environment.name,
-                replicate=case.replicate,
-            ),
+            case=_names(case),
+            started_at=self.started_at,
+            overrides=self.origin.overrides,
+            options=self.origin.options,
             scripted=case.scripted,
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
@@ -85,6 +100,10 @@ class RecordBuilder:
             denials=self.denials,
             differences=self.differences,
             limits=case.limits,
+            pass_solve_rate=case.environment.pass_solve_rate,
+            solved_when=case.environment.solved_when,
+            max_steps=case.environment.max_steps,
+            environment_arguments=case.environment.arguments,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
@@ -99,3 +118,14 @@ class RecordBuilder:
             warnings=self.warnings,
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
+
+
+def _names(case: Case) -> CaseNames:
+    return CaseNames(
+        id=case.id,
+        backend=case.backend.name,
+        model=case.model.name,
+        provider=case.provider.name,
+        environment=case.environment.name,
+        replicate=case.replicate,
+    )

@@ -103,7 +103,7 @@ class Box(Protocol):
         """Wait at most `timeout` seconds for the command to end. Return what `poll` returns."""
 
     def resources(self) -> Resources:
-        """Return what the box uses. It may be called ten times a second, because figures may be two seconds old."""
+        """Return what the box uses. It may be called often, because figures may be some seconds old."""
 
     def leaks(self) -> list[str]:
         """Return the leaks that are visible from the host, in words: an empty list for a sealed box. The probe asks."""

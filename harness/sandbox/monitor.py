@@ -25,7 +25,7 @@ class BoxMonitor:
     """Measures one box, for kinds of sandbox without a cgroup.
 
     `pid` is the host's id of the process from which all others of the box descend. `folders` are the folders that the
-    box may write to. `measure` takes at most a few milliseconds, because it only renews the figures that are due.
+    box may write to. `measure` takes some ten milliseconds at most, because it only renews the figures that are due.
     """
 
     def __init__(self, pid: int, folders: Sequence[Path]) -> None:

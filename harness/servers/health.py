@@ -20,7 +20,7 @@ _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILIN
 
 
 class HealthCheckedServers:
-    """The part of `ServerKind` that both kinds share."""
+    """The part of `ServerKind` that vLLM and llama.cpp share."""
 
     def external_url(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""

@@ -31,6 +31,7 @@ from harness.case import (
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.environments.factory import check_kind, names_code
+from harness.environments.solved_when import parse_rule
 from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
 from harness.sandbox.factory import make_sandbox
@@ -212,6 +213,7 @@ class _Loader:
                 check_kind(environment)
             except ValueError as error:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
+            self._check_rule(environment)
         for backend in config.backend.values():
             executable_of(backend)
 
@@ -231,6 +233,16 @@ class _Loader:
                 key = f"prompt.{prompt.name}.{fault.part}"
                 setter = self.settings.setter(key) or self.composer.setter(key)
                 raise (ConfError(f"{setter}: {key}: {fault.reason}") if setter else fault) from fault
+
+    def _check_rule(self, environment: EnvironmentConf) -> None:
+        """Raise `ConfError` if the environment's `solved_when` is not a rule."""
+        key = f"environment.{environment.name}.solved_when"
+        try:
+            parse_rule(environment.solved_when)
+        except ValueError as error:
+            setting = self.settings.setter(key)
+            where = self.composer.setter(key) or f"conf/environment/{environment.name}.yaml"
+            raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {error}") from error
 
     def _check(self, value: Any, kind: type[S], prefix: str, file: str) -> S:
         """Return a part of the tree as its struct. Raise `ConfError`, which names the file of the wrong key."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy
 import pytest
 
+from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
 from tests.support.project import Project
 
@@ -21,6 +24,7 @@ turns:
               def reset(self, state, info):
                   pass
               def get_action(self, state):
+                  print("I go up")
                   return 0
   - text: Done.
 """
@@ -56,6 +60,15 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
     assert wrong.explanation in failure
     assert len(failure) < 15
     assert f"{project.folder}/runs/" in done.stdout
+
+    assert wrong.started_at is not None
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(wrong.started_at)).total_seconds()) < 600
+    assert (wrong.overrides, wrong.options) == (["evaluation.episodes=8"], ["--suite=faults"])
+    assert (wrong.pass_solve_rate, wrong.max_steps) == (0.9, 100)
+    assert wrong.environment_arguments == {"min_size": 3, "max_size": 5}
+    kept = CaseFolder(project.folder / "runs/latest/claude-wrong-small_maze")
+    assert json.loads(kept.packages.read_bytes())["numpy"] == numpy.__version__
+    assert "  I go up" in kept.policy_log.read_text()
 
     broken = project.records["claude-broken-small_maze"]
     assert (broken.outcome, broken.ending, broken.cause) == ("error", Ending.MODEL_ERROR, Cause.MODEL)

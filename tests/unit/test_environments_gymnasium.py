@@ -93,6 +93,16 @@ def test_a_state_is_the_seed_and_the_actions() -> None:
             environment.set_state({"seed": 0, "actions": actions})
 
 
+@pytest.mark.parametrize("seed", [10_000, 2**31 - 1, -1, True, 1.0])
+def test_a_state_has_no_seed_of_a_graded_episode(seed: Any) -> None:
+    environment = GymnasiumEnvironment("ProctorCorridor-v0", 10)
+    environment.reset(5)
+    with pytest.raises(ValueError, match="seed of a state must be a whole number from 0 to 9999"):
+        environment.set_state({"seed": seed, "actions": []})
+    assert environment.get_state() == {"seed": 5, "actions": []}, "nothing has changed"
+    environment.set_state({"seed": 9999, "actions": [0]})
+
+
 def test_the_picture_is_rgb() -> None:
     environment = GymnasiumEnvironment("ProctorCorridor-v0", 10)
     environment.reset(0)

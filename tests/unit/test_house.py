@@ -13,13 +13,25 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 
 FLOORS = (
-    {"backends", "case", "case_folder", "endings", "lazy", "http_host", "imports", "packaged", "conf_path", "options"},
+    {
+        "backends",
+        "case",
+        "case_folder",
+        "commit",
+        "endings",
+        "lazy",
+        "http_host",
+        "imports",
+        "packaged",
+        "conf_path",
+        "options",
+    },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live"},
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run"},
     {"stash"},
-    {"fixtures", "schedule", "commands", "selection", "worker_link", "__main__"},
+    {"fixtures", "given_submission", "schedule", "commands", "selection", "worker_link", "__main__"},
     {"recorder"},
     {"plugin"},
 )

@@ -171,6 +171,13 @@ def test_a_seed_out_of_range_is_refused(session: Session, tool: str, seed: int) 
     assert "seed must be a whole number from 0 to 9999" in session.error(tool, seed=seed)
 
 
+@pytest.mark.parametrize("seed", [10_000, 2**62, -1, 12345.0, "12345", True])
+def test_no_part_of_a_state_is_the_seed_of_a_graded_episode(session: Session, seed: Any) -> None:
+    for state in ({"seed": seed}, RIGHT | {"random": [{"seed": seed}]}):
+        assert "seed must be a whole number from 0 to 9999" in session.error("render_state", seed=0, state=state)
+    assert session.names() == []
+
+
 @pytest.mark.parametrize(
     ("label", "name"),
     [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.project import Project
+from harness.commit import commit_of
+from tests.support.project import ROOT, Project
 
 FAKE = """\
 import pytest
@@ -70,6 +73,21 @@ def test_runs_are_kept_in_the_folder_from_the_command_line(project: Project, wor
         "claude-scripted-small_maze",
     ]
     assert len((kept / "latest/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_record_names_the_commits_and_what_the_command_line_chose(project: Project) -> None:
+    git = shutil.which("git") or "git"
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "one"]):
+        subprocess.run([git, *arguments], cwd=project.folder, check=True)
+    run(
+        project, "--environment", "small_maze", "--set", "limits.turns=7", "--set", "evaluation.seed=3", "--require-all"
+    )
+    [record] = project.records.values()
+    assert record.versions.harness_commit == commit_of(ROOT)
+    assert record.versions.project_commit == commit_of(project.folder) is not None
+    assert record.overrides == ["limits.turns=7", "evaluation.seed=3"]
+    assert record.options == ["--backend=claude", "--environment=small_maze", "--require-all"]
 
 
 def test_files_that_an_agent_wrote_are_never_imported(project: Project) -> None:

@@ -1,0 +1,34 @@
+"""The cases of `pytest --submission FOLDER`: the environments of a suite, without an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from harness.case import BackendConf, Case, ModelConf, ProviderConf
+
+BACKEND = "submission"
+"""The name that stands for the backend of a case without an agent, also in its id."""
+
+_NONE = "none"
+
+
+def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
+    """Return one case for each environment and replicate of these cases, in the same order.
+
+    Its backend, model and provider are only names. Its held-out episodes are those of the cases that it stands for.
+    """
+    found: dict[str, Case] = {}
+    for case in cases:
+        name = f"{BACKEND}-{case.environment.name}" + (f"-r{case.replicate}" if replicates > 1 else "")
+        if name not in found:
+            found[name] = replace(
+                case,
+                id=name,
+                backend=BackendConf(BACKEND),
+                model=ModelConf(_NONE, _NONE),
+                provider=ProviderConf(_NONE, kind="remote", wires=[]),
+                wire=_NONE,
+            )
+    return list(found.values())
