@@ -154,7 +154,8 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
 def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
     """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
 
-    Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
+    Return the last attempt, which decides the case. Raise again, after that, an exception that stopped the attempt from
+    outside, such as `KeyboardInterrupt`.
     """
     case, backend = setup.case, setup.backend
     builder.versions |= {
@@ -182,9 +183,9 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         clock=SystemClock(),
     ):
         _write_down(builder, result, backend)
+        if result.raised is not None:
+            raise result.raised
     builder.warnings += setup.model_server.warnings()
-    if result.ending is Ending.INTERRUPTED:
-        raise KeyboardInterrupt
     return result
 
 

@@ -21,7 +21,7 @@ from harness.stash import POOL, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import recorder
+    from harness import recorder, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
@@ -29,6 +29,7 @@ else:  # a session without cases must not pay for these
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
+    stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
     view = LazyModule("harness.live.view")
 
@@ -129,6 +130,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if will_run and any(case_of(item) is not None for item in session.items):
         config.stash[_FOLDERS] = recorder.name_folders(session.items)
         config.pluginmanager.register(recorder.CaseRecorder(run_of(config)), "proctor-recorder")
+        if is_worker(config):
+            _stop_on_signals(config)
     if is_worker(config):
         stash = config.stash
         collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
@@ -143,6 +146,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
         config.pluginmanager.register(recorder.RunWriter(run_of(config), config.stash[_FOLDERS]), _WRITER)
+        _stop_on_signals(config)
 
 
 @pytest.hookimpl(trylast=True)
@@ -189,8 +193,18 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         run = run_of(config)
         cases = cases_of(config)
         config.pluginmanager.register(recorder.RunWriter(run, collected.folders), _WRITER)
+        _stop_on_signals(config)
+        config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
         scheduler.take_over(config.pluginmanager.getplugin("dsession"), cases, known)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
+
+
+def _stop_on_signals(config: pytest.Config) -> None:
+    """Let signals stop a session that runs cases. A worker also stops when its main process says so or ends."""
+    signals = stopping.StopSignals()
+    config.pluginmanager.register(signals, "proctor-signals")
+    if is_worker(config):
+        config.pluginmanager.register(stopping.HeedMain(config, signals), "proctor-heed-main")

@@ -68,13 +68,14 @@ class CaseRecorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-        """Record a case that Ctrl-C ends, since pytest makes no report of it."""
+        """Record a case that Ctrl-C or a signal ends, since pytest makes no report of it."""
         try:
             return (yield)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             builder = item.stash.get(BUILDER, None)
             if builder is not None and not builder.recorded:
-                builder.end(Ending.INTERRUPTED, "interrupted by the user")
+                ending, why, _ = explain(error)
+                builder.end(ending, why)
                 try:
                     RunStore(self._run.folder).leave(builder.record("error"), builder.folder.path.name)
                 except OSError as error:

@@ -38,7 +38,8 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     `stopped` is true if the harness ended the session. `resumed` is true if the attempt continued an earlier
     conversation. `waited_s` is the pause before the attempt. `term_s` is the time from SIGTERM to the exit of the CLI,
     `kill_s` the time until the last process was gone, and `settle_s` the time until the session's folders stopped
-    changing. `resets_in_s` is the time until a rate limit ends, if the provider or the CLI said so.
+    changing. `resets_in_s` is the time until a rate limit ends, if the provider or the CLI said so. `raised` is the
+    exception that stopped the attempt from outside, or `None`.
     """
 
     ending: Ending
@@ -56,6 +57,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     settle_s: float = 0.0
     model_s: float = 0.0
     resets_in_s: float | None = None
+    raised: BaseException | None = None
 
 
 def run_attempt(
@@ -74,7 +76,7 @@ def run_attempt(
         room = _open_room(setup, stack)
         outcome, setup_s = _run_session(setup, room, _spec(setup, room.box, resume), prompt, limits, began)
     dirs = setup.dirs
-    settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+    settle_s = 0.0 if outcome.raised else settle((dirs.workspace, dirs.home), SystemClock())
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         outcome.session.add(event)
@@ -94,6 +96,7 @@ def run_attempt(
         settle_s=settle_s,
         model_s=room.account.model_s,
         resets_in_s=_resets_in_s(outcome.session, room.account) if ending is Ending.RATE_LIMITED else None,
+        raised=outcome.raised,
     )
 
 

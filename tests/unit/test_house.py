@@ -20,7 +20,7 @@ FLOORS = (
     {"pipeline", "run"},
     {"stash"},
     {"fixtures", "schedule", "commands", "selection", "worker_link", "__main__"},
-    {"recorder"},
+    {"recorder", "stopping"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
