@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from harness.endings import Terminated, explain
+from harness.servers.stop import sweep_after_exit
+from harness.stash import POOL
 from harness.worker_link import GONE, StopMessage, hang_up, heed, tell_workers, wait_for_workers
 
 _LAST_S = 0.8
-"""How many seconds a worker may take to end after its main process. What it leaves then, the next start clears away."""
+"""How many seconds a worker may take to end after its main process."""
 
 _TEARDOWN_S = 10.0
 """How many seconds a worker may take for its teardown, beside the agent's grace period."""
@@ -144,4 +146,6 @@ class HeedMain:
 
     def _end(self) -> None:
         if os.getppid() != self._main:
+            if POOL in self._config.stash:
+                sweep_after_exit()
             os._exit(1)
