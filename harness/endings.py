@@ -111,7 +111,7 @@ ENDINGS: dict[Ending, EndingPolicy] = {
 """The one table of endings. Retries, grading, outcomes and the summary all read it."""
 
 
-_PYTEST_TIMEOUT = re.compile(r"Timeout \(?>([\d.]+)s\)? from pytest-timeout")
+_PYTEST_TIMEOUT = re.compile(r"Timeout \(?>([\d.]+)s(\) from pytest-timeout\.)?$")
 """The text of the failure that pytest-timeout raises. Its class is that of every `pytest.fail`."""
 
 

@@ -165,6 +165,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "environment": version_of(case.environment, builder.versions["harness"]),
     }
     prompt = _prompt(setup, environment)
+    builder.save()
 
     def run(limits: Limits, conversation: str | None) -> AttemptResult:
         try:
@@ -183,6 +184,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         clock=SystemClock(),
     ):
         _write_down(builder, result, backend)
+        builder.save()
         if result.raised is not None:
             raise result.raised
     builder.warnings += setup.model_server.warnings()
@@ -252,6 +254,7 @@ def grade(
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     builder.score = score
+    builder.save()
     if score.solve_rate < case.environment.pass_solve_rate:
         why = summarize(score, episodes, case.environment.pass_solve_rate)
         builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,9 +17,10 @@ from harness.endings import Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.table import table
+from harness.results.drafts import KILLED, read_draft, write_draft
 from harness.results.record import Record
 from harness.results.record_builder import RecordBuilder
-from harness.results.store import RunStore
+from harness.results.store import RunStore, finish_killed
 from harness.run import Run
 from harness.servers.base import ServerFault
 from harness.servers.stop import sweep
@@ -63,7 +65,7 @@ class CaseRecorder:
         if case is not None and _FOLDER in item.stash:
             folder = self._run.folder / item.stash[_FOLDER]
             if folder.exists():  # the case killed its worker and runs once more
-                folder.rename(folder.with_name(f"{folder.name}.killed"))
+                folder.rename(folder.with_name(f"{folder.name}{KILLED}"))
             item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
 
     @pytest.hookimpl(wrapper=True)
@@ -76,10 +78,7 @@ class CaseRecorder:
             if builder is not None and not builder.recorded:
                 ending, why, _ = explain(error)
                 builder.end(ending, why)
-                try:
-                    RunStore(self._run.folder).leave(builder.record("error"), builder.folder.path.name)
-                except OSError as error:
-                    _complain(f"cannot write the record of {item.nodeid}: {error}")
+                self._leave(item, builder, builder.record("error"))
             raise
 
     @pytest.hookimpl(wrapper=True)
@@ -104,8 +103,19 @@ class CaseRecorder:
             if report.failed and call.excinfo is not None:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            setattr(report, _RECORD, msgspec.json.encode(builder.record(outcome)).decode())
+            record = builder.record(outcome)
+            builder.recorded = True
+            if record.artifacts is not None:  # the main process may be stopped before it reads the report
+                self._leave(item, builder, record)
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
         return report
+
+    def _leave(self, item: pytest.Item, builder: RecordBuilder, record: Record) -> None:
+        """Leave the record of a case to the process that writes the results."""
+        try:
+            write_draft(builder.folder, record)
+        except OSError as error:
+            _complain(f"cannot write the record of {item.nodeid}: {error}")
 
     def _explain(
         self, builder: RecordBuilder, report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException]
@@ -153,6 +163,8 @@ class RunWriter:
         self._recorded = set[str]()
         _sweep()
         if names:
+            with suppress(OSError, ValueError):  # the other run is not in the way of this one
+                finish_killed(run.folder.parent)
             try:
                 self._store.begin(names)
             except OSError as error:
@@ -167,9 +179,14 @@ class RunWriter:
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
-            builder.end(Ending.HARNESS_ERROR, end.explanation)
-            setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
+            folder = CaseFolder(self._run.folder / case.id)
+            record = RecordBuilder(case, folder, self._run.version).record("error")
+            with suppress(OSError, ValueError):  # it was killed before it wrote a draft
+                record = read_draft(folder)
+            record = msgspec.structs.replace(
+                record, ending=Ending.HARNESS_ERROR, outcome="error", explanation=end.explanation
+            )
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""
@@ -193,7 +210,7 @@ class RunWriter:
         """Stop model servers that are left, and write the records of interrupted cases."""
         _sweep()
         try:
-            self._store.take_left()
+            self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of interrupted cases: {error}")
 

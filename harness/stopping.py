@@ -18,7 +18,7 @@ from harness.servers.stop import sweep_after_exit
 from harness.stash import POOL
 from harness.worker_link import GONE, StopMessage, hang_up, heed, tell_workers, wait_for_workers
 
-_LAST_S = 0.8
+_LAST_S = 0.5
 """How many seconds a worker may take to end after its main process."""
 
 _TEARDOWN_S = 10.0
