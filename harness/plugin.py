@@ -21,11 +21,12 @@ from harness.stash import POOL, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import recorder, stopping
+    from harness import closing, recorder, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    closing = LazyModule("harness.closing")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
@@ -115,7 +116,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         keep_cases(config, items)
         nothing = why_none(config, items)
         if nothing is not None:
-            config.stash[_NOTHING] = nothing
+            _say_why_none(config, nothing)
     elif is_worker(config):  # it cannot end the session
         items.clear()
     else:
@@ -145,8 +146,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
-        config.pluginmanager.register(recorder.RunWriter(run_of(config), config.stash[_FOLDERS]), _WRITER)
-        _stop_on_signals(config)
+        _begin(config, config.stash[_FOLDERS])
 
 
 @pytest.hookimpl(trylast=True)
@@ -156,14 +156,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if pool is not None:
         case = case_of(nextitem) if nextitem is not None else None
         pool.release(unless=case.server if case is not None else None)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say why no case ran."""
-    nothing = config.stash.get(_NOTHING, None)
-    if nothing is not None:
-        terminalreporter.write_sep("=", "cases")
-        terminalreporter.write_line(nothing, yellow=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -187,19 +179,33 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         return
     if collected.mistake is not None:
         raise pytest.UsageError(collected.mistake)
-    if collected.nothing is not None:
-        config.stash[_NOTHING] = collected.nothing
+    if collected.nothing is not None and _NOTHING not in config.stash:
+        _say_why_none(config, collected.nothing)
     if collected.folders is not None:
         run = run_of(config)
         cases = cases_of(config)
-        config.pluginmanager.register(recorder.RunWriter(run, collected.folders), _WRITER)
-        _stop_on_signals(config)
+        _begin(config, collected.folders)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
         scheduler.take_over(config.pluginmanager.getplugin("dsession"), cases, known)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
+
+
+def _say_why_none(config: pytest.Config, nothing: str) -> None:
+    """Say at the end of the session why no case ran. The main process says it for its workers."""
+    config.stash[_NOTHING] = nothing
+    if not is_worker(config):
+        config.pluginmanager.register(closing.AtTheEnd(lambda: closing.Closing(warning=nothing)))
+
+
+def _begin(config: pytest.Config, names: list[str]) -> None:
+    """Begin the run, in the main process. `names` are the names of the folders of the cases."""
+    writer = recorder.RunWriter(run_of(config), names)
+    config.pluginmanager.register(writer, _WRITER)
+    config.pluginmanager.register(closing.AtTheEnd(writer.closing))
+    _stop_on_signals(config)
 
 
 def _stop_on_signals(config: pytest.Config) -> None:

@@ -13,6 +13,7 @@ import pytest
 from _pytest.outcomes import Failed
 
 from harness.case_folder import CaseFolder
+from harness.closing import Closing
 from harness.endings import Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
@@ -214,16 +215,14 @@ class RunWriter:
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of interrupted cases: {error}")
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table of the run."""
+    def closing(self) -> Closing:
+        """Return the table of the run and where its records are."""
         records = self._store.records
-        if records:
-            terminalreporter.write_sep("=", "cases")
-            for line in table(records):
-                terminalreporter.write_line(line)
-            if all(record.outcome == "skipped" for record in records):
-                terminalreporter.write_line("every case was skipped: nothing was measured", yellow=True)
-            terminalreporter.write_line(f"records: {self._store.results}")
+        if not records:
+            return Closing()
+        skipped = all(record.outcome == "skipped" for record in records)
+        warning = "every case was skipped: nothing was measured" if skipped else None
+        return Closing([*table(records), f"records: {self._store.results}"], warning)
 
 
 def _sweep() -> None:

@@ -19,7 +19,7 @@ FLOORS = (
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run"},
     {"stash"},
-    {"fixtures", "schedule", "commands", "selection", "worker_link", "__main__"},
+    {"fixtures", "schedule", "commands", "selection", "worker_link", "closing", "__main__"},
     {"recorder", "stopping"},
     {"plugin"},
 )
