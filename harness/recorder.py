@@ -129,7 +129,9 @@ class CaseRecorder:
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
         else:
-            builder.end(builder.ending, raised.exconly(tryshort=True).partition("\n")[0])
+            ending, why, _ = explain(raised.value)
+            said = raised.exconly(tryshort=True).partition("\n")[0]
+            builder.end(builder.ending, why if ending is Ending.INTERRUPTED else said)
         said = f"{builder.ending}: {builder.explanation}"
         if brief:
             report.longrepr = said
