@@ -80,6 +80,11 @@ class CaseFolder(Struct, frozen=True):
         """The record of the case, in a readable form."""
         return self.path / "result.json"
 
+    @property
+    def draft(self) -> Path:
+        """The record as far as it is known, until the case is recorded."""
+        return self.path / "draft.json"
+
     def attempt(self, number: int) -> CaseFolder:
         """Return the folder that keeps the files of an earlier attempt. Attempts count from 1."""
         return CaseFolder(self.path / f"attempt-{number}")

@@ -46,6 +46,12 @@ class ConfPath(Struct, frozen=True):
         """The project's own `conf/`. It may not exist."""
         return self.folders[0]
 
+    @property
+    def searched(self) -> str:
+        """The folders as messages name them. The first one follows from the ini file that pytest has chosen."""
+        missing = "" if self.own.is_dir() else " (which does not exist)"
+        return " or ".join([f"{self.own}{missing}", *map(str, self.folders[1:])])
+
     def every(self, file: str) -> list[Path]:
         """Return each file of that name, such as `config.yaml`, in the order of the folders."""
         return [folder / file for folder in self.folders if (folder / file).is_file()]

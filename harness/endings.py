@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from enum import StrEnum
 from pathlib import Path
@@ -110,6 +111,10 @@ ENDINGS: dict[Ending, EndingPolicy] = {
 """The one table of endings. Retries, grading, outcomes and the summary all read it."""
 
 
+_PYTEST_TIMEOUT = re.compile(r"Timeout \(?>([\d.]+)s(\) from pytest-timeout\.)?$")
+"""The text of the failure that pytest-timeout raises. Its class is that of every `pytest.fail`."""
+
+
 class CaseFault(Exception):
     """An error that ends a case before there is anything to grade. Its text is the whole explanation."""
 
@@ -129,6 +134,19 @@ class CaseEnded(CaseFault):
         self.explanation = explanation
 
 
+class Terminated(KeyboardInterrupt):
+    """The session was told to stop, by something other than Ctrl-C. The text says by what.
+
+    `at_once` is true if the agent has no time to end by itself.
+    """
+
+    __module__ = "builtins"  # pytest shows a class of any other module with the module's name
+
+    def __init__(self, why: str, *, at_once: bool = False) -> None:
+        super().__init__(why)
+        self.at_once = at_once
+
+
 def explain(error: BaseException) -> tuple[Ending, str, bool]:
     """Return the ending for an exception, its explanation, and whether the explanation is complete.
 
@@ -139,6 +157,10 @@ def explain(error: BaseException) -> tuple[Ending, str, bool]:
             return error.ended_with, error.explanation, True
         case CaseFault():
             return error.ending, str(error), True
+        case KeyboardInterrupt():
+            return Ending.INTERRUPTED, str(error) or "interrupted by the user", True
+        case _ if timeout := _PYTEST_TIMEOUT.match(str(error)):
+            return Ending.INTERRUPTED, f"stopped by pytest-timeout after {timeout[1]} s", True
         case _:
             return Ending.HARNESS_ERROR, f"{type(error).__name__}: {error}{_place(error)}", False
 

@@ -172,7 +172,8 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
 def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
     """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
 
-    Return the last attempt, which decides the case. Raise `KeyboardInterrupt` if the user interrupted it.
+    Return the last attempt, which decides the case. Raise again, after that, an exception that stopped the attempt from
+    outside, such as `KeyboardInterrupt`.
     """
     case, backend = setup.case, setup.backend
     builder.versions |= {
@@ -187,6 +188,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about))
     prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
+    builder.save()
 
     def run(limits: Limits, order: Order) -> AttemptResult:
         try:
@@ -208,9 +210,10 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         clock=SystemClock(),
     ):
         _write_down(builder, result, backend)
+        builder.save()
+        if result.raised is not None:
+            raise result.raised
     builder.warnings += setup.model_server.warnings()
-    if result.ending is Ending.INTERRUPTED:
-        raise KeyboardInterrupt
     return result
 
 
@@ -337,6 +340,7 @@ def grade(
     builder.score = score
     doubt = environment.doubt() if isinstance(environment, JudgedEnvironment) else None
     builder.warnings += [doubt] if doubt else []
+    builder.save()
     if score.solve_rate < case.environment.pass_solve_rate:
         why = summarize(score, episodes, case.environment.pass_solve_rate)
         builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")

@@ -21,14 +21,16 @@ from harness.stash import POOL, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import recorder
+    from harness import closing, recorder, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    closing = LazyModule("harness.closing")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
+    stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
     view = LazyModule("harness.live.view")
 
@@ -116,7 +118,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         keep_cases(config, items)
         nothing = why_none(config, items)
         if nothing is not None:
-            config.stash[_NOTHING] = nothing
+            _say_why_none(config, nothing)
     elif is_worker(config):  # it cannot end the session
         items.clear()
     else:
@@ -131,6 +133,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if will_run and any(case_of(item) is not None for item in session.items):
         config.stash[_FOLDERS] = recorder.name_folders(session.items)
         config.pluginmanager.register(recorder.CaseRecorder(run_of(config)), "proctor-recorder")
+        if is_worker(config):
+            _stop_on_signals(config)
     if is_worker(config):
         stash = config.stash
         collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
@@ -144,7 +148,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
-        config.pluginmanager.register(recorder.RunWriter(run_of(config), config.stash[_FOLDERS]), _WRITER)
+        _begin(config, config.stash[_FOLDERS])
 
 
 @pytest.hookimpl(trylast=True)
@@ -154,14 +158,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if pool is not None:
         case = case_of(nextitem) if nextitem is not None else None
         pool.release(unless=case.server if case is not None else None)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say why no case ran."""
-    nothing = config.stash.get(_NOTHING, None)
-    if nothing is not None:
-        terminalreporter.write_sep("=", "cases")
-        terminalreporter.write_line(nothing, yellow=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -185,14 +181,38 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         return
     if collected.mistake is not None:
         raise pytest.UsageError(collected.mistake)
-    if collected.nothing is not None:
-        config.stash[_NOTHING] = collected.nothing
+    if collected.nothing is not None and _NOTHING not in config.stash:
+        _say_why_none(config, collected.nothing)
     if collected.folders is not None:
         run = run_of(config)
         cases = cases_of(config)
-        config.pluginmanager.register(recorder.RunWriter(run, collected.folders), _WRITER)
+        _begin(config, collected.folders)
+        config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
         scheduler.take_over(config.pluginmanager.getplugin("dsession"), cases, known)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
+
+
+def _say_why_none(config: pytest.Config, nothing: str) -> None:
+    """Say at the end of the session why no case ran. The main process says it for its workers."""
+    config.stash[_NOTHING] = nothing
+    if not is_worker(config):
+        config.pluginmanager.register(closing.AtTheEnd(lambda: closing.Closing(warning=nothing)))
+
+
+def _begin(config: pytest.Config, names: list[str]) -> None:
+    """Begin the run, in the main process. `names` are the names of the folders of the cases."""
+    writer = recorder.RunWriter(run_of(config), names)
+    config.pluginmanager.register(writer, _WRITER)
+    config.pluginmanager.register(closing.AtTheEnd(writer.closing))
+    _stop_on_signals(config)
+
+
+def _stop_on_signals(config: pytest.Config) -> None:
+    """Let signals stop a session that runs cases. A worker also stops when its main process says so or ends."""
+    signals = stopping.StopSignals()
+    config.pluginmanager.register(signals, "proctor-signals")
+    if is_worker(config):
+        config.pluginmanager.register(stopping.HeedMain(config, signals), "proctor-heed-main")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,14 +13,16 @@ import pytest
 from _pytest.outcomes import Failed
 
 from harness.case_folder import CaseFolder
+from harness.closing import Closing
 from harness.endings import Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.properties import properties
 from harness.report.table import table
+from harness.results.drafts import KILLED, read_draft, write_draft
 from harness.results.record import Record
 from harness.results.record_builder import RecordBuilder
-from harness.results.store import RunStore
+from harness.results.store import RunStore, finish_killed
 from harness.run import Run
 from harness.servers.base import ServerFault
 from harness.servers.stop import sweep
@@ -64,22 +67,20 @@ class CaseRecorder:
         if case is not None and _FOLDER in item.stash:
             folder = self._run.folder / item.stash[_FOLDER]
             if folder.exists():  # the case killed its worker and runs once more
-                folder.rename(folder.with_name(f"{folder.name}.killed"))
+                folder.rename(folder.with_name(f"{folder.name}{KILLED}"))
             item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.origin)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-        """Record a case that Ctrl-C ends, since pytest makes no report of it."""
+        """Record a case that Ctrl-C or a signal ends, since pytest makes no report of it."""
         try:
             return (yield)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             builder = item.stash.get(BUILDER, None)
             if builder is not None and not builder.recorded:
-                builder.end(Ending.INTERRUPTED, "interrupted by the user")
-                try:
-                    RunStore(self._run.folder).leave(builder.record("error"), builder.folder.path.name)
-                except OSError as error:
-                    _complain(f"cannot write the record of {item.nodeid}: {error}")
+                ending, why, _ = explain(error)
+                builder.end(ending, why)
+                self._leave(item, builder, builder.record("error"))
             raise
 
     @pytest.hookimpl(wrapper=True)
@@ -105,10 +106,20 @@ class CaseRecorder:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
             record = builder.record(outcome)
-            setattr(report, _RECORD, msgspec.json.encode(record).decode())
             item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
+            builder.recorded = True
+            if record.artifacts is not None:  # the main process may be stopped before it reads the report
+                self._leave(item, builder, record)
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
         return report
+
+    def _leave(self, item: pytest.Item, builder: RecordBuilder, record: Record) -> None:
+        """Leave the record of a case to the process that writes the results."""
+        try:
+            write_draft(builder.folder, record)
+        except OSError as error:
+            _complain(f"cannot write the record of {item.nodeid}: {error}")
 
     def _explain(
         self, builder: RecordBuilder, report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException]
@@ -121,7 +132,9 @@ class CaseRecorder:
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
         else:
-            builder.end(builder.ending, raised.exconly(tryshort=True).partition("\n")[0])
+            ending, why, _ = explain(raised.value)
+            said = raised.exconly(tryshort=True).partition("\n")[0]
+            builder.end(builder.ending, why if ending is Ending.INTERRUPTED else said)
         said = f"{builder.ending}: {builder.explanation}"
         if brief:
             report.longrepr = said
@@ -156,6 +169,8 @@ class RunWriter:
         self._recorded = set[str]()
         _sweep()
         if names:
+            with suppress(OSError, ValueError):  # the other run is not in the way of this one
+                finish_killed(run.folder.parent)
             try:
                 self._store.begin(names)
             except OSError as error:
@@ -170,10 +185,14 @@ class RunWriter:
         end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if end is not None:
             case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.origin)
-            builder.end(Ending.HARNESS_ERROR, end.explanation)
-            record = builder.record("error")
-            report.user_properties = properties(record, builder.folder.path)
+            folder = CaseFolder(self._run.folder / case.id)
+            record = RecordBuilder(case, folder, self._run.origin).record("error")
+            with suppress(OSError, ValueError):  # it was killed before it wrote a draft
+                record = read_draft(folder)
+            record = msgspec.structs.replace(
+                record, ending=Ending.HARNESS_ERROR, outcome="error", explanation=end.explanation
+            )
+            report.user_properties = properties(record, folder.path)
             setattr(report, _RECORD, msgspec.json.encode(record).decode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -198,20 +217,18 @@ class RunWriter:
         """Stop model servers that are left, and write the records of interrupted cases."""
         _sweep()
         try:
-            self._store.take_left()
+            self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of interrupted cases: {error}")
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table of the run."""
+    def closing(self) -> Closing:
+        """Return the table of the run and where its records are."""
         records = self._store.records
-        if records:
-            terminalreporter.write_sep("=", "cases")
-            for line in table(records):
-                terminalreporter.write_line(line)
-            if all(record.outcome == "skipped" for record in records):
-                terminalreporter.write_line("every case was skipped: nothing was measured", yellow=True)
-            terminalreporter.write_line(f"records: {self._store.results}")
+        if not records:
+            return Closing()
+        skipped = all(record.outcome == "skipped" for record in records)
+        warning = "every case was skipped: nothing was measured" if skipped else None
+        return Closing([*table(records), f"records: {self._store.results}"], warning)
 
 
 def _sweep() -> None:

@@ -1,14 +1,18 @@
 """Messages between the main process of a session and its xdist workers.
 
 The main process tells a worker where its files go. Only workers collect tests. A worker that has collected cases sends
-their folders to the main process before xdist reports the worker's collection.
+their folders to the main process before xdist reports the worker's collection. When the main process is told to stop,
+it tells its workers. A worker whose main process is gone stops at once.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +22,18 @@ from harness.stash import RUN_FOLDER, STATUS_FILE, run_folder
 
 _CHANNEL = "proctor_channel"
 _STATUS_FOLDER = pytest.StashKey[Path]()
+_CHANNELS = pytest.StashKey[list[Any]]()
+
+
+class StopMessage(NamedTuple):
+    """The message that ends a worker's session. If it is `at_once`, the agent gets no time to end by itself."""
+
+    why: str
+    at_once: bool
+
+
+GONE = StopMessage("the main process of the session has ended", at_once=True)
+"""What a worker hears when the main process has ended or hangs up."""
 
 
 class Collected(NamedTuple):
@@ -42,6 +58,7 @@ def greet(node: Any) -> None:
     channel = node.gateway.newchannel()
     node.proctor_heard = deque[dict[str, Any]]()
     channel.setcallback(node.proctor_heard.append)
+    node.config.stash.setdefault(_CHANNELS, []).append(channel)
     node.workerinput[_CHANNEL] = channel
     node.workerinput[RUN_FOLDER] = str(run_folder(node.config))
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
@@ -55,6 +72,39 @@ def heard(node: Any) -> Collected | None:
 def tell(config: pytest.Config, collected: Collected) -> None:
     """Send to the main process what this worker has collected."""
     config.workerinput[_CHANNEL].send(collected._asdict())  # type: ignore[attr-defined]  # xdist adds it
+
+
+def heed(config: pytest.Config, heard: Callable[[StopMessage], None]) -> None:
+    """Call `heard` on another thread when the main process tells this worker to stop, and with `GONE` at the end.
+
+    Called in a worker.
+    """
+
+    def call(message: tuple[str, bool]) -> None:
+        heard(StopMessage(*message))
+
+    config.workerinput[_CHANNEL].setcallback(call, endmarker=GONE)  # type: ignore[attr-defined]  # xdist adds it
+
+
+def hang_up(config: pytest.Config) -> None:
+    """Tell the main process that this worker's session is over. Called in a worker."""
+    with suppress(OSError):  # the main process is gone
+        config.workerinput[_CHANNEL].close()  # type: ignore[attr-defined]  # xdist adds it
+
+
+def tell_workers(config: pytest.Config, stop: StopMessage) -> None:
+    """Tell each worker that still listens to stop. Called in the main process."""
+    for channel in config.stash.get(_CHANNELS, []):
+        with suppress(OSError):  # this worker is gone
+            channel.send(tuple(stop))
+
+
+def wait_for_workers(config: pytest.Config, seconds: float) -> None:
+    """Wait until the sessions of all workers are over, but not longer than this. Called in the main process."""
+    deadline = time.monotonic() + seconds
+    for channel in config.stash.get(_CHANNELS, []):
+        with suppress(OSError, EOFError):  # it takes too long, or is gone
+            channel.waitclose(max(0.0, deadline - time.monotonic()))
 
 
 def status_folder(config: pytest.Config) -> Path:

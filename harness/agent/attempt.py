@@ -48,7 +48,8 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     conversation. `asked` is what it asked of the agent. `waited_s` is the pause before the attempt. `term_s` is the
     time from SIGTERM to the exit of the CLI, `kill_s` the time until the last process was gone, and `settle_s` the time
     until the session's folders stopped changing. `resets_in_s` is the time until a rate limit ends, if the provider or
-    the CLI said so. `digests` tell what the agent was asked.
+    the CLI said so. `digests` tell what the agent was asked. `raised` is the exception that stopped the attempt from
+    outside, or `None`.
     """
 
     ending: Ending
@@ -68,6 +69,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     resets_in_s: float | None = None
     digests: Digests = Digests()
+    raised: BaseException | None = None
 
 
 def run_attempt(
@@ -93,7 +95,7 @@ def run_attempt(
         prompt = _sent(setup, spec, prompt)
         outcome, setup_s = _run_session(setup, room, spec, prompt, limits, began)
     dirs = setup.dirs
-    settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+    settle_s = 0.0 if outcome.raised else settle((dirs.workspace, dirs.home), SystemClock())
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         outcome.session.add(event)
@@ -116,6 +118,7 @@ def run_attempt(
         model_s=room.account.model_s,
         resets_in_s=_resets_in_s(outcome.session, room.account) if ending is Ending.RATE_LIMITED else None,
         digests=_digests(setup, prompt),
+        raised=outcome.raised,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -17,7 +18,7 @@ from harness.agent.clock import Clock, SystemClock
 from harness.agent.stream import StreamReader
 from harness.agent.watchdog import Snapshot, Stop, Traffic, hangs, spent
 from harness.case import Limits
-from harness.endings import Ending
+from harness.endings import Terminated, explain
 from harness.sandbox.base import Box
 
 _LOOK_S = 0.1
@@ -28,12 +29,14 @@ class SessionOutcome(Struct, frozen=True, kw_only=True):
     """How a session went. `stop` says why the harness ended it; `None` means that the CLI ended by itself.
 
     `seconds` is the length of the whole session. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0
-    if no SIGTERM was sent), and `kill_s`, the time until the last process of the box was gone.
+    if no SIGTERM was sent), and `kill_s`, the time until the last process of the box was gone. `raised` is the
+    exception that stopped the session from outside, or `None`. The caller must raise it again.
     """
 
     session: Session
     exit_code: int
     stop: Stop | None
+    raised: BaseException | None = None
     seconds: float
     term_s: float
     kill_s: float
@@ -65,18 +68,17 @@ def drive(
 ) -> SessionOutcome:
     """Follow the command that `box` has started until it ends or reaches a limit, then close the box.
 
-    Every byte of standard output is written to `stream` unchanged. Ctrl-C ends the session in the same way as a limit.
-    A second Ctrl-C cuts the grace period short.
+    Every byte of standard output is written to `stream` unchanged. An exception that a signal raises meanwhile, such as
+    Ctrl-C or pytest-timeout, ends the session in the same way as a limit, and is then in the outcome. A second one cuts
+    the grace period short.
     """
     clock = clock or SystemClock()
     with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock) as running:
         try:
             while running.step():
                 progress(running.progress)
-        except KeyboardInterrupt:
-            running.end(Stop(Ending.INTERRUPTED, "interrupted by the user"))
-            while running.step():
-                pass
+        except BaseException as error:
+            running.interrupt(error)
     return running.outcome()
 
 
@@ -97,6 +99,7 @@ class Drive:
         clock: Clock,
     ) -> None:
         self.stop: Stop | None = None
+        self._raised: BaseException | None = None
         self._box, self._limits, self._traffic, self._clock = box, limits, traffic, clock
         self._reader = StreamReader(backend)
         self._pipes = _Pipes(box, stream, prompt.encode(), clock)
@@ -166,6 +169,16 @@ class Drive:
             self._traffic.end(why.ending)
         self._ask_to_end(self._clock.now())
 
+    def interrupt(self, error: BaseException) -> None:
+        """End the session because of an exception, which is kept. Return after the grace period at the latest."""
+        self._raised = error
+        ending, why, _ = explain(error)
+        at_once = isinstance(error, Terminated) and error.at_once
+        with suppress(BaseException):  # a second Ctrl-C ends the wait
+            self.end(Stop(ending, why))
+            while not at_once and self.step():
+                pass
+
     def _ask_to_end(self, now: float) -> None:
         self._stopped = now if self._stopped is None else self._stopped
         unreported = self._traffic.passed is not None and self.session.turns < self._traffic.metered().turns
@@ -203,6 +216,7 @@ class Drive:
             session=self.session,
             exit_code=death.exit_code,
             stop=self.stop,
+            raised=self._raised,
             seconds=self.seconds,
             term_s=0.0 if self._terminated is None else ended - self._terminated,
             kill_s=death.seconds,

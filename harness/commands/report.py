@@ -26,7 +26,8 @@ def run(given: argparse.Namespace) -> int:
         folder, records = read_run(given.run)
     except RunError as error:
         raise BadInput(str(error)) from error
-    print("\n".join(markdown(records) if given.markdown else table(records)))
+    if records:
+        print("\n".join(markdown(records) if given.markdown else table(records)))
     tell_missing(folder, records)
     return 0
 

@@ -57,7 +57,9 @@ class _Wiper:
 def _terminal(config: pytest.Config) -> int | None:
     """Return a stream to the terminal that works while pytest captures output. Return `None` without one or with -q."""
     capture = config.pluginmanager.getplugin("capturemanager")
-    if config.getoption("verbose", 0) < 0 or capture is None or not config.pluginmanager.hasplugin("terminalreporter"):
+    reporter = config.pluginmanager.getplugin("terminalreporter")  # another plugin may have put its own there
+    shown = config.getoption("verbose", 0) >= 0 and isinstance(reporter, pytest.TerminalReporter)
+    if capture is None or not shown:
         return None
     with capture.global_and_fixture_disabled():
         if not sys.stdout.isatty():

@@ -26,10 +26,13 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
-    not copied. Raise `RunError` if a run cannot be read, lacks a case's folder, or shares a case with another run, or
-    if `into` exists.
+    not copied. Raise `RunError` if a run cannot be read, has no records, lacks a case's folder, or shares a case with
+    another run, or if `into` exists.
     """
     whole = [(folder, _latest(records)) for folder, records in map(read_run, runs)]
+    for folder, records in whole:
+        if not records:
+            raise RunError(f"{folder}: the run has no records")
     _require_distinct(whole)
     sources = [_source(folder, record) for folder, records in whole for record in records if record.artifacts]
     records = sorted((record for _folder, records in whole for record in records), key=_order)

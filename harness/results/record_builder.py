@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.results.drafts import write_draft
 from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
 
 
@@ -31,7 +33,7 @@ class RecordBuilder:
     """Collects the record of one case. `record` makes the published form.
 
     A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
-    once `record` has been called.
+    once the outcome of the case is known and its record has been handed over.
     """
 
     def __init__(self, case: Case, folder: CaseFolder, origin: Origin) -> None:
@@ -78,10 +80,27 @@ class RecordBuilder:
         finally:
             self.timing[stage] = (self.timing.get(stage) or 0.0) + time.monotonic() - began
 
+    def save(self) -> None:
+        """Write a draft of the record. It counts if this process is killed before the outcome of the case is known.
+
+        A draft that cannot be written is left out, since the record itself may still be.
+        """
+        ended = f" ({self.attempts[-1].ending}: {self.attempts[-1].explanation})" if self.attempts else ""
+        why = f"its process was killed {'after' if ended else 'in'} the agent's session{ended}"
+        with suppress(OSError):
+            write_draft(
+                self.folder,
+                msgspec.structs.replace(
+                    self.record("error"),
+                    ending=Ending.INTERRUPTED,
+                    cause=ENDINGS[Ending.INTERRUPTED].cause,
+                    explanation=why,
+                ),
+            )
+
     def record(self, outcome: str) -> Record:
         """Return the record as it stands, with the outcome that pytest reports."""
         case = self.case
-        self.recorded = True
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
             case=_names(case),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.results.drafts import drafts, is_running
 from harness.results.record import SCHEMA, Record
-from harness.results.store import read
+from harness.results.store import read, unrecorded
 
 
 class RunError(Exception):
@@ -15,14 +16,17 @@ class RunError(Exception):
 def read_run(path: Path) -> tuple[Path, list[Record]]:
     """Return the folder of a run and its records.
 
-    `path` is the folder, a link to it such as `runs/latest`, or its `results.jsonl`. Links are resolved. Raise
-    `RunError` if there are no records, or if a line is not a record.
+    `path` is the folder, a link to it such as `runs/latest`, or its `results.jsonl`. Links are resolved. If the run was
+    killed, the drafts of the cases that it did not record are included. Raise `RunError` if a line is not a record, or
+    if there are no records and no planned cases.
     """
     results = path if path.is_file() else path / "results.jsonl"
+    folder = results.parent.resolve()
+    if not folder.is_dir():
+        raise RunError(f"{path}: not the folder of a run: {results} does not exist")
     try:
-        records = read(results)
-    except FileNotFoundError:
-        raise RunError(f"{path}: not the folder of a run: {results} does not exist") from None
+        records = read(results) if results.exists() else []
+        records += [] if is_running(folder) else drafts(folder, records)
     except OSError as error:
         raise RunError(f"{results}: {error.strerror}") from error
     except ValueError as error:
@@ -31,6 +35,6 @@ def read_run(path: Path) -> tuple[Path, list[Record]]:
         if record.schema != SCHEMA:
             other = f"has schema {record.schema}; this version of Proctor reads schema {SCHEMA}"
             raise RunError(f"{results}: {record.case.id} {other}")
-    if not records:
-        raise RunError(f"{results}: the file has no records")
-    return results.resolve().parent, records
+    if not records and not unrecorded(folder, records):
+        raise RunError(f"{path}: not the folder of a run: {results} does not exist or has no records")
+    return folder, records

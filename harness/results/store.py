@@ -9,21 +9,22 @@ from pathlib import Path
 import msgspec
 
 from harness.case_folder import CaseFolder
+from harness.results.drafts import claim, drafts, is_running
 from harness.results.record import Record
 from harness.results.run_folder import CASES, LATEST, RESULTS
-
-_LEFT = "interrupted"
 
 
 class RunStore:
     """Appends records to `results.jsonl`, each line flushed to disk, and writes each into its case's folder too.
 
-    `begin` makes the folder and points `runs/latest` to it.
+    `begin` makes the folder and points `runs/latest` to it. Until `end`, or the end of this process, the run counts as
+    running.
     """
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.records: list[Record] = []
+        self._claimed: int | None = None
 
     @property
     def results(self) -> Path:
@@ -39,6 +40,7 @@ class RunStore:
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
+        self._claimed = claim(self.run)
         _point(self.run.parent / LATEST, self.run.name)
 
     def append(self, record: Record) -> None:
@@ -50,35 +52,33 @@ class RunStore:
             file.flush()
             os.fsync(file.fileno())
         if record.artifacts is not None:
-            CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
+            folder = CaseFolder(self.run / record.artifacts)
+            folder.result.write_bytes(msgspec.json.format(line))
+            folder.draft.unlink(missing_ok=True)
         self.records.append(record)
 
-    def leave(self, record: Record, name: str) -> None:
-        """Leave the record of an interrupted case to the process that writes the results, which may be another one.
-
-        The record stays in a file called `name` until `take_left` finds it. No other test may use this name. Raise
-        `OSError` if the file cannot be written.
-        """
-        left = self.run / _LEFT
-        left.mkdir(parents=True, exist_ok=True)
-        (left / f"{name}.json").write_bytes(msgspec.json.encode(record))
-
-    def take_left(self) -> None:
-        """Append the records that `leave` has stored.
+    def end(self) -> None:
+        """Append the drafts of cases that were stopped. No process of the run may still be working on a case.
 
         Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
         record.
         """
-        left = self.run / _LEFT
-        if left.is_dir():
-            for file in sorted(left.iterdir()):
-                try:
-                    record = msgspec.json.decode(file.read_bytes(), type=Record)
-                except msgspec.MsgspecError as error:
-                    raise ValueError(f"{file}: not a record: {error}") from error
+        try:
+            for record in drafts(self.run, self.records):
                 self.append(record)
-                file.unlink()
-            left.rmdir()
+        finally:
+            if self._claimed is not None:
+                os.close(self._claimed)
+                self._claimed = None
+
+
+def finish_killed(runs: Path) -> None:
+    """Record the cases of the newest run in this folder if that run was killed. Raise as `RunStore.end` does."""
+    latest = runs / LATEST
+    if latest.is_dir() and not is_running(latest):
+        store = RunStore(latest.resolve())
+        store.records = read(store.results) if store.results.is_file() else []
+        store.end()
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:

@@ -210,8 +210,8 @@ class CaseScheduling:
 
     def tell(self, note: pytest.TestReport) -> None:
         """Show the user a note, unless -q is given, and keep its test out of a JUnit file."""
-        terminal: Any = self._config.pluginmanager.getplugin("terminalreporter")
-        if terminal is not None and self._config.option.verbose >= 0:
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if isinstance(terminal, pytest.TerminalReporter) and self._config.option.verbose >= 0:
             terminal.write_line(f"\n{note.longrepr}")
         junit = self._config.stash.get(xml_key, None)
         if junit is not None:  # otherwise the file has a test without a name for the time in the killed worker

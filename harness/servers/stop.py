@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from harness.servers import journal
 from harness.servers.gpus import inventory
@@ -39,6 +42,19 @@ def sweep(leases: Leases | None = None) -> list[str]:
     with leases.change() as state:
         _kill_strays(leases, state)
     return sweep_abandoned(leases)
+
+
+def sweep_after_exit() -> None:
+    """Start a process that sweeps as soon as this process has ended. Use it when there is no time to stop a server."""
+    waits_and_sweeps = "import sys; sys.stdin.read(); from harness.servers.stop import sweep; sweep()"
+    subprocess.Popen(
+        [sys.executable, "-c", waits_and_sweeps],
+        cwd=Path(__file__).parents[2],  # the folder of the package
+        stdin=subprocess.PIPE,  # it reads the end of file when this process ends
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def sweep_abandoned(leases: Leases) -> list[str]:

@@ -122,7 +122,8 @@ def require(conf: ConfPath, group: str, name: str, where: str) -> None:
     choices = conf.choices(group)
     if name not in choices:
         raise ConfError(
-            f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml); choose from: {listed(choices)}"
+            f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml) in {conf.searched}; "
+            f"choose from: {listed(choices)}"
         )
     if "." in name:  # Hydra would read it as a path
         raise ConfError(f"conf/{group}/{name}.yaml: rename this file, because the name of an entry must not have a dot")

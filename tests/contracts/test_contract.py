@@ -280,8 +280,9 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
 
     place = sessions / f"{name}-cancelled"
     play = Play(script=Script((ScriptedTurn(calls=(hold,)),)), limits=QUICK)
-    with pytest.raises(Cancelled):
-        stage.play(backend(name), place, play, progress=cancel)
+    result = stage.play(backend(name), place, play, progress=cancel).result
+    assert isinstance(result.raised, Cancelled), "the caller learns of it"
+    assert result.metered.turns == 1, "what was used is not lost"
     assert [process for process in sleepers if process.is_running()] == []
     clock = (place / "workspace" / "clock").stat().st_mtime_ns
     time.sleep(0.05)  # enough time for a surviving loop to write

@@ -1,10 +1,10 @@
-"""Ctrl-C in the middle of a case: the session ends cleanly, its record is written, and pytest exits as usual."""
+"""Ctrl-C or SIGTERM in the middle of a case: the session ends cleanly, its record is written, and pytest exits."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,30 +12,48 @@ import psutil
 import pytest
 
 from harness.endings import Cause, Ending
-from tests.support.project import Project
+from tests.support.project import Project, wait_until
+
+Kill = Callable[[int, int], None]
+
+BY_USER, BY_SIGTERM = "interrupted by the user", "interrupted by SIGTERM"
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
-def test_ctrl_c_ends_the_session_and_writes_its_record(tmp_path: Path, workers: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("workers", "kill", "number", "status", "why"),
+    [
+        ([], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER),
+        (["-n", "1"], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER),
+        ([], os.kill, signal.SIGTERM, 143, BY_SIGTERM),
+        (["-n", "2"], os.killpg, signal.SIGTERM, 143, BY_SIGTERM),
+        (["-n", "2"], os.kill, signal.SIGTERM, 143, BY_SIGTERM),
+    ],
+    ids=["Ctrl-C", "Ctrl-C, worker", "SIGTERM", "SIGTERM, job", "SIGTERM, controller"],
+)
+def test_a_signal_ends_the_session_and_writes_its_record(
+    tmp_path: Path, workers: list[str], kill: Kill, number: signal.Signals, status: int, why: str
+) -> None:
     project = Project(tmp_path)
     with _heeding_ctrl_c(), project.stuck(*workers) as run:
-        os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does: to all foreground processes
-        assert run.process.wait(300) == pytest.ExitCode.INTERRUPTED, run.output.read_text()
+        kill(run.process.pid, number)  # to all foreground processes, as a terminal does, or to the main process alone
+        assert run.process.wait(300) == status, run.output.read_text()
     _gone, alive = psutil.wait_procs(run.family, timeout=60)
     assert alive == []
     records = project.records
-    assert {name: record.ending for name, record in records.items()} == {
-        "claude-quick-small_maze": Ending.FINISHED,
-        "claude-slow-small_maze": Ending.INTERRUPTED,
-    }
+    quick = records.pop("claude-quick-small_maze").ending
+    assert quick is Ending.FINISHED or "2" in workers, "beside another worker, it may still have been running"
+    assert list(records) == ["claude-slow-small_maze"]
     stopped = records["claude-slow-small_maze"]
-    assert (stopped.outcome, stopped.cause, stopped.score) == ("error", Cause.HARNESS, None)
+    assert (stopped.ending, stopped.outcome, stopped.cause) == (Ending.INTERRUPTED, "error", Cause.HARNESS)
+    assert stopped.score is None
     assert stopped.usage.metered is not None
     assert stopped.usage.metered.turns == 1
     assert [attempt.ending for attempt in stopped.attempts] == [Ending.INTERRUPTED]
     assert stopped.attempts[0].term_s > 0
     assert (project.folder / "runs/latest" / str(stopped.artifacts) / "result.json").is_file()
-    assert "interrupted: interrupted by the user" in run.output.read_text()
+    output = run.output.read_text()
+    assert f"interrupted: {why}" in output
+    assert "records: " in output
 
 
 @contextmanager
@@ -46,3 +64,26 @@ def _heeding_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "worker"])
+def test_a_second_sigterm_cuts_the_grace_period_short(tmp_path: Path, workers: list[str]) -> None:
+    project = Project(tmp_path)
+    with project.stuck(*workers, "--set", "limits.grace_s=1000") as run:
+        (cli,) = [process for process in run.family if process.name() == "claude"]
+        cli.suspend()  # so that it cannot heed the first one
+        wait_until(lambda: cli.status() == psutil.STATUS_STOPPED, "the CLI to stop", 20)
+        run.process.terminate()
+        wait_until(lambda: "SIGTERM" in _pending(cli), "the CLI's SIGTERM", 20)
+        run.process.terminate()
+        assert run.process.wait(300) == 143, run.output.read_text()
+    stopped = project.records["claude-slow-small_maze"]
+    assert (stopped.ending, stopped.explanation) == (Ending.INTERRUPTED, BY_SIGTERM)
+    assert stopped.attempts[0].seconds < 300
+
+
+def _pending(process: psutil.Process) -> set[str]:
+    """Return the names of the signals that wait for a process."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return {number.name for number in signal.Signals for mask in masks if mask >> (number - 1) & 1}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from harness.endings import Ending
+from harness.results.runs import read_run
 from tests.support.project import Project
 
 
@@ -15,8 +18,15 @@ def test_sigkill_leaves_no_process_no_mount_and_readable_results(tmp_path: Path,
     project = Project(tmp_path)
     with project.stuck(*workers) as run:
         run.process.kill()
-    _gone, alive = psutil.wait_procs(run.family, timeout=60)
+        killed = time.monotonic()
+        _gone, alive = psutil.wait_procs(run.family, timeout=60)
     assert alive == []
+    assert time.monotonic() - killed < 4, "a worker ends in a second; xdist alone lets it work for five"
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert list(project.records) == ["claude-quick-small_maze"]
     assert project.records["claude-quick-small_maze"].outcome == "failed"
+    _folder, drafts_too = read_run(tmp_path / "runs/latest")
+    [killed_one] = [record for record in drafts_too if record.case.id == "claude-slow-small_maze"]
+    assert (killed_one.ending, killed_one.outcome) == (Ending.INTERRUPTED, "error")
+    assert killed_one.usage.metered is not None
+    assert killed_one.usage.metered.turns == 1

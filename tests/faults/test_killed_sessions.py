@@ -32,6 +32,16 @@ def test_quick(case, model_server, ollama):
     with urllib.request.urlopen(f"{ollama.url}/api/ps") as answer:
         assert [model["name"] for model in json.load(answer)["models"]] == [case.model.served_as]
 '''
+LONG_TEST = """\
+import sys
+import time
+
+
+def test_long(case, model_server, capfd):
+    with capfd.disabled():
+        print("holds a server", file=sys.stderr, flush=True)
+    time.sleep(1000)
+"""
 WHOSE = ("environ", "mountinfo")
 """The files in /proc of a process that may contain the name of its run's folder."""
 
@@ -77,7 +87,7 @@ class Killed:
         finally:
             if controller.poll() is None:
                 self._note(controller)
-            controller.kill()
+                controller.kill()
             controller.wait()
 
     def start_again(self) -> None:
@@ -96,6 +106,11 @@ class Killed:
         """Kill controller and workers at once, as a cluster ends a job. The servers have their own sessions."""
         self._note(controller)
         os.killpg(controller.pid, signal.SIGKILL)
+
+    def kill_controller(self, controller: psutil.Popen) -> None:
+        """Kill the controller alone."""
+        self._note(controller)
+        controller.kill()
 
     def left(self) -> dict[psutil.Process, str]:
         """Return each process of any run in this folder, with its command line. Includes sealed ones and servers."""
@@ -138,6 +153,16 @@ def test_the_next_start_clears_away_whatever_was_killed_at_any_moment(killed: Ki
     assert killed.left() == {}
     assert killed.machine.is_clean()
     assert "FAILED" not in killed.output.read_text(), "a case fails because another one was killed"
+
+
+@pytest.mark.nightly
+def test_the_workers_of_a_killed_controller_leave_no_model_server(killed: Killed) -> None:
+    killed.project.write("test_long.py", LONG_TEST)
+    with killed.run("test_long.py") as controller:
+        wait_until(lambda: killed.output.read_text().count("holds a server") == 2, "both workers to hold a server")
+        killed.kill_controller(controller)
+        wait_until(lambda: killed.left() == {}, "the end of all processes", 30)
+    assert killed.machine.is_clean()
 
 
 @pytest.mark.nightly

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from backends.session import Session
 from harness.agent.driver import Progress, SessionOutcome, drive
 from harness.agent.watchdog import Snapshot, hangs, spent
 from harness.case import Limits
-from harness.endings import Ending
+from harness.endings import Ending, Terminated
 from harness.gateway.ledger import Metered, RequestFailure
 from tests.support.fakes import FakeBox, FakeClock, FakeTraffic, fake_backend
 
@@ -105,9 +106,44 @@ def test_a_second_ctrl_c_skips_the_grace_period_and_still_closes_the_box(stage: 
         if next(moves) in {3, 4}:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        stage.drive(on_wait)
+    outcome = stage.drive(on_wait)
     assert stage.box.closed == 1
+    assert outcome.stop == (Ending.INTERRUPTED, "interrupted by the user")
+    assert outcome.seconds < 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "stop", "term_s"),
+    [
+        (KeyboardInterrupt(), (Ending.INTERRUPTED, "interrupted by the user"), 0.5),
+        (Terminated("interrupted by SIGTERM"), (Ending.INTERRUPTED, "interrupted by SIGTERM"), 0.5),
+        (Terminated("the end", at_once=True), (Ending.INTERRUPTED, "the end"), 0.0),
+        (
+            pytest.fail.Exception("Timeout (>2.5s) from pytest-timeout."),
+            (Ending.INTERRUPTED, "stopped by pytest-timeout after 2.5 s"),
+            0.5,
+        ),
+        (OSError("no space"), (Ending.HARNESS_ERROR, "OSError: no space (test_agent_driver.py:NN)"), 0.5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_exception_from_outside_ends_the_session_and_is_kept_with_its_outcome(
+    stage: Stage, raised: BaseException, stop: tuple[Ending, str], term_s: float
+) -> None:
+    moves = iter(range(100))
+    stage.box.write(b"turn\n")
+
+    def on_wait() -> None:
+        if next(moves) == 3:
+            raise raised
+
+    outcome = stage.drive(on_wait)
+    assert outcome.raised is raised
+    assert outcome.stop is not None
+    assert (outcome.stop.ending, re.sub(r":\d+\)", ":NN)", outcome.stop.explanation)) == stop
+    assert outcome.session.turns == 1
+    assert outcome.term_s == pytest.approx(term_s, abs=0.2)
+    assert stage.traffic.ended == [stop[0]]
 
 
 def test_a_process_that_keeps_writing_after_the_command_ends_is_not_read_forever(stage: Stage) -> None:

@@ -31,8 +31,8 @@ FLOORS = (
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run"},
     {"stash"},
-    {"fixtures", "given_submission", "schedule", "commands", "selection", "worker_link", "__main__"},
-    {"recorder"},
+    {"fixtures", "given_submission", "schedule", "commands", "selection", "worker_link", "closing", "__main__"},
+    {"recorder", "stopping"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""

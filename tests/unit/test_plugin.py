@@ -205,7 +205,7 @@ import pathlib, pytest
 @pytest.fixture
 def submission(case):
     if pathlib.Path("broken").exists():
-        pathlib.Path("runs/latest/interrupted").write_text("no folder")
+        pathlib.Path("runs/latest", case.id).write_text("no folder")
     raise KeyboardInterrupt
 
 @pytest.mark.parametrize("way", [1, 2])

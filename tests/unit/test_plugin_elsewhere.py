@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,10 @@ def test_a_runs_folder_that_misleads_pytest_is_named(project: Elsewhere, tmp_pat
     assert f"write --runs-dir={kept}" in misled.stderr
     done = project.pytest(*cases, f"--runs-dir={kept}")
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_sigterm_kills_a_session_without_cases(project: Elsewhere) -> None:
+    kill = "import os, signal\n\ndef test_kill(): os.kill(os.getpid(), signal.SIGTERM)\n"
+    project.write("test_kill.py", kill)
+    done = project.pytest()
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.case import Limits, Score
+from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
 from harness.report.table import table
+from harness.results.drafts import read_draft, write_draft
 from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions
 from harness.results.run_folder import run_name
-from harness.results.store import RunStore, read
+from harness.results.runs import RunError, read_run
+from harness.results.store import RunStore, finish_killed, read
 
 
 def record(name: str = "claude-scripted-small_maze", **changes: object) -> Record:
@@ -66,23 +70,78 @@ def test_records_are_read_back_in_the_order_written(tmp_path: Path) -> None:
     assert read(store.results) == written
 
 
-def test_records_left_by_interrupted_tests_of_a_case_are_adopted(tmp_path: Path) -> None:
+def case_folder(run: Path, name: str) -> CaseFolder:
+    return CaseFolder(run / name)
+
+
+def test_the_drafts_of_stopped_cases_are_adopted_at_the_end_of_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
     left = [record(ending=Ending.INTERRUPTED, explanation=name) for name in ("one", "two")]
-    for name, one in zip(("case.2", "case"), left, strict=True):
-        RunStore(tmp_path / "run").leave(one, name)
-    store = RunStore(tmp_path / "run")
+    for name, one in zip(("case", "case.2"), left, strict=True):
+        write_draft(case_folder(run, name), one)
+    write_draft(case_folder(run, "case.3.killed"), record(explanation="it ran once more"))
+    store = RunStore(run)
     store.append(record())
-    store.take_left()
-    assert read(store.results) == [record(), *left]
-    assert [path.name for path in store.run.iterdir()] == ["results.jsonl"]
+    store.end()
+    assert [(one.explanation, one.artifacts) for one in read(store.results)] == [
+        (record().explanation, None),
+        ("one", "case"),
+        ("two", "case.2"),
+    ]
+    assert [path.name for path in (run / "case").iterdir()] == ["result.json"]
 
 
-def test_a_leftover_file_without_a_record_is_named(tmp_path: Path) -> None:
+def test_a_draft_is_gone_once_its_case_is_recorded(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_draft(case_folder(run, "case"), record(outcome="error"))
+    store = RunStore(run)
+    store.append(record(artifacts="case"))
+    store.end()
+    assert read(store.results) == [record(artifacts="case")]
+
+
+def test_the_drafts_of_a_killed_run_are_read_and_the_next_run_records_them(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    store = RunStore(run)
+    store.begin(["case", "other"])
+    write_draft(case_folder(run, "case"), record(outcome="error"))
+    with pytest.raises(RunError, match="not the folder of a run"):
+        read_run(case_folder(run, "case").path)
+    assert read_run(run)[1] == [], "it is still running"
+    finish_killed(tmp_path)
+    assert not store.results.exists()
+    os.close(store._claimed or 0)  # as the end of its process does
+    assert [one.artifacts for one in read_run(run)[1]] == ["case"]
+    finish_killed(tmp_path)
+    finish_killed(tmp_path)
+    assert [one.artifacts for one in read(store.results)] == ["case"]
+
+
+def test_a_draft_counts_what_the_unfinished_session_used(tmp_path: Path) -> None:
+    folder = case_folder(tmp_path, "case")
+    used = UsageTotals(turns=2, requests=2, tool_calls=1, input_tokens=10, output_tokens=5, cost_usd=None)
+    write_draft(folder, record(usage=CaseUsage(metered=used)))
+    lines = [
+        {"kind": "turn", "status": 200, "usage": {"input_tokens": 7, "output_tokens": 3}, "tools_called": ["Bash"]},
+        {"kind": "turn", "status": 200, "charged": {"output_tokens": 100}},
+        {"kind": "side", "status": 200, "usage": {"output_tokens": 1}},
+        {"kind": "count", "status": 200},
+        {"kind": "turn", "status": 429, "refused": "turn_limit"},
+    ]
+    folder.ledger.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines) + b'{"kind": "tu')
+    metered = read_draft(folder).usage.metered
+    assert metered is not None
+    assert (metered.turns, metered.requests, metered.tool_calls) == (3, 5, 2)
+    assert (metered.input_tokens, metered.output_tokens, metered.cost_usd) == (17, 109, None)
+
+
+def test_a_draft_without_a_record_is_named(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run")
-    store.leave(record(), "case")
-    (store.run / "interrupted/case.json").write_bytes(b'{"schema": 1')
-    with pytest.raises(ValueError, match=r"interrupted/case\.json: not a record"):
-        store.take_left()
+    folder = case_folder(store.run, "case")
+    write_draft(folder, record())
+    folder.draft.write_bytes(b'{"schema": 1')
+    with pytest.raises(ValueError, match=r"case/draft\.json: not a record"):
+        store.end()
 
 
 def test_a_run_without_records_leaves_no_folder(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def folder_outside(folder: Path) -> None:
         (other_schema, "has schema 2; this version of Proctor reads schema 1"),
         (no_folder, "its folder a is missing"),
         (folder_outside, "its folder ../2 is missing"),
-        (lambda folder: (folder / "results.jsonl").unlink(), "not the folder of a run"),
-        (lambda folder: (folder / "results.jsonl").write_text(""), "the file has no records"),
+        (lambda folder: (folder / "results.jsonl").unlink(), "the run has no records"),
+        (lambda folder: (folder / "results.jsonl").write_text(""), "the run has no records"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Path, spoil: object, message: str) -> None:
@@ -164,6 +164,14 @@ def test_planned_cases_without_a_record_are_named(tmp_path: Path, capsys: pytest
     for markdown in ([], ["--markdown"]):
         assert main(["report", str(tmp_path / "all"), *markdown]) == 0
         assert capsys.readouterr().out.endswith("\n3 of 5 cases have no record: b, c, e\n")
+
+
+def test_a_run_that_recorded_nothing_is_reported_by_its_planned_cases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunStore(tmp_path / "run").begin(["a", "b"])
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == "\n2 of 2 cases have no record: a, b\n"
 
 
 def test_the_command_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
