@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from backends.base import Backend
 from backends.events import plain
 from harness.agent.attempt import AttemptResult, run_attempt
@@ -22,6 +24,7 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, Score, ServerNeed
+from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
@@ -59,6 +62,7 @@ __all__ = [
     "SessionSetup",
     "Sources",
     "collect_submission",
+    "given_submission",
     "grade",
     "make_environment",
     "make_sandbox",
@@ -223,12 +227,48 @@ def collect_submission(builder: RecordBuilder) -> Submission:
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
     discard(folder.home)
+    _keep_digests(builder, submission)
+    return submission
+
+
+def _keep_digests(builder: RecordBuilder, submission: Submission) -> None:
     builder.submission = {
         "digest": submission.digest,
         "files": sorted(submission.files),
         "left_out": list(submission.left_out),
     }
+
+
+def given_submission(builder: RecordBuilder, given: object) -> Submission:
+    """Return the submission that a test is to grade. A folder is copied first, and the record says where it is from.
+
+    Raise `ConfError` if `given` is neither a submission nor a folder.
+    """
+    if isinstance(given, Submission):
+        submission = given
+    elif isinstance(given, str | Path) and Path(given).is_dir():
+        submission = _copied(Path(given).absolute(), builder.folder)
+    else:
+        raise ConfError(f"the fixture `submission` must return a folder or a Submission, not {given!r}")
+    if not builder.attempts:
+        source = given.path if isinstance(given, Submission) else given
+        builder.end(Ending.FINISHED, f"the submission is {source}; no agent ran")
+    _keep_digests(builder, submission)
     return submission
+
+
+def _copied(given: Path, folder: CaseFolder) -> Submission:
+    """Copy the folder to where the submission of the case lies. The folder may be just there."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.scratch() as scratch:
+        try:
+            copied = collect(given, scratch / "submission")
+        except ValueError as error:
+            raise ConfError(str(error)) from error
+        if folder.submission.exists():
+            discard(folder.submission)
+        copied.path.rename(folder.submission)
+    return msgspec.structs.replace(copied, path=folder.submission)
 
 
 def grade(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import sharing
 from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
@@ -36,7 +37,7 @@ pytest_plugins = ["harness.fixtures"]
 
 _MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
-_FOLDERS = pytest.StashKey[list[str]]()
+_FOLDERS = pytest.StashKey[dict[str, str]]()
 _WRITER = "proctor-writer"
 
 
@@ -67,6 +68,7 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
     given = command_line(config)
+    config.addinivalue_line("markers", sharing.MARKER)
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
 
@@ -127,8 +129,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
-        config.stash[_FOLDERS] = recorder.name_folders(session.items)
-        config.pluginmanager.register(recorder.CaseRecorder(run_of(config)), "proctor-recorder")
+        folders = sharing.name_folders(session.items)
+        config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
+        config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
     if is_worker(config):
         stash = config.stash
         collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
@@ -190,7 +193,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         cases = cases_of(config)
         config.pluginmanager.register(recorder.RunWriter(run, collected.folders), _WRITER)
         known = times.Times.of_runs(run.folder.parent)
-        scheduler.take_over(config.pluginmanager.getplugin("dsession"), cases, known)
+        session = config.pluginmanager.getplugin("dsession")
+        scheduler.take_over(session, cases, known, collected.folders)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from _pytest.outcomes import Failed
+from msgspec.structs import replace
 
-from harness.case_folder import CaseFolder
-from harness.endings import Ending, explain
+from harness.case import Case
+from harness.case_folder import CaseFolder, case_in
+from harness.endings import ENDINGS, Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.table import table
@@ -22,7 +24,9 @@ from harness.results.store import RunStore
 from harness.run import Run
 from harness.servers.base import ServerFault
 from harness.servers.stop import sweep
-from harness.stash import BUILDER, case_of
+from harness.shared_session import SharedSession
+from harness.sharing import numbered
+from harness.stash import BUILDER, SESSION, case_of
 
 if TYPE_CHECKING:
     from harness.schedule import scheduler
@@ -30,41 +34,57 @@ else:  # only a session with workers needs xdist
     scheduler = LazyModule("harness.schedule.scheduler")
 
 _RECORD = "proctor_record"
-_FOLDER = pytest.StashKey[str]()
-
-
-def name_folders(items: Iterable[pytest.Item]) -> list[str]:
-    """Give each test that runs a case its own folder, and return the names of the folders.
-
-    A folder is named after its case, and numbered if several tests run the case.
-    """
-    runs = Counter[str]()
-    names = []
-    for item in items:
-        case = case_of(item)
-        if case is not None and "submission" in getattr(item, "fixturenames", ()):
-            runs[case.id] += 1
-            name = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
-            item.stash[_FOLDER] = name
-            names.append(name)
-    return names
 
 
 class CaseRecorder:
-    """The hooks that make the records of cases. They are registered in each process that runs cases."""
+    """The hooks that make the records of cases. They are registered in each process that runs cases.
 
-    def __init__(self, run: Run) -> None:
+    `folders` maps each test that uses a session to the name of the session's folder.
+    """
+
+    def __init__(self, run: Run, folders: Mapping[pytest.Item, str]) -> None:
         self._run = run
+        self._folders = folders
+        self._planned = set(folders.values())
+        self._sessions: dict[str, SharedSession] = {}
+        self._untold: Record | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Begin the record of a case."""
-        case = case_of(item)
-        if case is not None and _FOLDER in item.stash:
-            folder = self._run.folder / item.stash[_FOLDER]
-            if folder.exists():  # the case killed its worker and runs once more
-                folder.rename(folder.with_name(f"{folder.name}.killed"))
-            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.version)
+        """Give the test its session. A new one begins for the first test of a case, and for a test that is rerun."""
+        case, name = case_of(item), self._folders.get(item)
+        if case is not None and name is not None:
+            session = self._sessions.get(name)
+            if session is None or item.stash.get(SESSION, None) is session:
+                self._keep_untold()
+                session = self._sessions[name] = SharedSession(self._begin(case, name, session))
+            item.stash[SESSION], item.stash[BUILDER] = session, session.builder
+
+    def _begin(self, case: Case, name: str, before: SharedSession | None) -> RecordBuilder:
+        """Begin the record of a session. `before` is the try that it repeats, if there was one in this process."""
+        tried = 0 if before is None else before.builder.try_number
+        number, folder = next(
+            (number, folder)
+            for number, folder in _tries(self._run, name, self._planned)
+            if number > tried and not folder.result.exists()
+        )
+        if folder.path.exists():  # the session killed its worker and runs once more
+            folder.path.rename(folder.path.with_name(f"{folder.path.name}.killed"))
+        return RecordBuilder(case, folder, self._run.version, session=name, try_number=number)
+
+    def _keep_untold(self) -> None:
+        """Leave the record of a try to the main process if a plugin such as `flaky` kept back the report."""
+        if self._untold is not None and self._untold.artifacts is not None:
+            try:
+                RunStore(self._run.folder).leave(self._untold, self._untold.artifacts)
+            except OSError as error:
+                _complain(f"cannot write the record of {self._untold.case.id}: {error}")
+        self._untold = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note that a record is on its way to the main process."""
+        if hasattr(report, _RECORD):
+            self._untold = None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
@@ -103,7 +123,8 @@ class CaseRecorder:
             if report.failed and call.excinfo is not None:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            setattr(report, _RECORD, msgspec.json.encode(builder.record(outcome)).decode())
+            self._untold = builder.record(outcome)
+            setattr(report, _RECORD, msgspec.json.encode(self._untold).decode())
         return report
 
     def _explain(
@@ -111,20 +132,29 @@ class CaseRecorder:
     ) -> None:
         """End the record as the exception says, and tell the user what the test's own report leaves out."""
         if isinstance(raised.value, NotSolved):
+            builder.failures.append(builder.explanation)
             return
         brief = False
         if report.when == "setup":
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
+            said = f"{builder.ending}: {builder.explanation}"
         else:
-            builder.end(builder.ending, raised.exconly(tryshort=True).partition("\n")[0])
-        said = f"{builder.ending}: {builder.explanation}"
+            builder.failures.append(raised.exconly(tryshort=True).partition("\n")[0])
+            said = f"{builder.ending}: {builder.failures[-1]}"
         if brief:
             report.longrepr = said
         lines = [] if brief else [said]
         lines += [f"files: {builder.folder.path}"] if builder.folder.path.exists() else []
         if lines:
             report.sections.append(("case", "\n".join(lines)))
+
+
+def _tries(run: Run, name: str, planned: Container[str]) -> Iterator[tuple[int, CaseFolder]]:
+    """Yield the number and the folder of each try of a session. Folders of other planned sessions are left out."""
+    further = (folder for folder in numbered(name) if folder not in planned)
+    for number, folder in enumerate(chain([name], further), 1):
+        yield number, CaseFolder(run.folder / folder)
 
 
 class NotSolved(Failed):
@@ -143,17 +173,19 @@ def _grade_failed(builder: RecordBuilder, error: AssertionError) -> bool:
 class RunWriter:
     """The hooks that write records. They are registered in the main process. Making one begins the run.
 
-    `names` are the names of the folders of the cases. Raise `pytest.UsageError` if the run's folder cannot be written.
+    `folders` maps each test that uses a session, by its id, to the name of the session's folder. Raise
+    `pytest.UsageError` if the run's folder cannot be written.
     """
 
-    def __init__(self, run: Run, names: list[str]) -> None:
+    def __init__(self, run: Run, folders: dict[str, str]) -> None:
         self._run = run
+        self._folders = folders
         self._store = RunStore(run.folder)
         self._recorded = set[str]()
         _sweep()
-        if names:
+        if folders:
             try:
-                self._store.begin(names)
+                self._store.begin(list(dict.fromkeys(folders.values())))
             except OSError as error:
                 raise pytest.UsageError(
                     f"cannot write the run: {run.folder}: {error.strerror or error}; "
@@ -162,19 +194,41 @@ class RunWriter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Record a case that killed its worker and does not run again."""
-        end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
-        if end is not None:
-            case = next(case for case in self._run.cases if case.id == end.case)
-            builder = RecordBuilder(case, CaseFolder(self._run.folder / case.id), self._run.version)
-            builder.end(Ending.HARNESS_ERROR, end.explanation)
-            setattr(report, _RECORD, msgspec.json.encode(builder.record("error")).decode())
+        """Record a session that killed its worker and does not run again."""
+        why = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
+        if why is not None and crashitem in self._folders:
+            setattr(report, _RECORD, msgspec.json.encode(self._crashed(self._folders[crashitem], why)).decode())
+
+    def _crashed(self, name: str, why: str) -> Record:
+        """Return the record of a session that killed its worker. What was recorded of it before is kept."""
+        number, folder = next(_tries(self._run, name, self._folders.values()))
+        for try_ in _tries(self._run, name, self._folders.values()):
+            if not try_[1].path.exists():
+                break
+            number, folder = try_
+        recorded = [r for r in self._store.records if (r.session, r.try_number) == (name, number)]
+        if recorded:
+            return replace(
+                recorded[0],
+                outcome="error",
+                ending=Ending.HARNESS_ERROR,
+                cause=ENDINGS[Ending.HARNESS_ERROR].cause,
+                explanation=why,
+            )
+        cases = {case.id: case for case in self._run.cases}
+        case = cases[case_in(name, cases)]
+        builder = RecordBuilder(case, folder, self._run.version, session=name, try_number=number)
+        builder.end(Ending.HARNESS_ERROR, why)
+        return builder.record("error")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""
         text = getattr(report, _RECORD, None)
-        if text is not None:
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # plugins that rerun tests use it too
+            self._recorded.discard(report.nodeid)
+        elif text is not None:
             self._recorded.add(report.nodeid)
+        if text is not None:
             try:
                 self._store.append(msgspec.json.decode(text, type=Record))
             except OSError as error:
@@ -184,7 +238,7 @@ class RunWriter:
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Show the note that a case killed its worker and runs once more."""
-        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is `scheduler.RERUN`
+        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is not an outcome of pytest's own
         return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
@@ -193,8 +247,9 @@ class RunWriter:
         _sweep()
         try:
             self._store.take_left()
+            self._store.tidy()
         except (OSError, ValueError) as error:
-            _complain(f"cannot write the records of interrupted cases: {error}")
+            _complain(f"cannot write the records of the run: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table of the run."""

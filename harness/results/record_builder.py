@@ -12,17 +12,25 @@ from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Record, Timing, Versions
 
+WORST_FIRST = ("error", "failed", "passed", "skipped")
+"""The outcomes of a test, the worst first."""
+
 
 class RecordBuilder:
     """Collects the record of one case. `record` makes the published form.
 
     A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
-    once `record` has been called.
+    once `record` has been called. `session` is the name of the folder of the session's first try, and `try_number`
+    counts the tries.
     """
 
-    def __init__(self, case: Case, folder: CaseFolder, harness_version: str) -> None:
+    def __init__(
+        self, case: Case, folder: CaseFolder, harness_version: str, *, session: str = "", try_number: int = 1
+    ) -> None:
         self.case = case
         self.folder = folder
+        self.session = session or folder.path.name
+        self.try_number = try_number
         self.ending = Ending.HARNESS_ERROR
         self.explanation = "the case stopped before its end"
         self.score: Score | None = None
@@ -38,7 +46,10 @@ class RecordBuilder:
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings: list[str] = []
         self.timing: dict[str, float | None] = {}
+        self.outcome: str | None = None
+        self.failures: list[str] = []
         self.recorded = False
+        self._timed: set[str] = set()
         self.versions: dict[str, str | None] = {"harness": harness_version}
 
     def end(self, ending: Ending, why: str) -> None:
@@ -47,17 +58,27 @@ class RecordBuilder:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds spent inside the context to a stage of `Timing`."""
+        """Add the seconds spent inside the context to a stage of `Timing`. The same stage inside it is not added."""
+        if stage in self._timed:
+            yield
+            return
+        self._timed.add(stage)
         began = time.monotonic()
         try:
             yield
         finally:
+            self._timed.remove(stage)
             self.timing[stage] = (self.timing.get(stage) or 0.0) + time.monotonic() - began
 
     def record(self, outcome: str) -> Record:
-        """Return the record as it stands, with the outcome that pytest reports."""
+        """Return the record as it stands. `outcome` is what pytest reports of a test.
+
+        The record has the worst outcome of all its tests. `failures` say why some of them failed.
+        """
         case = self.case
         self.recorded = True
+        self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
+        why = "; ".join(dict.fromkeys(self.failures)) if self.outcome == "failed" else ""
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
             case=CaseNames(
@@ -68,11 +89,13 @@ class RecordBuilder:
                 environment=case.environment.name,
                 replicate=case.replicate,
             ),
+            session=self.session,
+            try_number=self.try_number,
             scripted=case.scripted,
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
-            outcome=outcome,
-            explanation=self.explanation,
+            outcome=self.outcome,
+            explanation=why or self.explanation,
             score=self.score,
             usage=self.usage,
             differences=self.differences,

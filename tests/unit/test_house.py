@@ -17,9 +17,9 @@ FLOORS = (
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live"},
     {"agent", "evaluation", "mcp", "suite"},
-    {"pipeline", "run"},
+    {"pipeline", "run", "shared_session"},
     {"stash"},
-    {"fixtures", "schedule", "commands", "selection", "worker_link", "__main__"},
+    {"fixtures", "schedule", "commands", "selection", "sharing", "worker_link", "__main__"},
     {"recorder"},
     {"plugin"},
 )
