@@ -95,8 +95,8 @@ def _replaced(item: pytest.Item) -> tuple[str, ...] | None:
                 return None
             overriding.append(f"{name} of {fixture.baseid}")
             needed |= _needed_by(item, fixture)
-    indices: dict[str, int] = item.callspec.indices  # type: ignore[attr-defined]  # a test of a case has parameters
-    varied = sorted(f"{name}: {index}" for name, index in indices.items() if name in needed and name != "case")
+    values: dict[str, object] = item.callspec.params  # type: ignore[attr-defined]  # a test of a case has parameters
+    varied = sorted(f"{name} {id(value)}" for name, value in values.items() if name in needed and name != "case")
     return (*overriding, *varied)
 
 

@@ -69,7 +69,7 @@ class RunStore:
         if self._lines > len(self._records):
             new = self.results.with_name(f".{RESULTS}.{os.getpid()}")
             with new.open("wb") as file:
-                file.writelines(msgspec.json.encode(record) + b"\n" for record in self.records)
+                file.writelines(msgspec.json.encode(record) + b"\n" for record in read(self.results))
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.results)

@@ -39,7 +39,8 @@ def take_over(session: Any, cases: Sequence[Case], times: Times, folders: Mappin
     """Take over the distribution of tests to workers, before any test is given out.
 
     `session` is xdist's `DSession`. `folders` maps each test that uses a session to the session's folder. If the user
-    or another plugin chose a distribution other than `load` and `loadgroup`, it stays.
+    or another plugin chose a distribution other than `load` and `loadgroup`, it stays. Raise `pytest.UsageError` if a
+    plugin replaces one of these two and tests share a session.
     """
     scheduling: CaseScheduling | GroupScheduling
     if type(session.sched) is LoadScheduling:
@@ -48,6 +49,11 @@ def take_over(session: Any, cases: Sequence[Case], times: Times, folders: Mappin
     elif type(session.sched) is LoadGroupScheduling:
         scheduling = GroupScheduling(session.config, session.log, folders)
     else:
+        if session.config.getoption("dist") in {"load", "loadgroup"} and len(set(folders.values())) < len(folders):
+            raise pytest.UsageError(
+                f"the tests of a case share a session, but the scheduler {type(session.sched).__name__} may run them "
+                "in different workers: run without -n, or mark the tests with @pytest.mark.fresh_session"
+            )
         return
     for node in session.sched.nodes:
         scheduling.add_node(node)

@@ -113,6 +113,33 @@ def test_the_error_of_a_session_is_that_of_all_its_tests_and_it_is_not_run_again
         assert "RuntimeError: the CLI is broken (test_broken.py:8)" in record.explanation
 
 
+VARIED = """\
+import pytest
+
+@pytest.fixture
+def cli(size):
+    raise RuntimeError(f"size {size}")
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("number", [1, 2])
+def test_varied(submission, size, number): pass
+"""
+
+
+def test_tests_share_a_session_only_if_it_is_made_of_the_same_fixtures_and_parameters(project: OwnProject) -> None:
+    project.write("test_varied.py", VARIED)
+    project.write("test_usual.py", BROKEN.replace("def cli", "def gateway").replace("the CLI", "the gateway"))
+    done = project.pytest("test_varied.py", "test_usual.py", "--suite", "mine")
+    assert "9 errors" in done.stdout
+    said = [(record.session, record.explanation.partition(" (")[0]) for record in records(project)]
+    assert said == [
+        (ID, "RuntimeError: size 1"),
+        (f"{ID}.2", "RuntimeError: size 2"),
+        (f"{ID}.3", "RuntimeError: the gateway is broken"),
+        (f"{ID}.4", "RuntimeError: the gateway is broken"),
+    ]
+
+
 GIVEN = """\
 import pytest
 from pathlib import Path
