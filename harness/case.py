@@ -317,7 +317,7 @@ class Case(Struct, frozen=True):
 
 def parameters_of(nodeid: str) -> str:
     """Return the parameters in pytest's id of a test. If the case is the only parameter, this is the case's id."""
-    return nodeid.rpartition("[")[2].removesuffix("]")
+    return nodeid.rpartition("[")[2].rpartition("]")[0]
 
 
 class Score(Struct, frozen=True, kw_only=True):

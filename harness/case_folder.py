@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct
+
+
+def case_in(folder: str, cases: Container[str]) -> str:
+    """Return the id of the case that a folder in a run belongs to. `cases` are the ids of the run's cases."""
+    return folder if folder in cases else folder.rpartition(".")[0]
 
 
 class CaseFolder(Struct, frozen=True):

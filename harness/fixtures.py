@@ -10,9 +10,11 @@ import pytest
 
 from harness.lazy import LazyModule
 from harness.options import command_line
-from harness.stash import BUILDER, POOL, live_of, run_of
+from harness.stash import BUILDER, POOL, SESSION, live_of, run_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import msgspec
 
     from backends.base import Backend
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
     from harness.http_host import HttpHost
     from harness.mcp.server import McpServer
     from harness.models.model_server import ModelServer
+    from harness.models.providers import Sources
     from harness.sandbox import base as sandbox_base
     from harness.sandbox import dirs as sandbox_dirs
     from harness.sandbox.base import Sandbox
     from harness.sandbox.dirs import SandboxDirs
     from harness.servers.ollama import Ollama
     from harness.servers.pool import ServerPool
+    from harness.shared_session import SharedSession
 else:  # where Proctor is installed, every session loads this module, and a session without cases needs none of these
     adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
@@ -200,11 +204,20 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
     the binary or the GPU that the model needs.
     """
     conf = run_of(request.config).conf
+    builder = request.node.stash.get(BUILDER, None)
+    with ExitStack() as stack:
+        if builder is not None:
+            stack.enter_context(builder.timed("total_s"))
+            stack.enter_context(builder.timed("server_s"))
+        return _lease(request, case, pipeline.Sources(conf, server_pool))
+
+
+def _lease(request: pytest.FixtureRequest, case: Case, sources: Sources) -> ModelServer:
     try:
-        server = pipeline.model_server(_proctors(case), pipeline.Sources(conf, server_pool))
+        server = pipeline.model_server(_proctors(case), sources)
     except pipeline.ServerMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
-    return pipeline.recorded(server, case, conf) if command_line(request.config).record_cassettes else server
+    return pipeline.recorded(server, case, sources.conf) if command_line(request.config).record_cassettes else server
 
 
 @pytest.fixture
@@ -222,34 +235,45 @@ def mcp_config(
     return server
 
 
+def session_of(request: pytest.FixtureRequest) -> SharedSession:
+    """Return the session that the test uses."""
+    session: SharedSession | None = request.node.stash.get(SESSION, None)
+    if session is None:
+        pytest.fail(
+            f"a test must name `{request.fixturename}` among its parameters; request.getfixturevalue() is too late, "
+            "because sessions are planned during collection",
+            pytrace=False,
+        )
+    return session
+
+
 @pytest.fixture
-def submission(
-    request: pytest.FixtureRequest,
-    backend: Backend,
-    cli: Cli,
-    environment: Environment,
-    sandbox: SandboxDirs,
-    gateway: Gateway,
-    model_server: ModelServer,
-    mcp_config: McpServer,
-) -> Submission:
+def submission(request: pytest.FixtureRequest, case: Case) -> Submission:
     """The files that the agent wrote: `approach.py` and those beside it.
 
-    This fixture runs the case's CLI on its task in the sandbox, and collects the files afterwards. If the session's
-    ending leaves nothing to grade, the test is skipped or ends with an error that gives the reason. The table in
-    `harness.endings` lists these endings.
+    The first test that asks for it runs the case's CLI on its task in the sandbox, and collects the files afterwards.
+    All other tests of the case in this run get the same files. A test that is marked with `fresh_session` has a session
+    of its own. If the session's ending leaves nothing to grade, each of these tests is skipped or ends with an error
+    that gives the reason. The table in `harness.endings` lists these endings.
     """
+    _proctors(case)
+    return session_of(request).once("submission", lambda: _run_session(request))
+
+
+def _run_session(request: pytest.FixtureRequest) -> Submission:
+    """Run the session of a case. What it needs is set up only now, because most tests find the session done."""
     live = live_of(request.config)
     builder = request.node.stash[BUILDER]
+    environment: Environment = request.getfixturevalue("environment")
     setup = pipeline.SessionSetup(
         case=builder.case,
-        backend=backend,
-        cli=cli,
-        dirs=sandbox,
+        backend=request.getfixturevalue("backend"),
+        cli=request.getfixturevalue("cli"),
+        dirs=request.getfixturevalue("sandbox"),
         budget=pipeline.Budget.within(builder.case.limits),
-        gateway=gateway,
-        model_server=model_server,
-        mcp=mcp_config,
+        gateway=request.getfixturevalue("gateway"),
+        model_server=request.getfixturevalue("model_server"),
+        mcp=request.getfixturevalue("mcp_config"),
         progress=pipeline.show_progress(builder.case, live),
     )
     result = pipeline.run_agent(builder, setup, environment, live)
@@ -259,10 +283,18 @@ def submission(
 
 
 @pytest.fixture
-def score(
-    request: pytest.FixtureRequest, environment: Environment, sandbox: SandboxDirs, submission: Submission
-) -> Score:
-    """The grade of the submission over the held-out episodes. The submitted program runs in a second sandbox."""
-    builder = request.node.stash[BUILDER]
-    graded = pipeline.given_submission(builder, submission)
-    return pipeline.grade(builder, environment, sandbox, graded, live_of(request.config))
+def score(request: pytest.FixtureRequest, case: Case, submission: Submission | Path | str) -> Score:
+    """The grade of the submission over the held-out episodes. The submitted program runs in a second sandbox.
+
+    It is measured once, for the first test that asks. A fixture `submission` of your own may return a folder with an
+    `approach.py`. Then this folder is graded, and no agent runs.
+    """
+    _proctors(case)
+    session = session_of(request)
+    given = session.once("given", lambda: pipeline.given_submission(session.builder, submission))
+
+    def grade() -> Score:
+        environment, sandbox = request.getfixturevalue("environment"), request.getfixturevalue("sandbox")
+        return pipeline.grade(session.builder, environment, sandbox, given, live_of(request.config))
+
+    return session.once("score", grade)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from harness.fixtures import session_of
 from harness.lazy import LazyModule
 from harness.stash import BUILDER, submission_folder
 
@@ -24,7 +25,8 @@ _NO_AGENT = "--submission grades a folder: this case has no agent, no CLI and no
 def submission(request: pytest.FixtureRequest, case: Case) -> Submission:  # noqa: ARG001 - so that the test has a case
     """The submission in the folder of `--submission`. It is copied, and graded as an agent's would be."""
     folder = submission_folder(request.config)
-    return pipeline.given_submission(request.node.stash[BUILDER], folder, "--submission")
+    session = session_of(request)
+    return session.once("submission", lambda: pipeline.given_submission(session.builder, folder, "--submission"))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import sharing
 from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
@@ -38,7 +39,7 @@ pytest_plugins = ["harness.fixtures"]
 
 _MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
-_FOLDERS = pytest.StashKey[list[str]]()
+_FOLDERS = pytest.StashKey[dict[str, str]]()
 _WRITER = "proctor-writer"
 
 
@@ -71,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     given = command_line(config)
     if given.submission is not None:
         config.pluginmanager.import_plugin("harness.given_submission")
+    config.addinivalue_line("markers", sharing.MARKER)
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
 
@@ -131,8 +133,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
-        config.stash[_FOLDERS] = recorder.name_folders(session.items)
-        config.pluginmanager.register(recorder.CaseRecorder(run_of(config)), "proctor-recorder")
+        folders = sharing.name_folders(session.items)
+        config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
+        config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
         if is_worker(config):
             _stop_on_signals(config)
     if is_worker(config):
@@ -189,7 +192,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         _begin(config, collected.folders)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
-        scheduler.take_over(config.pluginmanager.getplugin("dsession"), cases, known)
+        session = config.pluginmanager.getplugin("dsession")
+        scheduler.take_over(session, cases, known, collected.folders)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
@@ -202,9 +206,9 @@ def _say_why_none(config: pytest.Config, nothing: str) -> None:
         config.pluginmanager.register(closing.AtTheEnd(lambda: closing.Closing(warning=nothing)))
 
 
-def _begin(config: pytest.Config, names: list[str]) -> None:
-    """Begin the run, in the main process. `names` are the names of the folders of the cases."""
-    writer = recorder.RunWriter(run_of(config), names)
+def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
+    """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
+    writer = recorder.RunWriter(run_of(config), folders)
     config.pluginmanager.register(writer, _WRITER)
     config.pluginmanager.register(closing.AtTheEnd(writer.closing))
     _stop_on_signals(config)

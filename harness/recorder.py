@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from _pytest.outcomes import Failed
+from msgspec.structs import replace
 
-from harness.case_folder import CaseFolder
+from harness.case import Case
+from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
-from harness.endings import Ending, explain
+from harness.endings import ENDINGS, Ending, explain
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.properties import properties
@@ -26,7 +29,9 @@ from harness.results.store import RunStore, finish_killed
 from harness.run import Run
 from harness.servers.base import ServerFault
 from harness.servers.stop import sweep
-from harness.stash import BUILDER, case_of
+from harness.shared_session import SharedSession
+from harness.sharing import numbered
+from harness.stash import BUILDER, SESSION, case_of
 
 if TYPE_CHECKING:
     from harness.schedule import scheduler
@@ -34,41 +39,41 @@ else:  # only a session with workers needs xdist
     scheduler = LazyModule("harness.schedule.scheduler")
 
 _RECORD = "proctor_record"
-_FOLDER = pytest.StashKey[str]()
-
-
-def name_folders(items: Iterable[pytest.Item]) -> list[str]:
-    """Give each test that runs a case its own folder, and return the names of the folders.
-
-    A folder is named after its case, and numbered if several tests run the case.
-    """
-    runs = Counter[str]()
-    names = []
-    for item in items:
-        case = case_of(item)
-        if case is not None and "submission" in getattr(item, "fixturenames", ()):
-            runs[case.id] += 1
-            name = case.id if runs[case.id] == 1 else f"{case.id}.{runs[case.id]}"
-            item.stash[_FOLDER] = name
-            names.append(name)
-    return names
 
 
 class CaseRecorder:
-    """The hooks that make the records of cases. They are registered in each process that runs cases."""
+    """The hooks that make the records of cases. They are registered in each process that runs cases.
 
-    def __init__(self, run: Run) -> None:
+    `folders` maps each test that uses a session to the name of the session's folder.
+    """
+
+    def __init__(self, run: Run, folders: Mapping[pytest.Item, str]) -> None:
         self._run = run
+        self._folders = folders
+        self._planned = set(folders.values())
+        self._sessions: dict[str, SharedSession] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Begin the record of a case."""
-        case = case_of(item)
-        if case is not None and _FOLDER in item.stash:
-            folder = self._run.folder / item.stash[_FOLDER]
-            if folder.exists():  # the case killed its worker and runs once more
-                folder.rename(folder.with_name(f"{folder.name}{KILLED}"))
-            item.stash[BUILDER] = RecordBuilder(case, CaseFolder(folder), self._run.origin)
+        """Give the test its session. A new one begins for the first test of a case, and for a test that is rerun."""
+        case, name = case_of(item), self._folders.get(item)
+        if case is not None and name is not None:
+            session = self._sessions.get(name)
+            if session is None or item.stash.get(SESSION, None) is session:
+                session = self._sessions[name] = SharedSession(self._begin(case, name, session))
+            item.stash[SESSION], item.stash[BUILDER] = session, session.builder
+
+    def _begin(self, case: Case, name: str, before: SharedSession | None) -> RecordBuilder:
+        """Begin the record of a session. `before` is the try that it repeats, if there was one in this process."""
+        tried = 0 if before is None else before.builder.try_number
+        number, folder = next(
+            (number, folder)
+            for number, folder in _tries(self._run, name, self._planned)
+            if number > tried and not folder.result.exists()
+        )
+        if folder.path.exists():  # the session killed its worker and runs once more
+            folder.path.rename(folder.path.with_name(f"{folder.path.name}{KILLED}"))
+        return RecordBuilder(case, folder, self._run.origin, session=name, try_number=number)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool | None, bool | None]:
@@ -109,7 +114,7 @@ class CaseRecorder:
             item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
             builder.recorded = True
-            if record.artifacts is not None:  # the main process may be stopped before it reads the report
+            if record.artifacts is not None:  # the report may come late, or never
                 self._leave(item, builder, record)
             setattr(report, _RECORD, msgspec.json.encode(record).decode())
         return report
@@ -126,22 +131,31 @@ class CaseRecorder:
     ) -> None:
         """End the record as the exception says, and tell the user what the test's own report leaves out."""
         if isinstance(raised.value, NotSolved):
+            builder.failures.append(builder.explanation)
             return
         brief = False
         if report.when == "setup":
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
+            said = f"{builder.ending}: {builder.explanation}"
         else:
             ending, why, _ = explain(raised.value)
-            said = raised.exconly(tryshort=True).partition("\n")[0]
-            builder.end(builder.ending, why if ending is Ending.INTERRUPTED else said)
-        said = f"{builder.ending}: {builder.explanation}"
+            failure = raised.exconly(tryshort=True).partition("\n")[0]
+            builder.failures.append(why if ending is Ending.INTERRUPTED else failure)
+            said = f"{builder.ending}: {builder.failures[-1]}"
         if brief:
             report.longrepr = said
         lines = [] if brief else [said]
         lines += [f"files: {builder.folder.path}"] if builder.folder.path.exists() else []
         if lines:
             report.sections.append(("case", "\n".join(lines)))
+
+
+def _tries(run: Run, name: str, planned: Container[str]) -> Iterator[tuple[int, CaseFolder]]:
+    """Yield the number and the folder of each try of a session. Folders of other planned sessions are left out."""
+    further = (folder for folder in numbered(name) if folder not in planned)
+    for number, folder in enumerate(chain([name], further), 1):
+        yield number, CaseFolder(run.folder / folder)
 
 
 class NotSolved(Failed):
@@ -160,19 +174,21 @@ def _grade_failed(builder: RecordBuilder, error: AssertionError) -> bool:
 class RunWriter:
     """The hooks that write records. They are registered in the main process. Making one begins the run.
 
-    `names` are the names of the folders of the cases. Raise `pytest.UsageError` if the run's folder cannot be written.
+    `folders` maps each test that uses a session, by its id, to the name of the session's folder. Raise
+    `pytest.UsageError` if the run's folder cannot be written.
     """
 
-    def __init__(self, run: Run, names: list[str]) -> None:
+    def __init__(self, run: Run, folders: dict[str, str]) -> None:
         self._run = run
+        self._folders = folders
         self._store = RunStore(run.folder)
         self._recorded = set[str]()
         _sweep()
-        if names:
+        if folders:
             with suppress(OSError, ValueError):  # the other run is not in the way of this one
                 finish_killed(run.folder.parent)
             try:
-                self._store.begin(names)
+                self._store.begin(list(dict.fromkeys(folders.values())))
             except OSError as error:
                 raise pytest.UsageError(
                     f"cannot write the run: {run.folder}: {error.strerror or error}; "
@@ -181,25 +197,35 @@ class RunWriter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Record a case that killed its worker and does not run again."""
-        end = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
-        if end is not None:
-            case = next(case for case in self._run.cases if case.id == end.case)
-            folder = CaseFolder(self._run.folder / case.id)
-            record = RecordBuilder(case, folder, self._run.origin).record("error")
+        """Record a session that killed its worker and does not run again."""
+        why = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
+        if why is not None and crashitem in self._folders:
+            record = self._crashed(self._folders[crashitem], why)
+            report.user_properties = properties(record, self._run.folder / (record.artifacts or record.session))
+            setattr(report, _RECORD, msgspec.json.encode(record).decode())
+
+    def _crashed(self, name: str, why: str) -> Record:
+        """Return the record of a session that killed its worker. What is known of it is kept."""
+        begun = takewhile(lambda try_: try_[1].path.exists(), _tries(self._run, name, self._folders.values()))
+        number, folder = max(begun, default=(1, CaseFolder(self._run.folder / name)), key=itemgetter(0))
+        record = next((r for r in self._store.records if (r.session, r.try_number) == (name, number)), None)
+        if record is None:
+            cases = {case.id: case for case in self._run.cases}
+            case = cases[case_in(name, cases)]
+            record = RecordBuilder(case, folder, self._run.origin, session=name, try_number=number).record("error")
             with suppress(OSError, ValueError):  # it was killed before it wrote a draft
                 record = read_draft(folder)
-            record = msgspec.structs.replace(
-                record, ending=Ending.HARNESS_ERROR, outcome="error", explanation=end.explanation
-            )
-            report.user_properties = properties(record, folder.path)
-            setattr(report, _RECORD, msgspec.json.encode(record).decode())
+        ending = Ending.HARNESS_ERROR
+        return replace(record, outcome="error", ending=ending, cause=ENDINGS[ending].cause, explanation=why)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""
         text = getattr(report, _RECORD, None)
-        if text is not None:
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # plugins that rerun tests use it too
+            self._recorded.discard(report.nodeid)
+        elif text is not None:
             self._recorded.add(report.nodeid)
+        if text is not None:
             try:
                 self._store.append(msgspec.json.decode(text, type=Record))
             except OSError as error:
@@ -209,7 +235,7 @@ class RunWriter:
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Show the note that a case killed its worker and runs once more."""
-        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is `scheduler.RERUN`
+        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is not an outcome of pytest's own
         return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
@@ -219,7 +245,7 @@ class RunWriter:
         try:
             self._store.end()
         except (OSError, ValueError) as error:
-            _complain(f"cannot write the records of interrupted cases: {error}")
+            _complain(f"cannot write the records of the run: {error}")
 
     def closing(self) -> Closing:
         """Return the table of the run and where its records are."""

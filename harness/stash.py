@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.results.record_builder import RecordBuilder
     from harness.run import Run
     from harness.servers.pool import ServerPool
+    from harness.shared_session import SharedSession
     from harness.suite import choice
     from harness.suite import shard as shards
 else:  # a session without cases must not pay for these
@@ -34,13 +35,19 @@ else:  # a session without cases must not pay for these
     view = LazyModule("harness.live.view")
 
 BUILDER: pytest.StashKey[RecordBuilder] = pytest.StashKey()
-"""The record of a test that runs a case, while the test runs. It is kept on the test."""
+"""The record of the session that a test uses. It is kept on the test."""
+
+SESSION: pytest.StashKey[SharedSession] = pytest.StashKey()
+"""The session that a test uses. It is kept on the test."""
 
 POOL: pytest.StashKey[ServerPool] = pytest.StashKey()
 """The model server that this process holds. It is kept on the configuration."""
 
 RUN_FOLDER = "proctor_run"
 """The key under which an xdist worker finds the folder of the run."""
+
+DIST = "proctor_dist"
+"""The key under which an xdist worker finds how tests are distributed to workers."""
 
 STATUS_FILE = "proctor_status"
 """The key under which an xdist worker finds the file for its status."""

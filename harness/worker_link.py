@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness.stash import RUN_FOLDER, STATUS_FILE, run_folder
+from harness.stash import DIST, RUN_FOLDER, STATUS_FILE, run_folder
 
 _CHANNEL = "proctor_channel"
 _STATUS_FOLDER = pytest.StashKey[Path]()
@@ -39,11 +39,11 @@ GONE = StopMessage("the main process of the session has ended", at_once=True)
 class Collected(NamedTuple):
     """What a worker has collected. It is sent only if something asked for cases.
 
-    `folders` are the names of the folders of the cases, or `None` if there are no cases. `mistake` says what is wrong
-    with the configuration. `nothing` says why no case runs.
+    `folders` maps each test that uses a session to the name of the session's folder. It is `None` if there are no
+    cases. `mistake` says what is wrong with the configuration. `nothing` says why no case runs.
     """
 
-    folders: list[str] | None
+    folders: dict[str, str] | None
     mistake: str | None
     nothing: str | None
 
@@ -54,12 +54,16 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def greet(node: Any) -> None:
-    """Tell a worker that is about to start where its files go. Called in the main process."""
+    """Tell a worker that is about to start where its files go, and how tests are distributed.
+
+    Called in the main process.
+    """
     channel = node.gateway.newchannel()
     node.proctor_heard = deque[dict[str, Any]]()
     channel.setcallback(node.proctor_heard.append)
     node.config.stash.setdefault(_CHANNELS, []).append(channel)
     node.workerinput[_CHANNEL] = channel
+    node.workerinput[DIST] = node.config.getoption("dist")
     node.workerinput[RUN_FOLDER] = str(run_folder(node.config))
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
 

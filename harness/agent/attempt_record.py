@@ -11,7 +11,7 @@ from harness.agent.attempt import AttemptResult
 from harness.endings import ENDINGS
 from harness.results.record import Attempt, CaseUsage, UsageTotals
 
-_TIMES = ("setup_s", "model_s", "tools_s", "experiment_s")
+_TIMES = ("waited_s", "setup_s", "model_s", "tools_s", "experiment_s")
 
 
 def attempt_record(result: AttemptResult) -> Attempt:

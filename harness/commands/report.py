@@ -36,4 +36,5 @@ def tell_missing(folder: Path, records: Sequence[Record]) -> None:
     """Name the cases that the run planned but did not record."""
     missing = unrecorded(folder, records)
     if missing:
-        print(f"\n{len(missing)} of {len(missing) + len(records)} cases have no record: {', '.join(missing)}")
+        recorded = len(records) - sum(record.try_number > 1 for record in records)
+        print(f"\n{len(missing)} of {len(missing) + recorded} cases have no record: {', '.join(missing)}")

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.report.table import seconds, shown, solve_rate, used, why
+from harness.report.table import named, seconds, shown, solve_rate, used, why
 from harness.results.record import Record
+from harness.results.record_builder import WORST_FIRST
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -16,7 +17,7 @@ _RULE = "|---|---|--:|--:|--:|--:|--:|---|"
 
 
 def markdown(records: Sequence[Record]) -> list[str]:
-    """Return lines of Markdown: the totals, a table with one row for each case, and why cases were skipped."""
+    """Return lines of Markdown: the totals, a table with one row for each session, and why cases were skipped."""
     ran = [record for record in records if record.outcome != "skipped"]
     return [
         f"**{_counts(records)}** · {_totals(ran)}",
@@ -30,7 +31,14 @@ def markdown(records: Sequence[Record]) -> list[str]:
 
 
 def _counts(records: Iterable[Record]) -> str:
-    counts = Counter(record.outcome for record in records)
+    """Count the cases by their outcomes. A case with several sessions has the worst outcome of their last tries."""
+    last: dict[tuple[str, str], Record] = {}
+    for record in sorted(records, key=lambda record: record.try_number):
+        last[record.case.id, record.session or record.artifacts or str(len(last))] = record
+    outcomes: dict[str, list[str]] = {}
+    for (case, _), record in last.items():
+        outcomes.setdefault(case, []).append(record.outcome)
+    counts = Counter(min(of_one, key=WORST_FIRST.index) for of_one in outcomes.values())
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
 
 
@@ -65,7 +73,7 @@ def _skipped(records: Iterable[Record]) -> list[str]:
 def _row(record: Record) -> tuple[str, ...]:
     usage = used(record)
     return (
-        record.case.id,
+        named(record),
         record.outcome,
         solve_rate(record),
         shown(usage.turns if usage else None, ","),
@@ -86,9 +94,10 @@ def tokens(record: Record) -> int | None:
     return sum(known) if known else None
 
 
-def _order(record: Record) -> tuple[int, str]:
-    """Return the sort key. Cases that went wrong come first."""
-    return (0 if record.outcome in {"failed", "error"} else 1), record.case.id
+def _order(record: Record) -> tuple[int, str, str, int]:
+    """Return the sort key. Sessions that went wrong come first."""
+    wrong = record.outcome in {"failed", "error"}
+    return (0 if wrong else 1), record.case.id, record.session, record.try_number
 
 
 def _cells(row: Iterable[str]) -> str:

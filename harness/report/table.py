@@ -15,11 +15,13 @@ _HEAD = ("case", "outcome", "solve rate", "turns", "cost $", "seconds", "why")
 
 
 def table(records: Iterable[Record]) -> list[str]:
-    """Return one line for each case: outcome, solve rate, turns, cost, seconds, and the ending unless it is `finished`.
+    """Return one line for each session.
+
+    It has the outcome, solve rate, turns, cost, seconds, and the ending unless that is `finished`.
 
     When more than three cases were skipped for the same reason, the table shows them as one line.
     """
-    ordered = sorted(records, key=lambda r: r.case.id)
+    ordered = sorted(records, key=lambda r: (r.case.id, r.session, r.try_number))
     skips = Counter(record.explanation for record in ordered if record.outcome == "skipped")
     many = {reason: number for reason, number in skips.items() if number > _FEW}
     single = [record for record in ordered if record.outcome != "skipped" or record.explanation not in many]
@@ -35,10 +37,17 @@ def used(record: Record) -> UsageTotals | None:
 
 
 def seconds(record: Record) -> float | None:
-    """Return how many seconds a case took, as far as it is known, or `None` if nothing is known."""
+    """Return how many seconds a case took, waits included, as far as it is known, or `None` if nothing is known."""
     timing = record.timing
+    if timing.total_s is not None:
+        return timing.total_s
     known = [s for s in (timing.setup_s, timing.agent_s, timing.evaluation_s) if s is not None]
     return sum(known) if known else None
+
+
+def named(record: Record) -> str:
+    """Return the name of the case, with the number of the try if a plugin reran its tests."""
+    return record.case.id if record.try_number == 1 else f"{record.case.id} (try {record.try_number})"
 
 
 def solve_rate(record: Record) -> str:
@@ -74,7 +83,7 @@ def _explained(record: Record) -> str:
 def _row(record: Record) -> tuple[str, ...]:
     usage = used(record)
     return (
-        record.case.id,
+        named(record),
         record.outcome,
         solve_rate(record),
         shown(usage.turns if usage else None),

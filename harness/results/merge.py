@@ -29,7 +29,7 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     not copied. Raise `RunError` if a run cannot be read, has no records, lacks a case's folder, or shares a case with
     another run, or if `into` exists.
     """
-    whole = [(folder, _latest(records)) for folder, records in map(read_run, runs)]
+    whole = [read_run(run) for run in runs]
     for folder, records in whole:
         if not records:
             raise RunError(f"{folder}: the run has no records")
@@ -45,19 +45,16 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
         for source in sources:
             shutil.copytree(source, part / source.name, symlinks=True, copy_function=_link)
         (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
-        planned = [*(record.artifacts or record.case.id for record in records), *missing]
-        (part / CASES).write_bytes(msgspec.json.format(msgspec.json.encode(planned)))
+        planned = dict.fromkeys(
+            [*(record.session or record.artifacts or record.case.id for record in records), *missing]
+        )
+        (part / CASES).write_bytes(msgspec.json.format(msgspec.json.encode(list(planned))))
         part.rename(into)
     except OSError as error:  # shutil.Error is an OSError too
         raise RunError(f"{into}: {error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return records
-
-
-def _latest(records: Iterable[Record]) -> list[Record]:
-    """Return the last record of each folder. A run that was resumed may have run a case again."""
-    return list({record.artifacts or id(record): record for record in records}.values())
 
 
 def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:

@@ -52,10 +52,14 @@ class CaseUsage(Struct, frozen=True, kw_only=True):
 class Timing(Struct, frozen=True, kw_only=True):
     """Seconds spent in all attempts. A stage is null if it was not reached or is not known for every attempt.
 
-    `tools_s` is the time of the agent's tool calls. `experiment_s` is the part of it that ran Python or rendered the
-    environment.
+    `total_s` is the whole time of the case, waits included. `server_s` is the wait for its model server, and `waited_s`
+    are the pauses between attempts. `tools_s` is the time of the agent's tool calls. `experiment_s` is the part of it
+    that ran Python or rendered the environment.
     """
 
+    total_s: float | None = None
+    server_s: float | None = None
+    waited_s: float | None = None
     setup_s: float | None = None
     agent_s: float | None = None
     model_s: float | None = None
@@ -148,7 +152,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
     attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
-    cut the prompt short.
+    cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
+    versions. `try_number` is 1, or more if a plugin reran the tests.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
@@ -157,6 +162,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     case: CaseNames
+    session: str = ""
+    try_number: int = 1
     started_at: str | None = None
     overrides: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)

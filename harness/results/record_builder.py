@@ -29,16 +29,25 @@ class Origin(Struct, frozen=True, kw_only=True):
     options: list[str] = []
 
 
+WORST_FIRST = ("error", "failed", "passed", "skipped")
+"""The outcomes of a test, the worst first."""
+
+
 class RecordBuilder:
     """Collects the record of one case. `record` makes the published form.
 
     A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
-    once the outcome of the case is known and its record has been handed over.
+    once the outcome of the case is known and its record has been handed over. `session` is the name of the folder of
+    the session's first try, and `try_number` counts the tries.
     """
 
-    def __init__(self, case: Case, folder: CaseFolder, origin: Origin) -> None:
+    def __init__(
+        self, case: Case, folder: CaseFolder, origin: Origin, *, session: str = "", try_number: int = 1
+    ) -> None:
         self.case = case
         self.folder = folder
+        self.session = session or folder.path.name
+        self.try_number = try_number
         self.origin = origin
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.ending = Ending.HARNESS_ERROR
@@ -60,7 +69,10 @@ class RecordBuilder:
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings: list[str] = []
         self.timing: dict[str, float | None] = {}
+        self.outcome: str | None = None
+        self.failures: list[str] = []
         self.recorded = False
+        self._timed: set[str] = set()
         self.versions: dict[str, str | None] = {
             "harness": origin.harness,
             "harness_commit": origin.harness_commit,
@@ -73,11 +85,16 @@ class RecordBuilder:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds spent inside the context to a stage of `Timing`."""
+        """Add the seconds spent inside the context to a stage of `Timing`. The same stage inside it is not added."""
+        if stage in self._timed:
+            yield
+            return
+        self._timed.add(stage)
         began = time.monotonic()
         try:
             yield
         finally:
+            self._timed.remove(stage)
             self.timing[stage] = (self.timing.get(stage) or 0.0) + time.monotonic() - began
 
     def save(self) -> None:
@@ -91,7 +108,7 @@ class RecordBuilder:
             write_draft(
                 self.folder,
                 msgspec.structs.replace(
-                    self.record("error"),
+                    self._as_it_stands("error"),
                     ending=Ending.INTERRUPTED,
                     cause=ENDINGS[Ending.INTERRUPTED].cause,
                     explanation=why,
@@ -99,11 +116,21 @@ class RecordBuilder:
             )
 
     def record(self, outcome: str) -> Record:
-        """Return the record as it stands, with the outcome that pytest reports."""
+        """Return the record as it stands. `outcome` is what pytest reports of a test.
+
+        The record has the worst outcome of all its tests. `failures` say why some of them failed.
+        """
+        self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
+        return self._as_it_stands(self.outcome)
+
+    def _as_it_stands(self, outcome: str) -> Record:
         case = self.case
+        why = "; ".join(dict.fromkeys(self.failures)) if outcome == "failed" else ""
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
             case=_names(case),
+            session=self.session,
+            try_number=self.try_number,
             started_at=self.started_at,
             overrides=self.origin.overrides,
             options=self.origin.options,
@@ -111,7 +138,7 @@ class RecordBuilder:
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
-            explanation=self.explanation,
+            explanation=why or self.explanation,
             score=self.score,
             usage=self.usage,
             usage_by_model=self.usage_by_model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,13 +18,20 @@ class RunStore:
     """Appends records to `results.jsonl`, each line flushed to disk, and writes each into its case's folder too.
 
     `begin` makes the folder and points `runs/latest` to it. Until `end`, or the end of this process, the run counts as
-    running.
+    running. A session's record may change when another test has used the session. Then it is appended again, and the
+    last one counts. `end` leaves one line for each session.
     """
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.records: list[Record] = []
+        self._records: dict[Hashable, Record] = {}
+        self._lines = 0
         self._claimed: int | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        """The record of each session."""
+        return list(self._records.values())
 
     @property
     def results(self) -> Path:
@@ -44,7 +51,12 @@ class RunStore:
         _point(self.run.parent / LATEST, self.run.name)
 
     def append(self, record: Record) -> None:
-        """Write one record. When this returns, the record survives a crash."""
+        """Write one record, unless it was written before. When this returns, the record survives a crash."""
+        key = _key(record)
+        if self._records.get(key) == record:
+            if record.artifacts is not None:
+                CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
+            return
         self.run.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
@@ -55,10 +67,28 @@ class RunStore:
             folder = CaseFolder(self.run / record.artifacts)
             folder.result.write_bytes(msgspec.json.format(line))
             folder.draft.unlink(missing_ok=True)
-        self.records.append(record)
+        self._records[key] = record
+        self._lines += 1
+
+    def tidy(self) -> None:
+        """Leave one line for each session in the file of records. Raise `OSError` if that is not possible."""
+        if self._lines > len(self._records):
+            new = self.results.with_name(f".{RESULTS}.{os.getpid()}")
+            with new.open("wb") as file:
+                file.writelines(msgspec.json.encode(record) + b"\n" for record in read(self.results))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.results)
+            self._lines = len(self._records)
+
+    def take_up(self) -> None:
+        """Go on with the records that the run has. Raise `OSError` or `ValueError` if they cannot be read."""
+        lines = read(self.results) if self.results.is_file() else []
+        self._records = {_key(record): record for record in lines}
+        self._lines = len(lines)
 
     def end(self) -> None:
-        """Append the drafts of cases that were stopped. No process of the run may still be working on a case.
+        """Append the drafts of cases that were stopped, and tidy up. No process may still be working on a case.
 
         Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
         record.
@@ -66,6 +96,7 @@ class RunStore:
         try:
             for record in drafts(self.run, self.records):
                 self.append(record)
+            self.tidy()
         finally:
             if self._claimed is not None:
                 os.close(self._claimed)
@@ -77,7 +108,7 @@ def finish_killed(runs: Path) -> None:
     latest = runs / LATEST
     if latest.is_dir() and not is_running(latest):
         store = RunStore(latest.resolve())
-        store.records = read(store.results) if store.results.is_file() else []
+        store.take_up()
         store.end()
 
 
@@ -87,12 +118,12 @@ def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
         names = msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
     except (OSError, msgspec.MsgspecError):  # the run was made by an older version
         return []
-    known = {name for record in records for name in (record.artifacts, record.case.id)}
+    known = {name for record in records for name in _names(record)}
     return [name for name in names if name not in known]
 
 
 def read(results: Path) -> list[Record]:
-    """Return the records of a run. A last line that a crash cut short is left out.
+    """Return the record of each session of a run. A last line that a crash cut short is left out.
 
     If any other line is not a record, raise `ValueError` with its number.
     """
@@ -104,7 +135,17 @@ def read(results: Path) -> list[Record]:
             records.append(msgspec.json.decode(line, type=Record))
         except msgspec.MsgspecError as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
-    return records
+    return list({_key(record): record for record in records}.values())
+
+
+def _key(record: Record) -> Hashable:
+    """Return what two records of the same session have in common."""
+    return (record.session, record.try_number) if record.session else record.artifacts or id(record)
+
+
+def _names(record: Record) -> Iterable[str | None]:
+    """Return the names by which a run may have planned the session of a record."""
+    return (record.session,) if record.session else (record.artifacts, record.case.id)
 
 
 def _is_json(line: bytes) -> bool:

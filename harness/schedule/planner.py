@@ -31,7 +31,7 @@ _DOUBT = 1
 
 
 class Job(Struct, frozen=True):
-    """A job to run: its index in the collection, the seconds that it is expected to take, and the server that it needs.
+    """A job to run: the index of its first test, the seconds that it is expected to take, and the server that it needs.
 
     A job of 0 seconds is too short to plan. Such jobs are given out in order, to workers that have nothing longer to
     do.

@@ -1,7 +1,7 @@
 """Decides which xdist worker runs what: the planner (`harness.schedule.planner`) as a scheduler of xdist.
 
 It is used only with `-n N` and `--dist load`. With another `--dist`, and in a session without cases, xdist's own
-scheduler is used.
+scheduler is used. With `--dist loadgroup`, tests that share a session are a group.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import pytest
 from _pytest.junitxml import xml_key
 from msgspec import Struct
 from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist publishes no types
-from xdist.scheduler import LoadScheduling  # type: ignore[import-untyped]  # likewise
+from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[import-untyped]  # likewise
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
 from harness.case import Case, ServerNeed, parameters_of
+from harness.case_folder import case_in
 from harness.results.times import Times
 from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner
@@ -34,32 +35,36 @@ class Demand(Struct, frozen=True):
     server: ServerNeed | None = None
 
 
-def take_over(session: Any, cases: Sequence[Case], times: Times) -> None:
+def take_over(session: Any, cases: Sequence[Case], times: Times, folders: Mapping[str, str]) -> None:
     """Take over the distribution of tests to workers, before any test is given out.
 
-    `session` is xdist's `DSession`. If the user or another plugin chose a distribution other than `load`, it stays.
+    `session` is xdist's `DSession`. `folders` maps each test that uses a session to the session's folder. If the user
+    or another plugin chose a distribution other than `load` and `loadgroup`, it stays. Raise `pytest.UsageError` if a
+    plugin replaces one of these two and tests share a session.
     """
-    if type(session.sched) is not LoadScheduling:
+    scheduling: CaseScheduling | GroupScheduling
+    if type(session.sched) is LoadScheduling:
+        demands = {case.id: Demand(times.expected_s(case), case.server) for case in cases}
+        scheduling = CaseScheduling(session.config, session.log, demands, this_machine(cases), folders)
+    elif type(session.sched) is LoadGroupScheduling:
+        scheduling = GroupScheduling(session.config, session.log, folders)
+    else:
+        if session.config.getoption("dist") in {"load", "loadgroup"} and len(set(folders.values())) < len(folders):
+            raise pytest.UsageError(
+                f"the tests of a case share a session, but the scheduler {type(session.sched).__name__} may run them "
+                "in different workers: run without -n, or mark the tests with @pytest.mark.fresh_session"
+            )
         return
-    demands = {case.id: Demand(times.expected_s(case), case.server) for case in cases}
-    scheduling = CaseScheduling(session.config, session.log, demands, this_machine(cases))
     for node in session.sched.nodes:
         scheduling.add_node(node)
     session.sched = scheduling
 
 
-class LastCrash(Struct, frozen=True):
-    """A case that has killed its worker for the last time: its id, and the explanation for its record."""
-
-    case: str
-    explanation: str
-
-
-def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, recorded: bool) -> LastCrash | None:
+def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, recorded: bool) -> str | None:
     """Decide what happens to a test that killed its worker. `recorded` is true if its record was written before.
 
     A case runs once more, and the report becomes a note (`RERUN`). If it may not run again, the report becomes an
-    error, and the return value says what to record. In all other cases the report stays as xdist made it.
+    error, and the return value is the explanation for the record. In all other cases the report stays as xdist made it.
     """
     case = scheduler.case_id(nodeid) if isinstance(scheduler, CaseScheduling) else None
     if not isinstance(scheduler, CaseScheduling) or case is None:
@@ -68,6 +73,7 @@ def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, r
     report.location = (file, None, test)
     if recorded:
         report.when = "teardown"
+        scheduler.give_up(nodeid)
         return None
     worker = report.node.gateway.id
     try:
@@ -75,7 +81,7 @@ def handle_crash(scheduler: object, nodeid: str, report: pytest.TestReport, *, r
     except NotAgainError as error:
         report.when = "setup"
         report.longrepr = f"{error} (the last one: {worker})"
-        return LastCrash(case, str(error))
+        return str(error)
     report.outcome = RERUN  # type: ignore[assignment]  # xdist's documentation of this hook does the same
     report.longrepr = f"{nodeid} killed its worker {worker} and is run once more"
     scheduler.tell(report)
@@ -86,12 +92,25 @@ class NotAgainError(Exception):
     """A case that killed its worker does not run again. The message says why."""
 
 
+class GroupScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist publishes no types
+    """The scheduler of `--dist loadgroup`. Tests that share a session are a group, unless the user made another one."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None, folders: Mapping[str, str]) -> None:
+        super().__init__(config, log)
+        self._folders = folders
+
+    def _split_scope(self, nodeid: str) -> str:
+        group: str = super()._split_scope(nodeid)
+        return self._folders.get(nodeid, nodeid) if group == nodeid else group
+
+
 class CaseScheduling:
     """Gives each worker a test to run and the next one, as the planner decides.
 
-    `demands` maps the ids of cases to what they need. A test belongs to a case if the case is its only parameter. Other
-    tests are given out last, in order and in batches, as `load` does. If there are no cases at all, `load` does
-    everything.
+    `demands` maps the ids of cases to what they need. `folders` maps each test that uses a session to the session's
+    folder. The tests that share one are given to the same worker, as one job. A test without a session belongs to a
+    case if the case is its only parameter. Other tests are given out last, in order and in batches, as `load` does. If
+    there are no cases at all, `load` does everything.
     """
 
     def __init__(
@@ -100,12 +119,16 @@ class CaseScheduling:
         log: Producer | None,
         demands: Mapping[str, Demand],
         machine: Machine,
+        folders: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._load = LoadScheduling(config, log)
         self._demands = demands
         self._machine = machine
+        self._folders = folders or {}
+        self._units: dict[int, list[int]] = {}
+        self._crashed: dict[str, list[int]] = {}
         self._clock = clock
         self._planner: Planner | None = None
         self._collection: list[str] = []
@@ -153,8 +176,10 @@ class CaseScheduling:
                 return
             self._load.collection = self._collection = next(iter(self._load.node2collection.values()))
             self._plain_left = sum(self.case_id(nodeid) is None for nodeid in self._collection)
-            jobs = [self._job(index, nodeid) for index, nodeid in enumerate(self._collection)]
-            self._planner = Planner(jobs, self._machine, clock=self._clock)
+            units: dict[str | int, list[int]] = {}
+            for index, nodeid in enumerate(self._collection):
+                units.setdefault(self._folders.get(nodeid, index), []).append(index)
+            self._planner = Planner(map(self._job, units.values()), self._machine, clock=self._clock)
         if self._planner is None:
             self._load.schedule()
         else:
@@ -166,7 +191,9 @@ class CaseScheduling:
             self._load.mark_test_complete(node, item_index, duration)
             return
         self._pending[node].remove(item_index)
-        self._planner.done(node.gateway.id, item_index)
+        unit = self._units[item_index]
+        if item_index == unit[-1]:
+            self._planner.done(node.gateway.id, unit[0])
         self._fill(self._planner)
 
     def mark_test_pending(self, item: str) -> None:
@@ -174,8 +201,8 @@ class CaseScheduling:
         if self._planner is None:
             self._load.mark_test_pending(item)
             return
-        self._planner.give_back(self._job(self._collection.index(item), item))
-        self._fill(self._planner)
+        index = self._collection.index(item)
+        self._add(self._planner, self._crashed.pop(item, [index]))
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
         """Do nothing. xdist does not call this, because workers do not take tests from one another."""
@@ -184,29 +211,45 @@ class CaseScheduling:
     def remove_node(self, node: WorkerController) -> str | None:
         """Remove a worker that is gone. Return the test that it was running, if any.
 
-        The tests that it had not begun are given to other workers.
+        The tests that it had not begun are given to other workers. Those that share the session of the test that was
+        running wait until `run_again` or `give_up` is called for it.
         """
         if self._planner is None:
             crashed: str | None = self._load.remove_node(node)
             return crashed
-        del self._pending[node]
+        pending = self._pending.pop(node)
         job = self._planner.lose(node.gateway.id) if self._planner.knows(node.gateway.id) else None
+        nodeid = None if job is None else self._collection[pending[0]]
+        if nodeid is not None and self.case_id(nodeid) is not None:
+            unit = self._units[pending[0]]
+            self._crashed[nodeid] = unit[unit.index(pending[0]) :]
         self._fill(self._planner)
-        return None if job is None else self._collection[job.index]
+        return nodeid
 
     def case_id(self, nodeid: str) -> str | None:
         """Return the id of the case that a test runs for, or `None`."""
+        if nodeid in self._folders:
+            return case_in(self._folders[nodeid], self._demands)
         parameters = parameters_of(nodeid)
         return parameters if parameters in self._demands else None
 
     def run_again(self, nodeid: str) -> None:
         """Run a case once more after it killed its worker. Raise `NotAgainError` if it may not run again."""
-        self._kills[nodeid] += 1
-        if self._kills[nodeid] > 1:
+        session = self._folders.get(nodeid, nodeid)
+        self._kills[session] += 1
+        if self._kills[session] > 1:
+            self.give_up(nodeid)
             raise NotAgainError("killed its worker twice")
         if self._no_more_workers():
+            self.give_up(nodeid)
             raise NotAgainError("killed its worker, and no more workers are started (--max-worker-restart)")
         self.mark_test_pending(nodeid)
+
+    def give_up(self, nodeid: str) -> None:
+        """Do not run a test again that killed its worker. The tests that share its session run in another worker."""
+        _, *rest = self._crashed.pop(nodeid, [0])
+        if self._planner is not None and rest:
+            self._add(self._planner, rest)
 
     def tell(self, note: pytest.TestReport) -> None:
         """Show the user a note, unless -q is given, and keep its test out of a JUnit file."""
@@ -220,11 +263,19 @@ class CaseScheduling:
     def _has_cases(self) -> bool:
         return any(map(self.case_id, next(iter(self._load.node2collection.values()))))
 
-    def _job(self, index: int, nodeid: str) -> Job:
-        case = self.case_id(nodeid)
+    def _job(self, unit: list[int]) -> Job:
+        """Return the job that runs these tests one after the other in one worker."""
+        for index in unit:
+            self._units[index] = unit
+        case = self.case_id(self._collection[unit[0]])
         if case is None:
-            return Job(index, 0.0)
-        return Job(index, self._demands[case].seconds, self._demands[case].server)
+            return Job(unit[0], 0.0)
+        return Job(unit[0], self._demands[case].seconds, self._demands[case].server)
+
+    def _add(self, planner: Planner, unit: list[int]) -> None:
+        """Have these tests run one after the other in one worker."""
+        planner.give_back(self._job(unit))
+        self._fill(planner)
 
     def _no_more_workers(self) -> bool:
         """Return whether xdist ends the session instead of replacing the worker that crashed."""
@@ -249,7 +300,7 @@ class CaseScheduling:
         batch: list[int] = []
         most = 1
         while len(batch) < most and (job := planner.next(node.gateway.id)) is not None:
-            batch.append(job.index)
+            batch += self._units[job.index]
             if self.case_id(self._collection[job.index]) is None:
                 most = self._batch()
                 self._plain_left -= 1

@@ -76,7 +76,7 @@ def ours(cases: Suite, known: bool) -> Callable[[Any, Any], CaseScheduling]:
         name: Demand(seconds if known else UNKNOWN_S, item.server)
         for (name, seconds), item in zip(cases.expected.items(), cases.items, strict=True)
     }
-    return lambda config, clock: CaseScheduling(config, _QUIET, demands, Machine(gpus=GPUS, cpu_slots=1), clock)
+    return lambda config, clock: CaseScheduling(config, _QUIET, demands, Machine(gpus=GPUS, cpu_slots=1), clock=clock)
 
 
 def grouped(items: Sequence[Item]) -> list[Item]:

@@ -39,6 +39,32 @@ def submission(request, case):
 def test_case(case, submission):
     pass
 """
+SHARING = """\
+import os
+import signal
+
+import pytest
+
+from harness.stash import BUILDER
+
+@pytest.fixture
+def cli(request):
+    request.node.stash[BUILDER].folder.path.mkdir(parents=True)
+    raise RuntimeError("the CLI is broken")
+
+@pytest.fixture
+def killer(request):
+    folder = request.node.stash[BUILDER].folder.path
+    if folder.suffix != ".3":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def test_first(submission): pass
+
+def test_second(killer, submission): pass
+
+@pytest.mark.fresh_session
+def test_fresh(killer, submission): pass
+"""
 ID = "claude-scripted-small_maze-r"
 
 
@@ -86,3 +112,20 @@ def test_a_crash_is_an_error_at_once_if_no_worker_may_restart(project: Project) 
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert project.records[f"{ID}2"].outcome == "error"
     assert "no more workers are started" in project.records[f"{ID}2"].explanation
+
+
+def test_the_record_of_a_crash_is_that_of_the_session_that_crashed(project: Project) -> None:
+    project.write("test_sharing.py", SHARING)
+    done = project.pytest("--suite", "crashes", "-n", "1", "test_sharing.py", "-k", "r1")
+    case = f"{ID}1"
+    assert "3 errors, 2 rerun" in done.stdout
+    kept = read(project.folder / "runs/latest/results.jsonl")
+    assert {(record.session, record.try_number): record.artifacts for record in kept} == {
+        (case, 1): case,
+        (case, 2): f"{case}.3",
+        (f"{case}.2", 1): None,
+    }
+    assert {record.session: record.explanation for record in kept if record.try_number == 1} == {
+        case: "RuntimeError: the CLI is broken (test_sharing.py:11)",
+        f"{case}.2": "killed its worker twice",
+    }

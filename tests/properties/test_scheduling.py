@@ -30,6 +30,7 @@ class Session(msgspec.Struct, frozen=True):
     workers: int
     machine: Machine
     load_s: float = 60.0
+    folders: dict[str, str] = {}  # msgspec copies it
 
     def run(self) -> tuple[Outcome, Counter[str]]:
         """Run it. Return the outcome, and the tests that were given up because they had killed workers."""
@@ -51,7 +52,7 @@ class Session(msgspec.Struct, frozen=True):
 
         run = VirtualRun(
             self.items,
-            lambda config, clock: CaseScheduling(config, QUIET, demands, self.machine, clock),
+            lambda config, clock: CaseScheduling(config, QUIET, demands, self.machine, self.folders, clock),
             workers=self.workers,
             gpus=self.machine.gpus,
             cpu_slots=self.machine.cpu_slots,
@@ -106,6 +107,29 @@ def test_everything_runs_exactly_once_even_if_workers_are_killed(session: Sessio
         assert given_up[item.nodeid] == (item.kills >= most)
 
 
+@given(sessions(), st.data())
+def test_tests_that_share_a_session_follow_one_another_in_one_worker(session: Session, data: st.DataObject) -> None:
+    cases = [item for item in session.items if "test_case" in item.nodeid]
+    sharing = data.draw(st.lists(st.integers(0, len(cases) - 1), min_size=len(cases), max_size=len(cases)))
+    items = [
+        *(
+            msgspec.structs.replace(item, server=cases[first].server)
+            for item, first in zip(cases, sharing, strict=True)
+        ),
+        *session.items[len(cases) :],
+    ]
+    folders = {item.nodeid: f"{first}-c" for item, first in zip(cases, sharing, strict=True)}
+    session = msgspec.structs.replace(session, items=items, folders=folders)
+    outcome, given_up = session.run()
+    assert outcome.ended + given_up == Counter(item.nodeid for item in items)
+    killed = {folders[item.nodeid] for item in items if item.kills and item.nodeid in folders}
+    for folder in set(folders.values()) - killed:
+        ran = [[folders.get(nodeid) for nodeid in order] for order in outcome.orders.values()]
+        [own] = [order for order in ran if folder in order]
+        first, together = own.index(folder), own.count(folder)
+        assert own[first : first + together] == [folder] * together
+
+
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 6), st.none() | st.integers(1, 5))
 def test_a_session_without_cases_is_distributed_as_with_dist_load(
     times: list[float], count: int, chunk: int | None
@@ -114,7 +138,7 @@ def test_a_session_without_cases_is_distributed_as_with_dist_load(
     outcomes = [
         VirtualRun(items, scheduler, workers=count, gpus=0, options={"maxschedchunk": chunk}).run()
         for scheduler in (
-            lambda config, clock: CaseScheduling(config, QUIET, {"other": Demand(1.0)}, Machine(0, 1), clock),
+            lambda config, clock: CaseScheduling(config, QUIET, {"other": Demand(1.0)}, Machine(0, 1), clock=clock),
             lambda config, clock: LoadScheduling(config, QUIET),
         )
     ]

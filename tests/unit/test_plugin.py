@@ -107,20 +107,6 @@ def test_progress_is_shown_only_on_a_terminal_and_not_with_q(project: Project) -
 BROKEN = ["--set", "environment.small_maze.arguments.red=1", "--set", "suite.environments=[small_maze]", "-k", "claude"]
 
 
-def test_each_test_that_runs_a_case_has_its_own_folder(project: Project) -> None:
-    project.write("test_own.py", "def test_own(submission): pass\n\ndef test_no_run(case): pass\n")
-    project.write(
-        "conftest.py",
-        (project.folder / "conftest.py").read_text()
-        + "from harness.stash import BUILDER\n\n"
-        + "def pytest_runtest_teardown(item):\n"
-        + "    if BUILDER in item.stash: print('folder', item.stash[BUILDER].folder.path.name)\n",
-    )
-    shown = project.pytest(*BROKEN, "-s").stdout
-    folders = [line.partition("folder ")[2] for line in shown.splitlines() if "folder " in line]
-    assert folders == ["claude-scripted-small_maze", "claude-scripted-small_maze.2"]
-
-
 def test_an_error_names_no_missing_folder(project: Project) -> None:
     shown = project.pytest(*BROKEN).stdout
     assert "conf/environment/small_maze.yaml" in shown

@@ -111,3 +111,15 @@ def test_a_missing_run_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> N
         main(["report", "runs/nonesuch", "--markdown"])
     assert exited.value.code == 2
     assert "runs/nonesuch: not the folder of a run" in capsys.readouterr().err
+
+
+def test_cases_are_counted_and_not_their_sessions_or_tries() -> None:
+    kept = [
+        record("a", session="a", outcome="failed"),
+        record("a", session="a", try_number=2),
+        record("b", session="b"),
+        record("b", session="b.2", outcome="failed"),
+    ]
+    lines = markdown(kept)
+    assert lines[0].startswith("**1 passed, 1 failed**")
+    assert [row[0] for row in rows(lines)[1:]] == ["a", "b", "a (try 2)", "b"]

@@ -19,7 +19,7 @@ from harness.results.drafts import read_draft, write_draft
 from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions
 from harness.results.run_folder import run_name
 from harness.results.runs import RunError, read_run
-from harness.results.store import RunStore, finish_killed, read
+from harness.results.store import RunStore, finish_killed, read, unrecorded
 
 
 def record(name: str = "claude-scripted-small_maze", **changes: object) -> Record:
@@ -68,6 +68,26 @@ def test_records_are_read_back_in_the_order_written(tmp_path: Path) -> None:
     for one in written:
         store.append(one)
     assert read(store.results) == written
+
+
+def test_a_record_that_changes_is_one_record_for_its_readers(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    tries = [record(session="a", try_number=number, outcome="failed") for number in (1, 2)]
+    changed = [record(session="a", try_number=1, outcome="error"), record("b", session="b")]
+    for one in [*tries, *changed, changed[1]]:
+        store.append(one)
+    assert len(store.results.read_text().splitlines()) == 4
+    assert read(store.results) == store.records == [changed[0], tries[1], changed[1]]
+    store.tidy()
+    assert len(store.results.read_text().splitlines()) == 3
+    assert read(store.results) == store.records
+
+
+def test_a_planned_session_without_a_record_is_named(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    store.begin(["a", "a.2", "b"])
+    store.append(record("a", session="a", outcome="skipped"))
+    assert unrecorded(store.run, store.records) == ["a.2", "b"]
 
 
 def case_folder(run: Path, name: str) -> CaseFolder:
@@ -190,3 +210,10 @@ def test_the_table_shows_a_missing_measurement_as_missing() -> None:
     assert lines[1].split()[:6] == ["a", "failed", "0.00", "-", "-", "3.0"]
     assert lines[2].split()[:6] == ["b", "error", "-", "-", "-", "-"]
     assert "model_error: HTTP 500 the remedy" in lines[2]
+
+
+def test_the_table_shows_the_whole_time_of_each_try() -> None:
+    timing = Timing(total_s=70.0, server_s=50.0, waited_s=9.0, setup_s=1.0, agent_s=8.0, evaluation_s=1.0)
+    lines = table([record("a", session="a", try_number=2), record("a", session="a", timing=timing)])
+    assert lines[1].split() == ["a", "passed", "-", "-", "-", "70.0"]
+    assert lines[2].startswith("a (try 2)  passed")

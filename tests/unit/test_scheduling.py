@@ -207,7 +207,7 @@ def test_gpus_are_counted_if_a_case_needs_one_and_nobody_else_computes(monkeypat
 
 def xdist_session(scheduling: type[Any]) -> Any:
     """Return an xdist session that has not handed out any test yet."""
-    given = {"tx": ["popen"], "loadscopereorder": True, "maxschedchunk": None}
+    given = {"dist": "load", "tx": ["popen"], "loadscopereorder": True, "maxschedchunk": None}
     config = SimpleNamespace(getvalue=given.get, getoption=given.get, option=SimpleNamespace(**given))
     log = Producer("", enabled=False)
     session = SimpleNamespace(config=config, log=log, sched=scheduling(config, log))
@@ -218,7 +218,7 @@ def xdist_session(scheduling: type[Any]) -> Any:
 def test_our_scheduler_hands_out_cases_to_the_existing_workers() -> None:
     session = xdist_session(LoadScheduling)
     workers_before = session.sched.nodes
-    take_over(session, [make_case()], Times([]))
+    take_over(session, [make_case()], Times([]), {})
     assert isinstance(session.sched, CaseScheduling)
     assert session.sched.nodes == workers_before
 
@@ -229,15 +229,28 @@ def test_our_scheduler_hands_out_cases_to_the_existing_workers() -> None:
         EachScheduling,
         LoadScopeScheduling,
         LoadFileScheduling,
-        LoadGroupScheduling,
         WorkStealingScheduling,
         type("Another", (LoadScheduling,), {}),
     ],
 )
 def test_another_distribution_can_be_chosen(theirs: type[Any]) -> None:
     session = xdist_session(theirs)
-    take_over(session, [make_case()], Times([]))
+    take_over(session, [make_case()], Times([]), {})
     assert type(session.sched) is theirs
+
+
+def test_tests_that_share_a_session_are_a_group_unless_the_user_gave_them_one() -> None:
+    session = xdist_session(LoadGroupScheduling)
+    take_over(session, [make_case()], Times([]), {"t.py::a[c]": "c", "t.py::b[c]": "c", "t.py::a[c]@mine": "c.2"})
+    scopes = [session.sched._split_scope(name) for name in ("t.py::a[c]", "t.py::b[c]", "t.py::a[c]@mine", "t.py::x")]
+    assert scopes == ["c", "c", "mine", "t.py::x"]
+
+
+def test_a_scheduler_that_may_separate_tests_of_a_session_is_refused() -> None:
+    session = xdist_session(type("Another", (LoadScheduling,), {}))
+    take_over(session, [make_case()], Times([]), {"t.py::a[c]": "c", "t.py::b[c]": "c.2"})
+    with pytest.raises(pytest.UsageError, match="the scheduler Another may run them in different workers"):
+        take_over(session, [make_case()], Times([]), {"t.py::a[c]": "c", "t.py::b[c]": "c"})
 
 
 def test_a_shard_is_written_as_a_fraction() -> None:
