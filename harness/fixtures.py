@@ -54,7 +54,7 @@ def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     """Skip the test or raise `CaseEnded`, as the table of endings says. --require-all turns skips into errors."""
     why = run_of(request.config).conf.located(why)
     builder = request.node.stash.get(BUILDER, None)
-    if builder is not None:
+    if builder is not None and not builder.recorded:  # another test has used the session
         builder.end(ending, why)
     if endings.ENDINGS[ending].outcome == "skipped" and not command_line(request.config).require_all:
         pytest.skip(why)

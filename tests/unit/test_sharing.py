@@ -165,10 +165,10 @@ def test_a_folder_of_the_project_is_graded_without_an_agent(project: OwnProject)
     project.write("given/approach.py", POLICY)
     done = project.pytest("test_given.py", "--suite", "mine")
     assert "1 passed, 1 error" in done.stdout
-    assert "the fixture `submission` must return a folder or a Submission, not 7" in done.stdout
+    assert "the fixture `submission` must give a folder, or what Proctor's own fixture gives, and not 7" in done.stdout
     given, wrong = records(project)
     assert (given.outcome, given.ending, given.attempts) == ("passed", Ending.FINISHED, [])
-    assert given.explanation == f"the submission is {project.folder}/given; no agent ran"
+    assert given.explanation == f"no agent ran: the fixture `submission` gave {project.folder}/given"
     assert given.submission is not None
     assert given.submission["files"] == ["approach.py"]
     assert (project.folder / "runs/latest" / ID / "submission/approach.py").read_text() == POLICY
