@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection, decode, scheduling, startup
+from tests.benchmarks import collection, decode, gateway, scheduling, startup
 
 if __name__ == "__main__":
     startup.main()
     collection.main()
     decode.main()
     scheduling.main()
+    gateway.main()
