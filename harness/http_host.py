@@ -146,17 +146,18 @@ class HttpHost:
 
 
 class _HostProtocol(HttpToolsProtocol):
-    """The server's side of a connection, with two things that uvicorn leaves to others.
+    """The server's side of a connection.
 
-    Small pieces are sent at once: asyncio sees to that only for sockets that know that they are TCP's, and those of
-    `socket.create_server` do not. And a request's headers have an end: its client may be a program that means harm.
+    It sends small pieces at once. asyncio does so only for sockets that are made with TCP as their protocol, and those
+    of `socket.create_server` are not. It also limits the size of a request's headers, because uvicorn does not, and a
+    program in the sandbox could fill the host's memory.
     """
 
     _headers_size = 0
-    """Bytes that came since the last piece of a body: those of headers."""
+    """The bytes that came since the last piece of a body, or the last request. They are headers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Turn off Nagle's algorithm, which can hold an answer back for 40 ms. Unix sockets do not have it."""
+        """Turn off Nagle's algorithm, which can delay an answer by 40 ms. Unix sockets do not have it."""
         connection = transport.get_extra_info("socket")
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

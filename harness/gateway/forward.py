@@ -50,6 +50,7 @@ The answer's body is decoded, and passed on as it comes.
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 _PROXIED: Final = frozenset(("http", "https", "all"))
+"""What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
@@ -78,7 +79,7 @@ class Forwarder:
         proxied = bool(getproxies().keys() & _PROXIED) and urlsplit(self._base_url).hostname not in _LOOPBACK
         self._client = httpx2.AsyncClient(
             verify=tls,
-            transport=None if proxied else DirectTransport(tls),  # httpx2's own transport knows the rules of proxies
+            transport=None if proxied else DirectTransport(tls),  # only httpx2's own transport knows proxies
             trust_env=proxied,
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=KEPT_S),

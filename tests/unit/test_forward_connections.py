@@ -1,5 +1,7 @@
 """The gateway's own connections to model services: whatever HTTP/1.1 allows passes, byte for byte."""
 
+import asyncio
+import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 
 from harness.gateway.budget import Budget
 from harness.gateway.forward import Forwarder
+from harness.gateway.provider import Call
 from harness.gateway.server import Gateway
+from harness.gateway.wires import anthropic_messages
 from harness.http_host import HttpHost
 from tests.support.gateway_client import MESSAGES, Session, conversation, eventually
 from tests.support.raw_service import RawService, Said
@@ -147,6 +151,24 @@ def test_any_division_into_chunks_and_packets_passes_unchanged(opener: Opening, 
         session = opener(service.url)
         assert session.ask(MESSAGES).content == BODY
         session.account.close()
+
+
+def test_what_comes_together_is_passed_on_together() -> None:
+    call = Call(
+        request=anthropic_messages.parse(json.dumps(REQUEST).encode()),
+        wire=anthropic_messages,
+        path=MESSAGES,
+        headers={},
+        body=json.dumps(REQUEST).encode(),
+    )
+
+    async def pieces(url: str) -> list[bytes]:
+        async with Forwarder(url) as forwarder:
+            answer = await forwarder.answer(call)
+            return [piece async for piece in answer.chunks]
+
+    with RawService(Said([CHUNKED + b"".join(map(chunk, EVENTS)) + END])) as service:
+        assert asyncio.run(pieces(service.url)) == [BODY]
 
 
 def test_answers_side_by_side_do_not_mix(opener: Opening) -> None:
