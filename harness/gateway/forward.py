@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -52,6 +53,7 @@ _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 _PROXIED: Final = frozenset(("http", "https", "all"))
 """What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
+_parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the same few addresses again and again
 
 
 class Forwarder:
@@ -126,8 +128,9 @@ class Forwarder:
         if self._client is None:
             raise RuntimeError("enter a Forwarder (`async with`) before you use it")
         headers = {name: value for name, value in call.headers.items() if _is_sent(name)}
+        url = _parsed(self._base_url + _path(call.path))
         request = self._client.build_request(
-            "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
+            "POST", url, headers=headers | {"accept-encoding": "identity"}, content=body
         )
         try:
             return await self._client.send(request, stream=True, auth=self._signed)
