@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.request import getproxies
 
 import httpx2
 
 from harness.gateway.credential import Credential
 from harness.gateway.messages import pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
+from harness.gateway.transport import KEPT, KEPT_S, DirectTransport
 from harness.gateway.wires import openai_chat
 
 CONNECT_S: Final = 10.0
@@ -47,7 +50,10 @@ The answer's body is decoded, and passed on as it comes.
 """
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
+_PROXIED: Final = frozenset(("http", "https", "all"))
+"""What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
+_parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the same few addresses again and again
 
 
 class Forwarder:
@@ -71,11 +77,14 @@ class Forwarder:
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        tls = self._trusted or httpx2.create_ssl_context()
+        proxied = bool(getproxies().keys() & _PROXIED) and urlsplit(self._base_url).hostname not in _LOOPBACK
         self._client = httpx2.AsyncClient(
-            verify=self._trusted or httpx2.create_ssl_context(),
-            trust_env=urlsplit(self._base_url).hostname not in _LOOPBACK,
+            verify=tls,
+            transport=None if proxied else DirectTransport(tls),  # only httpx2's own transport knows proxies
+            trust_env=proxied,
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60.0),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=KEPT_S),
         )
         return self
 
@@ -119,8 +128,9 @@ class Forwarder:
         if self._client is None:
             raise RuntimeError("enter a Forwarder (`async with`) before you use it")
         headers = {name: value for name, value in call.headers.items() if _is_sent(name)}
+        url = _parsed(self._base_url + _path(call.path))
         request = self._client.build_request(
-            "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
+            "POST", url, headers=headers | {"accept-encoding": "identity"}, content=body
         )
         try:
             return await self._client.send(request, stream=True, auth=self._signed)

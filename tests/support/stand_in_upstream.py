@@ -99,6 +99,7 @@ class Upstream:
         self._gate = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it
         self._thread = threading.Thread(target=self._loop.run_forever, name="upstream", daemon=True)
 
     @property

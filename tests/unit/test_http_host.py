@@ -1,10 +1,12 @@
 """The HTTP host: serves ASGI apps on listening sockets from one thread, and stops at once."""
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from harness.http_host import HttpHost, HttpHostError
+from harness.http_host import MAX_HEADERS, HttpHost, HttpHostError
 
 
 @pytest.fixture
@@ -131,6 +133,73 @@ def test_it_accepts_a_socket_received_from_elsewhere(host: HttpHost) -> None:
         _, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
     host.serve(saying("through"), socket.socket(fileno=descriptors[0]))
     assert httpx2.get(address).text == "through"
+
+
+def unix(folder: Path) -> tuple[socket.socket, str]:
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    door.bind(str(folder / "door"))
+    door.listen()
+    return door, str(folder / "door")
+
+
+def test_it_serves_on_a_unix_socket(host: HttpHost, tmp_path: Path) -> None:
+    door, path = unix(tmp_path)
+    host.serve(saying("here"), door)
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=path)) as client:
+        assert client.get("http://door/").text == "here"
+
+
+def accepted(client: socket.socket) -> socket.socket:
+    """Return the other end of a connection: a socket of this process too, because the host is a thread of it."""
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found = socket.socket(fileno=os.dup(int(link.name)))
+            if found.getpeername() == client.getsockname():
+                return found
+            found.close()
+    raise AssertionError("nobody has accepted the connection")
+
+
+@pytest.mark.parametrize("address", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("protocol", [0, socket.IPPROTO_TCP], ids=["protocol unsaid", "TCP"])
+def test_a_small_answer_never_waits_for_the_last_to_be_acknowledged(
+    host: HttpHost, address: tuple[int, str], protocol: int
+) -> None:
+    family, own = address
+    door = socket.socket(family, socket.SOCK_STREAM, protocol)
+    door.bind((own, 0))
+    door.listen()
+    with socket.socket(family) as client:
+        client.connect(door.getsockname())  # before the host serves, as in a sandbox
+        host.serve(saying("here"), door)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        with accepted(client) as served:
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("head", [b"GET /%s HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX-A: %s\r\n"], ids=["path", "header"])
+def test_endless_headers_are_refused(host: HttpHost, head: bytes) -> None:
+    door = listen()
+    with socket.create_connection(door.getsockname()) as client:
+        host.serve(saying("here"), door)
+        client.sendall(head % (b"a" * (MAX_HEADERS + 1 - len(head % b""))))
+        said = b"".join(iter(lambda: client.recv(4096), b""))
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"headers are larger" in said
+
+
+def test_a_body_may_be_larger_than_headers(host: HttpHost) -> None:
+    async def measure(request: Request) -> Response:
+        return PlainTextResponse(str(len(await request.body())))
+
+    door = listen()
+    address = url(door)
+    host.serve(Starlette(routes=[Route("/", measure, methods=["POST"])]), door)
+    with httpx2.Client() as client:
+        for size in (0, MAX_HEADERS * 3, MAX_HEADERS // 2, MAX_HEADERS // 2 + 1, 3):
+            assert client.post(address, content=b"x" * size).text == str(size)
+            assert client.post(address, content=iter([b"x"] * (size // 1000))).text == str(size // 1000)
 
 
 def test_closing_the_host_stops_all_apps_and_its_thread() -> None:
