@@ -16,6 +16,7 @@ from harness.packaged import harness_version
 from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
+from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
 
 
@@ -87,7 +88,9 @@ class Run:
     @cached_property
     def _chosen(self) -> list[Case]:
         require_known(self.choice, self.config, self._other_suites)
-        return choose(self._suite_cases, self.choice)
+        chosen = choose(self._suite_cases, self.choice)
+        require_scripts(chosen, self.conf)
+        return chosen
 
     def _other_suites(self) -> Iterator[configuration.Config]:
         """Return the configurations of the other suites, except those that are wrong."""

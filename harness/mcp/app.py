@@ -12,12 +12,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from starlette.applications import Starlette
 
+from harness.mcp.names import NAME
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault
 
-NAME = "environment"
-"""The server's name: Claude shows its tools as mcp__environment__render_state, OpenCode as environment_render_state."""
 PATH = "/mcp"
-TOOLS = ("render_state", "render_policy")
 
 _Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]
 _State = Annotated[

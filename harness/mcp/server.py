@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.environments.base import Environment, Policy
 from harness.http_host import HttpHost, Served
 from harness.mcp import app as server
+from harness.mcp.names import NAME, TOOLS
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools
 
@@ -35,9 +36,9 @@ class McpServer:
     `policy_errors`.
     """
 
-    name = server.NAME
+    name = NAME
     path = server.PATH
-    tools = server.TOOLS
+    tools = TOOLS
 
     def __init__(
         self,

@@ -104,7 +104,14 @@ def test_progress_is_shown_only_on_a_terminal_and_not_with_q(project: Project) -
     assert "turn 1, Bash" not in project.pytest("test_progress.py").stdout
 
 
-BROKEN = ["--set", "environment.small_maze.arguments.red=1", "--set", "suite.environments=[small_maze]", "-k", "claude"]
+BROKEN = [
+    "--set",
+    "environment.small_maze.arguments.min_size=0",
+    "--set",
+    "suite.environments=[small_maze]",
+    "-k",
+    "claude",
+]
 
 
 def test_each_test_that_runs_a_case_has_its_own_folder(project: Project) -> None:
