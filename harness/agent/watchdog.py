@@ -102,6 +102,8 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapsho
     if snapshot.now - snapshot.began >= limits.wall_s:
         yield Stop(Ending.WALL_LIMIT, f"not finished after {limits.wall_s:g} seconds")
     failure = traffic.last_failure if traffic.failures else None
+    if failure and failure.unreachable:  # each CLI tries again in its own way and time, for minutes
+        yield failed(failure, "a model request failed")
     if failure and traffic.failures >= limits.failed_requests:
         yield failed(failure, f"{traffic.failures} model requests in a row failed")
     if failure and (failure.retry_after_s or 0.0) >= limits.idle_s:
@@ -136,6 +138,8 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
 
 def failed(failure: RequestFailure, what: str) -> Stop:
     """What a failed model request makes of the session that it ends."""
+    if failure.unreachable:
+        return Stop(Ending.MODEL_UNREACHABLE, failure.message)
     kind = error_kind(failure.message, failure.status, resets=failure.retry_after_s is not None)
     ending = _FAILED.get(kind, Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")

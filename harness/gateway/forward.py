@@ -6,6 +6,7 @@ removed from errors that quote it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -17,11 +18,9 @@ import httpx2
 
 from harness.gateway.credential import Credential
 from harness.gateway.messages import pseudo_count
-from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
+from harness.gateway.provider import Answer, AnswerError, Call, StreamCut, Unreachable
+from harness.gateway.reach import CONNECT_S, LOOPBACK, PAUSES_S, unreachable
 from harness.gateway.wires import openai_chat
-
-CONNECT_S: Final = 10.0
-"""How many seconds connecting may take. The watchdog limits how long an answer may take."""
 
 USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream has no usage"
 
@@ -45,9 +44,9 @@ _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
 
 The answer's body is decoded, and passed on as it comes.
 """
+_NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
-_LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class Forwarder:
@@ -73,7 +72,7 @@ class Forwarder:
     async def __aenter__(self) -> Self:
         self._client = httpx2.AsyncClient(
             verify=self._trusted or httpx2.create_ssl_context(),
-            trust_env=urlsplit(self._base_url).hostname not in _LOOPBACK,
+            trust_env=urlsplit(self._base_url).hostname not in LOOPBACK,
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60.0),
         )
@@ -123,10 +122,21 @@ class Forwarder:
             "POST", self._base_url + _path(call.path), headers=headers | {"accept-encoding": "identity"}, content=body
         )
         try:
-            return await self._client.send(request, stream=True, auth=self._signed)
+            return await self._connected(self._client, request)
+        except _NO_CONNECTION as error:
+            raise Unreachable(502, unreachable(self._base_url, _said(error))) from None
         except httpx2.TransportError as error:
             said = f"no answer from the model service at {self._base_url}: {_said(error)}"
             raise AnswerError(502, self._credential.hide(said.encode()).decode()) from None
+
+    async def _connected(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+        """Send the request. If no connection can be made, try again after each pause."""
+        for pause_s in PAUSES_S:
+            try:
+                return await client.send(request, stream=True, auth=self._signed)
+            except httpx2.ConnectError:
+                await asyncio.sleep(pause_s)
+        return await client.send(request, stream=True, auth=self._signed)
 
     def _signed(self, request: httpx2.Request) -> httpx2.Request:
         """Add the key when the request is sent. The client takes no other credentials then, such as those of .netrc."""
