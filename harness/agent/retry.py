@@ -45,10 +45,10 @@ def attempts(
     conversation: str | None = None
     worked, waited_s = False, 0.0
     while True:
-        left = remaining(limits, budget, results, clock.now() - began)
+        left = remaining(limits, budget, clock.now() - began)
         result = msgspec.structs.replace(run(left, conversation), waited_s=waited_s, resumed=conversation is not None)
         results.append(result)
-        after = remaining(limits, budget, results, clock.now() - began)
+        after = remaining(limits, budget, clock.now() - began)
         wait_s = pause_before_retry(result, len(results), after)
         if wait_s is None:
             yield _final(result, after)
@@ -97,18 +97,17 @@ def pause_before_retry(result: AttemptResult, made: int, left: Limits) -> float 
     return wait_s if wait_s < left.wall_s else None
 
 
-def remaining(limits: Limits, budget: Budget, results: list[AttemptResult], elapsed_s: float) -> Limits:
-    """Return what is left of the limits after these attempts and `elapsed_s` seconds. 0 or less means nothing.
+def remaining(limits: Limits, budget: Budget, elapsed_s: float) -> Limits:
+    """Return what is left of the limits after `elapsed_s` seconds. 0 or less means nothing.
 
-    The budget knows what was used. For a model without a price, the cost is what the CLI reported for each attempt.
+    The budget knows what the attempts have used.
     """
     used = budget.used
-    reported_usd = sum(result.session.cost_usd for result in results if result.metered.cost_usd is None)
     return msgspec.structs.replace(
         limits,
         turns=None if limits.turns is None else limits.turns - used.turns,
         tokens=None if limits.tokens is None else limits.tokens - used.tokens,
-        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd - reported_usd,
+        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd,
         wall_s=limits.wall_s - elapsed_s,
     )
 

@@ -79,14 +79,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     resources: Resources = Resources()
 
 
-def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
+def spent(limits: Limits, traffic: Traffic, snapshot: Snapshot) -> Stop | None:
     """Return the first limit on resources that a session has exceeded, or None."""
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
-    if limits.cost_usd is not None and traffic.metered().cost_usd is None and session.cost_usd > limits.cost_usd:
-        said = f"the CLI reports {session.cost_usd:.4f} US dollars; {limits.cost_usd:g} are allowed"
-        return Stop(Ending.COST_LIMIT, said)
     for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:
             return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")

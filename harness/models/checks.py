@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from harness.case import LOCAL_KINDS, ModelConf, ProviderConf
 from harness.endings import ConfError
+from harness.gateway.prices import pricing
 from harness.servers.kinds import kind_of
 
 _OF_SERVERS = ("gpus", "gpu_memory_gb", "server")
@@ -38,6 +39,18 @@ def check_local(model: ModelConf, provider: ProviderConf) -> None:
     if provider.base_url is not None:
         check_address(provider)
     kind_of(provider).start_s(model, provider)
+
+
+def check_price(model: ModelConf, provider: ProviderConf, cost_usd: float | None) -> None:
+    """Raise `ConfError` if the cost is limited and the model has no price, because such a limit cannot hold."""
+    if cost_usd is None or model.price == "unknown" or pricing(model, provider) is not None:
+        return
+    listed = f"prices of provider {provider.name} do not list it" if provider.prices else "its provider lists no prices"
+    raise ConfError(
+        f"conf/model/{model.name}.yaml: limits.cost_usd={cost_usd:g} cannot hold for model {model.name}, because it "
+        f"has no price ({listed}): give the model a `price` (price: {{input: 3, output: 15}}, US dollars per million "
+        "tokens), limit tokens instead (limits.tokens), or write `price: unknown` to run it without a limit in dollars"
+    )
 
 
 def check_address(provider: ProviderConf) -> None:

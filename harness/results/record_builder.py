@@ -36,7 +36,7 @@ class RecordBuilder:
         self.unknown_sample: dict[str, Any] | None = None
         self.malformed_lines = 0
         self.malformed_sample: dict[str, Any] | None = None
-        self.warnings: list[str] = []
+        self.warnings = case.doubts
         self.timing: dict[str, float | None] = {}
         self.recorded = False
         self.versions: dict[str, str | None] = {"harness": harness_version}
