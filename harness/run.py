@@ -12,6 +12,7 @@ from msgspec import Struct
 from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.models.checks import check_prices
 from harness.packaged import harness_version
 from harness.suite import config as configuration
 from harness.suite import matrix
@@ -90,6 +91,8 @@ class Run:
         require_known(self.choice, self.config, self._other_suites)
         chosen = choose(self._suite_cases, self.choice)
         require_scripts(chosen, self.conf)
+        with self.conf.naming_files():
+            check_prices(chosen)
         return chosen
 
     def _other_suites(self) -> Iterator[configuration.Config]:

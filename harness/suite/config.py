@@ -30,7 +30,6 @@ from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.environments.factory import check_environment, names_code
 from harness.imports import make_importable
-from harness.models.checks import check_price
 from harness.models.providers import PROVIDERS
 from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer
@@ -167,7 +166,6 @@ class _Loader:
                 )
             provider = config.provider[model.provider]
             PROVIDERS[provider.kind].check(model, provider)
-            check_price(model, provider, config.limits.cost_usd)
         self._check_code(config)
         if not make_sandbox(config.sandbox).seals and not config.suite.allow_no_sandbox:
             raise ConfError(

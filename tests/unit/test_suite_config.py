@@ -165,27 +165,6 @@ def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: l
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("backend", ["claude", "codex", "opencode", "pi"])
-def test_a_limit_in_dollars_needs_the_price_of_every_model(backend: str) -> None:
-    chosen = [f"suite.backends=[{backend}]", "suite.models=[scripted]", "limits.cost_usd=2"]
-    said = (
-        r"model/scripted\.yaml: limits\.cost_usd=2 cannot hold .*: give the model a `price` .*limits\.tokens.*unknown"
-    )
-    with pytest.raises(ConfError, match=said):
-        load(CONF, "default", chosen)
-    free = cases(load(CONF, "default", [*chosen, "+model.scripted.price={input: 0, output: 0}"]))
-    assert [case.doubts for case in free] == [[], []]
-    forced = cases(load(CONF, "default", [*chosen, "+model.scripted.price=unknown"]))
-    assert all("limits.cost_usd=2 does not hold" in case.doubts[0] for case in forced)
-
-
-def test_a_model_that_the_price_list_knows_has_a_price() -> None:
-    chosen = ["suite.backends=[opencode]", "suite.models=[claude_haiku]", "limits.cost_usd=2"]
-    assert [case.doubts for case in cases(load(CONF, "default", chosen))] == [[], []]
-    with pytest.raises(ConfError, match=r"prices of provider anthropic do not list it"):
-        load(CONF, "default", [*chosen, "model.claude_haiku.served_as=nobodys"])
-
-
 @pytest.mark.parametrize("name", ["config", "suite/more", "backend/more", "environment/more"])
 def test_a_file_that_is_not_read_for_its_ending_is_told(conf: Path, name: str) -> None:
     (conf / f"{name}.yml").write_text("name: more\n")
