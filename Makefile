@@ -3,19 +3,31 @@
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
+# make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
+LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test nightly local-model local bench corpus contract contract-latest bump setup lint lock python
+.PHONY: eval test lowest nightly local-model local bench corpus contract contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
 	$(VENV)/bin/pytest -n 2 --dist loadgroup -m "not nightly and not contract" $(ARGS)
+
+lowest: | python
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install -qq --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip compile -q --resolution lowest-direct --python $(LOWEST)/bin/python --extra dev \
+	  --no-header --no-annotate pyproject.toml -o $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(LOWEST)/bin/proctor setup
+	$(LOWEST)/bin/pytest -n 2 --dist loadgroup -m "not nightly and not contract" $(ARGS)
 
 nightly: setup local
 	$(VENV)/bin/pytest -m nightly $(ARGS)

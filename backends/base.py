@@ -174,6 +174,14 @@ class Backend(ABC):
     def tool_name(self, server: str, tool: str) -> str:
         """Return the name under which this CLI shows the tool of an MCP server to its model."""
 
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str] | None:  # noqa: ARG002 - for subclasses
+        """Return the names of every tool of its own that this CLI may offer its model, under these options.
+
+        A script that calls any other tool is refused at collection. Return `None` if they are not known: then nothing
+        is checked.
+        """
+        return None
+
     def prompt_hints(self, spec: SessionSpec) -> str:
         """Return the lines that the task's prompt adds for this CLI: the names of each MCP server's tools."""
         return "\n".join(

@@ -67,7 +67,8 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A model: its provider, the name by which the provider knows it, and the context that it needs, in tokens.
 
     If `served_as` is `None`, the provider knows the model by `name`. `price` overrides the provider's price list.
-    Without a price in either place, the ledger records no cost. For the scripted provider, `script` is the script to
+    Without a price in either place, the ledger records no cost, and a suite with `limits.cost_usd` is refused.
+    `unknown` accepts that this limit does not hold for the model. For the scripted provider, `script` is the script to
     play, by name (`conf/scripts/NAME.yaml`) or by a path from the project's root folder; `None` means the script named
     after the environment. For the cassette provider, it is the model whose recorded answers are played; `None` means
     the model of this name.
@@ -82,7 +83,7 @@ class ModelConf(Struct, frozen=True, forbid_unknown_fields=True):
     served_as: str | None = None
     context: Count = 65_536
     script: str | None = None
-    price: Price | None = None
+    price: Price | Literal["unknown"] | None = None
     gpus: Annotated[int, Meta(ge=0)] = 0
     gpu_memory_gb: Positive | None = None
     parallel: Count = 1
@@ -193,10 +194,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """What a session may use, and the signs that it hangs. `None` means no limit. One MB is a million bytes.
 
     `turns` counts model responses. `tokens` counts input and output tokens, without cached input. The gateway counts
-    `cost_usd` if the model has a price; otherwise the CLI does. `wall_s` covers all attempts and the pauses between
-    them, except the waiting for rate limits to end, which `wait_s` covers. `idle_s` is time without output and without
-    model traffic. `output_mb` is standard output. `memory_mb` and `processes` are those of the whole box. `disk_mb` is
-    the size of workspace and home.
+    `cost_usd` by the model's price. `wall_s` covers all attempts and the pauses between them, except the waiting for
+    rate limits to end, which `wait_s` covers. `idle_s` is time without output and without model traffic. `output_mb` is
+    standard output. `memory_mb` and `processes` are those of the whole box. `disk_mb` is the size of workspace and
+    home.
 
     A session hangs if an open model request brings no first byte for `first_byte_s`, or no further byte for
     `stalled_s`. It hangs if the CLI is still running and silent `after_final_s` after its last event. It also hangs
@@ -305,6 +306,15 @@ class Case(Struct, frozen=True):
     def scripted(self) -> bool:
         """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""
         return self.provider.kind in {"scripted", "cassette"}
+
+    @property
+    def doubts(self) -> list[str]:
+        """What makes the case's result doubtful before it runs: the first warnings of its record."""
+        if self.limits.cost_usd is None or self.model.price != "unknown":
+            return []
+        return [
+            f"limits.cost_usd={self.limits.cost_usd:g} does not hold: the price of model {self.model.name} is `unknown`"
+        ]
 
     @property
     def server(self) -> ServerNeed | None:

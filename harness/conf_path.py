@@ -64,6 +64,15 @@ class ConfPath(Struct, frozen=True):
         """Return the names of a group's YAML files in all folders, each once, sorted."""
         return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
 
+    def misnamed(self, pattern: str) -> str | None:
+        """Return the hint to rename a file that ends in `.yml`, or `None` if there is none.
+
+        `pattern` is the name of the missing file, such as `suite/pr.yaml`, or a pattern such as `backend/*.yaml`.
+        """
+        others = f"{pattern.removesuffix('.yaml')}.yml"
+        found = next((path for folder in self.folders for path in sorted(folder.glob(others))), None)
+        return f"{self.shown(found)} is not read: rename it to {found.stem}.yaml" if found else None
+
     def shown(self, path: Path) -> str:
         """Return `path` as messages show it: relative to the project's root folder if it is inside."""
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)

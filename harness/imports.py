@@ -47,6 +47,18 @@ def check_import_path(text: str) -> None:
     raise ValueError(f"there is no module {module}; {top} is {', '.join(places)}")
 
 
+def source_of(text: str) -> tuple[Path, str] | None:
+    """Return the source file of an import path's module, and the name in the module.
+
+    Nothing is imported. Return `None` if the module is missing or has no source. Raise `ValueError` if the text is not
+    an import path.
+    """
+    module, name = _parts(text)
+    spec = _find(module)
+    file = spec.origin if spec is not None and spec.has_location else None
+    return (Path(file), name) if file is not None and file.endswith(".py") else None
+
+
 def load_object(text: str) -> Any:
     """Return the object at an import path.
 

@@ -45,18 +45,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 class CommandLine(NamedTuple):
     """The values of Proctor's options. If `backends`, `models` or `environments` is empty, it means all of them."""
 
-    suite: str | None
-    backends: tuple[str, ...]
-    models: tuple[str, ...]
-    environments: tuple[str, ...]
-    shard: str | None
-    settings: tuple[str, ...]
-    submission: str | None
-    runs_dir: str | None
-    allow_empty: bool
-    require_all: bool
-    record_cassettes: bool
-    options: tuple[str, ...]
+    suite: str | None = None
+    backends: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    shard: str | None = None
+    settings: tuple[str, ...] = ()
+    submission: str | None = None
+    runs_dir: str | None = None
+    allow_empty: bool = False
+    require_all: bool = False
+    record_cassettes: bool = False
+    options: tuple[str, ...] = ()
     """Every option that was given, except `--set`, as it can be written again: `--suite=pr`."""
 
     @property

@@ -13,6 +13,7 @@ from harness.case import Case
 from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.models.checks import check_prices
 from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
 from harness.results.record_builder import Origin
@@ -20,6 +21,7 @@ from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
+from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
 
 
@@ -38,7 +40,7 @@ class Run:
     run.
     """
 
-    def __init__(self, root: Path, folder: Path, given: CommandLine, choice: Choice, part: Shard | None) -> None:
+    def __init__(self, root: Path, folder: Path, given: CommandLine, choice: Choice, part: Shard | None = None) -> None:
         self.conf = ConfPath.of(root)
         self.suite = given.suite_name
         self.folder = folder
@@ -92,8 +94,12 @@ class Run:
     def _chosen(self) -> list[Case]:
         require_known(self.choice, self.config, self._other_suites)
         chosen = choose(self._suite_cases, self.choice)
-        graded_only = self.given.submission is not None
-        return without_agent(chosen, self.config.suite.replicates) if graded_only else chosen
+        if self.given.submission is not None:
+            return without_agent(chosen, self.config.suite.replicates)
+        require_scripts(chosen, self.conf)
+        with self.conf.naming_files():
+            check_prices(chosen)
+        return chosen
 
     def _other_suites(self) -> Iterator[configuration.Config]:
         """Return the configurations of the other suites, except those that are wrong."""

@@ -14,8 +14,9 @@ Measured with Claude Code 2.1.197:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from glob import escape
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
@@ -124,6 +125,10 @@ class Claude(Backend):
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`."""
         return f"mcp__{plain_name(server)}__{plain_name(tool)}"
+
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """See `Backend.builtin_tools`. The tool that `Task` gives is named `Agent`."""
+        return frozenset("Agent" if tool == "Task" else tool for tool in read_options(ClaudeOptions, options).tools)
 
     def _options(self, spec: SessionSpec) -> ClaudeOptions:
         return read_options(ClaudeOptions, spec.options)

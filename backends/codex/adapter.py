@@ -21,7 +21,7 @@ Measured with Codex 0.169.0:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from glob import escape
 from typing import Annotated, Any
 
@@ -110,11 +110,28 @@ class Codex(Backend):
         """See `Backend.tool_name`."""
         return stream.tool_name(server, tool)
 
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - no option changes them
+        """See `Backend.builtin_tools`. Which of them are offered depends on the model."""
+        return _BUILTIN_TOOLS
+
 
 BACKEND = Codex()
 
 _TOOL_TIMEOUT_S = 600
 """Seconds that an MCP tool may take. Codex's default is 60, and an episode may take longer."""
+
+_BUILTIN_TOOLS = frozenset(
+    (
+        *("exec_command", "write_stdin", "apply_patch", "view_image", "request_user_input", "tool_search"),
+        *("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"),
+        *(f"multi_agent_v1.{verb}_agent" for verb in ("spawn", "resume", "wait", "close")),
+        "multi_agent_v1.send_input",
+        *(f"collaboration.{verb}_agent" for verb in ("spawn", "interrupt", "wait")),
+        *("collaboration.followup_task", "collaboration.list_agents", "collaboration.send_message"),
+        *("functions.exec", "functions.wait", "clock.sleep"),
+        *("functions.request_user_input", "functions.request_user_input_async"),
+    )
+)
 
 _FEATURES_OFF = ("apps", "goals", "hooks", "plugins", "unbounded_connection_retries")
 

@@ -11,6 +11,7 @@ Measured with OpenCode 1.18.33:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -104,6 +105,10 @@ class OpenCode(Backend):
         """See `Backend.tool_name`."""
         return f"{plain_name(server)}_{plain_name(tool)}"
 
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """See `Backend.builtin_tools`. OpenCode may offer more than its option `tools` names: `edit` with `write`."""
+        return _BUILTIN_TOOLS.union(read_options(OpenCodeOptions, options).tools or ())
+
     def _agent(self, spec: SessionSpec) -> dict[str, Any]:
         """Return the changes to `build`, OpenCode's default agent."""
         options = self._options(spec)
@@ -121,6 +126,14 @@ class OpenCode(Backend):
 
 
 BACKEND = OpenCode()
+
+_BUILTIN_TOOLS = frozenset(
+    (
+        *("bash", "read", "write", "edit", "apply_patch", "glob", "grep"),
+        *("task", "todowrite", "webfetch", "skill"),
+        *("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"),
+    )
+)
 
 _SWITCHES = (
     "AUTOUPDATE",

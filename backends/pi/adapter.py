@@ -13,6 +13,7 @@ Measured with Pi 0.73.1:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from glob import escape
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,10 @@ class Pi(Backend):
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`. Raise `NotImplementedError`: Pi has no MCP."""
         raise NotImplementedError(f"pi has no MCP: it cannot show {tool} of {server}")
+
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - no option changes them
+        """See `Backend.builtin_tools`."""
+        return frozenset(("bash", "edit", "read", "write"))
 
 
 BACKEND = Pi()

@@ -24,7 +24,7 @@ from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
 from harness.agent.watchdog import failed
 from harness.case import Limits
-from harness.endings import Ending
+from harness.endings import ENDINGS, Ending
 from harness.gateway.account import Account
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
@@ -203,7 +203,7 @@ def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str, limits:
         return outcome.stop
     ending, explanation = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, limits=limits)
     failure = account.last_failure if account.failures else None
-    if ending is Ending.MODEL_ERROR and failure:
+    if failure and (ending is Ending.MODEL_ERROR or (failure.unreachable and not ENDINGS[ending].graded)):
         return failed(failure, "the CLI gave up after a failed model request")
     return ending, explanation
 

@@ -151,7 +151,7 @@ class Drive:
             self._ask_to_end(now)
             return True
         snapshot = self._snapshot(now)
-        stop = spent(self._limits, self._traffic, self.session, snapshot) or hangs(
+        stop = spent(self._limits, self._traffic, snapshot) or hangs(
             self._limits, self._traffic, self.session, snapshot
         )
         if stop is not None:
@@ -211,7 +211,7 @@ class Drive:
         death = self._box.close()
         self._reader.finish(ended)
         if self.stop is None:  # after a refused request, a CLI may exit before the limits are checked
-            self.stop = spent(self._limits, self._traffic, self.session, self._snapshot(ended))
+            self.stop = spent(self._limits, self._traffic, self._snapshot(ended))
         self._outcome = SessionOutcome(
             session=self.session,
             exit_code=death.exit_code,

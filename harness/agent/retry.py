@@ -84,10 +84,10 @@ def attempts(
     results: list[AttemptResult] = []
     order, worked, waited_s, waited_for_resets_s = Order(), False, 0.0, 0.0
     while True:
-        left = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
+        left = remaining(limits, budget, clock.now() - began, waited_for_resets_s)
         result = _labelled(run(left, order), order, waited_s)
         results.append(result)
-        after = remaining(limits, budget, results, clock.now() - began, waited_for_resets_s)
+        after = remaining(limits, budget, clock.now() - began, waited_for_resets_s)
         worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
         next_order, pause = _after_overflow(results, after, order, cli, worked=worked), Pause(0.0)
         if next_order is None:
@@ -191,21 +191,18 @@ def _used_up(left: Limits) -> list[str]:
     return [name for name, amount in amounts.items() if amount is not None and amount <= 0]
 
 
-def remaining(
-    limits: Limits, budget: Budget, results: Sequence[AttemptResult], elapsed_s: float, waited_for_resets_s: float
-) -> Limits:
-    """Return what is left of the limits after these attempts. 0 or less means nothing.
+def remaining(limits: Limits, budget: Budget, elapsed_s: float, waited_for_resets_s: float = 0.0) -> Limits:
+    """Return what is left of the limits. 0 or less means nothing.
 
     The case has taken `elapsed_s` seconds, and has waited for the end of rate limits for `waited_for_resets_s` of them.
-    The budget knows what was used. For a model without a price, the cost is what the CLI reported for each attempt.
+    The budget knows what the attempts have used.
     """
     used = budget.used
-    reported_usd = sum(result.session.cost_usd or 0.0 for result in results if result.metered.cost_usd is None)
     return msgspec.structs.replace(
         limits,
         turns=None if limits.turns is None else limits.turns - used.turns,
         tokens=None if limits.tokens is None else limits.tokens - used.tokens,
-        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd - reported_usd,
+        cost_usd=None if limits.cost_usd is None else limits.cost_usd - used.cost_usd,
         wall_s=limits.wall_s - (elapsed_s - waited_for_resets_s),
         wait_s=limits.wait_s - waited_for_resets_s,
     )

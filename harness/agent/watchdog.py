@@ -79,15 +79,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     resources: Resources = Resources()
 
 
-def spent(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapshot) -> Stop | None:
+def spent(limits: Limits, traffic: Traffic, snapshot: Snapshot) -> Stop | None:
     """Return the first limit on resources that a session has exceeded, or None."""
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
-    reported = session.cost_usd or 0.0
-    if limits.cost_usd is not None and traffic.metered().cost_usd is None and reported > limits.cost_usd:
-        said = f"the CLI reports {reported:.4f} US dollars; {limits.cost_usd:g} are allowed"
-        return Stop(Ending.COST_LIMIT, said)
     for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:
             return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")
@@ -103,6 +99,8 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapsho
     if snapshot.now - snapshot.began >= limits.wall_s:
         yield Stop(Ending.WALL_LIMIT, f"not finished after {limits.wall_s:g} seconds")
     failure = traffic.last_failure if traffic.failures else None
+    if failure and failure.unreachable:  # each CLI tries again in its own way and time, for minutes
+        yield failed(failure, "a model request failed")
     if failure and traffic.failures >= limits.failed_requests:
         yield failed(failure, f"{traffic.failures} model requests in a row failed")
     if failure and (failure.retry_after_s or 0.0) >= limits.idle_s:
@@ -137,6 +135,8 @@ def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, f
 
 def failed(failure: RequestFailure, what: str) -> Stop:
     """What a failed model request makes of the session that it ends."""
+    if failure.unreachable:
+        return Stop(Ending.MODEL_UNREACHABLE, failure.message)
     kind = error_kind(failure.message, failure.status, resets=failure.retry_after_s is not None)
     ending = _FAILED.get(kind, Ending.MODEL_ERROR)
     return Stop(ending, f"{what}; the last one: {_said(failure)}")

@@ -26,7 +26,8 @@ from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
 from harness.servers.gpus import cpu_slots, inventory
-from harness.servers.ollama import OllamaMissing, find_ollama
+from harness.servers.ollama import OllamaMissing, chosen_server, find_ollama
+from harness.servers.ollama_host import VARIABLE
 
 if TYPE_CHECKING:
     from harness.environments import factory, rendering
@@ -61,7 +62,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(
         "environments kinder", kinder, "installed" if kinder else "not installed: run `proctor setup --extra kinder`"
     )
-    yield _guarded("ollama", _ollama, OllamaMissing)
+    yield _guarded("ollama", _ollama, OllamaMissing, ConfError)
     yield _vllm()
     yield _llamacpp()
     yield from _gpus()
@@ -165,5 +166,14 @@ def _key(provider: ProviderConf) -> str:
 
 
 def _ollama() -> str:
-    ollama = find_ollama()
-    return f"{ollama.version} answers at {ollama.url}" if ollama.url else f"{ollama.binary} (no server runs)"
+    """Say which Ollama the cases use, and of a running server that they do not use, how to use it."""
+    found, used = find_ollama(), chosen_server()
+    if used:
+        return f"{used.version} answers at {used.url}: cases use this server and its models"
+    own = f"{found.binary}: Proctor starts servers of its own"
+    if found.url is None:
+        return own
+    return (
+        f"{own}\n{found.version} answers at {found.url}: cases use that server and its models with "
+        f"{VARIABLE}={found.url} or --set provider.ollama.base_url={found.url}"
+    )

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from harness.case import EnvironmentConf
+from harness.environments.constructor import constructor
 from harness.environments.solved_when import parse_rule
 from harness.imports import PackageMissing, check_import_path, is_import_path, load_object
 from harness.lazy import LazyModule
@@ -43,11 +44,22 @@ def names_code(conf: EnvironmentConf) -> bool:
     return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
 
 
-def check_kind(conf: EnvironmentConf) -> None:
-    """Raise `ValueError` if the environment's kind does not exist. Nothing is imported.
+def check_environment(conf: EnvironmentConf) -> None:
+    """Raise `ValueError` if the environment's kind does not exist, or if it does not take these arguments.
 
-    A kind with a missing package passes. Use `available` to check for the package.
+    Nothing is imported, so the constructor is checked only as far as the source of the kind tells it, and a kind of
+    Proctor's own with a missing package passes. Use `available` to check for the package.
     """
+    _check_kind(conf)
+    try:
+        signature = constructor(_path(conf))
+    except ValueError as error:
+        raise ValueError(f"environment {conf.name}: kind: {error}") from error
+    if signature is not None:
+        _check_arguments(conf, signature)
+
+
+def _check_kind(conf: EnvironmentConf) -> None:
     if not is_import_path(conf.kind):
         if conf.kind not in _ADAPTERS:
             raise ValueError(
@@ -57,10 +69,31 @@ def check_kind(conf: EnvironmentConf) -> None:
         return
     try:
         check_import_path(conf.kind)
-    except PackageMissing:
-        return
     except ValueError as error:
         raise ValueError(f"environment {conf.name}: kind: {error}") from error
+
+
+def _check_arguments(conf: EnvironmentConf, signature: inspect.Signature) -> None:
+    """Raise `ValueError` if an adapter with this constructor does not take the arguments."""
+    takes = [key for key in signature.parameters if key != "max_steps"]
+    where, accepted = (
+        f"environment {conf.name}: arguments",
+        f"the kind {conf.kind} takes: {', '.join(takes) or 'nothing'}",
+    )
+    if not any(p.name == "max_steps" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        raise ValueError(
+            f"environment {conf.name}: kind {conf.kind}: this class is not an adapter: it does not take max_steps"
+        )
+    if "max_steps" in conf.arguments:
+        raise ValueError(f"{where}.max_steps: write max_steps beside `arguments`, not inside")
+    if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        for key in conf.arguments:
+            if key not in takes:
+                raise ValueError(f"{where}.{key}: there is no such argument; {accepted}")
+    try:
+        signature.bind(max_steps=conf.max_steps, **conf.arguments)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}; {accepted}") from error
 
 
 def available(conf: EnvironmentConf) -> str | None:
@@ -69,7 +102,7 @@ def available(conf: EnvironmentConf) -> str | None:
     This is cheap: it imports the adapter only if the kind is an import path. Raise `ValueError` if the kind does not
     exist.
     """
-    check_kind(conf)
+    _check_kind(conf)
     if is_import_path(conf.kind):
         try:
             _adapter(conf)
@@ -96,14 +129,9 @@ def make_environment(conf: EnvironmentConf) -> Environment:
     if reason := available(conf):
         raise ValueError(reason)
     adapter = _adapter(conf)
+    _check_arguments(conf, inspect.signature(adapter))
     if type(conf.max_steps) is not int or conf.max_steps < 1:
         raise ValueError(f"environment {conf.name}: max_steps must be at least 1, not {conf.max_steps!r}")
-    signature = inspect.signature(adapter)
-    try:
-        signature.bind(max_steps=conf.max_steps, **conf.arguments)
-    except TypeError as error:
-        takes = ", ".join(key for key in signature.parameters if key != "max_steps") or "none"
-        raise ValueError(f"environment {conf.name}: arguments: {error}; the kind {conf.kind} takes: {takes}") from error
     try:
         environment: Environment = adapter(max_steps=conf.max_steps, **conf.arguments)
     except ValueError as error:
@@ -148,9 +176,6 @@ def _adapter(conf: EnvironmentConf) -> type[Any]:
     lacking = [name for name in methods if not callable(getattr(found, name, None))]
     if lacking:
         raise ValueError(f"{where}: this class is not an adapter: it lacks the methods {', '.join(lacking)}")
-    parameters = inspect.signature(found).parameters.values()
-    if not any(p.name == "max_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
-        raise ValueError(f"{where}: this class is not an adapter: it does not take max_steps")
     return found
 
 

@@ -15,7 +15,7 @@ import msgspec
 from harness.gateway.budget import Reservation
 from harness.gateway.ledger import Ledger, LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
-from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
 from harness.gateway.wires.reader import Reader
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -37,6 +37,7 @@ class Exchange:
         self._entry = entry
         self._ledger = ledger
         self._reservation = reservation
+        self._unreachable = False
         self._begun = False
         self._seen = 0
 
@@ -50,6 +51,7 @@ class Exchange:
             answer = await self._answer(provider)
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
+            self._unreachable = isinstance(error, Unreachable)
             self._settle()
             raise
         except asyncio.CancelledError:
@@ -90,7 +92,8 @@ class Exchange:
         if is_turn and whole:
             self._ledger.succeeded()
         elif is_turn and entry.error and not left:
-            self._ledger.failed(RequestFailure(entry.status, entry.error, entry.retry_after_s))
+            failure = RequestFailure(entry.status, entry.error, entry.retry_after_s, unreachable=self._unreachable)
+            self._ledger.failed(failure)
 
     def _estimate(self, told: TokenCounts | None) -> TokenCounts:
         """Return what an answer may have used by the time its client left, because services bill all of it."""

@@ -6,6 +6,7 @@ removed from errors that quote it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -19,12 +20,10 @@ import httpx2
 
 from harness.gateway.credential import Credential
 from harness.gateway.messages import pseudo_count
-from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
+from harness.gateway.provider import Answer, AnswerError, Call, StreamCut, Unreachable
+from harness.gateway.reach import CONNECT_S, LOOPBACK, PAUSES_S, unreachable
 from harness.gateway.transport import KEPT, KEPT_S, DirectTransport
 from harness.gateway.wires import openai_chat
-
-CONNECT_S: Final = 10.0
-"""How many seconds connecting may take. The watchdog limits how long an answer may take."""
 
 USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream has no usage"
 
@@ -48,11 +47,11 @@ _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
 
 The answer's body is decoded, and passed on as it comes.
 """
+_NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 _PROXIED: Final = frozenset(("http", "https", "all"))
 """What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
-_LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 _parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the same few addresses again and again
 
 
@@ -78,7 +77,7 @@ class Forwarder:
 
     async def __aenter__(self) -> Self:
         tls = self._trusted or httpx2.create_ssl_context()
-        proxied = bool(getproxies().keys() & _PROXIED) and urlsplit(self._base_url).hostname not in _LOOPBACK
+        proxied = bool(getproxies().keys() & _PROXIED) and urlsplit(self._base_url).hostname not in LOOPBACK
         self._client = httpx2.AsyncClient(
             verify=tls,
             transport=None if proxied else DirectTransport(tls),  # only httpx2's own transport knows proxies
@@ -133,10 +132,21 @@ class Forwarder:
             "POST", url, headers=headers | {"accept-encoding": "identity"}, content=body
         )
         try:
-            return await self._client.send(request, stream=True, auth=self._signed)
+            return await self._connected(self._client, request)
+        except _NO_CONNECTION as error:
+            raise Unreachable(502, unreachable(self._base_url, _said(error))) from None
         except httpx2.TransportError as error:
             said = f"no answer from the model service at {self._base_url}: {_said(error)}"
             raise AnswerError(502, self._credential.hide(said.encode()).decode()) from None
+
+    async def _connected(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+        """Send the request. If no connection can be made, try again after each pause."""
+        for pause_s in PAUSES_S:
+            try:
+                return await client.send(request, stream=True, auth=self._signed)
+            except httpx2.ConnectError:
+                await asyncio.sleep(pause_s)
+        return await client.send(request, stream=True, auth=self._signed)
 
     def _signed(self, request: httpx2.Request) -> httpx2.Request:
         """Add the key when the request is sent. The client takes no other credentials then, such as those of .netrc."""

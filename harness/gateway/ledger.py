@@ -44,11 +44,15 @@ class Metered(Struct, frozen=True, kw_only=True):
 
 
 class RequestFailure(Struct, frozen=True):
-    """A model request that failed: its HTTP status (None without an answer), the message, and the seconds to wait."""
+    """A model request that failed: its HTTP status (None without an answer), the message, and the seconds to wait.
+
+    `unreachable` means that no connection to the service can be made.
+    """
 
     status: int | None
     message: str
     retry_after_s: float | None = None
+    unreachable: bool = False
 
 
 class Waiting(Struct, frozen=True):

@@ -64,6 +64,8 @@ class ListedPrice:
 
 def pricing(model: ModelConf, provider: ProviderConf) -> Pricing | None:
     """Return what the model's answers cost, or None if that is not known."""
+    if model.price == "unknown":
+        return None
     if model.price is not None or provider.prices is None:
         return model.price
     try:

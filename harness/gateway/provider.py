@@ -19,6 +19,10 @@ class AnswerError(Exception):
         self.status = status
 
 
+class Unreachable(AnswerError):
+    """No connection to the model service can be made, although it was tried for a while. The session ends."""
+
+
 class StreamCut(Exception):
     """An answer breaks off here, and so does the CLI's connection. An answer's chunks raise it."""
 

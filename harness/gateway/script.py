@@ -153,16 +153,22 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def find_script(script: str, conf: ConfPath) -> Path:
-    """Return the file of a script. Raise `ScriptError`.
+    """Return the file of a script. Raise `ScriptError` if there is none.
 
-    `script` is the name of a file in `conf/scripts/`. If it has a slash or ends in .yaml, it is a path, relative to the
-    project's root folder.
+    `script` is the name of a file in `conf/scripts/`. If it has a slash or ends in .yaml or .yml, it is a path,
+    relative to the project's root folder.
     """
-    is_path = "/" in script or script.endswith(".yaml")
-    path = conf.root / script if is_path else conf.find(f"scripts/{script}.yaml")
-    if path is None or not path.is_file():
-        file = path or f"conf/scripts/{script}.yaml"
-        raise ScriptError(f"{file}: there is no such script; choose from: {', '.join(conf.choices('scripts'))}")
+    is_path = "/" in script or script.endswith((".yaml", ".yml"))
+    file = f"scripts/{script}.yaml"
+    path = conf.root / script if is_path else conf.find(file)
+    if path is None:
+        hint = conf.misnamed(file) or f"choose from: {', '.join(conf.choices('scripts'))}"
+        raise ScriptError(f"there is no script {script} (conf/{file}); {hint}")
+    if not path.is_file():
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+        raise ScriptError(
+            f"{conf.shown(path)}: {what}; write a path from {conf.root}, or the name of a file in conf/scripts"
+        )
     return path
 
 
@@ -176,5 +182,5 @@ def load_script(path: Path) -> Script:
     try:
         # JSON comes in between because the wires send JSON. A YAML date, for example, becomes a string.
         return msgspec.json.decode(msgspec.json.encode(document), type=Script)
-    except (msgspec.MsgspecError, TypeError) as error:
+    except (msgspec.MsgspecError, TypeError, RecursionError) as error:
         raise ScriptError(f"{path}: {in_plain_words(error)}") from None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
-from harness.live.line import width
+from harness.live.line import terminal_size, width
 
 _UNSEEN = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 """Escape sequences that do not move the cursor, such as those for colours."""
@@ -38,7 +38,7 @@ class Canvas:
 
     def size(self) -> tuple[int, int]:
         """Return how many columns and rows can be drawn on."""
-        columns, rows = self._terminal_size()
+        columns, rows = terminal_size(self._terminal)
         return max(1, columns - 1), max(1, rows - 2)
 
     def draw(self, lines: Sequence[str]) -> None:
@@ -73,13 +73,8 @@ class Canvas:
 
     def _to_column(self) -> str:
         """Return the sequence that puts the cursor at the end of the writer's text, which may fill several lines."""
-        columns, _rows = self._terminal_size()
+        columns, _rows = terminal_size(self._terminal)
         return f"\x1b[{(self._column - 1) % columns + 2 if self._column else 1}G"
-
-    def _terminal_size(self) -> tuple[int, int]:
-        """Return columns and rows. A terminal that does not report them counts as 80 x 24."""
-        size = os.get_terminal_size(self._terminal)
-        return size.columns or 80, size.lines or 24
 
     def _put(self, text: str) -> None:
         data = text.encode()

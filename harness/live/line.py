@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import unicodedata
 from collections.abc import Callable
@@ -56,13 +55,27 @@ class LiveLine:
             return
         begin = "\r\x1b[2K" if self._shown else "\n"
         self._shown = now
-        os.write(self._terminal, (begin + fitted(str(what), shutil.get_terminal_size().columns - 1)).encode())
+        columns, _rows = terminal_size(self._terminal)
+        os.write(self._terminal, (begin + fitted(str(what), columns - 1)).encode())
 
     def clear(self) -> None:
         """Wipe the line and put the cursor back at the end of pytest's line."""
         if self._terminal is not None and self._shown:
             self._shown = 0.0
             os.write(self._terminal, f"\r\x1b[2K\x1b[1A\x1b[{self._column() + 1}G".encode())
+
+
+def terminal_size(terminal: int) -> tuple[int, int]:
+    """Return the columns and rows that a terminal has now. One that does not report them counts as 80 x 24.
+
+    The variable COLUMNS does not count, because it does not follow a resize. Neither does standard output, because
+    pytest captures it.
+    """
+    try:
+        size = os.get_terminal_size(terminal)
+    except OSError:
+        return 80, 24
+    return size.columns or 80, size.lines or 24
 
 
 def fitted(text: str, columns: int) -> str:

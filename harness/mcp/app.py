@@ -16,10 +16,9 @@ from pydantic import Field
 from starlette.applications import Starlette
 
 from harness.case import TOOLS, ToolName
+from harness.mcp.names import NAME
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault
 
-NAME = "environment"
-"""The server's name: Claude shows its tools as mcp__environment__render_state, OpenCode as environment_render_state."""
 PATH = "/mcp"
 
 _Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]

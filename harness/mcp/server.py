@@ -11,6 +11,7 @@ from harness.case import ToolName
 from harness.environments.base import Environment, Policy
 from harness.http_host import HttpHost, Served
 from harness.mcp import app as server
+from harness.mcp.names import NAME
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools
 
@@ -37,7 +38,7 @@ class McpServer:
     `policy_errors`.
     """
 
-    name = server.NAME
+    name = NAME
     path = server.PATH
 
     def __init__(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from harness.case import LOCAL_KINDS, ModelConf, ProviderConf
+from harness.case import LOCAL_KINDS, Case, ModelConf, ProviderConf
 from harness.endings import ConfError
+from harness.gateway.prices import pricing
 from harness.servers.kinds import kind_of
 
 _OF_SERVERS = ("gpus", "gpu_memory_gb", "server")
@@ -38,6 +40,23 @@ def check_local(model: ModelConf, provider: ProviderConf) -> None:
     if provider.base_url is not None:
         check_address(provider)
     kind_of(provider).start_s(model, provider)
+
+
+def check_prices(cases: Iterable[Case]) -> None:
+    """Raise `ConfError` if the cost is limited and a model of these cases has no price: such a limit cannot hold."""
+    for case in {case.model.name: case for case in cases if case.limits.cost_usd is not None}.values():
+        model, provider = case.model, case.provider
+        if model.price == "unknown" or pricing(model, provider) is not None:
+            continue
+        why = (
+            f"prices of provider {provider.name} do not list it" if provider.prices else "its provider lists no prices"
+        )
+        raise ConfError(
+            f"conf/model/{model.name}.yaml: limits.cost_usd={case.limits.cost_usd:g} cannot hold for model "
+            f"{model.name}, because it has no price ({why}): give the model a `price` (price: {{input: 3, "
+            "output: 15}, US dollars per million tokens), limit tokens instead (limits.tokens), or write "
+            "`price: unknown` to run it without a limit in dollars"
+        )
 
 
 def check_address(provider: ProviderConf) -> None:

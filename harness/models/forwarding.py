@@ -6,10 +6,11 @@ from harness.case import Case, ProviderConf
 from harness.gateway.credential import Credential, CredentialMissing
 from harness.gateway.forward import Forwarder
 from harness.gateway.provider import Provider
+from harness.gateway.reach import unreachable, why_unreachable
 from harness.models.checks import check_address
 from harness.models.model_server import ModelServer
 from harness.servers.acquire import Lease
-from harness.servers.base import ServerMissing
+from harness.servers.base import ServerFault, ServerMissing
 
 
 def remote_server(case: Case) -> ModelServer:
@@ -20,6 +21,18 @@ def remote_server(case: Case) -> ModelServer:
     check_address(case.provider)
     url, credential = str(case.provider.base_url), _credential(case.provider)
     return ModelServer(case.model.name, lambda: Forwarder(url, credential))
+
+
+def reached_server(case: Case) -> ModelServer:
+    """Return the service that serves the case's model, once a connection to it could be made.
+
+    The errors are those of `remote_server`, and `ServerFault` for a service that cannot be reached.
+    """
+    server = remote_server(case)
+    url = str(case.provider.base_url)
+    if why := why_unreachable(url):
+        raise ServerFault(f"{unreachable(url, why)}; provider.{case.provider.name}.base_url sets the address")
+    return server
 
 
 def local_server(case: Case, lease: Lease) -> ModelServer:

@@ -52,7 +52,7 @@ def _serve_local(case: Case, sources: Sources) -> ModelServer:
 PROVIDERS: Final[Mapping[ProviderKind, ProviderFactory]] = {
     "scripted": ProviderFactory(check_played, lambda case, sources: scripted.scripted_server(case, sources.conf)),
     "cassette": ProviderFactory(check_played, lambda case, sources: cassettes.cassette_server(case, sources.conf)),
-    "remote": ProviderFactory(check_remote, lambda case, _: forwarding.remote_server(case)),
+    "remote": ProviderFactory(check_remote, lambda case, _: forwarding.reached_server(case)),
     **dict.fromkeys(LOCAL_KINDS, ProviderFactory(check_local, _serve_local)),
 }
 

@@ -67,7 +67,7 @@ class RecordBuilder:
         self.unknown_sample: dict[str, Any] | None = None
         self.malformed_lines = 0
         self.malformed_sample: dict[str, Any] | None = None
-        self.warnings: list[str] = []
+        self.warnings = case.doubts
         self.timing: dict[str, float | None] = {}
         self.outcome: str | None = None
         self.failures: list[str] = []

@@ -2,15 +2,17 @@
 
 They are one file under one lock. Its folder outlives the login session, because a nightly run may do so. After a
 restart of the machine, the file counts as empty. Each change is made under the lock, and the file is written whole.
+Another version of Proctor may keep other facts about a server. Its file is left alone as long as it has servers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -85,11 +87,16 @@ class LeasedServer(Struct, kw_only=True):
         return not any(holder.process.lives for holder in self.holders)
 
 
+FORMAT = hashlib.sha256(msgspec.json.encode(msgspec.json.schema(LeasedServer))).hexdigest()[:12]
+"""What a server in the file looks like, as a digest. It changes with each field."""
+
+
 class LeaseState(Struct):
-    """The contents of the file. `boot` identifies the start of the machine."""
+    """The contents of the file. `boot` identifies the start of the machine, and `format` the version that wrote it."""
 
     boot: str
     servers: list[LeasedServer] = field(default_factory=list)
+    format: str = FORMAT
 
     def find(self, server_id: str) -> LeasedServer | None:
         """Return the server of that id, or `None` if it is gone."""
@@ -125,7 +132,7 @@ class Leases:
         """Yield the state to read or change under the lock, and save the changes.
 
         First, remove holders that have died. If the block raises, save nothing. Raise `ServerFault` if another process
-        keeps the lock for a minute.
+        keeps the lock for a minute, or if another version of Proctor has servers in the file.
         """
         try:
             self._lock.acquire()
@@ -147,10 +154,22 @@ class Leases:
         """Return the state in the file. It is empty if the file is missing, broken, or from before a restart."""
         boot = _BOOT.read_text().strip()
         try:
-            state = msgspec.json.decode(self._file.read_bytes(), type=LeaseState)
+            data = self._file.read_bytes()
+            found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         except (FileNotFoundError, msgspec.DecodeError):
             return LeaseState(boot)
-        return state if state.boot == boot else LeaseState(boot)
+        parts = {name: bytes(part) for name, part in found.items()}
+        here = msgspec.json.encode(boot)
+        if parts.get("boot", here) != here or parts.get("servers") in {b"[]", b"{}"}:
+            return LeaseState(boot)
+        with suppress(msgspec.ValidationError):
+            if parts.get("format") == msgspec.json.encode(FORMAT):
+                return msgspec.json.decode(data, type=LeaseState)
+        raise ServerFault(
+            f"{self._file} was written by another version of Proctor, and its model servers may still run: wait until "
+            f"the runs of that version have ended, or give this one a folder of its own ({FOLDER_VARIABLE}); if no "
+            "such run is left, stop its servers and remove the file"
+        )
 
     def _write(self, data: bytes) -> None:
         new = self._file.with_suffix(".new")

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 from msgspec import Struct, field
 
-from harness.case import ModelConf, ProviderConf, Seconds
+from harness.case import Count, ModelConf, ProviderConf, Seconds
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.leases import Leases
 from harness.servers.ollama_api import ApiError, Loaded, OllamaApi, Pulled
+from harness.servers.ollama_host import VARIABLE, RunningOllama, host_url, running, server_url
 from harness.servers.options import options_of
 
-DEFAULT_URL = "http://127.0.0.1:11434"
-_ANSWER_S = 2.0
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
 _MESSAGES: Final = "/v1/messages"
 _SINCE: Final = {(0, 13, 5): "the allocated context in /api/ps", (0, 14, 0): _MESSAGES}
@@ -37,7 +32,7 @@ class OllamaMissing(Exception):
 
 
 class Ollama(Struct, frozen=True):
-    """What was found: a running server, by its `url` and `version`, or else the `binary`."""
+    """What was found: a running server, by its `url` and `version`, and the `binary`."""
 
     url: str | None = None
     version: str | None = None
@@ -47,46 +42,33 @@ class Ollama(Struct, frozen=True):
 def find_ollama() -> Ollama:
     """Return the server at OLLAMA_HOST (default 127.0.0.1:11434) if it answers, or else the `ollama` on PATH.
 
-    Raise `OllamaMissing` if there is neither.
+    Raise `OllamaMissing` if there is neither, and `ConfError` if OLLAMA_HOST is not an address.
     """
-    url = server_url(os.environ.get("OLLAMA_HOST", ""))
-    version = _version(url)
-    if version is not None:
-        return Ollama(url=url, version=version)
-    binary = shutil.which("ollama")
-    if binary is None:
-        raise OllamaMissing(
-            f"no Ollama: nothing answers at {url} and there is no `ollama` on PATH; "
-            "install it from ollama.com, or set OLLAMA_HOST to a running server"
-        )
-    return Ollama(binary=Path(binary))
+    found, binary = running(), shutil.which("ollama")
+    if found is None and binary is None:
+        raise OllamaMissing(no_ollama("ollama"))
+    return Ollama(
+        url=found.url if found else None,
+        version=found.version if found else None,
+        binary=Path(binary) if binary else None,
+    )
 
 
-def server_url(host: str) -> str:
-    """Return the address for a value of OLLAMA_HOST: `host`, `host:port`, `:port` or a URL.
+def no_ollama(executable: str) -> str:
+    """Return why there is no Ollama, and how to get it."""
+    return (
+        f"no Ollama: nothing answers at {host_url()} and there is no `{executable}` on PATH; "
+        f"install it from ollama.com/download, or set {VARIABLE} to a running server"
+    )
 
-    The rules are those of Ollama's envconfig/config.go.
+
+def chosen_server(executable: str = "ollama") -> RunningOllama | None:
+    """Return the running server that cases use, or `None` if Proctor starts its own.
+
+    It is the one at OLLAMA_HOST, if that is set. It is the one at the default address only if there is no `executable`.
     """
-    if not host.strip():
-        return DEFAULT_URL
-    value = host.strip().rstrip("/")
-    scheme, separator, rest = value.rpartition("://")
-    parts = urlsplit(f"//{rest}")
-    standard = {"http": 80, "https": 443}.get(scheme, 11434) if separator else 11434
-    name = parts.hostname or "127.0.0.1"
-    name = "127.0.0.1" if name == "0.0.0.0" else name  # noqa: S104 - what a server binds; a client calls loopback
-    name = f"[{name}]" if ":" in name else name
-    return f"{scheme or 'http'}://{name}:{parts.port or standard}{parts.path}"
-
-
-def _version(url: str) -> str | None:
-    """Return the version of the server at `url`, or `None` if no Ollama answers there."""
-    try:
-        with urllib.request.urlopen(f"{url}/api/version", timeout=_ANSWER_S) as answer:  # noqa: S310 - from OLLAMA_HOST
-            version = json.load(answer)["version"]
-    except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
-        return None
-    return str(version)
+    found = running()
+    return found if found and (found.named or shutil.which(executable) is None) else None
 
 
 class OllamaOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,14 +76,18 @@ class OllamaOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `executable` is Ollama's name on PATH, or its path. `pull` fetches a model that is missing. `models` is the folder
     of the models (`None`: OLLAMA_MODELS, else ~/.ollama/models). `keep_alive` is how long an idle model stays loaded
-    (-1: always). `start_s` and `load_s` are the seconds that the server may take to answer and to load the model.
+    (-1: always). `num_parallel` is how many requests the server answers at a time (`None`: the model's `parallel`).
+    `flash_attention` turns flash attention on or off (`None`: as Ollama chooses). `start_s` and `load_s` are the
+    seconds that the server may take to answer and to load the model.
     `variables` are further environment variables of Ollama, such as OLLAMA_KV_CACHE_TYPE.
     """
 
     executable: str = "ollama"
     pull: bool = False
     models: str | None = None
-    keep_alive: str = "-1"
+    keep_alive: str = "5m"
+    num_parallel: Count | None = None
+    flash_attention: bool | None = None
     start_s: Seconds = 60.0
     load_s: Seconds = 600.0
     variables: dict[str, str] = field(default_factory=dict)
@@ -117,7 +103,9 @@ class OllamaServers:
     def external_url(self, provider: ProviderConf) -> str | None:
         """See `ServerKind`."""
         if provider.base_url is None:
-            return None
+            options = options_of(OllamaOptions, ModelConf("any", provider.name), provider)
+            found = chosen_server(options.executable)
+            return found.url if found else None
         try:
             url = server_url(provider.base_url)
         except ValueError as error:
@@ -134,7 +122,7 @@ class OllamaServers:
         wanted = options_of(OllamaOptions, launch.model, launch.provider).executable
         found = shutil.which(wanted)
         if found is None:
-            raise ServerMissing(f"no Ollama: there is no `{wanted}` on PATH; install it from ollama.com/download")
+            raise ServerMissing(no_ollama(wanted))
         return [found, "serve"]
 
     def environment(self, launch: Launch) -> dict[str, str]:
@@ -150,7 +138,8 @@ class OllamaServers:
             "OLLAMA_LOAD_TIMEOUT": f"{options.load_s:g}s",
             "OLLAMA_MAX_LOADED_MODELS": "1",
             "OLLAMA_CONTEXT_LENGTH": str(launch.model.context),
-            "OLLAMA_NUM_PARALLEL": str(launch.model.parallel),
+            "OLLAMA_NUM_PARALLEL": str(options.num_parallel or launch.model.parallel),
+            **_flash_attention(options),
             **options.variables,
         }
 
@@ -241,6 +230,11 @@ def _models(options: OllamaOptions) -> Path:
     return Path(chosen).expanduser().resolve()
 
 
+def _flash_attention(options: OllamaOptions) -> dict[str, str]:
+    chosen = options.flash_attention
+    return {} if chosen is None else {"OLLAMA_FLASH_ATTENTION": str(int(chosen))}
+
+
 def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
     """Raise `ServerMissing` for a version that is too old. A version without numbers is a private build, and passes."""
     version = api.version()
@@ -257,12 +251,7 @@ def _require_version(api: OllamaApi, provider: ProviderConf) -> None:
 def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOptions, progress: Progress) -> None:
     """Pull the model. Only one process of this user pulls at a time. Raise `ServerMissing` if `pull` is off."""
     if not options.pull:
-        where = f"at {api.url}" if provider.base_url else f"in {_models(options)}"
-        host = f"OLLAMA_HOST={api.url} " if provider.base_url else ""
-        raise ServerMissing(
-            f"Ollama has no model {name} {where}: run `{host}ollama pull {name}`, or set "
-            f"provider.{provider.name}.options.pull=true"
-        )
+        raise ServerMissing(_how_to_get(api, name, provider, options))
     progress(f"pulling {name}")
     with FileLock(Leases().folder / "pull.lock"):
         if api.model(name) is not None:
@@ -272,6 +261,24 @@ def _fetch(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOpt
             if line.digest:
                 layers[line.digest] = line
             progress(_pull_bar(name, line.status, layers.values()))
+
+
+def _how_to_get(api: OllamaApi, name: str, provider: ProviderConf, options: OllamaOptions) -> str:
+    """Return that the model is missing, and what fills the store of the server at `api.url`.
+
+    `ollama pull` fills the store of the server that it asks, the one at OLLAMA_HOST.
+    """
+    by_option = f"set provider.{provider.name}.options.pull=true"
+    if provider.base_url or chosen_server(options.executable):
+        return f"Ollama at {api.url} has no model {name}: run `{VARIABLE}={api.url} ollama pull {name}`, or {by_option}"
+    store, other = _models(options), running()
+    said = f"Ollama has no model {name} in {store}, the store of the servers that Proctor starts: {by_option}"
+    if other:
+        return (
+            f"{said}; `ollama pull {name}` fills the store of the server at {other.url}, which cases use with "
+            f"provider.{provider.name}.base_url={other.url}"
+        )
+    return f"{said}, or run `ollama pull {name}` while `OLLAMA_MODELS={store} ollama serve` runs"
 
 
 def _pull_bar(name: str, status: str, layers: Collection[Pulled]) -> str:

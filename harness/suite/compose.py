@@ -40,6 +40,8 @@ class Composer:
 
     def __init__(self, conf: ConfPath) -> None:
         self._conf = conf
+        if misnamed := conf.misnamed(ROOT_FILE):
+            raise ConfError(misnamed)
         self.roots = {conf.shown(path): _mapping(conf, path) for path in conf.every(ROOT_FILE)}
         self.defaults = {"sandbox": "bubblewrap", "prompt": "default"}
         for file, document in reversed(self.roots.items()):

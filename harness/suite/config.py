@@ -6,7 +6,7 @@ Each group's file is composed once, whatever the number of cases.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -30,7 +30,7 @@ from harness.case import (
 )
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.environments.factory import check_kind, names_code
+from harness.environments.factory import check_environment, names_code
 from harness.environments.solved_when import parse_rule
 from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
@@ -156,7 +156,11 @@ class _Loader:
         They include every provider and every prompt, since a model and an environment may name any.
         """
         where = f"conf/suite/{self.suite}.yaml: suite."
-        backends = self.conf.choices("backend") if suite.backends == "all" else suite.backends
+        backends = suite.backends
+        if backends == "all":
+            if misnamed := self.conf.misnamed("backend/*.yaml"):
+                raise ConfError(f"{where}backends: all: {misnamed}")
+            backends = self.conf.choices("backend")
         names = {"backend": backends, "model": suite.models, "environment": suite.environments}
         for group, chosen in names.items():
             if not chosen:
@@ -210,7 +214,7 @@ class _Loader:
             make_importable(self.conf.root)
         for environment in config.environment.values():
             try:
-                check_kind(environment)
+                check_environment(environment)
             except ValueError as error:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
             self._check_rule(environment)
@@ -256,7 +260,7 @@ class _Loader:
             lacks = "missing required field" in message
             root = None if lacks else self.composer.setter(f"{key}.{unknown[1]}" if unknown else key)
             where = root or f"conf/{file}.yaml"
-            hint = f"; valid: {listed(kind.__struct_fields__)}" if unknown else ""
+            hint = f"; valid: {listed(_struct_at(kind, inside).__struct_fields__)}" if unknown else ""
             if "Invalid enum value" in message:
                 hint = f"; choose from: {_choices_at(kind, inside)}"
             raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {message}{hint}") from error
@@ -281,6 +285,22 @@ def _choices_at(kind: type[Struct], inside: str) -> str:
     declared = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
     has_list = get_origin(declared) in {Union, UnionType} and any(get_origin(p) is list for p in get_args(declared))
     return listed(_literals(declared)) + (", or a list of names" if has_list else "")
+
+
+def _struct_at(kind: type[Struct], inside: str) -> type[Struct]:
+    """Return the struct at msgspec's path inside `kind`: `Exclusion` for `.exclude[0]` in a suite."""
+    for name in re.findall(r"\.(\w+)", inside):
+        declared = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+        kind = next(_structs(declared), kind)
+    return kind
+
+
+def _structs(declared: Any) -> Iterator[type[Struct]]:
+    """Yield the structs in a type, such as `list[Exclusion]` or `Price | None`."""
+    if isinstance(declared, type) and issubclass(declared, Struct):
+        yield declared
+    for part in get_args(declared):
+        yield from _structs(part)
 
 
 def _literals(declared: Any) -> list[str]:

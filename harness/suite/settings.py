@@ -121,10 +121,9 @@ def require(conf: ConfPath, group: str, name: str, where: str) -> None:
     """Raise `ConfError`, which begins with `where`, if a group has no entry of that name."""
     choices = conf.choices(group)
     if name not in choices:
-        raise ConfError(
-            f"{where}: there is no {group} {name} (conf/{group}/{name}.yaml) in {conf.searched}; "
-            f"choose from: {listed(choices)}"
-        )
+        file = f"{group}/{name}.yaml"
+        hint = conf.misnamed(file) or f"choose from: {listed(choices)}"
+        raise ConfError(f"{where}: there is no {group} {name} (conf/{file}) in {conf.searched}; {hint}")
     if "." in name:  # Hydra would read it as a path
         raise ConfError(f"conf/{group}/{name}.yaml: rename this file, because the name of an entry must not have a dot")
 

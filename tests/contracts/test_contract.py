@@ -106,6 +106,14 @@ def test_tools_of_an_mcp_server_are_offered_on_the_first_turn_and_named_as_promi
     assert {session.backend.tool_name(McpServer.name, tool) for tool in TOOLS} <= offered
 
 
+def test_the_cli_offers_only_tools_that_its_adapter_names(session: Rich) -> None:
+    builtin = session.backend.builtin_tools({})
+    tools = TOOLS if session.backend.capabilities.mcp else ()
+    mcp = {session.backend.tool_name(McpServer.name, tool) for tool in tools}
+    assert builtin is not None
+    assert {tool.name for call in session.played.requests for tool in call.request.tools} <= builtin | mcp
+
+
 def test_file_and_shell_tools_work_together_on_the_first_turn(session: Rich) -> None:
     written, ran, *_ = session.results("first")
     assert (session.played.workspace / rich.FILE).read_text() == rich.CONTENT

@@ -40,7 +40,7 @@ class Fault(Struct, frozen=True):
     turns: str
     attempts: tuple[Ending, ...]
     explanation: str
-    model: str = ""
+    model: str = "price: unknown\n"
     resumed: bool = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -71,16 +72,18 @@ def play(
     folder: Path, host: HttpHost, certificate: Certificate, script: Script, name: str, wire: str
 ) -> tuple[AttemptResult, Upstream]:
     """Run the real CLI with a model that the stand-in serves over TLS on this wire."""
+    with Upstream(certificate, ScriptedProvider(script), WORKSPACE) as upstream:
+        return ask(upstream.url, folder, host, certificate, name, wire), upstream
+
+
+def ask(url: str, folder: Path, host: HttpHost, certificate: Certificate, name: str, wire: str) -> AttemptResult:
+    """Run the real CLI with the service at this address."""
     dirs = SandboxDirs(make_sandbox(SANDBOX), CaseFolder(folder))
-    with (
-        pytest.MonkeyPatch.context() as variables,
-        Upstream(certificate, ScriptedProvider(script), WORKSPACE) as upstream,
-        closing(make_environment(MAZE)) as environment,
-    ):
+    with pytest.MonkeyPatch.context() as variables, closing(make_environment(MAZE)) as environment:
         variables.setenv("SSL_CERT_FILE", str(certificate.authority_file))
         variables.setenv("STAND_IN_KEY", KEY)
         provider = ProviderConf(
-            "stand_in", "remote", wires=[], base_url=upstream.url, key_variable="STAND_IN_KEY", key_header="x-api-key"
+            "stand_in", "remote", wires=[], base_url=url, key_variable="STAND_IN_KEY", key_header="x-api-key"
         )
         case = Case(
             id=f"{name}-{wire}",
@@ -98,7 +101,7 @@ def play(
         def no_policy(_folder: str) -> Any:
             raise NotImplementedError
 
-        result = run_attempt(
+        return run_attempt(
             SessionSetup(
                 case=case,
                 backend=backend(name),
@@ -112,7 +115,6 @@ def play(
             ),
             "Play your part.",
         )
-    return result, upstream
 
 
 def check(folder: Path, result: AttemptResult, upstream: Upstream, name: str) -> None:
@@ -147,6 +149,21 @@ def test_a_service_that_refuses_and_quotes_the_key_reveals_it_to_nobody(
     assert result.ending == Ending.AUTH_FAILED
     assert KEY not in result.explanation
     check_that_the_key_is_nowhere(tmp_path)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_service_that_is_gone_ends_the_session_at_once_whatever_the_cli_would_do(
+    tmp_path: Path, host: HttpHost, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("harness.gateway.forward.PAUSES_S", (0.1,))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    wire = backend(name).capabilities.wires[0]
+    result = ask(f"https://127.0.0.1:{port}", tmp_path, host, certificate, name, wire)
+    assert (result.ending, result.metered.turns) == (Ending.MODEL_UNREACHABLE, 0)
+    assert f"the model service at 127.0.0.1:{port} cannot be reached: " in result.explanation
+    assert result.metered.requests <= 2, "the CLI's own retries are cut short"
+    assert result.agent_s < 15
 
 
 @pytest.mark.nightly

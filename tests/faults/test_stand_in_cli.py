@@ -68,10 +68,9 @@ def project(tmp_path: Path) -> Project:
     project.write("conftest.py", CONFTEST)
     project.write("stand_in", PROGRAM)
     (tmp_path / "stand_in").chmod(0o755)
-    for name in (*ENDS, "unscripted"):
+    for name in ENDS:
         project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
-        if name in ENDS:
-            project.write(f"conf/scripts/{name}.yaml", "turns: [{text: Done.}]\n")
+        project.write(f"conf/scripts/{name}.yaml", "turns: [{text: Done.}]\n")
     return project
 
 
@@ -105,16 +104,17 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
 
 def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> None:
     (project.folder / "stand_in").write_text("#!/no/such/interpreter\n")
+    project.write("conf/model/unrecorded.yaml", "name: unrecorded\nprovider: cassette\n")
     project.write(
         "conf/suite/odd.yaml",
-        "name: odd\nbackends: [claude, opencode]\nmodels: [silent, unscripted]\nenvironments: [small_maze]\n"
-        "exclude: [{backend: opencode, model: unscripted}]\n",
+        "name: odd\nbackends: [claude, opencode]\nmodels: [silent, unrecorded]\nenvironments: [small_maze]\n"
+        "exclude: [{backend: opencode, model: unrecorded}]\n",
     )
     project.pytest("--suite", "odd", "--set=limits.retries=1", "--set=limits.retry_s=0.1")
     ends = {name: (record.ending, record.outcome, len(record.attempts)) for name, record in project.records.items()}
     assert ends == {
         "claude-silent-small_maze": (Ending.SANDBOX_FAILED, "error", 2),
-        "claude-unscripted-small_maze": (Ending.HARNESS_ERROR, "error", 0),
+        "claude-unrecorded-small_maze": (Ending.HARNESS_ERROR, "error", 0),
         "opencode-silent-small_maze": (Ending.CLI_MISSING, "skipped", 0),
     }
 

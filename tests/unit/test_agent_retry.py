@@ -131,17 +131,11 @@ def test_broken_and_abandoned_answers_count_as_used() -> None:
     assert len(nothing_left.made) == 1
 
 
-def test_a_cost_that_only_the_cli_knows_adds_up_over_all_attempts() -> None:
-    unpriced = [result(Ending.MODEL_ERROR, reported_usd=0.25) for _ in range(2)]
-    play = Play([*unpriced, result(Ending.FINISHED)])
-    assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75, 0.5]
-    assert len(Play([result(Ending.MODEL_ERROR, reported_usd=1.0)]).made) == 1
-
-
-def test_the_cost_of_the_cli_is_ignored_if_the_gateway_knows_it() -> None:
+def test_the_cost_that_the_cli_reports_is_ignored() -> None:
     priced = result(Ending.MODEL_ERROR, reported_usd=0.75, cost_usd=0.25)
-    play = Play([priced, result(Ending.FINISHED)])
-    assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75]
+    unpriced = result(Ending.MODEL_ERROR, reported_usd=0.75)
+    play = Play([priced, unpriced, result(Ending.FINISHED)])
+    assert [limits.cost_usd for limits, _ in play.given] == [1.0, 0.75, 0.75]
 
 
 def test_a_conversation_survives_an_attempt_without_a_response() -> None:
@@ -250,7 +244,7 @@ def test_limits_only_shrink_and_a_missing_limit_stays_missing(tokens: list[int],
     budget = Budget.within(LIMITS)
     for count in tokens:
         spend(budget, turns=1, tokens=count)
-    left = remaining(LIMITS, budget, [], elapsed_s + 5, 5)
+    left = remaining(LIMITS, budget, elapsed_s + 5, 5)
     assert (left.turns, left.tokens, left.wait_s) == (10 - len(tokens), 1000 - sum(tokens), 995)
     assert left.wall_s == pytest.approx(100 - elapsed_s)
-    assert remaining(Limits(turns=None), budget, [], elapsed_s, 0).turns is None
+    assert remaining(Limits(turns=None), budget, elapsed_s).turns is None

@@ -126,18 +126,45 @@ def test_a_request_to_a_silent_service_is_shown_as_waiting(
     eventually(lambda: session.account.waiting == [])
 
 
-def test_a_service_that_does_not_exist_is_unreachable(opener: Opener) -> None:
+def test_a_service_that_does_not_exist_is_unreachable(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.gateway.forward.PAUSES_S", (0.01,))
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"https://127.0.0.1:{closed.getsockname()[1]}"
     session = opener(url, budget=Budget(1))
     for _ in range(2):
         answer = session.ask(MESSAGES)
         assert answer.status_code == 502
-        assert f"no answer from the model service at {url}" in answer.json()["error"]["message"]
+        place = url.removeprefix("https://")
+        assert f"the model service at {place} cannot be reached: " in answer.json()["error"]["message"]
     assert session.account.failures == 2
+    stop = hangs(Limits(), session.account, Conversation(), Snapshot(now=1.0, began=0.0, last_output=1.0))
+    assert stop is not None
+    assert stop.ending is Ending.MODEL_UNREACHABLE
 
 
-def test_an_untrusted_service_gets_no_request_and_no_key(opener: Opener, upstream: Upstream) -> None:
+def test_a_connection_that_comes_about_at_a_second_try_is_used(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    tries: list[int] = []
+    send = httpx2.AsyncClient.send
+
+    async def flaky(*arguments: object, **named: object) -> httpx2.Response:
+        tries.append(1)
+        if len(tries) == 1:
+            raise httpx2.ConnectError("refused")
+        return await send(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("harness.gateway.forward.PAUSES_S", (0.01,))
+    monkeypatch.setattr(httpx2.AsyncClient, "send", flaky)
+    with upstream.behaving():
+        assert opener().ask(MESSAGES).status_code == 200
+    assert len(tries) == 2
+
+
+def test_an_untrusted_service_gets_no_request_and_no_key(
+    opener: Opener, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.gateway.forward.PAUSES_S", ())
     with upstream.behaving():
         answer = opener(trusted=ssl.create_default_context()).ask(MESSAGES)
         assert answer.status_code == 502

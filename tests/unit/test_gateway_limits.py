@@ -9,7 +9,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from backends.session import Session as Conversation
 from harness.agent.retry import remaining
 from harness.agent.watchdog import Snapshot, spent
 from harness.case import Limits
@@ -66,7 +65,7 @@ def test_side_requests_are_limited_too(open_session: Opener) -> None:
     codes = [session.ask(MESSAGES, tools=False).status_code for _ in range(side_limit(1) + 1)]
     assert codes == [200] * side_limit(1) + [400]
     assert session.account.passed == "turn_limit"
-    stop = spent(Limits(turns=1), session.account, Conversation(), Snapshot(now=1, began=0, last_output=0))
+    stop = spent(Limits(turns=1), session.account, Snapshot(now=1, began=0, last_output=0))
     assert stop == (Ending.TURN_LIMIT, "this case has used all 24 requests without tools that limits.turns=1 allows")
 
 
@@ -183,7 +182,7 @@ def test_an_abandoned_answer_also_counts_in_the_next_attempt(open_session: Opene
     assert line["usage"] is None
     assert line["charged"]["input_tokens"] == line["request_bytes"] // 4
     charged = line["charged"]["input_tokens"] + line["charged"]["output_tokens"]
-    left = remaining(Limits(turns=3, tokens=10_000), budget, [], elapsed_s=0, waited_for_resets_s=0)
+    left = remaining(Limits(turns=3, tokens=10_000), budget, elapsed_s=0)
     assert (left.turns, left.tokens) == (2, 10_000 - charged)
     second = open_session(budget=budget)
     assert [second.ask(CHAT).status_code for _ in range(3)] == [200, 200, 400]

@@ -214,9 +214,10 @@ def test_scripts_are_found_by_name_or_by_path(tmp_path: Path) -> None:
     assert find_script(str(path), ConfPath.of(tmp_path / "elsewhere")) == path
     assert find_script("conf/scripts/labyrinth.yaml", conf) == path
     assert find_script("small_maze", conf) == packaged_conf() / "scripts/small_maze.yaml"
-    for name in ("door", "doors/door.yaml"):
-        with pytest.raises(ScriptError, match=r"door\.yaml: there is no such script; choose from: labyrinth, motion2d"):
-            find_script(name, conf)
+    with pytest.raises(ScriptError, match=r"there is no script door .*/door\.yaml\); choose from: labyrinth, motion2d"):
+        find_script("door", conf)
+    with pytest.raises(ScriptError, match=r"^doors/door\.yaml: there is no such file; write a path from "):
+        find_script("doors/door.yaml", conf)
 
 
 def test_the_projects_own_scripts_are_valid() -> None:

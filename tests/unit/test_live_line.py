@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +41,20 @@ def test_the_line_is_drawn_below_and_wiped_with_the_cursor_put_back(terminal: tu
     line.clear()
     expected = b"\r\nturn 1\r\x1b[2K\x1b[1A\x1b[13G"
     assert shown(master, expected) == expected
+
+
+def test_the_line_has_the_width_of_the_terminal_and_follows_a_resize(
+    terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "7")
+    monkeypatch.setattr("harness.live.line._EVERY_S", 0.0)
+    master, slave = terminal
+    line = LiveLine(slave)
+    for begin, columns in ((b"\r\n", 200), (b"\r\x1b[2K", 30)):
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        line.show("x" * 300)
+        expected = begin + b"x" * (columns - 1)
+        assert shown(master, expected) == expected
 
 
 def test_what_an_agent_wrote_cannot_steer_the_terminal(terminal: tuple[int, int]) -> None:

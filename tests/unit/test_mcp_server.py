@@ -21,7 +21,8 @@ from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
-from harness.mcp.app import NAME, PATH, build_app, digest
+from harness.mcp.app import PATH, build_app, digest
+from harness.mcp.names import NAME
 from harness.mcp.renders import Renders
 from harness.mcp.tools import ROLLOUT_S, EnvironmentTools, ToolFault
 

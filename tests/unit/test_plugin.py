@@ -104,7 +104,14 @@ def test_progress_is_shown_only_on_a_terminal_and_not_with_q(project: Project) -
     assert "turn 1, Bash" not in project.pytest("test_progress.py").stdout
 
 
-BROKEN = ["--set", "environment.small_maze.arguments.red=1", "--set", "suite.environments=[small_maze]", "-k", "claude"]
+BROKEN = [
+    "--set",
+    "environment.small_maze.arguments.min_size=0",
+    "--set",
+    "suite.environments=[small_maze]",
+    "-k",
+    "claude",
+]
 
 
 def test_an_error_names_no_missing_folder(project: Project) -> None:

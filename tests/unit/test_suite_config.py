@@ -146,7 +146,8 @@ def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: p
         ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
         ("suite.models=[]", ["suite.models is empty", "scripted"]),
         ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),
-        ("suite.exclude=[{colour: red}]", ["suite.exclude", "colour"]),
+        ("suite.exclude=[{backnd: pi}]", ["suite.exclude[0]", "`backnd`; valid: backend, model, environment"]),
+        ("+model.scripted.price={inpt: 1}", ["model.scripted.price", "`inpt`; valid: input, output, cache_read"]),
         ("environment=large_maze", ["suite.environments=", "large_maze"]),
         (
             "environment.large_maze.max_steps=3",
@@ -163,6 +164,12 @@ def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: p
             ["provider.scripted.kind", "'azure'", "choose from: scripted, cassette, remote"],
         ),
         ("provider.scripted.wires=[soap]", ["provider.scripted.wires", "'soap'", "choose from: openai_chat"]),
+        (
+            "environment.small_maze.arguments.colour=1",
+            ["conf/environment/small_maze.yaml", "takes: min_size, max_size"],
+        ),
+        ("++environment.motion2d_easy.arguments.idd=x", ["conf/environment/motion2d_easy.yaml", "takes: id, kwargs"]),
+        ("~environment.small_maze.arguments.max_size", ["missing a required argument: 'max_size'"]),
         ("evaluation.episodes=0", ["evaluation.episodes", ">= 1"]),
         ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int`, got `float`"]),
         ("limits.turns=${nowhere}", ["nowhere"]),
@@ -203,6 +210,16 @@ def test_a_mistake_in_a_file_is_named(conf: Path, file: str, text: str, parts: l
         load(ConfPath.of(conf.parent), "default")
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config", "suite/more", "backend/more", "environment/more"])
+def test_a_file_that_is_not_read_for_its_ending_is_told(conf: Path, name: str) -> None:
+    (conf / f"{name}.yml").write_text("name: more\n")
+    suite = "name: default\nbackends: all\nmodels: [scripted]\nenvironments: [small_maze, more]\n"
+    (conf / "suite/default.yaml").write_text(suite)
+    hint = rf"conf/{name}\.yml is not read: rename it to \w+\.yaml$"
+    with pytest.raises(ConfError, match=hint):
+        load(ConfPath.of(conf.parent), "more" if name == "suite/more" else "default")
 
 
 def test_an_entry_must_have_the_name_of_its_file(conf: Path) -> None:

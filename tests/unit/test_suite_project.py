@@ -54,10 +54,11 @@ def test_its_suite_and_entries_exist_beside_the_packaged_ones(project: Loader) -
 
 
 def test_its_file_replaces_a_packaged_one(project: Loader) -> None:
-    own = {"conf/environment/small_maze.yaml": "name: small_maze\nkind: maze\nmax_steps: 7\n"}
+    maze = "name: small_maze\nkind: maze\narguments: {min_size: 3, max_size: 4}\n"
+    own = {"conf/environment/small_maze.yaml": maze}
     config = project(own, "smoke")
-    assert config.environment["small_maze"].max_steps == 7
-    assert config.environment["small_maze"].arguments == {}
+    assert config.environment["small_maze"].max_steps == 1000, "nothing of the packaged file remains"
+    assert config.environment["small_maze"].arguments == {"min_size": 3, "max_size": 4}
 
 
 def test_its_config_holds_only_what_it_changes(project: Loader) -> None:
@@ -186,6 +187,13 @@ def test_a_mistake_in_a_packaged_entry_is_named_with_the_packaged_file(
     ("kind", "said"),
     [
         ("nope", "there is no kind 'nope'; choose from: maze, gymnasium, kinder, or write the import path"),
+        ("mylb.envs:Door", "kind: there is no module mylb: it is neither in the project's root folder nor installed"),
+        ("mylab.envs:Window", "kind: .*/envs.py has no Window"),
+        ("mylab.envs:Door\narguments: {colour: red}", "arguments.colour: there is no such argument; .* takes: length"),
+        (
+            "mylab.envs:Door\narguments: {max_steps: 3}",
+            "arguments.max_steps: write max_steps beside `arguments`",
+        ),
         ("mylab.env:Door", "kind: there is no module mylab.*env; mylab.* is .*/mylab"),
         ("'mylab.envs:'", "kind: 'mylab.*envs:' is not an import path: write MODULE:NAME"),
         ("./mylab/envs.py:Door", "is not an import path"),
