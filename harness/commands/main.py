@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -60,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser.print_help()
         return 0
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `proctor report RUN | head` is not an error
     try:
-        return int(COMMANDS[given.command].module.run(given))
+        status = int(COMMANDS[given.command].module.run(given))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `proctor report RUN | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        return 128 + signal.SIGPIPE
     except BadInput as error:
         parsers[given.command].error(str(error))
     except OSError as error:
@@ -70,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nproctor: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    return status
 
 
 def _sentence(text: str) -> str:

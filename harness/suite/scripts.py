@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.adapters import adapter_of
+from harness.adapters import adapter_of, own_options
 from harness.case import TOOLS, Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
@@ -52,7 +52,7 @@ def _loaded(path: Path, conf: ConfPath) -> Script:
 def _require_tools(script: Script, case: Case, file: str) -> None:
     """Raise `ConfError` for a call that the case's backend can never carry out."""
     backend = adapter_of(case.backend)
-    builtin = backend.builtin_tools(case.backend.options)
+    builtin = backend.builtin_tools(own_options(case.backend))
     tools = case.environment.tools if backend.capabilities.mcp else []
     offered = [backend.tool_name(NAME, tool) for tool in tools]
     for place, call in _calls(script):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -27,6 +29,16 @@ def test_each_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[
         main([name, "--help"])
     assert exited.value.code == 0
     assert f"usage: proctor {name} " in capsys.readouterr().out
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "stream.jsonl").write_text("{}\n")
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "harness", "decode", "claude", str(tmp_path / "stream.jsonl")]
+    done = subprocess.run(command, cwd=ROOT, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_the_version_is_the_projects_version(capsys: pytest.CaptureFixture[str]) -> None:
