@@ -52,9 +52,12 @@ class StopSignals:
 
     def ask(self, why: str, *, at_once: bool = False) -> None:
         """Ask for level 1, or for level 2 if the session is to stop `at_once`. Any thread may call this."""
-        if signal.SIGINT in self._before:
+        carrier = next(
+            (number for number in _SIGNALS if number in self._before), None
+        )  # a background job has no SIGINT
+        if carrier is not None:
             self._asked.append((1 + at_once, Terminated(why, at_once=at_once)))
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, carrier)
 
     def restore(self) -> None:
         """Give the signals back the handlers that they had."""
@@ -74,7 +77,7 @@ class StopSignals:
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         __tracebackhide__ = True  # pytest then shows the line that was interrupted
-        if number == signal.SIGINT and self._asked:
+        if self._asked:
             level, asked = self._asked.pop()
             self._asked.clear()
             self._rise(level, asked)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,21 +21,21 @@ BY_USER, BY_SIGTERM = "interrupted by the user", "interrupted by SIGTERM"
 
 
 @pytest.mark.parametrize(
-    ("workers", "kill", "number", "status", "why"),
+    ("workers", "kill", "number", "status", "why", "ctrl_c"),
     [
-        ([], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER),
-        (["-n", "1"], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER),
-        ([], os.kill, signal.SIGTERM, 143, BY_SIGTERM),
-        (["-n", "2"], os.killpg, signal.SIGTERM, 143, BY_SIGTERM),
-        (["-n", "2"], os.kill, signal.SIGTERM, 143, BY_SIGTERM),
+        ([], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER, signal.default_int_handler),
+        (["-n", "1"], os.killpg, signal.SIGINT, pytest.ExitCode.INTERRUPTED, BY_USER, signal.default_int_handler),
+        ([], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
+        (["-n", "2"], os.killpg, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
+        (["-n", "2"], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.SIG_IGN),
     ],
-    ids=["Ctrl-C", "Ctrl-C, worker", "SIGTERM", "SIGTERM, job", "SIGTERM, controller"],
+    ids=["Ctrl-C", "Ctrl-C, worker", "SIGTERM", "SIGTERM, job", "SIGTERM, controller in the background"],
 )
 def test_a_signal_ends_the_session_and_writes_its_record(
-    tmp_path: Path, workers: list[str], kill: Kill, number: signal.Signals, status: int, why: str
+    tmp_path: Path, workers: list[str], kill: Kill, number: signal.Signals, status: int, why: str, ctrl_c: Any
 ) -> None:
     project = Project(tmp_path)
-    with _heeding_ctrl_c(), project.stuck(*workers) as run:
+    with _inherited(ctrl_c), project.stuck(*workers) as run:
         kill(run.process.pid, number)  # to all foreground processes, as a terminal does, or to the main process alone
         assert run.process.wait(300) == status, run.output.read_text()
     _gone, alive = psutil.wait_procs(run.family, timeout=60)
@@ -57,9 +58,9 @@ def test_a_signal_ends_the_session_and_writes_its_record(
 
 
 @contextmanager
-def _heeding_ctrl_c() -> Iterator[None]:
-    """Restore SIGINT. A background job ignores it, and the processes that it starts would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _inherited(handler: Any) -> Iterator[None]:
+    """Set what the processes that are started do at SIGINT. In a background job, they ignore it."""
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
