@@ -38,7 +38,7 @@ def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path
             f"{long}- calls: [{{run: echo a}}]\n  - text: In short.\n    fail: {fail}",
             (Ending.CONTEXT_OVERFLOW, *[Ending.FINISHED for _ in asked]),
             "ended its session",
-            SMALL.get(name, ""),
+            f"price: unknown\n{SMALL.get(name, '')}",
         )
     }
     records = play(tmp_path, name, faults, **{"limits.on_overflow": "compact"})
@@ -49,7 +49,8 @@ def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path
     assert any(one["kind"] == "side" or one["turn"] == 0 for one in requests), "no summary, and no new conversation"
 
 
-@pytest.mark.parametrize("name", ["pi", pytest.param("opencode", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["pi", "opencode"])
 def test_an_answer_that_was_cut_is_continued_once(tmp_path: Path, name: str) -> None:
     """Claude Code asks for the rest of a cut answer itself."""
     turns = f"{runs('echo a')}\n  - {{text: Once upon a time, truncated: true}}"
