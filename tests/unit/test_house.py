@@ -15,7 +15,7 @@ LONGEST_FUNCTION = 50
 FLOORS = (
     {"backends", "case", "case_folder", "endings", "lazy", "http_host", "imports", "packaged", "conf_path", "options"},
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "models", "report", "live"},
+    {"adapters", "models", "report", "live", "verdict"},
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run"},
     {"stash"},
