@@ -50,14 +50,15 @@ def contrast(base: Sequence[Trial], new: Sequence[Trial], measure: Measure) -> C
 
 
 def _paired(base: Sequence[Trial], new: Sequence[Trial]) -> Paired | None:
-    """Pair the flags of one program on both sides, episode by episode. Return null if programs vary.
+    """Pair the flags of one program on both sides, episode by episode. Return null if programs or seeds vary.
 
     Programs do not vary if the model's answers were written beforehand, or if all submissions are the same.
     """
     trials = [trial for trial in (*base, *new) if not trial.missing]
     one_program = all(trial.fixed for trial in trials) or len({trial.program or id(trial) for trial in trials}) == 1
+    same_seeds = len({trial.seeds or id(trial) for trial in trials}) == 1
     before, after = _latest_flags(base), _latest_flags(new)
-    if not one_program or before is None or after is None or len(before) != len(after):
+    if not (one_program and same_seeds) or before is None or after is None or len(before) != len(after):
         return None
     lost, won = flips(before, after)
     return Paired(tuple(lost), tuple(won), len(after))

@@ -38,16 +38,14 @@ def sum_chances(scores: NDArray[np.int64], chosen: int) -> Chances:
     """
     rows, count = scores.shape
     highest = int(np.sort(scores, axis=1)[:, count - chosen :].sum(axis=1).max(initial=0))
-    ways = np.zeros((chosen + 1, rows, highest + 1))
-    ways[0, :, 0] = 1.0
-    steps = np.arange(highest + 1)
+    ways = np.zeros((chosen + 1, rows, highest + 2))  # column 0 stays empty: a sum below 0 has no ways
+    ways[0, :, 1] = 1.0
+    sums = np.arange(1, highest + 2)
     for column in range(count):
-        source = steps - scores[:, column : column + 1]
-        reached = source >= 0
-        source[~reached] = 0
+        source = np.maximum(sums - scores[:, column : column + 1], 0)
         for taken in range(min(chosen, column + 1), 0, -1):
-            ways[taken] += np.take_along_axis(ways[taken - 1], source, axis=1) * reached
-    return np.asarray(ways[chosen] / math.comb(count, chosen))
+            ways[taken, :, 1:] += np.take_along_axis(ways[taken - 1], source, axis=1)
+    return np.asarray(ways[chosen, :, 1:] / math.comb(count, chosen))
 
 
 def stratum(base: Sequence[int], new: Sequence[int]) -> Stratum:

@@ -12,7 +12,7 @@ from scipy import special
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEVELS = 60
+LEVELS = 40
 """The number of steps between the lowest and the highest score of a program."""
 
 _MEANS = (0.1, 0.9)

@@ -40,7 +40,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     `solve_rate` is null if nothing was graded: an infrastructure ending, or a case that was skipped. Such a trial is
     missing data. `ending` says why. `solved` has one flag for each held-out episode, in the order of the seeds; it is
     null if the flags are not known. `fixed` says that the program does not vary between replicates, because the
-    model's answers were written beforehand. `program` is the digest of the submission.
+    model's answers were written beforehand. `program` is the digest of the submission, and `seeds` that of the
+    held-out seeds.
     """
 
     key: CaseKey
@@ -53,6 +54,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     passed: bool = False
     fixed: bool = False
     program: str | None = None
+    seeds: str | None = None
     cost_usd: float | None = None
     turns: float | None = None
     tokens: float | None = None
@@ -90,6 +92,7 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
         passed=record.outcome == "passed",
         fixed=record.scripted,
         program=digest if isinstance(digest, str) else None,
+        seeds=record.seeds_digest,
         cost_usd=usage.cost_usd if usage else None,
         turns=usage.turns if usage else None,
         tokens=_tokens(usage),

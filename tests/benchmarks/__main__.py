@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection, decode, scheduling, sealed, startup
+from tests.benchmarks import calibration, collection, decode, scheduling, sealed, startup
 
 if __name__ == "__main__":
     startup.main()
@@ -10,3 +10,4 @@ if __name__ == "__main__":
     decode.main()
     scheduling.main()
     sealed.main()
+    calibration.main()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from scipy import fft
 
 from harness.verdict.discovery import hierarchical
 from harness.verdict.permutation import sum_chances
@@ -121,13 +122,13 @@ def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
 def group_tails(found: Tests, nights: int) -> Floats:
     """Return the p-value that each group is worse: by night and group. The chances of cases are convolved."""
     width = CASES * (found.chances.shape[1] - 1) + 1
-    length = 1 << (width - 1).bit_length()
+    length = fft.next_fast_len(width, real=True)
     result = np.empty((nights, len(GROUPS)))
     for night in range(nights):
         part = slice(night * CASES, (night + 1) * CASES)
-        waves = np.fft.rfft(found.chances[part], n=length, axis=1)
+        waves = fft.rfft(found.chances[part], n=length, axis=1)
         for column, members in enumerate(GROUPS.values()):
-            chances = np.fft.irfft(np.prod(waves[members], axis=0), n=length)
+            chances = fft.irfft(np.prod(waves[members], axis=0), n=length)
             total = int(found.observed[part][members].sum())
             result[night, column] = min(1.0, max(0.0, chances[: total + 1].sum()))
     return result

@@ -34,7 +34,9 @@ def of_case(base: Sequence[Trial], new: Sequence[Trial], rules: Rules = RULES) -
 
 def fixed(solved: Sequence[bool], *, key: CaseKey = KEY, run: str = "base") -> Trial:
     """Return a trial of a scripted model: its program is the same each time."""
-    return trial(sum(solved) / len(solved), key=key, run=run, solved=tuple(solved), episodes=len(solved), fixed=True)
+    return trial(
+        sum(solved) / len(solved), key=key, run=run, solved=tuple(solved), episodes=len(solved), fixed=True, seeds="s"
+    )
 
 
 def test_a_case_that_fell_is_worse_and_one_that_rose_is_better() -> None:
@@ -155,13 +157,18 @@ class TestOneProgram:
 
     def test_the_same_submission_counts_as_one_program(self) -> None:
         flags = (True,) * 10 + (False,) * 10
-        base = trials([0.5, 0.5], solved=flags, program="abc")
-        found = of_case(base, trials([0.5], run="new", solved=flags, program="abc"))
+        base = trials([0.5, 0.5], solved=flags, program="abc", seeds="s")
+        found = of_case(base, trials([0.5], run="new", solved=flags, program="abc", seeds="s"))
         assert found.evidence is not None
         assert found.evidence.test == "exact paired test over episodes"
-        other = of_case(base, trials([0.5], run="new", solved=flags, program="other"))
-        assert other.evidence is not None
-        assert other.evidence.test == "exact permutation test over programs"
+
+    @pytest.mark.parametrize("change", [{"program": "other"}, {"seeds": "other"}, {"seeds": None}, {"solved": None}])
+    def test_other_programs_or_episodes_are_not_paired(self, change: dict[str, str | None]) -> None:
+        same = {"solved": (True,) * 10 + (False,) * 10, "program": "abc", "seeds": "s"}
+        base = trials([0.5, 0.5], run="base", key=KEY, **same)
+        found = of_case(base, trials([0.5], run="new", key=KEY, **same | change))
+        assert found.evidence is not None
+        assert found.evidence.test == "exact permutation test over programs"
 
 
 class TestGroups:

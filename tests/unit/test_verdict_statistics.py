@@ -156,10 +156,12 @@ def test_a_trial_holds_what_the_record_says() -> None:
         usage=CaseUsage(metered=usage),
         timing=Timing(agent_s=9.5),
         submission={"digest": "abc"},
+        seeds_digest="def",
     )
     made = trial_of(one, run="tonight", conditions={"cli": "1.2"}, solved=[True, False])
     assert (made.run, made.key.backend, made.replicate) == ("tonight", one.case.backend, one.case.replicate)
-    assert (made.solve_rate, made.passed, made.solved, made.program) == (0.5, True, (True, False), "abc")
+    assert (made.solve_rate, made.passed, made.solved) == (0.5, True, (True, False))
+    assert (made.program, made.seeds) == ("abc", "def")
     assert [made.value(measure) for measure in Measure] == [0.5, 0.5, 7, 123, 9.5]
     assert made.conditions == {"cli": "1.2"}
     assert trial_of(one, run="tonight", conditions={}, solved=[True]).solved is None, "flags of another grading"
