@@ -76,5 +76,5 @@ def _why_not(one: Matched, p: float, rules: Rules, looks: Looks, cases: int) -> 
 
 
 def _hopeless(found: Contrast, looks: Looks, level: float) -> bool:
-    """Return whether no result of the last look could be called worse, were this case the only bad one."""
+    """Return whether no result of the last look could be called worse, if this case is the only bad one."""
     return least_p([(len(found.base), looks.last)]) > level * looks.share(looks.last)
