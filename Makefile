@@ -25,7 +25,7 @@ nightly: setup local
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
 
-peers: setup
+peers: python
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install -qq --disable-pip-version-check --editable ".[peers]"
 	.venv-peers/bin/pytest tests/peers $(ARGS)

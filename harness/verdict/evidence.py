@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
@@ -89,6 +90,7 @@ def _detectable(
     return smallest_rise(contrasts, level, rules.power)
 
 
+@lru_cache(maxsize=4096)  # a case is in four groups and stands alone: five tests
 def _stratum(one: Contrast, measure: Measure, spread: Spread, most_episodes: int) -> Stratum:
     if one.paired:
         unit = max(1, round(LEVELS / one.paired.pairs))
