@@ -4,6 +4,7 @@
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
+# make peers    our statistics against those of inspect_ai and statsmodels, in a virtual environment of their own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test lowest nightly local-model local bench corpus contract contract-latest bump setup lint lock python
+.PHONY: eval test lowest nightly local-model local peers bench corpus contract contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -35,6 +36,11 @@ nightly: setup local
 
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
+
+peers: python
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -qq --disable-pip-version-check --editable ".[peers]"
+	.venv-peers/bin/pytest tests/peers $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m tests.benchmarks
@@ -74,7 +80,7 @@ python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
 
 # kinder.txt leaves out what Proctor itself depends on: an extra must not change what is installed.
-OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow typing-extensions
+OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow scipy typing-extensions
 
 lock: setup
 	$(PIP) uv

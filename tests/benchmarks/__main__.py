@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import collection, decode, gateway, scheduling, sealed, startup
+from tests.benchmarks import calibration, collection, decode, gateway, scheduling, sealed, startup
 
 if __name__ == "__main__":
     startup.main()
@@ -11,3 +11,4 @@ if __name__ == "__main__":
     scheduling.main()
     sealed.main()
     gateway.main()
+    calibration.main()

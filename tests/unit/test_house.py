@@ -27,7 +27,7 @@ FLOORS = (
         "options",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "models", "report", "live"},
+    {"adapters", "models", "report", "live", "verdict"},
     {"agent", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session"},
     {"stash"},
