@@ -46,8 +46,12 @@ def seconds(record: Record) -> float | None:
 
 
 def named(record: Record) -> str:
-    """Return the name of the case, with the number of the try if a plugin reran its tests."""
-    return record.case.id if record.try_number == 1 else f"{record.case.id} (try {record.try_number})"
+    """Return the name of the session, with the number of the try if a plugin reran its tests.
+
+    The first session of a case has the name of the case, and further ones are numbered: `CASE.2`.
+    """
+    name = record.session or record.case.id
+    return name if record.try_number == 1 else f"{name} (try {record.try_number})"
 
 
 def solve_rate(record: Record) -> str:
