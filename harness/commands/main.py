@@ -37,6 +37,7 @@ COMMANDS = {
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),
+    "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
 }
 
 
