@@ -291,3 +291,15 @@ def test_any_two_runs_get_a_verdict_for_each_case_and_group(
     swap[Verdict.GONE] = Verdict.NEW
     for name, one in rates(compare(*runs, Rules())).items():
         assert mirrored[name].verdict is swap.get(one.verdict, one.verdict)
+
+
+def test_what_a_missing_replicate_does_not_know_is_no_difference() -> None:
+    known, unknown = {"cli": "2.0", "seeds": "s"}, {"cli": "2.0", "seeds": None}
+    lost = replace(trial(None, run="new", replicate=9), conditions=unknown)
+    new = [lost, *trials(BAD, run="new", conditions=known)]
+    assert of_case(trials(GOOD, conditions=known), new).verdict is Verdict.WORSE
+    assert of_case([replace(lost, run="base"), *trials(GOOD, conditions=known)], new).left_out == 0
+    other = [replace(one, conditions={"cli": "2.1", "seeds": None}) if one.missing else one for one in new]
+    assert of_case(trials(GOOD, conditions=known), other).verdict is Verdict.INCOMPARABLE, "what it does know counts"
+    graded = [replace(one, conditions=unknown) for one in trials(BAD, run="new")]
+    assert of_case(trials(GOOD, conditions=known), graded).verdict is Verdict.INCOMPARABLE
