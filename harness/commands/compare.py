@@ -13,14 +13,14 @@ from harness.report.verdicts import CaseFolders, Compared, lines, markdown_lines
 from harness.results.references import find_runs
 from harness.results.runs import RunError
 from harness.verdict.gate import compare
-from harness.verdict.reading import RunTrials, read_trials
+from harness.verdict.reading import RunTrials, read_trials, require_distinct
 from harness.verdict.rules import Rules
 
 _REFERENCES = """\
 A run is one of these:
   runs/20261126T010000.000Z-nightly    its folder, or its results.jsonl
-  last                                 the newest run; as BASE, the newest other run
-  last:N                               as BASE: the N newest runs besides NEW, together
+  last                                 the newest run; as BASE, the same as last:1
+  last:N                               as BASE: the N newest runs of NEW's suite besides NEW, together
   tag:NAME                             the run that `proctor tag RUN NAME` named
 
 Exit status: 0, or 1 if anything is worse or nothing could be compared, or 2 for bad input.
@@ -77,6 +77,7 @@ def run(given: argparse.Namespace) -> int:
         if found[0] in before:
             raise BadInput(f"{given.base} and {given.new} are the same run, {found[0].name}")
         new, base = read_trials(found[0]), [read_trials(folder) for folder in before]
+        require_distinct([*base, new])
     except RunError as error:
         raise BadInput(str(error)) from error
     rules = Rules(

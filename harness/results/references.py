@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from harness.results.run_folder import LATEST, RESULTS
+from harness.results.run_folder import LATEST, RESULTS, suite_of
 from harness.results.runs import RunError, read_run
 
 TAGS = "tags"
@@ -22,9 +22,12 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
     `runs` is the folder of runs. A reference is one of these:
 
     - the folder of a run, or its `results.jsonl`
-    - `last`: the newest run. If `besides` is given: the newest one with records that is not in `besides`.
-    - `last:N`: the N newest runs with records that are not in `besides`, or fewer if there are fewer
+    - `last`: the newest run. If `besides` is given, it is `last:1`.
+    - `last:N`: the N newest runs with records, or fewer if there are fewer
     - `tag:NAME`: the run with this tag
+
+    `besides` are runs that `last:N` must leave out. It then takes only runs of their suites, so that a quick run of
+    another suite in between does not count.
 
     Raise `RunError` if there is no such run.
     """
@@ -72,13 +75,23 @@ def tags(runs: Path) -> list[str]:
 
 def _newest(reference: str, count: int, runs: Path, besides: Collection[Path]) -> list[Path]:
     """Return the newest runs. Their names begin with the time, so they sort by it."""
-    found = [path.parent for path in runs.glob(f"*/{RESULTS}") if not path.parent.is_symlink()]
-    named = [path.resolve() for path in sorted(found) if path.name[:1].isdigit() and (path / RESULTS).stat().st_size]
-    others = [path for path in named if path not in besides]
+    suites = {suite for path in besides if (suite := suite_of(path.name))}
+    found = [
+        path.resolve()
+        for path in sorted(runs.glob("*"))
+        if (suite := suite_of(path.name)) and (not suites or suite in suites) and _has_records(path)
+    ]
+    others = [path for path in found if path not in besides]
     if not others:
-        which = "no other run" if besides else "no run"
-        raise RunError(f"{reference}: {runs} has {which} with records: run some cases first, or name a run's folder")
+        which = "other run" if besides else "run"
+        of_suite = f" of the suite {' or '.join(sorted(suites))}" if suites else ""
+        raise RunError(f"{reference}: {runs} has no {which}{of_suite} with records: name the folder of a run")
     return others[-count:]
+
+
+def _has_records(run: Path) -> bool:
+    results = run / RESULTS
+    return results.is_file() and results.stat().st_size > 0
 
 
 def _tagged(name: str, runs: Path) -> Path:

@@ -21,12 +21,14 @@ from harness.verdict.trials import CaseKey, Trial, trial_of
 class RunTrials(Struct, frozen=True, kw_only=True):
     """A run as the statistics see it.
 
-    `folders` are the folders of each case, one for each trial that has one. `unrecorded` names the planned cases
-    without a record. `running` says that the run has not ended, or that its file system has no locks.
+    `sessions` are the case and the start of each session, which tell the sessions of all runs apart. `folders` are the
+    folders of each case, one for each trial that has one. `unrecorded` names the planned cases without a record.
+    `running` says that the run has not ended, or that its file system has no locks.
     """
 
     folder: Path
     trials: list[Trial]
+    sessions: frozenset[tuple[str, str]]
     folders: dict[CaseKey, list[Path]]
     unrecorded: list[str]
     running: bool
@@ -45,10 +47,26 @@ def read_trials(run: Path) -> RunTrials:
         trials.append(trial)
         if files:
             folders[trial.key].append(files.path)
-    missing = unrecorded(folder, records)
     return RunTrials(
-        folder=folder, trials=trials, folders=dict(folders), unrecorded=missing, running=is_running(folder)
+        folder=folder,
+        trials=trials,
+        sessions=frozenset((record.case.id, record.started_at) for record in records if record.started_at),
+        folders=dict(folders),
+        unrecorded=unrecorded(folder, records),
+        running=is_running(folder),
     )
+
+
+def require_distinct(runs: Iterable[RunTrials]) -> None:
+    """Raise `RunError` if two runs hold the same session, such as a merged run and a shard of it."""
+    owner: dict[tuple[str, str], Path] = {}
+    for run in runs:
+        shared = sorted(run.sessions & owner.keys())
+        if shared:
+            case, _started = shared[0]
+            both = f"{owner[shared[0]]} and {run.folder}"
+            raise RunError(f"{both} hold the same session of {case}: it would count twice; name only one of them")
+        owner |= dict.fromkeys(run.sessions, run.folder)
 
 
 def _one_try_each(records: Iterable[Record]) -> list[Record]:

@@ -14,6 +14,7 @@ import pytest
 from msgspec import structs
 
 from harness.commands.main import main
+from harness.results.merge import merge
 from harness.results.record import Record
 from tests.support.project import ROOT
 from tests.support.runs import night, record, write_run
@@ -203,6 +204,15 @@ def test_a_tag_is_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tag", "last", "good"]) == 0
     tonight(night(BROKEN))
     assert "against runs/20261125T010000.000Z-nightly" in compared(capsys, base="tag:good")[1]
+
+
+def test_a_merged_run_and_its_shard_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    shard = tonight(night({("claude", "maze"): GOOD}, started_at="2026-11-26T01:00:00.000+00:00"))
+    merge([shard], Path("runs/merged"))
+    with pytest.raises(SystemExit) as exited:
+        main(["compare", str(shard), "runs/merged"])
+    assert exited.value.code == 2
+    assert "hold the same session of claude-qwen-maze-r1: it would count twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def test_the_new_run_is_never_its_own_baseline(runs: Path) -> None:
     assert names(find_runs("last:2", runs, besides=new)) == NAMES[2:4]
 
 
+def test_a_baseline_is_of_the_same_suite(runs: Path) -> None:
+    write_run(runs / "20261125T120000.000Z-debug", night({("claude", "maze"): [20]}))
+    assert names(find_runs("last:2", runs)) == [NAMES[4], "20261125T120000.000Z-debug"]
+    assert names(find_runs("last:2", runs, besides=[runs / NAMES[4]])) == NAMES[2:4]
+    with pytest.raises(RunError, match=r"last:2: .* has no other run of the suite debug with records"):
+        find_runs("last:2", runs, besides=find_runs("last", runs))
+
+
 def test_runs_without_records_and_other_folders_do_not_count_as_last_n(runs: Path) -> None:
     write_run(runs / "20261129T010000.000Z-nightly", [])
     (runs / "20261130T010000.000Z-notes").mkdir()
