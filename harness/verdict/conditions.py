@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 
 from harness.verdict.trials import Trial
 
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
 
 class ConditionChange(Struct, frozen=True):
-    """A condition that differs, and its values on both sides. A value is null if it is not known."""
+    """A condition that differs, and its values on both sides. A value is null if it is not known.
+
+    As text, it shows the first 12 digits of a SHA-256.
+    """
 
     name: str
     base: tuple[str | None, ...]
@@ -68,4 +74,4 @@ def _values(trials: Iterable[Trial], name: str) -> set[str | None]:
 
 
 def _shown(values: Iterable[str | None]) -> str:
-    return ", ".join("unknown" if value is None else value for value in values)
+    return ", ".join("unknown" if value is None else _DIGEST.sub(r"\1…", value) for value in values)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from harness.verdict.comparison import Comparison, Verdict
+from harness.verdict.conditions import ConditionChange
 from harness.verdict.deciding import until_decided
 from harness.verdict.gate import compare
 from harness.verdict.rules import Looks, Rules
@@ -303,3 +304,8 @@ def test_what_a_missing_replicate_does_not_know_is_no_difference() -> None:
     assert of_case(trials(GOOD, conditions=known), other).verdict is Verdict.INCOMPARABLE, "what it does know counts"
     graded = [replace(one, conditions=unknown) for one in trials(BAD, run="new")]
     assert of_case(trials(GOOD, conditions=known), graded).verdict is Verdict.INCOMPARABLE
+
+
+def test_a_digest_is_shown_by_its_beginning() -> None:
+    change = ConditionChange("prompt", ("0123456789ab" + "f" * 52, None), ("sha256:fedcba987654" + "0" * 52,))
+    assert str(change) == "prompt (0123456789ab…, unknown → sha256:fedcba987654…)"
