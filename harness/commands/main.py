@@ -37,6 +37,10 @@ COMMANDS = {
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),
+    "compare": Command(
+        "say what changed between runs, and whether it is worse", LazyModule("harness.commands.compare")
+    ),
+    "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,18 @@ RESULTS = "results.jsonl"
 LATEST = "latest"
 """The link to the newest run, beside it."""
 
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(.+)")
+
 
 def run_name(suite: str, now: datetime | None = None) -> str:
     """Return the name of a run that starts now. Names sort by time and contain the suite."""
     return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{suite}"
+
+
+def suite_of(name: str) -> str | None:
+    """Return the suite in the name of a run. Return `None` if the folder was named in another way."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
 
 
 def is_run(path: Path) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from harness.verdict.comparison import Comparison, Verdict
+from harness.verdict.conditions import ConditionChange
 from harness.verdict.deciding import until_decided
 from harness.verdict.gate import compare
 from harness.verdict.rules import Looks, Rules
@@ -291,3 +292,20 @@ def test_any_two_runs_get_a_verdict_for_each_case_and_group(
     swap[Verdict.GONE] = Verdict.NEW
     for name, one in rates(compare(*runs, Rules())).items():
         assert mirrored[name].verdict is swap.get(one.verdict, one.verdict)
+
+
+def test_what_a_missing_replicate_does_not_know_is_no_difference() -> None:
+    known, unknown = {"cli": "2.0", "seeds": "s"}, {"cli": "2.0", "seeds": None}
+    lost = replace(trial(None, run="new", replicate=9), conditions=unknown)
+    new = [lost, *trials(BAD, run="new", conditions=known)]
+    assert of_case(trials(GOOD, conditions=known), new).verdict is Verdict.WORSE
+    assert of_case([replace(lost, run="base"), *trials(GOOD, conditions=known)], new).left_out == 0
+    other = [replace(one, conditions={"cli": "2.1", "seeds": None}) if one.missing else one for one in new]
+    assert of_case(trials(GOOD, conditions=known), other).verdict is Verdict.INCOMPARABLE, "what it does know counts"
+    graded = [replace(one, conditions=unknown) for one in trials(BAD, run="new")]
+    assert of_case(trials(GOOD, conditions=known), graded).verdict is Verdict.INCOMPARABLE
+
+
+def test_a_digest_is_shown_by_its_beginning() -> None:
+    change = ConditionChange("prompt", ("0123456789ab" + "f" * 52, None), ("sha256:fedcba987654" + "0" * 52,))
+    assert str(change) == "prompt (0123456789ab…, unknown → sha256:fedcba987654…)"
