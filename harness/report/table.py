@@ -46,8 +46,9 @@ def seconds(record: Record) -> float | None:
 
 
 def named(record: Record) -> str:
-    """Return the name of the case, with the number of the try if a plugin reran its tests."""
-    return record.case.id if record.try_number == 1 else f"{record.case.id} (try {record.try_number})"
+    """Return the name of the session: the case, with a number if it has several (`CASE.2`), and the try of a rerun."""
+    name = record.session or record.case.id
+    return name if record.try_number == 1 else f"{name} (try {record.try_number})"
 
 
 def solve_rate(record: Record) -> str:

@@ -122,4 +122,4 @@ def test_cases_are_counted_and_not_their_sessions_or_tries() -> None:
     ]
     lines = markdown(kept)
     assert lines[0].startswith("**1 passed, 1 failed**")
-    assert [row[0] for row in rows(lines)[1:]] == ["a", "b", "a (try 2)", "b"]
+    assert [row[0] for row in rows(lines)[1:]] == ["a", "b.2", "a (try 2)", "b"]
