@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 from msgspec import Meta, Struct, field
 
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
-Positive = Annotated[float, Meta(gt=0)]
-Dollars = Annotated[float, Meta(ge=0)]
+# The upper bounds refuse infinity, which JSON cannot tell.
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]
+Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -217,7 +218,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: Count | None = None
     cost_usd: Positive | None = None
     wall_s: Seconds = 1800.0
-    wait_s: Annotated[float, Meta(ge=0)] = 21_600.0
+    wait_s: Annotated[float, Meta(ge=0, le=1e9)] = 21_600.0
     idle_s: Seconds = 300.0
     output_mb: Positive | None = 256.0
     memory_mb: Positive | None = 8192.0

@@ -49,12 +49,16 @@ RUN_FOLDER = "proctor_run"
 DIST = "proctor_dist"
 """The key under which an xdist worker finds how tests are distributed to workers."""
 
+SUBMISSION_FOLDER = "proctor_submission"
+"""The key under which an xdist worker finds the folder of `--submission`, if there is one."""
+
 STATUS_FILE = "proctor_status"
 """The key under which an xdist worker finds the file for its status."""
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _LIVE: pytest.StashKey[Live] = pytest.StashKey()
 _FOLDER: pytest.StashKey[Path] = pytest.StashKey()
+_SUBMISSION: pytest.StashKey[Path] = pytest.StashKey()
 
 
 def has_run(config: pytest.Config) -> bool:
@@ -136,7 +140,17 @@ def run_folder(config: pytest.Config) -> Path:
 
 
 def submission_folder(config: pytest.Config) -> Path:
-    """Return the folder of `--submission`. Raise `pytest.UsageError` if it holds no submission."""
+    """Return the folder of `--submission`. Raise `pytest.UsageError` if it holds no submission.
+
+    Links are resolved once, before the run begins, because `runs/latest` then points to this run.
+    """
+    if _SUBMISSION not in config.stash:
+        told: str | None = getattr(config, "workerinput", {}).get(SUBMISSION_FOLDER)
+        config.stash[_SUBMISSION] = Path(told) if told else _given_submission(config)
+    return config.stash[_SUBMISSION]
+
+
+def _given_submission(config: pytest.Config) -> Path:
     given = command_line(config).submission
     folder = (config.invocation_params.dir / str(given)).absolute()
     if _misled(config, folder, "--submission"):
@@ -150,7 +164,7 @@ def submission_folder(config: pytest.Config) -> Path:
             f"--submission {given}: this folder also holds the run, {run_folder(config)}: put {program} and what it "
             "needs in a folder of its own, or keep the run elsewhere with --runs-dir=FOLDER"
         )
-    return folder
+    return folder.resolve()
 
 
 def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:

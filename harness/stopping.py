@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Generator
 from types import FrameType
 from typing import Any
 
@@ -42,6 +43,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._first: signal.Signals | None = None
+        self._lets_pass = False
         self._level = self._signals = 0
         self._asked: list[tuple[int, Terminated]] = []
         self._before: dict[signal.Signals, Any] = {}
@@ -65,9 +67,14 @@ class StopSignals:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Set the exit status that a shell gives to a process that the signal has killed: 143 for SIGTERM."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Set the exit status that a shell gives to a process that the signal has killed: 143 for SIGTERM.
+
+        One signal that comes meanwhile raises nothing, because an exception here would cost the records and the table.
+        """
+        self._lets_pass = True
+        yield
         if self._first in {signal.SIGTERM, signal.SIGHUP}:
             session.exitstatus = 128 + self._first
 
@@ -83,6 +90,9 @@ class StopSignals:
             self._rise(level, asked)
             return
         self._first = self._first or signal.Signals(number)
+        if self._lets_pass:
+            self._lets_pass = False
+            return
         self._signals += 1
         by_user = number == signal.SIGINT
         name = signal.Signals(number).name

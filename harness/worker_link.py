@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness.stash import DIST, RUN_FOLDER, STATUS_FILE, run_folder
+from harness.options import command_line
+from harness.stash import DIST, RUN_FOLDER, STATUS_FILE, SUBMISSION_FOLDER, run_folder, submission_folder
 
 _CHANNEL = "proctor_channel"
 _STATUS_FOLDER = pytest.StashKey[Path]()
@@ -65,6 +66,8 @@ def greet(node: Any) -> None:
     node.workerinput[_CHANNEL] = channel
     node.workerinput[DIST] = node.config.getoption("dist")
     node.workerinput[RUN_FOLDER] = str(run_folder(node.config))
+    if command_line(node.config).submission is not None:
+        node.workerinput[SUBMISSION_FOLDER] = str(submission_folder(node.config))
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
 
 

@@ -94,12 +94,19 @@ def render(conf: PromptConf, part: str, about: PromptFacts) -> str:
 
 
 def check_prompt(conf: PromptConf, environment: EnvironmentConf, evaluation: EvaluationConf, limits: Limits) -> None:
-    """Raise `TemplateFault` if a template cannot be rendered for an environment, with its tools or without them."""
+    """Raise `TemplateFault` if a template cannot be rendered for an environment, with its tools or without them.
+
+    A prompt that renders to nothing is a fault, too, because a CLI cannot be asked nothing.
+    """
     offered: dict[str, str] = {tool: tool for tool in environment.tools}
     for tools in (offered, {}):
         about = facts(environment, evaluation, limits, tools=tools)
         for text in TEXTS:
             render(conf, text, about)
+        if not build_prompt(conf, about):
+            raise TemplateFault(conf.name, "task", "the prompt is empty: each of its parts renders to nothing")
+        if not render(conf, "resume", about):
+            raise TemplateFault(conf.name, "resume", "this text renders to nothing")
 
 
 def _show(value: Any) -> Any:

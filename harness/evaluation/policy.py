@@ -147,10 +147,9 @@ class PolicyHost:
             self._exchange({"do": "open", "spaces": self._spaces}, _START_S)
         except (PolicyError, SandboxError, OSError) as error:
             self.close()
-            said = printable(self.printed())
-            raise SandboxError(
-                f"the policy's process did not start: {error or 'no answer'}\n{said}".rstrip()
-            ) from error
+            said = printable(self.printed()).strip()
+            last = f": {said.splitlines()[-1]}\n{said}" if said else ""  # the last line of a traceback says most
+            raise SandboxError(f"the policy's process did not start: {error or 'no answer'}{last}") from error
 
     def _ask(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
         """Return the answer to a request. Kill the process if it gives none."""

@@ -42,7 +42,7 @@ from harness.conf_path import ConfPath, one_line
 from harness.gateway.messages import TokenCounts
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 _KINDS = ("write", "run", "read", "mcp", "tool")
 

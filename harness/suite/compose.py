@@ -95,7 +95,10 @@ def parse_override(text: str) -> Override:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfError(f"--set {text}: write KEY=VALUE: {one_line(error)}") from error
+        raise ConfError(
+            f"--set {text}: write KEY=VALUE, and a text with special characters in quotes, --set 'KEY=\"a: b\"': "
+            f"{one_line(error)}"
+        ) from error
     if override.is_sweep_override():
         raise ConfError(
             f"--set {text}: this gives several values; write a text with a comma in quotes, --set 'KEY=\"a, b\"', "

@@ -119,6 +119,18 @@ def test_a_folder_that_is_no_submission_is_a_usage_error(project: Project, argum
     assert not (project.folder / "runs").exists()
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["here", "in a worker"])
+def test_the_submission_of_the_newest_run_can_be_given_by_the_link_to_that_run(
+    project: Project, workers: tuple[str, ...]
+) -> None:
+    project.write("runs/earlier/case/submission/approach.py", GOOD.read_text())
+    (project.folder / "runs/latest").symlink_to("earlier")
+    done = project.pytest("--submission=runs/latest/case/submission", "--suite=smoke", FEW, *workers)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = project.records.values()
+    assert record.explanation == f"no agent ran: --submission gave {project.folder}/runs/earlier/case/submission"
+
+
 def test_a_folder_outside_the_project_can_be_given(project: Project, tmp_path: Path) -> None:
     (project.folder / "good").rename(tmp_path / "outside")
     done = project.pytest("--submission=../outside", "--environment", "small_maze", FEW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -50,7 +51,7 @@ def sends(number: signal.Signals) -> Callable[[], None]:
 
 def exit_status(signals: StopSignals) -> int:
     session = SimpleNamespace(exitstatus=2)
-    signals.pytest_sessionfinish(cast(pytest.Session, session))
+    deque(signals.pytest_sessionfinish(cast(pytest.Session, session)))
     return int(session.exitstatus)
 
 
@@ -65,11 +66,23 @@ def exit_status(signals: StopSignals) -> int:
 def test_each_signal_raises_every_time_and_the_first_one_decides_the_exit_status(
     signals: StopSignals, number: signal.Signals, raised: str, status: int
 ) -> None:
-    assert exit_status(signals) == 2
     assert raised_by(sends(number)) == raised
     assert raised_by(sends(number)) == raised
     assert raised_by(sends(signal.SIGINT)) == "KeyboardInterrupt: "
     assert exit_status(signals) == status
+
+
+def test_one_signal_while_the_session_ends_costs_nothing_and_the_next_one_raises(signals: StopSignals) -> None:
+    assert raised_by(sends(signal.SIGTERM)) == "Terminated: interrupted by SIGTERM"
+    assert exit_status(signals) == 143
+    assert raised_by(sends(signal.SIGTERM)) is None
+    assert raised_by(sends(signal.SIGTERM)) == "Terminated: interrupted by SIGTERM"
+
+
+def test_a_session_that_no_signal_stopped_keeps_its_exit_status(signals: StopSignals) -> None:
+    assert exit_status(signals) == 2
+    assert raised_by(sends(signal.SIGTERM)) is None
+    assert exit_status(signals) == 143
 
 
 def test_a_signal_and_the_word_of_the_main_process_about_it_stop_a_worker_once(signals: StopSignals) -> None:

@@ -326,6 +326,16 @@ def test_its_prompt_may_change_one_part_of_the_packaged_one(project: Loader) -> 
             [],
             ["conf/config.yaml: prompt.default.task: line 1 ({% if %})"],
         ),
+        (
+            {
+                "conf/prompt/m.yaml": PROMPT.format(
+                    name="m", more="task: ''\ninterface: ''\ntools: ''\nlimits: ''\nrules: ''\n"
+                )
+            },
+            ["suite.prompt=m"],
+            ["conf/prompt/m.yaml: prompt.m.task", "the prompt is empty"],
+        ),
+        ({}, ["prompt.default.resume=''"], ["prompt.default.resume", "renders to nothing"]),
         ({}, ["environment.door.tools=[draw]"], ["environment.door.tools", "'draw'", "render_state, render_policy"]),
         (
             {},
