@@ -146,6 +146,8 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
     said = _last_lines(stderr_tail)
     kind = error_kind("\n".join(said))
+    if kind is ErrorKind.OTHER and session.stop_reason in _CUT:
+        return _CUT[session.stop_reason]
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
 
