@@ -223,6 +223,11 @@ class _McpDone(_Done, tag="mcp_tool_call"):
 class _AgentDone(_Done, tag="collab_tool_call"):
     tool: str = ""
 
+    def events(self) -> tuple[ev.Event, ...]:
+        """See `_Done`. A subagent may show by this item alone."""
+        started = (ev.SubagentStarted(call_id=self.id),) if self.tool == "spawn_agent" else ()
+        return (*started, *super().events())
+
     def tool_name(self) -> str:
         """See `_Done`."""
         return _agent_tool(self.tool)

@@ -305,7 +305,7 @@ def error_kind(message: str, status: int | None = None, *, resets: bool = False)
 
 def clear_kind(message: str) -> ErrorKind | None:
     """Return the kind of an error if its text names one cause only, whatever stands around it, or `None`."""
-    return _first(_STRONG_RULES, without_traces(message[:_READ_CAP]))
+    return _first((*_OWN_RULES, *_STRONG_RULES), without_traces(message[:_READ_CAP]))
 
 
 def _first(rules: Iterable[tuple[ErrorKind, re.Pattern[str]]], text: str) -> ErrorKind | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backends.events import ErrorKind, SessionFinished, StopReason
+from backends.events import ErrorKind, Malformed, SessionFinished, StopReason
 from backends.reading.errors import clear_kind, error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
@@ -58,7 +58,13 @@ def classify(
         return _stopped_itself(session, session.final, limits)
     if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
         return _finished(session)
-    return _unfinished(session, exit_code, stderr_tail, limits or Limits())
+    return _unfinished(session, exit_code, stderr_tail.strip() or _plain_text(session), limits or Limits())
+
+
+def _plain_text(session: Session) -> str:
+    """Return what a CLI that never got a response printed in place of a stream: it may be the error."""
+    sample = session.malformed_sample
+    return sample.event.sample if sample and not session.turns and isinstance(sample.event, Malformed) else ""
 
 
 def _stopped_itself(session: Session, final: SessionFinished, limits: Limits | None) -> tuple[Ending, str]:
