@@ -60,7 +60,7 @@ CLEAR_WORDINGS = (
     Wording(K.MALFORMED_TOOL_CALL, r"invalid sequence as part of ToolUse|malformed_model_output", "Bedrock"),
     Wording(
         K.MALFORMED_TOOL_CALL,
-        r"(pars(e|ing)|decod(e|ing)|extract(ing)?|invalid|malformed) .{0,30}\b(tool|function).?calls?\b"
+        r"(pars(e|ing)|decod(e|ing)|extract(ing)?|invalid|malformed) .{0,30}(?<!\bno )\b(tool|function).?calls?\b"
         r"|\b(tool|function).?calls?\b.{0,60}(could not be parsed|malformed|(invalid|(not|be) valid) JSON)"
         r"|(invalid character|unexpected end).{0,80}\b(tool|function).?calls?\b",
         "any other engine: a call, and that it could not be read",
@@ -80,7 +80,9 @@ CLEAR_WORDINGS = (
         "OpenAI, OpenRouter, DeepSeek, vLLM",
     ),
     Wording(
-        K.CONTEXT_OVERFLOW, r"context[ _]window|input tokens exceed|context.?overflow", "OpenAI, MiniMax, Codex, z.ai"
+        K.CONTEXT_OVERFLOW,
+        r"context window|context_window_exceeded|input tokens exceed|context.?overflow",
+        "OpenAI, MiniMax, Codex, z.ai",
     ),
     Wording(K.CONTEXT_OVERFLOW, r"tokens in request more than max tokens allowed|prompt exceeds max", "z.ai"),
     Wording(K.CONTEXT_OVERFLOW, r"prompt.(is.)?too.long|exceeds? context limit|request_too_large", "Anthropic, Ollama"),

@@ -225,6 +225,8 @@ def test_a_fetch_that_failed_is_no_fault_of_the_cli() -> None:
         "messages.0.content.1.image: image exceeds 5 MB maximum",
         "max_tokens: 64000 > 32000, which is the maximum allowed number of output tokens",
         "Invalid tool_call_id: it belongs to no call",
+        "Invalid value: 'tool'. No tool call found for function call output with call_id call_x.",
+        "the maximum value for `max_tokens` is less than the `context_window` for this model",
         "max_output_tokens: integer above maximum value",
     ],
 )
