@@ -31,6 +31,7 @@ class Session:
       its own tools.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
+    - `stop_reason`: that of the agent's own last turn, whatever its subagents did since.
     - `final`: the CLI's final event, or `None`. It becomes `None` again when another turn begins.
     - `failure`: the last error, or `None`. It becomes `None` again when a response comes back.
     - `errors`: the first and the last errors, `ERRORS_KEPT` at most.
@@ -80,6 +81,7 @@ class Session:
         self._turns_with_results: dict[str, None] = {}
         self._earlier: ev.TurnFinished | None = None
         self._turn_open = False
+        self._by_subagent = False
         self._answered_tools: dict[str, None] = {}
 
     @property
@@ -207,11 +209,13 @@ class Session:
         self._turn_open = True
         if event.turn in self._turns and (event.whole or event.turn in self._turns_with_results):
             self._begin_again(event.turn, whole=event.whole)
+        self._by_subagent = event.parent is not None
         if event.turn not in self._turns:
             self._wrote_nothing = self._called_nothing = True
-            self.stop_reason = None
             self.final = None
-            self._not_run.clear()
+            if not self._by_subagent:
+                self.stop_reason = None
+                self._not_run.clear()
 
     def _begin_again(self, turn: str, *, whole: bool) -> None:
         """Forget a turn whose id names another response from now on, as its place in the stream tells."""
@@ -254,14 +258,13 @@ class Session:
             self._used.add(event.usage, event.cost_usd, event.model)
             empty = self._called_nothing and (self._wrote_nothing or event.stop_reason is ev.StopReason.UNKNOWN)
             self.empty_turns = self.empty_turns + 1 if empty else 0
-        elif known == event:
-            return
-        else:
+        elif known != event:
             event = self._more_of(known, event)
         self._turns[event.turn] = event
         if len(self._turns) > REMEMBERED:
             forget(self._turns)
-        self.stop_reason = event.stop_reason
+        if not self._by_subagent:
+            self.stop_reason = event.stop_reason
 
     def _more_of(self, known: ev.TurnFinished, event: ev.TurnFinished) -> ev.TurnFinished:
         """Count what a repeated event adds to its turn. Return the turn with the greatest counts."""
@@ -290,7 +293,8 @@ class Session:
             forget(self._calls)
             forget(self._times.open)
             forget(self._not_run)
-        self._not_run[event.call_id] = None
+        if event.parent is None:
+            self._not_run[event.call_id] = None
         self.tool_calls += 1
         self._compactions.called()
         self.last_tool = event.name[:200]
@@ -319,6 +323,7 @@ class Session:
 
     def _session_finished(self, event: ev.SessionFinished) -> None:
         self.final = event
+        self._turns_with_results |= dict.fromkeys(self._turns)  # a session that goes on may use their ids again
         if event.succeeded:
             self.failure = None
         self.session_id = event.session_id or self.session_id

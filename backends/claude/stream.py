@@ -204,6 +204,8 @@ def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
     message = line.message or _ClaudeMessage()
     blocks = [_ClaudeText(text=message.content)] if isinstance(message.content, str) else message.content
     if message.model == _SYNTHETIC:
+        if line.parent_tool_use_id is not None:  # the agent gets a subagent's error as the result of its call
+            return ()
         text = " ".join(block.text for block in blocks if isinstance(block, _ClaudeText))
         kind = _ERROR_NAMES.get(line.error or "") or error_kind(text)
         if line.error:

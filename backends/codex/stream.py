@@ -66,7 +66,12 @@ _RESPONSE = re.compile(
 )
 _MCP_FAILED = re.compile(r"^Error: .*required MCP servers failed to initialize: ([\w-]{1,200}):", re.MULTILINE)
 
-_MCP_WARNED = re.compile(r"\bMCP (?:client|server) (?:for )?`?([\w-]{1,200})`? failed to start")
+_MCP_WARNED = re.compile(
+    r"\bMCP (?:client|server) (?:for )?[`']?([\w-]{1,200})[`']? (?:failed to start|timed out)"
+    r"|\bThe ([\w-]{1,200}) MCP server is not logged in"
+)
+_MCP_INCOMPLETE = re.compile(r"\bMCP startup incomplete \(failed: ([\w, -]{1,1000})\)")
+"""What the CLI warns of an MCP server, and of several."""
 
 _NOTHING = Raw(b'""')
 _SHELL, _PATCH, _WEB_SEARCH = "exec_command", "apply_patch", "web_search"
@@ -167,11 +172,16 @@ class _Done(LinePart):
 
 class _CommandDone(_Done, tag="command_execution"):
     aggregated_output: Raw = _NOTHING
+    exit_code: int | None = None
 
     def events(self) -> tuple[ev.Event, ...]:
         """See `_Done`. A command that was not approved was not run."""
         denied = (ev.PermissionDenied(tool=_SHELL, call_id=self.id),) if self.status == "declined" else ()
         return (*super().events(), *denied)
+
+    def failed(self) -> bool:
+        """See `_Done`. Without a status the exit code tells."""
+        return super().failed() if self.status else bool(self.exit_code)
 
     def tool_name(self) -> str:
         """See `_Done`."""
@@ -213,6 +223,11 @@ class _McpDone(_Done, tag="mcp_tool_call"):
 class _AgentDone(_Done, tag="collab_tool_call"):
     tool: str = ""
 
+    def events(self) -> tuple[ev.Event, ...]:
+        """See `_Done`. A subagent may show by this item alone."""
+        started = (ev.SubagentStarted(call_id=self.id),) if self.tool == "spawn_agent" else ()
+        return (*started, *super().events())
+
     def tool_name(self) -> str:
         """See `_Done`."""
         return _agent_tool(self.tool)
@@ -237,8 +252,14 @@ class _Warning(LinePart, tag="error"):
 
     def events(self) -> tuple[ev.Event, ...]:
         compacted = (ev.Compaction(sign="warning"),) if _COMPACTED in self.message else ()
-        failed = (ev.McpStatus(server=server, status="failed") for server in _MCP_WARNED.findall(self.message))
+        failed = (ev.McpStatus(server=server, status="failed") for server in _servers_missed(self.message))
         return (*compacted, *failed)
+
+
+def _servers_missed(warning: str) -> list[str]:
+    """Return the MCP servers that the CLI warns it has to do without."""
+    listed = [server.strip() for servers in _MCP_INCOMPLETE.findall(warning) for server in servers.split(",")]
+    return [*(one or other for one, other in _MCP_WARNED.findall(warning)), *listed]
 
 
 class _ContextCompacted(LinePart, tag="context_compaction"):

@@ -22,7 +22,7 @@ from typing import Any
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
+from backends.reading.errors import error_events, error_kind, reset_hint
 from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
 
 _MCP_FAILED = re.compile(r'message="server unavailable" key=(\S{1,200}) .{0,200}?\bstatus=(\w{1,40})')
@@ -96,6 +96,7 @@ class _ErrorData(LinePart):
     message: str = ""
     status: int | None = field(default=None, name="statusCode")
     headers: dict[str, str] = field(default_factory=dict, name="responseHeaders")
+    body: str = field(default="", name="responseBody")
 
 
 class _Failure(LinePart):
@@ -155,7 +156,10 @@ _ERROR_NAMES = {
     "ContextOverflowError": ev.ErrorKind.CONTEXT_OVERFLOW,
     "MessageOutputLengthError": ev.ErrorKind.OUTPUT_TOKENS,
     "MessageAbortedError": ev.ErrorKind.CLI,
+    "ProviderModelNotFoundError": ev.ErrorKind.MODEL_ERROR,
 }
+_REQUEST_FAILED = "APIError"
+"""The name of an error that the model server's answer, or its absence, is the cause of, whatever its text is."""
 
 _DENIED = re.compile(rb"rejected permission to use this specific tool call|a rule which prevents you from using this")
 """What the CLI tells the model of a call that a permission forbids."""
@@ -235,10 +239,17 @@ def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
     failure = line.error or _Failure()
     data = failure.data or _ErrorData()
     message = data.message or failure.name
-    after, after_ms = data.headers.get("retry-after"), data.headers.get("retry-after-ms")
-    kind = _ERROR_NAMES.get(failure.name) or error_kind(message, data.status, resets=bool(after or after_ms))
-    resets_at = f"{after} s" if after else f"{after_ms} ms" if after_ms else None
+    headers = {name.lower(): value for name, value in data.headers.items()}
+    after, after_ms = headers.get("retry-after"), headers.get("retry-after-ms")
+    resets_at = f"{after} s" if after else f"{after_ms} ms" if after_ms else reset_hint(data.body)
+    kind = _ERROR_NAMES.get(failure.name) or _kind(failure.name, message, data, resets=bool(resets_at))
     return error_events(kind, message, data.status, session_id=line.session_id, resets_at=resets_at)
+
+
+def _kind(name: str, message: str, data: _ErrorData, *, resets: bool) -> ev.ErrorKind:
+    """Return the kind of an error by its message and by the server's answer, which may say more than the message."""
+    kind = error_kind(f"{message}\n{data.body}", data.status, resets=resets)
+    return ev.ErrorKind.MODEL_ERROR if kind is ev.ErrorKind.OTHER and name == _REQUEST_FAILED else kind
 
 
 _READINGS: dict[type, Callable[[Any], tuple[ev.Event, ...]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backends.events import ErrorKind, SessionFinished, StopReason
+from backends.events import ErrorKind, Malformed, SessionFinished, StopReason
 from backends.reading.errors import clear_kind, error_kind, without_traces
 from backends.session import Session
 from harness.case import Limits
@@ -58,7 +58,13 @@ def classify(
         return _stopped_itself(session, session.final, limits)
     if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
         return _finished(session)
-    return _unfinished(session, exit_code, stderr_tail, limits or Limits())
+    return _unfinished(session, exit_code, stderr_tail.strip() or _plain_text(session), limits or Limits())
+
+
+def _plain_text(session: Session) -> str:
+    """Return what a CLI that never got a response printed in place of a stream: it may be the error."""
+    sample = session.malformed_sample
+    return sample.event.sample if sample and not session.turns and isinstance(sample.event, Malformed) else ""
 
 
 def _stopped_itself(session: Session, final: SessionFinished, limits: Limits | None) -> tuple[Ending, str]:
@@ -146,6 +152,8 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
         return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
     said = _last_lines(stderr_tail)
     kind = error_kind("\n".join(said))
+    if kind is ErrorKind.OTHER and session.stop_reason in _CUT:
+        return _CUT[session.stop_reason]
     last_line = said[-1] if said else "nothing on standard error"
     return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
 

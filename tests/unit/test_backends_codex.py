@@ -131,7 +131,7 @@ def test_a_command_is_the_one_that_the_model_gave(shown: str, given: str) -> Non
 )
 def test_the_result_of_a_call_is_read_from_its_end(item: dict[str, Any], output: str) -> None:
     line = {"type": "item.completed", "item": {"id": "item_1", "status": "completed", **item}}
-    [result] = CODEX.decode(json.dumps(line).encode())
+    *_, result = CODEX.decode(json.dumps(line).encode())
     assert isinstance(result, ev.ToolResult)
     assert (result.call_id, result.output, result.is_error) == ("item_1", output, False)
 
