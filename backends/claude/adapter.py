@@ -4,9 +4,10 @@ Measured with Claude Code 2.1.197:
 
 - For a model that it does not know, it invents a cost. The gateway's ledger has the real one.
 - By default, it compacts a conversation only when the service refuses a request as too long. A window in
-  `CLAUDE_CODE_AUTO_COMPACT_WINDOW` (at least 100,000; the model's context bounds it) makes it compact before a request,
-  from 13,000 tokens below its room on. The room is the context less the output limit, of which 20,000 tokens count at
-  most. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers that to a percentage of the room; alone, it changes nothing.
+  `CLAUDE_CODE_AUTO_COMPACT_WINDOW` (at least 100,000; the model's context bounds it) makes it compact before a request.
+  It then compacts once fewer than 13,000 tokens of its room are left. The room is the context without the output limit,
+  and at most 20,000 tokens of that limit count. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers the threshold to a percentage
+  of the room. Alone, it changes nothing.
 - It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl` and writes that file at intervals. A CLI that is killed
   early may not have written it yet. Without the file, `--resume ID` ends at once ("No conversation found").
 """

@@ -76,7 +76,7 @@ def loads(data: bytes, limit: int = MAX_BYTES) -> Any:
 
 
 class _Contents:
-    """The contents of the arrays of a message, of which those before `start` are taken."""
+    """The contents of the arrays of a message. Those before `start` are taken."""
 
     def __init__(self, data: bytes, start: int) -> None:
         self._data = data

@@ -53,10 +53,14 @@ class RunStore:
     def append(self, record: Record) -> None:
         """Write one record, unless it was written before. When this returns, the record survives a crash."""
         key = _key(record)
-        if self._records.get(key) == record:
-            if record.artifacts is not None:
-                CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
-            return
+        if self._records.get(key) != record:
+            self._write(record)
+            self._records[key] = record
+            self._lines += 1
+        if record.artifacts is not None:
+            CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
+
+    def _write(self, record: Record) -> None:
         self.run.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
@@ -64,11 +68,7 @@ class RunStore:
             file.flush()
             os.fsync(file.fileno())
         if record.artifacts is not None:
-            folder = CaseFolder(self.run / record.artifacts)
-            folder.result.write_bytes(msgspec.json.format(line))
-            folder.draft.unlink(missing_ok=True)
-        self._records[key] = record
-        self._lines += 1
+            CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
 
     def tidy(self) -> None:
         """Leave one line for each session in the file of records. Raise `OSError` if that is not possible."""
