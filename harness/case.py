@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
@@ -12,6 +13,7 @@ Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
 Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Words = Annotated[str, Meta(min_length=1)]
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,6 +276,24 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     prompt: str | None = None
 
 
+class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A failure that is expected for a while (`conf/known_failures.yaml`).
+
+    `case` is a shell pattern for the ids of cases. `reason` says why they fail. `issue` is the address or the number of
+    the issue, or `None` if there is none. `until` is the last day on which the entry holds, in UTC.
+    """
+
+    case: Words
+    reason: Words
+    issue: Words | int | None = None
+    until: date
+
+    @property
+    def told(self) -> str:
+        """The reason and the issue, for people."""
+        return self.reason if self.issue is None else f"{self.reason} ({self.issue})"
+
+
 class ServerNeed(Struct, frozen=True):
     """The model server that a case needs on this machine. Cases with the same `key` can share one.
 
@@ -286,7 +306,10 @@ class ServerNeed(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """One backend x model x environment x replicate. The backend reaches the model over `wire`."""
+    """One backend x model x environment x replicate. The backend reaches the model over `wire`.
+
+    `known_failure` is set if the project expects the case to fail.
+    """
 
     id: str
     backend: BackendConf
@@ -299,6 +322,7 @@ class Case(Struct, frozen=True):
     limits: Limits
     evaluation: EvaluationConf
     replicate: int = 1
+    known_failure: KnownFailure | None = None
 
     def __repr__(self) -> str:
         return f"Case({self.id!r})"

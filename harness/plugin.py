@@ -22,12 +22,14 @@ from harness.stash import POOL, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, stopping
+    from harness import case_folder, closing, expected, recorder, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    case_folder = LazyModule("harness.case_folder")
     closing = LazyModule("harness.closing")
+    expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
@@ -136,6 +138,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         folders = sharing.name_folders(session.items)
         config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
         config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
+        if _expects_failures(config):
+            config.pluginmanager.register(expected.XfailKnown(), "proctor-xfail")
         if is_worker(config):
             _stop_on_signals(config)
     if is_worker(config):
@@ -210,8 +214,17 @@ def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
     """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
     writer = recorder.RunWriter(run_of(config), folders)
     config.pluginmanager.register(writer, _WRITER)
+    if _expects_failures(config):
+        cases = {case.id: case for case in cases_of(config)}
+        of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
+        config.pluginmanager.register(expected.FailPassing(of_tests), "proctor-xpass")
     config.pluginmanager.register(closing.AtTheEnd(writer.closing))
     _stop_on_signals(config)
+
+
+def _expects_failures(config: pytest.Config) -> bool:
+    """Return whether a case is a known failure, unless `--runxfail` says that this does not matter."""
+    return not config.option.runxfail and any(case.known_failure is not None for case in cases_of(config))
 
 
 def _stop_on_signals(config: pytest.Config) -> None:

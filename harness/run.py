@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
 from harness.results.record_builder import Origin
 from harness.suite import config as configuration
-from harness.suite import matrix
+from harness.suite import known_failures, matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
 from harness.suite.scripts import require_scripts
@@ -57,7 +57,7 @@ class Run:
     def cases(self) -> list[Case]:
         """The cases of this run. Raise `ConfError` if the configuration is wrong."""
         chosen = self._chosen
-        return chosen if self.part is None else shard(chosen, self.part)
+        return self._marked(chosen if self.part is None else shard(chosen, self.part))
 
     @cached_property
     def nothing(self) -> Nothing | None:
@@ -101,9 +101,33 @@ class Run:
             check_prices(chosen)
         return chosen
 
+    def _marked(self, cases: list[Case]) -> list[Case]:
+        """Return the cases with their known failures."""
+        known = known_failures.read_known(self.conf, known_failures.today())
+        if not known:
+            return cases
+        known_failures.require_matched(known, self.conf, self._every_suite())
+        return known_failures.mark_known(cases, known)
+
+    def _every_suite(self) -> Iterator[tuple[str, Callable[[], list[Case]]]]:
+        """Return each suite and how to get its cases: this one as the command line changes it, then all as written."""
+        yield self.suite, lambda: _every_case(self.config)
+        for suite in self.conf.choices("suite"):
+            yield suite, partial(_as_written, self.conf, suite)
+
     def _other_suites(self) -> Iterator[configuration.Config]:
         """Return the configurations of the other suites, except those that are wrong."""
         for suite in self.conf.choices("suite"):
             if suite != self.suite:
                 with suppress(ConfError):
                     yield configuration.load(self.conf, suite)
+
+
+def _every_case(config: configuration.Config) -> list[Case]:
+    """Return the cases of a suite, and those of `--submission`."""
+    cases = matrix.cases(config)
+    return [*cases, *without_agent(cases, config.suite.replicates)]
+
+
+def _as_written(conf: ConfPath, suite: str) -> list[Case]:
+    return _every_case(configuration.load(conf, suite))

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from backends.events import Usage
-from harness.case import Limits, Score
+from harness.case import KnownFailure, Limits, Score
 from harness.endings import Cause, Ending
 
 SCHEMA = 1
@@ -157,7 +157,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions.
+    environment's configuration. They are null in records of older versions. `known_failure` is set if the project
+    expected the case to fail.
     """
 
     schema: int = SCHEMA
@@ -172,6 +173,7 @@ class Record(Struct, frozen=True, kw_only=True):
     cause: Cause
     outcome: str
     explanation: str
+    known_failure: KnownFailure | None = None
     score: Score | None = None
     usage: CaseUsage = CaseUsage()
     usage_by_model: dict[str, Usage] = field(default_factory=dict)

@@ -139,6 +139,7 @@ class RecordBuilder:
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
             explanation=why or self.explanation,
+            known_failure=case.known_failure,
             score=self.score,
             usage=self.usage,
             usage_by_model=self.usage_by_model,
