@@ -33,7 +33,7 @@ COMMANDS = {
     "decode": Command(
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
-    "report": Command("print the table of a run", LazyModule("harness.commands.report")),
+    "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),

@@ -5,29 +5,51 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from harness.commands.errors import BadInput
+from harness.lazy import LazyModule
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+from harness.verdict.reading import read_trials
+from harness.verdict.rules import Rules
+
+if TYPE_CHECKING:
+    from harness.report import means
+else:  # it needs SciPy
+    means = LazyModule("harness.report.means")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl")
-    parser.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print everything as JSON")
+    form.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table of a run, or its summary in Markdown. Raise `BadInput`."""
+    """Print the table of a run and the means over replicates, as text, Markdown or JSON. Raise `BadInput`."""
     try:
         folder, records = read_run(given.run)
+        trials = read_trials(folder).trials if records else []
     except RunError as error:
         raise BadInput(str(error)) from error
+    if given.json:
+        summary = means.summarize_run(folder, records, trials, Rules())
+        print(msgspec.json.format(msgspec.json.encode(summary)).decode())
+        return 0
     if records:
-        print("\n".join(markdown(records) if given.markdown else table(records)))
+        told = markdown(records) if given.markdown else table(records)
+        if len(trials) > 1:
+            summary = means.summarize_run(folder, records, trials, Rules())
+            told += means.markdown_lines(summary) if given.markdown else means.lines(summary)
+        print("\n".join(told))
     tell_missing(folder, records)
     return 0
 
