@@ -63,6 +63,7 @@ class SessionVerdict:
         alarming = self._compared is None or self._compared.alarming
         if alarming and self._fails and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            said += " (exit status 1)"
         if alarming and not self._fails:
             said += " (--fail-on=nothing ignores that)"
         self._conclusion = [said]
@@ -97,7 +98,7 @@ class SessionVerdict:
             if xml is not None:
                 add_verdicts(Path(xml.logfile), found, compared)
         except (RunError, OSError, ValueError) as error:
-            return f"cannot write the comparison with the baseline: {error}"
+            return f"the comparison with the baseline failed: {error}"
         if compared.nothing_compared:
             return "nothing was compared with the baseline"
         return f"{'something' if compared.worse else 'nothing'} is worse than the baseline"
