@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from harness.commands.main import main
+from harness.report.verdicts import Compared
+from harness.verdict.trials import Measure
+from tests.support.own_project import BACKEND, FILES, SCRIPT, OwnProject
 from tests.support.project import Project
 from tests.unit.test_given_submission import GOOD, WRONG
 from tests.unit.test_reporters import REPLACED
@@ -182,3 +186,51 @@ def test_an_allowed_difference_must_be_a_condition_and_collecting_compares_nothi
     assert collected.status == 0
     assert "verdict" not in collected.said
     assert collected.run == before
+
+
+REGRESSED = BACKEND.replace(
+    """    name = "lean"
+""",
+    """    name = "lean"
+
+    def environment(self, spec):
+        return super().environment(spec) | {"HASTY": "1"}
+""",
+)
+"""The adapter after a change: its CLI passes a variable on to what it runs."""
+
+HASTY = SCRIPT.replace(
+    "  - text: Done.",
+    """\
+  - text: If I am in a hurry, I walk where I should open.
+    calls: [{run: 'test -z "$HASTY" || sed -i s/open/walk/ approach.py'}]
+  - text: Done.""",
+)
+"""A script whose policy is broken if the CLI passes on that variable. The script itself, a condition, stays."""
+
+
+@pytest.mark.nightly
+def test_with_no_condition_changed_a_broken_backend_is_worse_and_only_that(tmp_path: Path) -> None:
+    """Real CLIs: only the code of one backend's adapter changes, which no condition mentions."""
+    project = OwnProject(tmp_path)
+    suite = "name: mine\nbackends: [lean, claude]\nmodels: [scripted]\nenvironments: [door]\n"
+    changed = {"conf/suite/mine.yaml": suite, "conf/scripts/opener.yaml": HASTY, "conf/config.yaml": ""}
+    for name, text in (FILES | changed).items():
+        project.write(name, text)
+    before = project.pytest("--suite", "mine", "-n", "2")
+    assert before.returncode == 0, before.stdout + before.stderr
+    same = project.pytest("--suite", "mine", "-n", "2", "--baseline", "last")
+    assert same.returncode == 0, same.stdout + same.stderr
+    project.write("mylab/backends.py", REGRESSED)
+    after = project.pytest("--suite", "mine", "--baseline", "last:7")
+    assert after.returncode == 1, after.stdout + after.stderr
+    told = (tmp_path / "runs/latest/verdict.json").read_bytes()
+    rates = [one for one in msgspec.json.decode(told, type=Compared).comparisons if one.measure is Measure.SOLVE_RATE]
+    verdicts = {one.name: str(one.verdict) for one in rates if one.level in {"case", "backend"}}
+    assert verdicts == {
+        "lean": "worse",
+        "lean-scripted-door": "worse",
+        "claude": "inconclusive",
+        "claude-scripted-door": "inconclusive",
+    }
+    assert [one.differing or one.drift for one in rates if one.differing or one.drift] == []
