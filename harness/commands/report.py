@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,17 @@ from harness.lazy import LazyModule
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
+from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
 from harness.verdict.reading import read_trials
 from harness.verdict.rules import Rules
 
 if TYPE_CHECKING:
-    from harness.report import means
-else:  # it needs SciPy
+    from harness.report import means, verdicts
+else:  # they need SciPy
     means = LazyModule("harness.report.means")
+    verdicts = LazyModule("harness.report.verdicts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,18 +42,46 @@ def run(given: argparse.Namespace) -> int:
         trials = read_trials(folder).trials if records else []
     except RunError as error:
         raise BadInput(str(error)) from error
+    verdict = _verdict(folder / VERDICT)
+    several = len(trials) > 1 or given.json
+    summary = means.summarize_run(folder, records, trials, verdict, Rules()) if several else None
     if given.json:
-        summary = means.summarize_run(folder, records, trials, Rules())
         print(msgspec.json.format(msgspec.json.encode(summary)).decode())
         return 0
     if records:
-        told = markdown(records) if given.markdown else table(records)
-        if len(trials) > 1:
-            summary = means.summarize_run(folder, records, trials, Rules())
-            told += means.markdown_lines(summary) if given.markdown else means.lines(summary)
-        print("\n".join(told))
+        print("\n".join((_markdown if given.markdown else _text)(records, summary, verdict)))
     tell_missing(folder, records)
     return 0
+
+
+def _verdict(file: Path) -> verdicts.Compared | None:
+    """Return the comparison with the baseline of `pytest --baseline`, if the run had one. Raise `BadInput`."""
+    if not file.exists():
+        return None
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
+
+
+def _text(
+    records: Sequence[Record], summary: means.RunSummary | None, verdict: verdicts.Compared | None
+) -> Iterator[str]:
+    yield from table(records)
+    if summary:
+        yield from means.lines(summary)
+    if verdict:
+        yield from ["", *verdicts.lines(verdict)]
+
+
+def _markdown(
+    records: Sequence[Record], summary: means.RunSummary | None, verdict: verdicts.Compared | None
+) -> Iterator[str]:
+    if verdict:
+        yield from [*verdicts.markdown_lines(verdict), ""]
+    yield from markdown(records)
+    if summary:
+        yield from means.markdown_lines(summary)
 
 
 def tell_missing(folder: Path, records: Sequence[Record]) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from harness.endings import ENDINGS, Ending
 from harness.report.summary import escape
-from harness.report.verdicts import FORMS, NAMES
+from harness.report.verdicts import FORMS, NAMES, Compared
 from harness.results.record import Record
 from harness.results.store import unrecorded
 from harness.verdict.conditions import changes
@@ -26,7 +26,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     `run` is its folder. `notes` say what the reader must know of the means. `most_missing` is the share of missing
     replicates beyond which a case is inconclusive. `cases` and `groups` leave out the cases that this machine could not
-    run; `records` has them. `unrecorded` names the planned cases without a record.
+    run; `records` has them. `verdict` is the comparison with the baseline of the run, if it had one. `unrecorded` names
+    the planned cases without a record.
     """
 
     run: str
@@ -34,6 +35,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     most_missing: float
     cases: list[CaseSummary]
     groups: list[GroupSummary]
+    verdict: Compared | None
     unrecorded: list[str]
     records: list[Record]
 
@@ -52,7 +54,9 @@ class _Grid(Struct, frozen=True):
         return range(1, len(self.head) - self.ends_in_text)
 
 
-def summarize_run(folder: Path, records: Sequence[Record], trials: Sequence[Trial], rules: Rules) -> RunSummary:
+def summarize_run(
+    folder: Path, records: Sequence[Record], trials: Sequence[Trial], verdict: Compared | None, rules: Rules
+) -> RunSummary:
     """Return everything that is known of a run."""
     ran = [trial for trial in trials if not trial.missing or ENDINGS[Ending(trial.ending)].outcome != "skipped"]
     return RunSummary(
@@ -61,6 +65,7 @@ def summarize_run(folder: Path, records: Sequence[Record], trials: Sequence[Tria
         most_missing=rules.missing,
         cases=summarize_cases(ran, rules),
         groups=summarize_groups(ran) if ran else [],
+        verdict=verdict,
         unrecorded=unrecorded(folder, records),
         records=list(records),
     )

@@ -153,7 +153,7 @@ def test_the_mean_lies_between_the_bounds_and_every_table_is_a_table(
         if case.bounds and Measure.SOLVE_RATE in case.measures:
             low, high = case.bounds
             assert low - 1e-9 <= case.measures[Measure.SOLVE_RATE].mean <= high + 1e-9
-    summary = summarize_run(Path("run"), [], run, Rules())
+    summary = summarize_run(Path("run"), [], run, None, Rules())
     assert not any("\n" in line for line in lines(summary))
     tables = "\n".join(markdown_lines(summary)).split("### ")[1:]
     for table in tables:
