@@ -15,6 +15,9 @@ Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Words = Annotated[str, Meta(min_length=1)]
 
+SUBMISSION = "submission"
+"""The name that stands for the backend of a case without an agent (`--submission`), also in the case's id."""
+
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
     """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter.

@@ -10,6 +10,7 @@ import pytest
 from _pytest.junitxml import xml_key
 
 from harness.baseline import Baseline, compare_runs
+from harness.case import SUBMISSION
 from harness.closing import Closing
 from harness.report.junit import add_verdicts
 from harness.report.verdicts import Compared, regression_lines, summary_lines
@@ -17,7 +18,6 @@ from harness.results.record import Record
 from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError
 from harness.run import Run
-from harness.suite.no_agent import BACKEND
 from harness.verdict.reading import RunTrials, trials_of
 from harness.verdict.trials import CaseKey
 
@@ -53,7 +53,7 @@ class SessionVerdict:
         ran = {trial.key for trial in found.trials}
         suite = {CaseKey(case.backend.name, case.model.name, case.environment.name) for case in self._run.all_of_suite}
         alone = self._run.given.submission is not None
-        others = {key for trial in self._baseline.trials if ((key := trial.key).backend == BACKEND) is not alone}
+        others = {key for trial in self._baseline.trials if ((key := trial.key).backend == SUBMISSION) is not alone}
         return self._baseline.without((suite - ran) | others)
 
     @pytest.hookimpl(trylast=True)  # after the records and JUnit XML are written

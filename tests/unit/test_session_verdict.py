@@ -12,11 +12,11 @@ import pytest
 from _pytest.junitxml import xml_key
 
 from harness.baseline import read_baseline
+from harness.case import SUBMISSION
 from harness.results.record import Record
 from harness.results.runs import RunError
 from harness.run import Run
 from harness.session_verdict import SessionVerdict
-from harness.suite.no_agent import BACKEND
 from harness.verdict.comparison import Verdict
 from harness.verdict.rules import Rules
 from harness.verdict.trials import Measure
@@ -130,13 +130,13 @@ def test_only_a_case_that_the_suite_no_longer_has_is_gone() -> None:
 
 
 def test_cases_without_an_agent_are_compared_only_with_such_cases() -> None:
-    alone: Programs = {(BACKEND, "door"): GOOD}
+    alone: Programs = {(SUBMISSION, "door"): GOOD}
     base = {**SUITE, **alone}
-    assert set(Ended(alone, suite=alone, base=base, submission="good").verdicts) == {BACKEND}
+    assert set(Ended(alone, suite=alone, base=base, submission="good").verdicts) == {SUBMISSION}
 
 
 def test_a_session_with_agents_leaves_cases_without_one_out() -> None:
-    base: Programs = {**SUITE, (BACKEND, "door"): GOOD}
+    base: Programs = {**SUITE, (SUBMISSION, "door"): GOOD}
     assert set(Ended(SUITE, base=base).verdicts) == {"claude", "codex", "pi"}
 
 
