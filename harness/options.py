@@ -33,6 +33,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "grade the submission in this folder in each environment of the suite, without an agent",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
+    "--until-decided": {
+        **_FLAG,
+        "help": "with --baseline: add replicates, one at a time, to cases that one more may show to be worse",
+    },
+    "--max-replicates": {
+        "metavar": "N",
+        "help": "with --until-decided: run at most N replicates of a case (default: 12)",
+    },
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
@@ -53,6 +61,8 @@ class CommandLine(NamedTuple):
     settings: tuple[str, ...] = ()
     submission: str | None = None
     runs_dir: str | None = None
+    until_decided: bool = False
+    max_replicates: str | None = None
     allow_empty: bool = False
     require_all: bool = False
     record_cassettes: bool = False
@@ -101,6 +111,8 @@ def command_line(config: pytest.Config) -> CommandLine:
         settings=tuple(given("--set") or ()),
         submission=given("--submission"),
         runs_dir=given("--runs-dir"),
+        until_decided=bool(given("--until-decided")),
+        max_replicates=given("--max-replicates"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),

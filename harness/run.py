@@ -16,13 +16,16 @@ from harness.endings import ConfError
 from harness.models.checks import check_prices
 from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
+from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
 from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
+from harness.suite.replicates import require_free_names
 from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
+from harness.verdict.rules import Looks
 
 
 class Nothing(Struct, frozen=True):
@@ -60,6 +63,21 @@ class Run:
         return chosen if self.part is None else shard(chosen, self.part)
 
     @cached_property
+    def looks(self) -> Looks | None:
+        """How cases get further replicates, or `None` if the number is fixed. Raise `ConfError` if that cannot work."""
+        if not self.given.until_decided:
+            return None
+        planned = self.config.suite.replicates
+        most = Looks(first=1).last if self.given.max_replicates is None else int(self.given.max_replicates)
+        if most < planned:
+            raise ConfError(
+                f"--max-replicates {most}: suite {self.suite} plans {planned} replicates of each case "
+                f"(conf/suite/{self.suite}.yaml: suite.replicates), so name a number from {planned} on"
+            )
+        require_free_names(self._suite_cases, self.suite)
+        return Looks(first=planned, last=most)
+
+    @cached_property
     def nothing(self) -> Nothing | None:
         """Why there are no cases, or `None` if there are some. Raise `ConfError` if the configuration is wrong."""
         if self.cases:
@@ -78,12 +96,14 @@ class Run:
     def origin(self) -> Origin:
         """What all records of this run share."""
         checked_out = checkout()
+        looks = self.looks
         return Origin(
             harness=harness_version(),
             harness_commit=None if checked_out is None else commit_of(checked_out),
             project_commit=commit_of(self.conf.root),
             overrides=list(self.given.settings),
             options=list(self.given.options),
+            replicates=None if looks is None else PlannedReplicates(planned=looks.first, most=looks.last),
         )
 
     @cached_property

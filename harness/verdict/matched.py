@@ -81,13 +81,17 @@ def _filled(trials: Sequence[Trial], missing: float) -> float:
 
 
 def _matched(key: CaseKey, base: list[Trial], new: list[Trial], rules: Rules) -> Matched:
-    if rules.looks:
-        base = [trial for trial in base if trial.replicate <= rules.looks.first]
-    planned = [trial for trial in new if rules.looks is None or trial.replicate <= rules.looks.first]
+    base = [trial for trial in base if _is_planned(trial, rules)]
+    planned = [trial for trial in new if _is_planned(trial, rules)]
     kept = comparable(base, new, rules.allow) if base and new else Comparable(base)
     verdict, reason = _untested(base, new, kept, rules)
     used = kept.base or base
     return Matched(key=key, base=used, new=new, planned=planned, kept=kept, verdict=verdict, reason=reason)
+
+
+def _is_planned(trial: Trial, rules: Rules) -> bool:
+    """Return whether a replicate was planned. A case gets further ones because it began badly."""
+    return not trial.added and (rules.looks is None or trial.replicate <= rules.looks.first)
 
 
 def _untested(base: list[Trial], new: list[Trial], kept: Comparable, rules: Rules) -> tuple[Verdict | None, str]:
