@@ -7,7 +7,6 @@ tests. So the tests of further replicates have numbers after those, which every 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -64,27 +63,33 @@ class Replicates:
         self._folders = folders
         self._planned = planned
         by_id = {case.id: case for case in cases}
-        tests = defaultdict[CaseKey, dict[int, list[int]]](dict)
-        self._cases: dict[CaseKey, Case] = {}
-        for number, nodeid in enumerate(nodeids):
-            if nodeid in folders:
-                case = by_id[case_in(folders[nodeid], by_id)]
-                tests[key_of(case)].setdefault(case.replicate, []).append(number)
-                first = self._cases.setdefault(key_of(case), case)
-                self._cases[key_of(case)] = min(first, case, key=lambda one: one.replicate)
-        self._tests = {key: found[min(found)] for key, found in tests.items()}
+        self._cases = {
+            number: by_id[case_in(folders[nodeid], by_id)] for number, nodeid in enumerate(nodeids) if nodeid in folders
+        }
+        self._first: dict[CaseKey, Case] = {}
+        for case in sorted(self._cases.values(), key=lambda one: one.replicate):
+            self._first.setdefault(key_of(case), case)
 
     def __contains__(self, key: CaseKey) -> bool:
         """Return whether tests of this case were collected."""
-        return key in self._tests
+        return key in self._first
+
+    def case_like(self, number: int) -> Case:
+        """Return the case of a collected test that uses a session."""
+        return self._cases[number]
 
     def one_more(self, key: CaseKey, last: int) -> list[FurtherTest]:
         """Return the tests of a further replicate, which do what those of the first collected replicate do.
 
         `last` is the highest number of a replicate that the case has so far.
         """
-        like = self._cases[key]
-        replicate = max(last, self._planned) + 1
+        return self._of(self._first[key], max(last, self._planned) + 1)
+
+    def with_number(self, like: int, replicate: int) -> list[FurtherTest]:
+        """Return the tests of the further replicate that has a test made from the collected one of this number."""
+        return self._of(self._cases[like], replicate)
+
+    def _of(self, like: Case, replicate: int) -> list[FurtherTest]:
         case = further(like, replicate, self._planned)
         return [
             FurtherTest(
@@ -94,7 +99,8 @@ class Replicates:
                 folder=case.id + self._folders[self._nodeids[number]].removeprefix(like.id),
                 case=case,
             )
-            for number in self._tests[key]
+            for number, one in self._cases.items()
+            if one is like
         ]
 
 

@@ -17,7 +17,7 @@ from harness.case import Case
 from harness.further import Numbering, renamed
 
 
-class Pause(pytest.Item):
+class SessionPause(pytest.Item):
     """A test that does nothing and is not reported. In it, a session waits until it is known whether more tests follow.
 
     xdist's workers run a test only once they know the next one. With this as the next one, a worker ends its test, and
@@ -36,9 +36,9 @@ class Pause(pytest.Item):
             self.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(self, call))
 
 
-def make_pause(session: pytest.Session) -> Pause:
+def make_pause(session: pytest.Session) -> SessionPause:
     """Return the pause of a session."""
-    pause: Pause = Pause.from_parent(session, name="the fixtures of the session")
+    pause: SessionPause = SessionPause.from_parent(session, name="the fixtures of the session")
     return pause
 
 
@@ -48,7 +48,9 @@ class SessionTests(list[pytest.Item]):
     `make` makes such a test from the number of a collected one and the number of the replicate.
     """
 
-    def __init__(self, items: Iterable[pytest.Item], pause: Pause, make: Callable[[int, int], pytest.Item]) -> None:
+    def __init__(
+        self, items: Iterable[pytest.Item], pause: SessionPause, make: Callable[[int, int], pytest.Item]
+    ) -> None:
         super().__init__(items)
         self._numbering = Numbering(len(self))
         self._pause = pause

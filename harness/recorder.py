@@ -259,6 +259,11 @@ class RunWriter:
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of the run: {error}")
 
+    @property
+    def records(self) -> list[Record]:
+        """The records so far, one for each session."""
+        return self._store.records
+
     def closing(self) -> Closing:
         """Return the table of the run and where its records are."""
         records = self._store.records

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from harness.further import FurtherTest, Replicates
 from harness.further_tests import SessionTests, further_test, make_pause
 from harness.recorder import CaseRecorder
+from harness.stash import cases_of, looks_of
+from harness.worker_link import is_worker
 
 NextRound = Callable[[], Sequence[FurtherTest]]
 
@@ -63,3 +65,15 @@ class Rounds:
         made = further_test(self._collected[like], self._replicates.case_like(like), test.case)
         self._recorder.add(made, test.folder, [one.folder for one in tests])
         return made
+
+
+def of_session(session: pytest.Session, recorder: CaseRecorder, folders: Mapping[str, str]) -> Rounds:
+    """Return the hooks for a session. `folders` maps the tests that use a session of a case to its folder."""
+    config = session.config
+    looks = looks_of(config)
+    planned = 1 if looks is None else looks.first
+    nodeids = [item.nodeid for item in session.items]
+    rounds = Rounds(session, Replicates(nodeids, folders, cases_of(config), planned), recorder)
+    if is_worker(config):
+        rounds.wait_for_numbers()
+    return rounds

@@ -22,7 +22,7 @@ from harness.suite import config as configuration
 from harness.suite import matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
-from harness.suite.replicates import require_free_names
+from harness.suite.replicates import asks_for_looks, looks_at, require_free_names
 from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
 from harness.verdict.rules import Looks
@@ -62,20 +62,19 @@ class Run:
         chosen = self._chosen
         return chosen if self.part is None else shard(chosen, self.part)
 
+    @property
+    def all_of_suite(self) -> list[Case]:
+        """The cases that this run would have without a selection. Raise `ConfError` if the configuration is wrong."""
+        every = self._suite_cases
+        return every if self.given.submission is None else without_agent(every, self.config.suite.replicates)
+
     @cached_property
     def looks(self) -> Looks | None:
         """How cases get further replicates, or `None` if the number is fixed. Raise `ConfError` if that cannot work."""
-        if not self.given.until_decided:
+        if not asks_for_looks(self.given):
             return None
-        planned = self.config.suite.replicates
-        most = Looks(first=1).last if self.given.max_replicates is None else int(self.given.max_replicates)
-        if most < planned:
-            raise ConfError(
-                f"--max-replicates {most}: suite {self.suite} plans {planned} replicates of each case "
-                f"(conf/suite/{self.suite}.yaml: suite.replicates), so name a number from {planned} on"
-            )
         require_free_names(self._suite_cases, self.suite)
-        return Looks(first=planned, last=most)
+        return looks_at(self.config.suite, self.given.max_replicates)
 
     @cached_property
     def nothing(self) -> Nothing | None:

@@ -18,8 +18,8 @@ from harness.verdict.trials import CaseKey, Measure, Trial, by_case, graded, val
 class Matched(Struct, frozen=True, kw_only=True):
     """One case in both runs.
 
-    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline.
-    `planned` holds the new trials without those that were added because the case was undecided.
+    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline,
+    and `planned` the new trials, both without those that a case got because it began badly and was undecided.
     """
 
     key: CaseKey
@@ -81,17 +81,12 @@ def _filled(trials: Sequence[Trial], missing: float) -> float:
 
 
 def _matched(key: CaseKey, base: list[Trial], new: list[Trial], rules: Rules) -> Matched:
-    base = [trial for trial in base if _is_planned(trial, rules)]
-    planned = [trial for trial in new if _is_planned(trial, rules)]
+    base = [trial for trial in base if not trial.added]
+    planned = [trial for trial in new if not trial.added and (not rules.looks or trial.replicate <= rules.looks.first)]
     kept = comparable(base, new, rules.allow) if base and new else Comparable(base)
     verdict, reason = _untested(base, new, kept, rules)
     used = kept.base or base
     return Matched(key=key, base=used, new=new, planned=planned, kept=kept, verdict=verdict, reason=reason)
-
-
-def _is_planned(trial: Trial, rules: Rules) -> bool:
-    """Return whether a replicate was planned. A case gets further ones because it began badly."""
-    return not trial.added and (rules.looks is None or trial.replicate <= rules.looks.first)
 
 
 def _untested(base: list[Trial], new: list[Trial], kept: Comparable, rules: Rules) -> tuple[Verdict | None, str]:

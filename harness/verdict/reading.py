@@ -1,9 +1,9 @@
-"""Reads the trials of a finished run from its folder."""
+"""Reads the trials of a run from its folder."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from harness.results.episodes import solved_flags
 from harness.results.record import Record
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+from harness.verdict.rules import Looks
 from harness.verdict.trials import CaseKey, Trial, trial_of
 
 
@@ -23,7 +24,8 @@ class RunTrials(Struct, frozen=True, kw_only=True):
 
     `sessions` are the case and the start of each session, which tell the sessions of all runs apart. `folders` are the
     folders of each case, one for each trial that has one. `unrecorded` names the planned cases without a record.
-    `running` says that the run has not ended, or that its file system has no locks.
+    `running` says that the run has not ended, or that its file system has no locks. `looks` says how cases got further
+    replicates; null if their number was fixed.
     """
 
     folder: Path
@@ -32,6 +34,7 @@ class RunTrials(Struct, frozen=True, kw_only=True):
     folders: dict[CaseKey, list[Path]]
     unrecorded: list[str]
     running: bool
+    looks: Looks | None = None
 
 
 def read_trials(run: Path) -> RunTrials:
@@ -39,6 +42,11 @@ def read_trials(run: Path) -> RunTrials:
     folder, records = read_run(run)
     if not records:
         raise RunError(f"{run}: the run has no records")
+    return trials_of(folder, records, running=is_running(folder))
+
+
+def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunTrials:
+    """Return the trials of a run whose records are known. `folder` is its folder, which has the flags of episodes."""
     trials, folders = [], defaultdict[CaseKey, list[Path]](list)
     for record in _one_try_each(records):
         files = CaseFolder(folder / record.artifacts) if record.artifacts else None
@@ -53,8 +61,17 @@ def read_trials(run: Path) -> RunTrials:
         sessions=frozenset((record.case.id, record.started_at) for record in records if record.started_at),
         folders=dict(folders),
         unrecorded=unrecorded(folder, records),
-        running=is_running(folder),
+        running=running,
+        looks=_looks(folder, records),
     )
+
+
+def _looks(folder: Path, records: Iterable[Record]) -> Looks | None:
+    """Return how cases of a run got further replicates. Raise `RunError` if it differs between its cases."""
+    found = {record.replicates for record in records if record.replicates is not None}
+    if len(found) > 1:
+        raise RunError(f"{folder}: its cases had different rules for further replicates (`replicates` in its records)")
+    return next((Looks(first=one.planned, last=one.most) for one in found), None)
 
 
 def require_distinct(runs: Iterable[RunTrials]) -> None:

@@ -17,6 +17,7 @@ FLOORS = (
         "backends",
         "case",
         "case_folder",
+        "characters",
         "commit",
         "endings",
         "lazy",
@@ -28,7 +29,7 @@ FLOORS = (
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
-    {"agent", "evaluation", "mcp", "suite"},
+    {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session"},
     {"stash"},
     {
@@ -40,9 +41,12 @@ FLOORS = (
         "sharing",
         "worker_link",
         "closing",
+        "further",
+        "further_tests",
         "__main__",
     },
-    {"recorder", "stopping"},
+    {"recorder", "session_verdict", "stopping"},
+    {"rounds", "until_decided"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
