@@ -64,9 +64,9 @@ def compare_runs(baseline: Baseline, new: RunTrials) -> Compared:
     """Return the verdicts on a run against the baseline, and what the reader must know of the runs.
 
     If cases of the run got further replicates until they were decided, the verdict pays for each look. Raise `RunError`
-    if the run and the baseline hold the same session.
+    if the run and the baseline hold the same session, or if not all its cases were looked at in the same way.
     """
-    runs, rules = [*baseline.runs, new], replace(baseline.rules, looks=new.looks)
+    runs, rules = [*baseline.runs, new], replace(baseline.rules, looks=new.only_looks)
     require_distinct(runs)
     keys = sorted({key for run in runs for key in run.folders})
     return Compared(

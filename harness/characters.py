@@ -1,12 +1,13 @@
-"""Characters that an output may lack: an arrow cannot be printed where `PYTHONIOENCODING=ascii`.
+"""Characters that an output cannot write, such as an arrow where `PYTHONIOENCODING=ascii`.
 
-Importing this module gives Python an error handler for them. It writes them as people would without a Unicode keyboard.
+Importing this module registers an error handler for them. It writes `->` instead of an arrow.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+import json
 import sys
 from typing import TextIO
 
@@ -17,11 +18,11 @@ _PLAIN = {"→": "->", "±": "+/-", "…": "...", "·": "-", "≤": "<=", "≥":
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace what cannot be encoded. What has no plain form becomes an escape such as `\\u2192`."""
+    """Replace what cannot be encoded. What has no plain form is escaped as in JSON, so that JSON stays JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    written = (_PLAIN.get(one, one.encode("ascii", "backslashreplace").decode()) for one in lacking)
+    written = (_PLAIN.get(one, json.dumps(one)[1:-1]) for one in lacking)
     return "".join(written), error.end
 
 

@@ -63,8 +63,8 @@ def _of_case(trials: list[Trial], verdict: Comparison | None) -> Properties:
     interval = t_interval(rates)
     known = {
         "case_solve_rate": _mean(rates),
-        "case_solve_rate_low": None if interval is None else round(interval.low, 4),
-        "case_solve_rate_high": None if interval is None else round(interval.high, 4),
+        "case_solve_rate_low": None if interval is None else round(max(0.0, interval.low), 4),
+        "case_solve_rate_high": None if interval is None else round(min(1.0, interval.high), 4),
         "case_turns": _mean(values(trials, Measure.TURNS)),
         "case_cost_usd": _mean(values(trials, Measure.COST)),
         "baseline_solve_rate": None if verdict is None else verdict.base.mean,

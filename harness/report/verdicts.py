@@ -71,8 +71,8 @@ class Compared(Struct, frozen=True, kw_only=True):
 
     @property
     def nothing_compared(self) -> bool:
-        """Whether no case is in both runs under the same conditions."""
-        return all(one.verdict in _UNTESTED for one in self.comparisons if one.level == "case")
+        """Whether no case could be tested: none was graded in both runs under the same conditions."""
+        return all(one.evidence is None for one in self.comparisons if one.level == "case")
 
     @property
     def alarming(self) -> bool:
@@ -196,7 +196,7 @@ def counts(compared: Compared) -> list[str]:
     cases = sum(one.level == "case" for one in worse)
     first = f"worse: {_many(cases, 'case')}, {_many(len(worse) - cases, 'group')}"
     if compared.nothing_compared:
-        first = "nothing was compared: no case is in both runs under the same conditions"
+        first = "nothing was compared: no case was graded in both runs under the same conditions"
     return [first, *(line for measure in Measure for line in _count(compared.comparisons, measure))]
 
 

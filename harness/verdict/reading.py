@@ -25,7 +25,7 @@ class RunTrials(Struct, frozen=True, kw_only=True):
     `sessions` are the case and the start of each session, which tell the sessions of all runs apart. `folders` are the
     folders of each case, one for each trial that has one. `unrecorded` names the planned cases without a record.
     `running` says that the run has not ended, or that its file system has no locks. `looks` says how cases got further
-    replicates; null if their number was fixed.
+    replicates. It is empty if their number was fixed.
     """
 
     folder: Path
@@ -34,7 +34,17 @@ class RunTrials(Struct, frozen=True, kw_only=True):
     folders: dict[CaseKey, list[Path]]
     unrecorded: list[str]
     running: bool
-    looks: Looks | None = None
+    looks: frozenset[Looks] = frozenset()
+
+    @property
+    def only_looks(self) -> Looks | None:
+        """How its cases got further replicates. `None` if their number was fixed. Raise `RunError` if that differs."""
+        if len(self.looks) > 1:
+            raise RunError(
+                f"{self.folder}: its cases had different numbers of replicates planned or allowed (`replicates` in its "
+                "records), so they cannot be judged together: compare its shards one by one"
+            )
+        return next(iter(self.looks), None)
 
 
 def read_trials(run: Path) -> RunTrials:
@@ -62,16 +72,10 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
         folders=dict(folders),
         unrecorded=unrecorded(folder, records),
         running=running,
-        looks=_looks(folder, records),
+        looks=frozenset(
+            Looks(first=one.planned, last=one.most) for record in records if (one := record.replicates) is not None
+        ),
     )
-
-
-def _looks(folder: Path, records: Iterable[Record]) -> Looks | None:
-    """Return how cases of a run got further replicates. Raise `RunError` if it differs between its cases."""
-    found = {record.replicates for record in records if record.replicates is not None}
-    if len(found) > 1:
-        raise RunError(f"{folder}: its cases had different rules for further replicates (`replicates` in its records)")
-    return next((Looks(first=one.planned, last=one.most) for one in found), None)
 
 
 def require_distinct(runs: Iterable[RunTrials]) -> None:
