@@ -16,13 +16,16 @@ from harness.endings import ConfError
 from harness.models.checks import check_prices
 from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
+from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
 from harness.suite import config as configuration
 from harness.suite import known_failures, matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
+from harness.suite.replicates import asks_for_looks, looks_at, require_free_names
 from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
+from harness.verdict.rules import Looks
 
 
 class Nothing(Struct, frozen=True):
@@ -66,6 +69,14 @@ class Run:
         return every if self.given.submission is None else without_agent(every, self.config.suite.replicates)
 
     @cached_property
+    def looks(self) -> Looks | None:
+        """How cases get further replicates, or `None` if the number is fixed. Raise `ConfError` if that cannot work."""
+        if not asks_for_looks(self.given):
+            return None
+        require_free_names(self._suite_cases, self.suite)
+        return looks_at(self.config.suite, self.given.max_replicates)
+
+    @cached_property
     def nothing(self) -> Nothing | None:
         """Why there are no cases, or `None` if there are some. Raise `ConfError` if the configuration is wrong."""
         if self.cases:
@@ -84,12 +95,14 @@ class Run:
     def origin(self) -> Origin:
         """What all records of this run share."""
         checked_out = checkout()
+        looks = self.looks
         return Origin(
             harness=harness_version(),
             harness_commit=None if checked_out is None else commit_of(checked_out),
             project_commit=commit_of(self.conf.root),
             overrides=list(self.given.settings),
             options=list(self.given.options),
+            replicates=None if looks is None else PlannedReplicates(planned=looks.first, most=looks.last),
         )
 
     @cached_property

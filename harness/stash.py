@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.suite import choice
     from harness.suite import shard as shards
     from harness.verdict import rules
+    from harness.verdict.rules import Looks
 else:  # a session without cases must not pay for these
     baselines = LazyModule("harness.baseline")
     case_module = LazyModule("harness.case")
@@ -114,6 +115,20 @@ def cases_of(config: pytest.Config) -> list[Case]:
     if nothing is not None and nothing.mistake and not command_line(config).allow_empty:
         raise pytest.UsageError(f"{nothing.reason}; use --allow-empty to accept that")
     return cases
+
+
+def looks_of(config: pytest.Config) -> Looks | None:
+    """Return how cases get further replicates, or `None` if the number is fixed (`--until-decided`).
+
+    Raise `pytest.UsageError` if the command line has a mistake.
+    """
+    given = command_line(config)
+    if not given.until_decided and given.max_replicates is None:
+        return None
+    try:
+        return run_of(config).looks
+    except endings.ConfError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def baseline_of(config: pytest.Config) -> Baseline | None:

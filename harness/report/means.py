@@ -57,14 +57,18 @@ class _Grid(Struct, frozen=True):
 def summarize_run(
     folder: Path, records: Sequence[Record], trials: Sequence[Trial], verdict: Compared | None, rules: Rules
 ) -> RunSummary:
-    """Return everything that is known of a run."""
+    """Return everything that is known of a run.
+
+    Replicates that were added to a case do not count in its groups: it got them because its first ones were bad.
+    """
     ran = [trial for trial in trials if not trial.missing or ENDINGS[Ending(trial.ending)].outcome != "skipped"]
+    planned = [trial for trial in ran if not trial.added]
     return RunSummary(
         run=str(folder),
         notes=_mixed(ran),
         most_missing=rules.missing,
         cases=summarize_cases(ran, rules),
-        groups=summarize_groups(ran) if ran else [],
+        groups=summarize_groups(planned) if planned else [],
         verdict=verdict,
         unrecorded=unrecorded(folder, records),
         records=list(records),

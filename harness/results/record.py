@@ -25,6 +25,16 @@ class CaseNames(Struct, frozen=True):
     replicate: int
 
 
+class PlannedReplicates(Struct, frozen=True, kw_only=True):
+    """How many replicates each case of a run has: those that its suite plans, and at most so many in all.
+
+    A replicate with a higher number than `planned` was added because the case was not decided (`--until-decided`).
+    """
+
+    planned: int
+    most: int
+
+
 class UsageTotals(Struct, frozen=True, kw_only=True):
     """What a session used. Tokens and cost are null if the source does not report them. Cost is in US dollars.
 
@@ -155,6 +165,8 @@ class Record(Struct, frozen=True, kw_only=True):
     cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
     versions. `try_number` is 1, or more if a plugin reran the tests.
 
+    `replicates` is null if the number of replicates is fixed, and in records of older versions.
+
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
     environment's configuration. They are null in records of older versions. `known_failure` is set if the project
@@ -163,6 +175,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     case: CaseNames
+    replicates: PlannedReplicates | None = None
     session: str = ""
     try_number: int = 1
     started_at: str | None = None

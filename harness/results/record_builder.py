@@ -16,17 +16,31 @@ from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.drafts import write_draft
-from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
+from harness.results.record import (
+    Attempt,
+    CaseNames,
+    CaseUsage,
+    Difference,
+    Digests,
+    PlannedReplicates,
+    Record,
+    Timing,
+    Versions,
+)
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """What all records of a run share: the version of Proctor, the commits, and what the command line chose."""
+    """What all records of a run share: the version of Proctor, the commits, and what the command line chose.
+
+    `replicates` is null if the number of replicates is fixed.
+    """
 
     harness: str
     harness_commit: str | None = None
     project_commit: str | None = None
     overrides: list[str] = []
     options: list[str] = []
+    replicates: PlannedReplicates | None = None
 
 
 WORST_FIRST = ("error", "failed", "passed", "skipped")
@@ -129,6 +143,7 @@ class RecordBuilder:
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
             case=_names(case),
+            replicates=self.origin.replicates,
             session=self.session,
             try_number=self.try_number,
             started_at=self.started_at,

@@ -18,8 +18,8 @@ from harness.verdict.trials import CaseKey, Measure, Trial, by_case, filled, gra
 class Matched(Struct, frozen=True, kw_only=True):
     """One case in both runs.
 
-    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline.
-    `planned` holds the new trials without those that were added because the case was undecided.
+    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline,
+    and `planned` the new trials, both without those that a case got because it began badly and was undecided.
     """
 
     key: CaseKey
@@ -77,9 +77,8 @@ def bounds(cases: Sequence[Matched]) -> tuple[float, float] | None:
 
 
 def _matched(key: CaseKey, base: list[Trial], new: list[Trial], rules: Rules) -> Matched:
-    if rules.looks:
-        base = [trial for trial in base if trial.replicate <= rules.looks.first]
-    planned = [trial for trial in new if rules.looks is None or trial.replicate <= rules.looks.first]
+    base = [trial for trial in base if not trial.added]
+    planned = [trial for trial in new if not trial.added and (not rules.looks or trial.replicate <= rules.looks.first)]
     kept = comparable(base, new, rules.allow) if base and new else Comparable(base)
     verdict, reason = _untested(base, new, kept, rules)
     used = kept.base or base

@@ -41,9 +41,12 @@ FLOORS = (
         "sharing",
         "worker_link",
         "closing",
+        "further",
+        "further_tests",
         "__main__",
     },
     {"expected", "recorder", "session_verdict", "stopping"},
+    {"rounds", "until_decided"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""

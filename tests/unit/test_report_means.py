@@ -161,6 +161,13 @@ def test_the_mean_lies_between_the_bounds_and_every_table_is_a_table(
         assert len(widths) == 1
 
 
+def test_an_added_replicate_counts_in_its_case_only() -> None:
+    run = [*trials([1.0, 1.0]), *trials([0.4], added=True)]
+    summary = summarize_run(Path("run"), [], run, None, Rules())
+    assert summary.cases[0].measures[Measure.SOLVE_RATE].mean == pytest.approx(0.8)
+    assert summary.groups[0].measures[Measure.SOLVE_RATE].mean == 1.0
+
+
 def test_bounds_fill_what_is_missing_with_nothing_and_with_everything() -> None:
     [case] = summarize_cases(trials([0.8, None, 1.0, None]))
     assert case.bounds == pytest.approx((0.45, 0.95))
