@@ -75,9 +75,7 @@ def assert_found_nothing(record: Record, printed: str) -> None:
     assert (record.score.solved, record.score.crashed) == (0, 3)
     assert "I do not know this seed" in record.explanation
     read, keys, numbers = (int(word) for word in printed.replace(";", " ").split() if word.isdigit())
-    assert read > 500, "with /proc"
-    assert keys > 500
-    assert numbers > 500
+    assert min(read, keys, numbers) > 200, "it has looked, also into /proc"
 
 
 def test_a_submission_cannot_find_the_private_seed_and_no_file_of_the_run_holds_it(
