@@ -242,7 +242,11 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a submission is graded: the number of held-out episodes, the seconds for each, and the private seed."""
+    """How a submission is graded: the number of held-out episodes, the seconds for each, and which ones they are.
+
+    `seed` is public. Another number gives other held-out episodes. What keeps them from agents is the private key of
+    `harness.seed_key`.
+    """
 
     episodes: Count = 20
     episode_wall_s: Seconds = 60.0
@@ -338,11 +342,13 @@ class Case(Struct, frozen=True):
     @property
     def doubts(self) -> list[str]:
         """What makes the case's result doubtful before it runs: the first warnings of its record."""
-        if self.limits.cost_usd is None or self.model.price != "unknown":
-            return []
-        return [
-            f"limits.cost_usd={self.limits.cost_usd:g} does not hold: the price of model {self.model.name} is `unknown`"
-        ]
+        found: list[str] = []
+        if self.limits.cost_usd is not None and self.model.price == "unknown":
+            limit = f"limits.cost_usd={self.limits.cost_usd:g}"
+            found.append(f"{limit} does not hold: the price of model {self.model.name} is `unknown`")
+        if self.sandbox.kind == "none" and not self.scripted:
+            found.append("sandbox none hides nothing: the agent and its program can read the private seed")
+        return found
 
     @property
     def server(self) -> ServerNeed | None:

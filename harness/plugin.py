@@ -18,7 +18,7 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, run_of
+from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
@@ -143,6 +143,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
         folders = sharing.name_folders(session.items)
+        try:
+            require_keys(config, folders)
+        except pytest.UsageError as error:
+            if not is_worker(config):
+                raise
+            config.stash[_MISTAKE] = str(error)
         config.stash[_FOLDERS] = named = {item.nodeid: name for item, name in folders.items()}
         recording = recorder.CaseRecorder(run_of(config), folders)
         config.pluginmanager.register(recording, "proctor-recorder")

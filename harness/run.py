@@ -18,6 +18,7 @@ from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
 from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
+from harness.seed_key import PUBLIC, SeedKey, key_file, private_key
 from harness.suite import config as configuration
 from harness.suite import known_failures, matrix
 from harness.suite.choice import Choice, choose, require_known
@@ -104,6 +105,26 @@ class Run:
             options=list(self.given.options),
             replicates=None if looks is None else PlannedReplicates(planned=looks.first, most=looks.last),
         )
+
+    def key_of(self, case: Case) -> SeedKey:
+        """Return the key of a case's held-out seeds: the public one for a scripted case, else the private one.
+
+        If there is no private key, raise `ConfError`. Only `--submission` then uses the public key.
+        """
+        if case.scripted:
+            return PUBLIC
+        if self._private_key is not None:
+            return self._private_key
+        if self.given.submission is not None:
+            return PUBLIC
+        raise ConfError(
+            f"the held-out episodes of real models derive from a private seed, and there is none for {case.id}: run "
+            f"`proctor seed`, which makes {key_file()}, or set PROCTOR_SEED"
+        )
+
+    @cached_property
+    def _private_key(self) -> SeedKey | None:
+        return private_key()
 
     @cached_property
     def _suite_cases(self) -> list[Case]:

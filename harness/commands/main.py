@@ -28,6 +28,7 @@ COMMANDS = {
         "install the pinned CLIs for this user, and check the sandbox", LazyModule("harness.commands.setup")
     ),
     "init": Command("write a small project that runs at once", LazyModule("harness.commands.init")),
+    "seed": Command("make the private seed that real models are graded with", LazyModule("harness.commands.seed")),
     "doctor": Command(
         "say what this machine can run, and how to get what is missing", LazyModule("harness.commands.doctor")
     ),

@@ -202,6 +202,7 @@ class Record(Struct, frozen=True, kw_only=True):
     versions: Versions
     digests: Digests = Digests()
     attempts: list[Attempt] = field(default_factory=list)
+    seed_key: str | None = None
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None
     mcp_servers: dict[str, str] = field(default_factory=dict)

@@ -74,6 +74,7 @@ class RecordBuilder:
         self.denials = 0
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
+        self.seed_key: str | None = None
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.mcp_servers: dict[str, str] = {}
@@ -170,6 +171,7 @@ class RecordBuilder:
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
+            seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
             mcp_servers=self.mcp_servers,

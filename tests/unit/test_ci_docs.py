@@ -97,7 +97,7 @@ def test_the_suites_targets_and_options_exist() -> None:
     assert to_pytest <= options(_help("pytest"))
 
 
-@pytest.mark.parametrize("subcommand", ["doctor", "report", "merge"])
+@pytest.mark.parametrize("subcommand", ["seed", "doctor", "report", "merge"])
 def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
@@ -182,7 +182,8 @@ def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path
     slurm = tmp_path / "bin/sbatch"
     slurm.write_text(SBATCH.format(python=sys.executable))
     slurm.chmod(0o755)
-    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert (tmp_path / "config/proctor/seed").exists()
     merged = checkout / "runs/slurm-7-merged"
     records = read(merged / "results.jsonl")
     assert [record.case.id for record in records] == [f"{backend}-scripted-small_maze" for backend in names()]

@@ -26,6 +26,7 @@ FLOORS = (
         "packaged",
         "conf_path",
         "options",
+        "seed_key",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
