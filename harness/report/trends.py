@@ -95,9 +95,9 @@ def _span(series: Series) -> str:
     """Return how many runs a series has, of which suite, and from when to when."""
     points = series.points
     suite = f" of suite {series.suite}" if series.suite and series.kind != "suite" else ""
-    if len(points) == 1:
-        return f"1 run{suite}, on {points[0].began[:10]}"
-    return f"{len(points)} runs{suite}, from {points[0].began[:10]} to {points[-1].began[:10]}"
+    first, last = points[0].began[:10], points[-1].began[:10]
+    when = f"on {first}" if first == last else f"from {first} to {last}"
+    return f"{len(points)} run{'' if len(points) == 1 else 's'}{suite}, {when}"
 
 
 def _named(point: Point) -> str:

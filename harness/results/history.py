@@ -89,12 +89,12 @@ class History:
 
 def refresh(runs: Path) -> list[str]:
     """Bring the index of this folder up to date. Return what the user should know. Raise `HistoryError`."""
-    return consult_index(runs, lambda _: None)[1]
+    return _consult_index(runs, lambda _: None)[1]
 
 
 def rebuild(runs: Path) -> list[str]:
     """Make the index again from the folders. Return what the user should know. Raise `HistoryError`."""
-    return consult_index(runs, lambda _: None, anew=True)[1]
+    return _consult_index(runs, lambda _: None, anew=True)[1]
 
 
 def consult(runs: Path, question: Callable[[History], T]) -> tuple[T, list[str]]:
@@ -104,13 +104,13 @@ def consult(runs: Path, question: Callable[[History], T]) -> tuple[T, list[str]]
     question may be asked twice. Raise `HistoryError` if this Python has no SQLite.
     """
     try:
-        return consult_index(runs, question)
+        return _consult_index(runs, question)
     except HistoryError as error:
         answer, problems = _answer(None, runs, question)
         return answer, [f"{error}; the folders of the runs were read instead", *problems]
 
 
-def consult_index(runs: Path, question: Callable[[History], T], *, anew: bool = False) -> tuple[T, list[str]]:
+def _consult_index(runs: Path, question: Callable[[History], T], *, anew: bool = False) -> tuple[T, list[str]]:
     """Do as `consult` does, but raise `HistoryError` if the index cannot be written. `anew` makes it again first."""
     file = runs / INDEX
     if not file.exists() and not stamps(runs):

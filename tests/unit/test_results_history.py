@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,19 @@ def test_runs_are_in_the_order_of_their_first_sessions(runs: Path) -> None:
     for name, started in (("merged", "2026-11-23T00:59:00.000+00:00"), ("late", "2026-12-01T00:00:00.000+00:00")):
         write_run(runs / name, night(CASES, started_at=started))
     assert list(known(runs)) == ["merged", at(runs, 23).name, at(runs, 24).name, "late"]
+
+
+def test_without_times_in_its_records_a_run_is_as_old_as_its_name_or_its_file_says(runs: Path) -> None:
+    for name in ("20269999T010000.000Z-odd", "renamed"):
+        write_run(runs / name, night(CASES))
+        os.utime(runs / name / RESULTS, (0, 0))
+    found = consult(runs, lambda history: history.runs())[0]
+    assert [(past.run.name, past.run.began[:16], past.run.suite) for past in found] == [
+        ("20269999T010000.000Z-odd", "1970-01-01T00:00", "odd"),
+        ("renamed", "1970-01-01T00:00", None),
+        (at(runs, 23).name, "2026-11-23T01:00", "nightly"),
+        (at(runs, 24).name, "2026-11-24T01:00", "nightly"),
+    ]
 
 
 def test_a_merged_run_is_of_the_suite_of_its_parts(runs: Path) -> None:
