@@ -20,6 +20,9 @@ _FORMS = {"solve_rate": ".2f", "cost_usd": ".4f", "turns": ".1f", "seconds": ".1
 _SHORTEST = 8
 """How many runs a sparkline shows even if the terminal is too narrow."""
 
+_BESIDE = 40
+"""How many columns the text beside a sparkline takes."""
+
 _SHARES = frozenset({"solve_rate", "flake_rate"})
 
 
@@ -80,15 +83,13 @@ def can_draw(encoding: str) -> bool:
 
 def _trend(name: str, points: Sequence[Point], width: int) -> list[str]:
     """Return the sparkline of a measure. Bars start at 0, so that a small change looks small."""
-    values = _values(name, points)
+    values = _values(name, points[-max(width - _BESIDE, _SHORTEST) :])
     known = [value for value in values if value is not None]
     if not known:
         return []
-    form = _FORMS[name]
-    label = f"{_LABELS[name]:10}  "
-    between = f"  {min(known):{form}} to {max(known):{form}}"
-    room = max(width - len(label) - len(between), _SHORTEST)
-    return [f"{label}{sparkline(values[-room:], 1.0 if name in _SHARES else max(known))}{between}"]
+    form, most = _FORMS[name], max(known)
+    bars = sparkline(values, 1.0 if name in _SHARES else most)
+    return [f"{_LABELS[name]:10}  {bars}  min {min(known):{form}}, max {most:{form}}"]
 
 
 def _span(series: Series) -> str:

@@ -172,7 +172,7 @@ def test_a_terminal_shows_sparklines_if_it_can(
     main(["history"])
     screen.seek(0)
     text = screen.read()
-    assert ("solve rate  █▇▂  0.15 to 1.00" in text) == drawn
+    assert ("solve rate  █▇▂  min 0.15, max 1.00" in text) == drawn
     assert ("0.50  █▇▂" in text) == drawn
     assert text.isascii() != drawn
 
