@@ -11,17 +11,19 @@ from msgspec import Meta, Struct
 
 from harness.endings import ENDINGS, Ending
 
-_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # SQLite keeps no larger number
+_Count = Annotated[int, Meta(ge=0, le=2**53)]  # the sum of some still fits in SQLite
 
-_UNGRADED = frozenset(str(ending) for ending, policy in ENDINGS.items() if not policy.graded)
+_FAULTS = frozenset(str(ending) for ending, policy in ENDINGS.items() if not policy.graded) - {Ending.INTERRUPTED}
+"""The endings that leave nothing to grade. An interrupted session was stopped on purpose."""
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
     """One try of a session: a line of `results.jsonl`, without what the history does not need.
 
     `case_name` is the case without its replicate. `faults` counts the attempts that infrastructure ended, and is 1 or
-    more if the outcome is an error. `agent_s` is the time of the agent, and `case_s` the time that a scheduler should
-    expect. A measurement that is not known is `None`.
+    more if the outcome is an error. Cost and turns leave out earlier sessions of the case, which this one repeats.
+    `agent_s` is the time of the agent, and `case_s` the time that a scheduler should expect. A measurement that is not
+    known is `None`.
     """
 
     case_id: str
@@ -78,7 +80,10 @@ class _Seconds(Struct):
 
 
 class _Ended(Struct):
+    """An attempt of the session, or an earlier session of the case that this one repeats."""
+
     ending: str
+    usage: _BothUsages = msgspec.field(default_factory=_BothUsages)
 
 
 class _Line(Struct):
@@ -94,6 +99,7 @@ class _Line(Struct):
     score: _Grade | None = None
     usage: _BothUsages = msgspec.field(default_factory=_BothUsages)
     attempts: list[_Ended] = []
+    earlier: list[_Ended] = []
     artifacts: str | None = None
 
 
@@ -125,8 +131,8 @@ def entries_of(lines: Iterable[bytes]) -> RunEntries:
 
 def _entry(line: _Line, number: int) -> HistoryEntry:
     names, timing = line.case, line.timing
-    usage = line.usage.metered or line.usage.reported or _Used()
-    failed = line.outcome == "error"
+    usage = _own_usage(line)
+    faults = sum(one.ending in _FAULTS for one in (*line.attempts, *line.earlier))
     return HistoryEntry(
         case_id=names.id,
         case_name=_without_replicate(names),
@@ -138,12 +144,29 @@ def _entry(line: _Line, number: int) -> HistoryEntry:
         started_at=line.started_at,
         outcome=line.outcome,
         ending=line.ending,
-        faults=max(sum(one.ending in _UNGRADED - {Ending.INTERRUPTED} for one in line.attempts), int(failed)),
+        faults=max(faults, int(line.outcome == "error")),
         solve_rate=line.score.solve_rate if line.score else None,
         cost_usd=usage.cost_usd,
         turns=usage.turns,
         agent_s=timing.agent_s,
         case_s=sum(filter(None, (timing.setup_s, timing.agent_s, timing.evaluation_s))),
+    )
+
+
+def _own_usage(line: _Line) -> _Used:
+    """Return what the session used: what the gateway metered, or else what the CLI reported.
+
+    The record's usage includes earlier sessions. Then that of the attempts is added up.
+    """
+    if not line.earlier:
+        return line.usage.metered or line.usage.reported or _Used()
+    metered = [one.usage.metered for one in line.attempts if one.usage.metered]
+    told = metered or [one.usage.reported for one in line.attempts if one.usage.reported]
+    costs = [used.cost_usd for used in told if used.cost_usd is not None or used.turns]
+    known = [cost for cost in costs if cost is not None]
+    return _Used(
+        turns=sum(used.turns or 0 for used in told) if told else None,
+        cost_usd=sum(known) if known and len(known) == len(costs) else None,
     )
 
 

@@ -56,6 +56,18 @@ def test_a_session_that_infrastructure_disturbed_is_a_flake() -> None:
     assert point(record("codex", "maze", 1, solved=20, attempts=[attempt(Ending.CONTEXT_OVERFLOW)])).flake_rate == 0.0
 
 
+def test_an_earlier_session_that_was_run_again_costs_nothing_here() -> None:
+    once = record("codex", "maze", 1, solved=20, attempts=[attempt(Ending.FINISHED)])
+    own = {"metered": {"turns": 4, "cost_usd": 0.25}}
+    for ending, flake_rate in (("interrupted", 0.0), ("model_error", 1.0)):
+        plain = msgspec.to_builtins(once) | {"earlier": [{"ending": ending, "usage": own}]}
+        plain["attempts"] = [plain["attempts"][0] | {"usage": own}, plain["attempts"][0] | {"usage": own}]
+        found = point_of(
+            PastRun(IndexedRun("run", _STARTED, None, 0), entries_of([msgspec.json.encode(plain)]).entries)
+        )
+        assert (found.turns, found.cost_usd, found.flake_rate) == (8.0, 0.5, flake_rate)
+
+
 def test_tries_that_differ_are_one_flake_and_tries_that_agree_are_none() -> None:
     tries = [record("codex", "maze", 1, solved=solved, try_number=number) for number, solved in enumerate((4, 20), 1)]
     assert (point(*tries).flake_rate, point(*tries).solve_rate, point(*tries).sessions) == (1.0, 0.2, 1)
