@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import difflib
 import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from harness.commands.errors import BadInput
+from harness.lazy import LazyModule
 from harness.report.trends import can_draw, overview_lines, series_lines
 from harness.results.history import KINDS, History, PastRun, consult, rebuild
 from harness.results.history_index import HistoryError
 from harness.results.references import tags_of
 from harness.results.run_folder import RESULTS
 from harness.verdict.series import Point, Series, overview, series_of, without_parts
+
+if TYPE_CHECKING:
+    import csv
+    import difflib
+else:  # few calls need them
+    csv = LazyModule("csv")
+    difflib = LazyModule("difflib")
 
 _NAMES = """\
 A NAME is a case, a backend, a model, an environment or a suite. The id of a single replicate is a case, too.
