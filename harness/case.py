@@ -148,6 +148,10 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
     without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the prompt of its cases;
     `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`.
+
+    The environment runs in a process of its own. `interpreter` is the path of its Python; `None` means Proctor's own.
+    The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds to make the environment, and
+    `call_s` for each other call.
     """
 
     name: str
@@ -159,6 +163,10 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     needs_mcp: bool = False
     tools: list[ToolName] = field(default_factory=lambda: list(TOOLS))
     prompt: str | None = None
+    interpreter: str | None = None
+    memory_mb: Count = 4096
+    call_s: Seconds = 20.0
+    start_s: Seconds = 120.0
 
 
 class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,13 +252,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     """How a submission is graded: the number of held-out episodes, the seconds for each, and which ones they are.
 
-    `seed` is public. Another number gives other held-out episodes. What keeps them from agents is the private key of
-    `harness.seed_key`.
+    `side_by_side` is how many of them are played at a time, at most. `None` means the cores of this machine, divided by
+    the pytest processes that share it. The result does not depend on it. `seed` is public. Another number gives other
+    held-out episodes. What keeps them from agents is the private key of `harness.seed_key`.
     """
 
     episodes: Count = 20
     episode_wall_s: Seconds = 60.0
     seed: int = 0
+    side_by_side: Count | None = None
 
 
 def least_solved(rate: float, episodes: int) -> int:

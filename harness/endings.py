@@ -53,6 +53,7 @@ class Ending(StrEnum):
     SILENT_EXIT = "silent_exit"
     HUNG_AFTER_FINAL = "hung_after_final"
     SANDBOX_FAILED = "sandbox_failed"
+    ENVIRONMENT_FAILED = "environment_failed"
     INTERRUPTED = "interrupted"
     HARNESS_ERROR = "harness_error"
 
@@ -105,6 +106,7 @@ ENDINGS: dict[Ending, EndingPolicy] = {
     Ending.SILENT_EXIT: _error(Cause.CLI, retried=True),
     Ending.HUNG_AFTER_FINAL: EndingPolicy(Cause.CLI, retried=False, graded=True, outcome="score"),
     Ending.SANDBOX_FAILED: _error(Cause.SANDBOX, retried=True),
+    Ending.ENVIRONMENT_FAILED: _error(Cause.HARNESS, retried=True),
     Ending.INTERRUPTED: _error(Cause.HARNESS, retried=False),
     Ending.HARNESS_ERROR: _error(Cause.HARNESS, retried=False),
 }

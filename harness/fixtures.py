@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.agent.cli import Cli
     from harness.case import Case, SandboxConf, Score
     from harness.endings import Ending
-    from harness.environments.base import Environment
+    from harness.environments.hosted import HostedEnvironment
     from harness.evaluation.submission import Submission
     from harness.gateway.server import Gateway
     from harness.http_host import HttpHost
@@ -153,8 +153,8 @@ def cli(request: pytest.FixtureRequest, case: Case, backend: Backend) -> Cli:
 
 
 @pytest.fixture
-def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[Environment]:
-    """The case's environment. It runs in this process, and the agent's program never does.
+def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[HostedEnvironment]:
+    """The case's environment. It has the methods of the protocol `Environment`, and runs in a process of its own.
 
     The test is skipped if the environment's package is not installed.
     """
@@ -222,7 +222,11 @@ def _lease(request: pytest.FixtureRequest, case: Case, sources: Sources) -> Mode
 
 @pytest.fixture
 def mcp_config(
-    request: pytest.FixtureRequest, case: Case, environment: Environment, sandbox: SandboxDirs, http_host: HttpHost
+    request: pytest.FixtureRequest,
+    case: Case,
+    environment: HostedEnvironment,
+    sandbox: SandboxDirs,
+    http_host: HttpHost,
 ) -> McpServer:
     """The MCP server of the case. It has a name and tools. `serve(listener)` offers them at a sandbox's endpoint.
 
@@ -264,7 +268,7 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
     """Run the session of a case. What it needs is set up only now, because most tests find the session done."""
     live = live_of(request.config)
     builder = request.node.stash[BUILDER]
-    environment: Environment = request.getfixturevalue("environment")
+    environment: HostedEnvironment = request.getfixturevalue("environment")
     setup = pipeline.SessionSetup(
         case=builder.case,
         backend=request.getfixturevalue("backend"),

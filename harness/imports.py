@@ -14,6 +14,9 @@ from typing import Any
 _PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
 
+_roots: list[str] = []
+
+
 class PackageMissing(ValueError):
     """A package that the code needs is not installed. The message names it."""
 
@@ -27,6 +30,12 @@ def make_importable(root: Path) -> None:
     """Make the modules in a project's root folder importable. Other modules of the same name come first."""
     if str(root) not in sys.path:
         sys.path.append(str(root))
+    _roots.append(str(root))
+
+
+def importable_folders() -> tuple[str, ...]:
+    """Return the root folders of projects that were made importable and still are."""
+    return tuple(dict.fromkeys(root for root in _roots if root in sys.path))
 
 
 def check_import_path(text: str) -> None:

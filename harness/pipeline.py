@@ -28,13 +28,13 @@ from harness.agent.setup import SessionSetup
 from harness.case import Case, EnvironmentConf, Limits, ModelConf, ProviderConf, Score, ServerNeed
 from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
-from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
-from harness.environments.judged import JudgedEnvironment
+from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
 from harness.evaluation.packages import installed_packages
-from harness.evaluation.policy import PolicyError, PolicyHost
+from harness.evaluation.policy import PolicyHost
+from harness.evaluation.policy_link import PolicyError
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.scratch import discard
@@ -126,7 +126,7 @@ def missing_package(case: Case) -> str | None:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
-def make_environment(case: Case) -> Environment:
+def make_environment(case: Case) -> HostedEnvironment:
     """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
         return make(case.environment)
@@ -134,7 +134,9 @@ def make_environment(case: Case) -> Environment:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
-def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDirs, http_host: HttpHost) -> McpServer:
+def mcp_config(
+    conf: EnvironmentConf, environment: HostedEnvironment, dirs: SandboxDirs, http_host: HttpHost
+) -> McpServer:
     """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own.
 
     If the environment cannot be drawn on this machine, the server offers no tools, and its `fault` says why.
@@ -174,7 +176,7 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
     return show
 
 
-def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environment, live: Live) -> AttemptResult:
+def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEnvironment, live: Live) -> AttemptResult:
     """Run the CLI on the case's task, retry as the table of endings allows, and record in `builder` how it went.
 
     Return the last attempt, which decides the case. Raise again, after that, an exception that stopped the attempt from
@@ -232,7 +234,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs) -> None:
     builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
 
-def _facts(setup: SessionSetup, environment: Environment) -> PromptFacts:
+def _facts(setup: SessionSetup, environment: HostedEnvironment) -> PromptFacts:
     case, backend = setup.case, setup.backend
     return facts(
         case.environment,
@@ -323,7 +325,7 @@ def _handed_in(submission: Submission) -> dict[str, Any]:
 
 def grade(
     builder: RecordBuilder,
-    environment: Environment,
+    environment: HostedEnvironment,
     dirs: SandboxDirs,
     submission: Submission,
     live: Live,
@@ -350,7 +352,7 @@ def grade(
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
     builder.score = score
-    doubt = environment.doubt() if isinstance(environment, JudgedEnvironment) else None
+    doubt = environment.doubt()
     builder.warnings += [doubt] if doubt else []
     builder.save()
     if score.solve_rate < case.environment.pass_solve_rate:

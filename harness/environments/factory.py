@@ -1,30 +1,30 @@
 """Makes environments from their configuration.
 
-An adapter and its packages are imported when the first environment of its kind is made.
+An adapter and its packages are imported in a process of the environment's own, never here.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.case import EnvironmentConf
+from harness.environments.arguments import Described, check_arguments
 from harness.environments.constructor import constructor
-from harness.environments.solved_when import parse_rule
-from harness.imports import PackageMissing, check_import_path, is_import_path, load_object
+from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from harness.environments import base, judged, rendering
-    from harness.environments.base import Environment
+    from harness.environments import hosted, hosts
+    from harness.environments.hosted import HostedEnvironment
+    from harness.environments.hosts import HostSpec
 else:  # they import NumPy
-    base = LazyModule("harness.environments.base")
-    judged = LazyModule("harness.environments.judged")
-    rendering = LazyModule("harness.environments.rendering")
+    hosted = LazyModule("harness.environments.hosted")
+    hosts = LazyModule("harness.environments.hosts")
 
 _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
@@ -52,11 +52,11 @@ def check_environment(conf: EnvironmentConf) -> None:
     """
     _check_kind(conf)
     try:
-        signature = constructor(_path(conf))
+        signature = constructor(adapter_path(conf))
     except ValueError as error:
         raise ValueError(f"environment {conf.name}: kind: {error}") from error
     if signature is not None:
-        _check_arguments(conf, signature)
+        check_arguments(described(conf), signature)
 
 
 def _check_kind(conf: EnvironmentConf) -> None:
@@ -67,51 +67,34 @@ def _check_kind(conf: EnvironmentConf) -> None:
                 f"the import path of an adapter class, such as mylab.envs:Door"
             )
         return
+    if conf.interpreter is not None:  # its packages are others
+        return
     try:
         check_import_path(conf.kind)
     except ValueError as error:
         raise ValueError(f"environment {conf.name}: kind: {error}") from error
 
 
-def _check_arguments(conf: EnvironmentConf, signature: inspect.Signature) -> None:
-    """Raise `ValueError` if an adapter with this constructor does not take the arguments."""
-    takes = [key for key in signature.parameters if key != "max_steps"]
-    where, accepted = (
-        f"environment {conf.name}: arguments",
-        f"the kind {conf.kind} takes: {', '.join(takes) or 'nothing'}",
-    )
-    if not any(p.name == "max_steps" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        raise ValueError(
-            f"environment {conf.name}: kind {conf.kind}: this class is not an adapter: it does not take max_steps"
-        )
-    if "max_steps" in conf.arguments:
-        raise ValueError(f"{where}.max_steps: write max_steps beside `arguments`, not inside")
-    if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        for key in conf.arguments:
-            if key not in takes:
-                raise ValueError(f"{where}.{key}: there is no such argument; {accepted}")
-    try:
-        signature.bind(max_steps=conf.max_steps, **conf.arguments)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}; {accepted}") from error
-
-
 def available(conf: EnvironmentConf) -> str | None:
     """Return why this environment cannot run here (a missing package, and how to install it), or None.
 
-    This is cheap: it imports the adapter only if the kind is an import path. Raise `ValueError` if the kind does not
-    exist.
+    This is cheap for the kinds of Proctor's own, with Proctor's own interpreter. Otherwise, the environment's host
+    starts and imports the adapter. Raise `ValueError` if the kind does not exist, and `EnvironmentFailed` if the import
+    does not end.
     """
     _check_kind(conf)
-    if is_import_path(conf.kind):
+    if conf.interpreter is not None or is_import_path(conf.kind):
         try:
-            _adapter(conf)
+            hosts.host_of(_host(conf), conf.start_s)
         except PackageMissing as error:
             return f"environment {conf.name}: kind {conf.kind}: {error}"
+        except ValueError as error:
+            raise ValueError(f"environment {conf.name}: kind {conf.kind}: {error}") from error
+        return None
     if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
         return "KinDER is not installed: run `proctor setup --extra kinder`"
-    module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
-    if conf.kind == "gymnasium" and colon and not _installed(module.partition(".")[0]):
+    module = _module_of_id(conf)
+    if module is not None and not _installed(module.partition(".")[0]):
         return (
             f"environment {conf.name}: there is no module {module}: it is neither in the project's root folder nor "
             f"installed; to install it: {_PIP} {module}"
@@ -119,27 +102,15 @@ def available(conf: EnvironmentConf) -> str | None:
     return None
 
 
-def make_environment(conf: EnvironmentConf) -> Environment:
-    """Return the environment that `conf` describes. Its `arguments` go to the adapter's class.
+def make_environment(conf: EnvironmentConf) -> HostedEnvironment:
+    """Return the environment that `conf` describes, in a process of its own. `arguments` go to the adapter's class.
 
     Raise `ValueError` for an unknown kind, a class that is not an adapter, wrong arguments, or a missing package, and
-    say what to do.
+    say what to do. Raise `EnvironmentFailed` if the process does not start.
     """
-    rendering.choose_renderer()
     if reason := available(conf):
         raise ValueError(reason)
-    adapter = _adapter(conf)
-    _check_arguments(conf, inspect.signature(adapter))
-    if type(conf.max_steps) is not int or conf.max_steps < 1:
-        raise ValueError(f"environment {conf.name}: max_steps must be at least 1, not {conf.max_steps!r}")
-    try:
-        environment: Environment = adapter(max_steps=conf.max_steps, **conf.arguments)
-    except ValueError as error:
-        raise ValueError(f"environment {conf.name}: {error}") from error
-    if not hasattr(environment, "max_steps"):
-        raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
-    rule = parse_rule(conf.solved_when)
-    return environment if rule is None else judged.JudgedEnvironment(environment, rule)
+    return hosted.HostedEnvironment(conf, described(conf), _host(conf))
 
 
 def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
@@ -157,26 +128,31 @@ def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
     return f"{package} {version(package)}" if package else None
 
 
-def _path(conf: EnvironmentConf) -> str:
+def described(conf: EnvironmentConf) -> Described:
+    """Return what an environment is made from."""
+    return Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+
+
+def adapter_path(conf: EnvironmentConf) -> str:
+    """Return the import path of the adapter of an environment."""
     return _ADAPTERS.get(conf.kind, conf.kind)
 
 
-def _adapter(conf: EnvironmentConf) -> type[Any]:
-    """Return the adapter class of a kind. Raise `PackageMissing`, or `ValueError` if it is not an adapter class."""
-    where = f"environment {conf.name}: kind {conf.kind}"
-    try:
-        found = load_object(_path(conf))
-    except PackageMissing:
-        raise
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    if not isinstance(found, type):
-        raise ValueError(f"{where}: an adapter is a class, and this is of type {type(found).__name__}")
-    methods = [name for name, value in vars(base.Environment).items() if callable(value) and not name.startswith("_")]
-    lacking = [name for name in methods if not callable(getattr(found, name, None))]
-    if lacking:
-        raise ValueError(f"{where}: this class is not an adapter: it lacks the methods {', '.join(lacking)}")
-    return found
+def _module_of_id(conf: EnvironmentConf) -> str | None:
+    """Return the module that Gymnasium imports for this id, if any."""
+    module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
+    return module if conf.kind == "gymnasium" and colon else None
+
+
+def _host(conf: EnvironmentConf) -> HostSpec:
+    """Return what the environment's host is started with.
+
+    Proctor's own interpreter finds modules where this process finds them. Another one finds its own, and those in the
+    project's root folder.
+    """
+    own = conf.interpreter is None
+    path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
+    return hosts.HostSpec(conf.interpreter or sys.executable, path, adapter_path(conf), _module_of_id(conf))
 
 
 def _installed(package: str) -> bool:

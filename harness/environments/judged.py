@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import Environment, Plain, Step
-from harness.environments.solved_when import SolvedRule
+from harness.environments.solved_when import SolvedRule, doubt
 
 _SUCCESS = """\
 ## Success
@@ -19,7 +19,8 @@ An episode is solved {}. This decides, whatever the text above says.
 class JudgedEnvironment:
     """The environment `judged`, with `Step.terminated` by a rule about the info or the return.
 
-    An episode that the rule does not solve ends where `judged` ends it, as truncated.
+    An episode that the rule does not solve ends where `judged` ends it, as truncated. `told` are the names of the
+    entries that the info of a step had so far.
     """
 
     def __init__(self, judged: Environment, rule: SolvedRule) -> None:
@@ -28,7 +29,7 @@ class JudgedEnvironment:
         self._rule = rule
         self._steps = 0
         self._return = 0.0
-        self._told: set[str] = set()
+        self.told: set[str] = set()
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin an episode. Its first info decides nothing."""
@@ -40,7 +41,7 @@ class JudgedEnvironment:
         step = self.judged.step(action)
         self._steps += 1
         self._return += float(step.reward)
-        self._told.update(step.info)
+        self.told.update(step.info)
         over = bool(step.terminated or step.truncated)
         if self._rule.name is not None:
             solved = self._rule.holds(step.info.get(self._rule.name))
@@ -54,11 +55,7 @@ class JudgedEnvironment:
 
     def doubt(self) -> str | None:
         """Return why the rule may be wrong: no step's info had its entry. Return `None` if there is no such reason."""
-        name = self._rule.name
-        if name is None or name in self._told or not self._steps:
-            return None
-        had = ", ".join(sorted(self._told)) or "nothing"
-        return f"solved_when: {self._rule.text}: the info of no step had {name}; it had {had}"
+        return doubt(self._rule, self.told) if self._steps else None
 
     def action(self, plain: Plain) -> Any:
         """See `Environment.action`."""

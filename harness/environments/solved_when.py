@@ -15,10 +15,8 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
-from typing import Any
-
-from msgspec import Struct
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 TERMINATED = "terminated"
 
@@ -36,7 +34,7 @@ _RULE = re.compile(
 )
 
 
-class SolvedRule(Struct, frozen=True):
+class SolvedRule(NamedTuple):
     """A rule about an entry of the info, or about the return of an episode if `name` is `None`.
 
     Without a `sign`, the entry itself must be true.
@@ -60,6 +58,17 @@ class SolvedRule(Struct, frozen=True):
             return f"if its return, the sum of its rewards, is {self.sign} {self.number:g} when it ends"
         compared = "is true" if self.sign is None else f"is {self.sign} {self.number:g}"
         return f'as soon as `info["{self.name}"]` of a step {compared}'
+
+
+def doubt(rule: SolvedRule, told: Collection[str]) -> str | None:
+    """Return why a rule may be wrong: the info of no step had its entry. Return `None` if there is no such reason.
+
+    `told` are the names of all entries that the steps of the graded episodes had. There must have been a step.
+    """
+    if rule.name is None or rule.name in told:
+        return None
+    had = ", ".join(sorted(told)) or "nothing"
+    return f"solved_when: {rule.text}: the info of no step had {rule.name}; it had {had}"
 
 
 def parse_rule(text: str) -> SolvedRule | None:

@@ -7,27 +7,37 @@ the other. A message is four bytes of length (big-endian), then that many bytes 
 |---|---|
 | `{"do": "open", "spaces": …}` | builds the Gymnasium spaces |
 | `{"do": "load"}` | imports `approach` and makes its `GeneratedApproach` |
-| `{"do": "reset", "observation": …, "info": …}` | calls `reset` |
+| `{"do": "reset", "observation": …, "info": …}` | begins an episode, and calls `reset` |
 | `{"do": "act", "observation": …}` | calls `get_action` |
+| `{"do": "end"}` | ends the episode |
 
 The answer is `{"done": …}`, `{"error": TEXT}` if the submission raised, or `{"invalid": TEXT}` if the returned value
-cannot be sent. A failure before the answer to "open" is the harness's own and goes to standard error. From "load" on,
-what this process prints goes there too. An answer is sent after what the submission printed before it.
+cannot be sent. The answer to "end" is `{"done": "last"}` if this process can play no other episode. A failure before
+the answer to "open" is the harness's own and goes to standard error. From "load" on, what this process prints goes
+there too. An answer is sent after what the submission printed before it.
+
+Every episode begins with the policy as it was after "load", so that its result does not depend on the episodes before
+it: a fork of this process plays it, and this process ends as the fork does, unless the episode ended in order. A policy
+that has started threads cannot be forked. It is played here, for one episode, and then this process ends.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 _MAX_ANSWER = 1_000_000
 _MAX_ERROR = 20_000
+_IN_ORDER = 86
+"""The exit code of a process that has played its episode to the end."""
 
 
 class _Connection:
@@ -84,14 +94,73 @@ def main(plain_file: str, spaces_file: str, folder: str) -> None:
     names = ("action_space", "observation_space")
     policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
     connection.send(plain.dumps({"done": None}))
-    printed = _redirect()
+    server = _Server(connection, policy, plain, _redirect())
+    server.load()
     while message := connection.receive():
-        request = plain.loads(message)
-        answer = _answer(plain.dumps, getattr(policy, request["do"]), request)
-        for stream in printed:
+        server.episode(plain.loads(message))
+
+
+class _Server:
+    """Answers requests about the policy."""
+
+    def __init__(
+        self, connection: _Connection, policy: _Policy, plain: Any, printed: tuple[TextIOWrapper, ...]
+    ) -> None:
+        self._connection, self._policy, self._plain = connection, policy, plain
+        self._printed = printed
+        self._done = plain.dumps({"done": None})
+
+    def load(self) -> None:
+        """Answer the request that loads the submission."""
+        if message := self._connection.receive():
+            self._answer(self._plain.loads(message))
+
+    def episode(self, first: dict[str, Any]) -> None:
+        """Play an episode, whose first request is given. Return if the next one can be played."""
+        if _threads() > 1:
+            self._play(first)
+            self._connection.send(self._plain.dumps({"done": "last"}))
+            os._exit(0)
+        player = os.fork()
+        if player == 0:
+            self._play(first)
+            os._exit(_IN_ORDER)
+        code = os.waitstatus_to_exitcode(os.waitpid(player, 0)[1])
+        if code != _IN_ORDER:
+            self._die(code)
+        self._connection.send(self._done)
+
+    def _play(self, request: dict[str, Any]) -> None:
+        """Answer the requests of one episode. Return at its end; exit if the harness hangs up."""
+        while request["do"] != "end":
+            self._answer(request)
+            message = self._connection.receive()
+            if not message:
+                os._exit(0)
+            request = self._plain.loads(message)
+        self._flush()
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        answer = _answer(self._plain.dumps, getattr(self._policy, request["do"]), request)
+        self._flush()
+        self._connection.send(answer)
+
+    def _flush(self) -> None:
+        for stream in self._printed:
             with suppress(OSError, ValueError):  # the submission may have closed it
                 stream.flush()
-        connection.send(answer)
+
+    def _die(self, code: int) -> None:
+        """End as the process that played the episode has ended."""
+        if code < 0:
+            with suppress(OSError):  # SIGKILL has no handler
+                signal.signal(-code, signal.SIG_DFL)
+            os.kill(os.getpid(), -code)
+        os._exit(code)
+
+
+def _threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: dict[str, Any]) -> bytes:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from statistics import fmean
 
 import msgspec
-from msgspec import Struct
 
 from harness.case import EvaluationConf, Score
-from harness.environments.base import Environment, InvalidAction, Policy
-from harness.evaluation.policy import PolicyError, PolicyHost, PolicyTimeout
+from harness.environments.hosted import HostedEnvironment
+from harness.evaluation.lanes import Lanes, Match, Played
+from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.submission import Submission
-from harness.evaluation.text import printable
 from harness.sandbox.base import Sandbox
 
 TIMEOUTS_IN_A_ROW = 3
@@ -27,81 +24,11 @@ A policy that hangs then costs minutes, not the number of episodes times the wal
 """
 
 NOT_ATTEMPTED = "not attempted"
-"""How the error of an episode begins that was given up before it was played, because of earlier timeouts."""
-
-
-class EpisodeOutcome(StrEnum):
-    """How an episode ended. Everything but `SOLVED` counts as unsolved."""
-
-    SOLVED = "solved"
-    UNSOLVED = "unsolved"
-    CRASHED = "crashed"
-    TIMED_OUT = "timed_out"
-    INVALID_ACTION = "invalid_action"
-
-
-class Episode(Struct, frozen=True, kw_only=True):
-    """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
-
-    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
-    """
-
-    index: int
-    outcome: EpisodeOutcome
-    steps: int = 0
-    reward: float = 0.0
-    seconds: float = 0.0
-    error: str | None = None
-
-
-def run_episode(
-    environment: Environment,
-    policy: Policy,
-    *,
-    index: int,
-    seed: int,
-    max_steps: int,
-    wall_s: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> Episode:
-    """Play one episode of at most `max_steps` steps.
-
-    `wall_s` limits the whole episode, including the environment's own time. An exception from the environment is a
-    fault of the harness, so it is not caught.
-    """
-    start = clock()
-    steps, reward = 0, 0.0
-
-    def left() -> float:
-        seconds = start + wall_s - clock()
-        if seconds <= 0:
-            raise PolicyTimeout("no time is left")
-        return seconds
-
-    def ended(outcome: EpisodeOutcome, error: str | None = None) -> Episode:
-        seconds = round(clock() - start, 4)
-        return Episode(index=index, outcome=outcome, steps=steps, reward=reward, seconds=seconds, error=error)
-
-    try:
-        observation, info = environment.reset(seed)
-        policy.reset(observation, info, left())
-        while steps < max_steps:
-            step = environment.step(environment.action(policy.act(observation, left())))
-            observation, steps, reward = step.observation, steps + 1, reward + float(step.reward)
-            left()
-            if step.terminated or step.truncated:
-                return ended(EpisodeOutcome.SOLVED if step.terminated else EpisodeOutcome.UNSOLVED)
-    except InvalidAction as error:
-        return ended(EpisodeOutcome.INVALID_ACTION, printable(str(error)))
-    except PolicyTimeout as error:
-        return ended(EpisodeOutcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
-    except PolicyError as error:
-        return ended(EpisodeOutcome.CRASHED, str(error))
-    return ended(EpisodeOutcome.UNSOLVED)
+"""How the error of an episode begins that was given up because of the timeouts before it."""
 
 
 def evaluate(
-    environment: Environment,
+    environment: HostedEnvironment,
     submission: Submission,
     sandbox: Sandbox,
     *,
@@ -112,33 +39,30 @@ def evaluate(
     log: PolicyLog,
     progress: Callable[[int, int], None],
 ) -> tuple[Score, list[Episode]]:
-    """Play one episode for each seed. Return the score and the episodes.
+    """Play one episode for each seed, several side by side. Return the score and the episodes, in the order of seeds.
 
-    Each episode is appended to `episodes_file` as soon as it ends, and what the submission printed to `log`.
-    `conf.episode_wall_s` limits each episode, and separately each loading of the submission. If loading fails, the
-    remaining episodes are not attempted and count as crashed or timed out, as the loading did. After
-    `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. Without a submission, the score has a reason and there
-    are no episodes. `progress` is called with the number of episodes done and the number scheduled. Raise
-    `SandboxError` if the sandbox does not work.
+    Each episode is appended to `episodes_file` as soon as it and those before it have ended, and what the submission
+    printed to `log`. `conf.episode_wall_s` limits each episode, and separately each loading of the submission. If
+    loading fails, the remaining episodes are not attempted and count as crashed or timed out, as the loading did. After
+    `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the same however many are played at a
+    time. Without a submission, the score has a reason and there are no episodes. `progress` is called with the number
+    of episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work, and
+    `EnvironmentFailed` if the environment fails twice in an episode.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
         episodes_file.write_bytes(b"")
         return _no_score(len(seeds), submission.reason), episodes
-    with (
-        episodes_file.open("wb") as lines,
-        PolicyHost(sandbox, submission.path, scratch, environment.spaces()) as policy,
-    ):
-        try:
-            for episode in _played(environment, policy, conf.episode_wall_s, seeds):
-                lines.write(msgspec.json.encode(episode) + b"\n")
-                lines.flush()
-                log.add(f"episode {episode.index}: {episode.outcome}", policy.printed())
-                episodes.append(episode)
-                progress(len(episodes), len(seeds))
-        except BaseException:  # the environment or the sandbox failed, or the user interrupted the episode
-            log.add(f"episode {len(episodes)}: it did not end", policy.printed())
-            raise
+    match = Match(environment, environment.spaces(), sandbox, submission.path, scratch, conf.episode_wall_s, log)
+    with episodes_file.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
+        for played in _in_order(lanes, len(seeds)):
+            episode = played.episode
+            lines.write(msgspec.json.encode(episode) + b"\n")
+            lines.flush()
+            log.add(f"episode {episode.index}: {episode.outcome}", played.printed)
+            environment.note(played.told, episode.steps)
+            episodes.append(episode)
+            progress(len(episodes), len(seeds))
     return score(episodes), episodes
 
 
@@ -175,32 +99,26 @@ def _no_score(scheduled: int, reason: str) -> Score:
     )
 
 
-def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: Sequence[int]) -> Iterator[Episode]:
-    """Yield one episode for each seed.
+def _in_order(lanes: Lanes, count: int) -> Iterator[Played]:
+    """Yield what came of each episode.
 
-    Once there is a reason to give up, the remaining episodes are not attempted and get that reason.
+    Once there is a reason to give up, the remaining episodes get that reason, also those that were already played. So
+    the result does not depend on how many are played at a time.
     """
-    given_up: tuple[EpisodeOutcome, str] | None = None
     timeouts = 0
-    for index, seed in enumerate(seeds):
-        given_up = given_up or _reason_to_give_up(policy, timeouts, wall_s)
-        if given_up:
-            yield Episode(index=index, outcome=given_up[0], error=given_up[1])
-            continue
-        episode = run_episode(
-            environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s
-        )
-        timeouts = timeouts + 1 if episode.outcome is EpisodeOutcome.TIMED_OUT else 0
-        yield episode
+    for index in range(count):
+        if timeouts >= TIMEOUTS_IN_A_ROW:
+            outcome, reason = EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
+            yield from _given_up(range(index, count), outcome, reason)
+            return
+        played = lanes.wait_for(index)
+        yield played
+        if played.unloadable:
+            yield from _given_up(range(index + 1, count), played.episode.outcome, played.episode.error)
+            return
+        timeouts = timeouts + 1 if played.episode.outcome is EpisodeOutcome.TIMED_OUT else 0
 
 
-def _reason_to_give_up(policy: PolicyHost, timeouts: int, wall_s: float) -> tuple[EpisodeOutcome, str] | None:
-    if timeouts >= TIMEOUTS_IN_A_ROW:
-        return EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
-    try:
-        policy.load(wall_s)
-    except PolicyTimeout as error:
-        return EpisodeOutcome.TIMED_OUT, f"approach.py cannot be loaded: {error}"
-    except PolicyError as error:
-        return EpisodeOutcome.CRASHED, f"approach.py cannot be loaded: {error}"
-    return None
+def _given_up(indices: range, outcome: EpisodeOutcome, reason: str | None) -> Iterator[Played]:
+    for index in indices:
+        yield Played(Episode(index=index, outcome=outcome, error=reason))

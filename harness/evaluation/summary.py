@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.case import Score, least_solved
-from harness.evaluation.rollout import NOT_ATTEMPTED, Episode, EpisodeOutcome
+from harness.evaluation.playing import Episode, EpisodeOutcome
+from harness.evaluation.rollout import NOT_ATTEMPTED
 
 _FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
 _LONGEST = 120

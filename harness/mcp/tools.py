@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
-from harness.environments.rendering import draw
+from harness.environments.hosts import EnvironmentFailed
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 
 MAX_SEED = PUBLIC_SEEDS[-1]
@@ -153,11 +153,14 @@ class EnvironmentTools:
         with self._turn:
             if self._closed:
                 raise ToolFault("the session is over")
-            yield
+            try:
+                yield
+            except EnvironmentFailed as error:
+                raise ToolFault(f"the environment failed: {str(error).splitlines()[0]}") from error
 
     def _draw(self) -> NDArray[np.uint8]:
         try:
-            return draw(self._environment)
+            return self._environment.render()
         except Exception as error:  # a state that the agent invented can break any assumption of the drawing code
             raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
 

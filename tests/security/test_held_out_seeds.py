@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness.case import EvaluationConf
-from harness.environments.maze import Maze
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
 from harness.results.record import Record
 from harness.seed_key import PUBLIC, VARIABLE, SeedKey
+from tests.support.hosted import hosted_maze
 from tests.support.project import ROOT, Project
 from tests.support.sandboxes import PYTHON, bubblewrap, finish, request
 from tests.support.seed import SEED, files_with_seed
@@ -109,17 +109,18 @@ def test_with_public_seeds_the_same_submission_finds_them_and_the_record_warns(p
 def test_a_private_seed_that_lies_where_the_submission_can_read_is_found(project: Project, tmp_path: Path) -> None:
     project.write("hunter/notes.txt", f"the key is {SEED.upper()}.\n")
     submission = collect(project.folder / "hunter", tmp_path / "submission")
-    score, _ = evaluate(
-        Maze(12, 20, max_steps=1000),
-        submission,
-        bubblewrap(),
-        conf=EvaluationConf(episodes=2),
-        seeds=episode_seeds(SeedKey(bytes.fromhex(SEED), "here"), "large_maze", 2),
-        scratch=tmp_path / "scratch",
-        episodes_file=tmp_path / "episodes.jsonl",
-        log=PolicyLog(tmp_path / "policy.log"),
-        progress=lambda _done, _scheduled: None,
-    )
+    with hosted_maze(12, 20, max_steps=1000) as maze:
+        score, _ = evaluate(
+            maze,
+            submission,
+            bubblewrap(),
+            conf=EvaluationConf(episodes=2),
+            seeds=episode_seeds(SeedKey(bytes.fromhex(SEED), "here"), "large_maze", 2),
+            scratch=tmp_path / "scratch",
+            episodes_file=tmp_path / "episodes.jsonl",
+            log=PolicyLog(tmp_path / "policy.log"),
+            progress=lambda _done, _scheduled: None,
+        )
     assert "the seeds come from: a key in a file" in (tmp_path / "policy.log").read_text()
     assert score.solve_rate == 1
 

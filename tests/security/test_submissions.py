@@ -14,16 +14,17 @@ import pytest
 
 from harness.case import EvaluationConf, SandboxConf, Score
 from harness.environments import plain
-from harness.environments.maze import Maze
 from harness.evaluation import policy as policy_module
+from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
-from harness.evaluation.rollout import Episode, EpisodeOutcome, evaluate
+from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
 from harness.sandbox.base import BoxRequest, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.seed_key import PUBLIC
+from tests.support.hosted import hosted_maze
 
 GOOD = Path(__file__).with_name("good_policy.py").read_text()
 HEAD = """\
@@ -71,20 +72,22 @@ def grade(tmp_path: Path, sandbox: Watched) -> Grade:
         before = contents(submission.path)
         told: list[tuple[int, int]] = []
         scratch = tmp_path / "scratch"
-        graded = evaluate(
-            Maze(3, 5, max_steps=20),
-            submission,
-            sandbox,
-            conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s),
-            seeds=episode_seeds(PUBLIC, "small_maze", episodes),
-            scratch=scratch,
-            episodes_file=tmp_path / "episodes.jsonl",
-            log=PolicyLog(tmp_path / "policy.log"),
-            progress=lambda done, scheduled: told.append((done, scheduled)),
-        )
+        with hosted_maze(3, 5, max_steps=20) as maze:
+            running = psutil.Process().children(recursive=True)
+            graded = evaluate(
+                maze,
+                submission,
+                sandbox,
+                conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s),
+                seeds=episode_seeds(PUBLIC, "small_maze", episodes),
+                scratch=scratch,
+                episodes_file=tmp_path / "episodes.jsonl",
+                log=PolicyLog(tmp_path / "policy.log"),
+                progress=lambda done, scheduled: told.append((done, scheduled)),
+            )
+            assert psutil.Process().children(recursive=True) == running
         assert told == [(done + 1, episodes) for done in range(episodes)]
         assert contents(submission.path) == before
-        assert psutil.Process().children(recursive=True) == []
         assert list(scratch.iterdir()) == []
         lines = (tmp_path / "episodes.jsonl").read_bytes().splitlines()
         assert [msgspec.json.decode(line, type=Episode) for line in lines] == graded[1]
@@ -358,17 +361,18 @@ def test_a_missing_submission_gets_a_score_with_the_reason_and_opens_no_sandbox(
 ) -> None:
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "approach.py").symlink_to("/etc/passwd")
-    total, episodes = evaluate(
-        Maze(3, 5, max_steps=20),
-        collect(tmp_path / "workspace", tmp_path / "submission"),
-        sandbox,
-        conf=EvaluationConf(),
-        seeds=[1, 2, 3],
-        scratch=tmp_path / "scratch",
-        episodes_file=tmp_path / "episodes.jsonl",
-        log=PolicyLog(tmp_path / "policy.log"),
-        progress=lambda done, scheduled: None,
-    )
+    with hosted_maze(3, 5, max_steps=20) as maze:
+        total, episodes = evaluate(
+            maze,
+            collect(tmp_path / "workspace", tmp_path / "submission"),
+            sandbox,
+            conf=EvaluationConf(),
+            seeds=[1, 2, 3],
+            scratch=tmp_path / "scratch",
+            episodes_file=tmp_path / "episodes.jsonl",
+            log=PolicyLog(tmp_path / "policy.log"),
+            progress=lambda done, scheduled: None,
+        )
     assert (total.solve_rate, total.episodes, total.reason) == (0.0, 3, "no submission: approach.py is a symlink")
     assert (total.mean_steps, episodes, (tmp_path / "episodes.jsonl").read_bytes()) == (None, [], b"")
     assert sandbox.opened == 0

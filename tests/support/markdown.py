@@ -76,12 +76,12 @@ def code(cell: str) -> str:
     return found[1]
 
 
-def structs_in(*roots: type[Struct]) -> list[type[Struct]]:
-    """Return these structs and all structs in their fields, each once."""
-    found: dict[type[Struct], None] = {}
+def structs_in(*roots: type[Any]) -> list[type[Any]]:
+    """Return these structs and all structs in their fields, each once. Dataclasses count as structs."""
+    found: dict[type[Any], None] = {}
 
     def visit(kind: inspect.Type) -> None:
-        if isinstance(kind, inspect.StructType) and kind.cls not in found:
+        if isinstance(kind, inspect.StructType | inspect.DataclassType) and kind.cls not in found:
             found[kind.cls] = None
             for field in kind.fields:
                 visit(field.type)
@@ -93,7 +93,7 @@ def structs_in(*roots: type[Struct]) -> list[type[Struct]]:
     return list(found)
 
 
-def fields(kind: type[Struct]) -> dict[str, str]:
+def fields(kind: type[Any]) -> dict[str, str]:
     """Return the words that the tables of `docs/` use for the type of each field."""
     return {field.encode_name: _words(field.type) for field in _struct(kind).fields}
 
@@ -103,9 +103,9 @@ def defaults(kind: type[Struct]) -> dict[str, str]:
     return {field.encode_name: _default(field) for field in _struct(kind).fields}
 
 
-def _struct(kind: type[Struct]) -> inspect.StructType:
+def _struct(kind: type[Any]) -> inspect.StructType | inspect.DataclassType:
     info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
+    assert isinstance(info, inspect.StructType | inspect.DataclassType)
     return info
 
 

@@ -10,7 +10,7 @@ import msgspec
 from harness.case import Limits, Score
 from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
-from harness.evaluation.rollout import Episode, EpisodeOutcome
+from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.results.record import CaseNames, CaseUsage, Digests, Record, Timing, UsageTotals, Versions
 from harness.results.run_folder import LATEST
 from harness.results.store import RunStore

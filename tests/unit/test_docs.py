@@ -38,7 +38,7 @@ from harness.endings import ENDINGS
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
-from harness.evaluation.rollout import Episode, EpisodeOutcome
+from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.gateway.ledger import LedgerEntry
 from harness.results.record import Record
 from harness.servers.journal import JournalEntry

@@ -9,6 +9,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from gymnasium import spaces
 
 from harness.case import EnvironmentConf
 from harness.commands import doctor
+from harness.environments.drawing import choose_renderer
 from harness.environments.factory import make_environment
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
-from harness.environments.rendering import draw, render_fault
+from harness.environments.rendering import render_fault
 from tests.support.own_project import ENVIRONMENT
 
 NUMBERS = itertools.count()
@@ -155,16 +157,32 @@ def test_a_gymnasium_environment_without_a_renderer_can_be_played(kind: Any, sai
     assert told.startswith(said)
 
 
-def test_all_pictures_are_drawn_on_one_thread() -> None:
-    seen: list[int] = []
-    environment = Drawn(lambda: seen.append(threading.get_ident()))
-    callers = [threading.Thread(target=draw, args=(environment,)) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-        caller.join()
-    draw(environment)
-    assert len(seen) == 4
-    assert len(set(seen)) == 1
+MAZE = {"min_size": 3, "max_size": 5}
+ON_ITS_MAIN_THREAD = """
+import threading
+from harness.environments.maze import Maze
+
+class Watched(Maze):
+    def render(self):
+        assert threading.current_thread() is threading.main_thread()
+        return super().render()
+"""
+
+
+def test_pictures_are_drawn_on_one_thread_whichever_thread_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenGL binds a context to one thread. On any other one, MuJoCo draws black pictures and raises nothing."""
+    (tmp_path / "watched.py").write_text(ON_ITS_MAIN_THREAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    with closing(make_environment(EnvironmentConf("small", "watched:Watched", MAZE))) as environment:
+        environment.reset(0)
+        shapes: list[Any] = []
+        for _ in range(3):
+            caller = threading.Thread(target=lambda: shapes.append(environment.render().shape))
+            caller.start()
+            caller.join()
+        assert shapes == [environment.render().shape] * 3
 
 
 @pytest.fixture
@@ -180,8 +198,8 @@ def headless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPa
 
 
 def renderer() -> str | None:
-    """Return MUJOCO_GL as it is when an environment has been made."""
-    make_environment(EnvironmentConf("small", "maze", {"min_size": 3, "max_size": 5}))
+    """Return MUJOCO_GL as it is when a renderer was chosen."""
+    choose_renderer()
     return os.environ.get("MUJOCO_GL")
 
 

@@ -21,7 +21,7 @@ from harness.environments.factory import make_environment
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.maze import Maze
 from harness.environments.solved_when import SolvedRule, parse_rule
-from harness.evaluation.rollout import Episode, EpisodeOutcome, run_episode
+from harness.evaluation.playing import Episode, EpisodeOutcome, run_episode
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools
 from tests.support.own_project import ENVIRONMENT, OwnProject

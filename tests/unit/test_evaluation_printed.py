@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.case import EvaluationConf, SandboxConf
-from harness.environments.maze import Maze
+from harness.evaluation.playing import Episode
 from harness.evaluation.printed import HEAD_BYTES, LOG_BYTES, TAIL_BYTES, OutputPipe, PolicyLog, Printed
-from harness.evaluation.rollout import Episode, evaluate
+from harness.evaluation.rollout import evaluate
 from harness.evaluation.submission import collect
 from harness.sandbox.bubblewrap import BubblewrapSandbox
+from tests.support.hosted import hosted_maze
 
 KEPT = HEAD_BYTES + TAIL_BYTES
 
@@ -94,17 +95,18 @@ class GeneratedApproach:
         (tmp_path / "workspace").mkdir()
         (tmp_path / "workspace/approach.py").write_text(program)
         log = tmp_path / "policy.log"
-        _score, played = evaluate(
-            Maze(3, 3, max_steps=1),
-            collect(tmp_path / "workspace", tmp_path / "submission"),
-            BubblewrapSandbox(SandboxConf("bubblewrap", "bubblewrap")),
-            conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s),
-            seeds=range(episodes),
-            scratch=tmp_path / "scratch",
-            episodes_file=tmp_path / "episodes.jsonl",
-            log=PolicyLog(log),
-            progress=lambda done, scheduled: None,
-        )
+        with hosted_maze(3, 3, max_steps=1) as maze:
+            _score, played = evaluate(
+                maze,
+                collect(tmp_path / "workspace", tmp_path / "submission"),
+                BubblewrapSandbox(SandboxConf("bubblewrap", "bubblewrap")),
+                conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s),
+                seeds=range(episodes),
+                scratch=tmp_path / "scratch",
+                episodes_file=tmp_path / "episodes.jsonl",
+                log=PolicyLog(log),
+                progress=lambda done, scheduled: None,
+            )
         return played, log.read_text() if log.exists() else ""
 
     return play

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.environments.base import InvalidAction, Plain, Step
-from harness.evaluation.policy import PolicyError, PolicyTimeout
-from harness.evaluation.rollout import Episode, EpisodeOutcome, run_episode, score
+from harness.evaluation.playing import Episode, EpisodeOutcome, run_episode
+from harness.evaluation.policy_link import PolicyError, PolicyTimeout
+from harness.evaluation.rollout import score
 
 
 class Clock:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.evaluation.rollout import Episode, EpisodeOutcome, score
+from harness.evaluation.playing import Episode, EpisodeOutcome
+from harness.evaluation.rollout import score
 from harness.evaluation.summary import summarize
 
 TRACEBACK = """\

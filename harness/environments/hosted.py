@@ -1,0 +1,233 @@
+"""An environment in a process of its own, as the harness sees it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.case import EnvironmentConf
+from harness.environments import plain
+from harness.environments.arguments import Described
+from harness.environments.base import InvalidAction, Plain, Step
+from harness.environments.channel import Aside, Channel
+from harness.environments.hosts import EnvironmentFailed, HostSpec, ended, forget, host_of
+from harness.environments.last_words import LastWords
+from harness.environments.solved_when import doubt, parse_rule
+from harness.imports import PackageMissing
+
+_TRIES = 2
+_DEATH_S = 2.0
+_TRACE_S = 1.0
+_LONGEST = plain.MAX_BYTES
+_REFUSALS: dict[str, type[Exception]] = {
+    "InvalidAction": InvalidAction,
+    "ValueError": ValueError,
+    "PackageMissing": PackageMissing,
+}
+
+
+class HostedProcess:
+    """A process with one environment of this configuration.
+
+    `others` are descriptors for the functions that `run` calls there. Making one starts the process and makes the
+    environment. Raise `ValueError` for a mistake in the configuration, and `EnvironmentFailed`. `alive` is false after
+    a failure that the process did not survive.
+    """
+
+    def __init__(self, conf: EnvironmentConf, described: Described, spec: HostSpec, others: Sequence[int] = ()) -> None:
+        self._conf = conf
+        self._said = LastWords()
+        self.alive = True
+        try:
+            host = host_of(spec, conf.start_s)
+            try:
+                forked = host.fork(conf.memory_mb << 20, self._said.writing, others)
+            except OSError:  # the host itself was killed, as by the kernel when memory ran out
+                forget(spec)
+                host = host_of(spec, conf.start_s)
+                forked = host.fork(conf.memory_mb << 20, self._said.writing, others)
+        except OSError as error:
+            raise EnvironmentFailed(self._said.told(f"environment {conf.name} cannot start: {error}")) from error
+        finally:
+            self._said.close_writing()
+        self._host, self._pid, self._connection = host, forked.pid, forked.connection
+        self._life = weakref.finalize(self, os.close, forked.life)
+        self._socket = weakref.finalize(self, os.close, forked.connection)
+        try:
+            self.max_steps: int = self.ask("make", spec.adapter, *described, limit=conf.start_s)
+        except BaseException:
+            self.kill()
+            raise
+
+    def ask(
+        self,
+        do: str,
+        *arguments: Plain,
+        limit: float | None = None,
+        doing: str = "",
+        look: Callable[[], None] | None = None,
+        asides: Sequence[Aside] = (),
+    ) -> Any:
+        """Return what the environment answers within `limit` seconds. Without a limit, that is `call_s`.
+
+        `doing` says in messages what is done. `look` and `asides` are those of `Channel`. Raise `InvalidAction`,
+        `ValueError`, `EnvironmentFailed`, or what `look` raises.
+        """
+        limit = self._conf.call_s if limit is None else limit
+        doing = doing or f"{do}()"
+        if not self.alive:
+            raise EnvironmentFailed(f"environment {self._conf.name}: its process has ended")
+        message = plain.dumps({"do": do, "with": list(arguments)})
+        deadline = time.monotonic() + limit
+        try:
+            channel = Channel(self._connection, self._connection, _LONGEST, look, (self._said, *asides))
+            channel.send(message, deadline)
+            answer = plain.loads(channel.receive(deadline))
+            if not isinstance(answer, dict):
+                raise ValueError("not a dict")
+        except TimeoutError:
+            self._freeze(f"{doing} did not end within {limit:g} s")
+        except OSError:
+            code = self._host.wait(self._pid, _DEATH_S)
+            self._fail(f"{ended(code)} during {doing}")
+        except ValueError as error:
+            self._fail(f"{doing}: it sent an invalid answer: {error}")
+        except BaseException:  # the answer to this question would be taken for that to the next
+            self.kill()
+            raise
+        return self._answered(answer, doing)
+
+    def close(self) -> None:
+        """Let the environment free what it holds, and end the process. It is killed if it does not end soon."""
+        if self.alive:
+            self.alive = False
+            self._socket()
+            self._host.wait(self._pid, _DEATH_S)
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the process, with its process group. May be called again."""
+        self.alive = False
+        self._socket()
+        if self._life() is not None or self._pid in self._host.running:
+            self._host.wait(self._pid, _DEATH_S)
+        self._said.close()
+
+    def _answered(self, answer: dict[str, Any], doing: str) -> Any:
+        if "refused" in answer:
+            raise _REFUSALS.get(str(answer["refused"]), ValueError)(str(answer.get("text")))
+        if "failed" in answer:
+            trace = str(answer.get("trace"))
+            raise EnvironmentFailed(
+                self._said.told(f"environment {self._conf.name}: {doing} failed: {answer['failed']}", trace)
+            )
+        return answer.get("done")
+
+    def _freeze(self, what: str) -> NoReturn:
+        """Let the process say where it is, and kill it."""
+        with suppress(OSError):
+            self._host.abort(self._pid)
+            self._host.wait(self._pid, _TRACE_S)
+        self._fail(what)
+
+    def _fail(self, what: str) -> NoReturn:
+        error = EnvironmentFailed(self._said.told(f"environment {self._conf.name}: {what}"))
+        self.kill()
+        raise error
+
+
+class HostedEnvironment:
+    """The environment of a configuration, in a process of its own. It has the methods of `Environment`, and no others.
+
+    Every method raises `EnvironmentFailed` if the environment raises an error, or if its process dies or does not
+    answer in time. The next call then starts a new process, in which the environment has not been reset. An action is
+    checked by `action`, and cast where the environment runs. `call_s` is how many seconds a call may take.
+    """
+
+    def __init__(self, conf: EnvironmentConf, described: Described, spec: HostSpec) -> None:
+        """Start the process. Raise `ValueError` for a mistake in the configuration, and `EnvironmentFailed`."""
+        self._conf, self._described, self._spec = conf, described, spec
+        self.call_s = conf.call_s
+        self._turn = threading.RLock()
+        self._rule = parse_rule(conf.solved_when)
+        self._told: set[str] = set()
+        self._played = 0
+        self._process: HostedProcess | None = self.another()
+        self.max_steps = self._process.max_steps
+
+    def another(self, others: Sequence[int] = ()) -> HostedProcess:
+        """Return a new process with such an environment, which has the descriptors `others`. The caller closes it."""
+        for _try in range(_TRIES - 1):
+            with suppress(EnvironmentFailed):
+                return HostedProcess(self._conf, self._described, self._spec, others)
+        return HostedProcess(self._conf, self._described, self._spec, others)
+
+    def run(self, function: str, **keywords: Plain) -> Plain:
+        """Call one of Proctor's functions, by its import path, where the environment runs. Return its answer."""
+        return self._ask("run", function, keywords, doing=function.partition(":")[2].replace("_", " "))
+
+    def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
+        """See `Environment.reset`."""
+        observation, info = self._ask("reset", seed)
+        return observation, info
+
+    def action(self, plain: Plain) -> Plain:
+        """Return the action itself, after the environment has checked it. See `Environment.action`."""
+        self._ask("action", plain)
+        return plain
+
+    def step(self, action: Plain) -> Step:
+        """See `Environment.step`. Raise `InvalidAction` for an action that `action` refuses."""
+        return Step(*self._ask("step", action))
+
+    def render(self) -> NDArray[np.uint8]:
+        """See `Environment.render`."""
+        picture: NDArray[np.uint8] = self._ask("render")
+        return picture
+
+    def describe(self) -> str:
+        """See `Environment.describe`."""
+        return str(self._ask("describe"))
+
+    def spaces(self) -> dict[str, Plain]:
+        """See `Environment.spaces`."""
+        spaces: dict[str, Plain] = self._ask("spaces")
+        return spaces
+
+    def get_state(self) -> Plain:
+        """See `Environment.get_state`."""
+        return self._ask("get_state")
+
+    def set_state(self, state: Plain) -> None:
+        """See `Environment.set_state`."""
+        self._ask("set_state", state)
+
+    def note(self, told: Collection[str], steps: int) -> None:
+        """Note what a graded episode told, which was played in another process: the names in the info of its steps."""
+        self._told.update(told)
+        self._played += steps
+
+    def doubt(self) -> str | None:
+        """Return why the rule `solved_when` may be wrong, after the graded episodes, or `None`."""
+        return doubt(self._rule, self._told) if self._rule is not None and self._played else None
+
+    def close(self) -> None:
+        """End the process. May be called again. A later call starts another."""
+        with self._turn:
+            process, self._process = self._process, None
+            if process is not None:
+                process.close()
+
+    def _ask(self, do: str, *arguments: Plain, doing: str = "") -> Any:
+        with self._turn:
+            if self._process is None or not self._process.alive:
+                self._process = self.another()
+            return self._process.ask(do, *arguments, doing=doing)

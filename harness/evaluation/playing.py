@@ -1,0 +1,152 @@
+"""Plays an episode. A held-out one is played in the process of the environment.
+
+This file needs only the standard library and NumPy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.environments.base import Environment, InvalidAction, Plain, Policy
+from harness.environments.channel import Channel
+from harness.environments.judged import JudgedEnvironment
+from harness.evaluation.policy_link import (
+    LONGEST_ANSWER,
+    PolicyBroken,
+    PolicyError,
+    PolicyGone,
+    PolicyLink,
+    PolicyTimeout,
+)
+from harness.evaluation.text import printable
+
+_END_S = 5.0
+
+
+class EpisodeOutcome(StrEnum):
+    """How an episode ended. Everything but `SOLVED` counts as unsolved."""
+
+    SOLVED = "solved"
+    UNSOLVED = "unsolved"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    INVALID_ACTION = "invalid_action"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
+
+    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
+    """
+
+    index: int
+    outcome: EpisodeOutcome
+    steps: int = 0
+    reward: float = 0.0
+    seconds: float = 0.0
+    error: str | None = None
+
+
+def run_episode(
+    environment: Environment,
+    policy: Policy,
+    *,
+    index: int,
+    seed: int,
+    max_steps: int,
+    wall_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Episode:
+    """Play one episode of at most `max_steps` steps.
+
+    `wall_s` limits the whole episode, including the environment's own time. An exception from the environment is not
+    the policy's fault, so it is not caught.
+    """
+    start = clock()
+    steps, reward = 0, 0.0
+
+    def left() -> float:
+        seconds = start + wall_s - clock()
+        if seconds <= 0:
+            raise PolicyTimeout("no time is left")
+        return seconds
+
+    def ended(outcome: EpisodeOutcome, error: str | None = None) -> Episode:
+        seconds = round(clock() - start, 4)
+        return Episode(index=index, outcome=outcome, steps=steps, reward=reward, seconds=seconds, error=error)
+
+    try:
+        observation, info = environment.reset(seed)
+        policy.reset(observation, info, left())
+        while steps < max_steps:
+            step = environment.step(environment.action(policy.act(observation, left())))
+            observation, steps, reward = step.observation, steps + 1, reward + float(step.reward)
+            left()
+            if step.terminated or step.truncated:
+                return ended(EpisodeOutcome.SOLVED if step.terminated else EpisodeOutcome.UNSOLVED)
+    except InvalidAction as error:
+        return ended(EpisodeOutcome.INVALID_ACTION, printable(str(error)))
+    except PolicyTimeout as error:
+        return ended(EpisodeOutcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
+    except PolicyError as error:
+        return ended(EpisodeOutcome.CRASHED, str(error))
+    return ended(EpisodeOutcome.UNSOLVED)
+
+
+def play(
+    environment: Environment, descriptors: Sequence[int], *, index: int, seed: int, wall_s: float
+) -> dict[str, Plain]:
+    """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
+
+    Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
+    `gone`; and the names in the info of the steps, which were `told`.
+    """
+    incoming, outgoing = descriptors
+    policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER)))
+    told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
+    told.clear()
+    episode = run_episode(environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s)
+    fault = policy.fault
+    return {
+        "episode": {**asdict(episode), "outcome": str(episode.outcome)},
+        "survived": policy.end(),
+        "gone": isinstance(fault, PolicyGone),
+        "told": sorted(told),
+    }
+
+
+class _Watched:
+    """A policy whose last fault is remembered."""
+
+    def __init__(self, link: PolicyLink) -> None:
+        self._link = link
+        self._began = False
+        self.fault: PolicyError | None = None
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
+        self._began = True
+        self._call(self._link.reset, observation, info, timeout_s)
+
+    def act(self, observation: Plain, timeout_s: float) -> Plain:
+        return self._call(self._link.act, observation, timeout_s)
+
+    def end(self) -> bool:
+        """End the episode. Return whether the policy can play another."""
+        if isinstance(self.fault, PolicyTimeout | PolicyBroken):
+            return False
+        try:
+            return not self._began or self._link.end(_END_S)
+        except PolicyError:
+            return False
+
+    def _call(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except PolicyError as error:
+            self.fault = error
+            raise

@@ -1,0 +1,81 @@
+"""Speaks to a submission's policy over a channel, from the harness or from the process of an environment.
+
+This file needs only the standard library and NumPy. `policy_worker.py` is at the other end.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from harness.environments import plain
+from harness.environments.base import InvalidAction, Plain
+from harness.environments.channel import Channel
+from harness.evaluation.text import printable
+
+LONGEST_ANSWER = 1_100_000
+
+
+class PolicyError(Exception):
+    """The submission failed. The message is its traceback, or says how its process ended. It is safe to print."""
+
+
+class PolicyBroken(PolicyError):
+    """The policy's process sends nonsense, or is gone. It must be killed."""
+
+
+class PolicyGone(PolicyBroken):
+    """The policy's process has ended, or has closed its connection."""
+
+
+class PolicyTimeout(PolicyError):
+    """The submission did not answer in time. Its process must be killed."""
+
+
+class PolicyLink:
+    """A policy at the other end of a channel. It serves one episode after the other."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def open(self, spaces: dict[str, Plain], timeout_s: float) -> None:
+        """Send the spaces. No code of the submission runs yet."""
+        self.ask({"do": "open", "spaces": spaces}, timeout_s)
+
+    def load(self, timeout_s: float) -> None:
+        """Import the submission and make its `GeneratedApproach`."""
+        self.ask({"do": "load"}, timeout_s)
+
+    def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
+        """Begin an episode, with the policy as it was after `load`."""
+        self.ask({"do": "reset", "observation": observation, "info": info}, timeout_s)
+
+    def act(self, observation: Plain, timeout_s: float) -> Plain:
+        """Return the policy's action, which is not checked yet. Raise `InvalidAction` if it is not plain data."""
+        answer = self.ask({"do": "act", "observation": observation}, timeout_s)
+        if "invalid" in answer:
+            raise InvalidAction(printable(str(answer["invalid"])))
+        return answer.get("done")
+
+    def end(self, timeout_s: float) -> bool:
+        """End the episode, and forget what the policy has learned in it. Return whether it can play another."""
+        return self.ask({"do": "end"}, timeout_s).get("done") != "last"
+
+    def ask(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:
+        """Return the answer to a request. Raise `PolicyError` if the submission raised, or one of its subclasses."""
+        message = plain.dumps(request)
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._channel.send(message, deadline)
+            answer = plain.loads(self._channel.receive(deadline), LONGEST_ANSWER)
+            if not isinstance(answer, dict):
+                raise ValueError("not a dict")
+        except TimeoutError:
+            raise PolicyTimeout(f"no answer to {request['do']!r} within {timeout_s:.3g} s") from None
+        except OSError:
+            raise PolicyGone("the policy's process closed its connection") from None
+        except ValueError as error:
+            raise PolicyBroken(f"the policy's process sent an invalid answer: {printable(str(error))}") from None
+        if "error" in answer:
+            raise PolicyError(printable(str(answer["error"])).strip())
+        return answer
