@@ -149,8 +149,11 @@ class Lanes:
         """Play episodes until none is left. Boxes end with the thread that opened them, so this one closes them too."""
         try:
             with _Lane(self._match, self._match.scratch / f"lane-{number}", self._stop) as lane:
-                while not self._stop.now:
-                    self._results.put(lane.play(*self._tasks.get_nowait(), self._loaded))
+                loadable = True
+                while loadable and not self._stop.now:
+                    played = lane.play(*self._tasks.get_nowait(), self._loaded)
+                    self._results.put(played)
+                    loadable = not played.unloadable
         except (queue.Empty, _Stopped):
             return
         except BaseException as error:

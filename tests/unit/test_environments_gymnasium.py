@@ -11,8 +11,8 @@ import pytest
 from gymnasium import spaces
 
 from harness.case import EnvironmentConf
-from harness.environments.factory import make_environment
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
+from tests.support.hosted import made_here
 
 
 class Corridor(gymnasium.Env[Any, Any]):
@@ -121,7 +121,7 @@ def test_an_unsupported_action_space_is_refused() -> None:
 @pytest.fixture
 def motion2d() -> Any:
     pytest.importorskip("kinder", reason="the optional package kindergarden is not installed")
-    return make_environment(EnvironmentConf("motion2d", "kinder", {"id": "kinder/Motion2D-p1-v0"}, max_steps=500))
+    return made_here(EnvironmentConf("motion2d", "kinder", {"id": "kinder/Motion2D-p1-v0"}, max_steps=500))
 
 
 def test_kinder_describes_every_component(motion2d: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from harness.environments.solved_when import SolvedRule, parse_rule
 from harness.evaluation.playing import Episode, EpisodeOutcome, run_episode
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools
+from tests.support.hosted import made_here
 from tests.support.own_project import ENVIRONMENT, OwnProject
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -118,7 +119,7 @@ class Zero:
 
 def counting(solved_when: str, max_steps: int = 10) -> Environment:
     conf = EnvironmentConf("mine", "gymnasium", {"id": "ProctorCounting-v0"}, max_steps, solved_when=solved_when)
-    return make_environment(conf)
+    return made_here(conf)
 
 
 def play(environment: Environment, seed: int = 1) -> Episode:
@@ -178,7 +179,7 @@ def test_the_agent_is_told_the_rule() -> None:
 
 def test_every_other_kind_follows_the_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"min_size": 3, "max_size": 3}
-    maze = make_environment(EnvironmentConf("maze", "maze", sizes, max_steps=5, solved_when="return <= -5"))
+    maze = made_here(EnvironmentConf("maze", "maze", sizes, max_steps=5, solved_when="return <= -5"))
     assert isinstance(maze, JudgedEnvironment)
     unsolved = (seed for seed in range(99) if play(Maze(**sizes, max_steps=5), seed).outcome != "solved")
     episode = play(maze, next(unsolved))
@@ -186,9 +187,10 @@ def test_every_other_kind_follows_the_rule(tmp_path: Path, monkeypatch: pytest.M
 
     (tmp_path / "solved_when_door.py").write_text(ENVIRONMENT)
     monkeypatch.syspath_prepend(tmp_path)
-    door = make_environment(EnvironmentConf("door", "solved_when_door:Door", max_steps=4, solved_when="return == 0"))
-    door.reset(0)
-    steps = [door.step("walk") for _ in range(4)]
+    conf = EnvironmentConf("door", "solved_when_door:Door", max_steps=4, solved_when="return == 0")
+    with closing(make_environment(conf)) as door:
+        door.reset(0)
+        steps = [door.step("walk") for _ in range(4)]
     assert [step.terminated for step in steps] == [False, False, False, True]
 
 
