@@ -18,11 +18,11 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, case_of, cases_of, run_of
+from harness.stash import MISTAKE, POOL, TO_RUN, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, stopping
+    from harness import closing, recorder, resuming, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
@@ -30,6 +30,7 @@ else:  # a session without cases must not pay for these
     closing = LazyModule("harness.closing")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
+    resuming = LazyModule("harness.resuming")
     scheduler = LazyModule("harness.schedule.scheduler")
     stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
@@ -37,7 +38,6 @@ else:  # a session without cases must not pay for these
 
 pytest_plugins = ["harness.fixtures"]
 
-_MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
 _FOLDERS = pytest.StashKey[dict[str, str]]()
 _WRITER = "proctor-writer"
@@ -66,6 +66,16 @@ def pytest_load_initial_conftests(
         add_options(parser, args, listed=early_config.known_args_namespace.help)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Find the run that is to be resumed, before anything asks for the options that it was begun with."""
+    given = command_line(config)
+    if given.keep_errors and given.resume is None:
+        raise pytest.UsageError("--keep-errors says what --resume RUN does: give both")
+    if given.resume is not None and not is_worker(config):
+        resuming.take_up(config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
@@ -75,6 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", sharing.MARKER)
     if (given.selects_cases or given.settings) and not is_worker(config):
         cases_of(config)
+    if given.resume is not None:
+        resuming.prepare(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -92,7 +104,7 @@ def pytest_collection(session: pytest.Session) -> None:
         except pytest.UsageError as error:
             if not is_worker(config):
                 raise
-            config.stash[_MISTAKE] = str(error)
+            config.stash[MISTAKE] = str(error)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -106,7 +118,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             cases = cases_of(metafunc.config)
         except pytest.UsageError as error:  # raised here, it would look like a broken test
-            metafunc.config.stash[_MISTAKE] = str(error)
+            metafunc.config.stash[MISTAKE] = str(error)
             cases = []
         gc.freeze()  # otherwise the garbage collector visits Hydra's objects again for every few hundred cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
@@ -115,7 +127,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the other tests if cases are asked for. A mistake in the configuration ends the session here."""
-    mistake = config.stash.get(_MISTAKE, None)
+    mistake = config.stash.get(MISTAKE, None)
     if mistake is None:
         keep_cases(config, items)
         nothing = why_none(config, items)
@@ -132,15 +144,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare to run cases, if there are any."""
     config = session.config
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
-    if will_run and any(case_of(item) is not None for item in session.items):
-        folders = sharing.name_folders(session.items)
+    resumed = TO_RUN in config.stash
+    if will_run and (resumed or any(case_of(item) is not None for item in session.items)):
+        folders = resuming.folders_of(config, session.items) if resumed else sharing.name_folders(session.items)
         config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
         config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
         if is_worker(config):
             _stop_on_signals(config)
     if is_worker(config):
         stash = config.stash
-        collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
+        collected = Collected(stash.get(_FOLDERS, None), stash.get(MISTAKE, None), stash.get(_NOTHING, None))
         if any(part is not None for part in collected):
             tell(config, collected)
 
@@ -166,6 +179,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Return how many workers `-n auto` starts for cases: as many as GPUs, cores and memory allow."""
+    if command_line(config).resume is not None:  # xdist may ask before our own hook is called
+        resuming.take_up(config)
     return machine.auto_workers(cases_of(config)) if command_line(config).selects_cases else None
 
 
@@ -208,9 +223,9 @@ def _say_why_none(config: pytest.Config, nothing: str) -> None:
 
 def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
     """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
-    writer = recorder.RunWriter(run_of(config), folders)
+    writer = recorder.RunWriter(run_of(config), folders, lambda store: resuming.begin(config, folders, store))
     config.pluginmanager.register(writer, _WRITER)
-    config.pluginmanager.register(closing.AtTheEnd(writer.closing))
+    config.pluginmanager.register(closing.AtTheEnd(lambda: resuming.with_note(config, writer.closing())))
     _stop_on_signals(config)
 
 

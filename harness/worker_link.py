@@ -19,7 +19,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from harness.options import command_line
-from harness.stash import DIST, RUN_FOLDER, STATUS_FILE, SUBMISSION_FOLDER, run_folder, submission_folder
+from harness.stash import (
+    DIST,
+    OPEN_TESTS,
+    RUN_FOLDER,
+    STATUS_FILE,
+    SUBMISSION_FOLDER,
+    TO_RUN,
+    run_folder,
+    submission_folder,
+)
 
 _CHANNEL = "proctor_channel"
 _STATUS_FOLDER = pytest.StashKey[Path]()
@@ -68,7 +77,15 @@ def greet(node: Any) -> None:
     node.workerinput[RUN_FOLDER] = str(run_folder(node.config))
     if command_line(node.config).submission is not None:
         node.workerinput[SUBMISSION_FOLDER] = str(submission_folder(node.config))
+    if TO_RUN in node.config.stash:
+        node.workerinput[OPEN_TESTS] = node.config.stash[TO_RUN]
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
+
+
+def to_run_in_worker(config: pytest.Config) -> dict[str, str]:
+    """Return the tests that a resumed run still has to run. Called in a worker."""
+    told: dict[str, str] = config.workerinput[OPEN_TESTS]  # type: ignore[attr-defined]  # xdist adds it
+    return told
 
 
 def heard(node: Any) -> Collected | None:

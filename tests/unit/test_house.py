@@ -42,7 +42,7 @@ FLOORS = (
         "closing",
         "__main__",
     },
-    {"recorder", "stopping"},
+    {"recorder", "resuming", "stopping"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
