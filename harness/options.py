@@ -144,7 +144,7 @@ def options_of_run(config: pytest.Config) -> dict[str, Any]:
 
 
 def give_options(config: pytest.Config, values: Mapping[str, Any]) -> None:
-    """Set options as if the command line had given them. Workers get them, too."""
+    """Set options as if the command line had given them."""
     for name, value in values.items():
         if name in _OF_A_RUN:
             setattr(config.option, _dest(name), value)

@@ -72,7 +72,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     given = command_line(config)
     if given.keep_errors and given.resume is None:
         raise pytest.UsageError("--keep-errors says what --resume RUN does: give both")
-    if given.resume is not None and not is_worker(config):
+    if given.resume is not None:
         resuming.take_up(config)
 
 

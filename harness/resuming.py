@@ -22,7 +22,7 @@ from harness.results.store import RunStore, read
 from harness.sharing import name_folders
 from harness.stash import MISTAKE, TO_RUN, cases_of, go_on_in, run_of, runs_dir, submission_folder, took_for_tests
 from harness.suite.composition import composition
-from harness.worker_link import to_run_in_worker
+from harness.worker_link import is_worker, resume_in_worker
 
 _FEW = 5
 _NOT_GREEN = ("error", "failed")
@@ -47,11 +47,14 @@ _RESUMPTION: pytest.StashKey[Resumption] = pytest.StashKey()
 def take_up(config: pytest.Config) -> None:
     """Find the run that `--resume` names, and give this session the options that the run was begun with.
 
-    Called in the main process, before anything else asks for Proctor's options. Raise `pytest.UsageError` if the run
-    cannot be resumed.
+    Called before anything else asks for Proctor's options. A worker hears of the run from the main process. Raise
+    `pytest.UsageError` if the run cannot be resumed.
     """
     given = command_line(config)
-    if given.resume is None or _RESUMPTION in config.stash:
+    if given.resume is None or TO_RUN in config.stash:
+        return
+    if is_worker(config):
+        resume_in_worker(config)
         return
     folder = _find(config, given.resume)
     begun, records = _read(given.resume, folder)
@@ -75,10 +78,9 @@ def prepare(config: pytest.Config) -> None:
 
     Raise `pytest.UsageError` that names each difference.
     """
+    config.pluginmanager.register(OpenTests(config.stash[TO_RUN]), "proctor-open-tests")
     resumption = config.stash.get(_RESUMPTION, None)
-    if resumption is None:
-        config.stash[TO_RUN] = to_run_in_worker(config)
-        config.pluginmanager.register(OpenTests(config.stash[TO_RUN]), "proctor-open-tests")
+    if resumption is None:  # a worker
         return
     found = [*resumption.differing, *differences(resumption.begun.configuration, _composition(config))]
     if found:
@@ -86,7 +88,6 @@ def prepare(config: pytest.Config) -> None:
             "\n  ".join([f"--resume: {resumption.folder} was begun with another configuration:", *found])
             + "\nundo these changes, or begin a new run"
         )
-    config.pluginmanager.register(OpenTests(config.stash[TO_RUN]), "proctor-open-tests")
     config.pluginmanager.register(ResumedRun(resumption), "proctor-resumed-run")
 
 
@@ -139,7 +140,9 @@ class OpenTests:
         """Deselect all other tests. A test that is gone, or shares its session with other tests now, is a mistake."""
         kept = [item for item in items if item.nodeid in self._tests]
         gone = sorted(self._tests.keys() - {item.nodeid for item in kept})
-        if gone and not _narrowed(config) and not config.getoption("lf", False):
+        if MISTAKE in config.stash:
+            pass  # the configuration is wrong, so no test has a case
+        elif gone and not _narrowed(config) and not config.getoption("lf", False):
             config.stash[MISTAKE] = f"--resume: these tests of the run are gone: {', '.join(gone)}"
         elif _partition(name_folders(kept).items()) != _partition((item, self._tests[item.nodeid]) for item in kept):
             config.stash[MISTAKE] = (

@@ -58,8 +58,8 @@ DIST = "proctor_dist"
 SUBMISSION_FOLDER = "proctor_submission"
 """The key under which an xdist worker finds the folder of `--submission`, if there is one."""
 
-OPEN_TESTS = "proctor_open_tests"
-"""The key under which an xdist worker finds `TO_RUN`, if a run is resumed."""
+RESUMED = "proctor_resumed"
+"""The key under which an xdist worker finds `TO_RUN` and the options of the run, if a run is resumed."""
 
 STATUS_FILE = "proctor_status"
 """The key under which an xdist worker finds the file for its status."""

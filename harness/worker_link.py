@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness.options import command_line
+from harness.options import command_line, give_options, options_of_run
 from harness.stash import (
     DIST,
-    OPEN_TESTS,
+    RESUMED,
     RUN_FOLDER,
     STATUS_FILE,
     SUBMISSION_FOLDER,
@@ -78,14 +78,14 @@ def greet(node: Any) -> None:
     if command_line(node.config).submission is not None:
         node.workerinput[SUBMISSION_FOLDER] = str(submission_folder(node.config))
     if TO_RUN in node.config.stash:
-        node.workerinput[OPEN_TESTS] = node.config.stash[TO_RUN]
+        node.workerinput[RESUMED] = (node.config.stash[TO_RUN], options_of_run(node.config))
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
 
 
-def to_run_in_worker(config: pytest.Config) -> dict[str, str]:
-    """Return the tests that a resumed run still has to run. Called in a worker."""
-    told: dict[str, str] = config.workerinput[OPEN_TESTS]  # type: ignore[attr-defined]  # xdist adds it
-    return told
+def resume_in_worker(config: pytest.Config) -> None:
+    """Give this worker the tests that a resumed run still has to run, and the run's options. Called in a worker."""
+    config.stash[TO_RUN], options = config.workerinput[RESUMED]  # type: ignore[attr-defined]  # xdist adds it
+    give_options(config, options)
 
 
 def heard(node: Any) -> Collected | None:
