@@ -149,8 +149,9 @@ class OpenTests:
                 "--resume: the tests of a case share its session in another way than in the run: leave the tests as "
                 "they were, and give the same --dist"
             )
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in self._tests])
-        items[:] = kept
+        if len(kept) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in self._tests])
+            items[:] = kept
 
 
 class ResumedRun:

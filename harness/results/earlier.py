@@ -17,10 +17,12 @@ from harness.results.usage import total_usage
 def earlier_sessions(folder: CaseFolder) -> list[EarlierSession]:
     """Return the sessions that were set aside for this folder, oldest first.
 
-    A session is left out if it was killed before it wrote a draft of its record: it had asked no model yet.
+    A session is left out if it was killed before it wrote a draft of its record: it had asked no model yet. A worker
+    may go on writing for a moment after its main process was killed, so a session may be found twice. It counts once.
     """
     found = [earlier for path in asides(folder.path) if (earlier := _earlier(CaseFolder(path))) is not None]
-    return sorted(found, key=lambda earlier: earlier.started_at or "")
+    once = {earlier.started_at or earlier.artifacts: earlier for earlier in found}
+    return sorted(once.values(), key=lambda earlier: earlier.started_at or "")
 
 
 def recorded_in(folder: Path) -> Record | None:

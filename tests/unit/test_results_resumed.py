@@ -32,7 +32,7 @@ NAME = "claude-qwen-maze-r1"
 
 
 def session(**changes: object) -> Record:
-    return record("claude", "maze", 1, solved=20, tests={"test[a]": "passed"}, **changes)
+    return record("claude", "maze", 1, solved=20, **changes)
 
 
 def used(turns: int, cost_usd: float | None = 0.5) -> CaseUsage:
@@ -176,6 +176,23 @@ class TestStore:
             ("c", "c.earlier-1"),
         ]
 
+    def test_a_try_that_a_plugin_asked_for_is_repeated_and_the_try_before_it_stays(self, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        store = RunStore(run)
+        store.begin(["a"])
+        (run / "a").mkdir()
+        store.append(session(session="a", artifacts="a", outcome="failed", tests={"test[a]": RERUN}))
+        store.end()
+        again = RunStore(run)
+        again.resume({"a"})
+        assert [one.artifacts for one in again.records] == ["a"], "the next try is to run"
+        write_draft(CaseFolder(run / "a.2"), session(session="a", try_number=2, outcome="error", tests={}))
+        again.end()
+        again = RunStore(run)
+        again.resume({"a"})
+        assert [(one.try_number, one.artifacts) for one in again.records] == [(1, "a"), (2, "a.2.earlier-1")]
+        again.end()
+
     def test_a_kill_between_setting_aside_and_recording_it_loses_and_doubles_nothing(self, tmp_path: Path) -> None:
         run = tmp_path / "run"
         store = RunStore(run)
@@ -193,7 +210,7 @@ class TestStore:
 def test_the_sums_have_all_sessions_and_a_comparison_only_the_last(tmp_path: Path) -> None:
     folder = CaseFolder(tmp_path / "a")
     for turns in (1, 2):
-        write_draft(folder, session(usage=used(turns), attempts=[attempt(used(turns))]))
+        write_draft(folder, session(usage=used(turns), attempts=[attempt(used(turns))], started_at=f"2026-0{turns}"))
         set_aside(folder.path)
     found = earlier_sessions(folder)
     assert [(one.artifacts, one.usage) for one in found] == [("a.earlier-1", used(1)), ("a.earlier-2", used(2))]
