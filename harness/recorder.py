@@ -205,12 +205,12 @@ class RunWriter:
         """Record a session that killed its worker and does not run again."""
         why = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if why is not None and crashitem in self._folders:
-            record = self._crashed(self._folders[crashitem], why)
+            record = self._crashed(self._folders[crashitem], crashitem, why)
             report.user_properties = properties(record, self._run.folder / (record.artifacts or record.session))
             setattr(report, _RECORD, msgspec.json.encode(record).decode())
 
-    def _crashed(self, name: str, why: str) -> Record:
-        """Return the record of a session that killed its worker. What is known of it is kept."""
+    def _crashed(self, name: str, test: str, why: str) -> Record:
+        """Return the record of a session that killed its worker in this test. What is known of it is kept."""
         begun = takewhile(lambda try_: try_[1].path.exists(), _tries(self._run, name, self._folders.values()))
         number, folder = max(begun, default=(1, CaseFolder(self._run.folder / name)), key=itemgetter(0))
         record = next((r for r in self._store.records if (r.session, r.try_number) == (name, number)), None)
@@ -221,7 +221,9 @@ class RunWriter:
             with suppress(OSError, ValueError):  # it was killed before it wrote a draft
                 record = read_draft(folder)
         ending = Ending.HARNESS_ERROR
-        return replace(record, outcome="error", ending=ending, cause=ENDINGS[ending].cause, explanation=why)
+        tests = record.tests | {test: "error"}
+        cause = ENDINGS[ending].cause
+        return replace(record, outcome="error", tests=tests, ending=ending, cause=cause, explanation=why)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""

@@ -14,7 +14,9 @@ from harness.closing import Closing
 from harness.options import command_line, give_options, options_of_run
 from harness.results.begun import BEGUN, Begun, differences, read_begun, write_begun
 from harness.results.claims import busy
+from harness.results.drafts import drafts
 from harness.results.progress import outcomes, unfinished
+from harness.results.record import Record
 from harness.results.references import find_runs
 from harness.results.run_folder import CASES, RESULTS
 from harness.results.runs import RunError
@@ -94,9 +96,14 @@ def prepare(config: pytest.Config) -> None:
 def begin(config: pytest.Config, folders: Mapping[str, str], store: RunStore) -> None:
     """Begin the run in its folder, or go on with it. `folders` maps each test that runs now to its session's folder.
 
-    Raise `OSError` or `ValueError` if that is not possible.
+    Raise `OSError`, `ValueError` or `pytest.UsageError` if that is not possible.
     """
-    if _RESUMPTION in config.stash:
+    resumption = config.stash.get(_RESUMPTION, None)
+    if resumption is not None:
+        store.claim()
+        left = unfinished(resumption.begun.tests, _records(store.run), keep_errors=command_line(config).keep_errors)
+        if left != config.stash[TO_RUN]:
+            raise pytest.UsageError(f"--resume: another process has just gone on with {store.run}: try again")
         store.resume({*folders.values()})
     elif folders:
         options = _options(config)
@@ -190,12 +197,12 @@ def _find(config: pytest.Config, text: str) -> Path:
     return found[0]
 
 
-def _read(text: str, folder: Path) -> tuple[Begun, list[Any]]:
+def _read(text: str, folder: Path) -> tuple[Begun, list[Record]]:
     """Return what the run was begun with, and its records."""
     try:
-        begun = read_begun(folder)
-        records = read(folder / RESULTS) if (folder / RESULTS).is_file() else []
         held = busy(folder)
+        begun = read_begun(folder)
+        records = _records(folder)
     except OSError as error:
         raise pytest.UsageError(f"--resume {text}: {error}") from error
     except ValueError as error:
@@ -210,6 +217,12 @@ def _read(text: str, folder: Path) -> tuple[Begun, list[Any]]:
     if held is not None:
         raise pytest.UsageError(f"--resume {text}: {held}: wait until it ends, or stop it")
     return begun, records
+
+
+def _records(folder: Path) -> list[Record]:
+    """Return the records of a run, and the drafts that no process will record any more."""
+    records = read(folder / RESULTS) if (folder / RESULTS).is_file() else []
+    return records + drafts(folder, records)
 
 
 def _options(config: pytest.Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from harness.case_folder import CaseFolder
 from harness.results.aside import asides, is_aside, next_aside, set_aside
-from harness.results.claims import claim, is_running, release
+from harness.results.claims import RUNNING, claim, is_running, release
 from harness.results.drafts import drafts
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
@@ -48,11 +48,16 @@ class RunStore:
         Raise `OSError` if the folder cannot be written, or `RunBusyError` if another process writes it.
         """
         self.run.mkdir(parents=True, exist_ok=True)
-        self._claimed = claim(self.run)
+        self.claim()
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
         _point(self.run.parent / LATEST, self.run.name)
+
+    def claim(self) -> None:
+        """Mark the run as running. Raise `RunBusyError` if another process writes it, and `OSError` if none can."""
+        if self._claimed is None:
+            self._claimed = claim(self.run)
 
     def resume(self, sessions: Container[str]) -> None:
         """Go on with a run that was begun before. `sessions` are those that run now, by the names of their folders.
@@ -61,7 +66,7 @@ class RunStore:
         records. Raise `OSError` and `ValueError` if the run cannot be read or written, or `RunBusyError` if another
         process writes it.
         """
-        self._claimed = claim(self.run)
+        self.claim()
         self.take_up()
         for record in drafts(self.run, self.records):
             self.append(record)
@@ -76,7 +81,7 @@ class RunStore:
 
     def finish(self) -> None:
         """Record the cases of a run that was killed. Raise as `resume` does."""
-        self._claimed = claim(self.run)
+        self.claim()
         self.take_up()
         self.end()
 
@@ -153,7 +158,7 @@ class RunStore:
 def finish_killed(runs: Path) -> None:
     """Record the cases of the newest run in this folder if that run was killed. Raise as `RunStore.end` does."""
     latest = runs / LATEST
-    if latest.is_dir() and not is_running(latest):
+    if (latest / RUNNING).exists() and not is_running(latest):  # a run that ended has removed the file
         store = RunStore(latest.resolve())
         store.finish()
 

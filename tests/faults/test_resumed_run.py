@@ -40,9 +40,13 @@ def project(tmp_path: Path) -> Project:
 
 
 def plain(record: Record) -> object:
-    """Return what must be the same in an unbroken run: everything but times, folders and earlier sessions."""
-    usage = own_usage(record)
+    """Return what must be the same in an unbroken run: everything but times, folders and earlier sessions.
+
+    Someone may commit to Proctor's checkout meanwhile.
+    """
+    usage, versions = own_usage(record), replace(record.versions, harness_commit=None)
     same = replace(record, started_at=None, timing=Timing(), artifacts=None, earlier=[], usage=CaseUsage())
+    same = replace(same, versions=versions)
     values = to_builtins(same) | {"usage": to_builtins(usage)}
     values["attempts"] = [
         {key: value for key, value in attempt.items() if key not in OF_A_MOMENT} for attempt in values["attempts"]
