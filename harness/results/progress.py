@@ -19,10 +19,13 @@ def outcomes(records: Iterable[Record]) -> dict[str, dict[str, str]]:
 def unfinished(tests: Mapping[str, str], records: Iterable[Record], *, keep_errors: bool) -> dict[str, str]:
     """Return those of the tests that are still to run, with the names of their sessions.
 
-    `tests` maps every test of the run to its session. All tests of a session run again together. They do so if one of
-    them has no outcome, or if one ended with an error and `keep_errors` is false.
+    `tests` maps every test of the run to its session. All tests of a session run again together. They do so if the
+    last try was stopped before a test had an outcome, if one of them has no outcome in any try, or if one ended with an
+    error and `keep_errors` is false.
     """
-    known = outcomes(records)
+    records = sorted(records, key=lambda record: record.try_number)
+    last = {record.session: record for record in records}
+    known = outcomes(record for record in records if last[record.session].tests)
     again = {RERUN} if keep_errors else {RERUN, "error"}
 
     def is_open(test: str, session: str) -> bool:

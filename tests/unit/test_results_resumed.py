@@ -117,7 +117,8 @@ def test_a_session_runs_again_as_a_whole_or_not_at_all(
     ]
     left = unfinished(planned, found, keep_errors=keep_errors)
     assert left.items() <= planned.items()
-    last = {(name, test): outcome for name, told in done for test, outcome in told.items()}
+    stopped = {name for name, told in dict(done).items() if not told}  # in its last try
+    last = {(name, test): outcome for name, told in done if name not in stopped for test, outcome in told.items()}
     good = {"passed", "failed", "skipped"} | ({"error"} if keep_errors else set())
     for name in {*planned.values()}:
         whole = [test for test, owner in planned.items() if owner == name]
