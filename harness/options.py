@@ -41,6 +41,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "with --resume: keep the cases that ended with an error, instead of running them again",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
+    "--baseline": {"metavar": "REF", "help": "compare with these earlier runs: a folder, last, last:N or tag:NAME"},
+    "--fail-on": {
+        "choices": ("worse", "nothing"),
+        "help": "with --baseline: end with status 1 if anything is worse or nothing could be compared (default), or "
+        "never because of the comparison",
+    },
+    "--allow-drift": {
+        "action": "append",
+        "metavar": "KEY",
+        "help": "with --baseline: compare although this condition differs, and say so (repeatable)",
+    },
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
@@ -80,6 +91,9 @@ class CommandLine(NamedTuple):
     resume: str | None = None
     keep_errors: bool = False
     runs_dir: str | None = None
+    baseline: str | None = None
+    fail_on: str | None = None
+    allow_drift: tuple[str, ...] = ()
     allow_empty: bool = False
     require_all: bool = False
     record_cassettes: bool = False
@@ -95,7 +109,8 @@ class CommandLine(NamedTuple):
     def selects_cases(self) -> bool:
         """Whether the command line asks for cases. If so, no other test runs unless a path is given."""
         named = self.backends or self.models or self.environments
-        return any(text is not None for text in (self.suite, self.shard, self.submission, self.resume)) or bool(named)
+        given = (self.suite, self.shard, self.submission, self.resume, self.baseline)
+        return any(text is not None for text in given) or bool(named)
 
 
 def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
@@ -130,6 +145,9 @@ def command_line(config: pytest.Config) -> CommandLine:
         resume=given("--resume"),
         keep_errors=bool(given("--keep-errors")),
         runs_dir=given("--runs-dir"),
+        baseline=given("--baseline"),
+        fail_on=given("--fail-on"),
+        allow_drift=names("--allow-drift"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),

@@ -15,7 +15,7 @@ from harness.results.claims import RUNNING, claim, is_running, release
 from harness.results.drafts import drafts
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
-from harness.results.run_folder import CASES, LATEST, RESULTS
+from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
 
 
 class RunStore:
@@ -77,6 +77,7 @@ class RunStore:
                 self._lines += 1
         self._set_aside_unrecorded(sessions)
         self.tidy()
+        (self.run / VERDICT).unlink(missing_ok=True)  # an earlier comparison is out of date
         _point(self.run.parent / LATEST, self.run.name)
 
     def finish(self) -> None:
