@@ -14,7 +14,7 @@ import pytest
 from _pytest.outcomes import Failed
 from msgspec.structs import replace
 
-from harness.case import Case
+from harness.case import Case, without_group
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
 from harness.endings import ENDINGS, Ending, explain
@@ -114,7 +114,7 @@ class CaseRecorder:
             if report.failed and call.excinfo is not None:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            record = builder.record(outcome, item.nodeid)
+            record = builder.record(outcome, without_group(item.nodeid))
             item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
             builder.recorded = True
@@ -223,7 +223,7 @@ class RunWriter:
             with suppress(OSError, ValueError):  # it was killed before it wrote a draft
                 record = read_draft(folder)
         ending = Ending.HARNESS_ERROR
-        tests = record.tests | {test: "error"}
+        tests = record.tests | {without_group(test): "error"}
         cause = ENDINGS[ending].cause
         return replace(record, outcome="error", tests=tests, ending=ending, cause=cause, explanation=why)
 
@@ -282,7 +282,7 @@ def _is_rerun(report: pytest.TestReport) -> bool:
 
 def _told(report: pytest.TestReport, record: Record) -> Record:
     """Return the record that is attached to a report. It says which tests run again, in the next try."""
-    return replace(record, tests=record.tests | {report.nodeid: RERUN}) if _is_rerun(report) else record
+    return replace(record, tests=record.tests | {without_group(report.nodeid): RERUN}) if _is_rerun(report) else record
 
 
 def _sweep() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 
+from harness.case import without_group
 from harness.closing import Closing
 from harness.options import command_line, give_options, options_of_run
 from harness.results.begun import BEGUN, Begun, differences, read_begun, write_begun
@@ -107,7 +108,8 @@ def begin(config: pytest.Config, folders: Mapping[str, str], store: RunStore) ->
         store.resume({*folders.values()})
     elif folders:
         options = _options(config)
-        write_begun(store.run, Begun(options=options, configuration=_composition(config), tests=dict(folders)))
+        tests = {without_group(nodeid): session for nodeid, session in folders.items()}
+        write_begun(store.run, Begun(options=options, configuration=_composition(config), tests=tests))
         store.begin(list(dict.fromkeys(folders.values())))
 
 
@@ -116,7 +118,8 @@ def folders_of(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[pyte
     open_tests = config.stash.get(TO_RUN, None)
     if open_tests is None:
         return name_folders(items)
-    return {item: open_tests[item.nodeid] for item in items if item.nodeid in open_tests}
+    sessions = {item: open_tests.get(without_group(item.nodeid)) for item in items}
+    return {item: session for item, session in sessions.items() if session is not None}
 
 
 def with_note(config: pytest.Config, said: Closing) -> Closing:
@@ -145,20 +148,20 @@ class OpenTests:
     @pytest.hookimpl(tryfirst=True)  # -k and -m then choose among them
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Deselect all other tests. A test that is gone, or shares its session with other tests now, is a mistake."""
-        kept = [item for item in items if item.nodeid in self._tests]
-        gone = sorted(self._tests.keys() - {item.nodeid for item in kept})
+        sessions = {item: self._tests[test] for item in items if (test := without_group(item.nodeid)) in self._tests}
+        gone = sorted(self._tests.keys() - {without_group(item.nodeid) for item in sessions})
         if MISTAKE in config.stash:
             pass  # the configuration is wrong, so no test has a case
         elif gone and not _narrowed(config) and not config.getoption("lf", False):
             config.stash[MISTAKE] = f"--resume: these tests of the run are gone: {', '.join(gone)}"
-        elif _partition(name_folders(kept).items()) != _partition((item, self._tests[item.nodeid]) for item in kept):
+        elif _partition(name_folders(sessions)) != _partition(sessions):
             config.stash[MISTAKE] = (
                 "--resume: the tests of a case share its session in another way than in the run: leave the tests as "
                 "they were, and give the same --dist"
             )
-        if len(kept) < len(items):
-            config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in self._tests])
-            items[:] = kept
+        if len(sessions) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item not in sessions])
+            items[:] = sessions
 
 
 class ResumedRun:
@@ -240,11 +243,11 @@ def _narrowed(config: pytest.Config) -> bool:
     return config.args_source is pytest.Config.ArgsSource.ARGS
 
 
-def _partition(named: Iterable[tuple[pytest.Item, Hashable]]) -> set[frozenset[pytest.Item]]:
-    """Return the sets of tests that have the same name."""
-    groups = defaultdict[Hashable, set[pytest.Item]](set)
-    for item, name in named:
-        groups[name].add(item)
+def _partition(sessions: Mapping[pytest.Item, str]) -> set[frozenset[pytest.Item]]:
+    """Return the sets of tests that share a session."""
+    groups = defaultdict[str, set[pytest.Item]](set)
+    for item, session in sessions.items():
+        groups[session].add(item)
     return {frozenset(group) for group in groups.values()}
 
 

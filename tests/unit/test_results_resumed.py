@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from harness.case import without_group
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.results.aside import is_aside, set_aside
@@ -238,3 +239,11 @@ def test_each_difference_is_named_with_both_values(then: dict[str, object], now:
     assert {line.partition(":")[0] for line in found} == {
         key for key in {*then, *now} if (key in then, then.get(key)) != (key in now, now.get(key))
     }
+
+
+@pytest.mark.parametrize(
+    "test", ["test_x.py::test[a]", "test_x.py::test[a]@b]", "test_x.py::test", "test_x.py::test[a@b]"]
+)
+def test_the_group_of_a_test_is_no_part_of_its_name(test: str) -> None:
+    assert without_group(test) == test
+    assert without_group(f"{test}@gpu") == (test if test.endswith("]") else f"{test}@gpu")
