@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 from msgspec import Struct
 
 from harness.case import without_group
+from harness.case_folder import case_in
 from harness.closing import Closing
+from harness.endings import ConfError
 from harness.options import command_line, give_options, options_of_run
 from harness.results.begun import BEGUN, Begun, differences, read_begun, write_begun
 from harness.results.claims import busy
@@ -28,18 +30,17 @@ from harness.suite.composition import composition
 from harness.worker_link import is_worker, resume_in_worker
 
 _FEW = 5
-_NOT_GREEN = ("error", "failed")
 
 
 class Resumption(Struct, frozen=True, kw_only=True):
-    """A run that goes on. `kept` has the outcomes of the sessions that do not run again, and `open` counts the others.
+    """A run that goes on. `kept` has the outcome of each session that does not run again. `open` counts the others.
 
     `differing` names the options that the command line gives otherwise than the run has them.
     """
 
     folder: Path
     begun: Begun
-    kept: list[str]
+    kept: dict[str, str]
     open: int
     differing: list[str]
 
@@ -59,6 +60,8 @@ def take_up(config: pytest.Config) -> None:
     if is_worker(config):
         resume_in_worker(config)
         return
+    if given.until_decided:
+        raise pytest.UsageError("--resume adds no replicates: give it without --until-decided")
     folder = _find(config, given.resume)
     begun, records = _read(given.resume, folder)
     now = _options(config)
@@ -70,7 +73,7 @@ def take_up(config: pytest.Config) -> None:
     config.stash[_RESUMPTION] = Resumption(
         folder=folder,
         begun=begun,
-        kept=[_worst(found.values()) for session, found in outcomes(records).items() if session not in left],
+        kept={session: _worst(found) for session, found in outcomes(records).items() if session not in left and found},
         open=len(left),
         differing=differing,
     )
@@ -85,7 +88,9 @@ def prepare(config: pytest.Config) -> None:
     resumption = config.stash.get(_RESUMPTION, None)
     if resumption is None:  # a worker
         return
-    found = [*resumption.differing, *differences(resumption.begun.configuration, _composition(config))]
+    begun = resumption.begun
+    now = _composition(config, begun.tests.values())
+    found = [*resumption.differing, *differences(begun.configuration, now)]
     if found:
         raise pytest.UsageError(
             "\n  ".join([f"--resume: {resumption.folder} was begun with another configuration:", *found])
@@ -109,7 +114,8 @@ def begin(config: pytest.Config, folders: Mapping[str, str], store: RunStore) ->
     elif folders:
         options = _options(config)
         tests = {without_group(nodeid): session for nodeid, session in folders.items()}
-        write_begun(store.run, Begun(options=options, configuration=_composition(config), tests=tests))
+        configuration = _composition(config, tests.values())
+        write_begun(store.run, Begun(options=options, configuration=configuration, tests=tests))
         store.begin(list(dict.fromkeys(folders.values())))
 
 
@@ -180,8 +186,17 @@ class ResumedRun:
         nothing_ran = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not self._resumption.open
         if nothing_ran:
             session.exitstatus = pytest.ExitCode.OK
-        if session.exitstatus == pytest.ExitCode.OK and any(one in _NOT_GREEN for one in self._resumption.kept):
+        if session.exitstatus == pytest.ExitCode.OK and self._failed(session.config):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _failed(self, config: pytest.Config) -> bool:
+        """Return whether a session that was kept had failed. A known failure has failed if it passes."""
+        cases = {case.id: case for case in cases_of(config)}
+        known = {name for name, case in cases.items() if case.known_failure is not None and not config.option.runxfail}
+        return any(
+            outcome == "error" or outcome == ("passed" if case_in(session, cases) in known else "failed")
+            for session, outcome in self._resumption.kept.items()
+        )
 
 
 def _find(config: pytest.Config, text: str) -> Path:
@@ -234,9 +249,15 @@ def _options(config: pytest.Config) -> dict[str, Any]:
     return options | ({"--submission": str(submission_folder(config))} if "--submission" in options else {})
 
 
-def _composition(config: pytest.Config) -> dict[str, Any]:
-    run = run_of(config)
-    return composition(run.config.suite, cases_of(config), run.conf)
+def _composition(config: pytest.Config, sessions: Iterable[str]) -> dict[str, Any]:
+    """Return what these sessions are made of. Raise `pytest.UsageError` if there is no key for their seeds."""
+    run, cases = run_of(config), {case.id: case for case in cases_of(config)}
+    used = [cases[name] for name in dict.fromkeys(case_in(session, cases) for session in sessions) if name in cases]
+    try:
+        keys = sorted({run.key_of(case).digest for case in used})
+    except ConfError as error:
+        raise pytest.UsageError(str(error)) from error
+    return composition(run.config.suite, used, run.conf) | {"seed_key": keys}
 
 
 def _narrowed(config: pytest.Config) -> bool:
@@ -251,12 +272,12 @@ def _partition(sessions: Mapping[pytest.Item, str]) -> set[frozenset[pytest.Item
     return {frozenset(group) for group in groups.values()}
 
 
-def _worst(found: Collection[str]) -> str:
-    return next((outcome for outcome in (*_NOT_GREEN, "passed") if outcome in found), "skipped")
+def _worst(found: Mapping[str, str]) -> str:
+    return next((outcome for outcome in ("error", "failed", "passed") if outcome in found.values()), "skipped")
 
 
 def _note(resumption: Resumption) -> str:
-    counts = Counter(resumption.kept)
+    counts = Counter(resumption.kept.values())
     kept = f"{len(resumption.kept)} of {len(resumption.kept) + resumption.open} sessions"
     how = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
     return f"{'' if resumption.open else 'nothing to resume: '}{kept} were kept{f' ({how})' if how else ''}"
