@@ -12,6 +12,7 @@ from harness.commands.errors import BadInput
 from harness.report.verdicts import CaseFolders, Compared, lines, markdown_lines
 from harness.results.references import find_runs
 from harness.results.runs import RunError
+from harness.verdict.conditions import UNRECORDED
 from harness.verdict.gate import compare
 from harness.verdict.reading import RunTrials, read_trials, require_distinct
 from harness.verdict.rules import Rules
@@ -119,7 +120,7 @@ def _notes(one: RunTrials) -> list[str]:
 
 
 def _allowed(keys: Sequence[str], runs: Iterable[RunTrials]) -> frozenset[str]:
-    known = {name for one in runs for trial in one.trials for name in trial.conditions}
+    known = {UNRECORDED, *(name for one in runs for trial in one.trials for name in trial.conditions)}
     for key in keys:
         if key not in known:
             raise BadInput(f"--allow-drift {key}: no such condition; choose from {', '.join(sorted(known))}")

@@ -155,6 +155,9 @@ class Record(Struct, frozen=True, kw_only=True):
     cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
     versions. `try_number` is 1, or more if a plugin reran the tests.
 
+    `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
+    of them all. In records of older versions, there are none.
+
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
     environment's configuration. They are null in records of older versions.
@@ -186,6 +189,8 @@ class Record(Struct, frozen=True, kw_only=True):
     timing: Timing = Timing()
     versions: Versions
     digests: Digests = Digests()
+    conditions: dict[str, str | None] = field(default_factory=dict)
+    conditions_digest: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None
