@@ -252,7 +252,7 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     if result.digests.prompt and not result.resumed:
         builder.digests = result.digests
         if asked := result.first_request:
-            builder.learn(tools_sent=asked.tools, sampling=asked.sampling)
+            builder.learn(api=asked.api, tools_sent=asked.tools, sampling=asked.sampling)
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)

@@ -24,6 +24,8 @@ STEPS = 8
 
 _DIGITS = 4
 _SMALLEST = 1e-6
+_OFF_ROUND = 0.6931471805599453
+"""A factor that moves round numbers, such as 0.15625, away from the middle between two rounded ones."""
 
 
 class Fingerprint(Struct, frozen=True):
@@ -108,5 +110,6 @@ def _number(value: Any) -> str:
     """Return a number as text. A float is rounded; whole numbers are exact."""
     if isinstance(value, float | np.floating):
         number = float(value)
-        return f"{0.0 if abs(number) < _SMALLEST else number:.{_DIGITS}g}"
+        number = 0.0 if abs(number) < _SMALLEST else number * _OFF_ROUND
+        return f"{number:.{_DIGITS}g}"
     return str(value)

@@ -1,9 +1,10 @@
-"""What a CLI asked of its model: the tools that it offered and the settings of sampling, as it sent them itself."""
+"""What a CLI asked of its model: the API, the tools that it offered and the settings of sampling, as it sent them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -26,7 +27,6 @@ _SAMPLING: Final = (
     "thinking",
     "output_config",
     "verbosity",
-    "tool_choice",
     "parallel_tool_calls",
     "generationConfig",
 )
@@ -36,10 +36,12 @@ _SAMPLING: Final = (
 class FirstRequest(Struct, frozen=True):
     """The first request of a session that offers tools.
 
-    `tools` is a SHA-256 in hexadecimal of the names of all tools and the schemas of their arguments. `sampling` is JSON
-    with the settings that the request states.
+    `api` is the version of the API: the beginning of the path, and what the header `anthropic-version` says. `tools` is
+    a SHA-256 in hexadecimal of the names of all tools and the schemas of their arguments. `sampling` lists the settings
+    that the request states, such as `max_tokens=4096 thinking.type=adaptive`.
     """
 
+    api: str
     tools: str
     sampling: str
 
@@ -51,8 +53,22 @@ def first_request(call: Call) -> FirstRequest:
     if call.workspace:
         tools = tools.replace(call.workspace, "WORKSPACE")
     body: dict[str, Any] = json.loads(call.body)
-    sampling = {name: body[name] for name in _SAMPLING if body.get(name) is not None}
-    return FirstRequest(tools=hashlib.sha256(tools.encode()).hexdigest(), sampling=_json(sampling))
+    api = [call.path.strip("/").partition("/")[0], call.headers.get("anthropic-version", "")]
+    return FirstRequest(
+        api=" ".join(filter(None, api)),
+        tools=hashlib.sha256(tools.encode()).hexdigest(),
+        sampling=" ".join(_settings({name: body[name] for name in _SAMPLING if name in body})),
+    )
+
+
+def _settings(body: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """Yield each setting that is not null. One inside another has the names of both."""
+    for name in sorted(body):
+        value = body[name]
+        if isinstance(value, dict):
+            yield from _settings(value, f"{where}{name}.")
+        elif value is not None:
+            yield f"{where}{name}={value if isinstance(value, str) else _json(value)}"
 
 
 def _json(value: Any) -> str:

@@ -18,11 +18,14 @@ UNLIMITED = "no limit"
 OPTIONS = ("backend.", "provider.", "sandbox.", "server.")
 """How the names of options begin. Only options that are set are conditions."""
 
-OF_REQUESTS = frozenset({"sampling", "tools_sent"})
+OF_REQUESTS = frozenset({"api", "sampling", "tools_sent"})
 """The conditions that are known only if the CLI has asked its model. A session that never asked differs in none."""
 
 _ONLY_PAUSES = frozenset({"wait_s", "retry_s", "grace_s"})
 """Limits on pauses between and after sessions. They change how long a case takes, and not what the agent can do."""
+
+_HOW_TO_RUN = frozenset({"executable", "log_level"})
+"""Options of CLIs that change no answer. The path of a CLI has a condition of its own."""
 
 _HOW_TO_SERVE = frozenset({"executable", "pull", "download", "models", "keep_alive", "start_s", "load_s"})
 """Options of model servers about finding, fetching and loading. They change no answer."""
@@ -36,9 +39,9 @@ class Circumstances(Struct, frozen=True, kw_only=True):
 
     `fingerprint` is that of the environment. `python` is the version of the interpreter that runs the environment and
     the submission. `server` is the program that served the model and its version, and `server_context` the tokens of
-    context that it gave. `gpu_driver` is the version of the driver of the GPUs that Proctor started it on. `tools_sent`
-    is a digest of the names of all tools that the CLI offered its model, and of the schemas of their arguments.
-    `sampling` are the settings of sampling that the CLI sent.
+    context that it gave. `gpu_driver` is the version of the driver of the GPUs that Proctor started it on. `api` is the
+    version of the API that the CLI asked. `tools_sent` is a digest of the names of all tools that the CLI offered its
+    model, and of the schemas of their arguments. `sampling` are the settings of sampling that the CLI sent.
     """
 
     fingerprint: str | None = None
@@ -46,6 +49,7 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     server: str | None = None
     server_context: int | None = None
     gpu_driver: str | None = None
+    api: str | None = None
     tools_sent: str | None = None
     sampling: str | None = None
 
@@ -108,15 +112,16 @@ def _limits(record: Record) -> dict[str, str | None]:
 
 
 def _configured(case: Case, *, weights_known: bool) -> dict[str, str | None]:
-    """Return the conditions that only the configuration tells. The path of the CLI has a condition of its own."""
-    backend, sandbox = case.backend.options, msgspec.structs.asdict(case.sandbox)
+    """Return the conditions that only the configuration tells."""
+    backend = {name: value for name, value in case.backend.options.items() if name not in _HOW_TO_RUN}
+    sandbox = msgspec.structs.asdict(case.sandbox)
     own_limits = {name: value for name, value in sandbox.items() if name not in {"name", "kind", "options"}}
     return {
         "context": _text(case.model.context),
         "episode_wall_s": _text(case.evaluation.episode_wall_s),
         "model": case.model.asked_as,
         "wire": case.wire,
-        **_options("backend", {name: value for name, value in backend.items() if name != "executable"}),
+        **_options("backend", backend),
         **_options("provider", {"base_url": case.provider.base_url}),
         **_options("sandbox", {**own_limits, **case.sandbox.options}),
         **_options("server", _of_server(case, weights_known=weights_known)),

@@ -18,7 +18,7 @@ NOT_SET = "not set"
 """The value of an option that the configuration does not set."""
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
-_LONGEST = 60
+_LONGEST = 80
 
 
 class ConditionChange(Struct, frozen=True):
