@@ -15,7 +15,7 @@ from harness.environments import fingerprint as module
 from harness.environments import maze
 from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step
 from harness.environments.factory import make_environment
-from harness.environments.fingerprint import SEEDS, STEPS, Fingerprint, fingerprint
+from harness.environments.fingerprint import PLAYED, SEEDS, STEPS, Fingerprint, fingerprint
 from harness.environments.judged import JudgedEnvironment
 from tests.support.project import ROOT
 
@@ -111,13 +111,13 @@ def test_only_public_seeds_are_looked_at_and_few_steps_are_made() -> None:
     slope = Slope()
     take(slope)
     assert set(slope.seeds) == set(SEEDS) < set(PUBLIC_SEEDS)
-    assert len(slope.actions) == (len(SEEDS) + 1) * STEPS
+    assert len(slope.actions) == (len(PLAYED) + 1) * STEPS
 
 
 def test_an_episode_is_never_longer_than_the_environment_allows() -> None:
     slope = Slope(max_steps=2)
     take(slope)
-    assert len(slope.actions) == (len(SEEDS) + 1) * 2
+    assert len(slope.actions) == (len(PLAYED) + 1) * 2
 
 
 def test_it_is_taken_once_in_a_process_for_each_configuration() -> None:
