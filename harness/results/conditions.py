@@ -31,7 +31,7 @@ _HOW_TO_SERVE = frozenset({"executable", "pull", "download", "models", "keep_ali
 """Options of model servers about finding, fetching and loading. They change no answer."""
 
 _WHICH_WEIGHTS = frozenset({"file", "weights", "revision"})
-"""Options that name the weights. They do not count where the digest of the weights is known."""
+"""Options that name the weights. They count only if the server has started and the digest is not known."""
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):
@@ -56,9 +56,10 @@ class Circumstances(Struct, frozen=True, kw_only=True):
 
 def with_conditions(record: Record, case: Case, found: Circumstances) -> Record:
     """Return the record with its conditions, and one digest of them all."""
+    unknown = record.versions.cli is not None and record.versions.model_digest is None
     conditions = {
         **_recorded(record),
-        **_configured(case, weights_known=record.versions.model_digest is not None),
+        **_configured(case, unknown_weights=unknown),
         **{name: _text(value) for name, value in msgspec.structs.asdict(found).items()},
     }
     conditions = {name: conditions[name] for name in sorted(conditions)}
@@ -111,7 +112,7 @@ def _limits(record: Record) -> dict[str, str | None]:
     }
 
 
-def _configured(case: Case, *, weights_known: bool) -> dict[str, str | None]:
+def _configured(case: Case, *, unknown_weights: bool) -> dict[str, str | None]:
     """Return the conditions that only the configuration tells."""
     backend = {name: value for name, value in case.backend.options.items() if name not in _HOW_TO_RUN}
     sandbox = msgspec.structs.asdict(case.sandbox)
@@ -124,15 +125,15 @@ def _configured(case: Case, *, weights_known: bool) -> dict[str, str | None]:
         **_options("backend", backend),
         **_options("provider", {"base_url": case.provider.base_url}),
         **_options("sandbox", {**own_limits, **case.sandbox.options}),
-        **_options("server", _of_server(case, weights_known=weights_known)),
+        **_options("server", _of_server(case, unknown_weights=unknown_weights)),
     }
 
 
-def _of_server(case: Case, *, weights_known: bool) -> dict[str, Any]:
+def _of_server(case: Case, *, unknown_weights: bool) -> dict[str, Any]:
     """Return the options of a model server on this machine, as it was started."""
     if case.provider.kind not in LOCAL_KINDS:
         return {}
-    left_out = _HOW_TO_SERVE | (_WHICH_WEIGHTS if weights_known else frozenset())
+    left_out = _HOW_TO_SERVE | (frozenset() if unknown_weights else _WHICH_WEIGHTS)
     options = {**case.provider.options, **case.model.server}
     kept = {name: value for name, value in options.items() if name not in left_out}
     return {"gpus": case.model.gpus, "parallel": case.model.parallel, **kept}

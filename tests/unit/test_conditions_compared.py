@@ -311,6 +311,14 @@ def test_the_weights_are_told_by_their_name_if_their_digest_is_not_known(played:
     assert told(of("one"), of("other")) == ["server.weights"]
 
 
+def test_a_case_whose_server_did_not_start_differs_in_nothing(played: RecordBuilder, rooms: Rooms, told: Told) -> None:
+    """It is missing, and its digests are not known. Its replicates are still compared."""
+    local = case(provider=LOCAL, model=replace(CASE.model, server={"weights": "one", "threads": 1}))
+    base, lost = changed(played, local), changed(rooms.builder(CASE), local)
+    assert lost.score is None
+    assert told(base, lost) == told(lost, base) == []
+
+
 def test_a_session_that_never_asked_its_model_is_compared(played: RecordBuilder, told: Told) -> None:
     """A CLI that hangs before its first request has got worse. Nobody knows what it would have asked."""
     silent = changed(played, learnt(api=None, tools_sent=None, sampling=None))
