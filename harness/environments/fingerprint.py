@@ -87,7 +87,7 @@ def _episode(environment: Environment, spaces: dict[str, Plain], seed: int) -> s
 def _digest(value: Plain) -> str:
     digest = hashlib.sha256()
     for part in _parts(value):
-        digest.update(part.encode() + b"\0")
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 
 

@@ -180,3 +180,11 @@ def test_an_environment_that_differs_each_time_has_none() -> None:
 
 def test_observations_that_are_not_plain_data_have_none() -> None:
     assert take(Opaque()) == Fingerprint(None, "TypeError: a value of type object is not plain data")
+
+
+def test_any_text_can_be_observed() -> None:
+    class Odd(Slope):
+        def seen(self) -> Plain:
+            return ["\ud800", None, True, {"b": np.float32(1), "a": ()}, np.array([[True], [False]])]
+
+    assert take(Odd()).digest
