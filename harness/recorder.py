@@ -254,6 +254,11 @@ class RunWriter:
             except (HistoryError, OSError) as error:
                 _complain(f"cannot update the history: {error}; `proctor history` does it later, from the folders")
 
+    @property
+    def records(self) -> list[Record]:
+        """The records so far, one for each session."""
+        return self._store.records
+
     def closing(self) -> Closing:
         """Return the table of the run and where its records are."""
         records = self._store.records
