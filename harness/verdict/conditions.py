@@ -67,6 +67,13 @@ def comparable(base: Sequence[Trial], new: Sequence[Trial], allow: Collection[st
     return Comparable([base[index] for index in equal], drift=drift, left_out=len(base) - len(equal))
 
 
+def changes(base: Sequence[Trial], new: Sequence[Trial], names: Iterable[str]) -> tuple[ConditionChange, ...]:
+    """Return the conditions of these names that have more than one value in both sets of trials together, by name."""
+    known = {name for trial in (*base, *new) for name in trial.conditions}
+    before, now = ([_told(trial, known) for trial in trials] for trials in (base, new))
+    return _changes(before, now, names)
+
+
 def _told(trial: Trial, known: Set[str]) -> Conditions:
     """Return what a trial tells of its conditions. `known` are the names of those that any trial tells.
 

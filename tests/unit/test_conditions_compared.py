@@ -37,6 +37,7 @@ from harness.results.record_builder import Origin, RecordBuilder
 from harness.results.store import RunStore
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
+from harness.seed_key import PUBLIC
 from tests.support.cases import PROMPT
 from tests.support.project import ROOT
 
@@ -90,7 +91,7 @@ class Rooms:
         )
         result = pipeline.run_agent(builder, setup, environment, SILENT)
         assert result.ending == "finished", result.explanation
-        pipeline.grade(builder, environment, dirs, pipeline.collect_submission(builder), SILENT)
+        pipeline.grade(builder, environment, dirs, pipeline.collect_submission(builder), SILENT, PUBLIC)
         return builder
 
 
@@ -99,7 +100,7 @@ def grade_again(builder: RecordBuilder) -> None:
     environment = pipeline.make_environment(builder.case)
     dirs = SandboxDirs(make_sandbox(builder.case.sandbox), builder.folder)
     given = pipeline.given_submission(builder, builder.folder.submission)
-    pipeline.grade(builder, environment, dirs, given, SILENT)
+    pipeline.grade(builder, environment, dirs, given, SILENT, PUBLIC)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def changed(played: RecordBuilder, change: Change) -> Record:
 
 
 def test_equal_sessions_have_equal_conditions_and_are_compared(rooms: Rooms, played: RecordBuilder, told: Told) -> None:
-    first, second = played.record("passed"), rooms.play().record("passed")
+    first, second = played.record("passed"), rooms.play(replace(CASE, replicate=2)).record("passed")
     assert told(first, second) == []
     assert first.conditions == second.conditions
     assert first.conditions_digest == second.conditions_digest
