@@ -51,6 +51,7 @@ _STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.RawType: lambda _: _plain.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
     inspect.BoolType: lambda _: st.booleans(),
     inspect.NoneType: lambda _: st.none(),
+    inspect.DateType: lambda _: st.dates(),
     inspect.StrType: lambda _: st.text(max_size=8),
     inspect.EnumType: lambda type_: st.sampled_from(type_.cls),
     inspect.LiteralType: lambda type_: st.sampled_from(type_.values),
