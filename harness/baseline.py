@@ -54,9 +54,10 @@ def read_baseline(reference: str, runs: Path, *, besides: Path, rules: Rules) ->
         raise RunError(f"{reference}: the baseline and the run to compare are the same run, {besides.name}")
     found = [read_trials(folder) for folder in folders]
     require_distinct(found)
-    known = {name for run in found for trial in run.trials for name in trial.conditions}
+    known = _conditions(found)
     for key in sorted(rules.allow - known):
-        raise RunError(f"--allow-drift {key}: no such condition; choose from {', '.join(sorted(known))}")
+        if "." not in key:  # an option may be set in the new run only
+            raise RunError(f"--allow-drift {key}: no such condition; choose from {', '.join(sorted(known))}")
     return Baseline(reference=reference, runs=found, rules=rules)
 
 
@@ -72,7 +73,7 @@ def compare_runs(baseline: Baseline, new: RunTrials) -> Compared:
     return Compared(
         base=[_shown(run.folder) for run in baseline.runs],
         new=_shown(new.folder),
-        notes=[note for run in runs for note in _notes(run)],
+        notes=[*(note for run in runs for note in _notes(run)), *_allowed_in_vain(rules, runs)],
         rules=rules,
         comparisons=compare(baseline.trials, new.trials, rules),
         folders={
@@ -100,6 +101,14 @@ def _notes(run: RunTrials) -> list[str]:
     if run.unrecorded:
         notes.append(f"{_shown(run.folder)} lacks records of planned cases: {', '.join(run.unrecorded)}")
     return notes
+
+
+def _conditions(runs: Iterable[RunTrials]) -> set[str]:
+    return {name for run in runs for trial in run.trials for name in trial.conditions}
+
+
+def _allowed_in_vain(rules: Rules, runs: Iterable[RunTrials]) -> list[str]:
+    return [f"--allow-drift {key}: no case has this condition" for key in sorted(rules.allow - _conditions(runs))]
 
 
 def _all_shown(paths: Iterable[Path]) -> list[str]:

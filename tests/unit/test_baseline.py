@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 
 from harness.commands.main import main
 from harness.report.verdicts import Compared
+from harness.stash import baseline_of
 from harness.verdict.trials import Measure
 from tests.support.own_project import BACKEND, FILES, SCRIPT, OwnProject
 from tests.support.project import Project
@@ -164,28 +166,26 @@ def test_what_a_stopped_session_has_done_is_compared(nights: Nights) -> None:
     assert "the session was stopped, so only the cases that have a record were compared" in shown["regressions"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--baseline=nowhere"], "--baseline nowhere: no such run: name a run's folder, "),
-        (["--fail-on=worse", "--suite=smoke"], "--fail-on needs --baseline REF"),
-    ],
-)
-def test_a_mistake_ends_the_session_before_it_begins(nights: Nights, arguments: list[str], told: str) -> None:
-    done = nights.project.pytest(*arguments)
+def test_a_wrong_reference_ends_the_session_before_it_begins(nights: Nights) -> None:
+    done = nights.project.pytest("--baseline=nowhere")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"ERROR: {told}" in done.stderr
+    assert "ERROR: --baseline nowhere: no such run: name a run's folder, " in done.stderr
 
 
-def test_an_allowed_difference_must_be_a_condition_and_collecting_compares_nothing(nights: Nights) -> None:
+def test_collecting_compares_nothing(nights: Nights) -> None:
     before = (nights.project.folder / "runs/latest").resolve()
-    unknown = nights("--allow-drift=weather")
-    assert unknown.status == pytest.ExitCode.USAGE_ERROR
-    assert "--allow-drift weather: no such condition; choose from cli, " in unknown.said
     collected = nights("--collect-only", "-q")
     assert collected.status == 0
     assert "verdict" not in collected.said
     assert collected.run == before
+
+
+@pytest.mark.parametrize(("option", "value"), [("--fail-on", "worse"), ("--allow-drift", ["cli"])])
+def test_an_option_of_the_comparison_needs_a_baseline(option: str, value: object) -> None:
+    given = {f"proctor_{option[2:].replace('-', '_')}": value}
+    config: Any = SimpleNamespace(stash=pytest.Stash(), getoption=given.get)
+    with pytest.raises(pytest.UsageError, match=f"^{option} needs --baseline REF: there is nothing to compare with"):
+        baseline_of(config)
 
 
 REGRESSED = BACKEND.replace(

@@ -150,6 +150,8 @@ def test_an_allowed_difference_is_compared_and_told(capsys: pytest.CaptureFixtur
     assert status == 1
     assert "allowed to differ: max_steps (100 → 200)" in told
     assert "worse: 2 cases" in told
+    assert "no case has this condition" not in told
+    assert "note: --allow-drift limits.weather: no case has this" in compared(capsys, "--allow-drift=limits.weather")[1]
 
 
 def test_only_the_nights_under_tonights_conditions_count(capsys: pytest.CaptureFixture[str]) -> None:

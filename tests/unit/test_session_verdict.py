@@ -135,6 +135,13 @@ def test_cases_without_an_agent_are_compared_only_with_such_cases() -> None:
     assert set(Ended(alone, suite=alone, base=base, submission="good").verdicts) == {SUBMISSION}
 
 
+def test_two_programs_without_an_agent_are_compared_episode_by_episode() -> None:
+    [good, bad] = ({(SUBMISSION, "door"): (solved,)} for solved in (20, 4))
+    ended = Ended(bad, suite=good, base=good, submission="bad")
+    assert ended.verdicts == {SUBMISSION: Verdict.WORSE}
+    assert "exact paired test over episodes" in ended.said
+
+
 def test_a_session_with_agents_leaves_cases_without_one_out() -> None:
     base: Programs = {**SUITE, (SUBMISSION, "door"): GOOD}
     assert set(Ended(SUITE, base=base).verdicts) == {"claude", "codex", "pi"}
