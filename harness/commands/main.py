@@ -41,6 +41,9 @@ COMMANDS = {
     "compare": Command(
         "say what changed between runs, and whether it is worse", LazyModule("harness.commands.compare")
     ),
+    "history": Command(
+        "show how cases, backends, models and environments went over time", LazyModule("harness.commands.history")
+    ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -50,17 +51,19 @@ def _of_session(compared: Compared) -> list[tuple[str, object]]:
 
 def _of_cases(found: RunTrials, compared: Compared) -> dict[str, Properties]:
     """Return the properties of each case, by the names of its folders."""
-    verdicts = {
-        one.name: one for one in compared.comparisons if one.level == "case" and one.measure is Measure.SOLVE_RATE
-    }
-    properties = {key: _of_case(trials, verdicts.get(str(key))) for key, trials in by_case(found.trials).items()}
+    verdicts = defaultdict[str, dict[Measure, Comparison]](dict)
+    for one in compared.comparisons:
+        if one.level == "case":
+            verdicts[one.name][one.measure] = one
+    properties = {key: _of_case(trials, verdicts[str(key)]) for key, trials in by_case(found.trials).items()}
     return {path.name: properties[key] for key, paths in found.folders.items() for path in paths}
 
 
-def _of_case(trials: list[Trial], verdict: Comparison | None) -> Properties:
-    """Return what a case measured over its replicates, and the verdict on its solve rate, as far as known."""
+def _of_case(trials: list[Trial], verdicts: Mapping[Measure, Comparison]) -> Properties:
+    """Return what a case measured over its replicates, and the verdicts on it, as far as known."""
     rates = values(trials, Measure.SOLVE_RATE)
     interval = t_interval(rates)
+    verdict = verdicts.get(Measure.SOLVE_RATE)
     known = {
         "case_solve_rate": _mean(rates),
         "case_solve_rate_low": None if interval is None else round(max(0.0, interval.low), 4),
@@ -70,6 +73,7 @@ def _of_case(trials: list[Trial], verdict: Comparison | None) -> Properties:
         "baseline_solve_rate": None if verdict is None else verdict.base.mean,
         "verdict": None if verdict is None else verdict.verdict,
         "verdict_reason": None if verdict is None else verdict.reason,
+        **{f"verdict_{one.measure}": one.verdict for one in verdicts.values() if one is not verdict},
     }
     return {name: value for name, value in known.items() if value is not None}
 

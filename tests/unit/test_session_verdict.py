@@ -179,6 +179,7 @@ def test_junit_xml_has_the_mean_and_the_interval_over_replicates() -> None:
     assert float(first["baseline_solve_rate"]) == pytest.approx(117 / 120)
     assert 0 <= float(first["case_solve_rate_low"]) < 11 / 120 < float(first["case_solve_rate_high"]) <= 1
     assert (first["case_turns"], first["case_cost_usd"]) == ("9.0", "0.01")
+    assert (first["verdict_turns"], first["verdict_cost_usd"]) == ("same", "same")
 
 
 def test_a_damaged_junit_xml_is_named_and_does_not_hide_the_verdict() -> None:
