@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -10,6 +13,7 @@ from harness.endings import ConfError
 from harness.further import Replicates, key_of, renamed
 from harness.live.board import Board
 from harness.options import CommandLine
+from harness.stash import looks_of
 from harness.suite.replicates import asks_for_looks, further, looks_at, require_free_names
 from harness.verdict.rules import Looks
 from tests.support.cases import make_case
@@ -113,6 +117,13 @@ class TestOptions:
     def test_a_largest_number_that_cannot_be_is_explained(self, most: str, said: str) -> None:
         with pytest.raises(ConfError, match=f"--max-replicates {most}: .*{said}"):
             looks_at(SUITE, most)
+
+    @pytest.mark.parametrize("workers", [{"numprocesses": 2}, {"tx": ["popen"]}])
+    def test_a_distribution_that_cannot_wait_for_the_next_round_is_refused(self, workers: dict[str, object]) -> None:
+        given = {"proctor_until_decided": True, "dist": "loadfile", **workers}
+        config: Any = SimpleNamespace(getoption=lambda name, default=None: given.get(name, default))
+        with pytest.raises(pytest.UsageError, match="--until-decided does not work with --dist loadfile"):
+            looks_of(config)
 
     def test_no_case_has_the_name_that_a_replicate_of_another_would_get(self) -> None:
         require_free_names(PLANNED, "nightly")
