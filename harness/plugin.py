@@ -18,16 +18,18 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, run_of
+from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, rounds, session_verdict, stopping, until_decided
+    from harness import case_folder, closing, expected, recorder, rounds, session_verdict, stopping, until_decided
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    case_folder = LazyModule("harness.case_folder")
     closing = LazyModule("harness.closing")
+    expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     rounds = LazyModule("harness.rounds")
@@ -141,9 +143,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
         folders = sharing.name_folders(session.items)
+        try:
+            require_keys(config, folders)
+        except pytest.UsageError as error:
+            if not is_worker(config):
+                raise
+            config.stash[_MISTAKE] = str(error)
         config.stash[_FOLDERS] = named = {item.nodeid: name for item, name in folders.items()}
         recording = recorder.CaseRecorder(run_of(config), folders)
         config.pluginmanager.register(recording, "proctor-recorder")
+        if _expects_failures(config):
+            config.pluginmanager.register(expected.XfailKnown(), "proctor-xfail")
         if looks_of(config) is not None:
             config.pluginmanager.register(rounds.of_session(session, recording, named), _ROUNDS)
         if is_worker(config):
@@ -225,6 +235,10 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
     """
     writer = recorder.RunWriter(run_of(config), folders)
     config.pluginmanager.register(writer, _WRITER)
+    if _expects_failures(config):
+        cases = {case.id: case for case in cases_of(config)}
+        of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
+        config.pluginmanager.register(expected.FailPassing(of_tests), expected.XPASS)
     closings, decider = [writer.closing], None
     verdict = _compare_at_the_end(config, writer)
     if verdict is not None:
@@ -235,6 +249,11 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
     config.pluginmanager.register(closing.AtTheEnd(*closings))
     _stop_on_signals(config)
     return decider
+
+
+def _expects_failures(config: pytest.Config) -> bool:
+    """Return whether a case is a known failure, unless `--runxfail` says that this does not matter."""
+    return not config.option.runxfail and any(case.known_failure is not None for case in cases_of(config))
 
 
 def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> session_verdict.SessionVerdict | None:

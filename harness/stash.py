@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,6 +183,16 @@ def case_of(item: pytest.Item) -> Case | None:
         return None
     value = callspec.params.get("case")  # another project's `case` may be anything
     return value if isinstance(value, case_module.Case) else None
+
+
+def require_keys(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Raise `pytest.UsageError` if there is no key for the held-out seeds of a test's case."""
+    this = run_of(config)
+    try:
+        for case in filter(None, map(case_of, items)):
+            this.key_of(case)
+    except endings.ConfError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def run_folder(config: pytest.Config) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness.closing import Closing
+from harness.expected import XPASS
 from harness.further import FurtherTest, Replicates
 from harness.live.view import BOARD
 from harness.recorder import RunWriter
@@ -141,6 +142,9 @@ def until_decided_of(
         writer.add(tests)
         session: Any = config.pluginmanager.getplugin("session")
         session.testscollected += len(tests)  # pytest shows the progress as a share of it
+        expecting = config.pluginmanager.getplugin(XPASS)
+        if expecting is not None:
+            expecting.add({test.nodeid: test.case for test in tests})
         board = config.pluginmanager.getplugin(BOARD)
         if board is not None:
             board.add([test.case.id for test in tests])

@@ -74,6 +74,7 @@ class RecordBuilder:
         self.denials = 0
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
+        self.seed_key: str | None = None
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.mcp_servers: dict[str, str] = {}
@@ -154,6 +155,7 @@ class RecordBuilder:
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
             explanation=why or self.explanation,
+            known_failure=case.known_failure,
             score=self.score,
             usage=self.usage,
             usage_by_model=self.usage_by_model,
@@ -169,6 +171,7 @@ class RecordBuilder:
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
+            seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
             mcp_servers=self.mcp_servers,

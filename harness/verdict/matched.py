@@ -12,7 +12,7 @@ from harness.verdict.conditions import Comparable, comparable
 from harness.verdict.contrast import Contrast, contrast
 from harness.verdict.rules import Rules
 from harness.verdict.spread import Spread, pooled_spread
-from harness.verdict.trials import CaseKey, Measure, Trial, by_case, graded, values
+from harness.verdict.trials import CaseKey, Measure, Trial, by_case, filled, graded, values
 
 
 class Matched(Struct, frozen=True, kw_only=True):
@@ -71,13 +71,9 @@ def bounds(cases: Sequence[Matched]) -> tuple[float, float] | None:
     """Return how far the difference of the solve rate could move if nothing were missing, averaged over the cases."""
     if not any(trial.missing for one in cases for trial in (*one.base, *one.new)):
         return None
-    lowest = [_filled(one.new, 0.0) - _filled(one.base, 1.0) for one in cases]
-    highest = [_filled(one.new, 1.0) - _filled(one.base, 0.0) for one in cases]
+    lowest = [filled(one.new, 0.0) - filled(one.base, 1.0) for one in cases]
+    highest = [filled(one.new, 1.0) - filled(one.base, 0.0) for one in cases]
     return sum(lowest) / len(cases), sum(highest) / len(cases)
-
-
-def _filled(trials: Sequence[Trial], missing: float) -> float:
-    return sum(missing if trial.solve_rate is None else trial.solve_rate for trial in trials) / len(trials)
 
 
 def _matched(key: CaseKey, base: list[Trial], new: list[Trial], rules: Rules) -> Matched:

@@ -118,6 +118,11 @@ def graded(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if not trial.missing]
 
 
+def filled(trials: Sequence[Trial], missing: float) -> float:
+    """Return the mean solve rate if each missing trial had this one."""
+    return sum(missing if trial.solve_rate is None else trial.solve_rate for trial in trials) / len(trials)
+
+
 def values(trials: Iterable[Trial], measure: Measure) -> list[float]:
     """Return what the trials measured, without the trials that did not."""
     return [value for trial in trials if (value := trial.value(measure)) is not None]

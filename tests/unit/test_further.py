@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from harness.case import Case, SuiteConf
+from harness.case import Case, KnownFailure, SuiteConf
 from harness.endings import ConfError
 from harness.further import Replicates, key_of, renamed
 from harness.live.board import Board
@@ -31,6 +32,13 @@ def test_a_further_replicate_differs_from_the_planned_ones_only_by_its_number() 
     third = further(PLANNED[0], 3, 2)
     assert (third.id, third.replicate) == ("claude-model-door-r3", 3)
     assert replace(third, id=PLANNED[0].id, replicate=1) == PLANNED[0]
+
+
+def test_a_further_replicate_is_a_known_failure_unless_the_entry_names_another_replicate() -> None:
+    for pattern, known in (("claude-model-door", True), ("*-door-r*", True), ("claude-model-door-r1", False)):
+        entry = KnownFailure(case=pattern, reason="flaky door", until=date(2030, 1, 1))
+        made = further(replace(PLANNED[0], known_failure=entry), 3, 2)
+        assert (made.known_failure == entry) is known
 
 
 def test_a_case_that_its_suite_does_not_repeat_has_a_second_replicate() -> None:

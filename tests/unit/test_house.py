@@ -26,6 +26,7 @@ FLOORS = (
         "packaged",
         "conf_path",
         "options",
+        "seed_key",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
@@ -45,7 +46,7 @@ FLOORS = (
         "further_tests",
         "__main__",
     },
-    {"recorder", "session_verdict", "stopping"},
+    {"expected", "recorder", "session_verdict", "stopping"},
     {"rounds", "until_decided"},
     {"plugin"},
 )
