@@ -44,7 +44,7 @@ def submission(case, tmp_path, house):
     if os.environ.get("KILLER") == case.id and not killed.exists():
         killed.touch()
         os._exit(9)
-    bad = case.environment.name == os.environ.get("BAD")
+    bad = case.environment.name == os.environ.get("BAD") and case.id != os.environ.get("GOOD")
     (tmp_path / "approach.py").write_text(f"# {case.id}" + PROGRAM.format(bad=bad))
     return tmp_path
 """

@@ -134,6 +134,18 @@ class TestMore:
         assert not re.search(r"\d failed", output)
         assert "error" not in output.partition("= cases =")[0].lower()
 
+    def test_an_added_replicate_of_a_known_failure_must_fail_too(
+        self, project: DecidedProject, workers: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GOOD", f"{DOOR}-r2")
+        known = project.folder / "conf/known_failures.yaml"
+        known.write_text(f"- case: {DOOR}\n  reason: the door sticks\n  until: 2999-12-31\n")
+        project.write("test_mine.py", "def test_case(case, score):\n    assert score.solve_rate == 1\n")
+        output = project.until_decided(MOST, "-n", workers)
+        known.unlink()
+        assert f"[XPASS(strict)] {DOOR}-r2 passes, but it is a known failure" in output
+        assert re.search(r"1 failed, 1 passed, [1-3] xfailed", output)
+
     def test_the_end_of_the_session_reports_a_fixture_that_cannot_be_torn_down(
         self, project: DecidedProject, workers: str
     ) -> None:
