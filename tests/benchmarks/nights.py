@@ -6,15 +6,15 @@ nights. A replicate is missing by chance. `tests/unit/test_verdict_nights.py` ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import fft
 
-from harness.verdict.discovery import hierarchical
-from harness.verdict.permutation import sum_chances
+from harness.verdict.discovery import PValue, discovered
+from harness.verdict.permutation import least_p, sum_chances
 from harness.verdict.rules import Looks, Rules
 from harness.verdict.spread import LEVELS, Programs, pooled_spread, program_scores
 
@@ -50,9 +50,10 @@ class Setting(Struct, frozen=True, kw_only=True):
 
 
 class Tests(Struct, frozen=True):
-    """The p-value that each row is worse, the chances of its sums, and the sum that was observed."""
+    """The p-value that each row is worse, the least one possible, the chances of its sums, and the observed sum."""
 
     low: Floats
+    least: Floats
     chances: Floats
     observed: Ints
 
@@ -116,7 +117,8 @@ def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
             chances[part, : found.shape[1]] = found
             low[part] = np.take_along_axis(np.cumsum(found, axis=1), total[:, None], axis=1)[:, 0]
             observed[part] = total
-    return Tests(low.clip(max=1.0), chances, observed)
+    least = np.take_along_axis(chances, (chances > 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return Tests(low.clip(max=1.0), least, chances, observed)
 
 
 def group_tails(found: Tests, nights: int) -> Floats:
@@ -142,20 +144,19 @@ def judge(setting: Setting, looks: Looks | None = None) -> Judged:
     rows = setting.nights * CASES
     base, new = base.reshape(rows, -1), new.reshape(rows, -1)
     first = tests(base, new[:, : setting.replicates], concentration)
-    groups = _groups_worse(group_tails(first, setting.nights))
-    p_values = first.low.reshape(setting.nights, CASES)
+    groups = group_tails(first, setting.nights)
     used = np.full((setting.nights, CASES), setting.replicates)
-    if looks is None:
-        return Judged(groups, _cases_worse(p_values, groups), used)
-    return _until_decided(Rows(base, new, concentration), p_values, groups, looks)
+    if looks:
+        return _until_decided(Rows(base, new, concentration), first, groups, looks)
+    return Judged(*_discovered(groups, first.low.reshape(used.shape), first.least.reshape(used.shape)), used)
 
 
-def _until_decided(rows: Rows, plain: Floats, groups: NDArray[np.bool_], looks: Looks) -> Judged:
+def _until_decided(rows: Rows, first: Tests, groups: Floats, looks: Looks) -> Judged:
     """Add replicates to the promising cases of all nights, one each in a round, and judge after each round."""
-    nights = len(plain)
-    plain, used = plain.copy(), np.full((nights, CASES), looks.first)
-    paid = plain / looks.share(looks.first)
-    worse = _cases_worse(paid, groups)
+    nights = len(groups)
+    plain, used = first.low.reshape(nights, CASES).copy(), np.full((nights, CASES), looks.first)
+    paid, least = plain / looks.share(looks.first), _least_at_last(rows, looks).reshape(nights, CASES)
+    flagged, worse = _discovered(groups, paid, least)
     budget = np.full(nights, int(looks.budget * CASES * looks.first))
     at = np.array([looks.promising_at(count) for count in range(looks.last + 1)])
     for _ in range(looks.last - looks.first):
@@ -173,8 +174,14 @@ def _until_decided(rows: Rows, plain: Floats, groups: NDArray[np.bool_], looks: 
         shares = np.array([looks.share(int(count)) for count in graded])
         flat = paid.reshape(-1)
         flat[index] = np.minimum(flat[index], low / shares)
-        worse = _cases_worse(paid, groups)
-    return Judged(groups, worse, used)
+        flagged, worse = _discovered(groups, paid, least)
+    return Judged(flagged, worse, used)
+
+
+def _least_at_last(rows: Rows, looks: Looks) -> Floats:
+    """Return the least p-value that each row could have after the last look."""
+    counts, member = np.unique((rows.base >= 0).sum(axis=1), return_inverse=True)
+    return np.array([least_p([(int(count), looks.last)]) / looks.share(looks.last) for count in counts])[member]
 
 
 def _low_tails(rows: Rows) -> Floats:
@@ -195,25 +202,19 @@ def _promising(plain: Floats, wanted: NDArray[np.bool_], budget: Ints) -> NDArra
     return wanted & (rank < budget[:, None])
 
 
-def _groups_worse(p_values: Floats) -> NDArray[np.bool_]:
-    return np.array([_worse(dict(enumerate(row)), []) for row in p_values])
-
-
-def _cases_worse(p_values: Floats, groups: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    members = list(GROUPS.values())
-    return np.array(
-        [
-            _worse(dict(enumerate(row)), [members[group] for group in np.flatnonzero(flagged)])
-            if flagged.any() or row.min() <= Rules().family / 2
-            else np.zeros(CASES, dtype=bool)
-            for row, flagged in zip(p_values, groups, strict=True)
-        ]
-    )
-
-
-def _worse(p_values: Mapping[int, float], flagged: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
-    found = hierarchical(p_values, flagged)
-    return np.array([found[name] <= Rules().family for name in p_values])
+def _discovered(groups: Floats, cases: Floats, least: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which groups and which cases of each night are worse."""
+    level, names = Rules().false_discovery, [*GROUPS, *map(str, range(CASES))]
+    inside = {name: [str(number) for number in members] for name, members in GROUPS.items()}
+    found = []
+    for of_groups, of_cases, smallest in zip(groups, cases, least, strict=True):
+        if min(of_groups.min(), of_cases.min()) > level:
+            found.append(np.zeros(len(names), dtype=bool))
+            continue
+        single = {str(number): PValue(*pair) for number, pair in enumerate(zip(of_cases, smallest, strict=True))}
+        p = discovered(dict(zip(GROUPS, of_groups, strict=True)), single, inside, level)
+        found.append(np.array([p[name] <= level for name in names]))
+    return np.array(found)[:, : len(GROUPS)], np.array(found)[:, len(GROUPS) :]
 
 
 def _kept(values: Ints, count: int) -> Ints:
