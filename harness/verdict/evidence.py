@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.verdict.by_night import FEWEST, night_shift
 from harness.verdict.contrast import Contrast
 from harness.verdict.equivalence import same_rate, same_ratio
 from harness.verdict.permutation import Stratum, least_p, paired_stratum, rank_scores, stratum, tails
@@ -46,7 +47,7 @@ def evidence(
     rate = measure is Measure.SOLVE_RATE
     most_episodes = max(one.episodes for one in contrasts)
     found = tails(_stratum(one, measure, spread, most_episodes) for one in contrasts)
-    return Evidence(
+    plain = Evidence(
         difference=fmean(one.difference for one in contrasts),
         p_worse=found.low if rate else found.high,
         p_better=found.high if rate else found.low,
@@ -55,6 +56,26 @@ def evidence(
         p_same=same_rate(contrasts, rules.margin, spread) if rate else same_ratio(contrasts, rules.ratio_margin),
         detectable=_detectable(contrasts, measure, spread, rules, level),
         test=_test(contrasts, rate),
+    )
+    return _over_nights(plain, contrasts, rules, level) if measure is Measure.SECONDS else plain
+
+
+def _over_nights(plain: Evidence, contrasts: Sequence[Contrast], rules: Rules, level: float) -> Evidence:
+    """Return the evidence on seconds, which must also be beyond what the nights of the baseline differ by.
+
+    The larger of both p-values counts, so that the result holds if either test is right.
+    """
+    found = night_shift(contrasts)
+    if found is None:
+        test = f"too few nights to judge seconds: the baseline needs {FEWEST}"
+        return replace(plain, p_worse=1.0, p_better=1.0, p_same=None, detectable=None, test=test)
+    return replace(
+        plain,
+        p_worse=max(plain.p_worse, found.p_more()),
+        p_better=max(plain.p_better, found.p_less()),
+        p_same=max(plain.p_same or 0.0, found.p_same(rules.ratio_margin)),
+        detectable=max(plain.detectable, found.smallest_rise(level, rules.power)) if plain.detectable else None,
+        test=f"{plain.test}, and t test over nights",
     )
 
 

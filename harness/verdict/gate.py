@@ -27,6 +27,14 @@ class Hypothesis(Struct, frozen=True):
     name: str
     measure: Measure
 
+    @property
+    def added(self) -> bool:
+        """Whether replicates count that were added to a case because it was undecided.
+
+        They count for this case alone. More seconds of the same night say nothing about how much nights differ.
+        """
+        return self.level == "case" and self.measure is not Measure.SECONDS
+
 
 class Adjusted(Struct, frozen=True):
     """The p-values of one comparison after Benjamini-Hochberg and the division between groups and cases."""
@@ -80,7 +88,7 @@ def _test_groups(grouped: Members, spread: Spread, rules: Rules, allowance: floa
     """
     ready = {}
     for name, members in grouped.items():
-        found = [one.contrast(name.measure, added=False) for one in members if one.verdict is None]
+        found = [one.contrast(name.measure, added=name.added) for one in members if one.verdict is None]
         if any(found):
             ready[name] = [one for one in found if one]
     level = allowance / max(1, len(ready))
@@ -90,12 +98,12 @@ def _test_groups(grouped: Members, spread: Spread, rules: Rules, allowance: floa
 def _test_cases(single: Members, spread: Spread, rules: Rules) -> Tested:
     ready = {}
     for name, [one] in single.items():
-        if one.verdict is None and (found := one.contrast(name.measure, added=True)):
+        if one.verdict is None and (found := one.contrast(name.measure, added=name.added)):
             ready[name] = found
     level = rules.family / max(1, len(ready))
     return {
         name: evidence_by_looks(found, name.measure, spread, rules, rules.looks, level=level)
-        if rules.looks and not found.paired
+        if rules.looks and name.added and not found.paired
         else evidence([found], name.measure, spread, rules, level=level)
         for name, found in ready.items()
     }
@@ -127,9 +135,9 @@ def _comparison(
     verdict, reason = _decide(tested, p, name.measure, rules) if tested and p else _untested(members)
     used = [one for one in members if one.verdict is None] or members
     [only] = members if name.level == "case" else [None]
-    paired = only.contrast(name.measure, added=True) if only and tested else None
+    paired = only.contrast(name.measure, added=name.added) if only and tested else None
     flips = paired.paired if paired else None
-    news = [one.new if name.level == "case" else one.planned for one in used]
+    news = [one.new if name.added else one.planned for one in used]
     return Comparison(
         level=name.level,
         name=name.name,

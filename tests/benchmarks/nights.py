@@ -6,12 +6,13 @@ nights. A replicate is missing by chance. `tests/unit/test_verdict_nights.py` ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, special
 
 from harness.verdict.discovery import PValue, discovered
 from harness.verdict.permutation import least_p, sum_chances
@@ -20,6 +21,7 @@ from harness.verdict.spread import LEVELS, Programs, pooled_spread, program_scor
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Values = NDArray[Any]
 
 BACKENDS, MODELS, ENVIRONMENTS = 3, 4, 5
 CASES = BACKENDS * MODELS * ENVIRONMENTS
@@ -38,7 +40,11 @@ GROUPS: dict[str, list[int]] = {
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """How the nights of a simulation are made. `base` and `new` hold the mean solve rate of each case."""
+    """How the nights of a simulation are made. `base` and `new` hold the mean solve rate of each case.
+
+    `difficulty` is how much episodes differ, as a standard deviation of log odds. All programs of an environment face
+    the same episodes, every night.
+    """
 
     base: Sequence[float]
     new: Sequence[float]
@@ -46,6 +52,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     replicates: int
     concentration: float = 2.0
     gap: float = 0.05
+    difficulty: float = 0.0
     seed: int = 1
 
 
@@ -88,8 +95,18 @@ def draw(setting: Setting, means: Sequence[float], replicates: int, *, salt: int
     shape = (setting.nights, CASES, replicates)
     mean = np.asarray(means)[None, :, None]
     rates = chance.beta(mean * setting.concentration, (1 - mean) * setting.concentration, shape)
-    solved = chance.binomial(EPISODES, rates)
+    solved = _played(setting, rates, chance) if setting.difficulty else chance.binomial(EPISODES, rates)
     return np.where(chance.random(shape) < setting.gap, MISSING, solved)
+
+
+def _played(setting: Setting, rates: Floats, chance: np.random.Generator) -> Ints:
+    """Return the solved episodes of programs whose environment has easy and hard ones, the same for all programs."""
+    hard = np.random.default_rng([setting.seed, 0]).normal(
+        0, setting.difficulty, (setting.nights, ENVIRONMENTS, EPISODES)
+    )
+    odds, environments = special.logit(rates), [environment for _, _, environment in NAMES]
+    chances = (special.expit(odds - hard[:, environments, number, None]) for number in range(EPISODES))
+    return np.asarray(np.sum([chance.random(rates.shape) < one for one in chances], axis=0), dtype=np.int64)
 
 
 def spreads(base: Ints, new: Ints) -> Floats:
@@ -101,9 +118,21 @@ def spreads(base: Ints, new: Ints) -> Floats:
 
 def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
     """Return the permutation tests of many cases, by row and replicate. A row without data is never significant."""
-    rows, width = len(new), new.shape[1] * LEVELS + 1
+
+    def scores(solved: Values, rows: Ints) -> Ints:
+        return program_scores(solved / EPISODES, EPISODES, concentration[rows, None], EPISODES)
+
+    return scored_tests(base, new, scores, new.shape[1] * LEVELS)
+
+
+def scored_tests(base: Values, new: Values, scores: Callable[[Values, Ints], Ints], highest: int) -> Tests:
+    """Return the permutation tests of many cases with any integer scores, whose sum is at most `highest`.
+
+    `scores` takes the values of some rows and the numbers of these rows.
+    """
+    rows = len(new)
     low, observed = np.ones(rows), np.zeros(rows, dtype=np.int64)
-    chances = np.zeros((rows, width))
+    chances = np.zeros((rows, highest + 1))
     chances[:, 0] = 1.0
     sizes = np.stack([(base >= 0).sum(axis=1), (new >= 0).sum(axis=1)], axis=1)
     lost = 2 * sizes < [base.shape[1], new.shape[1]]
@@ -111,11 +140,10 @@ def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
     for old, fresh in np.unique(sizes[ready], axis=0):
         same = np.flatnonzero(ready & (sizes == [old, fresh]).all(axis=1))
         for part in np.array_split(same, -(-len(same) // _CHUNK)):
-            solved = np.concatenate([_kept(base[part], old), _kept(new[part], fresh)], axis=1)
-            scores = program_scores(solved / EPISODES, EPISODES, concentration[part, None], EPISODES)
-            found, total = sum_chances(scores, int(fresh)), scores[:, old:].sum(axis=1)
-            chances[part, : found.shape[1]] = found
-            low[part] = np.take_along_axis(np.cumsum(found, axis=1), total[:, None], axis=1)[:, 0]
+            found = scores(np.concatenate([_kept(base[part], old), _kept(new[part], fresh)], axis=1), part)
+            sums, total = sum_chances(found, int(fresh)), found[:, old:].sum(axis=1)
+            chances[part, : sums.shape[1]] = sums
+            low[part] = np.take_along_axis(np.cumsum(sums, axis=1), total[:, None], axis=1)[:, 0]
             observed[part] = total
     least = np.take_along_axis(chances, (chances > 0).argmax(axis=1)[:, None], axis=1)[:, 0]
     return Tests(low.clip(max=1.0), least, chances, observed)
@@ -217,7 +245,7 @@ def _discovered(groups: Floats, cases: Floats, least: Floats) -> tuple[NDArray[n
     return np.array(found)[:, : len(GROUPS)], np.array(found)[:, len(GROUPS) :]
 
 
-def _kept(values: Ints, count: int) -> Ints:
+def _kept(values: Values, count: int) -> Values:
     """Return the graded values of each row in their order: `count` of them."""
     order = np.argsort(values < 0, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(values, order, axis=1)
