@@ -43,7 +43,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     """How the nights of a simulation are made. `base` and `new` hold the mean solve rate of each case.
 
     `difficulty` is how much episodes differ, as a standard deviation of log odds. All programs of an environment face
-    the same episodes, every night.
+    the same episodes, every night. `shift` is how much nights differ as a whole, as a standard deviation of all means.
     """
 
     base: Sequence[float]
@@ -53,6 +53,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     concentration: float = 2.0
     gap: float = 0.05
     difficulty: float = 0.0
+    shift: float = 0.0
     seed: int = 1
 
 
@@ -89,11 +90,17 @@ class Judged(Struct, frozen=True):
         return float((self.groups.any(axis=1) | self.cases.any(axis=1)).mean())
 
 
-def draw(setting: Setting, means: Sequence[float], replicates: int, *, salt: int) -> Ints:
-    """Return the solved episodes of each program: by night, case and replicate. A missing one is `MISSING`."""
+def draw(setting: Setting, means: Sequence[float], replicates: int, *, salt: int, runs: int = 1) -> Ints:
+    """Return the solved episodes of each program: by night, case and replicate. A missing one is `MISSING`.
+
+    The replicates are those of `runs` nights one after the other.
+    """
     chance = np.random.default_rng([setting.seed, salt])
     shape = (setting.nights, CASES, replicates)
     mean = np.asarray(means)[None, :, None]
+    if setting.shift:
+        shifts = chance.normal(0, setting.shift, (setting.nights, 1, runs)).repeat(replicates // runs, axis=2)
+        mean = np.clip(mean + shifts, 0.01, 0.99)
     rates = chance.beta(mean * setting.concentration, (1 - mean) * setting.concentration, shape)
     solved = _played(setting, rates, chance) if setting.difficulty else chance.binomial(EPISODES, rates)
     return np.where(chance.random(shape) < setting.gap, MISSING, solved)
@@ -166,7 +173,7 @@ def group_tails(found: Tests, nights: int) -> Floats:
 
 def judge(setting: Setting, looks: Looks | None = None) -> Judged:
     """Simulate nights and judge them, with replicates added to undecided cases if there are looks."""
-    base = draw(setting, setting.base, BASE_NIGHTS * setting.replicates, salt=1)
+    base = draw(setting, setting.base, BASE_NIGHTS * setting.replicates, salt=1, runs=BASE_NIGHTS)
     new = draw(setting, setting.new, looks.last if looks else setting.replicates, salt=2)
     concentration = np.repeat(spreads(base, new[:, :, : setting.replicates]), CASES)
     rows = setting.nights * CASES

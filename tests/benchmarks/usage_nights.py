@@ -118,6 +118,6 @@ def _over_nights(base: Floats, new: Floats, cases: list[int]) -> Floats:
     middle = old.mean(axis=(2, 3), keepdims=True)
     before, tonight = ((side - middle).mean(axis=3).mean(axis=1) for side in (old, fresh))
     count = before.count(axis=1)
-    error = before.std(axis=1, ddof=1) * np.sqrt(1 + 1 / count)
+    error = before.std(axis=1, ddof=1) * np.sqrt(1 + 1 / np.maximum(count, 1))
     p = special.stdtr(count - 1, np.ma.filled((before.mean(axis=1) - tonight[:, 0]) / error, np.inf))
     return np.asarray(np.where(count < FEWEST, 1.0, p))
