@@ -13,6 +13,9 @@ Positive = Annotated[float, Meta(gt=0, le=1e12)]
 Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+SUBMISSION = "submission"
+"""The name that stands for the backend of a case without an agent (`--submission`), also in the case's id."""
+
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
     """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter.

@@ -33,6 +33,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "grade the submission in this folder in each environment of the suite, without an agent",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
+    "--baseline": {"metavar": "REF", "help": "compare with these earlier runs: a folder, last, last:N or tag:NAME"},
+    "--fail-on": {
+        "choices": ("worse", "nothing"),
+        "help": "with --baseline: end with status 1 if anything is worse or nothing could be compared (default), or "
+        "never because of the comparison",
+    },
+    "--allow-drift": {
+        "action": "append",
+        "metavar": "KEY",
+        "help": "with --baseline: compare although this condition differs, and say so (repeatable)",
+    },
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
@@ -53,6 +64,9 @@ class CommandLine(NamedTuple):
     settings: tuple[str, ...] = ()
     submission: str | None = None
     runs_dir: str | None = None
+    baseline: str | None = None
+    fail_on: str | None = None
+    allow_drift: tuple[str, ...] = ()
     allow_empty: bool = False
     require_all: bool = False
     record_cassettes: bool = False
@@ -68,7 +82,7 @@ class CommandLine(NamedTuple):
     def selects_cases(self) -> bool:
         """Whether the command line asks for cases. If so, no other test runs unless a path is given."""
         named = self.backends or self.models or self.environments
-        return any(text is not None for text in (self.suite, self.shard, self.submission)) or bool(named)
+        return any(text is not None for text in (self.suite, self.shard, self.submission, self.baseline)) or bool(named)
 
 
 def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
@@ -101,6 +115,9 @@ def command_line(config: pytest.Config) -> CommandLine:
         settings=tuple(given("--set") or ()),
         submission=given("--submission"),
         runs_dir=given("--runs-dir"),
+        baseline=given("--baseline"),
+        fail_on=given("--fail-on"),
+        allow_drift=names("--allow-drift"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),

@@ -7,7 +7,7 @@ a session without cases. The hooks that make records are registered only when th
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,11 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, case_of, cases_of, run_of
+from harness.stash import POOL, baseline_of, case_of, cases_of, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, stopping
+    from harness import closing, recorder, session_verdict, stopping
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
@@ -31,6 +31,7 @@ else:  # a session without cases must not pay for these
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
     scheduler = LazyModule("harness.schedule.scheduler")
+    session_verdict = LazyModule("harness.session_verdict")
     stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
     view = LazyModule("harness.live.view")
@@ -73,8 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if given.submission is not None:
         config.pluginmanager.import_plugin("harness.given_submission")
     config.addinivalue_line("markers", sharing.MARKER)
-    if (given.selects_cases or given.settings) and not is_worker(config):
-        cases_of(config)
+    if not is_worker(config):
+        if given.selects_cases or given.settings:
+            cases_of(config)
+        baseline_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -210,8 +213,19 @@ def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
     """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
     writer = recorder.RunWriter(run_of(config), folders)
     config.pluginmanager.register(writer, _WRITER)
-    config.pluginmanager.register(closing.AtTheEnd(writer.closing))
+    config.pluginmanager.register(closing.AtTheEnd(writer.closing, *_compare_at_the_end(config, writer)))
     _stop_on_signals(config)
+
+
+def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> Sequence[Callable[[], closing.Closing]]:
+    """Compare the session with its baseline at its end, if it has one. Return what the session then says."""
+    baseline = baseline_of(config)
+    if baseline is None:
+        return ()
+    fails = command_line(config).fail_on != "nothing"
+    verdict = session_verdict.SessionVerdict(baseline, run_of(config), lambda: writer.records, fails=fails)
+    config.pluginmanager.register(verdict, "proctor-verdict")
+    return (verdict.verdict, verdict.regressions)
 
 
 def _stop_on_signals(config: pytest.Config) -> None:

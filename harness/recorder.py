@@ -22,7 +22,9 @@ from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.properties import properties
 from harness.report.table import table
+from harness.results import history
 from harness.results.drafts import KILLED, read_draft, write_draft
+from harness.results.history_index import HistoryError
 from harness.results.record import Record
 from harness.results.record_builder import RecordBuilder
 from harness.results.store import RunStore, finish_killed
@@ -240,12 +242,22 @@ class RunWriter:
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
-        """Stop model servers that are left, and write the records of interrupted cases."""
+        """Stop model servers that are left, write the records of interrupted cases, and update the history."""
         _sweep()
         try:
             self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of the run: {error}")
+        if self._store.records:
+            try:
+                history.refresh(self._run.folder.parent)
+            except (HistoryError, OSError) as error:
+                _complain(f"cannot update the history: {error}; `proctor history` does it later, from the folders")
+
+    @property
+    def records(self) -> list[Record]:
+        """The records so far, one for each session."""
+        return self._store.records
 
     def closing(self) -> Closing:
         """Return the table of the run and where its records are."""

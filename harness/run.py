@@ -59,6 +59,12 @@ class Run:
         chosen = self._chosen
         return chosen if self.part is None else shard(chosen, self.part)
 
+    @property
+    def all_of_suite(self) -> list[Case]:
+        """The cases that this run would have without a selection. Raise `ConfError` if the configuration is wrong."""
+        every = self._suite_cases
+        return every if self.given.submission is None else without_agent(every, self.config.suite.replicates)
+
     @cached_property
     def nothing(self) -> Nothing | None:
         """Why there are no cases, or `None` if there are some. Raise `ConfError` if the configuration is wrong."""

@@ -13,23 +13,30 @@ from harness.options import CommandLine, command_line
 from harness.results.run_folder import run_name
 
 if TYPE_CHECKING:
+    from harness import baseline as baselines
     from harness import case as case_module
     from harness import endings, run
+    from harness.baseline import Baseline
     from harness.case import Case
     from harness.evaluation import submission as submissions
     from harness.live import view
     from harness.live.line import Live
+    from harness.results import runs
     from harness.results.record_builder import RecordBuilder
     from harness.run import Run
     from harness.servers.pool import ServerPool
     from harness.shared_session import SharedSession
     from harness.suite import choice
     from harness.suite import shard as shards
+    from harness.verdict import rules
 else:  # a session without cases must not pay for these
+    baselines = LazyModule("harness.baseline")
     case_module = LazyModule("harness.case")
     choice = LazyModule("harness.suite.choice")
     endings = LazyModule("harness.endings")
+    rules = LazyModule("harness.verdict.rules")
     run = LazyModule("harness.run")
+    runs = LazyModule("harness.results.runs")
     submissions = LazyModule("harness.evaluation.submission")
     shards = LazyModule("harness.suite.shard")
     view = LazyModule("harness.live.view")
@@ -55,6 +62,7 @@ SUBMISSION_FOLDER = "proctor_submission"
 STATUS_FILE = "proctor_status"
 """The key under which an xdist worker finds the file for its status."""
 
+_BASELINE: pytest.StashKey[Baseline | None] = pytest.StashKey()
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _LIVE: pytest.StashKey[Live] = pytest.StashKey()
 _FOLDER: pytest.StashKey[Path] = pytest.StashKey()
@@ -106,6 +114,34 @@ def cases_of(config: pytest.Config) -> list[Case]:
     if nothing is not None and nothing.mistake and not command_line(config).allow_empty:
         raise pytest.UsageError(f"{nothing.reason}; use --allow-empty to accept that")
     return cases
+
+
+def baseline_of(config: pytest.Config) -> Baseline | None:
+    """Return the baseline of this session, or `None` if the command line names none. Only the main process has one.
+
+    Raise `pytest.UsageError` if the command line has a mistake, or if the baseline cannot be read.
+    """
+    if _BASELINE not in config.stash:
+        config.stash[_BASELINE] = _given_baseline(config)
+    return config.stash[_BASELINE]
+
+
+def _given_baseline(config: pytest.Config) -> Baseline | None:
+    given = command_line(config)
+    if given.baseline is None:
+        for option, value in (("--fail-on", given.fail_on), ("--allow-drift", given.allow_drift)):
+            if value:
+                raise pytest.UsageError(f"{option} needs --baseline REF: there is nothing to compare with")
+        return None
+    if _misled(config, (config.invocation_params.dir / given.baseline).absolute(), "--baseline"):
+        raise pytest.UsageError(_took_for_tests(config, "--baseline", given.baseline))
+    folder = run_folder(config)
+    allowed = rules.Rules(allow=frozenset(given.allow_drift))
+    try:
+        return baselines.read_baseline(given.baseline, folder.parent, besides=folder.resolve(), rules=allowed)
+    except runs.RunError as error:
+        told = str(error).removeprefix(f"{given.baseline}: ")
+        raise pytest.UsageError(f"--baseline {given.baseline}: {told}") from error
 
 
 def live_of(config: pytest.Config) -> Live:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from harness.characters import tolerate
 from harness.commands.errors import BadInput
 from harness.lazy import LazyModule
 from harness.packaged import harness_version
@@ -40,6 +41,9 @@ COMMANDS = {
     "compare": Command(
         "say what changed between runs, and whether it is worse", LazyModule("harness.commands.compare")
     ),
+    "history": Command(
+        "show how cases, backends, models and environments went over time", LazyModule("harness.commands.history")
+    ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
 }
 
@@ -49,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without a subcommand, print the help.
     """
+    tolerate(sys.stdout)
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="proctor",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from harness.commands.errors import BadInput
 from harness.commands.report import tell_missing
 from harness.report.table import table
+from harness.results.history import refresh
+from harness.results.history_index import INDEX, HistoryError
 from harness.results.merge import merge, merged_name
 from harness.results.runs import RunError
 
@@ -27,4 +30,7 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput(str(error)) from error
     print("\n".join([*table(records), f"records: {folder / 'results.jsonl'}"]))
     tell_missing(folder, records)
+    if given.into is None or (folder.parent / INDEX).exists():  # no index where nobody keeps runs
+        with suppress(HistoryError):  # `proctor history` makes up for it
+            refresh(folder.parent)
     return 0

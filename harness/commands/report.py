@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from harness.commands.errors import BadInput
+from harness.lazy import LazyModule
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
+from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+
+if TYPE_CHECKING:
+    from harness.report import verdicts
+else:  # it needs SciPy
+    verdicts = LazyModule("harness.report.verdicts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +36,22 @@ def run(given: argparse.Namespace) -> int:
         folder, records = read_run(given.run)
     except RunError as error:
         raise BadInput(str(error)) from error
+    verdict = _verdict(folder / VERDICT, as_markdown=given.markdown)
     if records:
-        print("\n".join(markdown(records) if given.markdown else table(records)))
+        print("\n".join([*verdict, *markdown(records)] if given.markdown else [*table(records), *verdict]))
     tell_missing(folder, records)
     return 0
+
+
+def _verdict(file: Path, *, as_markdown: bool) -> list[str]:
+    """Return the comparison with the baseline of `pytest --baseline`, if the run had one. Raise `BadInput`."""
+    if not file.exists():
+        return []
+    try:
+        compared = msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
+    return [*verdicts.markdown_lines(compared), ""] if as_markdown else ["", *verdicts.lines(compared)]
 
 
 def tell_missing(folder: Path, records: Sequence[Record]) -> None:

@@ -73,6 +73,14 @@ def tags(runs: Path) -> list[str]:
     return sorted(path.name for path in (runs / TAGS).glob("*") if _TAG.fullmatch(path.name))
 
 
+def tags_of(runs: Path) -> dict[str, list[str]]:
+    """Return the tags of each run that has some, by the name of its folder."""
+    found: dict[str, list[str]] = {}
+    for name in tags(runs):
+        found.setdefault((runs / TAGS / name).resolve().name, []).append(name)
+    return found
+
+
 def _newest(reference: str, count: int, runs: Path, besides: Collection[Path]) -> list[Path]:
     """Return the newest runs. Their names begin with the time, so they sort by it."""
     suites = {suite for path in besides if (suite := suite_of(path.name))}

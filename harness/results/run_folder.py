@@ -12,10 +12,13 @@ CASES = "cases.json"
 RESULTS = "results.jsonl"
 """The file with the records."""
 
+VERDICT = "verdict.json"
+"""The file with the comparison of the run with its baseline, if it had one."""
+
 LATEST = "latest"
 """The link to the newest run, beside it."""
 
-_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(.+)")
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})Z-(.+)")
 
 
 def run_name(suite: str, now: datetime | None = None) -> str:
@@ -26,7 +29,16 @@ def run_name(suite: str, now: datetime | None = None) -> str:
 def suite_of(name: str) -> str | None:
     """Return the suite in the name of a run. Return `None` if the folder was named in another way."""
     found = _NAME.fullmatch(name)
-    return found[1] if found else None
+    return found[2] if found else None
+
+
+def time_of(name: str) -> datetime | None:
+    """Return the time in the name of a run, in UTC. Return `None` if the folder was named in another way."""
+    found = _NAME.fullmatch(name)
+    try:
+        return datetime.strptime(f"{found[1]}+0000", "%Y%m%dT%H%M%S.%f%z") if found else None
+    except ValueError:  # there is no such day
+        return None
 
 
 def is_run(path: Path) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from harness.case_folder import CaseFolder
 from harness.results.drafts import claim, drafts, is_running
 from harness.results.record import Record
-from harness.results.run_folder import CASES, LATEST, RESULTS
+from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
 
 
 class RunStore:
@@ -47,6 +47,7 @@ class RunStore:
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
+        (self.run / VERDICT).unlink(missing_ok=True)  # if the run goes on, an earlier comparison is out of date
         self._claimed = claim(self.run)
         _point(self.run.parent / LATEST, self.run.name)
 

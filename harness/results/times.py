@@ -4,65 +4,44 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-import msgspec
-from msgspec import Struct
-
 from harness.case import Case
+from harness.results.entries import HistoryEntry, read_entries
+from harness.results.history_index import INDEX, indexed_entries, stamps
+from harness.results.run_folder import RESULTS
 
 UNKNOWN_S = 60.0
 """Seconds that a case is expected to take if nothing is known about it."""
 
 
-class _Names(Struct):
-    id: str
-    model: str
-    environment: str
-
-
-class _Timing(Struct):
-    setup_s: float | None = None
-    agent_s: float | None = None
-    evaluation_s: float | None = None
-
-
-class _Line(Struct):
-    """The part of a record that is needed here. Other versions may differ in the rest."""
-
-    case: _Names
-    outcome: str
-    timing: _Timing
-
-
 class Times:
     """The median number of seconds that graded cases took."""
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
+    def __init__(self, entries: Iterable[HistoryEntry]) -> None:
         known = defaultdict[tuple[str, ...], list[float]](list)
-        decoder = msgspec.json.Decoder(_Line)
-        for text in lines:
-            try:
-                line = decoder.decode(text)
-            except msgspec.DecodeError:  # cut short by a crash, or from another version: skip it
-                continue
-            if line.outcome in {"passed", "failed"}:
-                timing = line.timing
-                seconds = sum(filter(None, (timing.setup_s, timing.agent_s, timing.evaluation_s)))
-                for key in _keys(line.case.id, line.case.model, line.case.environment):
-                    known[key].append(seconds)
+        for entry in entries:
+            if entry.outcome in {"passed", "failed"}:
+                for key in _keys(entry.case_id, entry.model, entry.environment):
+                    known[key].append(entry.case_s)
         self._medians = {key: median(seconds) for key, seconds in known.items()}
 
     @classmethod
     def of_runs(cls, runs: Path, newest: int = 20) -> Times:
         """Return the times of the newest runs in that folder.
 
-        Runs are ordered by the time of their last record, because a merged run may have any name.
+        Runs are ordered by the time of their last record, because a merged run may have any name. The index of the
+        history is read where it is up to date, and the folders of the runs otherwise.
         """
-        found = (file for file in runs.glob("*/results.jsonl") if not file.parent.is_symlink())
-        files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, file), reverse=True)
-        return cls(line for file in files[:newest] for line in file.read_bytes().splitlines())
+        found = sorted(stamps(runs).items(), key=lambda one: (one[1].mtime_ns, one[0]), reverse=True)[:newest]
+        entries = indexed_entries(runs / INDEX, dict(found))
+        for name, _stamp in found:
+            if name not in entries:
+                with suppress(OSError):  # the run was removed just now
+                    entries[name] = read_entries(runs / name / RESULTS).entries
+        return cls(entry for of_run in entries.values() for entry in of_run)
 
     def expected_s(self, case: Case) -> float:
         """Return the seconds that a case is expected to take.

@@ -1,9 +1,9 @@
-"""Reads the trials of a finished run from its folder."""
+"""Reads the trials of a run from its folder."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -39,6 +39,11 @@ def read_trials(run: Path) -> RunTrials:
     folder, records = read_run(run)
     if not records:
         raise RunError(f"{run}: the run has no records")
+    return trials_of(folder, records, running=is_running(folder))
+
+
+def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunTrials:
+    """Return the trials of a run whose records are known. `folder` is its folder, which has the flags of episodes."""
     trials, folders = [], defaultdict[CaseKey, list[Path]](list)
     for record in _one_try_each(records):
         files = CaseFolder(folder / record.artifacts) if record.artifacts else None
@@ -53,7 +58,7 @@ def read_trials(run: Path) -> RunTrials:
         sessions=frozenset((record.case.id, record.started_at) for record in records if record.started_at),
         folders=dict(folders),
         unrecorded=unrecorded(folder, records),
-        running=is_running(folder),
+        running=running,
     )
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from harness.case import SUBMISSION
 from harness.results.record import Record, UsageTotals
 
 Conditions = Mapping[str, str | None]
@@ -40,8 +41,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     `solve_rate` is null if nothing was graded: an infrastructure ending, or a case that was skipped. Such a trial is
     missing data. `ending` says why. `solved` has one flag for each held-out episode, in the order of the seeds; it is
     null if the flags are not known. `fixed` says that the program does not vary between replicates, because the
-    model's answers were written beforehand. `program` is the digest of the submission, and `seeds` that of the
-    held-out seeds.
+    model's answers were written beforehand, or because no agent ran (`--submission`). `program` is the digest of the
+    submission, and `seeds` that of the held-out seeds.
     """
 
     key: CaseKey
@@ -90,7 +91,7 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
         episodes=score.episodes if score else 0,
         solved=tuple(solved) if score and solved is not None and len(solved) == score.episodes else None,
         passed=record.outcome == "passed",
-        fixed=record.scripted,
+        fixed=record.scripted or case.backend == SUBMISSION,
         program=digest if isinstance(digest, str) else None,
         seeds=record.seeds_digest,
         cost_usd=usage.cost_usd if usage else None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import calibration, collection, decode, gateway, scheduling, sealed, startup
+from tests.benchmarks import calibration, collection, decode, gateway, history, scheduling, sealed, startup
 
 if __name__ == "__main__":
     startup.main()
     collection.main()
     decode.main()
     scheduling.main()
+    history.main()
     sealed.main()
     gateway.main()
     calibration.main()

@@ -17,6 +17,7 @@ FLOORS = (
         "backends",
         "case",
         "case_folder",
+        "characters",
         "commit",
         "endings",
         "lazy",
@@ -28,7 +29,7 @@ FLOORS = (
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
-    {"agent", "evaluation", "mcp", "suite"},
+    {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session"},
     {"stash"},
     {
@@ -42,7 +43,7 @@ FLOORS = (
         "closing",
         "__main__",
     },
-    {"recorder", "stopping"},
+    {"recorder", "session_verdict", "stopping"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.commit import commit_of
+from harness.results.history_index import INDEX
 from tests.support.project import ROOT, Project
 
 FAKE = """\
@@ -38,6 +39,7 @@ def run(project: Project, *arguments: str) -> None:
 
 def test_a_session_without_cases_leaves_no_run_and_latest_stays(project: Project) -> None:
     run(project, "--environment", "small_maze")
+    assert (project.folder / "runs" / INDEX).is_file()
     project.write("test_other.py", "def test_other(): pass\n")
     before = sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()
     for arguments in (
@@ -56,6 +58,14 @@ def test_a_session_without_cases_leaves_no_run_and_latest_stays(project: Project
     project.write("test_broken.py", "import nowhere\n")
     assert project.pytest().returncode == pytest.ExitCode.INTERRUPTED
     assert (sorted((project.folder / "runs").iterdir()), (project.folder / "runs/latest").readlink()) == before
+
+
+def test_a_run_whose_history_cannot_be_written_ends_well_and_says_so(project: Project) -> None:
+    (project.folder / "runs" / INDEX).mkdir(parents=True)
+    done = project.pytest("--backend", "claude", "--environment", "small_maze")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cannot update the history: " in done.stderr
+    assert (project.folder / "runs/latest/results.jsonl").is_file()
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])

@@ -22,6 +22,7 @@ from xdist.scheduler import (  # type: ignore[import-untyped]  # likewise
 )
 
 from harness.case import ServerNeed
+from harness.results.entries import entries_of
 from harness.results.times import UNKNOWN_S, Times
 from harness.schedule import machine as machines
 from harness.schedule.auto_workers import workers
@@ -143,23 +144,27 @@ def line(case: str, seconds: float, outcome: str = "passed", model: str = "m", e
     return msgspec.json.encode(record)
 
 
+def times(lines: list[bytes]) -> Times:
+    return Times(entries_of(lines).entries)
+
+
 def test_a_case_is_expected_to_take_its_last_time_or_that_of_similar_cases() -> None:
     case = make_case(model="m", environment="e")
     ours = [line(case.id, 10.0), line(case.id, 20.0), line(case.id, 90.0)]
     alike = [line("another", 40.0)]
     same_model = [line("third", 50.0, environment="other")]
     same_environment = [line("fourth", 70.0, model="other")]
-    assert Times([*ours, *alike]).expected_s(case) == 20.0
-    assert Times([*alike, *same_model]).expected_s(case) == 40.0
-    assert Times([*same_model, *same_environment]).expected_s(case) == 50.0
-    assert Times(same_environment).expected_s(case) == 70.0
+    assert times([*ours, *alike]).expected_s(case) == 20.0
+    assert times([*alike, *same_model]).expected_s(case) == 40.0
+    assert times([*same_model, *same_environment]).expected_s(case) == 50.0
+    assert times(same_environment).expected_s(case) == 70.0
     assert Times([]).expected_s(case) == UNKNOWN_S
 
 
 def test_ungraded_or_unreadable_records_are_ignored() -> None:
     case = make_case(model="m", environment="e")
     useless = [line(case.id, 5.0, "error"), line(case.id, 5.0, "skipped"), b'{"schema": 99}', b'{"cut', b""]
-    assert Times([*useless, line(case.id, 80.0)]).expected_s(case) == 80.0
+    assert times([*useless, line(case.id, 80.0)]).expected_s(case) == 80.0
 
 
 def test_the_newest_runs_are_read(tmp_path: Path) -> None:
