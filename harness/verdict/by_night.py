@@ -52,19 +52,21 @@ class NightShift(Struct, frozen=True):
 def night_shift(contrasts: Sequence[Contrast]) -> NightShift | None:
     """Return how far the new night is from those of the baseline, over all these cases.
 
-    Return null if the baseline has fewer than `FEWEST` nights, or if a value is not positive.
+    A time below a millisecond counts as one. Return null if the baseline has fewer than `FEWEST` nights.
     """
-    if any(min(*one.base, *one.new) <= 0 for one in contrasts):
-        return None
     old, new = defaultdict[str, list[float]](list), []
     for one in contrasts:
-        logs = [math.log(value) for value in one.base]
+        logs = _logs(one.base)
         middle = fmean(logs)  # so that a night in which a slow case is missing does not look fast
         for night in dict.fromkeys(one.nights):
             old[night].append(fmean(log for log, of in zip(logs, one.nights, strict=True) if of == night) - middle)
-        new.append(fmean(math.log(value) for value in one.new) - middle)
+        new.append(fmean(_logs(one.new)) - middle)
     if len(old) < FEWEST:
         return None
     nights = [fmean(found) for found in old.values()]
     error = math.sqrt(variance(nights) * (1 + 1 / len(nights)))
     return NightShift(fmean(new) - fmean(nights), error, len(nights) - 1)
+
+
+def _logs(seconds: Sequence[float]) -> list[float]:
+    return [math.log(max(value, 0.001)) for value in seconds]

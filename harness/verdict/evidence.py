@@ -67,7 +67,7 @@ def _over_nights(plain: Evidence, contrasts: Sequence[Contrast], rules: Rules, l
     """
     found = night_shift(contrasts)
     if found is None:
-        test = f"too few nights to judge seconds: the baseline needs {FEWEST}"
+        test = f"fewer than {FEWEST} nights in the baseline"
         return replace(plain, p_worse=1.0, p_better=1.0, p_same=None, detectable=None, test=test)
     return replace(
         plain,

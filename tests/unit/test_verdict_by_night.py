@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy import stats
 
 from harness.verdict.by_night import night_shift
@@ -52,7 +53,7 @@ def test_a_night_that_is_as_slow_as_busy_nights_are_is_not_worse() -> None:
 def test_fewer_than_three_nights_cannot_tell() -> None:
     found = suite([*night("n1", 100), *night("n2", 101)], night("tonight", 500))
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.reason.startswith("too few nights to judge seconds: the baseline needs 3")
+    assert found.reason.startswith("fewer than 3 nights in the baseline: p = 1")
 
 
 @given(nights=st.lists(SECONDS, min_size=3, max_size=8, unique=True), tonight=SECONDS)
@@ -82,7 +83,7 @@ def test_equal_nights_and_times_of_zero() -> None:
     assert found is not None
     assert (found.p_more(), found.p_less(), found.p_same(0.2)) == (1.0, 1.0, 0.0)
     zero = Contrast(key=KEY, base=(0.0, 1.0, 1.0), new=(1.0,), episodes=1, nights=("a", "b", "c"))
-    assert night_shift([zero]) is None
+    assert night_shift([zero]) == night_shift([replace(zero, base=(0.001, 1.0, 1.0))])
 
 
 def test_replicates_that_were_added_tonight_do_not_count_for_seconds() -> None:
