@@ -64,17 +64,18 @@ def read_baseline(reference: str, runs: Path, *, besides: Path, rules: Rules) ->
 def compare_runs(baseline: Baseline, new: RunTrials) -> Compared:
     """Return the verdicts on a run against the baseline, and what the reader must know of the runs.
 
-    Raise `RunError` if the run and the baseline hold the same session.
+    If cases of the run got further replicates until they were decided, the verdict pays for each look. Raise `RunError`
+    if the run and the baseline hold the same session, or if not all its cases were looked at in the same way.
     """
-    runs = [*baseline.runs, new]
+    runs, rules = [*baseline.runs, new], replace(baseline.rules, looks=new.only_looks)
     require_distinct(runs)
     keys = sorted({key for run in runs for key in run.folders})
     return Compared(
         base=[_shown(run.folder) for run in baseline.runs],
         new=_shown(new.folder),
-        notes=[*(note for run in runs for note in _notes(run)), *_allowed_in_vain(baseline.rules, runs)],
-        rules=baseline.rules,
-        comparisons=compare(baseline.trials, new.trials, baseline.rules),
+        notes=[*(note for run in runs for note in _notes(run)), *_allowed_in_vain(rules, runs)],
+        rules=rules,
+        comparisons=compare(baseline.trials, new.trials, rules),
         folders={
             str(key): CaseFolders(
                 base=_all_shown(path for run in baseline.runs for path in run.folders.get(key, [])),

@@ -44,6 +44,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "KEY",
         "help": "with --baseline: compare although this condition differs, and say so (repeatable)",
     },
+    "--until-decided": {
+        **_FLAG,
+        "help": "with --baseline: add replicates, one at a time, to cases that one more may show to be worse",
+    },
+    "--max-replicates": {
+        "metavar": "N",
+        "help": "with --until-decided: run at most N replicates of a case (default: 12)",
+    },
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
     "--record-cassettes": {
@@ -67,6 +75,8 @@ class CommandLine(NamedTuple):
     baseline: str | None = None
     fail_on: str | None = None
     allow_drift: tuple[str, ...] = ()
+    until_decided: bool = False
+    max_replicates: str | None = None
     allow_empty: bool = False
     require_all: bool = False
     record_cassettes: bool = False
@@ -118,6 +128,8 @@ def command_line(config: pytest.Config) -> CommandLine:
         baseline=given("--baseline"),
         fail_on=given("--fail-on"),
         allow_drift=names("--allow-drift"),
+        until_decided=bool(given("--until-decided")),
+        max_replicates=given("--max-replicates"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),

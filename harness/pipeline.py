@@ -54,6 +54,7 @@ from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
+from harness.seed_key import PUBLIC, SeedKey
 from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
@@ -84,6 +85,10 @@ __all__ = [
     "show_progress",
 ]
 
+
+_PUBLIC_SEEDS = (
+    "the held-out episodes are public, because there is no private seed: run `proctor seed`, and grade again"
+)
 
 _SHARED_BY = 1000
 """How many sessions can share a server that holds no model. The number stands for "any number"."""
@@ -317,14 +322,21 @@ def _handed_in(submission: Submission) -> dict[str, Any]:
 
 
 def grade(
-    builder: RecordBuilder, environment: Environment, dirs: SandboxDirs, submission: Submission, live: Live
+    builder: RecordBuilder,
+    environment: Environment,
+    dirs: SandboxDirs,
+    submission: Submission,
+    live: Live,
+    key: SeedKey,
 ) -> Score:
-    """Play the held-out episodes and return the score. Their seeds are drawn only now."""
+    """Play the held-out episodes and return the score. Their seeds are derived from `key` only now."""
     case, folder = builder.case, builder.folder
     _note_environment(builder, dirs)
     conf = case.evaluation
-    seeds = episode_seeds(conf.seed, case.environment.name, case.replicate, conf.episodes)
-    builder.seeds_digest = digest(seeds)
+    seeds = episode_seeds(key, case.environment.name, conf.episodes, salt=conf.seed)
+    builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
+    if key is PUBLIC and not case.scripted:
+        builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:
         score, episodes = evaluate(
             environment,

@@ -7,7 +7,7 @@ a session without cases. The hooks that make records are registered only when th
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +18,26 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, baseline_of, case_of, cases_of, run_of
+from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, session_verdict, stopping
+    from harness import case_folder, closing, expected, recorder, rounds, session_verdict, stopping, until_decided
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    case_folder = LazyModule("harness.case_folder")
     closing = LazyModule("harness.closing")
+    expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
+    rounds = LazyModule("harness.rounds")
     scheduler = LazyModule("harness.schedule.scheduler")
     session_verdict = LazyModule("harness.session_verdict")
     stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
+    until_decided = LazyModule("harness.until_decided")
     view = LazyModule("harness.live.view")
 
 pytest_plugins = ["harness.fixtures"]
@@ -41,6 +45,7 @@ pytest_plugins = ["harness.fixtures"]
 _MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
 _FOLDERS = pytest.StashKey[dict[str, str]]()
+_ROUNDS = "proctor-rounds"
 _WRITER = "proctor-writer"
 
 
@@ -77,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker(config):
         if given.selects_cases or given.settings:
             cases_of(config)
+        looks_of(config)
         baseline_of(config)
 
 
@@ -137,8 +143,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
     if will_run and any(case_of(item) is not None for item in session.items):
         folders = sharing.name_folders(session.items)
-        config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
-        config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
+        try:
+            require_keys(config, folders)
+        except pytest.UsageError as error:
+            if not is_worker(config):
+                raise
+            config.stash[_MISTAKE] = str(error)
+        config.stash[_FOLDERS] = named = {item.nodeid: name for item, name in folders.items()}
+        recording = recorder.CaseRecorder(run_of(config), folders)
+        config.pluginmanager.register(recording, "proctor-recorder")
+        if _expects_failures(config):
+            config.pluginmanager.register(expected.XfailKnown(), "proctor-xfail")
+        if looks_of(config) is not None:
+            config.pluginmanager.register(rounds.of_session(session, recording, named), _ROUNDS)
         if is_worker(config):
             _stop_on_signals(config)
     if is_worker(config):
@@ -154,7 +171,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
-        _begin(config, config.stash[_FOLDERS])
+        decider = _begin(config, config.stash[_FOLDERS], [item.nodeid for item in session.items])
+        if decider is not None:
+            config.pluginmanager.getplugin(_ROUNDS).begin(decider.next_round)
 
 
 @pytest.hookimpl(trylast=True)
@@ -192,11 +211,11 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     if collected.folders is not None:
         run = run_of(config)
         cases = cases_of(config)
-        _begin(config, collected.folders)
+        decider = _begin(config, collected.folders, ids)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
         session = config.pluginmanager.getplugin("dsession")
-        scheduler.take_over(session, cases, known, collected.folders)
+        scheduler.take_over(session, cases, known, collected.folders, decider.next_round if decider else None)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
@@ -209,23 +228,43 @@ def _say_why_none(config: pytest.Config, nothing: str) -> None:
         config.pluginmanager.register(closing.AtTheEnd(lambda: closing.Closing(warning=nothing)))
 
 
-def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
-    """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
+def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str]) -> until_decided.UntilDecided | None:
+    """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder.
+
+    Return what decides on further replicates of cases, if the command line asks for it.
+    """
     writer = recorder.RunWriter(run_of(config), folders)
     config.pluginmanager.register(writer, _WRITER)
-    config.pluginmanager.register(closing.AtTheEnd(writer.closing, *_compare_at_the_end(config, writer)))
+    if _expects_failures(config):
+        cases = {case.id: case for case in cases_of(config)}
+        of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
+        config.pluginmanager.register(expected.FailPassing(of_tests), "proctor-xpass")
+    closings, decider = [writer.closing], None
+    verdict = _compare_at_the_end(config, writer)
+    if verdict is not None:
+        decider = (
+            until_decided.until_decided_of(config, verdict, writer, nodeids, folders) if looks_of(config) else None
+        )
+        closings += [*([decider.closing] if decider else []), verdict.verdict, verdict.regressions]
+    config.pluginmanager.register(closing.AtTheEnd(*closings))
     _stop_on_signals(config)
+    return decider
 
 
-def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> Sequence[Callable[[], closing.Closing]]:
-    """Compare the session with its baseline at its end, if it has one. Return what the session then says."""
+def _expects_failures(config: pytest.Config) -> bool:
+    """Return whether a case is a known failure, unless `--runxfail` says that this does not matter."""
+    return not config.option.runxfail and any(case.known_failure is not None for case in cases_of(config))
+
+
+def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> session_verdict.SessionVerdict | None:
+    """Compare the session with its baseline at its end, if it has one."""
     baseline = baseline_of(config)
     if baseline is None:
-        return ()
+        return None
     fails = command_line(config).fail_on != "nothing"
     verdict = session_verdict.SessionVerdict(baseline, run_of(config), lambda: writer.records, fails=fails)
     config.pluginmanager.register(verdict, "proctor-verdict")
-    return (verdict.verdict, verdict.regressions)
+    return verdict
 
 
 def _stop_on_signals(config: pytest.Config) -> None:

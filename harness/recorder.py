@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Generator, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, takewhile
 from operator import itemgetter
@@ -18,6 +18,7 @@ from harness.case import Case
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
 from harness.endings import ENDINGS, Ending, explain
+from harness.further import FurtherTest
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
 from harness.report.properties import properties
@@ -51,9 +52,14 @@ class CaseRecorder:
 
     def __init__(self, run: Run, folders: Mapping[pytest.Item, str]) -> None:
         self._run = run
-        self._folders = folders
+        self._folders = dict(folders)
         self._planned = set(folders.values())
         self._sessions: dict[str, SharedSession] = {}
+
+    def add(self, item: pytest.Item, folder: str, of_replicate: Iterable[str]) -> None:
+        """Take in a test of a further replicate. `of_replicate` are the session folders of all its tests."""
+        self._folders[item] = folder
+        self._planned.update(of_replicate)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -182,7 +188,8 @@ class RunWriter:
 
     def __init__(self, run: Run, folders: dict[str, str]) -> None:
         self._run = run
-        self._folders = folders
+        self._folders = dict(folders)
+        self._cases = {case.id: case for case in run.cases}
         self._store = RunStore(run.folder)
         self._recorded = set[str]()
         _sweep()
@@ -196,6 +203,12 @@ class RunWriter:
                     f"cannot write the run: {run.folder}: {error.strerror or error}; "
                     "choose another folder with --runs-dir=FOLDER"
                 ) from error
+
+    def add(self, tests: Iterable[FurtherTest]) -> None:
+        """Take in the tests of further replicates."""
+        for test in tests:
+            self._folders[test.nodeid] = test.folder
+            self._cases[test.case.id] = test.case
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
@@ -212,8 +225,7 @@ class RunWriter:
         number, folder = max(begun, default=(1, CaseFolder(self._run.folder / name)), key=itemgetter(0))
         record = next((r for r in self._store.records if (r.session, r.try_number) == (name, number)), None)
         if record is None:
-            cases = {case.id: case for case in self._run.cases}
-            case = cases[case_in(name, cases)]
+            case = self._cases[case_in(name, self._cases)]
             record = RecordBuilder(case, folder, self._run.origin, session=name, try_number=number).record("error")
             with suppress(OSError, ValueError):  # it was killed before it wrote a draft
                 record = read_draft(folder)

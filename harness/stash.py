@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.suite import choice
     from harness.suite import shard as shards
     from harness.verdict import rules
+    from harness.verdict.rules import Looks
 else:  # a session without cases must not pay for these
     baselines = LazyModule("harness.baseline")
     case_module = LazyModule("harness.case")
@@ -116,6 +118,20 @@ def cases_of(config: pytest.Config) -> list[Case]:
     return cases
 
 
+def looks_of(config: pytest.Config) -> Looks | None:
+    """Return how cases get further replicates, or `None` if the number is fixed (`--until-decided`).
+
+    Raise `pytest.UsageError` if the command line has a mistake.
+    """
+    given = command_line(config)
+    if not given.until_decided and given.max_replicates is None:
+        return None
+    try:
+        return run_of(config).looks
+    except endings.ConfError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def baseline_of(config: pytest.Config) -> Baseline | None:
     """Return the baseline of this session, or `None` if the command line names none. Only the main process has one.
 
@@ -164,6 +180,16 @@ def case_of(item: pytest.Item) -> Case | None:
         return None
     value = callspec.params.get("case")  # another project's `case` may be anything
     return value if isinstance(value, case_module.Case) else None
+
+
+def require_keys(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Raise `pytest.UsageError` if there is no key for the held-out seeds of a test's case."""
+    this = run_of(config)
+    try:
+        for case in filter(None, map(case_of, items)):
+            this.key_of(case)
+    except endings.ConfError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def run_folder(config: pytest.Config) -> Path:

@@ -35,6 +35,7 @@ def conditions_of(record: Record) -> dict[str, str | None]:
         "provider": record.case.provider,
         "sandbox": versions.sandbox,
         "scripted": _text(record.scripted),
+        "seed_key": record.seed_key,
         "seeds_digest": record.seeds_digest,
         "solved_when": record.solved_when,
         "tools": digests.tools,

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from backends.events import Usage
-from harness.case import Limits, Score
+from harness.case import KnownFailure, Limits, Score
 from harness.endings import Cause, Ending
 
 SCHEMA = 1
@@ -23,6 +23,16 @@ class CaseNames(Struct, frozen=True):
     provider: str
     environment: str
     replicate: int
+
+
+class PlannedReplicates(Struct, frozen=True, kw_only=True):
+    """How many replicates each case of a run has: those that its suite plans, and at most so many in all.
+
+    A replicate with a higher number than `planned` was added because the case was not decided (`--until-decided`).
+    """
+
+    planned: int
+    most: int
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
@@ -155,13 +165,17 @@ class Record(Struct, frozen=True, kw_only=True):
     cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
     versions. `try_number` is 1, or more if a plugin reran the tests.
 
+    `replicates` is null if the number of replicates is fixed, and in records of older versions.
+
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions.
+    environment's configuration. They are null in records of older versions. `known_failure` is set if the project
+    expected the case to fail.
     """
 
     schema: int = SCHEMA
     case: CaseNames
+    replicates: PlannedReplicates | None = None
     session: str = ""
     try_number: int = 1
     started_at: str | None = None
@@ -172,6 +186,7 @@ class Record(Struct, frozen=True, kw_only=True):
     cause: Cause
     outcome: str
     explanation: str
+    known_failure: KnownFailure | None = None
     score: Score | None = None
     usage: CaseUsage = CaseUsage()
     usage_by_model: dict[str, Usage] = field(default_factory=dict)
@@ -187,6 +202,7 @@ class Record(Struct, frozen=True, kw_only=True):
     versions: Versions
     digests: Digests = Digests()
     attempts: list[Attempt] = field(default_factory=list)
+    seed_key: str | None = None
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None
     mcp_servers: dict[str, str] = field(default_factory=dict)

@@ -16,17 +16,31 @@ from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.drafts import write_draft
-from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
+from harness.results.record import (
+    Attempt,
+    CaseNames,
+    CaseUsage,
+    Difference,
+    Digests,
+    PlannedReplicates,
+    Record,
+    Timing,
+    Versions,
+)
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """What all records of a run share: the version of Proctor, the commits, and what the command line chose."""
+    """What all records of a run share: the version of Proctor, the commits, and what the command line chose.
+
+    `replicates` is null if the number of replicates is fixed.
+    """
 
     harness: str
     harness_commit: str | None = None
     project_commit: str | None = None
     overrides: list[str] = []
     options: list[str] = []
+    replicates: PlannedReplicates | None = None
 
 
 WORST_FIRST = ("error", "failed", "passed", "skipped")
@@ -60,6 +74,7 @@ class RecordBuilder:
         self.denials = 0
         self.attempts: list[Attempt] = []
         self.differences: list[Difference] = []
+        self.seed_key: str | None = None
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.mcp_servers: dict[str, str] = {}
@@ -129,6 +144,7 @@ class RecordBuilder:
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         return Record(
             case=_names(case),
+            replicates=self.origin.replicates,
             session=self.session,
             try_number=self.try_number,
             started_at=self.started_at,
@@ -139,6 +155,7 @@ class RecordBuilder:
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
             explanation=why or self.explanation,
+            known_failure=case.known_failure,
             score=self.score,
             usage=self.usage,
             usage_by_model=self.usage_by_model,
@@ -154,6 +171,7 @@ class RecordBuilder:
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
+            seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
             mcp_servers=self.mcp_servers,

@@ -41,7 +41,7 @@ def until_decided(base: Sequence[Trial], new: Sequence[Trial], rules: Rules) -> 
     }
     matched = match(base, new, rules)
     tested = [one for one in matched if one.verdict is None]
-    left = int(rules.looks.budget * sum(len(one.planned) for one in matched))
+    left = rules.looks.sessions(sum(len(one.planned) for one in matched))
     left -= sum(len(one.new) - len(one.planned) for one in matched)
     spread = shared_spread(matched)
     asked = [(_chance(one, spread), one) for one in matched if str(one.key) in undecided]
@@ -69,7 +69,7 @@ def _why_not(one: Matched, p: float, rules: Rules, looks: Looks, cases: int) -> 
     if len(one.new) >= looks.last:
         return f"it has {len(one.new)} replicates, and {looks.last} are the most"
     if p > (most := looks.promising_at(len(one.new))):
-        return f"p = {p:.2g} so far is above {most:.2g}: it probably did not get worse"
+        return f"p is above {most:.2g} so far: it probably did not get worse"
     if _hopeless(found, looks, rules.family / cases):
         return f"even {looks.last} replicates against {len(found.base)} of the baseline could not decide it"
     return ""

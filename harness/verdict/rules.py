@@ -12,6 +12,7 @@ class Looks(Struct, frozen=True, kw_only=True):
     alarm is spent over the looks by the power family of Kim and DeMets (1987): after n replicates, (n / last)^4 of it
     is spent. Late looks get most, because early ones can hardly decide anything. `promising` is the p-value up to which
     a case is worth another replicate after the first look. `budget` is the share of more sessions that a run may use.
+    In a small run, it is at least enough for one case.
     """
 
     first: int
@@ -28,6 +29,10 @@ class Looks(Struct, frozen=True, kw_only=True):
         """Return the part of the allowance that the look after so many replicates may use. At most `last` count."""
         spent = [(min(count, self.last) / self.last) ** 4 for count in (max(replicates, self.first), replicates - 1)]
         return spent[0] - (spent[1] if replicates > self.first else 0.0)
+
+    def sessions(self, planned: int) -> int:
+        """Return how many sessions may be added to so many planned ones."""
+        return max(int(self.budget * planned), self.last - self.first) if self.budget else 0
 
     def promising_at(self, replicates: int) -> float:
         """Return the p-value up to which another replicate is worth it. It falls: a case that got worse shows it."""

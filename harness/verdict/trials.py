@@ -40,9 +40,10 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     `solve_rate` is null if nothing was graded: an infrastructure ending, or a case that was skipped. Such a trial is
     missing data. `ending` says why. `solved` has one flag for each held-out episode, in the order of the seeds; it is
-    null if the flags are not known. `fixed` says that the program does not vary between replicates, because the
-    model's answers were written beforehand, or because no agent ran (`--submission`). `program` is the digest of the
-    submission, and `seeds` that of the held-out seeds.
+    null if the flags are not known. `added` says that the replicate was not planned: the case got it because it was
+    undecided. `fixed` says that the program does not vary between replicates, because the model's answers were written
+    beforehand, or because no agent ran (`--submission`). `program` is the digest of the submission, and `seeds` that of
+    the held-out seeds.
     """
 
     key: CaseKey
@@ -52,6 +53,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     solve_rate: float | None
     episodes: int
     solved: tuple[bool, ...] | None = None
+    added: bool = False
     passed: bool = False
     fixed: bool = False
     program: str | None = None
@@ -90,6 +92,7 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
         solve_rate=score.solve_rate if score else None,
         episodes=score.episodes if score else 0,
         solved=tuple(solved) if score and solved is not None and len(solved) == score.episodes else None,
+        added=record.replicates is not None and case.replicate > record.replicates.planned,
         passed=record.outcome == "passed",
         fixed=record.scripted or case.backend == SUBMISSION,
         program=digest if isinstance(digest, str) else None,
@@ -113,6 +116,11 @@ def by_case(trials: Iterable[Trial]) -> dict[CaseKey, list[Trial]]:
 def graded(trials: Iterable[Trial]) -> list[Trial]:
     """Return the trials that were graded."""
     return [trial for trial in trials if not trial.missing]
+
+
+def filled(trials: Sequence[Trial], missing: float) -> float:
+    """Return the mean solve rate if each missing trial had this one."""
+    return sum(missing if trial.solve_rate is None else trial.solve_rate for trial in trials) / len(trials)
 
 
 def values(trials: Iterable[Trial], measure: Measure) -> list[float]:

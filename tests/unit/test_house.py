@@ -26,6 +26,7 @@ FLOORS = (
         "packaged",
         "conf_path",
         "options",
+        "seed_key",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
@@ -41,9 +42,12 @@ FLOORS = (
         "sharing",
         "worker_link",
         "closing",
+        "further",
+        "further_tests",
         "__main__",
     },
-    {"recorder", "session_verdict", "stopping"},
+    {"expected", "recorder", "session_verdict", "stopping"},
+    {"rounds", "until_decided"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""
