@@ -165,6 +165,9 @@ class Record(Struct, frozen=True, kw_only=True):
     cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
     versions. `try_number` is 1, or more if a plugin reran the tests.
 
+    `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
+    of them all. In records of older versions, there are none.
+
     `replicates` is null if the number of replicates is fixed, and in records of older versions.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
@@ -201,6 +204,8 @@ class Record(Struct, frozen=True, kw_only=True):
     timing: Timing = Timing()
     versions: Versions
     digests: Digests = Digests()
+    conditions: dict[str, str | None] = field(default_factory=dict)
+    conditions_digest: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     seed_key: str | None = None
     seeds_digest: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
 from harness.results.record import (
     Attempt,
@@ -69,6 +71,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
         self.denials = 0
@@ -97,6 +100,10 @@ class RecordBuilder:
     def end(self, ending: Ending, why: str) -> None:
         """Set how the case ended and why. A later call replaces both."""
         self.ending, self.explanation = ending, why
+
+    def learn(self, **found: object) -> None:
+        """Note conditions that have become known: fields of `Circumstances`."""
+        self.circumstances = msgspec.structs.replace(self.circumstances, **found)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -142,7 +149,7 @@ class RecordBuilder:
         case = self.case
         why = "; ".join(dict.fromkeys(self.failures)) if outcome == "failed" else ""
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
-        return Record(
+        record = Record(
             case=_names(case),
             replicates=self.origin.replicates,
             session=self.session,
@@ -182,6 +189,7 @@ class RecordBuilder:
             warnings=self.warnings,
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
+        return with_conditions(record, case, self.circumstances)
 
 
 def _names(case: Case) -> CaseNames:
