@@ -263,7 +263,7 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
     if _expects_failures(config):
         cases = {case.id: case for case in cases_of(config)}
         of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
-        config.pluginmanager.register(expected.FailPassing(of_tests), "proctor-xpass")
+        config.pluginmanager.register(expected.FailPassing(of_tests), expected.XPASS)
     closings: list[Callable[[], closing.Closing]] = [lambda: resuming.with_note(config, writer.closing())]
     decider = None
     verdict = _compare_at_the_end(config, writer)

@@ -135,6 +135,9 @@ def looks_of(config: pytest.Config) -> Looks | None:
     given = command_line(config)
     if not given.until_decided and given.max_replicates is None:
         return None
+    dist = config.getoption("dist", "no")
+    if dist not in {"no", "load"} and (config.getoption("numprocesses", None) or config.getoption("tx", None)):
+        raise pytest.UsageError(f"--until-decided does not work with --dist {dist}: use --dist load, or no workers")
     try:
         return run_of(config).looks
     except endings.ConfError as error:

@@ -60,45 +60,65 @@ def latest(project: Project) -> dict[str, Record]:
     return {record.session: record for record in lines}
 
 
-def killed(project: Project, seconds: float, *arguments: str) -> bool:
-    """Run pytest, and kill all of its process group after so many seconds. Return whether it was still running."""
-    with (project.folder / "output.txt").open("ab") as output:
-        process = subprocess.Popen(
-            project.command(*arguments, "-n", "2"),
-            cwd=project.folder,
-            env=project.variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        family = [psutil.Process(process.pid)]
+class Killer:
+    """Runs pytest with two workers, and kills it at random moments.
+
+    `needed` is how many seconds a whole run takes at most. `kills` counts the runs that were still running.
+    """
+
+    def __init__(self, project: Project, needed: float) -> None:
+        self._project = project
+        self._drawn = random.Random(SEED)  # noqa: S311 - it decides when to kill, and nothing secret
+        self.needed = needed
+        self.kills = 0
+
+    def tosses(self) -> bool:
+        """Return whether to kill, half of the times."""
+        return self._drawn.random() < 0.5
+
+    def run(self, *arguments: str) -> bool:
+        """Kill all of a run's process group at some moment. Return whether it was still running."""
+        seconds = self._drawn.uniform(0.1, 1.0) * self.needed
+        with (self._project.folder / "output.txt").open("ab") as output:
+            process = subprocess.Popen(
+                self._project.command(*arguments, "-n", "2"),
+                cwd=self._project.folder,
+                env=self._project.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        leader = psutil.Process(process.pid)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            family += family[0].children(recursive=True)
+            family = [leader, *leader.children(recursive=True)]
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             psutil.wait_procs(family, timeout=60)
+            self.kills += 1
             return True
-    return False
+        if "--resume" not in arguments:  # what is left of a run may take no time
+            self.needed = seconds
+        return False
 
 
 @pytest.mark.nightly
 def test_a_run_that_is_killed_at_random_moments_and_resumed_equals_an_unbroken_one(project: Project) -> None:
     began = time.monotonic()
     whole = project.pytest("--suite", "many", "-n", "2")
-    needed = time.monotonic() - began
+    killer = Killer(project, time.monotonic() - began)
     assert whole.returncode == pytest.ExitCode.TESTS_FAILED, whole.stdout
     unbroken = {session: plain(record) for session, record in latest(project).items()}
     assert len(unbroken) == 6
-    drawn, kills = random.Random(SEED), 0  # noqa: S311 - it decides when to kill, and nothing secret
-    while kills < KILLS:
-        before = newest(project)
-        stopped = killed(project, drawn.uniform(0.1, 1.0) * needed, "--suite", "many")
+    while killer.kills < KILLS:
+        before, kills = newest(project), killer.kills
+        killer.run("--suite", "many")
         if newest(project) == before:  # it was killed before it began a run
+            killer.kills = kills
             continue
-        kills += stopped + _finish(project, drawn, needed)
+        finish(project, killer)
         assert {session: plain(record) for session, record in latest(project).items()} == unbroken
         assert project.pytest("--resume", "latest").stdout.count("nothing to resume") == 2, "in the header and below"
 
@@ -107,18 +127,15 @@ def newest(project: Project) -> Path:
     return (project.folder / "runs" / LATEST).resolve()
 
 
-def _finish(project: Project, drawn: random.Random, needed: float) -> int:
-    """Resume the newest run until it ends by itself. Half of the times, kill it again. Return how often."""
-    kills = 0
-    while True:
+def finish(project: Project, killer: Killer) -> None:
+    """Resume the newest run until it ends by itself. Half of the times, kill it again."""
+    again = True
+    while again:
         folder = newest(project)
         before = {record.session: record for record in read_run(folder)[1] if record.outcome != "error"}
-        again = drawn.random() < 0.5 and killed(project, drawn.uniform(0.1, 1.0) * needed, "--resume", "latest")
+        again = killer.tosses() and killer.run("--resume", "latest")
         if not again:
             done = project.pytest("--resume", "latest", "-n", "2")
             assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
         after = {record.session: record for record in read_run(folder)[1]}
         assert {session: after[session] for session in before} == before, "none is lost, and none runs again"
-        if not again:
-            return kills
-        kills += 1
