@@ -26,6 +26,7 @@ import importlib
 import importlib.util
 import json
 import os
+import random
 import resource
 import select
 import signal
@@ -66,7 +67,9 @@ class ForkServer:
             if request["abort"] in self._children.values():
                 os.kill(request["abort"], signal.SIGABRT)
             return
+        state = random.getstate()
         if (pid := os.fork()) == 0:
+            random.setstate(state)  # which Python has replaced in the fork
             self._become(request["fork"], *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -45,6 +46,7 @@ class HostedProcess:
     def __init__(self, conf: EnvironmentConf, described: Described, spec: HostSpec, others: Sequence[int] = ()) -> None:
         self._conf = conf
         self._said = LastWords()
+        self._code: int | None = None
         self.alive = True
         try:
             host = host_of(spec, conf.start_s)
@@ -88,7 +90,9 @@ class HostedProcess:
         message = plain.dumps({"do": do, "with": list(arguments)})
         deadline = time.monotonic() + limit
         try:
-            channel = Channel(self._connection, self._connection, _LONGEST, look, (self._said, *asides))
+            channel = Channel(
+                self._connection, self._connection, _LONGEST, partial(self._look, look), (self._said, *asides)
+            )
             channel.send(message, deadline)
             answer = plain.loads(channel.receive(deadline))
             if not isinstance(answer, dict):
@@ -96,8 +100,8 @@ class HostedProcess:
         except TimeoutError:
             self._freeze(f"{doing} did not end within {limit:g} s")
         except OSError:
-            code = self._host.wait(self._pid, _DEATH_S)
-            self._fail(f"{ended(code)} during {doing}")
+            self._note_end(_DEATH_S)
+            self._fail(f"{ended(self._code)} during {doing}")
         except ValueError as error:
             self._fail(f"{doing}: it sent an invalid answer: {error}")
         except BaseException:  # the answer to this question would be taken for that to the next
@@ -110,16 +114,29 @@ class HostedProcess:
         if self.alive:
             self.alive = False
             self._socket()
-            self._host.wait(self._pid, _DEATH_S)
+            self._note_end(_DEATH_S)
             self.kill()
 
     def kill(self) -> None:
         """Kill the process, with its process group. May be called again."""
         self.alive = False
         self._socket()
-        if self._life() is not None or self._pid in self._host.running:
-            self._host.wait(self._pid, _DEATH_S)
+        self._life()
+        self._note_end(_DEATH_S)
         self._said.close()
+
+    def _look(self, look: Callable[[], None] | None) -> None:
+        """Call `look`. Raise `ConnectionError` if the process has ended. Its children may still hold the connection."""
+        if look is not None:
+            look()
+        if self._note_end(0):
+            raise ConnectionResetError("the process has ended")
+
+    def _note_end(self, seconds: float) -> bool:
+        """Wait for the process to end, and note its exit code. Return whether it has ended."""
+        if self._code is None:
+            self._code = self._host.wait(self._pid, seconds)
+        return self._code is not None
 
     def _answered(self, answer: dict[str, Any], doing: str) -> Any:
         if "refused" in answer:
@@ -135,7 +152,7 @@ class HostedProcess:
         """Let the process say where it is, and kill it."""
         with suppress(OSError):
             self._host.abort(self._pid)
-            self._host.wait(self._pid, _TRACE_S)
+            self._note_end(_TRACE_S)
         self._fail(what)
 
     def _fail(self, what: str) -> NoReturn:

@@ -143,10 +143,11 @@ class ForkingHost:
     def wait(self, pid: int, seconds: float) -> int | None:
         """Wait for a process to end. Return its exit code, negative for a signal, or `None` if it is not known."""
         with self._turn:
-            try:
-                self._pump(time.monotonic() + seconds, lambda: pid in self._ended)
-            except OSError:
-                self.running.discard(pid)
+            if pid in self.running or pid in self._ended:
+                try:
+                    self._pump(time.monotonic() + seconds, lambda: pid in self._ended)
+                except OSError:
+                    self.running.discard(pid)
             return self._ended.pop(pid, None)
 
     def close(self) -> None:

@@ -15,6 +15,9 @@ from relational_structs.spaces import ObjectCentricBoxSpace
 from harness.environments.base import Plain
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 
+_LARGEST = 1000
+"""The largest number of a state. A world is a few units wide, and no feature is larger than the layer 101."""
+
 
 class KinderEnvironment(GymnasiumEnvironment):
     """The KinDER environment with this id, such as `kinder/Motion2D-p1-v0`.
@@ -74,13 +77,20 @@ class KinderEnvironment(GymnasiumEnvironment):
         return self._world.get_state().vec(self._space.constant_objects, dtype=np.float64)
 
     def set_state(self, state: Plain) -> None:
-        """Set the state from a vector (array or list). Raise `ValueError` for a wrong length or non-finite numbers."""
+        """Set the state from a vector (array or list).
+
+        Raise `ValueError` for a wrong length, and for numbers that are not finite or absurdly large.
+        """
         try:
             vector: NDArray[Any] = np.array(state, dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
             vector = np.empty(0)
         if vector.shape != self._space.shape or not np.isfinite(vector).all():
             raise ValueError(f"a state of {self.id} is a list of {self._space.shape[0]} finite numbers")
+        far = np.argwhere(np.abs(vector) > _LARGEST)
+        if len(far):
+            index = int(far[0][0])
+            raise ValueError(f"number {index} of a state must lie in [{-_LARGEST}, {_LARGEST}]; got {vector[index]:g}")
         self.env.reset(seed=0)
         space = self._space
         self._world.set_state(space.state_cls.from_vec(vector, space.constant_objects, space.type_features))

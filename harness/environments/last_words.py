@@ -9,6 +9,8 @@ _KEPT = 8_000
 _BLOCK = 1 << 16
 _MOST_BLOCKS = 16
 _LINES = 12
+_FATAL = "Fatal Python error"
+"""How the traceback of `faulthandler` begins. Its first lines tell most, because the most recent call comes first."""
 
 
 class LastWords:
@@ -42,8 +44,10 @@ class LastWords:
             if self._reading < 0 or not self.read():
                 break
         said = trace or self._kept.decode(errors="replace")
-        lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()][-_LINES:]
-        return "\n  ".join([what, *lines])
+        lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
+        fatal = [number for number, line in enumerate(lines) if line.startswith(_FATAL)]
+        told = lines[fatal[-1] :][:_LINES] if fatal else lines[-_LINES:]
+        return "\n  ".join([what, *told])
 
     def close_writing(self) -> None:
         """Close the far end in this process, after the other one has it."""

@@ -181,6 +181,7 @@ class _Lane:
                 with suppress(EnvironmentFailed):
                     return self._play(index, seed, loaded)
                 self._close_both()
+                self._policy.printed()  # the episode begins again
             return self._play(index, seed, loaded)
         except _Stopped:
             if self._stop.early:

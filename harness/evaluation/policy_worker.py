@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import signal
 import sys
 import traceback
@@ -121,8 +122,10 @@ class _Server:
             self._play(first)
             self._connection.send(self._plain.dumps({"done": "last"}))
             os._exit(0)
+        state = random.getstate()
         player = os.fork()
         if player == 0:
+            random.setstate(state)  # which Python has replaced in the fork
             self._play(first)
             os._exit(_IN_ORDER)
         code = os.waitstatus_to_exitcode(os.waitpid(player, 0)[1])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
 from harness.environments.hosts import EnvironmentFailed
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
+from harness.mcp.states import absurd, outside
 
 MAX_SEED = PUBLIC_SEEDS[-1]
 """The largest seed that the tools accept, also as a part of a state. Held-out seeds are larger."""
@@ -89,18 +90,25 @@ class EnvironmentTools:
         """Draw the first state of a seed, or `state` if it is given. Raise `ToolFault` if that is not possible."""
         _check_seed(seed)
         _check_seeds_in(state)
+        if why := absurd(state):
+            raise ToolFault(f"bad state: {why}")
         name = _label(label)
         with self._environment_to_itself():
             self._environment.reset(seed)
             if state is not None:
-                try:
-                    self._environment.set_state(state)
-                except ValueError as error:
-                    raise ToolFault(f"bad state: {error}") from error
+                self._set_state(state)
             picture = self._save(self._draw(), name)
             now = json.dumps(self._environment.get_state(), default=_listed)
         shown = now if len(now) <= _STATE_LENGTH else f"too long to show ({len(now)} characters)"
         return ToolAnswer(f"picture: {picture.path}\nstate: {shown}", [picture])
+
+    def _set_state(self, state: Plain) -> None:
+        try:
+            self._environment.set_state(state)
+        except ValueError as error:
+            raise ToolFault(f"bad state: {error}") from error
+        if why := outside(self._environment.spaces().get("observation_space"), state):
+            raise ToolFault(f"bad state: {why}")
 
     def render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> ToolAnswer:
         """Play one episode with the program in `approach_dir`, and draw it.
@@ -161,6 +169,8 @@ class EnvironmentTools:
     def _draw(self) -> NDArray[np.uint8]:
         try:
             return self._environment.render()
+        except EnvironmentFailed as error:
+            raise ToolFault(f"this state cannot be drawn: {str(error).splitlines()[0]}") from error
         except Exception as error:  # a state that the agent invented can break any assumption of the drawing code
             raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
 
