@@ -170,3 +170,11 @@ def test_the_error_for_a_missing_package_says_how_to_install_it_for_this_python(
     gymnasium.register("ProctorMissing-v0", entry_point)
     with pytest.raises(ValueError, match="run `" + re.escape(sys.executable) + " -m pip install"):
         GymnasiumEnvironment("ProctorMissing-v0", 10)
+
+
+def test_kinder_refuses_a_state_with_an_absurd_number(motion2d: Any) -> None:
+    motion2d.reset(0)
+    state = motion2d.get_state().tolist()
+    for index, number in ((3, 1e12), (0, -1e4), (16, 10**30)):
+        with pytest.raises(ValueError, match=rf"number {index} of a state must lie in \[-1000, 1000\]"):
+            motion2d.set_state([*state[:index], number, *state[index + 1 :]])

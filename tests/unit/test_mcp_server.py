@@ -166,6 +166,20 @@ def test_render_state_draws_a_given_state(session: Session) -> None:
     assert "bad state" in session.error("render_state", seed=0, state=[1, 2])
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (RIGHT | {"speed": 1e12}, "state.speed must be a number from -1e+09 to 1e+09; got 1000000000000.0"),
+        ([0.0, [float("inf")]], r"state[1][0] must be a number from"),
+        ({"agent": [0, -1e300]}, "state.agent[1] must be a number from"),
+    ],
+)
+def test_absurd_numbers_in_a_state_are_refused(session: Session, state: Any, said: str) -> None:
+    with pytest.raises(ToolFault) as refused:
+        session.tools.render_state(0, state, "x")
+    assert f"bad state: {said}" in str(refused.value)
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("seed", [-1, 10_000, 2**62, 10**30])
 def test_a_seed_out_of_range_is_refused(session: Session, tool: str, seed: int) -> None:
