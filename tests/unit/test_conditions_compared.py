@@ -28,6 +28,8 @@ from harness.case_folder import CaseFolder
 from harness.commands.main import main
 from harness.environments import fingerprint, maze
 from harness.environments.base import PUBLIC_SEEDS
+from harness.environments.hosted import HostedEnvironment
+from harness.environments.looking import look
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
 from harness.live.line import LiveLine
@@ -39,6 +41,7 @@ from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.seed_key import PUBLIC
 from tests.support.cases import PROMPT
+from tests.support.hosted import made_here
 from tests.support.project import ROOT
 
 SILENT = LiveLine(None)
@@ -162,10 +165,16 @@ def test_another_prompt_is_refused_by_name(rooms: Rooms, played: RecordBuilder, 
     assert told(played.record("passed"), other.record("passed")) == ["prompt"]
 
 
+def look_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take fingerprints anew, of environments in this process, which the test can change."""
+    monkeypatch.setattr(fingerprint, "_taken", {})
+    monkeypatch.setattr(HostedEnvironment, "run", lambda *_: look(made_here(CASE.environment)))
+
+
 def test_a_problem_that_changed_under_its_name_is_refused(
     played: RecordBuilder, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fingerprint, "_taken", {})
+    look_here(monkeypatch)
     monkeypatch.setattr(maze, "_DENSITY", 0.1)
     assert told(played.record("passed"), changed(played, grade_again)) == ["fingerprint"]
 
@@ -179,7 +188,7 @@ def test_an_environment_without_a_fingerprint_is_told_once(
         return whole(one, seed)
 
     whole = maze.Maze.reset
-    monkeypatch.setattr(fingerprint, "_taken", {})
+    look_here(monkeypatch)
     monkeypatch.setattr(maze.Maze, "reset", reset)
 
     def twice(builder: RecordBuilder) -> None:
