@@ -21,6 +21,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from harness.environments import plain
@@ -30,7 +31,9 @@ from harness.environments.channel import Channel
 from harness.environments.making import make
 from harness.imports import PackageMissing, load_object
 
-_TRACE_FRAMES = 12
+_TRACE_FRAMES = 4
+_OURS = str(Path(plain.__file__).parents[1])
+"""The folder of our own code, which a traceback of somebody else's need not show."""
 _LONGEST_TEXT = 20_000
 _MAY_REFUSE = frozenset({"make", "set_state"})
 """The calls whose `ValueError` says that the caller is wrong. In any other, it is a fault of the environment."""
@@ -108,8 +111,11 @@ def _answer(served: _Served, do: str, arguments: list[Plain]) -> bytes:
     except BaseException as error:  # also SystemExit: the environment raised it
         if isinstance(error, ValueError) and do in _MAY_REFUSE:
             return plain.dumps({"refused": "ValueError", "text": str(error)})
-        trace = "".join(traceback.format_exception(error, limit=-_TRACE_FRAMES))
-        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
+        trace = "".join(traceback.format_list(theirs[-_TRACE_FRAMES:]))
+        place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})"
+        text = f"{type(error).__name__}: {error}".removesuffix(": ") + place
         return plain.dumps({"failed": text[:_LONGEST_TEXT], "trace": trace[-_LONGEST_TEXT:]})
     try:
         return plain.dumps({"done": result})
