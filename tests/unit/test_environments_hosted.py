@@ -82,7 +82,11 @@ def call(environment: Environment, where: str) -> Any:
         ("sys.exit", "spaces", r"spaces\(\) failed: SystemExit: bye"),
         ("segfault", "render", r"its process ended \(killed by SIGSEGV\) during render\(\)\n(.*\n)*.*in string_at"),
         ("memory", "reset", r"reset\(\) failed: MemoryError"),
-        ("raise", "set_state", r"set_state\(\) failed: RuntimeError: the simulator broke \(troubled.py:\d+\)\n(.*\n)*.*in _raise"),
+        (
+            "raise",
+            "set_state",
+            r"set_state\(\) failed: RuntimeError: the simulator broke \(troubled.py:\d+\)\n(.*\n)*.*in _raise",
+        ),
         ("flood", "step", r"step\(\) failed: RuntimeError: the flood is over"),
         ("hold_on", "reset", r"its process ended \(exit code 4\) during reset\(\)"),
         ("close_all", "render", r"its process ended"),
