@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from harness.visible import visible
+
 _TITLE = "cases"
 
 
@@ -31,6 +33,7 @@ class AtTheEnd:
         """Show the lines in pytest's summary."""
         self._shown = True
         lines, warning = self._closing()
+        lines = [*map(visible, lines)]
         if lines or warning is not None:
             terminalreporter.write_sep("=", _TITLE)
         for line in lines:
@@ -41,7 +44,7 @@ class AtTheEnd:
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Print the lines if no reporter has asked for them."""
         lines, warning = self._closing()
-        text = [*lines, *filter(None, [warning])]
+        text = [*map(visible, lines), *filter(None, [warning])]
         if self._shown or not text:
             return
         capture = config.pluginmanager.getplugin("capturemanager")

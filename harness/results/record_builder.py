@@ -17,6 +17,7 @@ from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.drafts import write_draft
 from harness.results.record import Attempt, CaseNames, CaseUsage, Difference, Digests, Record, Timing, Versions
+from harness.visible import visible, visible_struct
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ class RecordBuilder:
 
     def end(self, ending: Ending, why: str) -> None:
         """Set how the case ended and why. A later call replaces both."""
-        self.ending, self.explanation = ending, why
+        self.ending, self.explanation = ending, visible(why)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -107,11 +108,13 @@ class RecordBuilder:
         with suppress(OSError):
             write_draft(
                 self.folder,
-                msgspec.structs.replace(
-                    self._as_it_stands("error"),
-                    ending=Ending.INTERRUPTED,
-                    cause=ENDINGS[Ending.INTERRUPTED].cause,
-                    explanation=why,
+                visible_struct(
+                    msgspec.structs.replace(
+                        self._as_it_stands("error"),
+                        ending=Ending.INTERRUPTED,
+                        cause=ENDINGS[Ending.INTERRUPTED].cause,
+                        explanation=why,
+                    )
                 ),
             )
 
@@ -121,7 +124,7 @@ class RecordBuilder:
         The record has the worst outcome of all its tests. `failures` say why some of them failed.
         """
         self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
-        return self._as_it_stands(self.outcome)
+        return visible_struct(self._as_it_stands(self.outcome))
 
     def _as_it_stands(self, outcome: str) -> Record:
         case = self.case

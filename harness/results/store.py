@@ -12,6 +12,7 @@ from harness.case_folder import CaseFolder
 from harness.results.drafts import claim, drafts, is_running
 from harness.results.record import Record
 from harness.results.run_folder import CASES, LATEST, RESULTS
+from harness.visible import visible_struct
 
 
 class RunStore:
@@ -132,7 +133,8 @@ def read(results: Path) -> list[Record]:
     records = []
     for number, line in enumerate([*whole, *([rest] if _is_json(rest) else [])], 1):
         try:
-            records.append(msgspec.json.decode(line, type=Record))
+            record = msgspec.json.decode(line, type=Record)
+            records.append(record if line.isascii() and b"\\u" not in line else visible_struct(record))
         except msgspec.MsgspecError as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
     return list({_key(record): record for record in records}.values())

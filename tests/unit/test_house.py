@@ -25,6 +25,7 @@ FLOORS = (
         "packaged",
         "conf_path",
         "options",
+        "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
