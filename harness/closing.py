@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness.visible import visible
-
-_TITLE = "cases"
+from harness.characters import printable
 
 
 class Closing(NamedTuple):
@@ -17,39 +15,47 @@ class Closing(NamedTuple):
 
     lines: Sequence[str] = ()
     warning: str | None = None
+    title: str = "cases"
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not self.lines and self.warning is None
 
 
 class AtTheEnd:
-    """The hooks that show the closing lines.
+    """The hooks that show the closing lines, in the order in which they are given.
 
     pytest's own reporter asks for them. A plugin that replaces it may not, so they are then printed last.
     """
 
-    def __init__(self, closing: Callable[[], Closing]) -> None:
-        self._closing = closing
+    def __init__(self, *closings: Callable[[], Closing]) -> None:
+        self._closings = closings
         self._shown = False
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the lines in pytest's summary."""
         self._shown = True
-        lines, warning = self._closing()
-        lines = [*map(visible, lines)]
-        if lines or warning is not None:
-            terminalreporter.write_sep("=", _TITLE)
-        for line in lines:
-            terminalreporter.write_line(line)
-        if warning is not None:
-            terminalreporter.write_line(warning, yellow=True)
+        for closing in self._to_show():
+            terminalreporter.write_sep("=", closing.title)
+            for line in closing.lines:
+                terminalreporter.write_line(printable(line))
+            if closing.warning is not None:
+                terminalreporter.write_line(printable(closing.warning), yellow=True)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Print the lines if no reporter has asked for them."""
-        lines, warning = self._closing()
-        text = [*map(visible, lines), *filter(None, [warning])]
-        if self._shown or not text:
+        closings = [] if self._shown else self._to_show()
+        if not closings:
             return
         capture = config.pluginmanager.getplugin("capturemanager")
         if capture is not None:
             capture.suspend_global_capture(in_=True)
-        print("", f" {_TITLE} ".center(80, "="), *text, sep="\n", flush=True)
+        for closing in closings:
+            text = map(printable, [*closing.lines, *filter(None, [closing.warning])])
+            print("", f" {closing.title} ".center(80, "="), *text, sep="\n", flush=True)
         if capture is not None:
             capture.resume_global_capture()
+
+    def _to_show(self) -> list[Closing]:
+        return [closing for ask in self._closings if not (closing := ask()).empty]

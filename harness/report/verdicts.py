@@ -20,7 +20,7 @@ NAMES = {
     Measure.TOKENS: "tokens",
     Measure.SECONDS: "seconds",
 }
-_FORMS = {
+FORMS = {
     Measure.SOLVE_RATE: ".2f",
     Measure.COST: ".4f",
     Measure.TURNS: ".1f",
@@ -71,8 +71,13 @@ class Compared(Struct, frozen=True, kw_only=True):
 
     @property
     def nothing_compared(self) -> bool:
-        """Whether no case is in both runs under the same conditions."""
-        return all(one.verdict in _UNTESTED for one in self.comparisons if one.level == "case")
+        """Whether no case could be tested: none was graded in both runs under the same conditions."""
+        return all(one.evidence is None for one in self.comparisons if one.level == "case")
+
+    @property
+    def alarming(self) -> bool:
+        """Whether anything is worse, or nothing could be compared."""
+        return bool(self.worse) or self.nothing_compared
 
     def having(self, verdict: Verdict) -> list[Comparison]:
         """Return what has this verdict. If nothing was tested, the cases say it all. Groups are left out then."""
@@ -82,28 +87,33 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 def lines(compared: Compared) -> list[str]:
     """Return the report as lines of text."""
-    told = [f"{compared.new} against {_runs(compared.base)}", *(f"note: {note}" for note in compared.notes)]
-    if compared.worse:
-        told += ["", "regressions:"]
+    found = [f"  {line}" for line in regression_lines(compared)]
+    told = [*_heading(compared), *(["", "regressions:", *found] if found else []), *_tables(compared)]
+    return [*told, "", *counts(compared)]
+
+
+def summary_lines(compared: Compared) -> list[str]:
+    """Return the report as lines of text, without the regressions."""
+    return [*_heading(compared), *_tables(compared), "", *counts(compared)]
+
+
+def regression_lines(compared: Compared) -> list[str]:
+    """Return what is worse, as lines of text: the numbers, the test, and the folders to open."""
+    told = []
     for one in compared.worse:
-        told += [f"  {_headline(one)}", *(f"    {detail}" for detail in _details(one, compared))]
-    for verdict in _TABLES:
-        rows = _rows(compared, verdict)
-        if rows:
-            widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]
-            told += ["", f"{verdict}:", *(_line(row, widths) for row in (_HEAD, *rows))]
-    return [*told, "", *_counts(compared)]
+        told += [headline(one), *(f"  {detail}" for detail in _details(one, compared))]
+    return told
 
 
 def markdown_lines(compared: Compared) -> list[str]:
     """Return the report as lines of Markdown, for the page of a CI job."""
-    told = [f"**{escape(_counts(compared)[0])}**", ""]
+    told = [f"**{escape(counts(compared)[0])}**", ""]
     told += [escape(f"{compared.new} against {_runs(compared.base)}")]
     told += ["", *(f"- {escape(note)}" for note in compared.notes)] if compared.notes else []
     if compared.worse:
         told += ["", "### Regressions", ""]
     for one in compared.worse:
-        told += [f"- **{escape(_headline(one))}**", *(f"  - {escape(detail)}" for detail in _details(one, compared))]
+        told += [f"- **{escape(headline(one))}**", *(f"  - {escape(detail)}" for detail in _details(one, compared))]
     for verdict in _TABLES:
         rows = _rows(compared, verdict)
         if rows:
@@ -115,13 +125,28 @@ def markdown_lines(compared: Compared) -> list[str]:
                 "|---|---|--:|--:|---|",
                 *map(_cells, rows),
             ]
-    return [*told, "", *(f"- {escape(count)}" for count in _counts(compared)[1:])]
+    return [*told, "", *(f"- {escape(count)}" for count in counts(compared)[1:])]
 
 
-def _headline(one: Comparison) -> str:
+def headline(one: Comparison) -> str:
+    """Return what was compared, and both means."""
     before, now = _means(one)
     programs = f"programs: {one.base.programs} before, {one.new.programs} now"
     return f"{one.level} {one.name}: {NAMES[one.measure]} {before} → {now} ({programs})"
+
+
+def _heading(compared: Compared) -> list[str]:
+    return [f"{compared.new} against {_runs(compared.base)}", *(f"note: {note}" for note in compared.notes)]
+
+
+def _tables(compared: Compared) -> list[str]:
+    told = []
+    for verdict in _TABLES:
+        rows = _rows(compared, verdict)
+        if rows:
+            widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]
+            told += ["", f"{verdict}:", *(_line(row, widths) for row in (_HEAD, *rows))]
+    return told
 
 
 def _details(one: Comparison, compared: Compared) -> list[str]:
@@ -148,7 +173,7 @@ def _rows(compared: Compared, verdict: Verdict) -> list[tuple[str, ...]]:
 
 
 def _means(one: Comparison) -> tuple[str, str]:
-    form = _FORMS[one.measure]
+    form = FORMS[one.measure]
     before, now = ("-" if side.mean is None else format(side.mean, form) for side in (one.base, one.new))
     return before, now
 
@@ -165,13 +190,13 @@ def _why(one: Comparison) -> str:
     return "; ".join(told)
 
 
-def _counts(compared: Compared) -> list[str]:
+def counts(compared: Compared) -> list[str]:
     """Return a line with the number of regressions, and one for each measure."""
     worse = compared.worse
     cases = sum(one.level == "case" for one in worse)
     first = f"worse: {_many(cases, 'case')}, {_many(len(worse) - cases, 'group')}"
     if compared.nothing_compared:
-        first = "nothing was compared: no case is in both runs under the same conditions"
+        first = "nothing was compared: no case was graded in both runs under the same conditions"
     return [first, *(line for measure in Measure for line in _count(compared.comparisons, measure))]
 
 

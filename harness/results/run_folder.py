@@ -12,6 +12,9 @@ CASES = "cases.json"
 RESULTS = "results.jsonl"
 """The file with the records."""
 
+VERDICT = "verdict.json"
+"""The file with the comparison of the run with its baseline, if it had one."""
+
 LATEST = "latest"
 """The link to the newest run, beside it."""
 

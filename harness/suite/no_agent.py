@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from harness.case import BackendConf, Case, ModelConf, ProviderConf
-
-BACKEND = "submission"
-"""The name that stands for the backend of a case without an agent, also in its id."""
+from harness.case import SUBMISSION, BackendConf, Case, ModelConf, ProviderConf
 
 _NONE = "none"
 
@@ -21,12 +18,12 @@ def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
     """
     found: dict[str, Case] = {}
     for case in cases:
-        name = f"{BACKEND}-{case.environment.name}" + (f"-r{case.replicate}" if replicates > 1 else "")
+        name = f"{SUBMISSION}-{case.environment.name}" + (f"-r{case.replicate}" if replicates > 1 else "")
         if name not in found:
             found[name] = replace(
                 case,
                 id=name,
-                backend=BackendConf(BACKEND),
+                backend=BackendConf(SUBMISSION),
                 model=ModelConf(_NONE, _NONE),
                 provider=ProviderConf(_NONE, kind="remote", wires=[]),
                 wire=_NONE,

@@ -145,11 +145,13 @@ def test_an_allowed_difference_is_compared_and_told(capsys: pytest.CaptureFixtur
     tonight([structs.replace(one, max_steps=200) for one in night(BROKEN)])
     status, told = compared(capsys)
     assert status == 1
-    assert told.splitlines()[-2] == "nothing was compared: no case is in both runs under the same conditions"
+    assert told.splitlines()[-2] == "nothing was compared: no case was graded in both runs under the same conditions"
     status, told = compared(capsys, "--allow-drift", "max_steps")
     assert status == 1
     assert "allowed to differ: max_steps (100 → 200)" in told
     assert "worse: 2 cases" in told
+    assert "no case has this condition" not in told
+    assert "note: --allow-drift limits.weather: no case has this" in compared(capsys, "--allow-drift=limits.weather")[1]
 
 
 def test_only_the_nights_under_tonights_conditions_count(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +182,14 @@ def test_replicates_without_a_result_are_missing_and_never_zero(capsys: pytest.C
     assert (door["new"]["programs"], door["new"]["missing"]) == (4, 2)
     assert door["differing"] == []
     assert "with the missing replicates, the difference is from " in compared(capsys)[1]
+
+
+def test_a_run_without_any_grade_is_never_green(capsys: pytest.CaptureFixture[str]) -> None:
+    tonight(night(dict.fromkeys(WHOLE, (None, None))))
+    status, told = compared(capsys)
+    assert status == 1
+    assert "2 of 2 replicates of the new run are missing (model_error 2)" in told
+    assert "\nnothing was compared: no case was graded in both runs under the same conditions\n" in told
 
 
 def test_a_rerun_does_not_hide_a_failure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,11 +68,35 @@ def test_each_environment_and_replicate_of_the_suite_is_graded_once(project: Pro
     assert record.submission["files"] == ["approach.py", "helper.py"]
     assert record.score is not None
     assert (record.score.solved, record.score.episodes) == (3, 3)
-    assert record.seeds_digest != project.records["submission-small_maze-r1"].seeds_digest
+    assert record.seeds_digest == project.records["submission-small_maze-r1"].seeds_digest, "replicates are paired"
     assert "--submission=good" in record.options
     kept = CaseFolder(project.folder / "runs/latest/submission-small_maze-r2")
     assert (kept.submission / "helper.py").read_text() == (project.folder / "good/helper.py").read_text()
     assert kept.packages.exists()
+
+
+CURIOUS = """
+import os, pathlib
+from helper import GeneratedApproach
+for name in ("mountinfo", "mounts", "mountstats", "cgroup", "cmdline", "environ"):
+    print(name, pathlib.Path("/proc/self", name).read_bytes())
+for link in pathlib.Path("/proc/self/fd").iterdir():
+    try:
+        print(os.readlink(link))
+    except OSError:
+        pass
+"""
+
+
+def test_a_submission_does_not_learn_that_it_is_graded_or_in_which_case(project: Project) -> None:
+    project.write("good/approach.py", CURIOUS)
+    done = project.pytest("--submission", "good", "--environment", "small_maze", FEW)
+    assert done.returncode == 0, done.stdout
+    kept = CaseFolder(project.folder / "runs/latest/submission-small_maze")
+    seen = kept.policy_log.read_text()
+    assert "mountinfo" in seen
+    assert "small_maze" not in seen
+    assert not list(kept.path.parent.glob(".room-*"))
 
 
 ASKING = """\
