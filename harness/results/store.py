@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 
 from harness.case_folder import CaseFolder
+from harness.private import private_folder
 from harness.results.drafts import claim, drafts, is_running
 from harness.results.record import Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
+from harness.results.sealing import seal_run
 
 
 class RunStore:
@@ -43,7 +45,7 @@ class RunStore:
 
         Raise `OSError` if the folder cannot be written.
         """
-        self.run.mkdir(parents=True, exist_ok=True)
+        private_folder(self.run)
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
@@ -62,7 +64,7 @@ class RunStore:
             CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
 
     def _write(self, record: Record) -> None:
-        self.run.mkdir(parents=True, exist_ok=True)
+        private_folder(self.run)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
             file.write(line)
@@ -104,13 +106,18 @@ class RunStore:
                 self._claimed = None
 
 
-def finish_killed(runs: Path) -> None:
-    """Record the cases of the newest run in this folder if that run was killed. Raise as `RunStore.end` does."""
+def finish_killed(runs: Path) -> list[str]:
+    """Record the cases of the newest run in this folder if that run was killed, and seal what its agents left.
+
+    Return what could not be sealed. Raise as `RunStore.end` does.
+    """
     latest = runs / LATEST
     if latest.is_dir() and not is_running(latest):
         store = RunStore(latest.resolve())
         store.take_up()
         store.end()
+        return seal_run(store.run)
+    return []
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
