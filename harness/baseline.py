@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from harness.report.verdicts import CaseFolders, Compared
 from harness.results.references import find_runs
 from harness.results.runs import RunError
+from harness.verdict.conditions import UNRECORDED
 from harness.verdict.gate import compare
 from harness.verdict.reading import RunTrials, read_trials, require_distinct
 from harness.verdict.rules import Rules
@@ -64,17 +65,18 @@ def read_baseline(reference: str, runs: Path, *, besides: Path, rules: Rules) ->
 def compare_runs(baseline: Baseline, new: RunTrials) -> Compared:
     """Return the verdicts on a run against the baseline, and what the reader must know of the runs.
 
-    Raise `RunError` if the run and the baseline hold the same session.
+    If cases of the run got further replicates until they were decided, the verdict pays for each look. Raise `RunError`
+    if the run and the baseline hold the same session, or if not all its cases were looked at in the same way.
     """
-    runs = [*baseline.runs, new]
+    runs, rules = [*baseline.runs, new], replace(baseline.rules, looks=new.only_looks)
     require_distinct(runs)
     keys = sorted({key for run in runs for key in run.folders})
     return Compared(
         base=[_shown(run.folder) for run in baseline.runs],
         new=_shown(new.folder),
-        notes=[*(note for run in runs for note in _notes(run)), *_allowed_in_vain(baseline.rules, runs)],
-        rules=baseline.rules,
-        comparisons=compare(baseline.trials, new.trials, baseline.rules),
+        notes=[*(note for run in runs for note in _notes(run)), *_allowed_in_vain(rules, runs)],
+        rules=rules,
+        comparisons=compare(baseline.trials, new.trials, rules),
         folders={
             str(key): CaseFolders(
                 base=_all_shown(path for run in baseline.runs for path in run.folders.get(key, [])),
@@ -103,7 +105,7 @@ def _notes(run: RunTrials) -> list[str]:
 
 
 def _conditions(runs: Iterable[RunTrials]) -> set[str]:
-    return {name for run in runs for trial in run.trials for name in trial.conditions}
+    return {UNRECORDED, *(name for run in runs for trial in run.trials for name in trial.conditions)}
 
 
 def _allowed_in_vain(rules: Rules, runs: Iterable[RunTrials]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
@@ -12,6 +13,7 @@ Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
 Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Words = Annotated[str, Meta(min_length=1)]
 
 SUBMISSION = "submission"
 """The name that stands for the backend of a case without an agent (`--submission`), also in the case's id."""
@@ -240,7 +242,11 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a submission is graded: the number of held-out episodes, the seconds for each, and the private seed."""
+    """How a submission is graded: the number of held-out episodes, the seconds for each, and which ones they are.
+
+    `seed` is public. Another number gives other held-out episodes. What keeps them from agents is the private key of
+    `harness.seed_key`.
+    """
 
     episodes: Count = 20
     episode_wall_s: Seconds = 60.0
@@ -277,6 +283,24 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     prompt: str | None = None
 
 
+class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A failure that is expected for a while (`conf/known_failures.yaml`).
+
+    `case` is a shell pattern for the ids of cases. `reason` says why they fail. `issue` is the address or the number of
+    the issue, or `None` if there is none. `until` is the last day on which the entry holds, in UTC.
+    """
+
+    case: Words
+    reason: Words
+    issue: Words | int | None = None
+    until: date
+
+    @property
+    def told(self) -> str:
+        """The reason and the issue, for people."""
+        return self.reason if self.issue is None else f"{self.reason} ({self.issue})"
+
+
 class ServerNeed(Struct, frozen=True):
     """The model server that a case needs on this machine. Cases with the same `key` can share one.
 
@@ -289,7 +313,10 @@ class ServerNeed(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """One backend x model x environment x replicate. The backend reaches the model over `wire`."""
+    """One backend x model x environment x replicate. The backend reaches the model over `wire`.
+
+    `known_failure` is set if the project expects the case to fail.
+    """
 
     id: str
     backend: BackendConf
@@ -302,6 +329,7 @@ class Case(Struct, frozen=True):
     limits: Limits
     evaluation: EvaluationConf
     replicate: int = 1
+    known_failure: KnownFailure | None = None
 
     def __repr__(self) -> str:
         return f"Case({self.id!r})"
@@ -314,11 +342,13 @@ class Case(Struct, frozen=True):
     @property
     def doubts(self) -> list[str]:
         """What makes the case's result doubtful before it runs: the first warnings of its record."""
-        if self.limits.cost_usd is None or self.model.price != "unknown":
-            return []
-        return [
-            f"limits.cost_usd={self.limits.cost_usd:g} does not hold: the price of model {self.model.name} is `unknown`"
-        ]
+        found: list[str] = []
+        if self.limits.cost_usd is not None and self.model.price == "unknown":
+            limit = f"limits.cost_usd={self.limits.cost_usd:g}"
+            found.append(f"{limit} does not hold: the price of model {self.model.name} is `unknown`")
+        if self.sandbox.kind == "none" and not self.scripted:
+            found.append("sandbox none hides nothing: the agent and its program can read the private seed")
+        return found
 
     @property
     def server(self) -> ServerNeed | None:
@@ -332,6 +362,11 @@ class Case(Struct, frozen=True):
 def parameters_of(nodeid: str) -> str:
     """Return the parameters in pytest's id of a test. If the case is the only parameter, this is the case's id."""
     return nodeid.rpartition("[")[2].rpartition("]")[0]
+
+
+def without_group(nodeid: str) -> str:
+    """Return pytest's id of a test that has parameters, without the group that `--dist loadgroup` adds: `…[a]@gpu`."""
+    return nodeid if nodeid.endswith("]") else nodeid[: nodeid.rfind("]@") + 1] or nodeid
 
 
 class Score(Struct, frozen=True, kw_only=True):

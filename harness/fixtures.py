@@ -295,6 +295,7 @@ def score(request: pytest.FixtureRequest, case: Case, submission: Submission | P
 
     def grade() -> Score:
         environment, sandbox = request.getfixturevalue("environment"), request.getfixturevalue("sandbox")
-        return pipeline.grade(session.builder, environment, sandbox, given, live_of(request.config))
+        key = run_of(request.config).key_of(session.builder.case)
+        return pipeline.grade(session.builder, environment, sandbox, given, live_of(request.config), key)
 
     return session.once("score", grade)

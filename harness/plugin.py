@@ -18,29 +18,44 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, baseline_of, case_of, cases_of, run_of
+from harness.stash import MISTAKE, POOL, TO_RUN, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import closing, recorder, session_verdict, stopping
+    from harness import (
+        case_folder,
+        closing,
+        expected,
+        recorder,
+        resuming,
+        rounds,
+        session_verdict,
+        stopping,
+        until_decided,
+    )
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
+    case_folder = LazyModule("harness.case_folder")
     closing = LazyModule("harness.closing")
+    expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
+    resuming = LazyModule("harness.resuming")
+    rounds = LazyModule("harness.rounds")
     scheduler = LazyModule("harness.schedule.scheduler")
     session_verdict = LazyModule("harness.session_verdict")
     stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
+    until_decided = LazyModule("harness.until_decided")
     view = LazyModule("harness.live.view")
 
 pytest_plugins = ["harness.fixtures"]
 
-_MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
 _FOLDERS = pytest.StashKey[dict[str, str]]()
+_ROUNDS = "proctor-rounds"
 _WRITER = "proctor-writer"
 
 
@@ -67,6 +82,16 @@ def pytest_load_initial_conftests(
         add_options(parser, args, listed=early_config.known_args_namespace.help)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Find the run that is to be resumed, before anything asks for the options that it was begun with."""
+    given = command_line(config)
+    if given.keep_errors and given.resume is None:
+        raise pytest.UsageError("--keep-errors says what --resume RUN does: give both")
+    if given.resume is not None:
+        resuming.take_up(config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
@@ -77,7 +102,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker(config):
         if given.selects_cases or given.settings:
             cases_of(config)
+        looks_of(config)
         baseline_of(config)
+    if given.resume is not None:
+        resuming.prepare(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -95,7 +123,7 @@ def pytest_collection(session: pytest.Session) -> None:
         except pytest.UsageError as error:
             if not is_worker(config):
                 raise
-            config.stash[_MISTAKE] = str(error)
+            config.stash[MISTAKE] = str(error)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -109,7 +137,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             cases = cases_of(metafunc.config)
         except pytest.UsageError as error:  # raised here, it would look like a broken test
-            metafunc.config.stash[_MISTAKE] = str(error)
+            metafunc.config.stash[MISTAKE] = str(error)
             cases = []
         gc.freeze()  # otherwise the garbage collector visits Hydra's objects again for every few hundred cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
@@ -118,7 +146,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the other tests if cases are asked for. A mistake in the configuration ends the session here."""
-    mistake = config.stash.get(_MISTAKE, None)
+    mistake = config.stash.get(MISTAKE, None)
     if mistake is None:
         keep_cases(config, items)
         nothing = why_none(config, items)
@@ -135,15 +163,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare to run cases, if there are any."""
     config = session.config
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
-    if will_run and any(case_of(item) is not None for item in session.items):
-        folders = sharing.name_folders(session.items)
-        config.stash[_FOLDERS] = {item.nodeid: name for item, name in folders.items()}
-        config.pluginmanager.register(recorder.CaseRecorder(run_of(config), folders), "proctor-recorder")
+    resumed = TO_RUN in config.stash
+    if will_run and (resumed or any(case_of(item) is not None for item in session.items)):
+        folders = resuming.folders_of(config, session.items) if resumed else sharing.name_folders(session.items)
+        try:
+            require_keys(config, folders)
+        except pytest.UsageError as error:
+            if not is_worker(config):
+                raise
+            config.stash[MISTAKE] = str(error)
+        config.stash[_FOLDERS] = named = {item.nodeid: name for item, name in folders.items()}
+        recording = recorder.CaseRecorder(run_of(config), folders)
+        config.pluginmanager.register(recording, "proctor-recorder")
+        if _expects_failures(config):
+            config.pluginmanager.register(expected.XfailKnown(), "proctor-xfail")
+        if looks_of(config) is not None:
+            config.pluginmanager.register(rounds.of_session(session, recording, named), _ROUNDS)
         if is_worker(config):
             _stop_on_signals(config)
     if is_worker(config):
         stash = config.stash
-        collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
+        collected = Collected(stash.get(_FOLDERS, None), stash.get(MISTAKE, None), stash.get(_NOTHING, None))
         if any(part is not None for part in collected):
             tell(config, collected)
 
@@ -154,7 +194,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if _FOLDERS in config.stash and not is_worker(config) and not broken:
-        _begin(config, config.stash[_FOLDERS])
+        decider = _begin(config, config.stash[_FOLDERS], [item.nodeid for item in session.items])
+        if decider is not None:
+            config.pluginmanager.getplugin(_ROUNDS).begin(decider.next_round)
 
 
 @pytest.hookimpl(trylast=True)
@@ -169,6 +211,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Return how many workers `-n auto` starts for cases: as many as GPUs, cores and memory allow."""
+    if command_line(config).resume is not None:  # xdist may ask before our own hook is called
+        resuming.take_up(config)
     return machine.auto_workers(cases_of(config)) if command_line(config).selects_cases else None
 
 
@@ -192,11 +236,11 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     if collected.folders is not None:
         run = run_of(config)
         cases = cases_of(config)
-        _begin(config, collected.folders)
+        decider = _begin(config, collected.folders, ids)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
         known = times.Times.of_runs(run.folder.parent)
         session = config.pluginmanager.getplugin("dsession")
-        scheduler.take_over(session, cases, known, collected.folders)
+        scheduler.take_over(session, cases, known, collected.folders, decider.next_round if decider else None)
         board = view.show_workers(config, status_folder(config), cases, known)
         if board is not None:
             board.pytest_xdist_node_collection_finished(node, ids)
@@ -209,23 +253,44 @@ def _say_why_none(config: pytest.Config, nothing: str) -> None:
         config.pluginmanager.register(closing.AtTheEnd(lambda: closing.Closing(warning=nothing)))
 
 
-def _begin(config: pytest.Config, folders: dict[str, str]) -> None:
-    """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder."""
-    writer = recorder.RunWriter(run_of(config), folders)
+def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str]) -> until_decided.UntilDecided | None:
+    """Begin the run, in the main process. `folders` maps the tests that use a session to the session's folder.
+
+    Return what decides on further replicates of cases, if the command line asks for it.
+    """
+    writer = recorder.RunWriter(run_of(config), folders, lambda store: resuming.begin(config, folders, store))
     config.pluginmanager.register(writer, _WRITER)
-    config.pluginmanager.register(closing.AtTheEnd(writer.closing, *_compare_at_the_end(config, writer)))
+    if _expects_failures(config):
+        cases = {case.id: case for case in cases_of(config)}
+        of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
+        config.pluginmanager.register(expected.FailPassing(of_tests), expected.XPASS)
+    closings: list[Callable[[], closing.Closing]] = [lambda: resuming.with_note(config, writer.closing())]
+    decider = None
+    verdict = _compare_at_the_end(config, writer)
+    if verdict is not None:
+        decider = (
+            until_decided.until_decided_of(config, verdict, writer, nodeids, folders) if looks_of(config) else None
+        )
+        closings += [*([decider.closing] if decider else []), verdict.verdict, verdict.regressions]
+    config.pluginmanager.register(closing.AtTheEnd(*closings))
     _stop_on_signals(config)
+    return decider
 
 
-def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> Sequence[Callable[[], closing.Closing]]:
-    """Compare the session with its baseline at its end, if it has one. Return what the session then says."""
+def _expects_failures(config: pytest.Config) -> bool:
+    """Return whether a case is a known failure, unless `--runxfail` says that this does not matter."""
+    return not config.option.runxfail and any(case.known_failure is not None for case in cases_of(config))
+
+
+def _compare_at_the_end(config: pytest.Config, writer: recorder.RunWriter) -> session_verdict.SessionVerdict | None:
+    """Compare the session with its baseline at its end, if it has one."""
     baseline = baseline_of(config)
     if baseline is None:
-        return ()
+        return None
     fails = command_line(config).fail_on != "nothing"
     verdict = session_verdict.SessionVerdict(baseline, run_of(config), lambda: writer.records, fails=fails)
     config.pluginmanager.register(verdict, "proctor-verdict")
-    return (verdict.verdict, verdict.regressions)
+    return verdict
 
 
 def _stop_on_signals(config: pytest.Config) -> None:

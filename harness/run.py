@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,13 +16,17 @@ from harness.endings import ConfError
 from harness.models.checks import check_prices
 from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
+from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
+from harness.seed_key import PUBLIC, SeedKey, key_file, private_key
 from harness.suite import config as configuration
-from harness.suite import matrix
+from harness.suite import known_failures, matrix
 from harness.suite.choice import Choice, choose, require_known
 from harness.suite.no_agent import without_agent
+from harness.suite.replicates import asks_for_looks, looks_at, require_free_names
 from harness.suite.scripts import require_scripts
 from harness.suite.shard import Shard, shard
+from harness.verdict.rules import Looks
 
 
 class Nothing(Struct, frozen=True):
@@ -57,13 +61,21 @@ class Run:
     def cases(self) -> list[Case]:
         """The cases of this run. Raise `ConfError` if the configuration is wrong."""
         chosen = self._chosen
-        return chosen if self.part is None else shard(chosen, self.part)
+        return self._marked(chosen if self.part is None else shard(chosen, self.part))
 
     @property
     def all_of_suite(self) -> list[Case]:
         """The cases that this run would have without a selection. Raise `ConfError` if the configuration is wrong."""
         every = self._suite_cases
         return every if self.given.submission is None else without_agent(every, self.config.suite.replicates)
+
+    @cached_property
+    def looks(self) -> Looks | None:
+        """How cases get further replicates, or `None` if the number is fixed. Raise `ConfError` if that cannot work."""
+        if not asks_for_looks(self.given):
+            return None
+        require_free_names(self._suite_cases, self.suite)
+        return looks_at(self.config.suite, self.given.max_replicates)
 
     @cached_property
     def nothing(self) -> Nothing | None:
@@ -84,13 +96,35 @@ class Run:
     def origin(self) -> Origin:
         """What all records of this run share."""
         checked_out = checkout()
+        looks = self.looks
         return Origin(
             harness=harness_version(),
             harness_commit=None if checked_out is None else commit_of(checked_out),
             project_commit=commit_of(self.conf.root),
             overrides=list(self.given.settings),
             options=list(self.given.options),
+            replicates=None if looks is None else PlannedReplicates(planned=looks.first, most=looks.last),
         )
+
+    def key_of(self, case: Case) -> SeedKey:
+        """Return the key of a case's held-out seeds: the public one for a scripted case, else the private one.
+
+        If there is no private key, raise `ConfError`. Only `--submission` then uses the public key.
+        """
+        if case.scripted:
+            return PUBLIC
+        if self._private_key is not None:
+            return self._private_key
+        if self.given.submission is not None:
+            return PUBLIC
+        raise ConfError(
+            f"the held-out episodes of real models derive from a private seed, and there is none for {case.id}: run "
+            f"`proctor seed`, which makes {key_file()}, or set PROCTOR_SEED"
+        )
+
+    @cached_property
+    def _private_key(self) -> SeedKey | None:
+        return private_key()
 
     @cached_property
     def _suite_cases(self) -> list[Case]:
@@ -107,9 +141,33 @@ class Run:
             check_prices(chosen)
         return chosen
 
+    def _marked(self, cases: list[Case]) -> list[Case]:
+        """Return the cases with their known failures."""
+        known = known_failures.read_known(self.conf, known_failures.today())
+        if not known:
+            return cases
+        known_failures.require_matched(known, self.conf, self._every_suite())
+        return known_failures.mark_known(cases, known)
+
+    def _every_suite(self) -> Iterator[tuple[str, Callable[[], list[Case]]]]:
+        """Return each suite and how to get its cases: this one as the command line changes it, then all as written."""
+        yield self.suite, lambda: _every_case(self.config)
+        for suite in self.conf.choices("suite"):
+            yield suite, partial(_as_written, self.conf, suite)
+
     def _other_suites(self) -> Iterator[configuration.Config]:
         """Return the configurations of the other suites, except those that are wrong."""
         for suite in self.conf.choices("suite"):
             if suite != self.suite:
                 with suppress(ConfError):
                     yield configuration.load(self.conf, suite)
+
+
+def _every_case(config: configuration.Config) -> list[Case]:
+    """Return the cases of a suite, and those of `--submission`."""
+    cases = matrix.cases(config)
+    return [*cases, *without_agent(cases, config.suite.replicates)]
+
+
+def _as_written(conf: ConfPath, suite: str) -> list[Case]:
+    return _every_case(configuration.load(conf, suite))

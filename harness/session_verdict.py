@@ -19,6 +19,7 @@ from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError
 from harness.run import Run
 from harness.verdict.reading import RunTrials, trials_of
+from harness.verdict.rules import Rules
 from harness.verdict.trials import CaseKey
 
 
@@ -38,6 +39,11 @@ class SessionVerdict:
         self.compared: Compared | None = None
         self._conclusion: list[str] = []
         self._calm = True
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the comparison."""
+        return self._baseline.rules
 
     def found_so_far(self) -> RunTrials:
         """Return the trials of this session so far."""

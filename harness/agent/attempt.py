@@ -26,6 +26,7 @@ from harness.agent.watchdog import failed
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
 from harness.gateway.account import Account
+from harness.gateway.first_request import FirstRequest
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.results.record import Asked, Digests
@@ -48,8 +49,9 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     conversation. `asked` is what it asked of the agent. `waited_s` is the pause before the attempt. `term_s` is the
     time from SIGTERM to the exit of the CLI, `kill_s` the time until the last process was gone, and `settle_s` the time
     until the session's folders stopped changing. `resets_in_s` is the time until a rate limit ends, if the provider or
-    the CLI said so. `digests` tell what the agent was asked. `raised` is the exception that stopped the attempt from
-    outside, or `None`.
+    the CLI said so. `digests` tell what the agent was asked, and `first_request` what the CLI then asked of its model:
+    it is `None` if the CLI sent no request with tools. `raised` is the exception that stopped the attempt from outside,
+    or `None`.
     """
 
     ending: Ending
@@ -69,6 +71,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     resets_in_s: float | None = None
     digests: Digests = Digests()
+    first_request: FirstRequest | None = None
     raised: BaseException | None = None
 
 
@@ -118,6 +121,7 @@ def run_attempt(
         model_s=room.account.model_s,
         resets_in_s=_resets_in_s(outcome.session, room.account) if ending is Ending.RATE_LIMITED else None,
         digests=_digests(setup, prompt),
+        first_request=room.account.first_request,
         raised=outcome.raised,
     )
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
 from harness.packaged import cli_lock, cli_requirements
+from harness.seed_key import VARIABLE
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 _VERSION_S = 60.0
@@ -124,7 +125,13 @@ def _told_version(executable: str, arguments: Sequence[str]) -> str:
     command = [executable, *arguments]
     try:
         ran = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERSION_S, check=False
+            command,
+            env={name: value for name, value in os.environ.items() if name != VARIABLE},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CliMissing(f"`{' '.join(command)}` tells no version: {error}") from error

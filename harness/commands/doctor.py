@@ -25,6 +25,7 @@ from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
+from harness.seed_key import private_key
 from harness.servers.gpus import cpu_slots, inventory
 from harness.servers.ollama import OllamaMissing, chosen_server, find_ollama
 from harness.servers.ollama_host import VARIABLE
@@ -58,6 +59,7 @@ def examine() -> Iterator[Finding]:
     for name in names():
         yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in own_names())
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
+    yield _seed()
     kinder = find_spec("kinder") is not None
     yield Finding(
         "environments kinder", kinder, "installed" if kinder else "not installed: run `proctor setup --extra kinder`"
@@ -104,6 +106,16 @@ def _sandbox() -> str:
     if not capability.ok:
         raise SandboxError(f"{capability.reason}\n{capability.remedy}")
     return f"seals, at {shutil.which('bwrap')}"
+
+
+def _seed() -> Finding:
+    """Return whether there is a private seed. Only cases of real models need one."""
+    try:
+        key = private_key()
+    except ConfError as error:
+        return Finding("private seed", False, str(error))
+    none = "none: cases of real models do not run; `proctor seed` makes one"
+    return Finding("private seed", key is not None, none if key is None else f"digest {key.digest}, in {key.place}")
 
 
 def _vllm() -> Finding:

@@ -74,6 +74,7 @@ def run(given: argparse.Namespace) -> int:
     print("    proctor setup         # once: installs the coding-agent CLIs and checks the sandbox")
     print("    pytest                # runs the cases of conf/suite/default.yaml")
     print("    pytest -k opencode    # runs the cases of one backend")
+    print("    proctor seed          # once, before cases of real models: makes your private seed")
     return 0
 
 

@@ -28,13 +28,14 @@ COMMANDS = {
         "install the pinned CLIs for this user, and check the sandbox", LazyModule("harness.commands.setup")
     ),
     "init": Command("write a small project that runs at once", LazyModule("harness.commands.init")),
+    "seed": Command("make the private seed that real models are graded with", LazyModule("harness.commands.seed")),
     "doctor": Command(
         "say what this machine can run, and how to get what is missing", LazyModule("harness.commands.doctor")
     ),
     "decode": Command(
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
-    "report": Command("print the table of a run", LazyModule("harness.commands.report")),
+    "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,41 +17,71 @@ from harness.results.record import Record
 from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+from harness.verdict.reading import read_trials
+from harness.verdict.rules import Rules
 
 if TYPE_CHECKING:
-    from harness.report import verdicts
-else:  # it needs SciPy
+    from harness.report import means, verdicts
+else:  # they need SciPy
+    means = LazyModule("harness.report.means")
     verdicts = LazyModule("harness.report.verdicts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl")
-    parser.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print everything as JSON")
+    form.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table of a run, or its summary in Markdown. Raise `BadInput`."""
+    """Print the table of a run and the means over replicates, as text, Markdown or JSON. Raise `BadInput`."""
     try:
         folder, records = read_run(given.run)
+        trials = read_trials(folder).trials if records else []
     except RunError as error:
         raise BadInput(str(error)) from error
-    verdict = _verdict(folder / VERDICT, as_markdown=given.markdown)
+    verdict = _verdict(folder / VERDICT)
+    several = len(trials) > 1 or given.json
+    summary = means.summarize_run(folder, records, trials, verdict, Rules()) if several else None
+    if given.json:
+        print(msgspec.json.format(msgspec.json.encode(summary)).decode())
+        return 0
     if records:
-        print("\n".join([*verdict, *markdown(records)] if given.markdown else [*table(records), *verdict]))
+        print("\n".join((_markdown if given.markdown else _text)(records, summary, verdict)))
     tell_missing(folder, records)
     return 0
 
 
-def _verdict(file: Path, *, as_markdown: bool) -> list[str]:
+def _verdict(file: Path) -> verdicts.Compared | None:
     """Return the comparison with the baseline of `pytest --baseline`, if the run had one. Raise `BadInput`."""
     if not file.exists():
-        return []
+        return None
     try:
-        compared = msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
+        return msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
     except msgspec.MsgspecError as error:
         raise BadInput(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
-    return [*verdicts.markdown_lines(compared), ""] if as_markdown else ["", *verdicts.lines(compared)]
+
+
+def _text(
+    records: Sequence[Record], summary: means.RunSummary | None, verdict: verdicts.Compared | None
+) -> Iterator[str]:
+    yield from table(records)
+    if summary:
+        yield from means.lines(summary)
+    if verdict:
+        yield from ["", *verdicts.lines(verdict)]
+
+
+def _markdown(
+    records: Sequence[Record], summary: means.RunSummary | None, verdict: verdicts.Compared | None
+) -> Iterator[str]:
+    if verdict:
+        yield from [*verdicts.markdown_lines(verdict), ""]
+    yield from markdown(records)
+    if summary:
+        yield from means.markdown_lines(summary)
 
 
 def tell_missing(folder: Path, records: Sequence[Record]) -> None:

@@ -15,11 +15,18 @@ class Board:
     """Follows the cases of a run. `expected` is how many seconds cases took in earlier runs."""
 
     def __init__(self, cases: Iterable[str], expected: Mapping[str, float]) -> None:
-        self._left = dict.fromkeys(cases)
-        self._total = len(self._left)
+        self._left = dict[str, None]()
+        self._total = 0
+        self.add(cases)
         self._expected = dict(expected)
         self._began: dict[str, float] = {}
         self._took: list[float] = []
+
+    def add(self, cases: Iterable[str]) -> None:
+        """Count these cases too."""
+        new = dict.fromkeys(cases)
+        self._left |= new
+        self._total += len(new)
 
     def began(self, case: str, now: float) -> None:
         """Note that a worker has begun a case."""

@@ -16,6 +16,9 @@ from harness.live.status import StatusFile
 from harness.live.workers import LiveWorkers
 from harness.results.times import UNKNOWN_S, Times
 
+BOARD = "proctor-live-workers"
+"""The name of the plugin that shows a line for each worker."""
+
 
 def live(config: pytest.Config, status_file: Path | None, gpu_memory_mb: Callable[[], float | None]) -> Live:
     """Return the live view of this process: a line on its terminal, or a worker's file for the board.
@@ -39,7 +42,7 @@ def show_workers(config: pytest.Config, folder: Path, cases: Sequence[Case], tim
     known = {case.id: times.expected_s(case) for case in cases}
     expected = {case: seconds for case, seconds in known.items() if seconds != UNKNOWN_S}
     board = LiveWorkers(Canvas(terminal, config.get_terminal_writer()), folder, set(known), expected)
-    config.pluginmanager.register(board, "proctor-live-workers")
+    config.pluginmanager.register(board, BOARD)
     return board
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -50,6 +50,13 @@ class LiveWorkers:
                     board = self._board = Board(cases, self._expected)
                     self._thread = Thread(target=self._run, args=(board,), name="proctor-live", daemon=True)
                     self._thread.start()
+
+    def add(self, cases: Collection[str]) -> None:
+        """Count further cases, which are added while the others run."""
+        with self._lock:
+            self._cases |= set(cases)
+            if self._board:
+                self._board.add(cases)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Note that a worker begins a test."""

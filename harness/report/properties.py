@@ -29,6 +29,7 @@ def properties(record: Record, folder: Path, before: Iterable[tuple[str, Any]] =
         "solve_rate_high": high if high is None else round(high, 4),
         "ending": record.ending.value,
         "cause": record.cause.value,
+        "known_failure": None if record.known_failure is None else record.known_failure.told,
         "turns": None if usage is None else usage.turns,
         "tokens": known,
         "cost_usd": None if usage is None else usage.cost_usd,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.report.table import named, seconds, shown, solve_rate, used, why
+from harness.report.table import named, outcome, seconds, shown, solve_rate, used, why
 from harness.results.record import Record
 from harness.results.record_builder import WORST_FIRST
 
@@ -39,7 +39,10 @@ def _counts(records: Iterable[Record]) -> str:
     for (case, _), record in last.items():
         outcomes.setdefault(case, []).append(record.outcome)
     counts = Counter(min(of_one, key=WORST_FIRST.index) for of_one in outcomes.values())
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    known = {case for (case, _), record in last.items() if record.known_failure is not None}
+    as_known = sum(min(outcomes[case], key=WORST_FIRST.index) == "failed" for case in known)
+    noted = {"failed": f" ({as_known} known)" if as_known else ""}
+    return ", ".join(f"{counts[name]} {name}{noted.get(name, '')}" for name in OUTCOMES if counts[name])
 
 
 def _totals(ran: Iterable[Record]) -> str:
@@ -74,7 +77,7 @@ def _row(record: Record) -> tuple[str, ...]:
     usage = used(record)
     return (
         named(record),
-        record.outcome,
+        outcome(record),
         solve_rate(record),
         shown(usage.turns if usage else None, ","),
         shown(tokens(record), ","),

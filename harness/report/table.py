@@ -74,7 +74,23 @@ def why(record: Record) -> str:
         if one.explained is None
     ]
     warnings = [" ".join(warning.split()) for warning in record.warnings]
-    return "; ".join(["" if ending == "finished" else ending[:_WHY], *odd, *warnings]).removeprefix("; ")
+    ending = "" if ending == "finished" else ending[:_WHY]
+    return "; ".join(filter(None, [ending, *_known(record), *odd, *warnings]))
+
+
+def outcome(record: Record) -> str:
+    """Return the outcome, and whether it is a known failure."""
+    known = record.known_failure is not None and record.outcome == "failed"
+    return "failed (known)" if known else record.outcome
+
+
+def _known(record: Record) -> list[str]:
+    """Return what to know about the known failure that a record has."""
+    known = record.known_failure
+    if known is None or record.outcome not in {"passed", "failed"}:
+        return []
+    told = " ".join(known.told.split())
+    return [f"known failure: {told}" if record.outcome == "failed" else f"passes, but is a known failure: {told}"]
 
 
 def _explained(record: Record) -> str:
@@ -88,7 +104,7 @@ def _row(record: Record) -> tuple[str, ...]:
     usage = used(record)
     return (
         named(record),
-        record.outcome,
+        outcome(record),
         solve_rate(record),
         shown(usage.turns if usage else None),
         shown(usage.cost_usd if usage else None, ".4f"),

@@ -20,7 +20,7 @@ NAMES = {
     Measure.TOKENS: "tokens",
     Measure.SECONDS: "seconds",
 }
-_FORMS = {
+FORMS = {
     Measure.SOLVE_RATE: ".2f",
     Measure.COST: ".4f",
     Measure.TURNS: ".1f",
@@ -173,7 +173,7 @@ def _rows(compared: Compared, verdict: Verdict) -> list[tuple[str, ...]]:
 
 
 def _means(one: Comparison) -> tuple[str, str]:
-    form = _FORMS[one.measure]
+    form = FORMS[one.measure]
     before, now = ("-" if side.mean is None else format(side.mean, form) for side in (one.base, one.new))
     return before, now
 

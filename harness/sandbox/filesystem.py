@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
+from harness.endings import ConfError
 from harness.sandbox.base import BoxRequest, SandboxError
+from harness.seed_key import key_file
 
 ROOM = "/sandbox"
 WORKSPACE, HOME, INIT = f"{ROOM}/workspace", f"{ROOM}/home", f"{ROOM}/init.py"
@@ -57,7 +60,8 @@ def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: in
         *("--dev", "/dev", "--remount-ro", "/dev"),
         *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108 - a mount point, no file is made
         *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point, no file is made
-        *_read_only((*filter(Path.exists, _ETC), *_checked(readable))),
+        *_read_only(shown := (*filter(Path.exists, _ETC), *_checked(readable))),
+        *_covered(shown),
         *("--bind", str(request.workspace), WORKSPACE, "--bind", str(request.home), HOME),
     ]
     for name, path in zip(request.mounts, _checked(request.mounts.values()), strict=True):
@@ -128,6 +132,15 @@ def _read_only(paths: Iterable[Path]) -> Iterator[str]:
         yield from _directories(*(str(parent) for parent in reversed(path.parents) if parent != Path("/")))
         yield from ("--symlink", str(path.resolve()), str(path)) if path.is_symlink() else _bound(path)
         shown.append(path)
+
+
+def _covered(shown: Iterable[Path]) -> Iterator[str]:
+    """Yield options that make the private seed unreadable, if it lies below a path that is shown."""
+    with suppress(ConfError, OSError):  # this user has no home, or may not look into it
+        file = key_file().resolve(strict=True)
+        places = (*map(Path, _SYSTEM), *shown)
+        if any(file.is_relative_to(place.resolve()) for place in places):
+            yield from ("--ro-bind", "/dev/null", str(file))
 
 
 def _bound(path: Path) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -20,9 +20,13 @@ from xdist.workermanage import WorkerController  # type: ignore[import-untyped] 
 
 from harness.case import Case, ServerNeed, parameters_of
 from harness.case_folder import case_in
+from harness.further import FurtherTest, Numbering
 from harness.results.times import Times
 from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner
+
+NextRound = Callable[[], Sequence[FurtherTest]]
+"""Returns the tests of further replicates that run next, once all others have run. If it returns none, none follow."""
 
 RERUN = "rerun"
 """The outcome of a report about a case that killed its worker and is run once more."""
@@ -35,17 +39,30 @@ class Demand(Struct, frozen=True):
     server: ServerNeed | None = None
 
 
-def take_over(session: Any, cases: Sequence[Case], times: Times, folders: Mapping[str, str]) -> None:
+def take_over(
+    session: Any,
+    cases: Sequence[Case],
+    times: Times,
+    folders: Mapping[str, str],
+    next_round: NextRound | None = None,
+) -> None:
     """Take over the distribution of tests to workers, before any test is given out.
 
     `session` is xdist's `DSession`. `folders` maps each test that uses a session to the session's folder. If the user
     or another plugin chose a distribution other than `load` and `loadgroup`, it stays. Raise `pytest.UsageError` if a
-    plugin replaces one of these two and tests share a session.
+    plugin replaces one of these two and tests share a session, or if `next_round` is given and cannot be asked.
     """
     scheduling: CaseScheduling | GroupScheduling
     if type(session.sched) is LoadScheduling:
         demands = {case.id: Demand(times.expected_s(case), case.server) for case in cases}
-        scheduling = CaseScheduling(session.config, session.log, demands, this_machine(cases), folders)
+        scheduling = CaseScheduling(
+            session.config, session.log, demands, this_machine(cases), folders, next_round=next_round
+        )
+    elif next_round is not None:
+        raise pytest.UsageError(
+            f"--until-decided cannot add replicates, because a plugin chose the scheduler "
+            f"{type(session.sched).__name__}: run without -n, or without that plugin"
+        )
     elif type(session.sched) is LoadGroupScheduling:
         scheduling = GroupScheduling(session.config, session.log, folders)
     else:
@@ -111,6 +128,9 @@ class CaseScheduling:
     folder. The tests that share one are given to the same worker, as one job. A test without a session belongs to a
     case if the case is its only parameter. Other tests are given out last, in order and in batches, as `load` does. If
     there are no cases at all, `load` does everything.
+
+    With `next_round`, a worker that has nothing to run does not stop. It waits in the pause, a test of its own, until
+    all workers have run their tests, and the next round is known.
     """
 
     def __init__(
@@ -121,17 +141,20 @@ class CaseScheduling:
         machine: Machine,
         folders: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        next_round: NextRound | None = None,
     ) -> None:
         self._config = config
         self._load = LoadScheduling(config, log)
-        self._demands = demands
+        self._demands = dict(demands)
         self._machine = machine
-        self._folders = folders or {}
+        self._folders = dict(folders or {})
+        self._next_round = next_round
         self._units: dict[int, list[int]] = {}
         self._crashed: dict[str, list[int]] = {}
         self._clock = clock
         self._planner: Planner | None = None
-        self._collection: list[str] = []
+        self._nodeids: dict[int, str] = {}
+        self._pause = 0
         self._pending: dict[WorkerController, list[int]] = self._load.node2pending
         self._plain_left = 0
         self._kills = Counter[str]()
@@ -151,14 +174,15 @@ class CaseScheduling:
         """Whether every worker has all tests that it will run. Then all workers can be told to stop."""
         if self._planner is None:
             return bool(self._load.tests_finished)
-        return not self._planner.left and all(len(pending) < 2 for pending in self._pending.values())
+        over = self._next_round is None and not self._planner.left
+        return over and all(len(self._tests_of(node)) < 2 for node in self._pending)
 
     @property
     def has_pending(self) -> bool:
         """Whether there is anything left to run."""
         if self._planner is None:
             return bool(self._load.has_pending)
-        return bool(self._planner.left) or any(self._pending.values())
+        return bool(self._planner.left) or any(map(self._tests_of, self._pending))
 
     def add_node(self, node: WorkerController) -> None:
         """Add a worker that has started."""
@@ -174,12 +198,11 @@ class CaseScheduling:
         if self._load.collection is None and self._has_cases():
             if not self._load._check_nodes_have_same_collection():  # xdist reports the difference, and nothing runs
                 return
-            self._load.collection = self._collection = next(iter(self._load.node2collection.values()))
-            self._plain_left = sum(self.case_id(nodeid) is None for nodeid in self._collection)
-            units: dict[str | int, list[int]] = {}
-            for index, nodeid in enumerate(self._collection):
-                units.setdefault(self._folders.get(nodeid, index), []).append(index)
-            self._planner = Planner(map(self._job, units.values()), self._machine, clock=self._clock)
+            self._load.collection = collection = next(iter(self._load.node2collection.values()))
+            self._nodeids = dict(enumerate(collection))
+            self._pause = Numbering(len(collection)).pause
+            self._plain_left = sum(self.case_id(nodeid) is None for nodeid in collection)
+            self._planner = Planner(self._jobs(self._nodeids), self._machine, clock=self._clock)
         if self._planner is None:
             self._load.schedule()
         else:
@@ -191,9 +214,8 @@ class CaseScheduling:
             self._load.mark_test_complete(node, item_index, duration)
             return
         self._pending[node].remove(item_index)
-        unit = self._units[item_index]
-        if item_index == unit[-1]:
-            self._planner.done(node.gateway.id, unit[0])
+        if item_index != self._pause and item_index == self._units[item_index][-1]:
+            self._planner.done(node.gateway.id, self._units[item_index][0])
         self._fill(self._planner)
 
     def mark_test_pending(self, item: str) -> None:
@@ -201,7 +223,7 @@ class CaseScheduling:
         if self._planner is None:
             self._load.mark_test_pending(item)
             return
-        index = self._collection.index(item)
+        index = next(index for index, nodeid in self._nodeids.items() if nodeid == item)
         self._add(self._planner, self._crashed.pop(item, [index]))
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
@@ -217,9 +239,10 @@ class CaseScheduling:
         if self._planner is None:
             crashed: str | None = self._load.remove_node(node)
             return crashed
-        pending = self._pending.pop(node)
+        pending = self._tests_of(node)
+        del self._pending[node]
         job = self._planner.lose(node.gateway.id) if self._planner.knows(node.gateway.id) else None
-        nodeid = None if job is None else self._collection[pending[0]]
+        nodeid = None if job is None else self._nodeids[pending[0]]
         if nodeid is not None and self.case_id(nodeid) is not None:
             unit = self._units[pending[0]]
             self._crashed[nodeid] = unit[unit.index(pending[0]) :]
@@ -263,11 +286,22 @@ class CaseScheduling:
     def _has_cases(self) -> bool:
         return any(map(self.case_id, next(iter(self._load.node2collection.values()))))
 
+    def _tests_of(self, node: WorkerController) -> list[int]:
+        """Return the tests that a worker has been given and has not finished, without the pause."""
+        return [index for index in self._pending[node] if index != self._pause or self._planner is None]
+
+    def _jobs(self, indices: Iterable[int]) -> list[Job]:
+        """Return the jobs for these tests. Those that share a session are one job."""
+        units: dict[str | int, list[int]] = {}
+        for index in indices:
+            units.setdefault(self._folders.get(self._nodeids[index], index), []).append(index)
+        return [self._job(unit) for unit in units.values()]
+
     def _job(self, unit: list[int]) -> Job:
         """Return the job that runs these tests one after the other in one worker."""
         for index in unit:
             self._units[index] = unit
-        case = self.case_id(self._collection[unit[0]])
+        case = self.case_id(self._nodeids[unit[0]])
         if case is None:
             return Job(unit[0], 0.0)
         return Job(unit[0], self._demands[case].seconds, self._demands[case].server)
@@ -291,25 +325,43 @@ class CaseScheduling:
                 planner.add(node.gateway.id)
             if node.shutting_down:
                 planner.retire(node.gateway.id)
+        going_on = [node for node in ready if not node.shutting_down]
+        if self._next_round is not None and going_on and not self.has_pending and not self._crashed:
+            self._begin_round(planner, self._next_round)
         for has in (0, 1):
-            for node in ready:
-                if len(self._pending[node]) == has and not node.shutting_down:
+            for node in going_on:
+                if len(self._tests_of(node)) == has:
                     self._give(planner, node)
+
+    def _begin_round(self, planner: Planner, next_round: NextRound) -> None:
+        """Have the tests of the next round run. If there are none, the session ends."""
+        tests = next_round()
+        if not tests:
+            self._next_round = None
+        for test in tests:
+            self._demands[test.case.id] = self._demands[case_in(self._folders[self._nodeids[test.like]], self._demands)]
+            self._folders[test.nodeid] = test.folder
+            self._nodeids[test.number] = test.nodeid
+        for job in self._jobs(test.number for test in tests):
+            planner.give_back(job)
 
     def _give(self, planner: Planner, node: WorkerController) -> None:
         batch: list[int] = []
         most = 1
         while len(batch) < most and (job := planner.next(node.gateway.id)) is not None:
             batch += self._units[job.index]
-            if self.case_id(self._collection[job.index]) is None:
+            if self.case_id(self._nodeids[job.index]) is None:
                 most = self._batch()
                 self._plain_left -= 1
         if batch:
             self._pending[node].extend(batch)
             node.send_runtest_some(batch)
-        elif self._pending[node]:
+        elif self._pending[node] and self._next_round is None:
             planner.retire(node.gateway.id)
             node.shutdown()
+        elif self._tests_of(node) and self._pending[node][-1] != self._pause:
+            self._pending[node].append(self._pause)
+            node.send_runtest_some([self._pause])
 
     def _batch(self) -> int:
         """Return how many tests without a case a worker gets at a time.

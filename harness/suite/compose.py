@@ -107,12 +107,20 @@ def parse_override(text: str) -> Override:
     return override
 
 
-def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
-    """Return the contents of a file, with unresolved interpolations. Raise `ConfError` if it is not valid."""
+def read_yaml(conf: ConfPath, path: Path) -> Any:
+    """Return the contents of a file, with unresolved interpolations. Dates are text, and an empty file is `{}`.
+
+    Raise `ConfError` if it is not valid.
+    """
     try:
-        document = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except _FAULTS as error:
         raise ConfError(f"{conf.shown(path)}: {one_line(error)}") from error
+
+
+def _mapping(conf: ConfPath, path: Path) -> dict[str, Any]:
+    """Return the contents of a file that holds a mapping. Raise `ConfError` if it is not valid."""
+    document = read_yaml(conf, path)
     if not isinstance(document, dict):
         raise ConfError(f"{conf.shown(path)}: must be a mapping of keys to values")
     return {str(key): value for key, value in document.items() if value is not None}

@@ -9,7 +9,7 @@ from msgspec import Struct
 from harness.verdict.comparison import Verdict
 from harness.verdict.contrast import Contrast
 from harness.verdict.evidence import p_now
-from harness.verdict.gate import compare
+from harness.verdict.gate import RATES, compare
 from harness.verdict.matched import Matched, match, shared_spread
 from harness.verdict.permutation import least_p
 from harness.verdict.rules import Looks, Rules
@@ -36,12 +36,12 @@ def until_decided(base: Sequence[Trial], new: Sequence[Trial], rules: Rules) -> 
         raise ValueError("until_decided needs rules with looks: how many replicates a case begins and ends with")
     undecided = {
         found.name
-        for found in compare(base, new, rules)
-        if (found.level, found.verdict, found.measure) == ("case", Verdict.INCONCLUSIVE, Measure.SOLVE_RATE)
+        for found in compare(base, new, rules, [RATES])
+        if (found.level, found.verdict) == ("case", Verdict.INCONCLUSIVE)
     }
     matched = match(base, new, rules)
     tested = [one for one in matched if one.verdict is None]
-    left = int(rules.looks.budget * sum(len(one.planned) for one in matched))
+    left = rules.looks.sessions(sum(len(one.planned) for one in matched))
     left -= sum(len(one.new) - len(one.planned) for one in matched)
     spread = shared_spread(matched)
     asked = [(_chance(one, spread), one) for one in matched if str(one.key) in undecided]
@@ -69,7 +69,7 @@ def _why_not(one: Matched, p: float, rules: Rules, looks: Looks, cases: int) -> 
     if len(one.new) >= looks.last:
         return f"it has {len(one.new)} replicates, and {looks.last} are the most"
     if p > (most := looks.promising_at(len(one.new))):
-        return f"p = {p:.2g} so far is above {most:.2g}: it probably did not get worse"
+        return f"p is above {most:.2g} so far: it probably did not get worse"
     if _hopeless(found, looks, rules.family / cases):
         return f"even {looks.last} replicates against {len(found.base)} of the baseline could not decide it"
     return ""

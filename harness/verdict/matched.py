@@ -12,14 +12,14 @@ from harness.verdict.conditions import Comparable, comparable
 from harness.verdict.contrast import Contrast, contrast
 from harness.verdict.rules import Rules
 from harness.verdict.spread import Spread, pooled_spread
-from harness.verdict.trials import CaseKey, Measure, Trial, by_case, graded, values
+from harness.verdict.trials import CaseKey, Measure, Trial, by_case, filled, graded, values
 
 
 class Matched(Struct, frozen=True, kw_only=True):
     """One case in both runs.
 
-    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline.
-    `planned` holds the new trials without those that were added because the case was undecided.
+    `verdict` and `reason` are set if no test is needed or possible. `base` holds the comparable trials of the baseline,
+    and `planned` the new trials, both without those that a case got because it began badly and was undecided.
     """
 
     key: CaseKey
@@ -71,19 +71,14 @@ def bounds(cases: Sequence[Matched]) -> tuple[float, float] | None:
     """Return how far the difference of the solve rate could move if nothing were missing, averaged over the cases."""
     if not any(trial.missing for one in cases for trial in (*one.base, *one.new)):
         return None
-    lowest = [_filled(one.new, 0.0) - _filled(one.base, 1.0) for one in cases]
-    highest = [_filled(one.new, 1.0) - _filled(one.base, 0.0) for one in cases]
+    lowest = [filled(one.new, 0.0) - filled(one.base, 1.0) for one in cases]
+    highest = [filled(one.new, 1.0) - filled(one.base, 0.0) for one in cases]
     return sum(lowest) / len(cases), sum(highest) / len(cases)
 
 
-def _filled(trials: Sequence[Trial], missing: float) -> float:
-    return sum(missing if trial.solve_rate is None else trial.solve_rate for trial in trials) / len(trials)
-
-
 def _matched(key: CaseKey, base: list[Trial], new: list[Trial], rules: Rules) -> Matched:
-    if rules.looks:
-        base = [trial for trial in base if trial.replicate <= rules.looks.first]
-    planned = [trial for trial in new if rules.looks is None or trial.replicate <= rules.looks.first]
+    base = [trial for trial in base if not trial.added]
+    planned = [trial for trial in new if not trial.added and (not rules.looks or trial.replicate <= rules.looks.first)]
     kept = comparable(base, new, rules.allow) if base and new else Comparable(base)
     verdict, reason = _untested(base, new, kept, rules)
     used = kept.base or base

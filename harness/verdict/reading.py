@@ -9,12 +9,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
+from harness.results.claims import is_running
 from harness.results.conditions import conditions_of
-from harness.results.drafts import is_running
 from harness.results.episodes import solved_flags
 from harness.results.record import Record
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+from harness.verdict.rules import Looks
 from harness.verdict.trials import CaseKey, Trial, trial_of
 
 
@@ -23,7 +24,8 @@ class RunTrials(Struct, frozen=True, kw_only=True):
 
     `sessions` are the case and the start of each session, which tell the sessions of all runs apart. `folders` are the
     folders of each case, one for each trial that has one. `unrecorded` names the planned cases without a record.
-    `running` says that the run has not ended, or that its file system has no locks.
+    `running` says that the run has not ended, or that its file system has no locks. `looks` says how cases got further
+    replicates. It is empty if their number was fixed.
     """
 
     folder: Path
@@ -32,6 +34,17 @@ class RunTrials(Struct, frozen=True, kw_only=True):
     folders: dict[CaseKey, list[Path]]
     unrecorded: list[str]
     running: bool
+    looks: frozenset[Looks] = frozenset()
+
+    @property
+    def only_looks(self) -> Looks | None:
+        """How its cases got further replicates. `None` if their number was fixed. Raise `RunError` if that differs."""
+        if len(self.looks) > 1:
+            raise RunError(
+                f"{self.folder}: its cases had different numbers of replicates planned or allowed (`replicates` in its "
+                "records), so they cannot be judged together: compare its shards one by one"
+            )
+        return next(iter(self.looks), None)
 
 
 def read_trials(run: Path) -> RunTrials:
@@ -59,6 +72,9 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
         folders=dict(folders),
         unrecorded=unrecorded(folder, records),
         running=running,
+        looks=frozenset(
+            Looks(first=one.planned, last=one.most) for record in records if (one := record.replicates) is not None
+        ),
     )
 
 

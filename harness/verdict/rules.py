@@ -12,6 +12,7 @@ class Looks(Struct, frozen=True, kw_only=True):
     alarm is spent over the looks by the power family of Kim and DeMets (1987): after n replicates, (n / last)^4 of it
     is spent. Late looks get most, because early ones can hardly decide anything. `promising` is the p-value up to which
     a case is worth another replicate after the first look. `budget` is the share of more sessions that a run may use.
+    In a small run, it is at least enough for one case.
     """
 
     first: int
@@ -29,6 +30,10 @@ class Looks(Struct, frozen=True, kw_only=True):
         spent = [(min(count, self.last) / self.last) ** 4 for count in (max(replicates, self.first), replicates - 1)]
         return spent[0] - (spent[1] if replicates > self.first else 0.0)
 
+    def sessions(self, planned: int) -> int:
+        """Return how many sessions may be added to so many planned ones."""
+        return max(int(self.budget * planned), self.last - self.first) if self.budget else 0
+
     def promising_at(self, replicates: int) -> float:
         """Return the p-value up to which another replicate is worth it. It falls: a case that got worse shows it."""
         return self.promising * self.first / max(self.first, replicates)
@@ -38,10 +43,11 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What the gate promises.
 
     `false_discovery`: the share of false alarms among all cases and groups called worse, and likewise better. Half of
-    it is for groups and half for cases. `margin`: a difference in solve rate that does not matter. `ratio_margin`: the
-    same for cost, turns, tokens and seconds, as a share. `equivalence`: the error rate of "same". `power`: that of the
-    smallest drop that a run could have seen. `missing`: the largest share of missing replicates with which a case is
-    still judged. `allow`: conditions that may differ. `looks`: null if the number of replicates is fixed beforehand.
+    it is for groups and half for cases, but groups get all if no case could use its half. `margin`: a difference in
+    solve rate that does not matter. `ratio_margin`: the same for cost, turns, tokens and seconds, as a share.
+    `equivalence`: the error rate of "same". `power`: that of the smallest drop that a run could have seen. `missing`:
+    the largest share of missing replicates with which a case is still judged. `allow`: conditions that may differ.
+    `looks`: null if the number of replicates is fixed beforehand.
     """
 
     false_discovery: float = 0.05
@@ -55,5 +61,5 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     @property
     def family(self) -> float:
-        """The allowance of one family: the groups, or the cases."""
+        """The half of the allowance that the cases get, if one of them could be called worse on its own."""
         return self.false_discovery / 2

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import comb
 from statistics import fmean
 
 from msgspec import Struct
 
 from harness.verdict.intervals import Interval, bootstrap_interval, clustered_stderr, t_interval, wilson_interval
-from harness.verdict.trials import CaseKey, Measure, Trial, by_case, graded, values
+from harness.verdict.rules import Rules
+from harness.verdict.trials import CaseKey, Measure, Trial, by_case, filled, graded, values
 
 LEVELS = ("suite", "backend", "model", "environment")
 """The kinds of groups: all cases, and the cases that share a backend, a model or an environment."""
+
+
+_RULES = Rules()
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -30,7 +34,9 @@ class CaseSummary(Struct, frozen=True, kw_only=True):
 
     `measures` leaves out what no replicate measured. `within` is the Wilson interval of the only program, and null
     unless there is exactly one. `pass_at` and `pass_hat` give, for k = 1, 2, …, the chance that at least one of k
-    programs passes, and that all k pass. `missing` counts the endings that left nothing to grade.
+    programs passes, and that all k pass. `missing` counts the endings that left nothing to grade. `bounds` are the
+    lowest and the highest mean solve rate that are possible if the missing replicates had been graded, and null if none
+    is missing. `inconclusive` is true if more replicates are missing than the rules accept.
     """
 
     key: CaseKey
@@ -40,6 +46,8 @@ class CaseSummary(Struct, frozen=True, kw_only=True):
     pass_at: tuple[float, ...]
     pass_hat: tuple[float, ...]
     missing: Mapping[str, int]
+    bounds: tuple[float, float] | None
+    inconclusive: bool
 
     @property
     def missing_share(self) -> float:
@@ -60,12 +68,18 @@ class GroupMean(Struct, frozen=True, kw_only=True):
 
 
 class GroupSummary(Struct, frozen=True, kw_only=True):
-    """All cases of a run that share a backend, a model or an environment, or the whole suite."""
+    """All cases of a run that share a backend, a model or an environment, or the whole suite.
+
+    `cases` counts its cases. `bounds` are as for a case, averaged over the cases. They cover the cases without a
+    measurement, which the means leave out.
+    """
 
     level: str
     name: str
+    cases: int
     measures: Mapping[Measure, GroupMean]
     missing_share: float
+    bounds: tuple[float, float] | None
 
 
 def pass_at_k(programs: int, passed: int, k: int) -> float:
@@ -80,9 +94,9 @@ def pass_hat_k(programs: int, passed: int, k: int) -> float:
     return comb(passed, k) / comb(programs, k)
 
 
-def summarize_cases(trials: Iterable[Trial]) -> list[CaseSummary]:
+def summarize_cases(trials: Iterable[Trial], rules: Rules = _RULES) -> list[CaseSummary]:
     """Return a summary of each case, in the order of their names."""
-    return [_case(key, members) for key, members in by_case(trials).items()]
+    return [_case(key, members, rules) for key, members in by_case(trials).items()]
 
 
 def summarize_groups(trials: Iterable[Trial]) -> list[GroupSummary]:
@@ -103,7 +117,8 @@ def groups(keys: Iterable[CaseKey], level: str) -> dict[str, list[CaseKey]]:
     return dict(found)
 
 
-def _case(key: CaseKey, trials: Sequence[Trial]) -> CaseSummary:
+def _case(key: CaseKey, trials: Sequence[Trial], rules: Rules) -> CaseSummary:
+    lost = [trial.ending for trial in trials if trial.missing]
     done = graded(trials)
     passed = sum(trial.passed for trial in done)
     counts = range(1, len(done) + 1)
@@ -115,8 +130,17 @@ def _case(key: CaseKey, trials: Sequence[Trial]) -> CaseSummary:
         within=wilson_interval(round((only.solve_rate or 0) * only.episodes), only.episodes) if only else None,
         pass_at=tuple(pass_at_k(len(done), passed, k) for k in counts),
         pass_hat=tuple(pass_hat_k(len(done), passed, k) for k in counts),
-        missing=dict(Counter(trial.ending for trial in trials if trial.missing)),
+        missing=dict(Counter(lost)),
+        bounds=_bounds([trials]),
+        inconclusive=not done or len(lost) > rules.missing * len(trials),
     )
+
+
+def _bounds(cases: Collection[Sequence[Trial]]) -> tuple[float, float] | None:
+    """Return how far the mean solve rate could move if nothing were missing, averaged over the cases."""
+    if not any(trial.missing for trials in cases for trial in trials):
+        return None
+    return fmean(filled(trials, 0.0) for trials in cases), fmean(filled(trials, 1.0) for trials in cases)
 
 
 def _estimate(sample: Sequence[float]) -> Estimate:
@@ -139,7 +163,14 @@ def _group(level: str, name: str, cases: Mapping[CaseKey, Sequence[Trial]]) -> G
                 environments=len(set(environments)),
             )
     missing = sum(trial.missing for trial in everything) / len(everything)
-    return GroupSummary(level=level, name=name, measures=measures, missing_share=missing)
+    return GroupSummary(
+        level=level,
+        name=name,
+        cases=len(cases),
+        measures=measures,
+        missing_share=missing,
+        bounds=_bounds(cases.values()),
+    )
 
 
 def _check_k(programs: int, passed: int, k: int) -> None:

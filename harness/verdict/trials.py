@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from harness.case import SUBMISSION
 from harness.results.record import Record, UsageTotals
+from harness.results.usage import own_usage
 
 Conditions = Mapping[str, str | None]
 
@@ -40,9 +41,10 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     `solve_rate` is null if nothing was graded: an infrastructure ending, or a case that was skipped. Such a trial is
     missing data. `ending` says why. `solved` has one flag for each held-out episode, in the order of the seeds; it is
-    null if the flags are not known. `fixed` says that the program does not vary between replicates, because the
-    model's answers were written beforehand, or because no agent ran (`--submission`). `program` is the digest of the
-    submission, and `seeds` that of the held-out seeds.
+    null if the flags are not known. `added` says that the replicate was not planned: the case got it because it was
+    undecided. `fixed` says that the program does not vary between replicates, because the model's answers were written
+    beforehand, or because no agent ran (`--submission`). `program` is the digest of the submission, and `seeds` that of
+    the held-out seeds.
     """
 
     key: CaseKey
@@ -52,6 +54,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     solve_rate: float | None
     episodes: int
     solved: tuple[bool, ...] | None = None
+    added: bool = False
     passed: bool = False
     fixed: bool = False
     program: str | None = None
@@ -77,10 +80,12 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
 
     `run` names the run that the record is from. `solved` says of each held-out episode, in order, whether it was
     solved (`episodes.jsonl`). `conditions` are what the result depends on, by name. Usage is what the gateway metered.
-    If the gateway metered nothing, it is what the CLI reported.
+    If the gateway metered nothing, it is what the CLI reported. Earlier sessions of the case, which were killed or
+    ended with an error, are left out.
     """
     case, score, submission = record.case, record.score, record.submission or {}
-    usage = record.usage.metered or record.usage.reported
+    used = own_usage(record)
+    usage = used.metered or used.reported
     digest = submission.get("digest")
     return Trial(
         key=CaseKey(case.backend, case.model, case.environment),
@@ -90,6 +95,7 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
         solve_rate=score.solve_rate if score else None,
         episodes=score.episodes if score else 0,
         solved=tuple(solved) if score and solved is not None and len(solved) == score.episodes else None,
+        added=record.replicates is not None and case.replicate > record.replicates.planned,
         passed=record.outcome == "passed",
         fixed=record.scripted or case.backend == SUBMISSION,
         program=digest if isinstance(digest, str) else None,
@@ -113,6 +119,11 @@ def by_case(trials: Iterable[Trial]) -> dict[CaseKey, list[Trial]]:
 def graded(trials: Iterable[Trial]) -> list[Trial]:
     """Return the trials that were graded."""
     return [trial for trial in trials if not trial.missing]
+
+
+def filled(trials: Sequence[Trial], missing: float) -> float:
+    """Return the mean solve rate if each missing trial had this one."""
+    return sum(missing if trial.solve_rate is None else trial.solve_rate for trial in trials) / len(trials)
 
 
 def values(trials: Iterable[Trial], measure: Measure) -> list[float]:

@@ -10,9 +10,11 @@ import pytest
 
 from harness.endings import Ending
 from harness.results.store import read
+from harness.seed_key import PUBLIC, VARIABLE
 from harness.servers import journal
 from harness.servers.journal import JournalEntry
 from tests.support.project import ROOT, Project
+from tests.support.seed import SEED, files_with_seed
 from tests.support.serving import Machine
 
 GPU_MB = 32_000
@@ -32,6 +34,7 @@ class Nightly:
         self.temporary = folder / "temporary"
         self.temporary.mkdir()
         monkeypatch.setenv("TMPDIR", str(self.temporary))
+        monkeypatch.setenv(VARIABLE, SEED)
         (folder / "project").mkdir()
         self.project = Project(folder / "project")
 
@@ -94,7 +97,9 @@ def _assert_recorded(nightly: Nightly, cases: set[str]) -> None:
     results = nightly.project.folder / "runs/latest/results.jsonl"
     assert Counter(record.case.id for record in read(results)) == dict.fromkeys(cases, 1)
     digests = {entry.key: entry.facts.digest for entry in nightly.journal if entry.facts}
+    assert files_with_seed(nightly.project.folder) == []
     for record in nightly.project.records.values():
+        assert record.seed_key not in (None, PUBLIC.digest)
         assert (record.outcome, record.ending, record.scripted) == ("passed", Ending.FINISHED, False)
         assert len(record.attempts) == 1
         assert record.score

@@ -16,9 +16,11 @@ import pytest
 
 from harness.endings import Ending
 from harness.results.record import Record
+from harness.seed_key import VARIABLE
 from harness.servers import journal
 from harness.servers.leases import FOLDER_VARIABLE, Leases
 from tests.support.project import Project
+from tests.support.seed import SEED
 
 pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real model")]
 
@@ -68,6 +70,7 @@ def _play(folder: Path, *settings: str) -> Played:
     given = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(folder / "leases"))
+        patch.setenv(VARIABLE, SEED)
         finished = project.pytest("--suite", "local", "--require-all", *given)
     return Played(project, folder / "leases", finished.stdout + finished.stderr)
 

@@ -29,6 +29,7 @@ def test_it_writes_the_project_into_the_current_folder_and_says_what_to_run(
         "proctor setup",
         "pytest",
         "pytest -k opencode",
+        "proctor seed",
     ]
 
 

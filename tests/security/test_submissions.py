@@ -23,6 +23,7 @@ from harness.evaluation.submission import collect
 from harness.sandbox.base import BoxRequest, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
+from harness.seed_key import PUBLIC
 
 GOOD = Path(__file__).with_name("good_policy.py").read_text()
 HEAD = """\
@@ -75,7 +76,7 @@ def grade(tmp_path: Path, sandbox: Watched) -> Grade:
             submission,
             sandbox,
             conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s),
-            seeds=episode_seeds(0, "small_maze", 0, episodes),
+            seeds=episode_seeds(PUBLIC, "small_maze", episodes),
             scratch=scratch,
             episodes_file=tmp_path / "episodes.jsonl",
             log=PolicyLog(tmp_path / "policy.log"),

@@ -18,6 +18,7 @@ _PLAIN = {
     inspect.FloatType: "number",
     inspect.StrType: "text",
     inspect.BoolType: "true or false",
+    inspect.DateType: "date",
     inspect.LiteralType: "text",
     inspect.NoneType: "null",
     inspect.AnyType: "anything",

@@ -59,7 +59,8 @@ class VirtualRun:
     """One run, with `workers` workers at first.
 
     `make_scheduler` gets a configuration and a clock. `on_crash` gets the scheduler and the test that killed a worker.
-    A worker takes `start_s` from its start to the end of its collection.
+    A worker takes `start_s` from its start to the end of its collection. `collected` is how many of the items it
+    collects; it runs the others if it is given their numbers.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class VirtualRun:
         cpu_slots: int = 1,
         load_s: float = 60.0,
         start_s: float = 1.0,
+        collected: int | None = None,
         options: Mapping[str, Any] | None = None,
         on_crash: Callable[[Any, str], None] = lambda scheduler, nodeid: None,
     ) -> None:
         self.items = items
+        self._collection = [item.nodeid for item in items[:collected]]
         self.now = 0.0
         self.outcome = Outcome()
         self.gpus, self.cpu_slots, self.load_s = gpus, cpu_slots, load_s
@@ -210,7 +213,7 @@ class VirtualRun:
 
     def _collected(self, node: _Node) -> None:
         if not self._stopping:
-            self.scheduler.add_node_collection(node, [item.nodeid for item in self.items])
+            self.scheduler.add_node_collection(node, list(self._collection))
             if self.scheduler.collection_is_completed:
                 self.scheduler.schedule()
         node.collected = True

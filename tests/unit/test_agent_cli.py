@@ -17,6 +17,7 @@ from harness.case_folder import CaseFolder
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import program_paths
+from harness.seed_key import VARIABLE
 
 NPM = NpmPackage(package="@mylab/agent", executable="agent")
 PIP = PipPackage(package="mylab-agent", executable="agent")
@@ -101,3 +102,11 @@ def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkey
     assert pinned_clis() != here, "another pin needs another installation"
     assert pinned_version(NPM) is None
     assert pinned_version(BINARY) is None
+
+
+def test_a_cli_that_is_asked_for_its_version_does_not_see_the_private_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "7")
+    executable = write(tmp_path / "agent", f"#!/bin/sh\necho 1.${{{VARIABLE}:-0}}\n")
+    assert given_cli(installed_as(BINARY), executable).version == "1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_a_broken_backend_fails_the_session_although_every_case_passed(broken: N
     assert f"case {OPENCODE}: solve rate 1.00 -> 0." in shown["regressions"]
     assert f"case {CLAUDE}" not in shown["regressions"]
     assert "exact paired test over episodes: p = " in shown["regressions"]
-    assert "episodes lost: 0, " in shown["regressions"]
+    assert re.search(r"episodes lost: \d+, \d+", shown["regressions"])
     assert f"now: runs/{broken.run.name}/{OPENCODE}" in shown["regressions"]
     assert "something is worse than the baseline (exit status 1)" in shown["regressions"]
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_the_recipes_are_complete() -> None:
         assert flow[True], "it says when it runs; YAML 1.1 reads `on` as true"
         for step in steps(flow):
             assert ("run" in step) != ("uses" in step)
-            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
+            assert re.fullmatch(r"actions/[\w/-]+@v\d+", step.get("uses", "actions/x@v1"))
         ids = {step.get("id") for step in steps(flow)}
         assert set(re.findall(r"steps\.(\w+)\.", str(flow))) <= ids
 
@@ -96,7 +97,7 @@ def test_the_suites_targets_and_options_exist() -> None:
     assert to_pytest <= options(_help("pytest"))
 
 
-@pytest.mark.parametrize("subcommand", ["doctor", "report", "merge"])
+@pytest.mark.parametrize("subcommand", ["seed", "doctor", "report", "merge"])
 def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
@@ -121,7 +122,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def bash(text: str, checkout: Path, **variables: str) -> None:
-    small = text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 2")
+    small = text.replace("--suite nightly", "--suite smoke").replace("*-nightly", "*-smoke").replace("-n auto", "-n 2")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     done = subprocess.run(
         [BASH, "-eo", "pipefail", "-c", small],  # as GitHub calls it
@@ -134,16 +135,22 @@ def bash(text: str, checkout: Path, **variables: str) -> None:
     assert done.returncode == 0, f"{small}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", ["pr", "nightly"])
-def test_the_steps_of_a_workflow_run_and_leave_the_files_for_the_next_ones(name: str, checkout: Path) -> None:
-    page = checkout / "page.md"
+def run_steps(name: str, checkout: Path, page: Path) -> list[str]:
+    """Run the steps of a workflow that are commands. Return what the others upload."""
     uploads: list[str] = []
     for step in steps(WORKFLOWS[name]):
         if "upload" in step.get("uses", ""):
             uploads += step["with"]["path"].split()
         elif "run" in step and "sudo" not in step["run"]:
             bash(step["run"], checkout, GITHUB_STEP_SUMMARY=str(page), PYTEST_ADDOPTS="-k claude")
+    return uploads
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["pr", "nightly"])
+def test_the_steps_of_a_workflow_run_and_leave_the_files_for_the_next_ones(name: str, checkout: Path) -> None:
+    page = checkout / "page.md"
+    uploads = run_steps(name, checkout, page)
     assert "| claude-scripted-small\\_maze | passed |" in page.read_text()
     assert all((checkout / upload).stat().st_size for upload in uploads)
     reports = [(checkout / upload).read_text() for upload in uploads if upload.endswith(".xml")]
@@ -154,6 +161,20 @@ def test_the_steps_of_a_workflow_run_and_leave_the_files_for_the_next_ones(name:
 
 
 @pytest.mark.nightly
+def test_the_next_night_is_compared_with_the_nights_before_on_any_runner(checkout: Path) -> None:
+    for page in ("first.md", "second.md"):
+        run_steps("nightly", checkout, checkout / page)
+        shutil.rmtree(checkout / "runs")  # the next runner has the cache alone
+    assert "worse" not in (checkout / "first.md").read_text()
+    second = (checkout / "second.md").read_text()
+    assert second.startswith("**worse: 0 cases, 0 groups**")
+    with tarfile.open(checkout / "nights.tar.gz") as kept:
+        nights = {name.split("/")[1] for name in kept.getnames()}
+    assert len(nights) == 2
+    assert "| claude-scripted-small\\_maze | passed |" in second
+
+
+@pytest.mark.nightly
 def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
     for name, text in SCRIPTS.items():
         (checkout / name).write_text(text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 1"))
@@ -161,7 +182,8 @@ def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path
     slurm = tmp_path / "bin/sbatch"
     slurm.write_text(SBATCH.format(python=sys.executable))
     slurm.chmod(0o755)
-    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert (tmp_path / "config/proctor/seed").exists()
     merged = checkout / "runs/slurm-7-merged"
     records = read(merged / "results.jsonl")
     assert [record.case.id for record in records] == [f"{backend}-scripted-small_maze" for backend in names()]

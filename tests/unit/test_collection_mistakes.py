@@ -12,6 +12,7 @@ MISTAKES = {
     "conf/scripts/small_maze.yaml": "turns: [{calls: [{tool: nonesuch}]}]\n",
     "conf/model/scripted.yaml": "name: scripted\nprovider: scripted\nscript: scripts/nonesuch.yaml\n",
     "conf/backend/claude.yaml": "name: claude\noptions: {nonesuch: 1}\n",
+    "conf/known_failures.yaml": "- {case: claude-*, reason: It is slow, until: 2999-12-31, nonesuch: 1}\n",
     "conf/environment/small_maze.yaml": "name: small_maze\nkind: maze\narguments: {min_size: 3, nonesuch: 5}\n",
 }
 

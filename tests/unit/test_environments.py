@@ -15,6 +15,8 @@ from harness.environments.base import Environment, InvalidAction, Step
 from harness.environments.factory import available, make_environment
 from harness.environments.plain import dumps, loads
 from harness.environments.spaces import build_space
+from harness.evaluation.seeds import episode_seeds
+from harness.seed_key import PUBLIC
 
 CONFS = [
     EnvironmentConf("small_maze", "maze", {"min_size": 3, "max_size": 5}, max_steps=100),
@@ -52,6 +54,24 @@ def play(environment: Environment, seed: int, steps: int) -> Iterator[Step]:
         yield step
         if step.terminated or step.truncated:
             return
+
+
+def test_an_episode_does_not_tell_its_seed_and_no_state_calls_up_a_held_out_one(environment: Environment) -> None:
+    [seed] = episode_seeds(PUBLIC, "any", 1)
+    told = repr(environment.reset(seed))
+    for step in play(environment, 0, 3):
+        told += repr(step)
+    assert str(seed) not in told
+    states: list[Any] = [
+        seed,
+        [seed],
+        {"seed": seed},
+        {"seed": seed, "actions": []},
+        {"seed": float(seed), "actions": []},
+    ]
+    for state in states:
+        with pytest.raises(ValueError, match="state"):
+            environment.set_state(state)
 
 
 def test_two_instances_agree_on_every_seed(conf: EnvironmentConf, environment: Environment) -> None:

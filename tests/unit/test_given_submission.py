@@ -68,7 +68,7 @@ def test_each_environment_and_replicate_of_the_suite_is_graded_once(project: Pro
     assert record.submission["files"] == ["approach.py", "helper.py"]
     assert record.score is not None
     assert (record.score.solved, record.score.episodes) == (3, 3)
-    assert record.seeds_digest != project.records["submission-small_maze-r1"].seeds_digest
+    assert record.seeds_digest == project.records["submission-small_maze-r1"].seeds_digest, "replicates are paired"
     assert "--submission=good" in record.options
     kept = CaseFolder(project.folder / "runs/latest/submission-small_maze-r2")
     assert (kept.submission / "helper.py").read_text() == (project.folder / "good/helper.py").read_text()

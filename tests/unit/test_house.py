@@ -28,6 +28,7 @@ FLOORS = (
         "untrusted",
         "conf_path",
         "options",
+        "seed_key",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
@@ -43,9 +44,12 @@ FLOORS = (
         "sharing",
         "worker_link",
         "closing",
+        "further",
+        "further_tests",
         "__main__",
     },
-    {"recorder", "session_verdict", "stopping"},
+    {"expected", "recorder", "resuming", "session_verdict", "stopping"},
+    {"rounds", "until_decided"},
     {"plugin"},
 )
 """The rooms, from the bottom up. A room imports only rooms below it or on its own floor."""

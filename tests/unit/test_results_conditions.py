@@ -42,6 +42,7 @@ def versions(**changes: str) -> Versions:
         ("solved_when", {"solved_when": "truncated"}),
         ("max_steps", {"max_steps": 200}),
         ("environment_arguments", {"environment_arguments": {"size": 6}}),
+        ("seed_key", {"seed_key": "public"}),
         ("seeds_digest", {"seeds_digest": "other"}),
         ("scripted", {"scripted": True}),
     ],
