@@ -160,7 +160,8 @@ class CaseFolder(Struct, frozen=True):
 
         No process of the session may be running.
         """
+        deadline = time.monotonic() + seconds
+        removal.wait(seconds)  # two removals at a time would be in each other's way
         kept = (self.path, *self.path.glob("attempt-*"))
         left = [path for top in kept for prefix in (_SCRATCH, removal.DISCARDED) for path in top.glob(f"{prefix}*")]
-        deadline = time.monotonic() + seconds
         return [path for path in left if not removal.remove(path, max(0.0, deadline - time.monotonic()))]

@@ -51,10 +51,10 @@ HAND_IN = "printf 'import json\\n' > approach.py"
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run of two cases. Their agents plant traps; one session is graded, and the other ends with an error."""
     project = Project(tmp_path_factory.mktemp("project"))
-    commands = [*PLANTS.replace("PLACE", str(project.folder)).splitlines(), HAND_IN, DEEP]
-    script = "\n          ".join(filter(None, commands))
+    commands = [*PLANTS.replace("PLACE", str(project.folder)).splitlines(), HAND_IN]
     for name, end in MODELS.items():
         project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
+        script = "\n          ".join(filter(None, [*commands, *([DEEP] if name == "graded" else [])]))
         turns = f"turns:\n  - calls:\n      - run: |\n          {script}\n  {end}\n"
         project.write(f"conf/scripts/{name}.yaml", turns)
     project.write(
@@ -82,7 +82,8 @@ def test_no_plain_file_of_a_run_is_a_trap(run: Path) -> None:
 def test_the_workspace_is_kept_as_an_archive_with_a_listing(run: Path) -> None:
     graded = CaseFolder(run / "claude-graded-small_maze")
     assert sorted(path.name for path in graded.path.iterdir()) == [
-        "gateway.jsonl", "instructions.md", "packages.json", "prompt.md", "renders", "result.json", "stderr.log", "stream.jsonl", "submission", "workspace.tar.gz", "workspace.txt",
+        "gateway.jsonl", "instructions.md", "packages.json", "prompt.md", "renders", "result.json",
+        "stderr.log", "stream.jsonl", "submission", "workspace.tar.gz", "workspace.txt",
     ]  # fmt: skip
     assert sorted(path.name for path in graded.submission.rglob("*")) == ["CLAUDE.md", "approach.py", "notes.txt"]
     assert content(graded.workspace_archive, "notes.txt") == b"my notes\n"
