@@ -39,7 +39,6 @@ from harness.evaluation.packages import installed_packages
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
-from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
@@ -61,6 +60,7 @@ from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
+from harness.untrusted.removal import discard
 
 __all__ = [
     "Budget",
@@ -237,7 +237,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: En
     if taken.fault:
         doubt = f"environment {builder.case.environment.name} has no fingerprint: {taken.fault}"
         builder.warnings = list(dict.fromkeys([*builder.warnings, doubt]))
-    builder.folder.path.mkdir(parents=True, exist_ok=True)
+    builder.folder.make()
     builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
 
@@ -283,7 +283,7 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
 def collect_submission(builder: RecordBuilder) -> Submission:
     """Copy out what the agent left, then remove the agent's home.
 
-    Only graded sessions come here, so a session that left nothing to grade keeps its home.
+    Only graded sessions come here, so the home of a session that left nothing to grade is kept.
     """
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
@@ -312,14 +312,13 @@ def given_submission(builder: RecordBuilder, given: object, giver: str = "the fi
 
 def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
     """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.make()
     with folder.scratch() as scratch:
         try:
             copied = collect(source, scratch / "submission")
         except ValueError as error:
             raise ConfError(f"{giver} gave {source}: {error}") from error
-        if folder.submission.exists():
-            discard(folder.submission)
+        discard(folder.submission)
         copied.path.rename(folder.submission)
     return msgspec.structs.replace(copied, path=folder.submission)
 

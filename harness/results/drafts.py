@@ -15,7 +15,7 @@ from harness.results.record import CaseUsage, Record, UsageTotals
 
 def write_draft(folder: CaseFolder, record: Record) -> None:
     """Write the draft of a case, in one step. Raise `OSError` if that is not possible."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.make()
     new = folder.draft.with_suffix(".new")
     new.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, artifacts=folder.path.name)))
     new.replace(folder.draft)

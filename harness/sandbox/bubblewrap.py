@@ -24,6 +24,7 @@ from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
 from harness.sandbox.process import search_path
+from harness.untrusted.tree import give
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox")
@@ -132,11 +133,7 @@ def _prepare(directory: Path, uid: int | None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():
             raise SandboxError(f"{directory} is a symbolic link\ngive the directory itself")
-        if uid is None:
-            return
-        for _, folders, names, descriptor in os.fwalk(directory, follow_symlinks=False):
-            os.fchown(descriptor, uid, uid)
-            for name in (*folders, *names):
-                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-    except (OSError, RecursionError) as error:  # an earlier command may have left folders a thousand deep
+        if uid is not None:
+            give(directory, uid)
+    except OSError as error:
         raise SandboxError(f"cannot prepare {directory}: {error}\ncheck its place and permissions") from error

@@ -8,6 +8,7 @@ import pytest
 
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
+from tests.support.archives import archived
 from tests.support.project import ROOT, Project
 
 CONFTEST = f"""\
@@ -111,9 +112,9 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
     assert records["unlisted"].mcp_servers == {"another": "connected", "environment": "not listed"}
     folder = project.folder / "runs/latest"
     toolless = folder / str(records["toolless"].artifacts)
-    assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began a new conversation
+    assert "trace" in archived(toolless / "attempt-1/workspace.tar.gz")  # the second attempt began a new conversation
     writing = folder / str(records["writing"].artifacts)
-    assert (writing / "workspace/trace").stat().st_mtime_ns < (writing / "result.json").stat().st_mtime_ns
+    assert archived(writing / "workspace.tar.gz")["trace"].mtime <= (writing / "result.json").stat().st_mtime
 
 
 def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> None:

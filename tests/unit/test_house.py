@@ -24,6 +24,8 @@ FLOORS = (
         "http_host",
         "imports",
         "packaged",
+        "private",
+        "untrusted",
         "conf_path",
         "options",
         "seed_key",
