@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
+
 BEGUN = "run.json"
 """The file with it, in the folder of the run."""
 
@@ -46,7 +48,7 @@ def read_begun(run: Path) -> Begun | None:
         return msgspec.json.decode(path.read_bytes(), type=Begun)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
 
 
