@@ -116,9 +116,13 @@ _PYTEST_TIMEOUT = re.compile(r"Timeout \(?>([\d.]+)s(\) from pytest-timeout\.)?$
 
 
 class CaseFault(Exception):
-    """An error that ends a case before there is anything to grade. Its text is the whole explanation."""
+    """An error that ends a case before there is anything to grade. Its text is the whole explanation.
+
+    `details` are for the user and are not recorded, such as a traceback.
+    """
 
     ending: ClassVar[Ending] = Ending.HARNESS_ERROR
+    details: str = ""
 
 
 class ConfError(CaseFault):

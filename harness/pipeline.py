@@ -339,7 +339,10 @@ def grade(
     live: Live,
     key: SeedKey,
 ) -> Score:
-    """Play the held-out episodes and return the score. Their seeds are derived from `key` only now."""
+    """Play the held-out episodes and return the score. Their seeds are derived from `key` only now.
+
+    Raise `HeldOutFault` if the environment raises an exception.
+    """
     case, folder = builder.case, builder.folder
     _note_environment(builder, dirs, environment)
     conf = case.evaluation

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from harness.case import Case, without_group
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
-from harness.endings import ENDINGS, Ending, explain
+from harness.endings import ENDINGS, CaseFault, Ending, explain
 from harness.further import FurtherTest
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
@@ -172,7 +172,8 @@ class CaseRecorder:
             builder.failures.append(why if ending is Ending.INTERRUPTED else failure)
             said = f"{builder.ending}: {builder.failures[-1]}"
         if brief:
-            report.longrepr = said
+            details = raised.value.details if isinstance(raised.value, CaseFault) else ""
+            report.longrepr = visible(f"{said}\n\n{details}".rstrip())
         elif (shown := visible(report.longreprtext)) != report.longreprtext:
             report.longrepr = shown
         lines = [] if brief else [said]

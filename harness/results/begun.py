@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
 from harness.private import private_folder
 
 BEGUN = "run.json"
@@ -48,7 +49,7 @@ def read_begun(run: Path) -> Begun | None:
         return msgspec.json.decode(path.read_bytes(), type=Begun)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from harness.case_folder import CaseFolder
+from harness.malformed import MALFORMED
 from harness.private import private_folder
 from harness.results.aside import asides, is_aside, next_aside, set_aside
 from harness.results.claims import RUNNING, claim, is_running, release
@@ -182,7 +183,7 @@ def planned_sessions(run: Path) -> list[str]:
     """Return the names of the sessions that were to run. It is empty if the run was made by an older version."""
     try:
         return msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *MALFORMED):
         return []
 
 
@@ -198,7 +199,7 @@ def read(results: Path) -> list[Record]:
         try:
             record = msgspec.json.decode(line, type=Record)
             records.append(record if line.isascii() and b"\\u" not in line else visible_struct(record))
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
     return list({_key(record): record for record in records}.values())
 
@@ -230,7 +231,7 @@ def _names(record: Record) -> Iterable[str | None]:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return False
     return True
 

@@ -23,6 +23,7 @@ FLOORS = (
         "lazy",
         "http_host",
         "imports",
+        "malformed",
         "packaged",
         "private",
         "untrusted",
