@@ -103,13 +103,14 @@ class Ledger:
 
     `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that was
     sent or received. `open_requests` is the number of requests that have not ended. `failures` counts the latest turns
-    that failed in a row. `last_failure` is the latest of them.
+    that failed in a row. `last_failure` is the latest of them. `side_failure` is the latest failure of a side request.
     """
 
     def __init__(self, path: Path, price: Pricing | None = None) -> None:
         self.totals = Metered(cost_usd=None if price is None else 0.0)
         self.failures = 0
         self.last_failure: RequestFailure | None = None
+        self.side_failure: RequestFailure | None = None
         self._price = price
         self._waiting: dict[int, Waiting] = {}
         self.last_activity = time.monotonic()
@@ -206,8 +207,11 @@ class Ledger:
             leaked_calls=totals.leaked_calls + entry.leaked_call,
         )
 
-    def failed(self, failure: RequestFailure) -> None:
-        """Note that the request of a turn has failed."""
+    def failed(self, failure: RequestFailure, *, turn: bool) -> None:
+        """Note that a model request has failed: that of a turn, or a side request."""
+        if not turn:
+            self.side_failure = failure
+            return
         self.failures += 1
         self.last_failure = failure
 
