@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from harness.report.verdicts import CaseFolders, Compared
 from harness.results.references import find_runs
 from harness.results.runs import RunError
+from harness.verdict.conditions import UNRECORDED
 from harness.verdict.gate import compare
 from harness.verdict.reading import RunTrials, read_trials, require_distinct
 from harness.verdict.rules import Rules
@@ -104,7 +105,7 @@ def _notes(run: RunTrials) -> list[str]:
 
 
 def _conditions(runs: Iterable[RunTrials]) -> set[str]:
-    return {name for run in runs for trial in run.trials for name in trial.conditions}
+    return {UNRECORDED, *(name for run in runs for trial in run.trials for name in trial.conditions)}
 
 
 def _allowed_in_vain(rules: Rules, runs: Iterable[RunTrials]) -> list[str]:

@@ -31,6 +31,7 @@ from harness.endings import CaseFault, ConfError, Ending
 from harness.environments.base import Environment
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
+from harness.environments.fingerprint import fingerprint
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.rendering import render_fault
 from harness.evaluation.packages import installed_packages
@@ -186,7 +187,9 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
         "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
     }
-    _note_environment(builder, setup.dirs)
+    server = setup.model_server
+    builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
+    _note_environment(builder, setup.dirs, environment)
     if backend.capabilities.mcp and setup.mcp.fault:
         builder.warnings.append(setup.mcp.fault)
     about = _facts(setup, environment)
@@ -231,12 +234,17 @@ def _attempt(setup: SessionSetup, prompts: Mapping[Asked, str], limits: Limits, 
         return AttemptResult(ending=error.ending, explanation=str(error))
 
 
-def _note_environment(builder: RecordBuilder, dirs: SandboxDirs) -> None:
-    """Note the versions of the sandbox and the environment, and keep those of all packages in the case's folder."""
+def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Environment) -> None:
+    """Note what sandbox and environment these are, and keep the versions of all packages in the case's folder."""
     builder.versions |= {
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    taken = fingerprint(builder.case.environment, environment)
+    builder.learn(fingerprint=taken.digest)
+    if taken.fault:
+        doubt = f"environment {builder.case.environment.name} has no fingerprint: {taken.fault}"
+        builder.warnings = list(dict.fromkeys([*builder.warnings, doubt]))
     builder.folder.path.mkdir(parents=True, exist_ok=True)
     builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
@@ -257,6 +265,8 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     builder.end(result.ending, result.explanation)
     if result.digests.prompt and not result.resumed:
         builder.digests = result.digests
+        if asked := result.first_request:
+            builder.learn(api=asked.api, tools_sent=asked.tools, sampling=asked.sampling)
     builder.attempts.append(attempt_record(result))
     builder.usage = total_usage(builder.attempts)
     builder.timing |= total_times(builder.attempts)
@@ -340,7 +350,7 @@ def grade(
 ) -> Score:
     """Play the held-out episodes and return the score. Their seeds are derived from `key` only now."""
     case, folder = builder.case, builder.folder
-    _note_environment(builder, dirs)
+    _note_environment(builder, dirs, environment)
     conf = case.evaluation
     seeds = episode_seeds(key, case.environment.name, conf.episodes, salt=conf.seed)
     builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)

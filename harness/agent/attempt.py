@@ -28,6 +28,7 @@ from harness.agent.watchdog import Stop
 from harness.case import Limits
 from harness.endings import CaseFault, Ending, explain
 from harness.gateway.account import Account
+from harness.gateway.first_request import FirstRequest
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.results.record import Asked, Digests
@@ -50,8 +51,9 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     conversation. `asked` is what it asked of the agent. `waited_s` is the pause before the attempt. `term_s` is the
     time from SIGTERM to the exit of the CLI, `kill_s` the time until the last process was gone, and `settle_s` the time
     until the session's folders stopped changing. `resets_in_s` is the time until a rate limit ends, if the provider or
-    the CLI said so. `digests` tell what the agent was asked. `raised` is the exception that stopped the attempt from
-    outside, or `None`.
+    the CLI said so. `digests` tell what the agent was asked, and `first_request` what the CLI then asked of its model:
+    it is `None` if the CLI sent no request with tools. `raised` is the exception that stopped the attempt from outside,
+    or `None`.
     """
 
     ending: Ending
@@ -71,6 +73,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     model_s: float = 0.0
     resets_in_s: float | None = None
     digests: Digests = Digests()
+    first_request: FirstRequest | None = None
     raised: BaseException | None = None
 
 
@@ -130,7 +133,7 @@ def _result(
     if trouble is None:
         (ending, explanation), raised = _ending(outcome, known, tail, limits), None
     else:
-        (ending, explanation), raised = _troubled(trouble, known, outcome.stop)
+        (ending, explanation), raised = _troubled(trouble, known, outcome.stop if outcome.raised else None)
     return AttemptResult(
         ending=ending,
         explanation=explanation,
@@ -144,6 +147,7 @@ def _result(
         settle_s=settle_s,
         model_s=account.model_s,
         resets_in_s=_resets_in_s(session, account) if ending is Ending.RATE_LIMITED else None,
+        first_request=account.first_request,
         raised=raised,
     )
 
@@ -153,7 +157,12 @@ def _broken_off(error: Exception, account: Account, *, acted: bool) -> AttemptRe
     known = evidence(account, acted=acted)
     (ending, explanation), raised = _troubled(error, known)
     return AttemptResult(
-        ending=ending, explanation=explanation, metered=account.metered(), model_s=account.model_s, raised=raised
+        ending=ending,
+        explanation=explanation,
+        metered=account.metered(),
+        model_s=account.model_s,
+        first_request=account.first_request,
+        raised=raised,
     )
 
 
@@ -162,7 +171,7 @@ def _troubled(
 ) -> tuple[Stop, BaseException | None]:
     """Return the ending for an error outside the CLI, and the error to raise again, or `None` if it is explained.
 
-    `stopped` says why the harness was already ending the session, for that error or another reason.
+    `stopped` says why the driver ended the session, if the error reached it.
     """
     if of_the_agent(error, acted=known.acted):
         return broken(error), None

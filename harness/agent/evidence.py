@@ -28,8 +28,8 @@ _OF_THE_BOX = {Ending.CLI_CRASHED, Ending.SILENT_EXIT}
 _OF_THE_FOLDERS = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
 """Failures that an agent can cause in the next session, by what it leaves in workspace and home."""
 
-_OF_THE_HOST = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOMEM}
-"""Errors of the host's own disk and memory."""
+_OF_THE_HOST = {errno.EIO, errno.EROFS, errno.ESTALE}
+"""Errors that no agent can cause: the host's disk fails. If the disk stays full, the case ends with an error anyway."""
 
 
 class LedgerEvidence(Struct, frozen=True, kw_only=True):

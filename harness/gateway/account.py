@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.gateway.budget import Amounts, Budget, RequestRefused, Reservation
+from harness.gateway.first_request import FirstRequest, first_request
 from harness.gateway.ledger import Ledger, Metered, RequestFailure, Waiting
 from harness.gateway.messages import TokenCounts, pseudo_count
 from harness.gateway.prices import Pricing
@@ -15,7 +16,8 @@ from harness.http_host import Served
 class Account:
     """One session's model traffic. `Gateway.open_account` makes it. Any thread may read it.
 
-    All sessions of a case share its `budget`.
+    All sessions of a case share its `budget`. `first_request` is what the first request with tools asked for, or None
+    if there was none yet.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Account:
         self.budget = budget
         self.ledger = Ledger(ledger, price)
         self.served: Served | None = None
+        self.first_request: FirstRequest | None = None
         self._ended: str | None = None
 
     def metered(self) -> Metered:
@@ -57,6 +60,11 @@ class Account:
         The budget does not change, so the next session of the case can use the rest.
         """
         self._ended = why
+
+    def asked(self, call: Call) -> None:
+        """Note what the session's first request with tools asks for."""
+        if self.first_request is None and call.request.tools:
+            self.first_request = first_request(call)
 
     async def reserve(self, call: Call) -> Reservation:
         """Reserve a request's worst case in the budget. Raise `RequestRefused`."""

@@ -104,6 +104,7 @@ class AccountApp:
         entry.kind = "side" if parsed.side else "turn"
         account.ledger.asked(entry)
         self._check(parsed)
+        account.asked(call)
         async with self._slots:
             await self._exchange(call, entry, send)
         return None

@@ -91,9 +91,9 @@ class Exchange:
         self._reservation.settle(usage, self._ledger.cost_usd(usage), counts=whole or (left and self._begun))
         if is_turn and whole:
             self._ledger.succeeded()
-        elif entry.error and not left:
+        elif is_turn and entry.error and not left:
             failure = RequestFailure(entry.status, entry.error, entry.retry_after_s, unreachable=self._unreachable)
-            self._ledger.failed(failure, turn=is_turn)
+            self._ledger.failed(failure)
 
     def _estimate(self, told: TokenCounts | None) -> TokenCounts:
         """Return what an answer may have used by the time its client left, because services bill all of it."""

@@ -186,6 +186,8 @@ class Ledger:
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
         entry.leaked_call = leaks(outcome)
+        if entry.kind == "side" and entry.error and (entry.status or 0) >= 400:
+            self.side_failure = RequestFailure(entry.status, entry.error, entry.retry_after_s)
         self._add(entry, usage, turn=turn)
 
     def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool) -> None:
@@ -207,11 +209,8 @@ class Ledger:
             leaked_calls=totals.leaked_calls + entry.leaked_call,
         )
 
-    def failed(self, failure: RequestFailure, *, turn: bool) -> None:
-        """Note that a model request has failed: that of a turn, or a side request."""
-        if not turn:
-            self.side_failure = failure
-            return
+    def failed(self, failure: RequestFailure) -> None:
+        """Note that the request of a turn has failed."""
         self.failures += 1
         self.last_failure = failure
 

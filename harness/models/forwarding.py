@@ -46,7 +46,17 @@ def local_server(case: Case, lease: Lease) -> ModelServer:
         lease.ensure_ready()
         return Forwarder(lease.url, credential)
 
-    return ModelServer(case.model.name, provider, lease.facts.digest, lambda: lease.warnings(since))
+    facts = lease.facts
+    started = "" if lease.folder else " (not started by Proctor)"
+    return ModelServer(
+        case.model.name,
+        provider,
+        facts.digest,
+        lambda: lease.warnings(since),
+        version=f"{facts.version}{started}" if facts.version else None,
+        context=facts.context,
+        gpu_driver=lease.gpu_driver(),
+    )
 
 
 def _credential(provider: ProviderConf) -> Credential:

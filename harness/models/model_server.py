@@ -16,7 +16,9 @@ class ModelServer(Struct, frozen=True):
     `provider()` returns the gateway's provider for one session. It raises `ServerFault` if a server crashed and cannot
     be started again. `digest` identifies the weights, or the script of a scripted model: `sha256:` and hexadecimal, or
     None if unknown. `warnings()` returns the server's messages so far that make a case's result doubtful. `recorded_in`
-    is the workspace in the paths of recorded answers, or None if the answers fit any workspace.
+    is the workspace in the paths of recorded answers, or None if the answers fit any workspace. `version` is that
+    of the server, and says so if Proctor did not start it. `context` are the tokens that it has given to the model, and
+    `gpu_driver` is the version of the driver of its GPUs. Each is None if unknown, as for a service elsewhere.
     """
 
     name: str
@@ -24,6 +26,9 @@ class ModelServer(Struct, frozen=True):
     digest: str | None = None
     warnings: Callable[[], list[str]] = list
     recorded_in: str | None = None
+    version: str | None = None
+    context: int | None = None
+    gpu_driver: str | None = None
 
     def require_workspace(self, workspace: str) -> None:
         """Raise `ConfError` if the answers do not fit a session whose CLI works in this folder."""

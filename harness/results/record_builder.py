@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,9 @@ from backends.events import Usage
 from harness.case import Case, Score
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
+from harness.results.earlier import earlier_sessions
 from harness.results.record import (
     Attempt,
     CaseNames,
@@ -27,6 +30,7 @@ from harness.results.record import (
     Timing,
     Versions,
 )
+from harness.results.usage import added
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -52,7 +56,8 @@ class RecordBuilder:
 
     A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
     once the outcome of the case is known and its record has been handed over. `session` is the name of the folder of
-    the session's first try, and `try_number` counts the tries.
+    the session's first try, and `try_number` counts the tries. `earlier` are sessions that this one repeats, because
+    they were killed or ended with an error.
     """
 
     def __init__(
@@ -69,10 +74,12 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
         self.denials = 0
         self.attempts: list[Attempt] = []
+        self.earlier = earlier_sessions(folder)
         self.differences: list[Difference] = []
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
@@ -85,6 +92,7 @@ class RecordBuilder:
         self.warnings = case.doubts
         self.timing: dict[str, float | None] = {}
         self.outcome: str | None = None
+        self.tests: dict[str, str] = {}
         self.failures: list[str] = []
         self.recorded = False
         self._timed: set[str] = set()
@@ -97,6 +105,10 @@ class RecordBuilder:
     def end(self, ending: Ending, why: str) -> None:
         """Set how the case ended and why. A later call replaces both."""
         self.ending, self.explanation = ending, why
+
+    def learn(self, **found: object) -> None:
+        """Note conditions that have become known: fields of `Circumstances`."""
+        self.circumstances = msgspec.structs.replace(self.circumstances, **found)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -130,11 +142,13 @@ class RecordBuilder:
                 ),
             )
 
-    def record(self, outcome: str) -> Record:
-        """Return the record as it stands. `outcome` is what pytest reports of a test.
+    def record(self, outcome: str, test: str | None = None) -> Record:
+        """Return the record as it stands. `outcome` is what pytest reports of a test, and `test` is the test's id.
 
         The record has the worst outcome of all its tests. `failures` say why some of them failed.
         """
+        if test is not None:
+            self.tests[test] = outcome
         self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
         return self._as_it_stands(self.outcome)
 
@@ -142,7 +156,7 @@ class RecordBuilder:
         case = self.case
         why = "; ".join(dict.fromkeys(self.failures)) if outcome == "failed" else ""
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
-        return Record(
+        record = Record(
             case=_names(case),
             replicates=self.origin.replicates,
             session=self.session,
@@ -154,10 +168,11 @@ class RecordBuilder:
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
+            tests=dict(self.tests),
             explanation=why or self.explanation,
             known_failure=case.known_failure,
             score=self.score,
-            usage=self.usage,
+            usage=added([self.usage, *(session.usage for session in self.earlier)]) if self.earlier else self.usage,
             usage_by_model=self.usage_by_model,
             compactions=self.compactions,
             denials=self.denials,
@@ -171,6 +186,7 @@ class RecordBuilder:
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
+            earlier=self.earlier,
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
@@ -182,6 +198,7 @@ class RecordBuilder:
             warnings=self.warnings,
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
+        return with_conditions(record, case, self.circumstances)
 
 
 def _names(case: Case) -> CaseNames:

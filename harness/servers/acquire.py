@@ -132,6 +132,10 @@ class Lease:
         used = [gpu.memory_mb - gpu.free_mb for gpu in inventory() if gpu.uuid in self.gpus] if self.gpus else []
         return sum(used) if used else None
 
+    def gpu_driver(self) -> str | None:
+        """Return the version of the driver of the server's GPUs; `None` without a GPU, or if it is not known."""
+        return next((gpu.driver for gpu in inventory() if gpu.uuid in self.gpus), None) if self.gpus else None
+
     def ensure_ready(self) -> None:
         """Wait until the server answers, and start it if that is this lease's task. Call this before each attempt.
 

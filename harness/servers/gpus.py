@@ -18,7 +18,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
     `index` is the driver's, in the order of the PCI bus. `memory_mb` is all its memory, and `free_mb` is the part that
     no process holds (MB: a million bytes). `processes` are the ids of the processes that compute on it. A desktop that
-    only displays on it does not count.
+    only displays on it does not count. `driver` is the version of its driver, or `None` if it is not known.
     """
 
     uuid: str
@@ -28,6 +28,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
     free_mb: int
     processes: tuple[int, ...] = ()
     vendor: Literal["nvidia", "amd"] = "nvidia"
+    driver: str | None = None
 
 
 def inventory() -> tuple[Gpu, ...]:
@@ -104,6 +105,7 @@ def _nvidia_gpu(nvml: Any, index: int) -> Gpu:
         memory_mb=memory.total // MB,
         free_mb=memory.free // MB,
         processes=tuple(sorted(process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+        driver=nvml.nvmlSystemGetDriverVersion(),
     )
 
 
@@ -137,4 +139,12 @@ def _amd_gpu(smi: Any, index: int, handle: Any) -> Gpu:
         free_mb=(total - used) // MB,
         processes=tuple(sorted(process["pid"] for process in smi.amdsmi_get_gpu_process_list(handle))),
         vendor="amd",
+        driver=_amd_driver(smi, handle),
     )
+
+
+def _amd_driver(smi: Any, handle: Any) -> str | None:
+    try:
+        return str(smi.amdsmi_get_gpu_driver_info(handle)["driver_version"])
+    except (AttributeError, smi.AmdSmiException):  # ROCm 5 has no such function
+        return None

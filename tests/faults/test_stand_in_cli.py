@@ -33,6 +33,7 @@ INIT = '{"type":"system","subtype":"init","session_id":"s","mcp_servers":[{"name
 UNLISTED = INIT.replace("environment", "another").replace("STATUS", "connected")
 SAID = '{"type":"assistant","message":{"id":"m1","content":[{"type":"text","text":"x"}]}}'
 RESULT = '{"type":"result","subtype":"success","result":"done"}'
+LIMITED = '{"type":"result","subtype":"success","is_error":true,"result":"API Error: 429 rate limit exceeded"}'
 COMPACTED = '{"type":"system","subtype":"compact_boundary"}'
 
 PROGRAM = f"""\
@@ -42,6 +43,7 @@ case "$*" in
 *hung*) started; echo '{SAID}'; echo '{RESULT}'; trap '' TERM; sleep 100 & sleep 100 ;;
 *silent*) exit 0 ;;
 *crashed*) started; echo "it went wrong" >&2; exit 3 ;;
+*forged*) started; echo '{SAID}'; echo '{LIMITED}'; exit 1 ;;
 *toolless*) echo '{INIT.replace("STATUS", "failed")}'; echo '{SAID}'; echo '{RESULT}'; echo trace > trace ;;
 *unlisted*) echo '{UNLISTED}'; echo '{SAID}'; echo '{RESULT}' ;;
 *compacting*) started; while :; do echo '{COMPACTED}'; sleep 0.1; done ;;
@@ -54,6 +56,7 @@ ENDS = {
     "hung": (Ending.HUNG_AFTER_FINAL,),
     "silent": (Ending.SILENT_EXIT, Ending.SILENT_EXIT),
     "crashed": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
+    "forged": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
     "toolless": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "unlisted": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "compacting": (Ending.ENDLESS_COMPACTION,),
@@ -88,6 +91,7 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
         assert all(attempt.seconds < 10 for attempt in record.attempts)
     assert records["hung"].attempts[0].term_s >= 1  # it ignored SIGTERM
     assert "code 3: it went wrong" in records["crashed"].explanation
+    assert "rate_limited, but no model request failed: API Error: 429" in records["forged"].explanation
     assert records["flood"].attempts[0].seconds < 5
     assert records["compacting"].compactions >= Limits().compactions
     assert records["writing"].compactions == 0

@@ -43,6 +43,10 @@ def _floats(type_: Any) -> st.SearchStrategy[float]:
     return st.floats(low, type_.le, exclude_min=type_.gt is not None, allow_nan=False, allow_infinity=False)
 
 
+def _texts(type_: Any) -> st.SearchStrategy[str]:
+    return st.text(min_size=type_.min_length or 0, max_size=max(8, type_.min_length or 0))
+
+
 _STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.StructType: _structs,
     inspect.IntType: _integers,
@@ -51,7 +55,8 @@ _STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.RawType: lambda _: _plain.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
     inspect.BoolType: lambda _: st.booleans(),
     inspect.NoneType: lambda _: st.none(),
-    inspect.StrType: lambda _: st.text(max_size=8),
+    inspect.DateType: lambda _: st.dates(),
+    inspect.StrType: _texts,
     inspect.EnumType: lambda type_: st.sampled_from(type_.cls),
     inspect.LiteralType: lambda type_: st.sampled_from(type_.values),
     inspect.UnionType: lambda type_: st.one_of(*map(instances, type_.types)),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.environments.actions import cast, check_supported
 from harness.environments.base import InvalidAction
+from harness.environments.exploring import NoAction, fixed_action
 from harness.environments.gymnasium_adapter import to_plain
 from harness.environments.plain import dumps, loads
 from harness.environments.spaces import build_space, space_to_plain
@@ -134,3 +135,30 @@ def test_the_part_of_a_compound_action_is_named() -> None:
     space = spaces.Dict({"arm": spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)])})
     with pytest.raises(InvalidAction, match=r"action\.arm\[1\] must lie in \[0, 1\]; got 7"):
         cast(space, {"arm": [0, 7]})
+
+
+@given(action_spaces, st.integers(0, 1000))
+@settings(deadline=None)
+def test_a_fixed_action_is_an_action_of_its_space_and_always_the_same(space: spaces.Space[Any], number: int) -> None:
+    plain = space_to_plain(space)
+    assert space.contains(cast(space, over_the_border(fixed_action(plain, number))))
+    assert dumps(fixed_action(plain, number)) == dumps(fixed_action(over_the_border(plain), number))
+
+
+def test_fixed_actions_are_spread_over_their_space() -> None:
+    chosen = [fixed_action(space_to_plain(spaces.Discrete(4, start=2)), number) for number in range(8)]
+    assert set(chosen) == {2, 3, 4, 5}
+    unbounded = space_to_plain(spaces.Box(-np.inf, np.inf, (2,)))
+    pushes = [fixed_action(unbounded, number) for number in range(8)]
+    assert len({push.tobytes() for push in pushes}) == 8
+    assert all(np.abs(push).max() <= 1 for push in pushes)
+
+
+def test_a_text_is_made_of_the_characters_of_its_space() -> None:
+    space = spaces.Text(5, min_length=2, charset="ab")
+    assert all(fixed_action(space_to_plain(space), number) in space for number in range(20))
+
+
+def test_a_space_without_plain_form_has_no_fixed_action() -> None:
+    with pytest.raises(NoAction, match="there is no action for the space"):
+        fixed_action(space_to_plain(spaces.Dict({"x": spaces.Graph(spaces.Discrete(2), None)})), 0)

@@ -63,6 +63,14 @@ def test_a_command_has_its_streams_and_working_directory(sandbox: Sandbox, tmp_p
     assert (tmp_path / "home" / "note").read_text() == "kept\n"
 
 
+def test_no_other_process_can_write_to_the_output_of_the_command(sandbox: Sandbox, tmp_path: Path) -> None:
+    forge = "echo forged > /proc/$PPID/fd/1 || echo refused > tried"
+    command = python(f"import subprocess; subprocess.run({forge!r}, shell=True, stdout=subprocess.DEVNULL); print(1)")
+    with sandbox.open(request(tmp_path)) as box:
+        assert finish(box, command) == (0, "1\n")
+    assert (tmp_path / "workspace" / "tried").read_text() == "refused\n"
+
+
 def test_the_environment_is_the_given_one_and_four_more_variables(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

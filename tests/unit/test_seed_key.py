@@ -19,6 +19,7 @@ from tests.support.cases import make_case
 from tests.support.project import Project
 from tests.support.seed import SEED
 
+GOOD = Path(__file__).parents[1] / "security/good_policy.py"
 NO_KEY = "the held-out episodes of real models derive from a private seed, and there is none for claude-qwen"
 
 
@@ -216,18 +217,30 @@ def test_a_real_model_does_not_run_without_a_key_and_one_message_says_what_to_do
     assert not (project.folder / "runs").exists()
 
 
-def test_a_key_of_no_use_is_an_error_and_collecting_needs_none(
+HANDED_IN = """\
+import pathlib
+import pytest
+
+@pytest.fixture
+def submission(case):
+    return pathlib.Path("good")
+
+def test_it(case, score):
+    assert score.solve_rate == 1
+"""
+
+
+def test_a_key_of_no_use_is_an_error_but_not_for_collecting_and_not_for_scripted_cases(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    project.write("test_cases.py", HANDED_IN)
+    project.write("good/approach.py", GOOD.read_text())
     monkeypatch.setenv(VARIABLE, "short")
     done = project.pytest("--suite", "real")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: PROCTOR_SEED holds no usable private seed" in done.stderr
     listed = project.pytest("--suite", "real", "--collect-only", "-q")
     assert "2 tests collected" in listed.stdout
-
-
-def test_scripted_cases_of_a_mixed_suite_run_without_a_key(project: Project) -> None:
     done = project.pytest("--suite", "real", "-k", "scripted")
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = project.records.values()

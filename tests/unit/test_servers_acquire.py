@@ -14,11 +14,13 @@ import psutil
 import pytest
 
 from harness.case import ModelConf, ProviderConf, ServerNeed
+from harness.models.forwarding import local_server
 from harness.servers import journal, lifecycle, start
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.leases import Leases
 from harness.servers.pool import ServerPool
 from harness.servers.stop import stop_processes, sweep
+from tests.support.cases import make_case
 from tests.support.serving import MODEL, OLLAMA, Machine, wait_until
 
 
@@ -36,6 +38,8 @@ def test_a_model_is_loaded_once_on_a_gpu_of_its_own_and_stopped_by_its_last_user
     assert first.gpus == second.gpus == (machine.gpus.uuids[0],)
     assert (first.facts.context, first.facts.version) == (65_536, "0.33.0")
     assert first.memory_mb() == 18_000
+    served = local_server(make_case(), first)
+    assert (served.version, served.context, served.gpu_driver) == ("0.33.0", 65_536, "570.86.15")
     first.release()
     assert httpx2.get(second.url).text == "Ollama is running"
     second.release()
@@ -337,6 +341,8 @@ class TestSomebodyElses:
         with machine.acquire(provider=foreign) as lease:
             assert (lease.url, lease.gpus, lease.folder) == (foreign.base_url, (), None)
             assert lease.facts.context == 65_536
+            served = local_server(make_case(), lease)
+            assert (served.version, served.gpu_driver) == ("0.33.0 (not started by Proctor)", None)
             lease.ensure_ready()
             assert (lease.log_size(), lease.warnings()) == (0, [])
             with pytest.raises(ServerFault, match="waited 0 s for a place at"):

@@ -64,6 +64,7 @@ def test_each_gpu_reports_its_memory_and_its_processes(monkeypatch: pytest.Monke
     used, idle = inventory()
     assert (used.uuid, used.index, used.memory_mb, used.free_mb) == (fake.uuids[1], 1, 24_000, 14_000)
     assert (used.processes, idle.processes, idle.free_mb) == ((os.getpid(),), (), 24_000)
+    assert used.driver == idle.driver == "570.86.15"
 
 
 def test_a_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ class TestAmd:
         monkeypatch.setitem(sys.modules, "amdsmi", _amdsmi())
         (gpu,) = inventory()
         assert (gpu.uuid, gpu.name, gpu.memory_mb, gpu.free_mb) == ("GPU-deadbeef00000001", "MI300X", 192_000, 190_000)
-        assert (gpu.vendor, gpu.processes) == ("amd", (42,))
+        assert (gpu.vendor, gpu.processes, gpu.driver) == ("amd", (42,), "6.12.12")
         assert visibility([gpu]) == {"CUDA_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": gpu.uuid}
         monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1")
         assert inventory() == ()
@@ -104,6 +105,7 @@ def _amdsmi() -> Any:
         amdsmi_shut_down=lambda: None,
         amdsmi_get_processor_handles=lambda: ["handle"],
         amdsmi_get_gpu_asic_info=lambda _: {"asic_serial": "0xDEADBEEF00000001", "market_name": "MI300X"},
+        amdsmi_get_gpu_driver_info=lambda _: {"driver_name": "amdgpu", "driver_version": "6.12.12"},
         amdsmi_get_gpu_memory_total=lambda *_: 192_000_000_000,
         amdsmi_get_gpu_memory_usage=lambda *_: 2_000_000_000,
         amdsmi_get_gpu_process_list=lambda _: [{"pid": 42, "name": "train"}],

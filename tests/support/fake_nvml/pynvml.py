@@ -31,6 +31,10 @@ def nvmlShutdown() -> None:  # noqa: N802 - NVML's name
     """See NVML."""
 
 
+def nvmlSystemGetDriverVersion() -> str:  # noqa: N802 - NVML's name
+    return "570.86.15"
+
+
 def nvmlDeviceGetCount() -> int:  # noqa: N802 - NVML's name
     return len(_state()["gpus"])
 
