@@ -149,7 +149,10 @@ def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str],
     if resumed and ENDINGS[result.ending].cause is Cause.CLI and not result.metered.requests:
         return None  # the CLI could not resume it
     conversation = (result.session.session_id if result.metered.turns else "") or resumed
-    return conversation if conversation and kept(conversation) else None
+    try:
+        return conversation if conversation and kept(conversation) else None
+    except OSError:  # the agent has left something that cannot be read
+        return None
 
 
 def _wait(pause: Pause, waiting: Callable[[Pause], None], clock: Clock) -> float:

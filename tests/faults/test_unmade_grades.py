@@ -12,11 +12,12 @@ import pytest
 
 from backends.registry import backend
 from harness.agent import attempt
+from harness.agent.driver import Progress
 from harness.endings import Ending
 from harness.gateway.script import Script
 from harness.results.record import Record
 from tests.support.project import Project
-from tests.support.sessions import Play, Played, Stage
+from tests.support.sessions import Play, Stage
 
 LIMITED = json.dumps({"type": "result", "subtype": "success", "is_error": True, "result": "API Error: 429 rate limit"})
 
@@ -75,30 +76,28 @@ def stage() -> Iterator[Stage]:
         yield stage
 
 
-def _disturbed(stage: Stage, folder: Path, patch: pytest.MonkeyPatch, number: int) -> Played:
-    """Play a session whose folders cannot be read at its end."""
-
-    def settle(*_: object) -> float:
-        raise OSError(number, "the folders cannot be read")
-
-    patch.setattr(attempt, "settle", settle)
-    script = msgspec.convert({"turns": [{"calls": [{"run": "echo trace > trace"}]}, {"text": "Done."}]}, Script)
-    return stage.play(backend("claude"), folder, Play(script=script))
+SCRIPT = msgspec.convert({"turns": [{"calls": [{"run": "echo trace > trace; sleep 1"}]}, {"text": "Done."}]}, Script)
 
 
 def test_an_error_of_an_agents_making_is_not_raised(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = _disturbed(stage, tmp_path, monkeypatch, errno.ENOTDIR).result
+    def settle(*_: object) -> float:
+        raise OSError(errno.ENAMETOOLONG, "the folders cannot be read")
+
+    monkeypatch.setattr(attempt, "settle", settle)
+    result = stage.play(backend("claude"), tmp_path, Play(script=SCRIPT)).result
     assert (result.ending, result.raised) == (Ending.CLI_BROKEN, None)
     assert "the folders cannot be read" in result.explanation
     assert result.metered.turns == 2
 
 
-def test_an_error_of_the_hosts_disk_is_raised_but_the_usage_is_kept(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = _disturbed(stage, tmp_path, monkeypatch, errno.EIO).result
+def test_an_error_of_the_hosts_disk_is_raised_but_the_usage_is_kept(stage: Stage, tmp_path: Path) -> None:
+    def progress(_: Progress) -> None:
+        if (tmp_path / "workspace/trace").exists():
+            raise OSError(errno.EIO, "the disk fails")
+
+    result = stage.play(backend("claude"), tmp_path, Play(script=SCRIPT), progress=progress).result
     assert result.ending is Ending.HARNESS_ERROR
     assert isinstance(result.raised, OSError)
-    assert result.metered.turns == 2
+    assert result.metered.turns == 1

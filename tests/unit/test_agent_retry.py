@@ -278,3 +278,12 @@ def test_the_best_known_cause_counts_and_not_the_last() -> None:
     assert play.made[-1].explanation == "so it was; the next attempt ended with cli_crashed: so it was"
     reached = Play([result(Ending.MODEL_ERROR, turns=0), *[result(Ending.CLI_CRASHED, turns=1)] * 2])
     assert reached.made[-1].ending is Ending.CLI_CRASHED
+
+
+def test_a_conversation_that_cannot_be_read_is_not_resumed() -> None:
+    def kept(_: str) -> bool:
+        raise PermissionError("the agent's folder")
+
+    play = Play([result(Ending.CLI_CRASHED, tools=BASH), result(Ending.FINISHED)], kept=kept)
+    assert [conversation for _, conversation in play.given] == [None, None]
+    assert play.aside == [(1, False)]
