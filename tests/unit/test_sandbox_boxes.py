@@ -299,6 +299,13 @@ def test_a_second_box_has_the_workspace_of_the_first(tmp_path: Path) -> None:
     assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "changing the workspace's owner follows no link"
 
 
+def test_a_second_box_can_enter_the_folders_that_the_first_has_closed(tmp_path: Path) -> None:
+    with bubblewrap().open(request(tmp_path)) as box:
+        assert finish(box, ["sh", "-c", "touch made; chmod 0 . $HOME"]) == (0, "")
+    with bubblewrap().open(request(tmp_path)) as box:
+        assert finish(box, ["sh", "-c", "ls; touch $HOME/file"]) == (0, "made\n")
+
+
 def test_an_endpoint_ends_with_its_box(tmp_path: Path) -> None:
     with make_sandbox(SandboxConf("test", "none")).open(request(tmp_path, endpoints=("model",))) as box:
         host, port = box.endpoints["model"].listener.getsockname()
