@@ -6,7 +6,7 @@ This module imports everything heavy, so it is itself imported only when a case 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -199,14 +199,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
 
-    def run(limits: Limits, order: Order) -> AttemptResult:
-        try:
-            return run_attempt(setup, prompts[order.asked], limits=limits, resume=order.conversation, asked=order.asked)
-        except CaseFault as error:
-            return AttemptResult(ending=error.ending, explanation=str(error))
-
     for result in attempts(
-        run,
+        lambda limits, order: _attempt(setup, prompts, limits, order),
         case.limits,
         budget=setup.budget,
         cli=CliCan(
@@ -224,6 +218,21 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
             raise result.raised
     builder.warnings += setup.model_server.warnings()
     return result
+
+
+def _attempt(setup: SessionSetup, prompts: Mapping[Asked, str], limits: Limits, order: Order) -> AttemptResult:
+    """Run one attempt. An error before its session begins becomes its ending."""
+    try:
+        return run_attempt(
+            setup,
+            prompts[order.asked],
+            limits=limits,
+            resume=order.conversation,
+            asked=order.asked,
+            acted=order.acted,
+        )
+    except CaseFault as error:
+        return AttemptResult(ending=error.ending, explanation=str(error))
 
 
 def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Environment) -> None:

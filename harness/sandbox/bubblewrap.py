@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import stat
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -128,11 +129,15 @@ def _seccomp_filter(machine: str) -> bytes:
 
 
 def _prepare(directory: Path, uid: int | None) -> None:
-    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links."""
+    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links.
+
+    An earlier command may have taken the rights of the directory's owner away. They are given back.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():
             raise SandboxError(f"{directory} is a symbolic link\ngive the directory itself")
+        directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_IRWXU)
         if uid is not None:
             give(directory, uid)
     except OSError as error:
