@@ -111,7 +111,7 @@ class Lanes:
                 self._open_others()
                 continue
             if isinstance(result, BaseException):
-                raise result
+                raise result.with_traceback(None)  # a traceback may show the seed
             self._done[result.episode.index] = result
         return self._done.pop(index)
 

@@ -11,9 +11,11 @@ import msgspec
 
 from harness.case import EvaluationConf, Score
 from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.lanes import Lanes, Match, Played
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
+from harness.evaluation.seeds import HeldOutFault
 from harness.evaluation.submission import Submission
 from harness.sandbox.base import Sandbox
 
@@ -47,7 +49,7 @@ def evaluate(
     `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the same however many are played at a
     time. Without a submission, the score has a reason and there are no episodes. `progress` is called with the number
     of episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work, and
-    `EnvironmentFailed` if the environment fails twice in an episode.
+    `HeldOutFault` if the environment fails twice in an episode.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
@@ -55,7 +57,7 @@ def evaluate(
         return _no_score(len(seeds), submission.reason), episodes
     match = Match(environment, environment.spaces(), sandbox, submission.path, scratch, conf.episode_wall_s, log)
     with episodes_file.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
-        for played in _in_order(lanes, len(seeds)):
+        for played in _in_order(lanes, seeds):
             episode = played.episode
             lines.write(msgspec.json.encode(episode) + b"\n")
             lines.flush()
@@ -99,19 +101,22 @@ def _no_score(scheduled: int, reason: str) -> Score:
     )
 
 
-def _in_order(lanes: Lanes, count: int) -> Iterator[Played]:
+def _in_order(lanes: Lanes, seeds: Sequence[int]) -> Iterator[Played]:
     """Yield what came of each episode.
 
     Once there is a reason to give up, the remaining episodes get that reason, also those that were already played. So
     the result does not depend on how many are played at a time.
     """
-    timeouts = 0
+    timeouts, count = 0, len(seeds)
     for index in range(count):
         if timeouts >= TIMEOUTS_IN_A_ROW:
             outcome, reason = EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
             yield from _given_up(range(index, count), outcome, reason)
             return
-        played = lanes.wait_for(index)
+        try:
+            played = lanes.wait_for(index)
+        except EnvironmentFailed as error:
+            raise HeldOutFault(error, seeds) from None
         yield played
         if played.unloadable:
             yield from _given_up(range(index + 1, count), played.episode.outcome, played.episode.error)
