@@ -31,9 +31,9 @@ HEAD = """\
 import os, signal, socket, stat, subprocess, sys, time
 import good
 
-def pipes():  # to the harness: the one that brings requests, and then the one for answers
-    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
-    return [n for n in numbers if os.path.exists(f"/proc/self/fd/{n}") and stat.S_ISFIFO(os.fstat(n).st_mode)]
+def pipes():  # to the harness: the one that brings requests, and then the one for answers, which is a socket
+    numbers = (n for n in sorted(map(int, os.listdir("/proc/self/fd"))) if os.path.exists(f"/proc/self/fd/{n}"))
+    return [n for n in numbers if stat.S_IFMT(os.fstat(n).st_mode) in (stat.S_IFIFO, stat.S_IFSOCK)]
 
 """
 
