@@ -231,6 +231,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: En
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    builder.weaker_limits = list(dirs.sandbox.weaker)
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
     if taken.fault:

@@ -84,6 +84,9 @@ def spent(limits: Limits, traffic: Traffic, snapshot: Snapshot) -> Stop | None:
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
+    if snapshot.resources.out_of_memory:
+        bound = "" if limits.memory_mb is None else f"; {limits.memory_mb:g} MB of memory are allowed"
+        return Stop(Ending.MEMORY_LIMIT, f"the kernel killed a process at the limit{bound}")
     for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:
             return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")

@@ -162,8 +162,9 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
     attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
-    cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
-    versions. `try_number` is 1, or more if a plugin reran the tests.
+    cut the prompt short. `weaker_limits` say which limits the machine could not guarantee. `session` is the name of the
+    folder of the first try. It is empty in records of older versions. `try_number` is 1, or more if a plugin reran the
+    tests.
 
     `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
     of them all. In records of older versions, there are none.
@@ -216,4 +217,5 @@ class Record(Struct, frozen=True, kw_only=True):
     malformed_lines: int = 0
     malformed_sample: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    weaker_limits: list[str] = field(default_factory=list)
     artifacts: str | None = None

@@ -9,8 +9,13 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from harness.case import Limits
 from harness.endings import CaseFault, Ending
+
+MB = 1_000_000
+"""The bytes of a megabyte, as the limits of a case count them."""
 
 
 class SandboxError(CaseFault):
@@ -30,8 +35,26 @@ class Interpreter(Struct, frozen=True):
     readable: tuple[Path, ...] = ()
 
 
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What a box may use at most, all its processes together. `None` means no bound.
+
+    `memory_bytes` includes what lies in its /tmp and /dev/shm. `tasks` counts processes and threads. `disk_bytes` are
+    those of workspace and home.
+    """
+
+    memory_bytes: int | None = None
+    tasks: int | None = None
+    disk_bytes: int | None = None
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        """Return the bounds that the limits of a case set."""
+        memory, disk = (None if limit is None else int(limit * MB) for limit in (limits.memory_mb, limits.disk_mb))
+        return cls(memory_bytes=memory, disk_bytes=disk)
+
+
 class BoxRequest(Struct, frozen=True, kw_only=True):
-    """What one box holds.
+    """What one box holds, and within which bounds.
 
     `workspace` and `home` are host directories that the processes inside may write. They are created if they are
     missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
@@ -45,6 +68,7 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     readable: tuple[Path, ...] = ()
     mounts: Mapping[str, Path] = {}
     endpoints: tuple[str, ...] = ()
+    bounds: Bounds = Bounds()
 
 
 class Endpoint(Struct, frozen=True):
@@ -66,11 +90,15 @@ class Death(Struct, frozen=True):
 
 
 class Resources(Struct, frozen=True):
-    """What a box uses: bytes of resident memory, number of processes, and bytes on disk in workspace and home."""
+    """What a box uses: bytes of memory, number of processes, and bytes on disk in workspace and home.
+
+    `out_of_memory` is true if the kernel has killed a process of the box at its memory limit.
+    """
 
     memory_bytes: int = 0
     processes: int = 0
     disk_bytes: int = 0
+    out_of_memory: bool = False
 
 
 class Box(Protocol):
@@ -140,5 +168,36 @@ class Sandbox(Protocol):
     def python(self) -> Interpreter:
         """The Python to run inside a box of this sandbox."""
 
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """What this machine and user cannot guarantee about limits, in words: empty if the kernel keeps them all."""
+
     def open(self, request: BoxRequest) -> Box:
         """Return a sealed box whose endpoints listen. Raise `SandboxError` if it cannot be set up."""
+
+
+class BoundedSandbox:
+    """A sandbox whose boxes all have the same bounds: those of one case."""
+
+    def __init__(self, sandbox: Sandbox, bounds: Bounds) -> None:
+        self.name, self.seals = sandbox.name, sandbox.seals
+        self._sandbox, self._bounds = sandbox, bounds
+
+    @property
+    def version(self) -> str:
+        """See `Sandbox.version`."""
+        return self._sandbox.version
+
+    @property
+    def python(self) -> Interpreter:
+        """See `Sandbox.python`."""
+        return self._sandbox.python
+
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """See `Sandbox.weaker`."""
+        return self._sandbox.weaker
+
+    def open(self, request: BoxRequest) -> Box:
+        """See `Sandbox.open`. The bounds of the request are replaced."""
+        return self._sandbox.open(replace(request, bounds=self._bounds))

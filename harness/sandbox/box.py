@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, SandboxError
-from harness.sandbox.filesystem import HOME, WORKSPACE, mount_point
+from harness.sandbox.filesystem import HOME, IN_MEMORY, WORKSPACE, mount_point
+from harness.sandbox.keeper import Keeper
 from harness.sandbox.launch import START_S, Launched
-from harness.sandbox.monitor import BoxMonitor
 from harness.sandbox.process import Pipes, complete, open_stderr
+from harness.sandbox.uids import UidLease
 
 _LARGEST_REPLY = 1 << 16
 _DEATH_S = 60.0
@@ -29,14 +30,22 @@ class BubblewrapBox:
     """See `harness.sandbox.base.Box`. `pid` is the host's id of init, the first process of the box."""
 
     def __init__(
-        self, request: BoxRequest, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
+        self,
+        request: BoxRequest,
+        room: Launched,
+        *,
+        uid: UidLease | None,
+        limits: Mapping[str, int],
+        path: Sequence[str],
     ) -> None:
-        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`."""
+        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`.
+
+        The box gives the uid back when it is closed, or here if this raises.
+        """
         self.workspace, self.home = WORKSPACE, HOME
         self.mounts: Mapping[str, str] = {name: mount_point(name) for name in request.mounts}
         self.pid = room.pid
-        self._room, self._path = room, tuple(path)
-        self._monitor = BoxMonitor(room.pid, (request.workspace, request.home))
+        self._room, self._path, self._uid = room, tuple(path), uid
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
@@ -46,7 +55,10 @@ class BubblewrapBox:
             try:
                 self._pidfd = os.pidfd_open(room.pid)
                 undo.callback(os.close, self._pidfd)
-                listeners = self._set_up(uid, ports, limits)
+                self._keeper = self._kept(request)
+                undo.callback(self._keeper.close)
+                undo.callback(self._kill)
+                listeners = self._set_up(ports, limits)
                 undo.callback(_close_all, listeners)
                 self._stderr = open_stderr(request.stderr)
             except OSError as error:
@@ -56,6 +68,7 @@ class BubblewrapBox:
             name: Endpoint(f"http://127.0.0.1:{port}", listener)
             for name, port, listener in zip(request.endpoints, ports, listeners, strict=True)
         }
+        self._keeper.watch()
         self._pipes = Pipes()
         self.stdin, self.stdout = self._pipes.stdin, self._pipes.stdout
 
@@ -103,7 +116,7 @@ class BubblewrapBox:
 
     def resources(self) -> Resources:
         """See `Box.resources`. The figures include the box's init."""
-        return self._monitor.measure(time.monotonic())
+        return self._keeper.resources()
 
     def leaks(self) -> list[str]:
         """See `Box.leaks`. Outside the box, no process may have root's uid, whatever its uid inside."""
@@ -117,9 +130,9 @@ class BubblewrapBox:
     def close(self) -> Death:
         """See `Box.close`. Kill init. The kernel then kills every process inside before init itself ends."""
         if self._death is None:
+            self._keeper.measure_at_last()
             start = time.monotonic()
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self._kill()
             gone, _, _ = select.select([self._pidfd], [], [], _DEATH_S)
             seconds = time.monotonic() - start
             if not gone:
@@ -140,8 +153,23 @@ class BubblewrapBox:
     ) -> None:
         self.close()
 
-    def _set_up(self, uid: int | None, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
+    def _kept(self, request: BoxRequest) -> Keeper:
+        """Return the keeper of the box's bounds. Init waits for its set-up, so nothing has started yet."""
+        return Keeper(
+            self.pid,
+            request.bounds,
+            kill=self._kill,
+            folders=(request.workspace, request.home),
+            memory_folders=IN_MEMORY,
+        )
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _set_up(self, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
         """Send the set-up and return the listening sockets, one for each port."""
+        uid = self._uid and self._uid.uid
         wanted = (f"{name}={value}" for name, value in limits.items())
         self._send("setup", "" if uid is None else str(uid), " ".join(map(str, ports)), " ".join(wanted))
         packet, descriptors, _, _ = socket.recv_fds(
@@ -168,6 +196,9 @@ class BubblewrapBox:
             return -signal.SIGKILL
 
     def _release(self) -> None:
+        self._keeper.close()
+        if self._uid is not None:
+            self._uid.release()
         self._pipes.close()
         self._room.control.close()
         self._room.log.close()

@@ -41,6 +41,11 @@ class NoSandbox:
         """See `Sandbox.python`."""
         return host_python()
 
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """See `Sandbox.weaker`."""
+        return ("no limit of the sandbox holds: it seals nothing",)
+
     def open(self, request: BoxRequest) -> NoBox:
         """Return a box whose endpoints are free loopback ports of the host. Raise `SandboxError`."""
         for directory in (request.workspace, request.home):

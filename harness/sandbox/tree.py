@@ -15,13 +15,15 @@ CHANGE = 0o700
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: Path, *, rights: int = READ, moved: list[str] | None = None) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the name and status of every entry below `folder`, which others may change at the same time.
 
     Do not follow links. Handle any depth with at most two descriptors. Skip entries that vanish. A folder of this user
     that lacks `rights` for its owner gets them, so that no agent can hide what it wrote. Skip the folders of other
-    users that cannot be opened. End early if a folder moves elsewhere during its walk.
+    users that cannot be opened. End early if a folder moves elsewhere during its walk. Add the names of folders that
+    vanished or moved to `moved`.
     """
+    lost = [] if moved is None else moved
     here = open_folder(folder, rights=rights)
     try:
         folders: list[str] = []
@@ -30,7 +32,8 @@ def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_res
         while way:
             folders = way[-1][1]
             if folders:
-                inner = _opened(folders.pop(), here, rights)
+                name = folders.pop()
+                inner = _opened(name, here, rights, lost)
                 if inner is not None:
                     here, outer = inner, here
                     os.close(outer)
@@ -43,6 +46,7 @@ def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_res
                 here, inner = open_folder("..", here, rights=rights), here
                 os.close(inner)
                 if _identity(here) != way[-1][0]:
+                    lost.append(name)
                     return
     finally:
         os.close(here)
@@ -88,11 +92,14 @@ def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_res
             yield entry.name, status
 
 
-def _opened(name: str, parent: int, rights: int) -> int | None:
+def _opened(name: str, parent: int, rights: int, lost: list[str]) -> int | None:
     try:
         return open_folder(name, parent, rights=rights)
+    except FileNotFoundError:
+        lost.append(name)
     except OSError:
-        return None
+        pass
+    return None
 
 
 def _identity(folder: int) -> tuple[int, int]:
