@@ -144,7 +144,7 @@ def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDir
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
         with dirs.folder.scratch() as scratch:
-            copied = collect(dirs.workspace, scratch / "submission", folder=approach_dir)
+            copied = collect(dirs.live_workspace, scratch / "submission", folder=approach_dir)
             if copied.reason:
                 raise PolicyError(copied.reason)
             with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:

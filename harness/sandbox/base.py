@@ -133,6 +133,11 @@ class Box(Protocol):
     def resources(self) -> Resources:
         """Return what the box uses. It may be called often, because figures may be some seconds old."""
 
+    def outside(self) -> Path:
+        """Return where the host sees the workspace at the moment. While the box is open, this may not be the folder of
+        the request, which has its contents again when the box is closed.
+        """
+
     def leaks(self) -> list[str]:
         """Return the leaks that are visible from the host, in words: an empty list for a sealed box. The probe asks."""
 

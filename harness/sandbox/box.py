@@ -15,10 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, SandboxError
+from harness.sandbox.disk import Disk
 from harness.sandbox.filesystem import HOME, IN_MEMORY, WORKSPACE, mount_point
 from harness.sandbox.keeper import Keeper
 from harness.sandbox.launch import START_S, Launched
 from harness.sandbox.process import Pipes, complete, open_stderr
+from harness.sandbox.transfer import Transfer, replace_contents
 from harness.sandbox.uids import UidLease
 
 _LARGEST_REPLY = 1 << 16
@@ -35,23 +37,28 @@ class BubblewrapBox:
         room: Launched,
         *,
         uid: UidLease | None,
+        disk: Disk | None = None,
         limits: Mapping[str, int],
         path: Sequence[str],
     ) -> None:
         """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`.
 
-        The box gives the uid back when it is closed, or here if this raises.
+        The box gives the uid and the disk up when it is closed. If this raises, it gives up the disk only.
         """
         self.workspace, self.home = WORKSPACE, HOME
         self.mounts: Mapping[str, str] = {name: mount_point(name) for name in request.mounts}
         self.pid = room.pid
-        self._room, self._path, self._uid = room, tuple(path), uid
+        self._room, self._path, self._uid, self._disk = room, tuple(path), uid, disk
+        self._folders = {"workspace": request.workspace, "home": request.home}
+        self._filled = False
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
         ports = range(FIRST_PORT, FIRST_PORT + len(request.endpoints))
         room.control.settimeout(START_S)
         with contextlib.ExitStack() as undo:
+            if disk is not None:
+                undo.callback(disk.close)
             try:
                 self._pidfd = os.pidfd_open(room.pid)
                 undo.callback(os.close, self._pidfd)
@@ -81,6 +88,7 @@ class BubblewrapBox:
             raise SandboxError(
                 f"cannot start {argv[0]!r}: a null byte in an argument or a variable\npass such text by standard input"
             )
+        self._fill()
         files = [self._pipes.far_stdin, self._pipes.far_stdout, self._stderr]
         try:
             self._send("run", self.workspace, str(len(argv)), *argv, *variables, files=files)
@@ -114,6 +122,11 @@ class BubblewrapBox:
                 self._exit_code = self._read_exit_code()
         return self._exit_code
 
+    def outside(self) -> Path:
+        """See `Box.outside`."""
+        live = self._disk is not None and self._filled and self._death is None
+        return self._disk.folder("workspace") if self._disk is not None and live else self._folders["workspace"]
+
     def resources(self) -> Resources:
         """See `Box.resources`. The figures include the box's init."""
         return self._keeper.resources()
@@ -141,8 +154,11 @@ class BubblewrapBox:
                 )
             self._room.bwrap.wait()
             exit_code = self.poll()
-            self._release()
             self._death = Death(-signal.SIGKILL if exit_code is None else exit_code, seconds)
+            try:
+                self._keep()
+            finally:
+                self._release()
         return self._death
 
     def __enter__(self) -> Self:
@@ -161,7 +177,29 @@ class BubblewrapBox:
             kill=self._kill,
             folders=(request.workspace, request.home),
             memory_folders=IN_MEMORY,
+            disk=self._disk,
         )
+
+    def _fill(self) -> None:
+        """Copy what the host has put into the box's folders to its disk."""
+        if self._disk is None or self._uid is None or self._filled:
+            return
+        self._filled = True
+        try:
+            for name, folder in self._folders.items():
+                Transfer(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+        except OSError as error:
+            raise SandboxError(f"cannot fill the box's file system: {error}\ncheck {folder}") from error
+
+    def _keep(self) -> None:
+        """Copy what the box leaves on its disk to the host's folders."""
+        if self._disk is None or self._uid is None or not self._filled:
+            return
+        try:
+            for name, folder in self._folders.items():
+                replace_contents(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+        except OSError as error:
+            raise SandboxError(f"cannot keep what the box left: {error}\ncheck {folder}") from error
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -169,7 +207,10 @@ class BubblewrapBox:
 
     def _set_up(self, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
         """Send the set-up and return the listening sockets, one for each port."""
-        uid = self._uid and self._uid.uid
+        uid = None if self._uid is None else self._uid.uid
+        self._receive()  # it is up, and so is its file system
+        if self._disk is not None:
+            self._disk.show(self._pidfd)
         wanted = (f"{name}={value}" for name, value in limits.items())
         self._send("setup", "" if uid is None else str(uid), " ".join(map(str, ports)), " ".join(wanted))
         packet, descriptors, _, _ = socket.recv_fds(
@@ -197,6 +238,8 @@ class BubblewrapBox:
 
     def _release(self) -> None:
         self._keeper.close()
+        if self._disk is not None:
+            self._disk.close()
         if self._uid is not None:
             self._uid.release()
         self._pipes.close()

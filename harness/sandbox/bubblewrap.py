@@ -21,7 +21,8 @@ from harness.case import SandboxConf
 from harness.sandbox.base import Bounds, BoxRequest, Interpreter, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.cgroup import parents
-from harness.sandbox.filesystem import INIT, files, visible
+from harness.sandbox.disk import Disk, can_make_disks
+from harness.sandbox.filesystem import INIT, PLACES, files, visible
 from harness.sandbox.keeper import PATIENCE, weaker
 from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
@@ -73,7 +74,7 @@ class BubblewrapSandbox:
     @property
     def weaker(self) -> tuple[str, ...]:
         """See `Sandbox.weaker`."""
-        return weaker(parents(), root=self.as_root)
+        return weaker(parents(), disks=can_make_disks(), root=self.as_root)
 
     def open(self, request: BoxRequest) -> BubblewrapBox:
         """See `Sandbox.open`. As root, gives workspace and home to the uid of the box."""
@@ -94,6 +95,7 @@ class BubblewrapSandbox:
         readable = (*request.readable, *base_paths())
         content = files(request, uid=uid.uid if uid else _INNER_UID, readable=readable, tmp_mb=self.conf.tmp_mb)
         request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
+        disk = _disk(request, uid)
         room = launch(
             program,
             (*_NAMESPACES, *_LIFE, *(_AS_ROOT if uid else _AS_USER), *content.options),
@@ -105,6 +107,7 @@ class BubblewrapSandbox:
             request,
             room,
             uid=uid,
+            disk=disk,
             limits=_limits(self.conf, request.bounds),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
@@ -115,6 +118,18 @@ def _program() -> str:
     if program is None:
         raise SandboxError("bubblewrap is not installed\napt-get install bubblewrap (0.8 or later)")
     return program
+
+
+def _disk(request: BoxRequest, uid: UidLease | None) -> Disk | None:
+    """Return a file system for workspace and home, or `None` if there is no limit or none can be made here."""
+    if request.bounds.disk_bytes is None or uid is None or not can_make_disks():
+        return None
+    try:
+        return Disk(request.workspace.parent, request.bounds.disk_bytes, PLACES, uid.uid)
+    except OSError as error:
+        raise SandboxError(
+            f"cannot make a file system for a box: {error}\nsee `losetup` and the kernel's log"
+        ) from error
 
 
 def _limits(conf: SandboxConf, bounds: Bounds) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.sandbox.base import Bounds, Resources, SandboxError
 from harness.sandbox.cgroup import Group, Parents, parents
+from harness.sandbox.disk import Disk
 from harness.sandbox.monitor import BoxMonitor
 
 PATIENCE = 1.1
@@ -28,9 +29,9 @@ class Keeper:
 
     Make it before the process does anything for someone else: what it started earlier is not in its cgroup. Call
     `watch` when its file system is complete, and `close` when all have ended. `kill` ends them all. A thread calls it
-    if a bound that the kernel does not keep is exceeded by a tenth. `folders` and
-    `memory_folders` are as in `BoxMonitor`. If the machine runs out of memory, the kernel kills these processes first.
-    Raise `SandboxError` if the process cannot be put into its cgroup.
+    if a bound that the kernel does not keep is exceeded by a tenth. `folders`, `memory_folders` and `disk` are as in
+    `BoxMonitor`. If the machine runs out of memory, the kernel kills these processes first. Raise `SandboxError` if the
+    process cannot be put into its cgroup.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class Keeper:
         kill: Callable[[], None],
         folders: Sequence[Path] = (),
         memory_folders: Sequence[str] = (),
+        disk: Disk | None = None,
     ) -> None:
-        self._bounds, self._kill = bounds, kill
+        self._bounds, self._kill, self._disk = bounds, kill, disk
         self._group = _group(pid, bounds)
         with suppress(OSError):  # the process has ended, or its user may not
             Path("/proc", str(pid), "oom_score_adj").write_text(_FIRST_VICTIM)
-        self._monitor = BoxMonitor(pid, folders, memory_folders=memory_folders, bounds=bounds, group=self._group)
+        self._monitor = BoxMonitor(
+            pid, folders, memory_folders=memory_folders, bounds=bounds, group=self._group, disk=disk
+        )
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._known: Resources | None = None
@@ -54,18 +58,21 @@ class Keeper:
 
     def watch(self) -> None:
         """Begin to measure. Until then, only what the kernel keeps is kept."""
-        if self._measured:
+        if self._measured != Bounds():
             self._thread.start()
 
     @property
-    def _measured(self) -> bool:
-        """Whether there is a bound that the kernel does not keep."""
+    def _measured(self) -> Bounds:
+        """The bounds that the kernel does not keep."""
         by_kernel = self._group is not None and self._group.bounds_memory
-        return self._bounds.disk_bytes is not None or (self._bounds.memory_bytes is not None and not by_kernel)
+        return Bounds(
+            memory_bytes=None if by_kernel else self._bounds.memory_bytes,
+            disk_bytes=None if self._disk is not None else self._bounds.disk_bytes,
+        )
 
     def resources(self) -> Resources:
         """Return what the processes use, as last measured."""
-        if self._known is None or not (self._measured or self._ended.is_set()):
+        if self._known is None or not (self._thread.is_alive() or self._ended.is_set()):
             return self._measure()
         return self._known
 
@@ -102,7 +109,8 @@ class Keeper:
             self._ended.wait(min(_LONGEST_PAUSE_S, max(0.0, self._monitor.due - time.monotonic())))
 
     def _exceeded(self, used: Resources) -> bool:
-        return _over(used.disk_bytes, self._bounds.disk_bytes) or _over(used.memory_bytes, self._bounds.memory_bytes)
+        measured = self._measured
+        return _over(used.disk_bytes, measured.disk_bytes) or _over(used.memory_bytes, measured.memory_bytes)
 
 
 def _over(used: int, bound: int | None) -> bool:
@@ -126,14 +134,19 @@ def _group(pid: int, bounds: Bounds) -> Group | None:
     return group
 
 
-def weaker(found: Parents, *, root: bool) -> tuple[str, ...]:
-    """Return what cannot be guaranteed about limits where only these groups can be made, in words."""
+def weaker(found: Parents, *, disks: bool, root: bool) -> tuple[str, ...]:
+    """Return what cannot be guaranteed about limits, in words.
+
+    `found` is where groups can be made, and `disks` says whether boxes can have file systems of their own.
+    """
     lacking = {
         "memory": "the limit of memory is kept by measuring, because there is no memory cgroup",
         "pids": "the limit of processes counts all processes of the uid, because there is no pids cgroup",
         "cpu": "a busy box may slow others down, because there is no cpu cgroup",
     }
     words = [text for name, text in lacking.items() if name not in found.folders]
+    if not disks:
+        words.append("the limit of the disk is kept by measuring, because no file system can be made for a box")
     if not root:
         words.append("all boxes run under one uid, and share what the kernel counts by uid, such as inotify instances")
     return tuple(words)

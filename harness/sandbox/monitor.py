@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.sandbox.base import Bounds, Resources
 from harness.sandbox.cgroup import Group
+from harness.sandbox.disk import Disk
 from harness.sandbox.held import Held, descendants, held
 from harness.sandbox.tree import walk
 
@@ -32,7 +33,8 @@ class BoxMonitor:
 
     `pid` is the host's id of the process from which all others of the box descend. `folders` are the folders that the
     box may write to. `memory_folders` are places inside the box whose files are in memory. Where the box has a
-    `group` that the kernel keeps within its memory, the group knows best how much there is.
+    `group` that the kernel keeps within its memory, the group knows best how much there is. A `disk` knows what is in
+    its folders.
 
     The nearer the box is to its bounds, the sooner `measure` looks again.
     """
@@ -45,11 +47,12 @@ class BoxMonitor:
         memory_folders: Sequence[str] = (),
         bounds: Bounds = _NO_BOUNDS,
         group: Group | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self._pid = pid
         self._folders = tuple(folders)
         self._memory_folders = tuple(Path("/proc", str(pid), "root", name.lstrip("/")) for name in memory_folders)
-        self._bounds, self._group = bounds, group
+        self._bounds, self._group, self._file_system = bounds, group, disk
         self._known = Resources()
         self._processes_due = self._disk_due = 0.0
 
@@ -108,6 +111,8 @@ class BoxMonitor:
 
         If folders vanish or move while they are counted, count again. The largest count is the best.
         """
+        if self._file_system is not None:
+            return self._file_system.used()
         counts = []
         for _ in range(_WALKS):
             moved: list[str] = []
