@@ -59,7 +59,9 @@ class Disk:
             for offset, content in _template(size):
                 os.pwrite(image.fileno(), content, offset)
             image.truncate(size)
-            self._mount = mounted("ext4", _loop(image.fileno()))
+            self._mount = mounted(
+                "ext4", _loop(image.fileno()), ("nobarrier",)
+            )  # it is gone before it would be read again
         for name in places:
             os.mkdir(name, 0o755, dir_fd=self._mount)
             os.chown(name, uid, uid, dir_fd=self._mount)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
@@ -13,7 +13,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432  # the same on all architectures
 _CLOEXEC, _CLONE, _AT_FDCWD = 1, 1, -100
-_SET_STRING, _CREATE = 1, 6
+_SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _NOSUID, _NODEV = 2, 4
 _FROM_EMPTY_PATH = 4
 
@@ -27,13 +27,15 @@ def call(function: Callable[..., int], *arguments: object) -> int:
     return result
 
 
-def mounted(kind: str, device: int) -> int:
+def mounted(kind: str, device: int, flags: Sequence[str] = ()) -> int:
     """Return the descriptor of a new mount of an open device, which is closed. The mount is nowhere yet."""
     try:
         source = str(Path(f"/proc/self/fd/{device}").readlink())
         context = _syscall(_FSOPEN, kind.encode(), _CLOEXEC)
         try:
             _syscall(_FSCONFIG, context, _SET_STRING, b"source", source.encode(), 0)
+            for flag in flags:
+                _syscall(_FSCONFIG, context, _SET_FLAG, flag.encode(), None, 0)
             _syscall(_FSCONFIG, context, _CREATE, None, None, 0)
             return _syscall(_FSMOUNT, context, _CLOEXEC, _NOSUID | _NODEV)
         finally:

@@ -21,12 +21,16 @@ class Paired(Struct, frozen=True):
 
 
 class Contrast(Struct, frozen=True, kw_only=True):
-    """One case in both runs, by one measure. `paired` is null unless one program faced the same episodes twice."""
+    """One case in both runs, by one measure.
+
+    `nights` names the run of each old program. `paired` is null unless one program faced the same episodes twice.
+    """
 
     key: CaseKey
     base: tuple[float, ...]
     new: tuple[float, ...]
     episodes: int
+    nights: tuple[str, ...] = ()
     paired: Paired | None = None
 
     @property
@@ -46,7 +50,14 @@ def contrast(base: Sequence[Trial], new: Sequence[Trial], measure: Measure) -> C
         return None
     episodes = min(trial.episodes for trial in (*base, *new) if not trial.missing)
     paired = _paired(base, new) if measure is Measure.SOLVE_RATE else None
-    return Contrast(key=new[0].key, base=tuple(before), new=tuple(after), episodes=max(1, episodes), paired=paired)
+    return Contrast(
+        key=new[0].key,
+        base=tuple(before),
+        new=tuple(after),
+        episodes=max(1, episodes),
+        nights=tuple(trial.run for trial in base if trial.value(measure) is not None),
+        paired=paired,
+    )
 
 
 def _paired(base: Sequence[Trial], new: Sequence[Trial]) -> Paired | None:

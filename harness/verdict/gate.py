@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from harness.verdict.comparison import Comparison, Verdict
-from harness.verdict.discovery import hierarchical
+from harness.verdict.discovery import PValue, discovered, divided
 from harness.verdict.evidence import Evidence, evidence, evidence_by_looks
 from harness.verdict.matched import Matched, bounds, match, shared_spread, side
 from harness.verdict.rules import Rules
@@ -27,9 +27,17 @@ class Hypothesis(Struct, frozen=True):
     name: str
     measure: Measure
 
+    @property
+    def added(self) -> bool:
+        """Whether replicates count that were added to a case because it was undecided.
+
+        They count for this case alone. More seconds of the same night say nothing about how much nights differ.
+        """
+        return self.level == "case" and self.measure is not Measure.SECONDS
+
 
 class Adjusted(Struct, frozen=True):
-    """The p-values of one comparison after Benjamini-Hochberg, doubled because groups and cases share the allowance."""
+    """The p-values of one comparison after Benjamini-Hochberg and the division between groups and cases."""
 
     worse: float
     better: float
@@ -39,19 +47,21 @@ Tested = Mapping[Hypothesis, Evidence]
 Members = Mapping[Hypothesis, Sequence[Matched]]
 
 
-def compare(base: Iterable[Trial], new: Iterable[Trial], rules: Rules) -> list[Comparison]:
+def compare(
+    base: Iterable[Trial], new: Iterable[Trial], rules: Rules, families: Iterable[Sequence[Measure]] = (RATES, COSTS)
+) -> list[Comparison]:
     """Return the verdicts of a run against a baseline: groups first, then cases, for each measure.
 
     The baseline may be several runs. Solve rates share one allowance for false alarms, and cost, turns, tokens and
-    seconds share another.
+    seconds share another. `families` are the measures to compare by; one family does not depend on the other.
     """
     cases = match(base, new, rules)
     spread = shared_spread(cases)
-    return [*_family(cases, RATES, spread, rules), *_family(cases, COSTS, spread, rules)]
+    return [found for measures in families for found in _family(cases, measures, spread, rules)]
 
 
 def _family(cases: Sequence[Matched], measures: Sequence[Measure], spread: Spread, rules: Rules) -> list[Comparison]:
-    """Return the verdicts by measures that share an allowance. Groups and cases get half of it each."""
+    """Return the verdicts by measures that share an allowance."""
     grouped: Members = {
         Hypothesis(level, name, measure): [one for one in cases if one.key in keys]
         for measure in measures
@@ -59,17 +69,13 @@ def _family(cases: Sequence[Matched], measures: Sequence[Measure], spread: Sprea
         for name, keys in groups((one.key for one in cases), level).items()
     }
     single: Members = {Hypothesis("case", str(one.key), measure): [one] for measure in measures for one in cases}
-    of_groups = _test_groups(grouped, spread, rules)
     of_cases = _test_cases(single, spread, rules)
-    group_p = _adjust(of_groups, [], [])
+    shares = divided([found.least_worse for found in of_cases.values()], rules.false_discovery)
+    of_groups = _test_groups(grouped, spread, rules, rules.false_discovery * shares.groups)
     inside = {name: [Hypothesis("case", str(one.key), name.measure) for one in grouped[name]] for name in of_groups}
-    case_p = _adjust(
-        of_cases,
-        [inside[name] for name, p in group_p.items() if p.worse <= rules.false_discovery],
-        [inside[name] for name, p in group_p.items() if p.better <= rules.false_discovery],
-    )
-    found = {name: (members, of_groups.get(name), group_p.get(name)) for name, members in grouped.items()}
-    found |= {name: (members, of_cases.get(name), case_p.get(name)) for name, members in single.items()}
+    p_values = _adjust(of_groups, of_cases, inside, rules.false_discovery)
+    found = {name: (members, of_groups.get(name), p_values.get(name)) for name, members in grouped.items()}
+    found |= {name: (members, of_cases.get(name), p_values.get(name)) for name, members in single.items()}
     return [
         _comparison(name, members, tested, p, rules)
         for name, (members, tested, p) in found.items()
@@ -77,41 +83,51 @@ def _family(cases: Sequence[Matched], measures: Sequence[Measure], spread: Sprea
     ]
 
 
-def _test_groups(grouped: Members, spread: Spread, rules: Rules) -> Tested:
-    """Test each group that has a testable case.
+def _test_groups(grouped: Members, spread: Spread, rules: Rules, allowance: float) -> Tested:
+    """Test each group that has a testable case. All groups together have this allowance.
 
     Replicates that were added to a case do not count here: it got them because its first ones were bad.
     """
     ready = {}
     for name, members in grouped.items():
-        found = [one.contrast(name.measure, added=False) for one in members if one.verdict is None]
+        found = [one.contrast(name.measure, added=name.added) for one in members if one.verdict is None]
         if any(found):
             ready[name] = [one for one in found if one]
-    level = rules.family / max(1, len(ready))
+    level = allowance / max(1, len(ready))
     return {name: evidence(contrasts, name.measure, spread, rules, level=level) for name, contrasts in ready.items()}
 
 
 def _test_cases(single: Members, spread: Spread, rules: Rules) -> Tested:
     ready = {}
     for name, [one] in single.items():
-        if one.verdict is None and (found := one.contrast(name.measure, added=True)):
+        if one.verdict is None and (found := one.contrast(name.measure, added=name.added)):
             ready[name] = found
     level = rules.family / max(1, len(ready))
     return {
         name: evidence_by_looks(found, name.measure, spread, rules, rules.looks, level=level)
-        if rules.looks and not found.paired
+        if rules.looks and name.added and not found.paired
         else evidence([found], name.measure, spread, rules, level=level)
         for name, found in ready.items()
     }
 
 
 def _adjust(
-    tested: Tested, worse: Iterable[Iterable[Hypothesis]], better: Iterable[Iterable[Hypothesis]]
+    of_groups: Tested, of_cases: Tested, inside: Mapping[Hypothesis, Sequence[Hypothesis]], level: float
 ) -> dict[Hypothesis, Adjusted]:
-    """Return the adjusted p-values, given the groups that were flagged before."""
-    down = hierarchical({name: found.p_worse for name, found in tested.items()}, worse)
-    upward = hierarchical({name: found.p_better for name, found in tested.items()}, better)
-    return {name: Adjusted(min(1.0, 2 * down[name]), min(1.0, 2 * upward[name])) for name in tested}
+    """Return the adjusted p-values. Each direction has the whole allowance."""
+    worse = discovered(
+        {name: found.p_worse for name, found in of_groups.items()},
+        {name: PValue(found.p_worse, found.least_worse) for name, found in of_cases.items()},
+        inside,
+        level,
+    )
+    better = discovered(
+        {name: found.p_better for name, found in of_groups.items()},
+        {name: PValue(found.p_better, found.least_better) for name, found in of_cases.items()},
+        inside,
+        level,
+    )
+    return {name: Adjusted(worse[name], better[name]) for name in worse}
 
 
 def _comparison(
@@ -121,9 +137,9 @@ def _comparison(
     verdict, reason = _decide(tested, p, name.measure, rules) if tested and p else _untested(members)
     used = [one for one in members if one.verdict is None] or members
     [only] = members if name.level == "case" else [None]
-    paired = only.contrast(name.measure, added=True) if only and tested else None
+    paired = only.contrast(name.measure, added=name.added) if only and tested else None
     flips = paired.paired if paired else None
-    news = [one.new if name.level == "case" else one.planned for one in used]
+    news = [one.new if name.added else one.planned for one in used]
     return Comparison(
         level=name.level,
         name=name.name,

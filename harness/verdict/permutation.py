@@ -25,10 +25,15 @@ class Stratum(Struct, frozen=True):
 
 
 class Tails(Struct, frozen=True):
-    """The chance of a sum at most as high as observed, and of one at least as high."""
+    """The chance of a sum at most as high as observed, and of one at least as high.
+
+    `least_low` and `least_high` are the smallest values that these chances could have had, whichever programs are new.
+    """
 
     low: float
     high: float
+    least_low: float
+    least_high: float
 
 
 def sum_chances(scores: NDArray[np.int64], chosen: int) -> Chances:
@@ -68,7 +73,13 @@ def tails(strata: Iterable[Stratum]) -> Tails:
     for one in strata:
         chances = np.convolve(chances, one.chances)
         observed += one.observed
-    return Tails(low=_chance(chances[: observed + 1]), high=_chance(chances[observed:]))
+    possible = chances[chances > 0]
+    return Tails(
+        low=_chance(chances[: observed + 1]),
+        high=_chance(chances[observed:]),
+        least_low=_chance(possible[:1]),
+        least_high=_chance(possible[-1:]),
+    )
 
 
 def least_p(sizes: Iterable[tuple[int, int]]) -> float:

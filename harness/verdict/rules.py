@@ -43,10 +43,11 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What the gate promises.
 
     `false_discovery`: the share of false alarms among all cases and groups called worse, and likewise better. Half of
-    it is for groups and half for cases. `margin`: a difference in solve rate that does not matter. `ratio_margin`: the
-    same for cost, turns, tokens and seconds, as a share. `equivalence`: the error rate of "same". `power`: that of the
-    smallest drop that a run could have seen. `missing`: the largest share of missing replicates with which a case is
-    still judged. `allow`: conditions that may differ. `looks`: null if the number of replicates is fixed beforehand.
+    it is for groups and half for cases, but groups get all if no case could use its half. `margin`: a difference in
+    solve rate that does not matter. `ratio_margin`: the same for cost, turns, tokens and seconds, as a share.
+    `equivalence`: the error rate of "same". `power`: that of the smallest drop that a run could have seen. `missing`:
+    the largest share of missing replicates with which a case is still judged. `allow`: conditions that may differ.
+    `looks`: null if the number of replicates is fixed beforehand.
     """
 
     false_discovery: float = 0.05
@@ -60,5 +61,5 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     @property
     def family(self) -> float:
-        """The allowance of one family: the groups, or the cases."""
+        """The half of the allowance that the cases get, if one of them could be called worse on its own."""
         return self.false_discovery / 2

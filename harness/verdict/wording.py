@@ -25,7 +25,8 @@ def seen(found: Evidence, measure: Measure, rules: Rules) -> str:
     """Return the smallest change that the test would have found."""
     change = "drop" if measure is Measure.SOLVE_RATE else "rise"
     if found.detectable is None:
-        return f"with so few programs no {change} would be found"
+        few = "nights or programs" if measure is Measure.SECONDS else "programs"
+        return f"with so few {few} no {change} would be found"
     size = f"{found.detectable:.2f}" if measure is Measure.SOLVE_RATE else f"{found.detectable:.0%}"
     return f"a {change} of {size} is found with {rules.power:.0%} chance"
 

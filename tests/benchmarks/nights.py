@@ -6,20 +6,22 @@ nights. A replicate is missing by chance. `tests/unit/test_verdict_nights.py` ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, special
 
-from harness.verdict.discovery import hierarchical
-from harness.verdict.permutation import sum_chances
+from harness.verdict.discovery import PValue, discovered
+from harness.verdict.permutation import least_p, sum_chances
 from harness.verdict.rules import Looks, Rules
 from harness.verdict.spread import LEVELS, Programs, pooled_spread, program_scores
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Values = NDArray[Any]
 
 BACKENDS, MODELS, ENVIRONMENTS = 3, 4, 5
 CASES = BACKENDS * MODELS * ENVIRONMENTS
@@ -38,7 +40,11 @@ GROUPS: dict[str, list[int]] = {
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """How the nights of a simulation are made. `base` and `new` hold the mean solve rate of each case."""
+    """How the nights of a simulation are made. `base` and `new` hold the mean solve rate of each case.
+
+    `difficulty` is how much episodes differ, as a standard deviation of log odds. All programs of an environment face
+    the same episodes, every night. `shift` is how much nights differ as a whole, as a standard deviation of all means.
+    """
 
     base: Sequence[float]
     new: Sequence[float]
@@ -46,13 +52,16 @@ class Setting(Struct, frozen=True, kw_only=True):
     replicates: int
     concentration: float = 2.0
     gap: float = 0.05
+    difficulty: float = 0.0
+    shift: float = 0.0
     seed: int = 1
 
 
 class Tests(Struct, frozen=True):
-    """The p-value that each row is worse, the chances of its sums, and the sum that was observed."""
+    """The p-value that each row is worse, the least one possible, the chances of its sums, and the observed sum."""
 
     low: Floats
+    least: Floats
     chances: Floats
     observed: Ints
 
@@ -81,14 +90,30 @@ class Judged(Struct, frozen=True):
         return float((self.groups.any(axis=1) | self.cases.any(axis=1)).mean())
 
 
-def draw(setting: Setting, means: Sequence[float], replicates: int, *, salt: int) -> Ints:
-    """Return the solved episodes of each program: by night, case and replicate. A missing one is `MISSING`."""
+def draw(setting: Setting, means: Sequence[float], replicates: int, *, salt: int, runs: int = 1) -> Ints:
+    """Return the solved episodes of each program: by night, case and replicate. A missing one is `MISSING`.
+
+    The replicates are those of `runs` nights one after the other.
+    """
     chance = np.random.default_rng([setting.seed, salt])
     shape = (setting.nights, CASES, replicates)
     mean = np.asarray(means)[None, :, None]
+    if setting.shift:
+        shifts = chance.normal(0, setting.shift, (setting.nights, 1, runs)).repeat(replicates // runs, axis=2)
+        mean = np.clip(mean + shifts, 0.01, 0.99)
     rates = chance.beta(mean * setting.concentration, (1 - mean) * setting.concentration, shape)
-    solved = chance.binomial(EPISODES, rates)
+    solved = _played(setting, rates, chance) if setting.difficulty else chance.binomial(EPISODES, rates)
     return np.where(chance.random(shape) < setting.gap, MISSING, solved)
+
+
+def _played(setting: Setting, rates: Floats, chance: np.random.Generator) -> Ints:
+    """Return the solved episodes of programs whose environment has easy and hard ones, the same for all programs."""
+    hard = np.random.default_rng([setting.seed, 0]).normal(
+        0, setting.difficulty, (setting.nights, ENVIRONMENTS, EPISODES)
+    )
+    odds, environments = special.logit(rates), [environment for _, _, environment in NAMES]
+    chances = (special.expit(odds - hard[:, environments, number, None]) for number in range(EPISODES))
+    return np.asarray(np.sum([chance.random(rates.shape) < one for one in chances], axis=0), dtype=np.int64)
 
 
 def spreads(base: Ints, new: Ints) -> Floats:
@@ -100,9 +125,21 @@ def spreads(base: Ints, new: Ints) -> Floats:
 
 def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
     """Return the permutation tests of many cases, by row and replicate. A row without data is never significant."""
-    rows, width = len(new), new.shape[1] * LEVELS + 1
+
+    def scores(solved: Values, rows: Ints) -> Ints:
+        return program_scores(solved / EPISODES, EPISODES, concentration[rows, None], EPISODES)
+
+    return scored_tests(base, new, scores, new.shape[1] * LEVELS)
+
+
+def scored_tests(base: Values, new: Values, scores: Callable[[Values, Ints], Ints], highest: int) -> Tests:
+    """Return the permutation tests of many cases with any integer scores, whose sum is at most `highest`.
+
+    `scores` takes the values of some rows and the numbers of these rows.
+    """
+    rows = len(new)
     low, observed = np.ones(rows), np.zeros(rows, dtype=np.int64)
-    chances = np.zeros((rows, width))
+    chances = np.zeros((rows, highest + 1))
     chances[:, 0] = 1.0
     sizes = np.stack([(base >= 0).sum(axis=1), (new >= 0).sum(axis=1)], axis=1)
     lost = 2 * sizes < [base.shape[1], new.shape[1]]
@@ -110,13 +147,13 @@ def tests(base: Ints, new: Ints, concentration: Floats) -> Tests:
     for old, fresh in np.unique(sizes[ready], axis=0):
         same = np.flatnonzero(ready & (sizes == [old, fresh]).all(axis=1))
         for part in np.array_split(same, -(-len(same) // _CHUNK)):
-            solved = np.concatenate([_kept(base[part], old), _kept(new[part], fresh)], axis=1)
-            scores = program_scores(solved / EPISODES, EPISODES, concentration[part, None], EPISODES)
-            found, total = sum_chances(scores, int(fresh)), scores[:, old:].sum(axis=1)
-            chances[part, : found.shape[1]] = found
-            low[part] = np.take_along_axis(np.cumsum(found, axis=1), total[:, None], axis=1)[:, 0]
+            found = scores(np.concatenate([_kept(base[part], old), _kept(new[part], fresh)], axis=1), part)
+            sums, total = sum_chances(found, int(fresh)), found[:, old:].sum(axis=1)
+            chances[part, : sums.shape[1]] = sums
+            low[part] = np.take_along_axis(np.cumsum(sums, axis=1), total[:, None], axis=1)[:, 0]
             observed[part] = total
-    return Tests(low.clip(max=1.0), chances, observed)
+    least = np.take_along_axis(chances, (chances > 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return Tests(low.clip(max=1.0), least, chances, observed)
 
 
 def group_tails(found: Tests, nights: int) -> Floats:
@@ -136,26 +173,25 @@ def group_tails(found: Tests, nights: int) -> Floats:
 
 def judge(setting: Setting, looks: Looks | None = None) -> Judged:
     """Simulate nights and judge them, with replicates added to undecided cases if there are looks."""
-    base = draw(setting, setting.base, BASE_NIGHTS * setting.replicates, salt=1)
+    base = draw(setting, setting.base, BASE_NIGHTS * setting.replicates, salt=1, runs=BASE_NIGHTS)
     new = draw(setting, setting.new, looks.last if looks else setting.replicates, salt=2)
     concentration = np.repeat(spreads(base, new[:, :, : setting.replicates]), CASES)
     rows = setting.nights * CASES
     base, new = base.reshape(rows, -1), new.reshape(rows, -1)
     first = tests(base, new[:, : setting.replicates], concentration)
-    groups = _groups_worse(group_tails(first, setting.nights))
-    p_values = first.low.reshape(setting.nights, CASES)
+    groups = group_tails(first, setting.nights)
     used = np.full((setting.nights, CASES), setting.replicates)
-    if looks is None:
-        return Judged(groups, _cases_worse(p_values, groups), used)
-    return _until_decided(Rows(base, new, concentration), p_values, groups, looks)
+    if looks:
+        return _until_decided(Rows(base, new, concentration), first, groups, looks)
+    return Judged(*_discovered(groups, first.low.reshape(used.shape), first.least.reshape(used.shape)), used)
 
 
-def _until_decided(rows: Rows, plain: Floats, groups: NDArray[np.bool_], looks: Looks) -> Judged:
+def _until_decided(rows: Rows, first: Tests, groups: Floats, looks: Looks) -> Judged:
     """Add replicates to the promising cases of all nights, one each in a round, and judge after each round."""
-    nights = len(plain)
-    plain, used = plain.copy(), np.full((nights, CASES), looks.first)
-    paid = plain / looks.share(looks.first)
-    worse = _cases_worse(paid, groups)
+    nights = len(groups)
+    plain, used = first.low.reshape(nights, CASES).copy(), np.full((nights, CASES), looks.first)
+    paid, least = plain / looks.share(looks.first), _least_at_last(rows, looks).reshape(nights, CASES)
+    flagged, worse = _discovered(groups, paid, least)
     budget = np.full(nights, int(looks.budget * CASES * looks.first))
     at = np.array([looks.promising_at(count) for count in range(looks.last + 1)])
     for _ in range(looks.last - looks.first):
@@ -173,8 +209,14 @@ def _until_decided(rows: Rows, plain: Floats, groups: NDArray[np.bool_], looks: 
         shares = np.array([looks.share(int(count)) for count in graded])
         flat = paid.reshape(-1)
         flat[index] = np.minimum(flat[index], low / shares)
-        worse = _cases_worse(paid, groups)
-    return Judged(groups, worse, used)
+        flagged, worse = _discovered(groups, paid, least)
+    return Judged(flagged, worse, used)
+
+
+def _least_at_last(rows: Rows, looks: Looks) -> Floats:
+    """Return the least p-value that each row could have after the last look."""
+    counts, member = np.unique((rows.base >= 0).sum(axis=1), return_inverse=True)
+    return np.array([least_p([(int(count), looks.last)]) / looks.share(looks.last) for count in counts])[member]
 
 
 def _low_tails(rows: Rows) -> Floats:
@@ -195,28 +237,22 @@ def _promising(plain: Floats, wanted: NDArray[np.bool_], budget: Ints) -> NDArra
     return wanted & (rank < budget[:, None])
 
 
-def _groups_worse(p_values: Floats) -> NDArray[np.bool_]:
-    return np.array([_worse(dict(enumerate(row)), []) for row in p_values])
+def _discovered(groups: Floats, cases: Floats, least: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which groups and which cases of each night are worse."""
+    level, names = Rules().false_discovery, [*GROUPS, *map(str, range(CASES))]
+    inside = {name: [str(number) for number in members] for name, members in GROUPS.items()}
+    found = []
+    for of_groups, of_cases, smallest in zip(groups, cases, least, strict=True):
+        if min(of_groups.min(), of_cases.min()) > level:
+            found.append(np.zeros(len(names), dtype=bool))
+            continue
+        single = {str(number): PValue(*pair) for number, pair in enumerate(zip(of_cases, smallest, strict=True))}
+        p = discovered(dict(zip(GROUPS, of_groups, strict=True)), single, inside, level)
+        found.append(np.array([p[name] <= level for name in names]))
+    return np.array(found)[:, : len(GROUPS)], np.array(found)[:, len(GROUPS) :]
 
 
-def _cases_worse(p_values: Floats, groups: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    members = list(GROUPS.values())
-    return np.array(
-        [
-            _worse(dict(enumerate(row)), [members[group] for group in np.flatnonzero(flagged)])
-            if flagged.any() or row.min() <= Rules().family / 2
-            else np.zeros(CASES, dtype=bool)
-            for row, flagged in zip(p_values, groups, strict=True)
-        ]
-    )
-
-
-def _worse(p_values: Mapping[int, float], flagged: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
-    found = hierarchical(p_values, flagged)
-    return np.array([found[name] <= Rules().family for name in p_values])
-
-
-def _kept(values: Ints, count: int) -> Ints:
+def _kept(values: Values, count: int) -> Values:
     """Return the graded values of each row in their order: `count` of them."""
     order = np.argsort(values < 0, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(values, order, axis=1)

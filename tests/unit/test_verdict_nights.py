@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from harness.verdict.gate import compare
 from harness.verdict.rules import Looks, Rules
 from harness.verdict.trials import CaseKey, Measure, Trial
-from tests.benchmarks.nights import BASE_NIGHTS, EPISODES, GROUPS, NAMES, Ints, Setting, changed, draw, judge
+from tests.benchmarks.nights import BASE_NIGHTS, CASES, EPISODES, GROUPS, NAMES, Ints, Setting, changed, draw, judge
+from tests.benchmarks.usage_nights import COSTS, Usage, draw_usage, usage_worse
 
 KEYS = [CaseKey(f"b{backend}", f"m{model}", f"e{environment}") for backend, model, environment in NAMES]
 
@@ -48,3 +50,29 @@ def test_a_simulated_night_gets_the_verdicts_of_the_gate(looks: Looks | None) ->
         groups = {name for name, flag in zip(GROUPS, judged.groups[night], strict=True) if flag}
         assert worse == cases | groups
         assert "m1" in worse
+
+
+def test_a_simulated_night_of_costs_gets_the_verdicts_of_the_gate() -> None:
+    usage = Usage(nights=1, replicates=3, rise=1.5, risen=tuple(GROUPS["m1"]))
+    used = draw_usage(usage)
+    sides: list[list[Trial]] = []
+    for values, nights in ((used.base, BASE_NIGHTS), (used.new, 1)):
+        blank = [Trial(key=key, run="", replicate=1, ending="finished", solve_rate=1.0, episodes=1) for key in KEYS]
+        found = [
+            replace(
+                blank[case],
+                run=f"night {night}",
+                replicate=replicate + 1,
+                **{measure: float(values[measure][0, case, night, replicate]) for measure in COSTS},
+            )
+            for case in range(CASES)
+            for night in range(nights)
+            for replicate in range(usage.replicates)
+        ]
+        sides.append([one if one.seconds and one.seconds > 0 else replace(one, solve_rate=None) for one in found])
+    verdicts = compare(sides[0], sides[1], Rules(equivalence=0.0))
+    worse = {(one.measure, one.name) for one in verdicts if one.measure in COSTS and one.verdict == "worse"}
+    names = [*GROUPS, *map(str, KEYS)]
+    [judged] = usage_worse(usage)
+    assert worse == {(COSTS[row], names[column]) for row, column in zip(*judged.nonzero(), strict=True)}
+    assert {(measure, "m1") for measure in COSTS} <= worse

@@ -14,7 +14,7 @@ from scipy import stats
 
 from harness.case import Score
 from harness.results.record import CaseUsage, Timing, UsageTotals
-from harness.verdict.discovery import adjusted, hierarchical
+from harness.verdict.discovery import PValue, Shares, adjusted, discovered, divided, hierarchical
 from harness.verdict.intervals import bootstrap_interval, clustered_stderr, t_interval, wilson_interval
 from harness.verdict.paired import flips, paired_test
 from harness.verdict.summaries import pass_at_k, pass_hat_k, summarize_cases, summarize_groups
@@ -135,9 +135,22 @@ def test_groups_weigh_each_case_alike_and_cluster_by_environment() -> None:
 
 def test_the_second_chance_of_a_case_is_within_a_flagged_group() -> None:
     p_values = {"a": 0.02, "b": 0.02} | {f"other {number}": 0.9 for number in range(8)}
-    assert hierarchical(p_values, [])["a"] == pytest.approx(0.1)
-    assert hierarchical(p_values, [["a", "b"]])["a"] == pytest.approx(0.02)
-    assert hierarchical(p_values, [["a", "b"]])["other 1"] == pytest.approx(0.9)
+    assert hierarchical(p_values, [], 1.0)["a"] == pytest.approx(0.1)
+    assert hierarchical(p_values, [], 0.5)["a"] == pytest.approx(0.2), "half of the allowance"
+    assert hierarchical(p_values, [], 0.0)["a"] == 1.0, "no allowance"
+    assert hierarchical(p_values, [["a", "b"]], 0.5)["a"] == pytest.approx(0.02), "the group has paid already"
+    assert hierarchical(p_values, [["a", "b"]], 0.5)["other 1"] == pytest.approx(1.0)
+
+
+def test_groups_get_the_allowance_that_no_case_can_use() -> None:
+    assert divided([1 / 120] * 60, 0.05) == Shares(1.0, 0.0), "two programs against fourteen"
+    assert divided([1 / 120] * 59 + [1e-4], 0.05) == Shares(0.5, 0.5)
+    assert divided([], 0.05) == Shares(1.0, 0.0)
+    few = {f"case {number}": PValue(0.9, 1 / 120) for number in range(60)}
+    many = {f"case {number}": PValue(0.9, 1e-6) for number in range(60)}
+    inside = {"m1": ["case 0"], "m2": ["case 1"]}
+    assert discovered({"m1": 0.02, "m2": 0.9}, few, inside, 0.05)["m1"] == pytest.approx(0.04)
+    assert discovered({"m1": 0.02, "m2": 0.9}, many, inside, 0.05)["m1"] == pytest.approx(0.08)
 
 
 def test_flips_name_the_episodes() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from scipy import stats
 
 from harness.verdict.contrast import Contrast, Paired
 from harness.verdict.equivalence import same_rate, same_ratio
+from harness.verdict.paired import flips
 from harness.verdict.permutation import least_p, paired_stratum, rank_scores, stratum, tails
 from harness.verdict.power import smallest_drop, smallest_rise
 from harness.verdict.rules import Looks
@@ -61,9 +62,30 @@ def test_a_paired_stratum_is_the_exact_test_of_flips(lost: int, won: int, unit: 
     assert found.low == pytest.approx(theirs)
 
 
+@given(chances=st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_flips_are_judged_right_however_hard_each_episode_is(chances: list[float]) -> None:
+    """Count all outcomes of one program that plays the same episodes twice, if nothing changed."""
+    p_values: list[tuple[float, float]] = []
+    for flags in product([True, False], repeat=2 * len(chances)):
+        base, new = flags[: len(chances)], flags[len(chances) :]
+        weight = math.prod(rate if flag else 1 - rate for rate, flag in zip([*chances, *chances], flags, strict=True))
+        lost, won = flips(base, new)
+        p_values.append((tails([paired_stratum(len(lost), len(won), 1)]).low, weight))
+    for level in {p for p, _ in p_values}:
+        assert math.fsum(weight for p, weight in p_values if p <= level) <= level + 1e-9
+
+
 def test_the_least_p_value_is_that_of_the_most_extreme_result() -> None:
     assert least_p([(14, 2)]) == pytest.approx(1 / 120)
     assert tails([stratum([9] * 14, [0, 0])]).low == pytest.approx(1 / 120)
+
+
+@given(base=SCORES, new=SCORES)
+def test_the_least_p_values_are_those_of_the_best_and_the_worst_choice(base: list[int], new: list[int]) -> None:
+    found, ranked = tails([stratum(base, new)]), sorted([*base, *new])
+    worst = tails([stratum(ranked[len(new) :], ranked[: len(new)])])
+    best = tails([stratum(ranked[: len(base)], ranked[len(base) :])])
+    assert (found.least_low, found.least_high) == pytest.approx((worst.low, best.high))
 
 
 @pytest.mark.parametrize("concentration", [1.0, 2.0, 8.0])
