@@ -114,7 +114,7 @@ def _limits() -> Finding:
     """Return whether the kernel keeps every limit of a box. No case needs that, unless `--require-limits` is given."""
     weaker = make_sandbox(SandboxConf("bubblewrap", "bubblewrap")).weaker
     if not weaker:
-        return Finding("sandbox limits", True, "the kernel keeps the limits of memory, processes and CPU")
+        return Finding("sandbox limits", True, "the kernel keeps the limits of memory, disk, processes and CPU")
     return Finding("sandbox limits", False, "\n".join(("weaker than elsewhere:", *weaker, STRONGER)))
 
 

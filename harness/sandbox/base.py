@@ -59,7 +59,8 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     `workspace` and `home` are host directories that the processes inside may write. They are created if they are
     missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
     directories that appear read-only under a name, at the path in `Box.mounts`. `endpoints` names the loopback ports to
-    open inside. The command's standard error is appended to the host file `stderr`.
+    open inside. The command's standard error is appended to the host file `stderr`. If `kept` is false, what the box
+    writes to `workspace` and `home` may be lost.
     """
 
     workspace: Path
@@ -69,6 +70,7 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     mounts: Mapping[str, Path] = {}
     endpoints: tuple[str, ...] = ()
     bounds: Bounds = Bounds()
+    kept: bool = True
 
 
 class Endpoint(Struct, frozen=True):

@@ -50,7 +50,7 @@ class BubblewrapBox:
         self.pid = room.pid
         self._room, self._path, self._uid, self._disk = room, tuple(path), uid, disk
         self._folders = {"workspace": request.workspace, "home": request.home}
-        self._filled = False
+        self._filled, self._kept_after = False, request.kept
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
@@ -193,11 +193,14 @@ class BubblewrapBox:
 
     def _keep(self) -> None:
         """Copy what the box leaves on its disk to the host's folders."""
-        if self._disk is None or self._uid is None or not self._filled:
+        if self._disk is None or self._uid is None or not (self._filled and self._kept_after):
             return
         try:
             for name, folder in self._folders.items():
-                replace_contents(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+                left_out = replace_contents(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+                if left_out:
+                    told = f"proctor: {left_out} entries of {name} were not kept: special, too deep, or too many\n"
+                    os.write(self._stderr, told.encode())
         except OSError as error:
             raise SandboxError(f"cannot keep what the box left: {error}\ncheck {folder}") from error
 

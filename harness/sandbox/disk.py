@@ -19,9 +19,9 @@ from pathlib import Path
 
 from harness.sandbox.kernel import CLONE_FS, CLONE_NEWNS, LIBC, MNT_DETACH, call, mounted, move_mount, picked
 
-_HEADROOM = 1.15
+_HEADROOM = 1.18
 """The size of the image over the limit, so that the limit is seen to be passed before the disk is full."""
-_OWN_BYTES = 8_000_000
+_OWN_BYTES = 1_000_000
 _BYTES_PER_INODE = 8192
 _BLOCK = 4096
 _GET_FREE, _CONFIGURE, _AUTOCLEAR = 0x4C82, 0x4C0A, 4
@@ -39,7 +39,7 @@ def _tried(uid: int) -> bool:
         return False
     try:
         with tempfile.TemporaryDirectory() as folder:
-            Disk(Path(folder), 0, {"trial": "/"}, uid).close()
+            Disk(Path(folder), 1_000_000, {"trial": "/"}, uid).close()
     except OSError:
         return False
     return True

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +16,23 @@ from harness.sandbox.tree import CHANGE, open_folder
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64
-_ENTRIES = 100_000
+_ENTRIES = 20_000
+_SECONDS = 20.0
 _CHUNK = 1 << 24
 
 
 class Transfer:
     """One copy of the contents of `source` to `target`, an empty folder. `uid` gets everything.
 
-    No file may change meanwhile. These are left out, and counted in `left_out`: special files; what is too deep; what
-    exceeds `size` bytes in all, or 100,000 entries. Sparse files stay sparse, and setuid bits are lost.
+    No file may change meanwhile. These are left out, and counted in `left_out`: special files, what is more than 64
+    folders deep, and what exceeds `size` bytes, 20,000 entries or 20 seconds in all. Sparse files stay sparse, and
+    setuid bits are lost.
     """
 
     def __init__(self, source: Path, target: Path, uid: int, size: int) -> None:
         self.left_out = 0
         self._uid, self._bytes, self._entries = uid, size, _ENTRIES
+        self._deadline = time.monotonic() + _SECONDS
         with _opened(source) as here, _opened(target) as there:
             self._folder(here, there, 0)
 
@@ -38,7 +42,11 @@ class Transfer:
         for name, status in names:
             self._entries -= 1
             try:
-                taken = self._entries >= 0 and self._entry(name, status, source, target, depth)
+                taken = (
+                    self._entries >= 0
+                    and time.monotonic() < self._deadline
+                    and self._entry(name, status, source, target, depth)
+                )
             except OSError:
                 taken = False
             self.left_out += not taken
