@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.sandbox.base import Bounds
+from harness.case_folder import CaseFolder
+from harness.evaluation.submission import collect
+from harness.sandbox.base import BoundedSandbox, Bounds
+from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.disk import can_make_disks
 from harness.sandbox.transfer import Transfer, replace_contents
 from tests.support.sandboxes import bubblewrap, finish, request
@@ -115,6 +118,17 @@ def test_a_box_begins_with_the_hosts_files_and_leaves_its_own(tmp_path: Path) ->
     assert "1 entries of workspace were not kept" in (tmp_path / "stderr").read_text()
     with bubblewrap().open(request(tmp_path, bounds=BOUNDS)) as box:
         assert finish(box, ["sh", "-c", "cat new ~/late"]) == (0, "made\nalso\n"), "a second box goes on"
+
+
+@pytest.mark.skipif(not can_make_disks(), reason="no file system can be made for a box here")
+def test_a_program_can_be_taken_from_a_running_box(tmp_path: Path) -> None:
+    dirs = SandboxDirs(BoundedSandbox(bubblewrap(), BOUNDS), CaseFolder(tmp_path / "case"))
+    with dirs.open() as box:
+        box.exec(["sh", "-c", "mkdir try; echo x > try/approach.py; echo up; sleep 100"], {})
+        assert box.stdout.readline() == b"up\n"
+        taken = collect(dirs.live_workspace, tmp_path / "taken", folder="try")
+    assert (taken.reason, list(taken.files)) == (None, ["approach.py"])
+    assert (dirs.workspace / "try/approach.py").read_text() == "x\n"
 
 
 @pytest.mark.skipif(not can_make_disks(), reason="no file system can be made for a box here")
