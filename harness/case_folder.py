@@ -96,6 +96,10 @@ class CaseFolder(Struct, frozen=True):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Make a temporary folder in this one for a running policy, and remove it afterwards."""
-        with TemporaryDirectory(dir=self.path, prefix="policy-") as name:
+        """Make a temporary folder beside this one for a running policy, and remove it afterwards.
+
+        A sealed process can see the host's names of its folders in /proc/self/mountinfo. So the name says nothing about
+        the case.
+        """
+        with TemporaryDirectory(dir=self.path.parent, prefix=".room-") as name:
             yield Path(name)

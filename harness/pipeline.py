@@ -5,6 +5,7 @@ This module imports everything heavy, so it is itself imported only when a case 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -349,6 +350,9 @@ def grade(
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:
+        if submission.reason is None:  # what a policy sees of its place is the same as while it is developed
+            shutil.copytree(submission.path, scratch / "submission")
+            submission = msgspec.structs.replace(submission, path=scratch / "submission")
         score, episodes = evaluate(
             environment,
             submission,

@@ -37,6 +37,7 @@ from harness.servers.stop import sweep
 from harness.shared_session import SharedSession
 from harness.sharing import numbered
 from harness.stash import BUILDER, SESSION, case_of
+from harness.visible import visible
 
 if TYPE_CHECKING:
     from harness.schedule import scheduler
@@ -121,7 +122,8 @@ class CaseRecorder:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
             record = builder.record(outcome, without_group(item.nodeid))
-            item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
+            before = ((visible(name), _visible(value)) for name, value in item.user_properties)
+            item.user_properties[:] = properties(record, builder.folder.path, before)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
             builder.recorded = True
             if record.artifacts is not None:  # the report may come late, or never
@@ -147,14 +149,16 @@ class CaseRecorder:
         if report.when == "setup":
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
-            said = f"{builder.ending}: {builder.explanation}"
+            said = visible(f"{builder.ending}: {builder.explanation}")
         else:
             ending, why, _ = explain(raised.value)
-            failure = raised.exconly(tryshort=True).partition("\n")[0]
+            failure = visible(raised.exconly(tryshort=True).partition("\n")[0])
             builder.failures.append(why if ending is Ending.INTERRUPTED else failure)
             said = f"{builder.ending}: {builder.failures[-1]}"
         if brief:
             report.longrepr = said
+        elif (shown := visible(report.longreprtext)) != report.longreprtext:
+            report.longrepr = shown
         lines = [] if brief else [said]
         lines += [f"files: {builder.folder.path}"] if builder.folder.path.exists() else []
         if lines:
@@ -308,6 +312,10 @@ def _sweep() -> None:
             _complain(f"stopped the model servers that a killed run had left: {', '.join(stopped)}")
 
 
+def _visible(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
+
+
 def _complain(text: str) -> None:
     """Write a message to standard error, which reaches the user from an xdist worker too."""
-    sys.stderr.write(f"\n{text}\n")
+    sys.stderr.write(f"\n{visible(text)}\n")

@@ -15,6 +15,7 @@ from msgspec import Struct
 from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
+from harness.visible import visible_struct
 
 
 class Metered(Struct, frozen=True, kw_only=True):
@@ -147,7 +148,7 @@ class Ledger:
             self.open_requests -= 1
             self._waiting.pop(id(entry), None)
             entry.duration_s = round(now - start, 6)
-            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.write(msgspec.json.encode(visible_struct(entry)) + b"\n")
             self._file.flush()
 
     def touch(self, entry: LedgerEntry) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.live.line import CaseProgress
+from harness.visible import visible_struct
 
 _EVERY_S = 0.5
 _RATE_S = 10.0
@@ -75,7 +76,7 @@ class StatusFile:
             return
         new = self._path.with_suffix(".new")
         with suppress(OSError):
-            new.write_bytes(msgspec.json.encode(self._status(what, now)))
+            new.write_bytes(msgspec.json.encode(visible_struct(self._status(what, now))))
             new.replace(self._path)
 
     def clear(self) -> None:

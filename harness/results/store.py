@@ -16,6 +16,7 @@ from harness.results.drafts import drafts
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
+from harness.visible import visible_struct
 
 
 class RunStore:
@@ -188,7 +189,8 @@ def read(results: Path) -> list[Record]:
     records = []
     for number, line in enumerate([*whole, *([rest] if _is_json(rest) else [])], 1):
         try:
-            records.append(msgspec.json.decode(line, type=Record))
+            record = msgspec.json.decode(line, type=Record)
+            records.append(record if line.isascii() and b"\\u" not in line else visible_struct(record))
         except msgspec.MsgspecError as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
     return list({_key(record): record for record in records}.values())

@@ -32,7 +32,10 @@ from harness.sandbox.uids import UidLease, lease_uid
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox")
-_AS_ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+_AS_ROOT = (
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+    *("--cap-add", "CAP_SETPCAP"),  # for init to empty the bounding set
+)
 _INNER_UID = 1000
 _AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
 
