@@ -91,7 +91,9 @@ def test_memory_is_measured_where_the_kernel_cannot_keep_its_limit(
     assert attack(tmp_path, name, 1000)[0] is Ending.MEMORY_LIMIT
 
 
-@pytest.mark.parametrize("name", ["unlinked files", "mapped unlinked files", "closed folders", "moving folders"])
+@pytest.mark.parametrize(
+    "name", ["unlinked files", "mapped unlinked files", "closed folders", "moving folders", "reserved space"]
+)
 def test_the_disk_is_measured_where_the_kernel_cannot_keep_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
