@@ -12,7 +12,7 @@ from harness.sandbox.base import Bounds, Resources
 from harness.sandbox.cgroup import Group
 from harness.sandbox.disk import Disk
 from harness.sandbox.held import Held, descendants, held
-from harness.sandbox.tree import walk
+from harness.untrusted.tree import walk
 
 _PROCESSES_EVERY_S = 0.5
 _DISK_EVERY_S = 2.0

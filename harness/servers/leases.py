@@ -19,6 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
 from harness.servers.base import Facts, ServerFault
 from harness.servers.processes import Process, myself
 
@@ -157,13 +158,13 @@ class Leases:
         try:
             data = self._file.read_bytes()
             found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *MALFORMED):
             return LeaseState(boot)
         parts = {name: bytes(part) for name, part in found.items()}
         here = msgspec.json.encode(boot)
         if parts.get("boot", here) != here or parts.get("servers") in {b"[]", b"{}"}:
             return LeaseState(boot)
-        with suppress(msgspec.ValidationError):
+        with suppress(*MALFORMED):
             if parts.get("format") == msgspec.json.encode(FORMAT):
                 return msgspec.json.decode(data, type=LeaseState)
         raise ServerFault(
