@@ -30,8 +30,6 @@ KEEP_ALIVE_S = 3600
 """Seconds that an idle connection stays open. It is long, so that a CLI never reuses a connection that is closing."""
 MAX_CONNECTIONS: Final = 64
 """The most open connections of an app. A process that may open few files allows fewer (`connections_allowed`)."""
-BACKLOG: Final = 32
-"""The most connections that are accepted at once, before any of them can be closed again."""
 MAX_PIPELINED: Final = 4
 """The most requests that a client may send on a connection while an earlier one is being answered."""
 
@@ -243,7 +241,7 @@ async def _start(app: AsgiApp, listener: socket.socket) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        backlog=BACKLOG,
+        backlog=2 * connections_allowed(),  # as many are accepted before any of them can be closed
     )
     config.load()
     server = uvicorn.Server(config)
