@@ -81,10 +81,10 @@ class LedgerEntry(Struct, kw_only=True):
 
     `kind` is `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `max_output` is the most
     output tokens that the request allows, or null if it does not say. `status` is null if there was no answer. `usage`
-    is what the answer reported. `charged` is the estimate that the budget was charged instead, because the client left
-    before the answer was whole. `leaked_call` means that the answer holds a tool call as text. `refused` names the
-    limit that was used up. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
-    the last byte of its answer.
+    is what the answer reported. `charged` is what the budget was charged instead, because the answer did not end: the
+    most that the request can have used, or an estimate. `leaked_call` means that the answer holds a tool call as text.
+    `refused` names the limit that was used up. `note` says what was changed in the request. `duration_s` runs from the
+    request's arrival to the last byte of its answer.
     """
 
     time: str
