@@ -15,6 +15,9 @@ from harness.case import Case
 from harness.endings import Ending, explain
 from harness.stash import BUILDER
 
+XPASS = "proctor-xpass"
+"""The name of the plugin that fails a known failure which passes."""
+
 
 class XfailKnown:
     """The hook that makes an xfail of an expected failure, in each process that runs cases.
@@ -48,11 +51,17 @@ class FailPassing:
     """
 
     def __init__(self, cases: Mapping[str, Case]) -> None:
-        self._cases = {node: case for node, case in cases.items() if case.known_failure is not None}
+        self._cases: dict[str, Case] = {}
         self._waiting = defaultdict[str, set[str]](set)
-        for node, case in self._cases.items():
-            self._waiting[case.id].add(node)
         self._did_not_pass = set[str]()
+        self.add(cases)
+
+    def add(self, cases: Mapping[str, Case]) -> None:
+        """Take in the tests of further cases."""
+        for node, case in cases.items():
+            if case.known_failure is not None:
+                self._cases[node] = case
+                self._waiting[case.id].add(node)
 
     @pytest.hookimpl(tryfirst=True)  # before pytest counts the failures
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness.closing import Closing
+from harness.expected import XPASS
 from harness.further import FurtherTest, Replicates
 from harness.live.view import BOARD
 from harness.recorder import RunWriter
@@ -17,10 +18,10 @@ from harness.session_verdict import SessionVerdict
 from harness.stash import cases_of, looks_of
 from harness.verdict.comparison import Verdict
 from harness.verdict.deciding import Advice, until_decided
-from harness.verdict.gate import compare
+from harness.verdict.gate import RATES, compare
 from harness.verdict.matched import Matched, match
 from harness.verdict.rules import Rules
-from harness.verdict.trials import CaseKey, Measure, Trial, by_case
+from harness.verdict.trials import CaseKey, Trial, by_case
 
 _UNTESTED = (Verdict.NEW, Verdict.GONE, Verdict.INCOMPARABLE)
 
@@ -74,8 +75,8 @@ class UntilDecided:
         told = [f"{_many(got.total(), 'replicate')} added in {_many(self._looks, 'look')}"]
         verdicts = {
             found.name: found.verdict
-            for found in (compare(base, new, self._rules) if got else [])
-            if (found.level, found.measure) == ("case", Measure.SOLVE_RATE)
+            for found in (compare(base, new, self._rules, [RATES]) if got else [])
+            if found.level == "case"
         }
         for key, count in got.most_common():
             why = ""
@@ -83,6 +84,11 @@ class UntilDecided:
                 advice = self._advice[key]
                 why = ": the session was stopped" if advice.worth_it else f": {advice.reason}"
             told.append(f"  {key}: {count} added, {verdicts[str(key)]}{why}")
+        told += [
+            f"  {key}: worth one more replicate, but its tests are not part of this session"
+            for key, one in self._advice.items()
+            if one.worth_it and key not in self._replicates
+        ]
         others = Counter(one.reason for key, one in self._advice.items() if key not in got and not one.worth_it)
         told += [f"  {_many(count, 'undecided case')} got none: {why}" for why, count in others.most_common()]
         return told
@@ -96,10 +102,10 @@ class UntilDecided:
         told = [
             more if wanted else "no case gets one more replicate",
             f"decided: {decided}",
-            f"undecided and not worth one: {len(self._advice) - len(wanted)}",
+            f"undecided and not worth one: {sum(not one.worth_it for one in self._advice.values())}",
         ]
         for key, one in self._advice.items():
-            if key not in wanted and key in before and before[key].worth_it:
+            if not one.worth_it and key in before and before[key].worth_it:
                 told.append(f"given up: {key} ({one.reason})")
         return "; ".join(told)
 
@@ -136,6 +142,9 @@ def until_decided_of(
         writer.add(tests)
         session: Any = config.pluginmanager.getplugin("session")
         session.testscollected += len(tests)  # pytest shows the progress as a share of it
+        expecting = config.pluginmanager.getplugin(XPASS)
+        if expecting is not None:
+            expecting.add({test.nodeid: test.case for test in tests})
         board = config.pluginmanager.getplugin(BOARD)
         if board is not None:
             board.add([test.case.id for test in tests])

@@ -60,8 +60,8 @@ def take_over(
         )
     elif next_round is not None:
         raise pytest.UsageError(
-            f"--until-decided cannot add replicates with the scheduler {type(session.sched).__name__}: "
-            "run without -n, or with --dist=load"
+            f"--until-decided cannot add replicates, because a plugin chose the scheduler "
+            f"{type(session.sched).__name__}: run without -n, or without that plugin"
         )
     elif type(session.sched) is LoadGroupScheduling:
         scheduling = GroupScheduling(session.config, session.log, folders)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from harness.case import Case, SuiteConf
 from harness.endings import ConfError
 from harness.options import CommandLine
+from harness.suite.known_failures import matches
 from harness.verdict.rules import Looks
 
 _NUMBERED = re.compile(r"-r\d+$")
@@ -18,10 +19,13 @@ _NUMBERED = re.compile(r"-r\d+$")
 def further(case: Case, replicate: int, planned: int) -> Case:
     """Return a further replicate of a case, whose suite plans this number of replicates.
 
-    Its id is that of the case with the other number: `opencode-qwen-maze-r3`.
+    Its id is that of the case with the other number: `opencode-qwen-maze-r3`. It is a known failure if the entry that
+    the case matches does not depend on the number.
     """
     base = case.id.removesuffix(f"-r{case.replicate}") if planned > 1 else case.id
-    return replace(case, id=f"{base}-r{replicate}", replicate=replicate)
+    made = replace(case, id=f"{base}-r{replicate}", replicate=replicate)
+    known = case.known_failure
+    return made if known is None or matches(known, made) else replace(made, known_failure=None)
 
 
 def asks_for_looks(given: CommandLine) -> bool:
@@ -48,7 +52,7 @@ def looks_at(suite: SuiteConf, most: str | None) -> Looks:
         raise ConfError(f"--max-replicates {most}: write a number, such as --max-replicates=12")
     if int(most) < planned:
         raise ConfError(
-            f"--max-replicates {most}: each case of suite {suite.name} begins with {planned} replicates "
+            f"--max-replicates {most}: suite {suite.name} already plans {planned} for each case "
             f"(conf/suite/{suite.name}.yaml: suite.replicates); name {planned} or more"
         )
     return Looks(first=planned, last=int(most))

@@ -9,7 +9,7 @@ from msgspec import Struct
 from harness.verdict.comparison import Verdict
 from harness.verdict.contrast import Contrast
 from harness.verdict.evidence import p_now
-from harness.verdict.gate import compare
+from harness.verdict.gate import RATES, compare
 from harness.verdict.matched import Matched, match, shared_spread
 from harness.verdict.permutation import least_p
 from harness.verdict.rules import Looks, Rules
@@ -36,8 +36,8 @@ def until_decided(base: Sequence[Trial], new: Sequence[Trial], rules: Rules) -> 
         raise ValueError("until_decided needs rules with looks: how many replicates a case begins and ends with")
     undecided = {
         found.name
-        for found in compare(base, new, rules)
-        if (found.level, found.verdict, found.measure) == ("case", Verdict.INCONCLUSIVE, Measure.SOLVE_RATE)
+        for found in compare(base, new, rules, [RATES])
+        if (found.level, found.verdict) == ("case", Verdict.INCONCLUSIVE)
     }
     matched = match(base, new, rules)
     tested = [one for one in matched if one.verdict is None]

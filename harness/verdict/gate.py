@@ -47,15 +47,17 @@ Tested = Mapping[Hypothesis, Evidence]
 Members = Mapping[Hypothesis, Sequence[Matched]]
 
 
-def compare(base: Iterable[Trial], new: Iterable[Trial], rules: Rules) -> list[Comparison]:
+def compare(
+    base: Iterable[Trial], new: Iterable[Trial], rules: Rules, families: Iterable[Sequence[Measure]] = (RATES, COSTS)
+) -> list[Comparison]:
     """Return the verdicts of a run against a baseline: groups first, then cases, for each measure.
 
     The baseline may be several runs. Solve rates share one allowance for false alarms, and cost, turns, tokens and
-    seconds share another.
+    seconds share another. `families` are the measures to compare by; one family does not depend on the other.
     """
     cases = match(base, new, rules)
     spread = shared_spread(cases)
-    return [*_family(cases, RATES, spread, rules), *_family(cases, COSTS, spread, rules)]
+    return [found for measures in families for found in _family(cases, measures, spread, rules)]
 
 
 def _family(cases: Sequence[Matched], measures: Sequence[Measure], spread: Spread, rules: Rules) -> list[Comparison]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
-from harness.case import Case, SuiteConf
+from harness.case import Case, KnownFailure, SuiteConf
 from harness.endings import ConfError
 from harness.further import Replicates, key_of, renamed
 from harness.live.board import Board
 from harness.options import CommandLine
+from harness.stash import looks_of
 from harness.suite.replicates import asks_for_looks, further, looks_at, require_free_names
 from harness.verdict.rules import Looks
 from tests.support.cases import make_case
@@ -27,6 +32,13 @@ def test_a_further_replicate_differs_from_the_planned_ones_only_by_its_number() 
     third = further(PLANNED[0], 3, 2)
     assert (third.id, third.replicate) == ("claude-model-door-r3", 3)
     assert replace(third, id=PLANNED[0].id, replicate=1) == PLANNED[0]
+
+
+def test_a_further_replicate_is_a_known_failure_unless_the_entry_names_another_replicate() -> None:
+    for pattern, known in (("claude-model-door", True), ("*-door-r*", True), ("claude-model-door-r1", False)):
+        entry = KnownFailure(case=pattern, reason="flaky door", until=date(2030, 1, 1))
+        made = further(replace(PLANNED[0], known_failure=entry), 3, 2)
+        assert (made.known_failure == entry) is known
 
 
 def test_a_case_that_its_suite_does_not_repeat_has_a_second_replicate() -> None:
@@ -105,7 +117,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("most", "said"),
         [
-            ("1", r"begins with 2 replicates .*suite.replicates\); name 2 or more"),
+            ("1", r"already plans 2 for each case .*suite.replicates\); name 2 or more"),
             ("x", "a number"),
             ("-3", "a number"),
         ],
@@ -113,6 +125,13 @@ class TestOptions:
     def test_a_largest_number_that_cannot_be_is_explained(self, most: str, said: str) -> None:
         with pytest.raises(ConfError, match=f"--max-replicates {most}: .*{said}"):
             looks_at(SUITE, most)
+
+    @pytest.mark.parametrize("workers", [{"numprocesses": 2}, {"tx": ["popen"]}])
+    def test_a_distribution_that_cannot_wait_for_the_next_round_is_refused(self, workers: dict[str, object]) -> None:
+        given = {"proctor_until_decided": True, "dist": "loadfile", **workers}
+        config: Any = SimpleNamespace(getoption=lambda name, default=None: given.get(name, default))
+        with pytest.raises(pytest.UsageError, match="--until-decided does not work with --dist loadfile"):
+            looks_of(config)
 
     def test_no_case_has_the_name_that_a_replicate_of_another_would_get(self) -> None:
         require_free_names(PLANNED, "nightly")

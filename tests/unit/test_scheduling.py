@@ -258,6 +258,13 @@ def test_a_scheduler_that_may_separate_tests_of_a_session_is_refused() -> None:
         take_over(session, [make_case()], Times([]), {"t.py::a[c]": "c", "t.py::b[c]": "c"})
 
 
+@pytest.mark.parametrize("theirs", [LoadGroupScheduling, LoadFileScheduling, type("Another", (LoadScheduling,), {})])
+def test_a_scheduler_that_cannot_be_asked_for_further_replicates_is_refused(theirs: type[Any]) -> None:
+    session = xdist_session(theirs)
+    with pytest.raises(pytest.UsageError, match=f"--until-decided cannot .* the scheduler {theirs.__name__}"):
+        take_over(session, [make_case()], Times([]), {}, next_round=list)
+
+
 def test_a_shard_is_written_as_a_fraction() -> None:
     assert parse_shard("2/3") == Shard(2, 3)
     assert str(Shard(2, 3)) == "2/3"

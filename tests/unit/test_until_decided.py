@@ -127,6 +127,15 @@ def test_a_session_that_was_stopped_says_what_it_could_not_decide() -> None:
     assert "  claude-model-maze: 1 added, inconclusive: the session was stopped" in tonight.decider.closing().lines
 
 
+def test_a_case_without_tests_in_this_session_is_named() -> None:
+    tonight = Night(FINE, {})
+    tonight.new += suite({KEYS["maze"]: [0.1, 0.2]}, run="tonight")
+    assert tonight.go_on() == []
+    assert "  claude-model-maze: worth one more replicate, but its tests are not part of this session" in (
+        tonight.decider.closing().lines
+    )
+
+
 class TestRecords:
     PLANNED = PlannedReplicates(planned=2, most=6)
     MAZE = ("codex", "maze")
