@@ -113,8 +113,7 @@ def test_a_request_whose_answer_stays_unknown_is_charged_the_most_that_it_may_ha
 
 
 @PATHS
-@STREAMED
-@KINDS
+@pytest.mark.parametrize(("stream", "tools"), [(True, True), (False, True), (True, False)])
 def test_an_answer_whose_client_left_is_read_to_its_end_and_charged_as_it_reports(
     forwarded: Bench, upstream: Upstream, path: str, stream: bool, tools: bool
 ) -> None:
