@@ -17,6 +17,7 @@ from msgspec import Struct
 from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
+from harness.visible import visible_struct
 
 MAX_TEXT: Final = 500
 """How many characters of a path, a model's name or an error a line has."""
@@ -117,13 +118,14 @@ class Ledger:
 
     `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that was
     sent or received. `open_requests` is the number of requests that have not ended. `failures` counts the latest turns
-    that failed in a row. `last_failure` is the latest of them.
+    that failed in a row. `last_failure` is the latest of them. `side_failure` is the latest failure of a side request.
     """
 
     def __init__(self, path: Path, price: Pricing | None = None) -> None:
         self.totals = Metered(cost_usd=None if price is None else 0.0)
         self.failures = 0
         self.last_failure: RequestFailure | None = None
+        self.side_failure: RequestFailure | None = None
         self._price = price
         self._waiting: dict[int, Waiting] = {}
         self.last_activity = time.monotonic()
@@ -170,7 +172,7 @@ class Ledger:
         """Write a line. Leave it out if the request did not reach the model, and such lines fill `MAX_BYTES`."""
         sent = id(entry) in self._sent
         self._sent.discard(id(entry))
-        line = msgspec.json.encode(_shortened(entry)) + b"\n"
+        line = msgspec.json.encode(visible_struct(_shortened(entry))) + b"\n"
         if not sent and self._written + len(line) > MAX_BYTES:
             self._left_out += 1
             return
@@ -229,6 +231,8 @@ class Ledger:
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
         entry.leaked_call = leaks(outcome)
+        if entry.kind == "side" and entry.error and (entry.status or 0) >= 400:
+            self.side_failure = RequestFailure(entry.status, entry.error, entry.retry_after_s)
         self._add(entry, usage, turn=turn)
 
     def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool) -> None:
