@@ -17,7 +17,8 @@ from harness.agent.watchdog import Snapshot, spent
 from harness.case import Limits
 from harness.endings import Ending
 from harness.environments.maze import Maze
-from harness.evaluation.policy import PolicyError, PolicyHost
+from harness.evaluation.policy import PolicyHost
+from harness.evaluation.policy_link import PolicyError
 from harness.sandbox.base import BoundedSandbox, Bounds, Box, Resources
 from harness.sandbox.cgroup import Parents, parents
 from harness.sandbox.disk import can_make_disks
