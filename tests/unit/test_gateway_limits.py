@@ -137,11 +137,10 @@ def test_parallel_requests_exceed_a_limit_by_at_most_one_answer(open_session: Op
     ("path", "allowed"),
     [
         (CHAT, {"max_tokens": 384}),
-        (CHAT, {"max_completion_tokens": 3, "n": 128}),
+        (CHAT, {"max_completion_tokens": 384}),
         (MESSAGES, {"max_tokens": 384}),
         (RESPONSES, {"max_output_tokens": 384}),
         (GOOGLE, {"generationConfig": {"maxOutputTokens": 384}}),
-        (GOOGLE, {"generationConfig": {"maxOutputTokens": 3, "candidateCount": 128}}),
     ],
 )
 def test_requests_are_answered_in_parallel_while_their_longest_answers_fit_into_the_limit(

@@ -27,6 +27,7 @@ FLOORS = (
         "conf_path",
         "options",
         "seed_key",
+        "secrecy",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
