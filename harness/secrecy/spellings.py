@@ -45,7 +45,7 @@ class Spelling:
 
         `escaped` says whether the data may hold any escaped character (`has_escapes`).
         """
-        starts = {found.start() for found in self._begin.finditer(data)} if escaped else set(_all(self._anchor, data))
+        starts = {found.start() for found in self._begin.finditer(data)} if escaped else set(places(self._anchor, data))
         tail = len(data) - (_ANCHOR * _LONGEST_ESCAPE if escaped else _ANCHOR)
         starts.update(found.start() for found in self._first.finditer(data, max(0, tail)))
         for start in sorted(starts):
@@ -83,8 +83,8 @@ def _any_of(escapes: Iterable[bytes]) -> bytes:
     return b"(?:" + b"|".join(map(re.escape, escapes)) + b")"
 
 
-def _all(part: bytes, data: bytes) -> Iterator[int]:
-    """Yield each place of a part."""
+def places(part: bytes, data: bytes) -> Iterator[int]:
+    """Yield each place of a part of some data."""
     at = data.find(part)
     while at >= 0:
         yield at
