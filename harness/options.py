@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--submission": {
         "metavar": "FOLDER",
         "help": "grade the submission in this folder in each environment of the suite, without an agent",
+    },
+    "--resume": {
+        "metavar": "RUN",
+        "help": "go on with this run: the folder or name of a run that was killed or interrupted, `latest` or tag:NAME",
+    },
+    "--keep-errors": {
+        **_FLAG,
+        "help": "with --resume: keep the cases that ended with an error, instead of running them again",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
     "--baseline": {"metavar": "REF", "help": "compare with these earlier runs: a folder, last, last:N or tag:NAME"},
@@ -61,6 +69,23 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_OF_A_RUN = (
+    "--suite",
+    "--backend",
+    "--model",
+    "--environment",
+    "--shard",
+    "--set",
+    "--submission",
+    "--allow-empty",
+    "--require-all",
+    "--record-cassettes",
+)
+"""The options that say what a run is. A resumed run has those that it was begun with."""
+
+_NOT_IN_RECORDS = frozenset({"--set", "--resume", "--keep-errors"})
+
+
 class CommandLine(NamedTuple):
     """The values of Proctor's options. If `backends`, `models` or `environments` is empty, it means all of them."""
 
@@ -71,6 +96,8 @@ class CommandLine(NamedTuple):
     shard: str | None = None
     settings: tuple[str, ...] = ()
     submission: str | None = None
+    resume: str | None = None
+    keep_errors: bool = False
     runs_dir: str | None = None
     baseline: str | None = None
     fail_on: str | None = None
@@ -81,7 +108,7 @@ class CommandLine(NamedTuple):
     require_all: bool = False
     record_cassettes: bool = False
     options: tuple[str, ...] = ()
-    """Every option that was given, except `--set`, as it can be written again: `--suite=pr`."""
+    """Every option that says how the cases run, except `--set`, as it can be written again: `--suite=pr`."""
 
     @property
     def suite_name(self) -> str:
@@ -92,7 +119,8 @@ class CommandLine(NamedTuple):
     def selects_cases(self) -> bool:
         """Whether the command line asks for cases. If so, no other test runs unless a path is given."""
         named = self.backends or self.models or self.environments
-        return any(text is not None for text in (self.suite, self.shard, self.submission, self.baseline)) or bool(named)
+        given = (self.suite, self.shard, self.submission, self.resume, self.baseline)
+        return any(text is not None for text in given) or bool(named)
 
 
 def add_options(parser: pytest.Parser, arguments: Sequence[str] | None, *, listed: bool = False) -> None:
@@ -124,6 +152,8 @@ def command_line(config: pytest.Config) -> CommandLine:
         shard=given("--shard"),
         settings=tuple(given("--set") or ()),
         submission=given("--submission"),
+        resume=given("--resume"),
+        keep_errors=bool(given("--keep-errors")),
         runs_dir=given("--runs-dir"),
         baseline=given("--baseline"),
         fail_on=given("--fail-on"),
@@ -133,8 +163,21 @@ def command_line(config: pytest.Config) -> CommandLine:
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
         record_cassettes=bool(given("--record-cassettes")),
-        options=tuple(text for name in _OPTIONS if name != "--set" for text in _written(name, given(name))),
+        options=tuple(text for name in _OPTIONS if name not in _NOT_IN_RECORDS for text in _written(name, given(name))),
     )
+
+
+def options_of_run(config: pytest.Config) -> dict[str, Any]:
+    """Return the values of the options that say what a run is. Options that were not given are left out."""
+    values = {name: config.getoption(_dest(name), None) for name in _OF_A_RUN}
+    return {name: value for name, value in values.items() if value}
+
+
+def give_options(config: pytest.Config, values: Mapping[str, Any]) -> None:
+    """Set options as if the command line had given them."""
+    for name, value in values.items():
+        if name in _OF_A_RUN:
+            setattr(config.option, _dest(name), value)
 
 
 def _written(name: str, value: Any) -> list[str]:

@@ -7,7 +7,7 @@ a session without cases. The hooks that make records are registered only when th
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,21 @@ from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
 from harness.selection import TESTPATHS, asks_for_case, keep_cases, start_at_cases, why_none
-from harness.stash import POOL, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
+from harness.stash import MISTAKE, POOL, TO_RUN, baseline_of, case_of, cases_of, looks_of, require_keys, run_of
 from harness.worker_link import Collected, greet, heard, is_worker, status_folder, tell
 
 if TYPE_CHECKING:
-    from harness import case_folder, closing, expected, recorder, rounds, session_verdict, stopping, until_decided
+    from harness import (
+        case_folder,
+        closing,
+        expected,
+        recorder,
+        resuming,
+        rounds,
+        session_verdict,
+        stopping,
+        until_decided,
+    )
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
@@ -32,6 +42,7 @@ else:  # a session without cases must not pay for these
     expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
     recorder = LazyModule("harness.recorder")
+    resuming = LazyModule("harness.resuming")
     rounds = LazyModule("harness.rounds")
     scheduler = LazyModule("harness.schedule.scheduler")
     session_verdict = LazyModule("harness.session_verdict")
@@ -42,7 +53,6 @@ else:  # a session without cases must not pay for these
 
 pytest_plugins = ["harness.fixtures"]
 
-_MISTAKE = pytest.StashKey[str]()
 _NOTHING = pytest.StashKey[str]()
 _FOLDERS = pytest.StashKey[dict[str, str]]()
 _ROUNDS = "proctor-rounds"
@@ -72,6 +82,16 @@ def pytest_load_initial_conftests(
         add_options(parser, args, listed=early_config.known_args_namespace.help)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Find the run that is to be resumed, before anything asks for the options that it was begun with."""
+    given = command_line(config)
+    if given.keep_errors and given.resume is None:
+        raise pytest.UsageError("--keep-errors says what --resume RUN does: give both")
+    if given.resume is not None:
+        resuming.take_up(config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
@@ -84,6 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
             cases_of(config)
         looks_of(config)
         baseline_of(config)
+    if given.resume is not None:
+        resuming.prepare(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -101,7 +123,7 @@ def pytest_collection(session: pytest.Session) -> None:
         except pytest.UsageError as error:
             if not is_worker(config):
                 raise
-            config.stash[_MISTAKE] = str(error)
+            config.stash[MISTAKE] = str(error)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -115,7 +137,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             cases = cases_of(metafunc.config)
         except pytest.UsageError as error:  # raised here, it would look like a broken test
-            metafunc.config.stash[_MISTAKE] = str(error)
+            metafunc.config.stash[MISTAKE] = str(error)
             cases = []
         gc.freeze()  # otherwise the garbage collector visits Hydra's objects again for every few hundred cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
@@ -124,7 +146,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the other tests if cases are asked for. A mistake in the configuration ends the session here."""
-    mistake = config.stash.get(_MISTAKE, None)
+    mistake = config.stash.get(MISTAKE, None)
     if mistake is None:
         keep_cases(config, items)
         nothing = why_none(config, items)
@@ -141,14 +163,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare to run cases, if there are any."""
     config = session.config
     will_run = not config.option.collectonly and not config.getoption("setupplan", False)
-    if will_run and any(case_of(item) is not None for item in session.items):
-        folders = sharing.name_folders(session.items)
+    resumed = TO_RUN in config.stash
+    if will_run and (resumed or any(case_of(item) is not None for item in session.items)):
+        folders = resuming.folders_of(config, session.items) if resumed else sharing.name_folders(session.items)
         try:
             require_keys(config, folders)
         except pytest.UsageError as error:
             if not is_worker(config):
                 raise
-            config.stash[_MISTAKE] = str(error)
+            config.stash[MISTAKE] = str(error)
         config.stash[_FOLDERS] = named = {item.nodeid: name for item, name in folders.items()}
         recording = recorder.CaseRecorder(run_of(config), folders)
         config.pluginmanager.register(recording, "proctor-recorder")
@@ -160,7 +183,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _stop_on_signals(config)
     if is_worker(config):
         stash = config.stash
-        collected = Collected(stash.get(_FOLDERS, None), stash.get(_MISTAKE, None), stash.get(_NOTHING, None))
+        collected = Collected(stash.get(_FOLDERS, None), stash.get(MISTAKE, None), stash.get(_NOTHING, None))
         if any(part is not None for part in collected):
             tell(config, collected)
 
@@ -188,6 +211,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Return how many workers `-n auto` starts for cases: as many as GPUs, cores and memory allow."""
+    if command_line(config).resume is not None:  # xdist may ask before our own hook is called
+        resuming.take_up(config)
     return machine.auto_workers(cases_of(config)) if command_line(config).selects_cases else None
 
 
@@ -233,13 +258,14 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
 
     Return what decides on further replicates of cases, if the command line asks for it.
     """
-    writer = recorder.RunWriter(run_of(config), folders)
+    writer = recorder.RunWriter(run_of(config), folders, lambda store: resuming.begin(config, folders, store))
     config.pluginmanager.register(writer, _WRITER)
     if _expects_failures(config):
         cases = {case.id: case for case in cases_of(config)}
         of_tests = {node: cases[case_folder.case_in(name, cases)] for node, name in folders.items()}
         config.pluginmanager.register(expected.FailPassing(of_tests), expected.XPASS)
-    closings, decider = [writer.closing], None
+    closings: list[Callable[[], closing.Closing]] = [lambda: resuming.with_note(config, writer.closing())]
+    decider = None
     verdict = _compare_at_the_end(config, writer)
     if verdict is not None:
         decider = (

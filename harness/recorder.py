@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, takewhile
 from operator import itemgetter
@@ -14,7 +14,7 @@ import pytest
 from _pytest.outcomes import Failed
 from msgspec.structs import replace
 
-from harness.case import Case
+from harness.case import Case, without_group
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
 from harness.endings import ENDINGS, Ending, explain
@@ -24,9 +24,11 @@ from harness.report.failure import graded_failure
 from harness.report.properties import properties
 from harness.report.table import table
 from harness.results import history
-from harness.results.drafts import KILLED, read_draft, write_draft
+from harness.results.aside import set_aside
+from harness.results.claims import RunBusyError
+from harness.results.drafts import read_draft, write_draft
 from harness.results.history_index import HistoryError
-from harness.results.record import Record
+from harness.results.record import RERUN, Record
 from harness.results.record_builder import RecordBuilder
 from harness.results.store import RunStore, finish_killed
 from harness.run import Run
@@ -82,7 +84,7 @@ class CaseRecorder:
             if number > tried and not folder.result.exists()
         )
         if folder.path.exists():  # the session killed its worker and runs once more
-            folder.path.rename(folder.path.with_name(f"{folder.path.name}{KILLED}"))
+            set_aside(folder.path, killed=True)
         return RecordBuilder(case, folder, self._run.origin, session=name, try_number=number)
 
     @pytest.hookimpl(wrapper=True)
@@ -121,7 +123,7 @@ class CaseRecorder:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
             self._withhold(builder)
-            record = self._cleared(builder.record(outcome))
+            record = self._cleared(builder.record(outcome, without_group(item.nodeid)))
             item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
             builder.recorded = True
@@ -201,27 +203,30 @@ def _grade_failed(builder: RecordBuilder, error: AssertionError) -> bool:
 class RunWriter:
     """The hooks that write records. They are registered in the main process. Making one begins the run.
 
-    `folders` maps each test that uses a session, by its id, to the name of the session's folder. Raise
-    `pytest.UsageError` if the run's folder cannot be written.
+    `folders` maps each test that uses a session, by its id, to the name of the session's folder. `begin` begins the
+    run, or goes on with it. Raise `pytest.UsageError` if the run's folder cannot be written.
     """
 
-    def __init__(self, run: Run, folders: dict[str, str]) -> None:
+    def __init__(self, run: Run, folders: dict[str, str], begin: Callable[[RunStore], None]) -> None:
         self._run = run
         self._folders = dict(folders)
         self._cases = {case.id: case for case in run.cases}
         self._store = RunStore(run.folder)
         self._recorded = set[str]()
         _sweep()
-        if folders:
-            with suppress(OSError, ValueError):  # the other run is not in the way of this one
-                finish_killed(run.folder.parent)
-            try:
-                self._store.begin(list(dict.fromkeys(folders.values())))
-            except OSError as error:
-                raise pytest.UsageError(
-                    f"cannot write the run: {run.folder}: {error.strerror or error}; "
-                    "choose another folder with --runs-dir=FOLDER"
-                ) from error
+        with suppress(OSError, ValueError):  # the other run is not in the way of this one
+            finish_killed(run.folder.parent)
+        try:
+            begin(self._store)
+        except RunBusyError as error:
+            raise pytest.UsageError(f"cannot write the run: {error}") from error
+        except ValueError as error:
+            raise pytest.UsageError(f"cannot read the run: {error}") from error
+        except OSError as error:
+            raise pytest.UsageError(
+                f"cannot write the run: {run.folder}: {error.strerror or error}; "
+                "choose another folder with --runs-dir=FOLDER"
+            ) from error
 
     def add(self, tests: Iterable[FurtherTest]) -> None:
         """Take in the tests of further replicates."""
@@ -234,12 +239,12 @@ class RunWriter:
         """Record a session that killed its worker and does not run again."""
         why = scheduler.handle_crash(sched, crashitem, report, recorded=crashitem in self._recorded)
         if why is not None and crashitem in self._folders:
-            record = self._crashed(self._folders[crashitem], why)
+            record = self._crashed(self._folders[crashitem], crashitem, why)
             report.user_properties = properties(record, self._run.folder / (record.artifacts or record.session))
             setattr(report, _RECORD, msgspec.json.encode(record).decode())
 
-    def _crashed(self, name: str, why: str) -> Record:
-        """Return the record of a session that killed its worker. What is known of it is kept."""
+    def _crashed(self, name: str, test: str, why: str) -> Record:
+        """Return the record of a session that killed its worker in this test. What is known of it is kept."""
         begun = takewhile(lambda try_: try_[1].path.exists(), _tries(self._run, name, self._folders.values()))
         number, folder = max(begun, default=(1, CaseFolder(self._run.folder / name)), key=itemgetter(0))
         record = next((r for r in self._store.records if (r.session, r.try_number) == (name, number)), None)
@@ -249,18 +254,20 @@ class RunWriter:
             with suppress(OSError, ValueError):  # it was killed before it wrote a draft
                 record = read_draft(folder)
         ending = Ending.HARNESS_ERROR
-        return replace(record, outcome="error", ending=ending, cause=ENDINGS[ending].cause, explanation=why)
+        tests = record.tests | {without_group(test): "error"}
+        cause = ENDINGS[ending].cause
+        return replace(record, outcome="error", tests=tests, ending=ending, cause=cause, explanation=why)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record that is attached to a report."""
         text = getattr(report, _RECORD, None)
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # plugins that rerun tests use it too
+        if _is_rerun(report):
             self._recorded.discard(report.nodeid)
         elif text is not None:
             self._recorded.add(report.nodeid)
         if text is not None:
             try:
-                self._store.append(msgspec.json.decode(text, type=Record))
+                self._store.append(_told(report, msgspec.json.decode(text, type=Record)))
             except OSError as error:
                 pytest.exit(f"cannot write the record of {report.nodeid}: {error}", pytest.ExitCode.INTERNAL_ERROR)
 
@@ -268,8 +275,7 @@ class RunWriter:
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Show the note that a case killed its worker and runs once more."""
-        rerun = report.outcome == "rerun"  # type: ignore[comparison-overlap]  # it is not an outcome of pytest's own
-        return ("rerun", "R", ("RERUN", {"yellow": True})) if rerun else None
+        return ("rerun", "R", ("RERUN", {"yellow": True})) if _is_rerun(report) else None
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
@@ -298,6 +304,16 @@ class RunWriter:
         skipped = all(record.outcome == "skipped" for record in records)
         warning = "every case was skipped: nothing was measured" if skipped else None
         return Closing([*table(records), f"records: {self._store.results}"], warning)
+
+
+def _is_rerun(report: pytest.TestReport) -> bool:
+    """Return whether the test runs again. Plugins that rerun tests use this outcome, too."""
+    return report.outcome == RERUN
+
+
+def _told(report: pytest.TestReport, record: Record) -> Record:
+    """Return the record that is attached to a report. It says which tests run again, in the next try."""
+    return replace(record, tests=record.tests | {without_group(report.nodeid): RERUN}) if _is_rerun(report) else record
 
 
 def _sweep() -> None:

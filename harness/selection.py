@@ -34,7 +34,12 @@ def asks_for_case(metafunc: pytest.Metafunc) -> bool:
 
 
 def start_at_cases(config: pytest.Config) -> None:
-    """Collect only the cases if they are asked for without a path and the project says where they are."""
+    """Collect only the cases if they are asked for without a path and the project says where they are.
+
+    A resumed run knows the files of its tests.
+    """
+    if command_line(config).resume is not None:
+        return
     places = config.getini(TESTPATHS)
     if places and not _has_path(config) and (command_line(config).selects_cases or _keyword_means_cases(config)):
         config.args = [str(place) for place in places]
@@ -55,6 +60,8 @@ def why_none(config: pytest.Config, items: list[pytest.Item]) -> str | None:
     """Return why no case runs, or `None` if one runs or cases were not asked for."""
     given = command_line(config)
     if any(case_of(item) is not None for item in items) or not (given.selects_cases or has_run(config)):
+        return None
+    if given.resume is not None:  # the header says how many are left
         return None
     run = run_of(config)
     if run.nothing is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.lazy import LazyModule
-from harness.options import CommandLine, command_line
+from harness.options import command_line
 from harness.results.run_folder import run_name
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ SESSION: pytest.StashKey[SharedSession] = pytest.StashKey()
 POOL: pytest.StashKey[ServerPool] = pytest.StashKey()
 """The model server that this process holds. It is kept on the configuration."""
 
+MISTAKE: pytest.StashKey[str] = pytest.StashKey()
+"""What is wrong with the configuration, found during collection. It is kept on the configuration."""
+
+TO_RUN: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""The tests that a resumed run still has to run, with the names of their sessions. It is kept on the configuration."""
+
 RUN_FOLDER = "proctor_run"
 """The key under which an xdist worker finds the folder of the run."""
 
@@ -60,6 +66,9 @@ DIST = "proctor_dist"
 
 SUBMISSION_FOLDER = "proctor_submission"
 """The key under which an xdist worker finds the folder of `--submission`, if there is one."""
+
+RESUMED = "proctor_resumed"
+"""The key under which an xdist worker finds `TO_RUN` and the options of the run, if a run is resumed."""
 
 STATUS_FILE = "proctor_status"
 """The key under which an xdist worker finds the file for its status."""
@@ -152,8 +161,7 @@ def _given_baseline(config: pytest.Config) -> Baseline | None:
             if value:
                 raise pytest.UsageError(f"{option} needs --baseline REF: there is nothing to compare with")
         return None
-    if _misled(config, (config.invocation_params.dir / given.baseline).absolute(), "--baseline"):
-        raise pytest.UsageError(_took_for_tests(config, "--baseline", given.baseline))
+    took_for_tests(config, (config.invocation_params.dir / given.baseline).absolute(), "--baseline", given.baseline)
     folder = run_folder(config)
     allowed = rules.Rules(allow=frozenset(given.allow_drift))
     try:
@@ -200,8 +208,13 @@ def run_folder(config: pytest.Config) -> Path:
     if _FOLDER not in config.stash:
         told: str | None = getattr(config, "workerinput", {}).get(RUN_FOLDER)
         given = command_line(config)
-        config.stash[_FOLDER] = Path(told) if told else _runs_dir(config, given) / run_name(given.suite_name)
+        config.stash[_FOLDER] = Path(told) if told else runs_dir(config) / run_name(given.suite_name)
     return config.stash[_FOLDER]
+
+
+def go_on_in(config: pytest.Config, folder: Path) -> None:
+    """Make this the folder of the session's run."""
+    config.stash[_FOLDER] = folder
 
 
 def submission_folder(config: pytest.Config) -> Path:
@@ -218,8 +231,7 @@ def submission_folder(config: pytest.Config) -> Path:
 def _given_submission(config: pytest.Config) -> Path:
     given = command_line(config).submission
     folder = (config.invocation_params.dir / str(given)).absolute()
-    if _misled(config, folder, "--submission"):
-        raise pytest.UsageError(_took_for_tests(config, "--submission", given))
+    took_for_tests(config, folder, "--submission", given)
     program = submissions.REQUIRED
     if not (folder / program).is_file():
         lacks = f"has no {program}" if folder.is_dir() else "does not exist" if not folder.exists() else "is a file"
@@ -232,21 +244,23 @@ def _given_submission(config: pytest.Config) -> Path:
     return folder.resolve()
 
 
-def _runs_dir(config: pytest.Config, given: CommandLine) -> Path:
+def runs_dir(config: pytest.Config) -> Path:
     """Return the folder in which runs are kept."""
-    if given.runs_dir is None:
+    given = command_line(config).runs_dir
+    if given is None:
         return config.rootpath / "runs"
-    folder = (config.invocation_params.dir / given.runs_dir).absolute()
-    if _misled(config, folder, "--runs-dir"):
-        raise pytest.UsageError(_took_for_tests(config, "--runs-dir", given.runs_dir))
+    folder = (config.invocation_params.dir / given).absolute()
+    took_for_tests(config, folder, "--runs-dir", given)
     return folder
 
 
-def _took_for_tests(config: pytest.Config, option: str, given: str | None) -> str:
-    return (
-        f"{option} {given}: pytest took this folder for a path of tests, and {config.rootpath} for the root folder; "
-        f"write {option}={given}"
-    )
+def took_for_tests(config: pytest.Config, folder: Path, option: str, given: str | None) -> None:
+    """Raise `pytest.UsageError` if pytest took the folder of an option for a path of tests."""
+    if _misled(config, folder, option):
+        raise pytest.UsageError(
+            f"{option} {given}: pytest took this folder for a path of tests, and {config.rootpath} for the root "
+            f"folder; write {option}={given}"
+        )
 
 
 def _misled(config: pytest.Config, folder: Path, option: str) -> bool:

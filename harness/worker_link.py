@@ -18,8 +18,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness.options import command_line
-from harness.stash import DIST, RUN_FOLDER, STATUS_FILE, SUBMISSION_FOLDER, run_folder, submission_folder
+from harness.options import command_line, give_options, options_of_run
+from harness.stash import (
+    DIST,
+    RESUMED,
+    RUN_FOLDER,
+    STATUS_FILE,
+    SUBMISSION_FOLDER,
+    TO_RUN,
+    run_folder,
+    submission_folder,
+)
 
 _CHANNEL = "proctor_channel"
 _STATUS_FOLDER = pytest.StashKey[Path]()
@@ -68,7 +77,15 @@ def greet(node: Any) -> None:
     node.workerinput[RUN_FOLDER] = str(run_folder(node.config))
     if command_line(node.config).submission is not None:
         node.workerinput[SUBMISSION_FOLDER] = str(submission_folder(node.config))
+    if TO_RUN in node.config.stash:
+        node.workerinput[RESUMED] = (node.config.stash[TO_RUN], options_of_run(node.config))
     node.workerinput[STATUS_FILE] = str(status_folder(node.config) / f"{node.gateway.id}.json")
+
+
+def resume_in_worker(config: pytest.Config) -> None:
+    """Give this worker the tests that a resumed run still has to run, and the run's options. Called in a worker."""
+    config.stash[TO_RUN], options = config.workerinput[RESUMED]  # type: ignore[attr-defined]  # xdist adds it
+    give_options(config, options)
 
 
 def heard(node: Any) -> Collected | None:

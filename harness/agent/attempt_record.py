@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from backends.events import Usage
 from harness.agent.attempt import AttemptResult
 from harness.endings import ENDINGS
 from harness.results.record import Attempt, CaseUsage, UsageTotals
+from harness.results.usage import total, total_usage
+
+__all__ = ["added_by_model", "attempt_record", "total_times", "total_usage"]
 
 _TIMES = ("waited_s", "setup_s", "model_s", "tools_s", "experiment_s")
 
@@ -37,17 +38,9 @@ def attempt_record(result: AttemptResult) -> Attempt:
     )
 
 
-def total_usage(attempts: Sequence[Attempt]) -> CaseUsage:
-    """Return the usage of all attempts together."""
-    return CaseUsage(
-        reported=_sum([attempt.usage.reported for attempt in attempts]),
-        metered=_sum([attempt.usage.metered for attempt in attempts]),
-    )
-
-
 def total_times(attempts: Sequence[Attempt]) -> dict[str, float | None]:
     """Return the stages of `Timing` that attempts measure. A stage is `None` if any attempt does not know it."""
-    times = {name: _total([getattr(attempt, name) for attempt in attempts]) for name in _TIMES}
+    times = {name: total([getattr(attempt, name) for attempt in attempts]) for name in _TIMES}
     return times | {"agent_s": sum(attempt.seconds for attempt in attempts)}
 
 
@@ -80,23 +73,6 @@ def _usage(result: AttemptResult) -> CaseUsage:
             cost_usd=metered.cost_usd,
         ),
     )
-
-
-def _sum(totals: Sequence[UsageTotals | None]) -> UsageTotals | None:
-    """Return the sum for each field. Each attempt with a response must know a count, or the sum does not."""
-    told = [usage for usage in totals if usage is not None]
-    if not told:
-        return None
-    sums = {
-        name: _total([value for usage in told if (value := getattr(usage, name)) is not None or usage.turns])
-        for name in UsageTotals.__struct_fields__
-    }
-    return msgspec.convert(sums, UsageTotals)
-
-
-def _total(numbers: Sequence[float | None]) -> float | None:
-    """Return the sum, or `None` if any number is unknown or there is none."""
-    return None if None in numbers or not numbers else sum(filter(None, numbers))
 
 
 def _rounded(seconds: float) -> float:

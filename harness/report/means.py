@@ -196,9 +196,7 @@ def _mixed(trials: Sequence[Trial]) -> list[str]:
     """Return a note for each case whose replicates ran under different conditions: their mean says little."""
     notes = []
     for key, members in by_case(trials).items():
-        names = {name for trial in members for name in trial.conditions} - {
-            "seeds_digest"
-        }  # each replicate has its own
+        names = {name for trial in members for name in trial.conditions}
         differing = changes(members, members, names)
         if differing:
             notes.append(f"the replicates of {key} differ in {', '.join(change.name for change in differing)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,10 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
+from harness.results.aside import is_aside
 from harness.results.record import CaseUsage, Record, UsageTotals
-
-KILLED = ".killed"
-"""The end of the name of a folder whose case killed its worker and ran once more."""
 
 
 def write_draft(folder: CaseFolder, record: Record) -> None:
@@ -34,36 +30,24 @@ def read_draft(folder: CaseFolder) -> Record:
         record = msgspec.json.decode(folder.draft.read_bytes(), type=Record)
     except msgspec.MsgspecError as error:
         raise ValueError(f"{folder.draft}: not a record: {error}") from error
+    return msgspec.structs.replace(record, usage=with_unfinished(record.usage, record, folder))
+
+
+def with_unfinished(usage: CaseUsage, record: Record, folder: CaseFolder) -> CaseUsage:
+    """Return the usage together with that of an attempt which the record lacks, because its process was killed.
+
+    Raise `OSError` if its ledger cannot be read.
+    """
     begun = sum(path.is_dir() for path in folder.path.glob("attempt-*")) + 1
     unfinished = begun > len(record.attempts) and folder.ledger.is_file()
-    return msgspec.structs.replace(record, usage=_with_ledger(record.usage, folder.ledger)) if unfinished else record
+    return _with_ledger(usage, folder.ledger) if unfinished else usage
 
 
 def drafts(run: Path, records: Iterable[Record]) -> list[Record]:
     """Return the drafts in a run's folder for which there is no record. Raise `OSError` or `ValueError`."""
     known = {record.artifacts for record in records}
     folders = (file.parent for file in sorted(run.glob(f"*/{CaseFolder(run).draft.name}")))
-    return [read_draft(CaseFolder(path)) for path in folders if path.name not in known and path.suffix != KILLED]
-
-
-def claim(run: Path) -> int | None:
-    """Mark the run as running, for as long as this process lives. Return a descriptor, or `None` if it runs already."""
-    descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process has it, or the file system has no locks
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def is_running(run: Path) -> bool:
-    """Return whether the process that writes this run is alive."""
-    descriptor = claim(run)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
+    return [read_draft(CaseFolder(path)) for path in folders if path.name not in known and not is_aside(path.name)]
 
 
 class _LineTokens(Struct):

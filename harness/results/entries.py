@@ -22,6 +22,7 @@ class HistoryEntry(Struct, frozen=True, gc=False):
 
     `case_name` is the case without its replicate. `faults` counts the attempts that infrastructure ended, and is 1 or
     more if the outcome is an error. Cost and turns leave out earlier sessions of the case, which this one repeats.
+    `added` says that the replicate was not planned, but added because its case was undecided.
     `agent_s` is the time of the agent, and `case_s` the time that a scheduler should expect. A measurement that is not
     known is `None`.
     """
@@ -42,6 +43,7 @@ class HistoryEntry(Struct, frozen=True, gc=False):
     turns: int | None
     agent_s: float | None
     case_s: float
+    added: bool
 
 
 class RunEntries(Struct, frozen=True):
@@ -79,6 +81,10 @@ class _Seconds(Struct):
     evaluation_s: float | None = None
 
 
+class _Planned(Struct):
+    planned: int
+
+
 class _Ended(Struct):
     """An attempt of the session, or an earlier session of the case that this one repeats."""
 
@@ -100,6 +106,7 @@ class _Line(Struct):
     usage: _BothUsages = msgspec.field(default_factory=_BothUsages)
     attempts: list[_Ended] = []
     earlier: list[_Ended] = []
+    replicates: _Planned | None = None
     artifacts: str | None = None
 
 
@@ -150,6 +157,7 @@ def _entry(line: _Line, number: int) -> HistoryEntry:
         turns=usage.turns,
         agent_s=timing.agent_s,
         case_s=sum(filter(None, (timing.setup_s, timing.agent_s, timing.evaluation_s))),
+        added=line.replicates is not None and names.replicate > line.replicates.planned,
     )
 
 

@@ -13,6 +13,9 @@ from harness.endings import Cause, Ending
 
 SCHEMA = 1
 
+RERUN = "rerun"
+"""What `Record.tests` says of a test that a plugin ran again, in the next try of its session."""
+
 
 class CaseNames(Struct, frozen=True):
     """The parts of a case, by their names in the configuration."""
@@ -144,6 +147,23 @@ class Attempt(Struct, frozen=True, kw_only=True):
     usage: CaseUsage
 
 
+class EarlierSession(Struct, frozen=True, kw_only=True):
+    """A session of the same case that was killed, or ended with an error, and was run again.
+
+    It is told apart from the session of the record: only the record's `usage` includes it. `artifacts` is the name of
+    the folder that it left.
+    """
+
+    started_at: str | None
+    ending: Ending
+    cause: Cause
+    explanation: str
+    usage: CaseUsage
+    timing: Timing
+    attempts: list[Attempt]
+    artifacts: str
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """A count that differs between the CLI's report and the gateway's ledger.
 
@@ -161,9 +181,11 @@ class Record(Struct, frozen=True, kw_only=True):
     """Everything that is kept of a case. `score` is null if nothing was graded. A missing measurement is never a 0.
 
     `usage`, `usage_by_model`, `timing` and the counts of events are sums over `attempts`. The rest describes the last
-    attempt. `warnings` say why the result is doubtful although the case finished, for instance because a model server
-    cut the prompt short. `session` is the name of the folder of the first try. It is empty in records of older
-    versions. `try_number` is 1, or more if a plugin reran the tests.
+    attempt. `usage` also includes the sessions in `earlier`: the sum over the records of a run is what the run cost.
+    `tests` has the outcome of each test that used the session, or `rerun` if a plugin ran the test again. `warnings`
+    say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
+    `session` is the name of the folder of the first try. It is empty in records of older versions. `try_number` is 1,
+    or more if a plugin reran the tests.
 
     `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
     of them all. In records of older versions, there are none.
@@ -188,6 +210,7 @@ class Record(Struct, frozen=True, kw_only=True):
     ending: Ending
     cause: Cause
     outcome: str
+    tests: dict[str, str] = field(default_factory=dict)
     explanation: str
     known_failure: KnownFailure | None = None
     score: Score | None = None
@@ -207,6 +230,7 @@ class Record(Struct, frozen=True, kw_only=True):
     conditions: dict[str, str | None] = field(default_factory=dict)
     conditions_digest: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    earlier: list[EarlierSession] = field(default_factory=list)
     seed_key: str | None = None
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None

@@ -18,6 +18,7 @@ from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
+from harness.results.earlier import earlier_sessions
 from harness.results.record import (
     Attempt,
     CaseNames,
@@ -29,6 +30,7 @@ from harness.results.record import (
     Timing,
     Versions,
 )
+from harness.results.usage import added
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -54,7 +56,8 @@ class RecordBuilder:
 
     A new builder stands for a harness error, so a case that stops half-way never looks finished. `recorded` is true
     once the outcome of the case is known and its record has been handed over. `session` is the name of the folder of
-    the session's first try, and `try_number` counts the tries.
+    the session's first try, and `try_number` counts the tries. `earlier` are sessions that this one repeats, because
+    they were killed or ended with an error.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class RecordBuilder:
         self.compactions = 0
         self.denials = 0
         self.attempts: list[Attempt] = []
+        self.earlier = earlier_sessions(folder)
         self.differences: list[Difference] = []
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
@@ -88,6 +92,7 @@ class RecordBuilder:
         self.warnings = case.doubts
         self.timing: dict[str, float | None] = {}
         self.outcome: str | None = None
+        self.tests: dict[str, str] = {}
         self.failures: list[str] = []
         self.recorded = False
         self._timed: set[str] = set()
@@ -137,11 +142,13 @@ class RecordBuilder:
                 ),
             )
 
-    def record(self, outcome: str) -> Record:
-        """Return the record as it stands. `outcome` is what pytest reports of a test.
+    def record(self, outcome: str, test: str | None = None) -> Record:
+        """Return the record as it stands. `outcome` is what pytest reports of a test, and `test` is the test's id.
 
         The record has the worst outcome of all its tests. `failures` say why some of them failed.
         """
+        if test is not None:
+            self.tests[test] = outcome
         self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
         return self._as_it_stands(self.outcome)
 
@@ -161,10 +168,11 @@ class RecordBuilder:
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
+            tests=dict(self.tests),
             explanation=why or self.explanation,
             known_failure=case.known_failure,
             score=self.score,
-            usage=self.usage,
+            usage=added([self.usage, *(session.usage for session in self.earlier)]) if self.earlier else self.usage,
             usage_by_model=self.usage_by_model,
             compactions=self.compactions,
             denials=self.denials,
@@ -178,6 +186,7 @@ class RecordBuilder:
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
+            earlier=self.earlier,
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.results.drafts import drafts, is_running
+from harness.results.claims import is_running
+from harness.results.drafts import drafts
 from harness.results.record import SCHEMA, Record
 from harness.results.store import read, unrecorded
 

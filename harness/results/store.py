@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from harness.case_folder import CaseFolder
-from harness.results.drafts import claim, drafts, is_running
-from harness.results.record import Record
+from harness.results.aside import asides, is_aside, next_aside, set_aside
+from harness.results.claims import RUNNING, claim, is_running, release
+from harness.results.drafts import drafts
+from harness.results.earlier import recorded_in
+from harness.results.record import RERUN, Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
 
 
@@ -41,15 +45,60 @@ class RunStore:
     def begin(self, names: Sequence[str]) -> None:
         """Make the folder, and write down which cases are to run. `names` are the names of their folders.
 
-        Raise `OSError` if the folder cannot be written.
+        Raise `OSError` if the folder cannot be written, or `RunBusyError` if another process writes it.
         """
         self.run.mkdir(parents=True, exist_ok=True)
+        self.claim()
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
         new.replace(self.run / CASES)
-        (self.run / VERDICT).unlink(missing_ok=True)  # if the run goes on, an earlier comparison is out of date
-        self._claimed = claim(self.run)
         _point(self.run.parent / LATEST, self.run.name)
+
+    def claim(self) -> None:
+        """Mark the run as running. Raise `RunBusyError` if another process writes it, and `OSError` if none can."""
+        if self._claimed is None:
+            self._claimed = claim(self.run)
+
+    def resume(self, sessions: Container[str]) -> None:
+        """Go on with a run that was begun before. `sessions` are those that run now, by the names of their folders.
+
+        What such a session left is set aside, with its record. The drafts of all others that were stopped become
+        records. Raise `OSError` and `ValueError` if the run cannot be read or written, or `RunBusyError` if another
+        process writes it.
+        """
+        self.claim()
+        self.take_up()
+        for record in drafts(self.run, self.records):
+            self.append(record)
+        for record in self._last_tries():
+            if record.session in sessions and RERUN not in record.tests.values():
+                self._records[_key(record)] = moved = _set_aside(self.run, record)
+                self._write(moved)
+                self._lines += 1
+        self._set_aside_unrecorded(sessions)
+        self.tidy()
+        (self.run / VERDICT).unlink(missing_ok=True)  # an earlier comparison is out of date
+        _point(self.run.parent / LATEST, self.run.name)
+
+    def finish(self) -> None:
+        """Record the cases of a run that was killed. Raise as `resume` does."""
+        self.claim()
+        self.take_up()
+        self.end()
+
+    def _last_tries(self) -> list[Record]:
+        """Return the record of the last try of each session."""
+        ordered = sorted(self.records, key=lambda record: record.try_number)
+        return list({record.session: record for record in ordered}.values())
+
+    def _set_aside_unrecorded(self, sessions: Container[str]) -> None:
+        """Set aside the folders that these sessions left without a record. They had just begun."""
+        planned = {*planned_sessions(self.run)}
+        known = {record.artifacts for record in self.records}
+        for folder in sorted(self.run.iterdir()):
+            name = folder.name if folder.name in planned else folder.name.rpartition(".")[0]
+            if name in sessions and folder.name not in known and not is_aside(folder.name):
+                set_aside(folder)
 
     def append(self, record: Record) -> None:
         """Write one record, unless it was written before. When this returns, the record survives a crash."""
@@ -84,9 +133,12 @@ class RunStore:
 
     def take_up(self) -> None:
         """Go on with the records that the run has. Raise `OSError` or `ValueError` if they cannot be read."""
-        lines = read(self.results) if self.results.is_file() else []
-        self._records = {_key(record): record for record in lines}
-        self._lines = len(lines)
+        written = self.results.read_bytes() if self.results.is_file() else b""
+        self._records = {_key(record): record for record in (read(self.results) if written else [])}
+        self._lines = written.count(b"\n")
+        if written and not written.endswith(b"\n"):  # the next record would continue the line that a crash cut short
+            self._lines = len(self._records) + 1
+        self.tidy()
 
     def end(self) -> None:
         """Append the drafts of cases that were stopped, and tidy up. No process may still be working on a case.
@@ -100,27 +152,30 @@ class RunStore:
             self.tidy()
         finally:
             if self._claimed is not None:
-                os.close(self._claimed)
+                release(self.run, self._claimed)
                 self._claimed = None
 
 
 def finish_killed(runs: Path) -> None:
     """Record the cases of the newest run in this folder if that run was killed. Raise as `RunStore.end` does."""
     latest = runs / LATEST
-    if latest.is_dir() and not is_running(latest):
+    if (latest / RUNNING).exists() and not is_running(latest):  # a run that ended has removed the file
         store = RunStore(latest.resolve())
-        store.take_up()
-        store.end()
+        store.finish()
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
     """Return the cases that were to run but have no record, in order. The run was stopped or is still running."""
-    try:
-        names = msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):  # the run was made by an older version
-        return []
     known = {name for record in records for name in _names(record)}
-    return [name for name in names if name not in known]
+    return [name for name in planned_sessions(run) if name not in known]
+
+
+def planned_sessions(run: Path) -> list[str]:
+    """Return the names of the sessions that were to run. It is empty if the run was made by an older version."""
+    try:
+        return msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return []
 
 
 def read(results: Path) -> list[Record]:
@@ -137,6 +192,20 @@ def read(results: Path) -> list[Record]:
         except msgspec.MsgspecError as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
     return list({_key(record): record for record in records}.values())
+
+
+def _set_aside(run: Path, record: Record) -> Record:
+    """Set aside what a session left. Return its record, which names the new folder.
+
+    If a kill came between this and the writing of the record, the folder was set aside already.
+    """
+    folder = run / (record.artifacts or record.session)
+    if record.artifacts is not None and folder.is_dir():
+        return replace(record, artifacts=set_aside(folder).name)
+    done = (path for path in asides(folder) if (left := recorded_in(path)) and left.started_at == record.started_at)
+    aside = next(done, None) or next_aside(folder)
+    aside.mkdir(exist_ok=True)
+    return replace(record, artifacts=aside.name)
 
 
 def _key(record: Record) -> Hashable:

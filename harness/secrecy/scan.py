@@ -14,7 +14,7 @@ _OVERLAP: Final = 8192
 """How many bytes of a piece are looked at again with the next one. Every secret, however written, is shorter."""
 
 
-class _Form:
+class _KeyForm:
     """The form of a service's keys: how they begin, and what follows. It is too long for a placeholder to have it."""
 
     def __init__(self, what: str, beginnings: str, rest: str) -> None:
@@ -40,19 +40,19 @@ _LINE_BREAKS: Final = (rb"\n", rb"\t", rb"\r")
 """White space as JSON writes it."""
 
 _FORMS: Final = (
-    _Form("an Anthropic key", "sk-ant-", r"[a-z]+[0-9]{2}-[\w-]{80,}"),
-    _Form("an OpenRouter key", "sk-or-v1-", r"[0-9a-f]{64}"),
-    _Form("an OpenAI key", "sk-proj- sk-svcacct- sk-admin-", r"[\w-]{40,}"),
-    _Form("an OpenAI key", "sk-", r"[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
-    _Form("a Google key", "AIza", r"[\w-]{35}"),
-    _Form("a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"[A-Za-z0-9]{36}"),
-    _Form("a GitHub token", "github_pat_", r"[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
-    _Form("a GitLab token", "glpat-", r"[\w-]{20}"),
-    _Form("a Hugging Face token", "hf_", r"[A-Za-z]{34}"),
-    _Form("an AWS key", "AKIA ASIA", r"[A-Z2-7]{16}(?![A-Za-z0-9])"),
-    _Form("a Groq key", "gsk_", r"[A-Za-z0-9]{52}"),
-    _Form("an xAI key", "xai-", r"[A-Za-z0-9]{80}"),
-    _Form("a private key", "-----BEGIN", r" (?:[A-Z]+ )?PRIVATE KEY-----(?:\s|\\n)*[A-Za-z0-9+/=]{60,}"),
+    _KeyForm("an Anthropic key", "sk-ant-", r"[a-z]+[0-9]{2}-[\w-]{80,}"),
+    _KeyForm("an OpenRouter key", "sk-or-v1-", r"[0-9a-f]{64}"),
+    _KeyForm("an OpenAI key", "sk-proj- sk-svcacct- sk-admin-", r"[\w-]{40,}"),
+    _KeyForm("an OpenAI key", "sk-", r"[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
+    _KeyForm("a Google key", "AIza", r"[\w-]{35}"),
+    _KeyForm("a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"[A-Za-z0-9]{36}"),
+    _KeyForm("a GitHub token", "github_pat_", r"[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
+    _KeyForm("a GitLab token", "glpat-", r"[\w-]{20}"),
+    _KeyForm("a Hugging Face token", "hf_", r"[A-Za-z]{34}"),
+    _KeyForm("an AWS key", "AKIA ASIA", r"[A-Z2-7]{16}(?![A-Za-z0-9])"),
+    _KeyForm("a Groq key", "gsk_", r"[A-Za-z0-9]{52}"),
+    _KeyForm("an xAI key", "xai-", r"[A-Za-z0-9]{80}"),
+    _KeyForm("a private key", "-----BEGIN", r" (?:[A-Z]+ )?PRIVATE KEY-----(?:\s|\\n)*[A-Za-z0-9+/=]{60,}"),
 )
 
 

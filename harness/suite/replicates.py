@@ -52,7 +52,7 @@ def looks_at(suite: SuiteConf, most: str | None) -> Looks:
         raise ConfError(f"--max-replicates {most}: write a number, such as --max-replicates=12")
     if int(most) < planned:
         raise ConfError(
-            f"--max-replicates {most}: each case of suite {suite.name} begins with {planned} replicates "
+            f"--max-replicates {most}: suite {suite.name} already plans {planned} for each case "
             f"(conf/suite/{suite.name}.yaml: suite.replicates); name {planned} or more"
         )
     return Looks(first=planned, last=int(most))

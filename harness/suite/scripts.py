@@ -13,6 +13,17 @@ from harness.gateway.script import Script, ScriptedCall, ScriptedTurn, ScriptErr
 from harness.mcp.names import NAME
 
 
+def script_of(case: Case, conf: ConfPath) -> Path:
+    """Return the script that the case's scripted model plays. Raise `ConfError` if there is none."""
+    model = case.model
+    try:
+        return find_script(model.script or case.environment.name, conf)
+    except ScriptError as error:
+        by_default = "" if model.script else "null stands for the script named after the environment, and "
+        where = conf.located(f"conf/model/{model.name}.yaml")
+        raise ConfError(f"{where}: model.{model.name}.script: {by_default}{error}") from error
+
+
 def require_scripts(cases: Iterable[Case], conf: ConfPath) -> None:
     """Raise `ConfError` for a script that is missing or wrong, or that calls a tool that no session of a case offers.
 
@@ -23,23 +34,13 @@ def require_scripts(cases: Iterable[Case], conf: ConfPath) -> None:
     for case in cases:
         if case.provider.kind != "scripted":
             continue
-        path = _found(case, conf)
+        path = script_of(case, conf)
         use = (path, case.backend.name, tuple(case.environment.tools))
         if use not in checked:
             checked.add(use)
             if path not in scripts:
                 scripts[path] = _loaded(path, conf)
             _require_tools(scripts[path], case, conf.shown(path))
-
-
-def _found(case: Case, conf: ConfPath) -> Path:
-    model = case.model
-    try:
-        return find_script(model.script or case.environment.name, conf)
-    except ScriptError as error:
-        by_default = "" if model.script else "null stands for the script named after the environment, and "
-        where = conf.located(f"conf/model/{model.name}.yaml")
-        raise ConfError(f"{where}: model.{model.name}.script: {by_default}{error}") from error
 
 
 def _loaded(path: Path, conf: ConfPath) -> Script:

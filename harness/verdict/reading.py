@@ -9,8 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
+from harness.results.claims import is_running
 from harness.results.conditions import conditions_of
-from harness.results.drafts import is_running
 from harness.results.episodes import solved_flags
 from harness.results.record import Record
 from harness.results.runs import RunError, read_run

@@ -18,7 +18,8 @@ class Point(Struct, frozen=True, kw_only=True):
     """What one run says.
 
     Means are over the sessions that were graded, and give each case the same weight. A mean is `None` if no session
-    has the measurement. `missing` counts the sessions without a grade. `flake_rate` is the share of sessions in which
+    has the measurement. Replicates that were added to an undecided case do not count: it got them because the first
+    ones were bad. `missing` counts the sessions without a grade. `flake_rate` is the share of sessions in which
     infrastructure ended an attempt, or whose tries had different outcomes. Sessions that were skipped or interrupted do
     not count for it. It is `None` if no session counts.
     """
@@ -52,7 +53,7 @@ TRENDS = ("solve_rate", "cost_usd", "turns", "seconds", "flake_rate")
 
 def point_of(past: PastRun, tags: Sequence[str] = ()) -> Point:
     """Return what the entries of a run say."""
-    sessions = _sessions(past.entries)
+    sessions = _sessions(entry for entry in past.entries if not entry.added)
     counted = [_counted(tries) for tries in sessions]
     cases: dict[str, list[HistoryEntry]] = {}
     for entry in counted:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from harness.case import SUBMISSION
 from harness.results.record import Record, UsageTotals
+from harness.results.usage import own_usage
 
 Conditions = Mapping[str, str | None]
 
@@ -79,10 +80,12 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
 
     `run` names the run that the record is from. `solved` says of each held-out episode, in order, whether it was
     solved (`episodes.jsonl`). `conditions` are what the result depends on, by name. Usage is what the gateway metered.
-    If the gateway metered nothing, it is what the CLI reported.
+    If the gateway metered nothing, it is what the CLI reported. Earlier sessions of the case, which were killed or
+    ended with an error, are left out.
     """
     case, score, submission = record.case, record.score, record.submission or {}
-    usage = record.usage.metered or record.usage.reported
+    used = own_usage(record)
+    usage = used.metered or used.reported
     digest = submission.get("digest")
     return Trial(
         key=CaseKey(case.backend, case.model, case.environment),

@@ -1,4 +1,4 @@
-"""A run is killed in the middle of a case: no process survives, and finished results are kept."""
+"""A run is killed in the middle of a case: no process survives, finished results are kept, and it can be resumed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import psutil
 import pytest
 
 from harness.endings import Ending
+from harness.results.record import CaseUsage
 from harness.results.runs import read_run
+from harness.results.usage import own_usage
 from tests.support.project import Project
 
 
@@ -28,5 +30,24 @@ def test_sigkill_leaves_no_process_no_mount_and_readable_results(tmp_path: Path,
     _folder, drafts_too = read_run(tmp_path / "runs/latest")
     [killed_one] = [record for record in drafts_too if record.case.id == "claude-slow-small_maze"]
     assert (killed_one.ending, killed_one.outcome) == (Ending.INTERRUPTED, "error")
-    assert killed_one.usage.metered is not None
-    assert killed_one.usage.metered.turns == 1
+    assert turns(killed_one.usage) == 1
+    if workers:
+        assert_resumable(project, *workers)
+
+
+def assert_resumable(project: Project, *workers: str) -> None:
+    """Resume the run until its slow case is stopped again. What the killed session used stays in the sums."""
+    quick = project.records["claude-quick-small_maze"]
+    with project.stuck("--resume", "latest", *workers) as run:
+        run.process.terminate()
+        assert run.process.wait(300) == 143
+    assert project.records == {**project.records, quick.case.id: quick}
+    slow = project.records["claude-slow-small_maze"]
+    [earlier] = slow.earlier
+    assert (earlier.ending, earlier.artifacts) == (Ending.INTERRUPTED, f"{slow.case.id}.earlier-1")
+    assert (turns(earlier.usage), turns(own_usage(slow)), turns(slow.usage)) == (1, 1, 2)
+    assert slow.artifacts == slow.case.id
+
+
+def turns(usage: CaseUsage) -> int | None:
+    return usage.metered.turns if usage.metered else None

@@ -41,6 +41,7 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
 from harness.evaluation.rollout import Episode, EpisodeOutcome
 from harness.gateway.ledger import LedgerEntry
+from harness.results.begun import Begun
 from harness.results.record import Record
 from harness.servers.journal import JournalEntry
 from harness.servers.llamacpp import LlamaCppOptions
@@ -50,7 +51,7 @@ from tests.support.markdown import code, code_blocks, defaults, fields, page, st
 from tests.support.project import ROOT
 
 RECORDS = page("docs/records.md")
-KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry) if kind is not Limits]
+KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry, Begun) if kind is not Limits]
 """The structs in the files of a run."""
 
 

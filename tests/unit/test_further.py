@@ -117,7 +117,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("most", "said"),
         [
-            ("1", r"begins with 2 replicates .*suite.replicates\); name 2 or more"),
+            ("1", r"already plans 2 for each case .*suite.replicates\); name 2 or more"),
             ("x", "a number"),
             ("-3", "a number"),
         ],

@@ -47,7 +47,7 @@ FLOORS = (
         "further_tests",
         "__main__",
     },
-    {"expected", "recorder", "session_verdict", "stopping"},
+    {"expected", "recorder", "resuming", "session_verdict", "stopping"},
     {"rounds", "until_decided"},
     {"plugin"},
 )

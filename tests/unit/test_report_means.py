@@ -112,9 +112,9 @@ def test_a_small_run_gets_no_more_lines_than_it_needs(
 
 def test_replicates_under_different_conditions_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = night({("claude", "maze"): [20, 12]})
-    changed = record("claude", "maze", 2, solved=12, max_steps=7, seeds_digest="its own")
+    changed = record("claude", "maze", 2, solved=12, max_steps=7, seeds_digest="others")
     out = reported(capsys, write_run(tmp_path / "run", [first, changed]))
-    assert out.splitlines()[-1] == "note: the replicates of claude-qwen-maze differ in max_steps"
+    assert out.splitlines()[-1] == "note: the replicates of claude-qwen-maze differ in max_steps, seeds_digest"
     assert "note:" not in reported(capsys, write_run(tmp_path / "other", [first, second]))
 
 

@@ -28,6 +28,7 @@ def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str]
         store.append(record(name.partition(".")[0], artifacts=name))
     if skipped:
         store.append(record(skipped, outcome="skipped"))
+    store.end()
     return folder
 
 

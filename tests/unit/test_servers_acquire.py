@@ -129,7 +129,9 @@ def test_a_worker_that_waits_for_a_killed_worker_takes_over(machine: Machine) ->
         doomed.wait_for("starting ollama")
 
         def kill() -> None:
-            wait_until(lambda: len(messages) > 0, "somebody to wait")
+            wait_until(
+                lambda: bool(messages and machine.ollama.events("start")), "a server to start, and somebody to wait"
+            )
             machine.ollama.turn(start_s=0)
             doomed.kill()
 

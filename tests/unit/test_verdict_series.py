@@ -8,7 +8,7 @@ import pytest
 from harness.endings import Cause, Ending
 from harness.results.entries import entries_of
 from harness.results.history import IndexedRun, PastRun
-from harness.results.record import Attempt, CaseUsage, Record, UsageTotals
+from harness.results.record import Attempt, CaseUsage, PlannedReplicates, Record, UsageTotals
 from harness.verdict.series import Point, overview, point_of, series_of, without_parts
 from tests.support.runs import night, record
 
@@ -46,6 +46,14 @@ def test_what_infrastructure_ended_is_missing_and_never_a_zero() -> None:
 def test_a_measure_that_is_not_known_is_none() -> None:
     free = record("codex", "maze", 1, solved=20, usage=CaseUsage(reported=UsageTotals(turns=3)))
     assert (point(free).cost_usd, point(free).turns) == (None, 3.0)
+
+
+def test_a_replicate_that_was_added_to_an_undecided_case_does_not_count() -> None:
+    planned, added = (
+        msgspec.structs.replace(one, replicates=PlannedReplicates(planned=1, most=4))
+        for one in night({("codex", "maze"): [20, 0]})
+    )
+    assert (point(planned, added).solve_rate, point(planned, added).sessions) == (1.0, 1)
 
 
 def test_a_session_that_infrastructure_disturbed_is_a_flake() -> None:
