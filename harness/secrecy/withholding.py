@@ -53,6 +53,18 @@ def withhold(folder: Path, secrets: Mapping[str, str]) -> list[Withheld]:
         os.close(here)
 
 
+def _opened(name: str, folder: int, flags: int, rights: int) -> int:
+    """Open an entry of an open folder. Its owner gets the `rights` that an agent may have taken away."""
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        status, itself = os.fstat(place), Path(f"/proc/self/fd/{place}")
+        if status.st_mode & rights != rights and status.st_uid == os.geteuid():
+            itself.chmod(stat.S_IMODE(status.st_mode) | rights)
+        return os.open(itself, flags & ~os.O_NOFOLLOW)
+    finally:
+        os.close(place)
+
+
 def hidden(data: bytes, secrets: Mapping[str, str]) -> bytes:
     """Return a text without the secrets. JSON stays JSON."""
     return hide(data, [way for secret in secrets.values() for way in spellings(secret)])
@@ -91,10 +103,7 @@ class _Looking:
     def _inner(self, folder: int, name: str, where: PurePosixPath) -> Iterator[Withheld]:
         if len(where.parts) > DEEPEST:
             return  # an archive does not hold it either
-        try:
-            inner = os.open(name, _FOLDER, dir_fd=folder)
-        except OSError:
-            return  # nobody can read it, and an archive cannot hold it
+        inner = _opened(name, folder, _FOLDER, stat.S_IRWXU)
         try:
             yield from self.folder(inner, where)
         finally:
@@ -107,7 +116,7 @@ class _Looking:
         if self._files > MOST_FILES or self._bytes > MOST_BYTES:
             return f"only {MOST_FILES} files and {MOST_BYTES >> 20} MB of a case are searched for keys"
         try:
-            with os.fdopen(os.open(name, _FILE, dir_fd=folder), "rb", buffering=0) as file:
+            with os.fdopen(_opened(name, folder, _FILE, stat.S_IRUSR), "rb", buffering=0) as file:
                 found = scan(file, self._secrets)
         except OSError as error:
             return f"it cannot be searched for keys: {error.strerror}"

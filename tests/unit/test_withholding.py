@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harness.secrecy import withholding
 from harness.secrecy.scan import PIECE, scan
 from harness.secrecy.withholding import warnings, withhold
+from tests.support.ordinary_user import as_ordinary_user, folder_of_an_ordinary_user
 from tests.support.project import Project
 
 KEY = "sk-host/0123+4567=89_abcdef"
@@ -97,6 +98,23 @@ def test_what_cannot_be_searched_is_withheld(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number:03}" for number in range(30)]
     assert "030 is withheld: only 30 files and 512 MB of a case are searched for keys" in told
     assert told[-1] == "11 more files are withheld"
+
+
+def test_no_mode_hides_a_secret_from_an_ordinary_user() -> None:
+    with folder_of_an_ordinary_user() as folder:
+
+        def hide_and_look() -> list[str]:
+            for mode in (0, 0o300, 0o500):
+                inner = folder / f"{mode:o}"
+                inner.mkdir()
+                (inner / "key").write_text(KEY)
+                (inner / "key").chmod(mode & 0o200)
+                inner.chmod(mode)
+            return warnings(withhold(folder, SECRETS))
+
+        told = as_ordinary_user(hide_and_look)
+        assert [one.partition(" ")[0] for one in told] == ["0/key", "300/key", "500/key"]
+        assert list(folder.rglob("key")) == []
 
 
 def test_a_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
