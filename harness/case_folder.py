@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from harness.lazy import LazyModule
+from harness.private import private_folder
+
+if TYPE_CHECKING:
+    from harness.untrusted import archive, removal
+else:  # pytest imports this module before it knows of any case
+    archive = LazyModule("harness.untrusted.archive")
+    removal = LazyModule("harness.untrusted.removal")
+
+ROOM = ".room-"
+"""The beginning of the name of a temporary folder for a running policy, beside the folders of cases."""
 
 
 def case_in(folder: str, cases: Container[str]) -> str:
@@ -47,13 +61,33 @@ class CaseFolder(Struct, frozen=True):
 
     @property
     def workspace(self) -> Path:
-        """The agent's working directory."""
+        """The agent's working directory, for as long as tests may use the session."""
         return self.path / "workspace"
 
     @property
+    def workspace_archive(self) -> Path:
+        """What the agent left in its working directory."""
+        return self.path / "workspace.tar.gz"
+
+    @property
+    def workspace_listing(self) -> Path:
+        """The names, modes and sizes of what the agent left in its working directory."""
+        return self.path / "workspace.txt"
+
+    @property
     def home(self) -> Path:
-        """The agent's home directory. It is kept only when the session left nothing to grade."""
+        """The agent's home directory, for as long as tests may use the session."""
         return self.path / "home"
+
+    @property
+    def home_archive(self) -> Path:
+        """What the agent left in its home directory. It is kept only when the session left nothing to grade."""
+        return self.path / "home.tar.gz"
+
+    @property
+    def home_listing(self) -> Path:
+        """The names, modes and sizes of what the agent left in its home directory."""
+        return self.path / "home.txt"
 
     @property
     def renders(self) -> Path:
@@ -94,8 +128,45 @@ class CaseFolder(Struct, frozen=True):
         """Return the folder that keeps the files of an earlier attempt. Attempts count from 1."""
         return CaseFolder(self.path / f"attempt-{number}")
 
+    def make(self) -> None:
+        """Make the folder, for its owner alone, unless it exists. Raise `OSError` if that is not possible."""
+        private_folder(self.path)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Make a temporary folder in this one for a running policy, and remove it afterwards."""
-        with TemporaryDirectory(dir=self.path, prefix="policy-") as name:
-            yield Path(name)
+        """Make a temporary folder beside this one for a running policy, and remove it afterwards.
+
+        A sealed process can see the host's names of its folders in /proc/self/mountinfo. So the name says nothing about
+        the case.
+        """
+        folder = Path(mkdtemp(dir=self.path.parent, prefix=ROOM))
+        try:
+            yield folder
+        finally:
+            removal.discard(folder)
+
+    def seal(self) -> list[str]:
+        """Put what an agent could write to into archives, here and in the folders of earlier attempts.
+
+        Call this when no process of the session is running and no test uses the session any more. Return what went
+        wrong, one line for each folder that is still there as it was.
+        """
+        faults = []
+        for case in (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*")))):
+            for folder in (case.workspace, case.home):
+                try:
+                    archive.keep(folder)
+                except OSError as error:
+                    faults.append(f"{folder} cannot be packed into an archive: {error.strerror or error}")
+        return faults
+
+    def clear(self, seconds: float) -> list[Path]:
+        """Remove, within `seconds`, what is left of temporary folders. Return those that are still there.
+
+        No process of the session may be running.
+        """
+        deadline = time.monotonic() + seconds
+        removal.wait(seconds)  # two removals at a time would be in each other's way
+        kept = (self.path, *self.path.glob("attempt-*"))
+        left = [path for top in kept for path in top.glob(f"{removal.DISCARDED}*")]
+        return [path for path in left if not removal.remove(path, max(0.0, deadline - time.monotonic()))]

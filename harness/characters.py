@@ -11,6 +11,8 @@ import json
 import sys
 from typing import TextIO
 
+from harness.visible import visible
+
 ERRORS = "proctor-plain"
 """The name of the error handler, for `str.encode` and for streams."""
 
@@ -36,6 +38,6 @@ def tolerate(stream: TextIO) -> None:
 
 
 def printable(text: str) -> str:
-    """Return the text as the terminal can show it."""
+    """Return the text as the terminal can show it, without anything that steers the terminal."""
     encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
-    return text.encode(encoding, ERRORS).decode(encoding)
+    return visible(text).encode(encoding, ERRORS).decode(encoding)

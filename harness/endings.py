@@ -52,6 +52,7 @@ class Ending(StrEnum):
     CLI_CRASHED = "cli_crashed"
     SILENT_EXIT = "silent_exit"
     HUNG_AFTER_FINAL = "hung_after_final"
+    CLI_BROKEN = "cli_broken"
     SANDBOX_FAILED = "sandbox_failed"
     INTERRUPTED = "interrupted"
     HARNESS_ERROR = "harness_error"
@@ -104,6 +105,7 @@ ENDINGS: dict[Ending, EndingPolicy] = {
     Ending.CLI_CRASHED: _error(Cause.CLI, retried=True),
     Ending.SILENT_EXIT: _error(Cause.CLI, retried=True),
     Ending.HUNG_AFTER_FINAL: EndingPolicy(Cause.CLI, retried=False, graded=True, outcome="score"),
+    Ending.CLI_BROKEN: _AGENT,
     Ending.SANDBOX_FAILED: _error(Cause.SANDBOX, retried=True),
     Ending.INTERRUPTED: _error(Cause.HARNESS, retried=False),
     Ending.HARNESS_ERROR: _error(Cause.HARNESS, retried=False),
@@ -116,9 +118,13 @@ _PYTEST_TIMEOUT = re.compile(r"Timeout \(?>([\d.]+)s(\) from pytest-timeout\.)?$
 
 
 class CaseFault(Exception):
-    """An error that ends a case before there is anything to grade. Its text is the whole explanation."""
+    """An error that ends a case before there is anything to grade. Its text is the whole explanation.
+
+    `details` are for the user and are not recorded, such as a traceback.
+    """
 
     ending: ClassVar[Ending] = Ending.HARNESS_ERROR
+    details: str = ""
 
 
 class ConfError(CaseFault):

@@ -174,10 +174,9 @@ def options_of_run(config: pytest.Config) -> dict[str, Any]:
 
 
 def give_options(config: pytest.Config, values: Mapping[str, Any]) -> None:
-    """Set options as if the command line had given them."""
-    for name, value in values.items():
-        if name in _OF_A_RUN:
-            setattr(config.option, _dest(name), value)
+    """Set the options that say what a run is, as if the command line had given these and no others."""
+    for name in _OF_A_RUN:
+        setattr(config.option, _dest(name), values.get(name))
 
 
 def _written(name: str, value: Any) -> list[str]:

@@ -5,7 +5,8 @@ This module imports everything heavy, so it is itself imported only when a case 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +39,6 @@ from harness.evaluation.packages import installed_packages
 from harness.evaluation.policy import PolicyError, PolicyHost
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
-from harness.evaluation.scratch import discard
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
@@ -60,6 +60,7 @@ from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
+from harness.untrusted.removal import discard
 
 __all__ = [
     "Budget",
@@ -198,14 +199,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
 
-    def run(limits: Limits, order: Order) -> AttemptResult:
-        try:
-            return run_attempt(setup, prompts[order.asked], limits=limits, resume=order.conversation, asked=order.asked)
-        except CaseFault as error:
-            return AttemptResult(ending=error.ending, explanation=str(error))
-
     for result in attempts(
-        run,
+        lambda limits, order: _attempt(setup, prompts, limits, order),
         case.limits,
         budget=setup.budget,
         cli=CliCan(
@@ -225,6 +220,21 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: Environm
     return result
 
 
+def _attempt(setup: SessionSetup, prompts: Mapping[Asked, str], limits: Limits, order: Order) -> AttemptResult:
+    """Run one attempt. An error before its session begins becomes its ending."""
+    try:
+        return run_attempt(
+            setup,
+            prompts[order.asked],
+            limits=limits,
+            resume=order.conversation,
+            asked=order.asked,
+            acted=order.acted,
+        )
+    except CaseFault as error:
+        return AttemptResult(ending=error.ending, explanation=str(error))
+
+
 def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Environment) -> None:
     """Note what sandbox and environment these are, and keep the versions of all packages in the case's folder."""
     builder.versions |= {
@@ -236,7 +246,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: En
     if taken.fault:
         doubt = f"environment {builder.case.environment.name} has no fingerprint: {taken.fault}"
         builder.warnings = list(dict.fromkeys([*builder.warnings, doubt]))
-    builder.folder.path.mkdir(parents=True, exist_ok=True)
+    builder.folder.make()
     builder.folder.packages.write_bytes(msgspec.json.format(msgspec.json.encode(installed_packages())) + b"\n")
 
 
@@ -282,7 +292,7 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
 def collect_submission(builder: RecordBuilder) -> Submission:
     """Copy out what the agent left, then remove the agent's home.
 
-    Only graded sessions come here, so a session that left nothing to grade keeps its home.
+    Only graded sessions come here, so the home of a session that left nothing to grade is kept.
     """
     folder = builder.folder
     submission = collect(folder.workspace, folder.submission)
@@ -311,14 +321,13 @@ def given_submission(builder: RecordBuilder, given: object, giver: str = "the fi
 
 def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
     """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.make()
     with folder.scratch() as scratch:
         try:
             copied = collect(source, scratch / "submission")
         except ValueError as error:
             raise ConfError(f"{giver} gave {source}: {error}") from error
-        if folder.submission.exists():
-            discard(folder.submission)
+        discard(folder.submission)
         copied.path.rename(folder.submission)
     return msgspec.structs.replace(copied, path=folder.submission)
 
@@ -339,7 +348,10 @@ def grade(
     live: Live,
     key: SeedKey,
 ) -> Score:
-    """Play the held-out episodes and return the score. Their seeds are derived from `key` only now."""
+    """Play the held-out episodes and return the score. Their seeds are derived from `key` only now.
+
+    Raise `HeldOutFault` if the environment raises an exception.
+    """
     case, folder = builder.case, builder.folder
     _note_environment(builder, dirs, environment)
     conf = case.evaluation
@@ -348,6 +360,9 @@ def grade(
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:
+        if submission.reason is None:  # what a policy sees of its place is the same as while it is developed
+            shutil.copytree(submission.path, scratch / "submission")
+            submission = msgspec.structs.replace(submission, path=scratch / "submission")
         score, episodes = evaluate(
             environment,
             submission,

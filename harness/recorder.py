@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, takewhile
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from harness.case import Case, without_group
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
-from harness.endings import ENDINGS, Ending, explain
+from harness.endings import ENDINGS, CaseFault, Ending, explain
 from harness.further import FurtherTest
 from harness.lazy import LazyModule
 from harness.report.failure import graded_failure
@@ -30,6 +31,7 @@ from harness.results.drafts import read_draft, write_draft
 from harness.results.history_index import HistoryError
 from harness.results.record import RERUN, Record
 from harness.results.record_builder import RecordBuilder
+from harness.results.sealing import seal_run
 from harness.results.store import RunStore, finish_killed
 from harness.run import Run
 from harness.servers.base import ServerFault
@@ -37,6 +39,8 @@ from harness.servers.stop import sweep
 from harness.shared_session import SharedSession
 from harness.sharing import numbered
 from harness.stash import BUILDER, SESSION, case_of
+from harness.untrusted import removal
+from harness.visible import visible
 
 if TYPE_CHECKING:
     from harness.schedule import scheduler
@@ -46,6 +50,7 @@ else:  # only a session with workers needs xdist, and only one that runs cases l
     withholding = LazyModule("harness.secrecy.withholding")
 
 _RECORD = "proctor_record"
+_REMOVAL_S = 3.0
 
 
 class CaseRecorder:
@@ -58,11 +63,13 @@ class CaseRecorder:
         self._run = run
         self._folders = dict(folders)
         self._planned = set(folders.values())
+        self._tests_left = Counter(folders.values())
         self._sessions: dict[str, SharedSession] = {}
 
     def add(self, item: pytest.Item, folder: str, of_replicate: Iterable[str]) -> None:
         """Take in a test of a further replicate. `of_replicate` are the session folders of all its tests."""
         self._folders[item] = folder
+        self._tests_left[folder] += 1
         self._planned.update(of_replicate)
 
     @pytest.hookimpl(tryfirst=True)
@@ -72,6 +79,7 @@ class CaseRecorder:
         if case is not None and name is not None:
             session = self._sessions.get(name)
             if session is None or item.stash.get(SESSION, None) is session:
+                _seal(session)
                 session = self._sessions[name] = SharedSession(self._begin(case, name, session))
             item.stash[SESSION], item.stash[BUILDER] = session, session.builder
 
@@ -99,6 +107,15 @@ class CaseRecorder:
                 builder.end(ending, why)
                 self._leave(item, builder, builder.record("error"))
             raise
+        finally:
+            name = self._folders.get(item)
+            if name is not None:
+                self._tests_left[name] -= 1
+                _seal(None if self._tests_left[name] else self._sessions.get(name))
+
+    def pytest_sessionfinish(self) -> None:
+        """Give the removal of what agents left some time. What is then left, the main process removes."""
+        removal.wait(_REMOVAL_S)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -124,7 +141,8 @@ class CaseRecorder:
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
             self._withhold(builder)
             record = self._cleared(builder.record(outcome, without_group(item.nodeid)))
-            item.user_properties[:] = properties(record, builder.folder.path, item.user_properties)
+            before = ((visible(name), _visible(value)) for name, value in item.user_properties)
+            item.user_properties[:] = properties(record, builder.folder.path, before)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
             builder.recorded = True
             if record.artifacts is not None:  # the report may come late, or never
@@ -166,18 +184,27 @@ class CaseRecorder:
         if report.when == "setup":
             ending, why, brief = explain(raised.value)
             builder.end(ending, self._run.conf.located(why))
-            said = f"{builder.ending}: {builder.explanation}"
+            said = visible(f"{builder.ending}: {builder.explanation}")
         else:
             ending, why, _ = explain(raised.value)
-            failure = raised.exconly(tryshort=True).partition("\n")[0]
+            failure = visible(raised.exconly(tryshort=True).partition("\n")[0])
             builder.failures.append(why if ending is Ending.INTERRUPTED else failure)
             said = f"{builder.ending}: {builder.failures[-1]}"
         if brief:
-            report.longrepr = said
+            details = raised.value.details if isinstance(raised.value, CaseFault) else ""
+            report.longrepr = visible(f"{said}\n\n{details}".rstrip())
+        elif (shown := visible(report.longreprtext)) != report.longreprtext:
+            report.longrepr = shown
         lines = [] if brief else [said]
         lines += [f"files: {builder.folder.path}"] if builder.folder.path.exists() else []
         if lines:
             report.sections.append(("case", "\n".join(lines)))
+
+
+def _seal(session: SharedSession | None) -> None:
+    """Put what the agent of a session left into archives, when no test will use the session any more."""
+    if session is not None:
+        _complain(*session.builder.folder.seal())
 
 
 def _tries(run: Run, name: str, planned: Container[str]) -> Iterator[tuple[int, CaseFolder]]:
@@ -215,7 +242,7 @@ class RunWriter:
         self._recorded = set[str]()
         _sweep()
         with suppress(OSError, ValueError):  # the other run is not in the way of this one
-            finish_killed(run.folder.parent)
+            _complain(*finish_killed(run.folder.parent))
         try:
             begin(self._store)
         except RunBusyError as error:
@@ -285,6 +312,8 @@ class RunWriter:
             self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of the run: {error}")
+        if self._folders and self._run.folder.is_dir():
+            _complain(*seal_run(self._run.folder))
         if self._store.records:
             try:
                 history.refresh(self._run.folder.parent)
@@ -327,6 +356,11 @@ def _sweep() -> None:
             _complain(f"stopped the model servers that a killed run had left: {', '.join(stopped)}")
 
 
-def _complain(text: str) -> None:
-    """Write a message to standard error, which reaches the user from an xdist worker too."""
-    sys.stderr.write(f"\n{text}\n")
+def _visible(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
+
+
+def _complain(*texts: str) -> None:
+    """Write messages to standard error, which reaches the user from an xdist worker too."""
+    for text in texts:
+        sys.stderr.write(f"\n{visible(text)}\n")

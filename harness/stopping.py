@@ -138,11 +138,18 @@ class HeedMain:
         self._over = False
         heed(config, self._heard)
 
-    @pytest.hookimpl(trylast=True)  # after the teardown of fixtures
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)  # after the teardown of fixtures
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
         """Stop heeding. From now on, the main process may end before this worker."""
-        self._over = True
-        self._signals.restore()
+        ended_well = False
+        try:
+            yield
+            ended_well = True
+        finally:
+            self._over = True
+            self._signals.restore()
+            if not ended_well:  # pytest now skips `pytest_unconfigure`
+                hang_up(self._config)
 
     def pytest_unconfigure(self) -> None:
         """Tell the main process that this session is over."""

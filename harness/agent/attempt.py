@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import PurePosixPath
 
+import msgspec
 from msgspec import Struct, field
 
 from backends.base import Backend, McpEndpoint, SessionSpec
@@ -18,19 +19,20 @@ from harness.adapters import own_options
 from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
+from harness.agent.evidence import LedgerEvidence, broken, evidence, of_the_agent, proven, weighed
 from harness.agent.files import write_inside
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
-from harness.agent.watchdog import failed
+from harness.agent.watchdog import Stop
 from harness.case import Limits
-from harness.endings import ENDINGS, Ending
+from harness.endings import CaseFault, Ending, explain
 from harness.gateway.account import Account
 from harness.gateway.first_request import FirstRequest
 from harness.gateway.ledger import Metered
 from harness.gateway.prices import pricing
 from harness.results.record import Asked, Digests
-from harness.sandbox.base import Box
+from harness.sandbox.base import Box, SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.paths import program_paths
 
@@ -82,48 +84,99 @@ def run_attempt(
     limits: Limits | None = None,
     resume: str | None = None,
     asked: Asked = Asked.TASK,
+    acted: bool = False,
 ) -> AttemptResult:
     """Run the CLI on the prompt until it ends or reaches a limit.
 
     `limits` are what is left of the case's limits; by default, all of them. `resume` is the id of the conversation to
-    continue in the same folders. `asked` says what the prompt asks for. When this returns, `prompt.md`,
-    `instructions.md`, `stream.jsonl`, `gateway.jsonl` and `stderr.log` are in the case's folder, no process of the
-    session is running, and the session's folders no longer change. Raise `SandboxError` if the CLI cannot be started.
+    continue in the same folders. `asked` says what the prompt asks for. `acted` says that the agent has acted in an
+    earlier attempt, and that what it left is still in the folders.
+
+    When this returns, `prompt.md`, `instructions.md`, `stream.jsonl`, `gateway.jsonl` and `stderr.log` are in the
+    case's folder, no process of the session is running, and the session's folders no longer change. Raise
+    `SandboxError` if no box can be opened. Later errors are in the result, together with what the session has used.
     """
     began = time.monotonic()
     limits = limits or setup.case.limits
-    with ExitStack() as stack:
-        room = _open_room(setup, stack)
-        spec = _spec(setup, room.box, resume, asked)
-        prompt = _sent(setup, spec, prompt)
-        outcome, setup_s = _run_session(setup, room, spec, prompt, limits, began)
-    dirs = setup.dirs
-    settle_s = 0.0 if outcome.raised else settle((dirs.workspace, dirs.home), SystemClock())
+    room: _Room | None = None
+    try:
+        with ExitStack() as stack:
+            room = _open_room(setup, stack)
+            spec = _spec(setup, room.box, resume, asked)
+            prompt = _sent(setup, spec, prompt)
+            outcome, setup_s = _run_session(setup, room, spec, prompt, limits, began)
+    except Exception as error:  # whatever it is, what the session has used must be counted
+        if room is None:
+            raise
+        result = _broken_off(error, room.account, acted=acted)
+    else:
+        result = _result(setup, room.account, outcome, limits, acted=acted)
+        result = msgspec.structs.replace(result, setup_s=setup_s, digests=_digests(setup, prompt))
+    return msgspec.structs.replace(result, resumed=resume is not None, asked=asked)
+
+
+def _result(
+    setup: SessionSetup, account: Account, outcome: SessionOutcome, limits: Limits, *, acted: bool
+) -> AttemptResult:
+    """Return how a session went that the driver has followed to its end."""
+    dirs, session, trouble, settle_s = setup.dirs, outcome.session, outcome.raised, 0.0
+    if trouble is None:
+        try:
+            settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+        except (SandboxError, OSError) as error:
+            trouble = error
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
-        outcome.session.add(event)
-    outcome.session.expect_mcp(server.name for server in setup.servers)
-    ending, explanation = _ending(outcome, room.account, tail, limits)
+        session.add(event)
+    session.expect_mcp(server.name for server in setup.servers)
+    known = evidence(account, acted=acted)
+    if trouble is None:
+        (ending, explanation), raised = _ending(outcome, known, tail, limits), None
+    else:
+        (ending, explanation), raised = _troubled(trouble, known, outcome.stop if outcome.raised else None)
     return AttemptResult(
         ending=ending,
         explanation=explanation,
         exit_code=outcome.exit_code,
-        session=outcome.session,
-        metered=room.account.metered(),
+        session=session,
+        metered=account.metered(),
         stopped=outcome.stop is not None,
-        resumed=resume is not None,
-        asked=asked,
-        setup_s=setup_s,
         agent_s=outcome.seconds,
         term_s=outcome.term_s,
         kill_s=outcome.kill_s,
         settle_s=settle_s,
-        model_s=room.account.model_s,
-        resets_in_s=_resets_in_s(outcome.session, room.account) if ending is Ending.RATE_LIMITED else None,
-        digests=_digests(setup, prompt),
-        first_request=room.account.first_request,
-        raised=outcome.raised,
+        model_s=account.model_s,
+        resets_in_s=_resets_in_s(session, account) if ending is Ending.RATE_LIMITED else None,
+        first_request=account.first_request,
+        raised=raised,
     )
+
+
+def _broken_off(error: Exception, account: Account, *, acted: bool) -> AttemptResult:
+    """Return how an attempt went in which an error left no outcome of the session."""
+    known = evidence(account, acted=acted)
+    (ending, explanation), raised = _troubled(error, known)
+    return AttemptResult(
+        ending=ending,
+        explanation=explanation,
+        metered=account.metered(),
+        model_s=account.model_s,
+        first_request=account.first_request,
+        raised=raised,
+    )
+
+
+def _troubled(
+    error: BaseException, known: LedgerEvidence, stopped: Stop | None = None
+) -> tuple[Stop, BaseException | None]:
+    """Return the ending for an error outside the CLI, and the error to raise again, or `None` if it is explained.
+
+    `stopped` says why the driver ended the session, if the error reached it.
+    """
+    if of_the_agent(error, acted=known.acted):
+        return broken(error), None
+    ending, explanation, _ = explain(error)
+    return stopped or Stop(ending, explanation), None if isinstance(error, CaseFault) else error
 
 
 class _Room(Struct, frozen=True):
@@ -200,18 +253,12 @@ def _digests(setup: SessionSetup, prompt: str) -> Digests:
     return Digests(prompt=prompt_digest, instructions=instructions, tools=tools)
 
 
-def _ending(outcome: SessionOutcome, account: Account, stderr_tail: str, limits: Limits) -> tuple[Ending, str]:
-    """Return the ending and its explanation.
-
-    If a model request failed, the ledger knows the reason better than the CLI.
-    """
+def _ending(outcome: SessionOutcome, known: LedgerEvidence, stderr_tail: str, limits: Limits) -> Stop:
+    """Return the ending and its explanation, as far as the ledger does not contradict the CLI."""
     if outcome.stop is not None:
-        return outcome.stop
-    ending, explanation = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, limits=limits)
-    failure = account.last_failure if account.failures else None
-    if failure and (ending is Ending.MODEL_ERROR or (failure.unreachable and not ENDINGS[ending].graded)):
-        return failed(failure, "the CLI gave up after a failed model request")
-    return ending, explanation
+        return proven(outcome.stop, known)
+    told = classify(outcome.session, exit_code=outcome.exit_code, stderr_tail=stderr_tail, limits=limits)
+    return weighed(Stop(*told), known)
 
 
 def _resets_in_s(session: Session, account: Account) -> float | None:

@@ -53,7 +53,7 @@ def classify(
         if session.failure.kind is ErrorKind.OTHER and (told := _told(stderr_tail)):
             return told
         ending = _BY_KIND[session.failure.kind]
-        return ending, _one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
+        return ending, one_line(session.failure.message + (_reset(session) if ending is Ending.RATE_LIMITED else ""))
     if session.final and (session.final.is_error or session.final.limit):
         return _stopped_itself(session, session.final, limits)
     if session.final or (session.finished and (not exit_code or _overcame(session, exit_code))):
@@ -74,14 +74,14 @@ def _stopped_itself(session: Session, final: SessionFinished, limits: Limits | N
     """
     said = f"the CLI ended with {final.reason}: {final.text}"
     if final.limit not in _BY_LIMIT:
-        return Ending.CLI_CRASHED, _one_line(said)
+        return Ending.CLI_CRASHED, one_line(said)
     allowed: float | None = getattr(limits, final.limit) if limits else 0
     used = _used(session, final)[final.limit]
     if allowed is not None and (used is None or used >= allowed):
-        return _BY_LIMIT[final.limit], _one_line(said)
+        return _BY_LIMIT[final.limit], one_line(said)
     own = f"limits.{final.limit} is {'null' if allowed is None else f'{allowed:g}'}"
     reports = "" if used is None else f", and it reports {used:g}"
-    return Ending.CLI_CRASHED, _one_line(
+    return Ending.CLI_CRASHED, one_line(
         f"the CLI ended at a limit of its own, {final.reason}, too early: {own}{reports}"
     )
 
@@ -121,7 +121,7 @@ def _finished(session: Session) -> tuple[Ending, str]:
         return Ending.SILENT_EXIT, "the CLI ended the session although the last response calls a tool that never ran"
     absent = _absent_mcp(session)
     if absent:
-        return Ending.MCP_UNAVAILABLE, _one_line(f"the agent worked without its MCP tools ({absent})")
+        return Ending.MCP_UNAVAILABLE, one_line(f"the agent worked without its MCP tools ({absent})")
     return Ending.FINISHED, "the agent ended its session"
 
 
@@ -149,20 +149,20 @@ def _failed(session: Session, exit_code: int, stderr_tail: str) -> tuple[Ending,
     if exit_code < 0:
         return Ending.CLI_CRASHED, f"the CLI was killed by signal {-exit_code}"
     if not session.turns and (absent := _absent_mcp(session)):
-        return Ending.MCP_UNAVAILABLE, _one_line(f"the CLI did not start without its MCP servers ({absent})")
+        return Ending.MCP_UNAVAILABLE, one_line(f"the CLI did not start without its MCP servers ({absent})")
     said = _last_lines(stderr_tail)
     kind = error_kind("\n".join(said))
     if kind is ErrorKind.OTHER and session.stop_reason in _CUT:
         return _CUT[session.stop_reason]
     last_line = said[-1] if said else "nothing on standard error"
-    return _BY_KIND[kind], _one_line(f"the CLI exited with code {exit_code}: {last_line}")
+    return _BY_KIND[kind], one_line(f"the CLI exited with code {exit_code}: {last_line}")
 
 
 def _told(stderr_tail: str) -> tuple[Ending, str] | None:
     """Return the ending that the last lines of standard error name in clear words, or `None`."""
     said = _last_lines(stderr_tail)
     kind = clear_kind("\n".join(said))
-    return None if kind is None else (_BY_KIND[kind], _one_line(" ".join(said)))
+    return None if kind is None else (_BY_KIND[kind], one_line(" ".join(said)))
 
 
 def _last_lines(stderr_tail: str) -> list[str]:
@@ -170,6 +170,6 @@ def _last_lines(stderr_tail: str) -> list[str]:
     return [line[:500] for line in lines if line.strip()][-3:]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return the text for a terminal or a table: at most 300 characters, without line breaks or control characters."""
     return "".join(char if char.isprintable() else " " for char in " ".join(text[:2000].split()))[:300]

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 
 from harness.case_folder import CaseFolder
-from harness.sandbox.tree import CHANGE, open_folder
+from harness.untrusted.tree import CHANGE, open_folder
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -16,8 +17,9 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
     """Write `text` to `folder`/`name`, replacing any file there.
 
-    Missing folders are made. They and the file get the owner of `folder`. Links are not followed. Raise `OSError` if a
-    parent is not a folder, and `ValueError` if `name` leads outside.
+    Missing folders are made. They and the file get the owner of `folder`. Links are not followed. What an agent put in
+    the way is removed, or renamed if it is a folder. Raise `OSError` if `folder` cannot be written, and `ValueError` if
+    `name` leads outside.
     """
     if name.is_absolute() or ".." in name.parts:
         raise ValueError(f"{name} leads outside {folder}")
@@ -25,13 +27,9 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
     owner = os.fstat(here)
     try:
         for part in name.parts[:-1]:
-            with suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=here)
-                os.chown(part, owner.st_uid, owner.st_gid, dir_fd=here, follow_symlinks=False)
-            here, outer = open_folder(part, here, rights=CHANGE), here
+            here, outer = _entered(part, here, owner), here
             os.close(outer)
-        with suppress(FileNotFoundError):
-            os.unlink(name.name, dir_fd=here)
+        _make_way(name.name, here)
         file = os.open(name.name, _NEW_FILE, 0o644, dir_fd=here)
         with os.fdopen(file, "w", encoding="utf-8") as stream:
             os.fchown(file, owner.st_uid, owner.st_gid)
@@ -40,9 +38,31 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
         os.close(here)
 
 
+def _entered(name: str, parent: int, owner: os.stat_result) -> int:
+    """Open the folder of this name in an open folder, and make it if it is missing or is no folder."""
+    with suppress(OSError):
+        return open_folder(name, parent, rights=CHANGE)
+    _make_way(name, parent)
+    os.mkdir(name, 0o755, dir_fd=parent)
+    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=parent, follow_symlinks=False)
+    return open_folder(name, parent, rights=CHANGE)
+
+
+def _make_way(name: str, parent: int) -> None:
+    """Remove what has this name in an open folder. A folder is only renamed, because it may take long to remove."""
+    with suppress(FileNotFoundError):
+        try:
+            os.unlink(name, dir_fd=parent)
+        except IsADirectoryError:
+            os.rename(name, f"{name}.{token_hex(4)}", src_dir_fd=parent, dst_dir_fd=parent)
+
+
 def holds(folder: Path, patterns: Iterable[str]) -> bool:
     """Return whether any file below `folder` matches one of the glob patterns."""
-    return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))
+    try:
+        return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))
+    except OSError:  # an agent may have put anything there
+        return False
 
 
 def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
@@ -52,10 +72,12 @@ def set_aside(folder: CaseFolder, number: int, *, fresh: bool) -> None:
     the next attempt starts from the beginning, so the workspace and the home are moved too.
     """
     aside = folder.attempt(number)
-    aside.path.mkdir()
+    aside.make()
     left = [folder.prompt, folder.instructions, folder.stream, folder.stderr, folder.ledger]
     if fresh:
         left += [folder.workspace, folder.home]
     for path in left:
         with suppress(FileNotFoundError):
+            if path in {folder.workspace, folder.home}:  # only its owner's right to write lets a folder move
+                os.close(open_folder(path, rights=CHANGE))
             path.rename(aside.path / path.name)

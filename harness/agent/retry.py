@@ -11,7 +11,10 @@ from msgspec import Struct
 
 from harness.agent.attempt import AttemptResult
 from harness.agent.clock import Clock
+from harness.agent.ending import one_line
+from harness.agent.evidence import has_acted, last_word
 from harness.agent.overflow import checked, follow_up
+from harness.agent.watchdog import Stop
 from harness.case import Limits
 from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.budget import Budget
@@ -24,13 +27,19 @@ _LONGEST_PAUSE_S = 900.0
 """The longest pause before a rate-limited model is asked again if its service does not tell when the limit ends."""
 _FROM_THE_START = {Ending.MCP_UNAVAILABLE, Ending.SANDBOX_FAILED}
 """Endings after which the next attempt starts over: the agent worked without its tools, or its folder is suspect."""
+_TELLS_LITTLE = {Ending.CLI_CRASHED, Ending.SILENT_EXIT, Ending.SANDBOX_FAILED}
+"""Endings of an attempt that say less than an earlier failure of the model, if the attempt did not reach the model."""
 
 
 class Order(Struct, frozen=True):
-    """What an attempt is asked for, and the id of the conversation that it resumes. `None`: it begins a new one."""
+    """What an attempt is asked for, and the id of the conversation that it resumes. `None`: it begins a new one.
+
+    `acted`: the agent has acted in an earlier attempt, and what it left is still there.
+    """
 
     asked: Asked = Asked.TASK
     conversation: str | None = None
+    acted: bool = False
 
 
 class CliCan(Struct, frozen=True):
@@ -82,10 +91,11 @@ def attempts(
     """
     began = clock.now()
     results: list[AttemptResult] = []
-    order, worked, waited_s, waited_for_resets_s = Order(), False, 0.0, 0.0
+    order, worked, acted, waited_s, waited_for_resets_s = Order(), False, False, 0.0, 0.0
     while True:
         left = remaining(limits, budget, clock.now() - began, waited_for_resets_s)
         result = _labelled(run(left, order), order, waited_s)
+        acted = acted or has_acted(result.metered)
         results.append(result)
         after = remaining(limits, budget, clock.now() - began, waited_for_resets_s)
         worked = worked or result.metered.turns > 0  # from the ledger: a killed CLI may not report its first turn
@@ -93,6 +103,7 @@ def attempts(
         if next_order is None:
             retry = pause_before_retry(results, after)
             if retry is None:
+                results[-1] = _blamed(results, acted=acted, acted_before=order.acted)
                 yield _final(results, after, waited_for_resets_s)
                 return
             next_order, pause = _retried(result, order, cli, worked=worked), retry
@@ -100,8 +111,8 @@ def attempts(
         waited_s = _wait(pause, waiting, clock)
         waited_for_resets_s += waited_s if pause.for_reset else 0.0
         fresh = next_order.conversation is None and (result.ending in _FROM_THE_START or not cli.resume or not worked)
-        worked = worked and not fresh
-        order = next_order
+        worked, acted = worked and not fresh, acted and not fresh
+        order = msgspec.structs.replace(next_order, acted=acted)
         set_aside(len(results), fresh)
 
 
@@ -138,7 +149,10 @@ def _to_resume(result: AttemptResult, resumed: str | None, kept: Callable[[str],
     if resumed and ENDINGS[result.ending].cause is Cause.CLI and not result.metered.requests:
         return None  # the CLI could not resume it
     conversation = (result.session.session_id if result.metered.turns else "") or resumed
-    return conversation if conversation and kept(conversation) else None
+    try:
+        return conversation if conversation and kept(conversation) else None
+    except OSError:  # the agent has left something that cannot be read
+        return None
 
 
 def _wait(pause: Pause, waiting: Callable[[Pause], None], clock: Clock) -> float:
@@ -206,6 +220,23 @@ def remaining(limits: Limits, budget: Budget, elapsed_s: float, waited_for_reset
         wall_s=limits.wall_s - (elapsed_s - waited_for_resets_s),
         wait_s=limits.wait_s - waited_for_resets_s,
     )
+
+
+def _blamed(results: Sequence[AttemptResult], *, acted: bool, acted_before: bool) -> AttemptResult:
+    """Return the last attempt with the ending that decides the case: the best-known cause of its failure.
+
+    An agent that has acted may have caused it. Otherwise, an attempt that did not reach the model tells less than an
+    earlier one in which the model failed.
+    """
+    last = results[-1]
+    stop = last_word(Stop(last.ending, last.explanation), acted=acted, acted_before=acted_before)
+    if stop.ending is last.ending and stop.ending in _TELLS_LITTLE and not last.metered.requests:
+        for earlier in reversed(results[:-1]):
+            if ENDINGS[earlier.ending].cause is Cause.MODEL:
+                said = f"{earlier.explanation}; the next attempt ended with {last.ending}: {last.explanation}"
+                stop = Stop(earlier.ending, one_line(said))
+                break
+    return msgspec.structs.replace(last, ending=stop.ending, explanation=stop.explanation)
 
 
 def _final(results: Sequence[AttemptResult], left: Limits, waited_s: float) -> AttemptResult:

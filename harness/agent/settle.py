@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.agent.clock import Clock
 from harness.sandbox.base import SandboxError
-from harness.sandbox.tree import CHANGE, walk
+from harness.untrusted.tree import CHANGE, walk
 
 _PAUSE_S = 0.05
 _PATIENCE_S = 5.0

@@ -19,6 +19,7 @@ from harness.agent.stream import StreamReader, stderr_tail
 from harness.commands.errors import BadInput
 from harness.endings import ENDINGS, Ending
 from harness.imports import is_import_path, load_object, make_importable
+from harness.visible import visible
 
 CHUNK = 1 << 17
 
@@ -42,7 +43,8 @@ def run(given: argparse.Namespace) -> int:
     except ValueError as error:
         raise BadInput(str(error)) from error
     result = decode_file(given.backend, given.file, exit_code=given.exit_code, stderr=given.stderr)
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    print(text if visible(text) == text else json.dumps(result, indent=2))
     return 0
 
 

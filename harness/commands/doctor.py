@@ -105,7 +105,8 @@ def _sandbox() -> str:
     capability = probe(make_sandbox(SandboxConf("bubblewrap", "bubblewrap")))
     if not capability.ok:
         raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-    return f"seals, at {shutil.which('bwrap')}"
+    weaker = [f"weaker here: {words}" for words in capability.weaker]
+    return "\n".join((f"seals, at {shutil.which('bwrap')}", *weaker))
 
 
 def _seed() -> Finding:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from harness.commands.errors import BadInput
 from harness.lazy import LazyModule
 from harness.report.trends import can_draw, overview_lines, series_lines
+from harness.results.claims import is_running
 from harness.results.history import KINDS, History, PastRun, consult, rebuild
 from harness.results.history_index import HistoryError
 from harness.results.references import tags_of
@@ -74,7 +75,11 @@ def run(given: argparse.Namespace) -> int:
     asked = None if found.kind is None else series_of(found.kind, found.name, runs, tags, given.last)
     suites = [[asked]] if asked else overview(runs, tags, given.last)
     series = [one for suite in suites for one in suite]
-    notes += [note for note in [*more, *_notes(runs, parts, asked)] if note not in notes]
+    notes += [
+        note
+        for note in [*more, *_notes(runs, parts, asked), *_unfinished(given.runs_dir, runs, series)]
+        if note not in notes
+    ]
     if given.json:
         print(msgspec.json.format(msgspec.json.encode({"notes": notes, "series": series})).decode())
         return 0
@@ -157,6 +162,17 @@ def _notes(runs: Iterable[PastRun], parts: Sequence[str], asked: Series | None) 
     unreadable = [(past.run.name, past.run.unreadable) for past in runs if past.run.unreadable]
     notes += [f"{name}: left out what is not a record in {RESULTS} (lines: {count})" for name, count in unreadable]
     return notes
+
+
+def _unfinished(folder: Path, runs: Iterable[PastRun], series: Iterable[Series]) -> list[str]:
+    """Return which of the runs that are shown have not recorded all their planned cases."""
+    shown = {point.run for one in series for point in one.points}
+    return [
+        f"{past.run.name} {'is still running' if is_running(folder / past.run.name) else 'was stopped'}: "
+        f"planned cases without a record: {past.run.unrecorded}"
+        for past in runs
+        if past.run.unrecorded and past.run.name in shown
+    ]
 
 
 def _write_csv(series: Iterable[Series]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from harness.commands.errors import BadInput
 from harness.lazy import LazyModule
+from harness.malformed import MALFORMED
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
@@ -60,7 +61,7 @@ def _verdict(file: Path) -> verdicts.Compared | None:
         return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise BadInput(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
 
 

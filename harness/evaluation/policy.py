@@ -12,9 +12,9 @@ from harness.environments import plain
 from harness.environments.base import InvalidAction, Plain
 from harness.evaluation.channel import Channel
 from harness.evaluation.printed import OutputPipe, Printed
-from harness.evaluation.scratch import discard
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
+from harness.untrusted.removal import discard
 
 CALL_S = 60.0
 """Seconds that a call may take by default."""
@@ -110,8 +110,7 @@ class PolicyHost:
         if output is not None:
             output.catch_up()
             output.close()
-        if self._room.exists():
-            discard(self._room)
+        discard(self._room)
 
     def __enter__(self) -> Self:
         return self

@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from harness.case import EvaluationConf, Score
+from harness.endings import CaseFault
 from harness.environments.base import Environment, InvalidAction, Policy
 from harness.evaluation.policy import PolicyError, PolicyHost, PolicyTimeout
 from harness.evaluation.printed import PolicyLog
+from harness.evaluation.seeds import HeldOutFault
 from harness.evaluation.submission import Submission
 from harness.evaluation.text import printable
 from harness.sandbox.base import Sandbox
@@ -119,7 +121,7 @@ def evaluate(
     remaining episodes are not attempted and count as crashed or timed out, as the loading did. After
     `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. Without a submission, the score has a reason and there
     are no episodes. `progress` is called with the number of episodes done and the number scheduled. Raise
-    `SandboxError` if the sandbox does not work.
+    `HeldOutFault` if the environment raises an exception, and `SandboxError` if the sandbox does not work.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
@@ -182,14 +184,19 @@ def _played(environment: Environment, policy: PolicyHost, wall_s: float, seeds: 
     """
     given_up: tuple[EpisodeOutcome, str] | None = None
     timeouts = 0
-    for index, seed in enumerate(seeds):
+    for index in range(len(seeds)):  # a variable with the seed would be shown by tracebacks
         given_up = given_up or _reason_to_give_up(policy, timeouts, wall_s)
         if given_up:
             yield Episode(index=index, outcome=given_up[0], error=given_up[1])
             continue
-        episode = run_episode(
-            environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s
-        )
+        try:
+            episode = run_episode(
+                environment, policy, index=index, seed=seeds[index], max_steps=environment.max_steps, wall_s=wall_s
+            )
+        except CaseFault:
+            raise
+        except Exception as error:
+            raise HeldOutFault(error, seeds) from None
         timeouts = timeouts + 1 if episode.outcome is EpisodeOutcome.TIMED_OUT else 0
         yield episode
 

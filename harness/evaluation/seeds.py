@@ -5,8 +5,11 @@ They are the same for every backend, model and replicate, so that comparisons ar
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Sequence
 
+from harness.endings import CaseFault, explain
 from harness.environments.base import PUBLIC_SEEDS
 from harness.seed_key import SeedKey
 
@@ -16,7 +19,22 @@ _END = 2**31
 """Seeds stay below this. Some physics engines accept no larger seeds, and NumPy's legacy generators stop at 2**32."""
 
 
-def episode_seeds(key: SeedKey, environment: str, count: int, *, salt: int = 0) -> list[int]:
+class HeldOutSeeds(list[int]):
+    """The seeds of the held-out episodes. A traceback that shows its variables does not show these."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} held-out seeds>"
+
+
+class HeldOutFault(CaseFault):
+    """The environment raised an exception in a held-out episode. The details are its traceback, without the seeds."""
+
+    def __init__(self, error: Exception, seeds: Sequence[int]) -> None:
+        super().__init__(_without(seeds, explain(error)[1]))
+        self.details = _without(seeds, "".join(traceback.format_exception(error)))
+
+
+def episode_seeds(key: SeedKey, environment: str, count: int, *, salt: int = 0) -> HeldOutSeeds:
     """Return `count` different seeds from 10,000 to 2**31 - 1 for an environment.
 
     They depend on these arguments only. A longer list begins with the shorter one. `salt` is public
@@ -28,7 +46,7 @@ def episode_seeds(key: SeedKey, environment: str, count: int, *, salt: int = 0) 
         number = int.from_bytes(key.mac(f"seed\0{salt}\0{draw}\0{environment}".encode())[:16], "big")
         seeds[FIRST_HELD_OUT + number % (_END - FIRST_HELD_OUT)] = None
         draw += 1
-    return list(seeds)
+    return HeldOutSeeds(seeds)
 
 
 def digest(key: SeedKey, seeds: Sequence[int]) -> str:
@@ -38,3 +56,7 @@ def digest(key: SeedKey, seeds: Sequence[int]) -> str:
     guess of the seeds is right.
     """
     return key.mac(f"digest\0{','.join(map(str, seeds))}".encode()).hex()
+
+
+def _without(seeds: Sequence[int], text: str) -> str:
+    return re.sub(rf"(?<!\d)({'|'.join(map(str, seeds))})(?!\d)", "<held-out seed>", text)

@@ -6,18 +6,20 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from harness.untrusted.traps import is_git_directory, trap
+from harness.untrusted.tree import open_file, open_folder
+from harness.untrusted.words import kind, shown, size
+
 REQUIRED = "approach.py"
 _NOISE = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
 _CHUNK = 1 << 20
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_FOLDER = _FILE | os.O_DIRECTORY
 
 
 class Caps(Struct, frozen=True, kw_only=True):
@@ -61,7 +63,8 @@ def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folde
 
     Only regular files are read, through directory descriptors and without following links, so this is safe even while
     the agent is running. These are left out: links, devices, FIFOs and sockets; hard links to a file of another owner,
-    because the agent may not have been able to read that file; hidden folders and caches; whatever exceeds the caps.
+    because the agent may not have been able to read that file; hidden files and folders, git directories, and whatever
+    else a program on the host reads or runs by itself (`harness.untrusted.traps`); caches; whatever exceeds the caps.
     Raise `ValueError` if the destination is inside the workspace or not empty, and `OSError` if it cannot be written.
     """
     if destination.resolve().is_relative_to(workspace.resolve()):
@@ -107,8 +110,14 @@ class _Copier:
         return (*self._left_out, f"… and {self._more} more") if self._more else tuple(self._left_out)
 
     def folder(self, directory: int, path: PurePosixPath) -> None:
-        """Copy everything below an open directory: first its files, then its folders, each sorted by name."""
-        for is_folder, name in self._entries(directory, path):
+        """Copy everything below an open directory: first its files, then its folders, each sorted by name.
+
+        Raise `_LeftOut` if it cannot be listed, or if it is a git directory.
+        """
+        entries = self._entries(directory, path)
+        if is_git_directory({name for _, name in entries}) and path.parts:
+            raise _LeftOut(f"{shown(path)} is a git directory")
+        for is_folder, name in entries:
             where = path / name
             try:
                 if is_folder:
@@ -120,22 +129,21 @@ class _Copier:
 
     def file(self, directory: int, where: PurePosixPath) -> None:
         """Copy one file of an open directory. Raise `_LeftOut` if it is not taken."""
-        shown = _shown(where)
-        if not where.name.isprintable():
-            raise _LeftOut(f"{shown} has unprintable characters in its name")
+        label = shown(where)
+        _check_name(where, label)
         if len(self.files) >= self.caps.files:
-            raise _LeftOut(f"{shown} is over the cap of {self.caps.files} files")
+            raise _LeftOut(f"{label} is over the cap of {self.caps.files} files")
         try:
-            _check_kind(os.stat(where.name, dir_fd=directory, follow_symlinks=False), shown, self.owner)
+            _check_kind(os.stat(where.name, dir_fd=directory, follow_symlinks=False), label, self.owner)
         except OSError as error:
-            raise _LeftOut(f"{shown} {_cause(error)}") from error
-        with _opened(where.name, _FILE, directory, shown) as source:
+            raise _LeftOut(f"{label} {_cause(error)}") from error
+        with _opened(where.name, open_file, directory, label) as source:
             status = os.fstat(source)
-            _check_kind(status, shown, self.owner)
+            _check_kind(status, label, self.owner)
             if status.st_size > self.caps.file_bytes:
-                raise _LeftOut(f"{shown} is {_size(status.st_size)}, over the cap of {_size(self.caps.file_bytes)}")
+                raise _LeftOut(f"{label} is {size(status.st_size)}, over the cap of {size(self.caps.file_bytes)}")
             if self._bytes + status.st_size > self.caps.total_bytes:
-                raise _LeftOut(f"{shown} would bring the total over the cap of {_size(self.caps.total_bytes)}")
+                raise _LeftOut(f"{label} would bring the total over the cap of {size(self.caps.total_bytes)}")
             self.files[str(where)] = self._copy(source, where, status.st_size)
             self._bytes += status.st_size
 
@@ -157,23 +165,25 @@ class _Copier:
     def _entries(self, directory: int, path: PurePosixPath) -> list[tuple[bool, str]]:
         """Return (is a folder, name) for each entry of an open directory, sorted, up to the cap on entries."""
         room = self.caps.entries - self._looked_at
-        with os.scandir(directory) as entries:
-            listed = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in islice(entries, room + 1)]
+        try:
+            with os.scandir(directory) as entries:
+                listed = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in islice(entries, room + 1)]
+        except OSError as error:
+            raise _LeftOut(f"{shown(path)} {_cause(error)}") from error
         self._looked_at += len(listed)
         if len(listed) > room:
-            self._note(f"{_shown(path)} has more entries: the cap is {self.caps.entries} entries in all")
+            self._note(f"{shown(path)} has more entries: the cap is {self.caps.entries} entries in all")
         return sorted(listed[:room])
 
     def _enter(self, directory: int, where: PurePosixPath) -> None:
         """Copy a folder of an open directory. Raise `_LeftOut` if it is not part of a submission."""
-        shown = _shown(where)
+        label = shown(where)
         if where.name.startswith(".") or where.name in _NOISE:
-            raise _LeftOut(f"{shown} is a hidden folder or a cache")
-        if not where.name.isprintable():
-            raise _LeftOut(f"{shown} has unprintable characters in its name")
+            raise _LeftOut(f"{label} is a hidden folder or a cache")
+        _check_name(where, label, is_folder=True)
         if len(where.parts) > self.caps.depth:
-            raise _LeftOut(f"{shown} is nested more than {self.caps.depth} folders deep")
-        with _opened(where.name, _FOLDER, directory, shown) as inner:
+            raise _LeftOut(f"{label} is nested more than {self.caps.depth} folders deep")
+        with _opened(where.name, open_folder, directory, label) as inner:
             self.folder(inner, where)
 
     def _note(self, line: str) -> None:
@@ -184,12 +194,12 @@ class _Copier:
 
 
 @contextmanager
-def _opened(name: str | Path, flags: int, directory: int | None, shown: str) -> Iterator[int]:
+def _opened(name: str | Path, opener: Callable[..., int], directory: int | None, label: str) -> Iterator[int]:
     """Open a name in an open directory and yield its descriptor. Raise `_LeftOut` if it cannot be opened."""
     try:
-        descriptor = os.open(name, flags, dir_fd=directory)
+        descriptor = opener(name, directory)
     except (OSError, ValueError) as error:
-        raise _LeftOut(f"{shown} {_cause(error)}") from error
+        raise _LeftOut(f"{label} {_cause(error)}") from error
     try:
         yield descriptor
     finally:
@@ -203,33 +213,34 @@ def _opened_below(workspace: Path, folder: str, depth: int) -> Iterator[int]:
     Raise `_LeftOut` if it cannot be opened.
     """
     path = PurePosixPath(folder)
-    shown = _shown(path)
+    label = shown(path)
     if path.is_absolute() or ".." in path.parts:
-        raise _LeftOut(f"{shown} is not a folder below the workspace")
+        raise _LeftOut(f"{label} is not a folder below the workspace")
     if len(path.parts) > depth:
         raise _LeftOut(f"the folder is nested more than {depth} folders deep")
     with ExitStack() as opened:
-        current = opened.enter_context(_opened(workspace, _FOLDER, None, "the workspace"))
+        current = opened.enter_context(_opened(workspace, open_folder, None, "the workspace"))
         for name in path.parts:
-            current = opened.enter_context(_opened(name, _FOLDER, current, shown))
+            current = opened.enter_context(_opened(name, open_folder, current, label))
         yield current
 
 
-_KINDS = {
-    stat.S_IFLNK: "a symlink",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
-}
+def _check_name(where: PurePosixPath, label: str, *, is_folder: bool = False) -> None:
+    """Raise `_LeftOut` if nothing of this name may be taken."""
+    if not where.name.isprintable():
+        raise _LeftOut(f"{label} has unprintable characters in its name")
+    if where.name.startswith("."):
+        raise _LeftOut(f"{label} is a hidden file")
+    tool = trap(where.name, is_folder=is_folder)
+    if tool is not None:
+        raise _LeftOut(f"{label} has a name that {tool} reads or runs by itself")
 
 
-def _check_kind(status: os.stat_result, shown: str, owner: int) -> None:
+def _check_kind(status: os.stat_result, label: str, owner: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise _LeftOut(f"{shown} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'of an unknown kind')}")
+        raise _LeftOut(f"{label} is {kind(status.st_mode)}")
     if status.st_nlink > 1 and status.st_uid != owner:
-        raise _LeftOut(f"{shown} is a hard link to a file of another owner")
+        raise _LeftOut(f"{label} is a hard link to a file of another owner")
 
 
 _CAUSES = {
@@ -246,16 +257,3 @@ def _cause(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return _CAUSES.get(error.errno or 0, f"cannot be opened ({error.strerror})")
     return "is not a valid file name"
-
-
-def _shown(path: PurePosixPath) -> str:
-    """Return a name that is safe to print. Escapes and broken encodings are spelled out."""
-    name = str(path)
-    return name if name.isprintable() else ascii(name)
-
-
-def _size(count: int) -> str:
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if count >= scale:
-            return f"{count / scale:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{count} bytes"

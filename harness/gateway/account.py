@@ -113,6 +113,11 @@ class Account:
         return self.ledger.last_failure
 
     @property
+    def side_failure(self) -> RequestFailure | None:
+        """The latest failure of a side request, or None."""
+        return self.ledger.side_failure
+
+    @property
     def waiting(self) -> list[Waiting]:
         """The model requests that are being answered, each with the time of its last byte."""
         return self.ledger.waiting

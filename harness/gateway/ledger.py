@@ -15,6 +15,7 @@ from msgspec import Struct
 from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
+from harness.visible import visible_struct
 
 
 class Metered(Struct, frozen=True, kw_only=True):
@@ -103,13 +104,14 @@ class Ledger:
 
     `totals` is replaced whole, never changed. `last_activity` is the time (`time.monotonic`) of the last byte that was
     sent or received. `open_requests` is the number of requests that have not ended. `failures` counts the latest turns
-    that failed in a row. `last_failure` is the latest of them.
+    that failed in a row. `last_failure` is the latest of them. `side_failure` is the latest failure of a side request.
     """
 
     def __init__(self, path: Path, price: Pricing | None = None) -> None:
         self.totals = Metered(cost_usd=None if price is None else 0.0)
         self.failures = 0
         self.last_failure: RequestFailure | None = None
+        self.side_failure: RequestFailure | None = None
         self._price = price
         self._waiting: dict[int, Waiting] = {}
         self.last_activity = time.monotonic()
@@ -147,7 +149,7 @@ class Ledger:
             self.open_requests -= 1
             self._waiting.pop(id(entry), None)
             entry.duration_s = round(now - start, 6)
-            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.write(msgspec.json.encode(visible_struct(entry)) + b"\n")
             self._file.flush()
 
     def touch(self, entry: LedgerEntry) -> None:
@@ -185,6 +187,8 @@ class Ledger:
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
         entry.leaked_call = leaks(outcome)
+        if entry.kind == "side" and entry.error and (entry.status or 0) >= 400:
+            self.side_failure = RequestFailure(entry.status, entry.error, entry.retry_after_s)
         self._add(entry, usage, turn=turn)
 
     def _add(self, entry: LedgerEntry, usage: TokenCounts, *, turn: bool) -> None:

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from harness.live.line import CaseProgress
+from harness.malformed import MALFORMED
+from harness.visible import visible_struct
 
 _EVERY_S = 0.5
 _RATE_S = 10.0
@@ -75,7 +77,7 @@ class StatusFile:
             return
         new = self._path.with_suffix(".new")
         with suppress(OSError):
-            new.write_bytes(msgspec.json.encode(self._status(what, now)))
+            new.write_bytes(msgspec.json.encode(visible_struct(self._status(what, now))))
             new.replace(self._path)
 
     def clear(self) -> None:
@@ -99,6 +101,6 @@ def read_statuses(folder: Path) -> dict[str, WorkerStatus]:
     """Return the status of each worker that has one, by name, in the order of the workers' numbers."""
     statuses = {}
     for file in sorted(folder.glob("*.json"), key=lambda file: (len(file.name), file.name)):
-        with suppress(OSError, msgspec.MsgspecError):  # removed in the meantime, or written by another version
+        with suppress(OSError, *MALFORMED):  # removed in the meantime, or written by another version
             statuses[file.stem] = msgspec.json.decode(file.read_bytes(), type=WorkerStatus)
     return statuses

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
+from harness.private import private_folder
+
 BEGUN = "run.json"
 """The file with it, in the folder of the run."""
 
@@ -30,7 +33,7 @@ class Begun(Struct, frozen=True, kw_only=True):
 
 def write_begun(run: Path, begun: Begun) -> None:
     """Write the file, in one step. Raise `OSError` if that is not possible."""
-    run.mkdir(parents=True, exist_ok=True)
+    private_folder(run)
     new = run / f".{BEGUN}.{os.getpid()}"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(begun)) + b"\n")
     new.replace(run / BEGUN)
@@ -46,7 +49,7 @@ def read_begun(run: Path) -> Begun | None:
         return msgspec.json.decode(path.read_bytes(), type=Begun)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
 
 

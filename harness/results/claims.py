@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from harness.malformed import MALFORMED
+
 RUNNING = "running.json"
 """The file that names the process which writes the run. It is removed when the run ends, and stays if it is killed."""
 
@@ -128,7 +130,7 @@ def _held_by(descriptor: int, how: int) -> RunWriterProcess | str | None:
 def _named(descriptor: int) -> RunWriterProcess | None:
     try:
         return msgspec.json.decode(os.pread(descriptor, 1 << 16, 0), type=RunWriterProcess)
-    except msgspec.MsgspecError:  # the process is just writing it
+    except MALFORMED:  # the process is just writing it
         return None
 
 

@@ -72,7 +72,12 @@ def conditions_of(record: Record) -> Mapping[str, str | None]:
 
     A record of an older version keeps no conditions. Then they are those that its other fields tell.
     """
-    return record.conditions or _recorded(record)
+    if record.conditions:
+        return record.conditions
+    told = _recorded(record)
+    if told["seed_key"] is None:  # an older version has not recorded it
+        del told["seed_key"]
+    return told
 
 
 def _recorded(record: Record) -> dict[str, str | None]:

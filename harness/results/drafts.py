@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
+from harness.malformed import MALFORMED
 from harness.results.aside import is_aside
 from harness.results.record import CaseUsage, Record, UsageTotals
 
 
 def write_draft(folder: CaseFolder, record: Record) -> None:
     """Write the draft of a case, in one step. Raise `OSError` if that is not possible."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.make()
     new = folder.draft.with_suffix(".new")
     new.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, artifacts=folder.path.name)))
     new.replace(folder.draft)
@@ -28,7 +29,7 @@ def read_draft(folder: CaseFolder) -> Record:
     """
     try:
         record = msgspec.json.decode(folder.draft.read_bytes(), type=Record)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise ValueError(f"{folder.draft}: not a record: {error}") from error
     return msgspec.structs.replace(record, usage=with_unfinished(record.usage, record, folder))
 
@@ -75,7 +76,7 @@ def _with_ledger(usage: CaseUsage, ledger: Path) -> CaseUsage:
     for line in ledger.read_bytes().split(b"\n"):
         try:
             request = msgspec.json.decode(line, type=_RequestLine)
-        except msgspec.DecodeError:  # the kill cut it short
+        except MALFORMED:  # the kill cut it short
             continue
         if request.kind in {"turn", "side"} and request.refused is None:
             metered = _added(metered, request)

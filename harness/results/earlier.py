@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.case_folder import CaseFolder
+from harness.malformed import MALFORMED
 from harness.results.aside import asides
 from harness.results.drafts import with_unfinished
 from harness.results.record import EarlierSession, Record
@@ -28,7 +29,7 @@ def earlier_sessions(folder: CaseFolder) -> list[EarlierSession]:
 def recorded_in(folder: Path) -> Record | None:
     """Return the record or the draft in the folder of a case, or `None` if there is none that can be read."""
     for path in (CaseFolder(folder).result, CaseFolder(folder).draft):
-        with suppress(OSError, msgspec.MsgspecError):
+        with suppress(OSError, *MALFORMED):
             return msgspec.json.decode(path.read_bytes(), type=Record)
     return None
 

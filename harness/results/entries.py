@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from harness.endings import ENDINGS, Ending
+from harness.malformed import MALFORMED
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]  # the sum of some still fits in SQLite
 
@@ -128,7 +129,7 @@ def entries_of(lines: Iterable[bytes]) -> RunEntries:
         cut = False
         try:
             line = decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except MALFORMED:
             cut = bool(text.strip())
             continue
         entry = _entry(line, number)

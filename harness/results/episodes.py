@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from harness.malformed import MALFORMED
+
 SOLVED = "solved"
 
 
@@ -24,7 +26,7 @@ def solved_flags(episodes: Path) -> tuple[bool, ...] | None:
     """
     try:
         lines = msgspec.json.Decoder(_EpisodeLine).decode_lines(episodes.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, *MALFORMED):
         return None
     ordered = sorted(lines, key=lambda line: line.index)
     if [line.index for line in ordered] != list(range(len(ordered))):

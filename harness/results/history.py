@@ -37,13 +37,14 @@ class IndexedRun(Struct, frozen=True):
     """A run in the index.
 
     `began` is when its first session began, in UTC (ISO 8601). `suite` is `None` if the folder's name does not tell it.
-    `unreadable` counts the lines that are not records.
+    `unreadable` counts the lines that are not records, and `unrecorded` the planned sessions without a record.
     """
 
     name: str
     began: str
     suite: str | None
     unreadable: int
+    unrecorded: int = 0
 
 
 class PastRun(Struct, frozen=True):
@@ -83,7 +84,9 @@ class History:
         found = defaultdict[str, list[HistoryEntry]](list)
         for run, *values in self._connection.execute(query, {"name": name, "suite": suite}):
             found[run].append(HistoryEntry(*values))
-        order = self._connection.execute("SELECT name, began, suite, unreadable FROM runs ORDER BY began, name")
+        order = self._connection.execute(
+            "SELECT name, began, suite, unreadable, unrecorded FROM runs ORDER BY began, name"
+        )
         return [PastRun(IndexedRun(*row), found[row[0]]) for row in order if row[0] in found]
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 from harness.lazy import LazyModule
 from harness.results.entries import HistoryEntry, RunEntries, read_entries
 from harness.results.run_folder import RESULTS, suite_of, time_of
+from harness.results.store import planned_sessions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,14 +28,14 @@ INDEX = "history.db"
 PATIENCE_S = 5.0
 """How long to wait for another process that writes the index."""
 
-_FORMAT = 1
+_FORMAT = 2
 _APPLICATION = 0x50726374
 _DAMAGED = frozenset({1, 11, 24, 26})
 """SQLite's errors for a file that is not an index: no such table, corrupt, wrong format, not a database."""
 
 _FIELDS = HistoryEntry.__struct_fields__
 _SCHEMA = (
-    "CREATE TABLE runs (name TEXT PRIMARY KEY, size, mtime_ns, began, suite, unreadable)",
+    "CREATE TABLE runs (name TEXT PRIMARY KEY, size, mtime_ns, began, suite, unreadable, unrecorded)",
     f"CREATE TABLE entries (run, {', '.join(_FIELDS)})",
     "CREATE INDEX by_run ON entries (run)",
     *(f"CREATE INDEX by_{key} ON entries ({key})" for key in ("case_id", "case_name")),
@@ -174,10 +175,16 @@ def _update(connection: sqlite3.Connection, runs: Path, found: Mapping[str, Stam
             except OSError as error:
                 problems.append(f"{runs / name / RESULTS}: {error.strerror}: it is left out")
                 continue
-            row = (name, stamp.size, stamp.mtime_ns, _began(name, stamp, run), _suite(name), run.unreadable)
-            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", row)
+            told = (_began(name, stamp, run), _suite(name), run.unreadable, _unrecorded(runs / name, run))
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (name, *astuple(stamp), *told))
             connection.executemany(_INSERT, ((name, *astuple(entry)) for entry in run.entries))
     return problems
+
+
+def _unrecorded(folder: Path, run: RunEntries) -> int:
+    """Return how many of the planned sessions have no record. An older version may have planned cases by their ids."""
+    recorded = {name for entry in run.entries for name in (entry.session, entry.case_id)}
+    return sum(name not in recorded for name in planned_sessions(folder))
 
 
 def _forget(connection: sqlite3.Connection, run: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from harness.private import private_folder
 from harness.results.record import Record
 from harness.results.run_folder import CASES, run_name
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
+from harness.results.taking import take
+from harness.untrusted.removal import discard
 
 
 def merged_name(runs: Sequence[Path]) -> str:
@@ -26,8 +28,8 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
-    not copied. Raise `RunError` if a run cannot be read, has no records, lacks a case's folder, or shares a case with
-    another run, or if `into` exists.
+    not copied. What agents left as plain folders is packed into archives. Raise `RunError` if a run cannot be read, has
+    no records, lacks a case's folder, or shares a case with another run, or if `into` exists.
     """
     whole = [read_run(run) for run in runs]
     for folder, records in whole:
@@ -41,19 +43,19 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
         raise RunError(f"{into} already exists: choose another folder")
     part = into.with_name(f".{into.name}.{os.getpid()}")
     try:
-        part.mkdir(parents=True)
+        private_folder(part)
         for source in sources:
-            shutil.copytree(source, part / source.name, symlinks=True, copy_function=_link)
+            take(source, part / source.name)
         (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
         planned = dict.fromkeys(
             [*(record.session or record.artifacts or record.case.id for record in records), *missing]
         )
         (part / CASES).write_bytes(msgspec.json.format(msgspec.json.encode(list(planned))))
         part.rename(into)
-    except OSError as error:  # shutil.Error is an OSError too
+    except OSError as error:
         raise RunError(f"{into}: {error}") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        discard(part)
     return records
 
 
@@ -82,11 +84,3 @@ def _order(record: Record) -> tuple[str, int, str]:
     """Return the sort key: by case, then by the number of its folder, since several tests may have run it."""
     folder = record.artifacts or ""
     return record.case.id, len(folder), folder
-
-
-def _link(source: str, target: str) -> None:
-    """Give the file a second name. Copy it if that is not possible, for instance between file systems."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target)

@@ -31,6 +31,7 @@ from harness.results.record import (
     Versions,
 )
 from harness.results.usage import added
+from harness.visible import visible, visible_struct
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -104,7 +105,7 @@ class RecordBuilder:
 
     def end(self, ending: Ending, why: str) -> None:
         """Set how the case ended and why. A later call replaces both."""
-        self.ending, self.explanation = ending, why
+        self.ending, self.explanation = ending, visible(why)
 
     def learn(self, **found: object) -> None:
         """Note conditions that have become known: fields of `Circumstances`."""
@@ -134,11 +135,13 @@ class RecordBuilder:
         with suppress(OSError):
             write_draft(
                 self.folder,
-                msgspec.structs.replace(
-                    self._as_it_stands("error"),
-                    ending=Ending.INTERRUPTED,
-                    cause=ENDINGS[Ending.INTERRUPTED].cause,
-                    explanation=why,
+                visible_struct(
+                    msgspec.structs.replace(
+                        self._as_it_stands("error"),
+                        ending=Ending.INTERRUPTED,
+                        cause=ENDINGS[Ending.INTERRUPTED].cause,
+                        explanation=why,
+                    )
                 ),
             )
 
@@ -150,7 +153,7 @@ class RecordBuilder:
         if test is not None:
             self.tests[test] = outcome
         self.outcome = outcome if self.outcome is None else min(outcome, self.outcome, key=WORST_FIRST.index)
-        return self._as_it_stands(self.outcome)
+        return visible_struct(self._as_it_stands(self.outcome))
 
     def _as_it_stands(self, outcome: str) -> Record:
         case = self.case

@@ -45,8 +45,10 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
     if reference.startswith("tag:"):
         return [_tagged(reference.removeprefix("tag:"), runs)]
     path = Path(reference)
-    if not path.exists():
-        raise RunError(f"{reference}: no such run: name a run's folder, its {RESULTS}, last, last:N or tag:NAME")
+    if not reference or not path.exists():
+        raise RunError(
+            f"{reference or repr('')}: no such run: name a run's folder, its {RESULTS}, last, last:N or tag:NAME"
+        )
     return [(path if path.is_dir() else path.parent).resolve()]
 
 

@@ -10,12 +10,16 @@ import msgspec
 from msgspec.structs import replace
 
 from harness.case_folder import CaseFolder
+from harness.malformed import MALFORMED
+from harness.private import private_folder
 from harness.results.aside import asides, is_aside, next_aside, set_aside
 from harness.results.claims import RUNNING, claim, is_running, release
 from harness.results.drafts import drafts
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
+from harness.results.sealing import seal_run
+from harness.visible import visible_struct
 
 
 class RunStore:
@@ -47,7 +51,7 @@ class RunStore:
 
         Raise `OSError` if the folder cannot be written, or `RunBusyError` if another process writes it.
         """
-        self.run.mkdir(parents=True, exist_ok=True)
+        private_folder(self.run)
         self.claim()
         new = self.run / f".{CASES}.{os.getpid()}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
@@ -111,7 +115,7 @@ class RunStore:
             CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
 
     def _write(self, record: Record) -> None:
-        self.run.mkdir(parents=True, exist_ok=True)
+        private_folder(self.run)
         line = msgspec.json.encode(record) + b"\n"
         with self.results.open("ab") as file:
             file.write(line)
@@ -156,12 +160,17 @@ class RunStore:
                 self._claimed = None
 
 
-def finish_killed(runs: Path) -> None:
-    """Record the cases of the newest run in this folder if that run was killed. Raise as `RunStore.end` does."""
+def finish_killed(runs: Path) -> list[str]:
+    """Record the cases of the newest run in this folder if that run was killed, and seal what its agents left.
+
+    Return what could not be sealed. Raise as `RunStore.end` does.
+    """
     latest = runs / LATEST
     if (latest / RUNNING).exists() and not is_running(latest):  # a run that ended has removed the file
         store = RunStore(latest.resolve())
         store.finish()
+        return seal_run(store.run)
+    return []
 
 
 def unrecorded(run: Path, records: Iterable[Record]) -> list[str]:
@@ -174,7 +183,7 @@ def planned_sessions(run: Path) -> list[str]:
     """Return the names of the sessions that were to run. It is empty if the run was made by an older version."""
     try:
         return msgspec.json.decode((run / CASES).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *MALFORMED):
         return []
 
 
@@ -188,8 +197,9 @@ def read(results: Path) -> list[Record]:
     records = []
     for number, line in enumerate([*whole, *([rest] if _is_json(rest) else [])], 1):
         try:
-            records.append(msgspec.json.decode(line, type=Record))
-        except msgspec.MsgspecError as error:
+            record = msgspec.json.decode(line, type=Record)
+            records.append(record if line.isascii() and b"\\u" not in line else visible_struct(record))
+        except MALFORMED as error:
             raise ValueError(f"{results}:{number}: not a record: {error}") from error
     return list({_key(record): record for record in records}.values())
 
@@ -221,7 +231,7 @@ def _names(record: Record) -> Iterable[str | None]:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return False
     return True
 

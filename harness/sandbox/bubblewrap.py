@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import stat
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +25,14 @@ from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
 from harness.sandbox.process import search_path
+from harness.untrusted.tree import give
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox")
-_AS_ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+_AS_ROOT = (
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+    *("--cap-add", "CAP_SETPCAP"),  # for init to empty the bounding set
+)
 _INNER_UID = 1000
 _AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
 
@@ -124,16 +129,16 @@ def _seccomp_filter(machine: str) -> bytes:
 
 
 def _prepare(directory: Path, uid: int | None) -> None:
-    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links."""
+    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links.
+
+    An earlier command may have taken the rights of the directory's owner away. They are given back.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():
             raise SandboxError(f"{directory} is a symbolic link\ngive the directory itself")
-        if uid is None:
-            return
-        for _, folders, names, descriptor in os.fwalk(directory, follow_symlinks=False):
-            os.fchown(descriptor, uid, uid)
-            for name in (*folders, *names):
-                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-    except (OSError, RecursionError) as error:  # an earlier command may have left folders a thousand deep
+        directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_IRWXU)
+        if uid is not None:
+            give(directory, uid)
+    except OSError as error:
         raise SandboxError(f"cannot prepare {directory}: {error}\ncheck its place and permissions") from error

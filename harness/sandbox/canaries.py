@@ -1,6 +1,7 @@
 """Runs inside a box, and tries what a sealed process must not be able to do. It needs only the standard library.
 
-It prints the leaks that it finds as a JSON list of texts: `[]` in a sealed box.
+It prints what it finds as a JSON object: `leaks`, a list of texts that is empty in a sealed box, and `weaker`, the
+guarantees that this kernel cannot give, in the same form.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ HARMLESS = {b"", b"PWD=/"}
 
 
 def privileged() -> bool:
-    """Return whether this process has root's uid or any capability."""
-    return 0 in os.getresuid() or any(int(_status(f"Cap{kind}"), 16) for kind in ("Prm", "Eff", "Amb"))
+    """Return whether this process has root's uid or any capability, or could gain one."""
+    return 0 in os.getresuid() or any(int(_status(f"Cap{kind}"), 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
 
 
 def unfiltered() -> bool:
@@ -48,7 +49,7 @@ def writes(*paths: str) -> bool:
 
 def routed() -> bool:
     """Return whether there is a network interface besides loopback, or a route to an address outside."""
-    interfaces = {name for _, name in socket.if_nameindex()}
+    interfaces = {line.partition(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # an address of a documentation network (RFC 5737)
@@ -76,6 +77,11 @@ def sees_processes() -> bool:
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} != {1, os.getpid()}  # noqa: PTH208 - names
 
 
+def writes_to_proc() -> bool:
+    """Return whether this process can write to files about itself in /proc, which Landlock prevents."""
+    return writes("/proc/self/comm")
+
+
 CANARIES: dict[str, Callable[[], bool]] = {
     "it runs as root or with capabilities": privileged,
     "no seccomp filter is on, or no_new_privs is off": unfiltered,
@@ -89,6 +95,13 @@ CANARIES: dict[str, Callable[[], bool]] = {
     "processes of the host show": sees_processes,
 }
 
+"""What must not be possible in any sealed box."""
+
+WEAKER: dict[str, Callable[[], bool]] = {
+    "processes in a box can write to each other's memory (no Landlock: it needs Linux 5.19)": writes_to_proc,
+}
+"""What only some kernels prevent."""
+
 
 def _status(field: str) -> str:
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -96,4 +109,5 @@ def _status(field: str) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps([words for words, found in CANARIES.items() if found()]))
+    kinds = {"leaks": CANARIES, "weaker": WEAKER}
+    print(json.dumps({kind: [words for words, found in tries.items() if found()] for kind, tries in kinds.items()}))

@@ -45,6 +45,7 @@ class SandboxDirs:
         readable: Sequence[Path] = (),
     ) -> Box:
         """Return a sealed box with these endpoints, mounts and further readable paths. Raise `SandboxError`."""
+        self.folder.make()
         for directory in (self.workspace, self.home):
             directory.mkdir(parents=True, exist_ok=True)
         return self.sandbox.open(

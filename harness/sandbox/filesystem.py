@@ -33,9 +33,11 @@ _ETC = tuple(
 )
 """The parts of the host's /etc that a box sees: libraries, alternatives, the time zone and certificates."""
 
-_PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-_PROC_HIDDEN = ("kcore", "kmsg", "keys", "key-users", "timer_list", "sched_debug", "latency_stats", "kallsyms")
-_PROC_EMPTY = ("acpi", "scsi", "asound")
+_PROC_SHOWN = {
+    *("cpuinfo", "meminfo", "stat", "vmstat", "loadavg", "uptime", "version", "filesystems"),
+    *("self", "thread-self", "mounts", "net"),  # links into the folder of the process that reads them
+}
+"""What programs read: node, bun, Python, psutil, ps, top, free and df. The rest of /proc tells about the host."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -95,17 +97,15 @@ def _system() -> Iterator[str]:
 
 
 def _proc() -> Iterator[str]:
-    """Yield options for the box's own /proc. The parts shared with the host are read-only, unreadable or empty."""
-    yield from ("--proc", "/proc")
-    for name in _PROC_READ_ONLY:
-        if Path("/proc", name).exists():
-            yield from _bound(Path("/proc", name))
-    for name in _PROC_HIDDEN:
-        if Path("/proc", name).exists():  # /dev/null on a mount without devices cannot be opened
-            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
-    for name in _PROC_EMPTY:
-        if Path("/proc", name).is_dir():
-            yield from ("--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
+    """Yield options for the box's own /proc: its processes, /proc/sys to read, and a few files about the machine."""
+    yield from ("--proc", "/proc", *_bound(Path("/proc/sys")))
+    for path in sorted(Path("/proc").iterdir()):
+        if path.name in {"sys", *_PROC_SHOWN} or path.name.isdigit():
+            continue
+        if path.is_dir():
+            yield from ("--tmpfs", str(path), "--remount-ro", str(path))
+        else:  # /dev/null on a mount without devices cannot be opened
+            yield from ("--ro-bind", "/dev/null", str(path))
 
 
 def _checked(paths: Iterable[Path]) -> Iterator[Path]:

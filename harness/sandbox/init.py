@@ -27,16 +27,20 @@ import select
 import sys
 
 LARGEST_REQUEST = 1 << 20
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+WRITABLE = ("/sandbox/workspace", "/sandbox/home", "/tmp", "/dev/shm")  # noqa: S108 - mount points of the box
+LIBC = ctypes.CDLL(None, use_errno=True)
 _INT = 4
 """The size of a descriptor in a packet, in bytes."""
 
 
 class Init:
-    """The control socket to the harness, and the pid of the command while it runs."""
+    """The control socket to the harness, the Landlock ruleset for the command, and its pid while it runs."""
 
-    def __init__(self, control: _socket.socket) -> None:
+    def __init__(self, control: _socket.socket, ruleset: int | None) -> None:
         self.control = control
+        self.ruleset = ruleset
         self.command: int | None = None
 
     def send(self, *texts: str, descriptors: tuple[int, ...] = ()) -> None:
@@ -72,7 +76,7 @@ class Init:
         told, telling = os.pipe()  # closed by the exec, so that nothing to read means that it succeeded
         self.command = os.fork()
         if self.command == 0:
-            become(directory, arguments, variables, standard, telling)
+            become(directory, arguments, variables, standard, telling, self.ruleset)
         for descriptor in (telling, *standard):
             os.close(descriptor)
         with os.fdopen(told, encoding="utf-8", errors="surrogateescape") as reasons:
@@ -98,10 +102,19 @@ class Init:
                 self.command = None
 
 
-def become(directory: str, arguments: list[str], variables: dict[str, str], standard: list[int], telling: int) -> None:
+def become(
+    directory: str,
+    arguments: list[str],
+    variables: dict[str, str],
+    standard: list[int],
+    telling: int,
+    ruleset: int | None,
+) -> None:
     """Turn this process into the command. If that fails, write the reason to the descriptor `telling` and exit."""
     try:
         os.setsid()
+        if ruleset is not None:
+            call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
         for number, descriptor in enumerate(standard):
             os.dup2(descriptor, number)
         for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python's own choice, which a command would inherit
@@ -123,18 +136,63 @@ def receive(control: _socket.socket) -> tuple[list[str], list[int]]:
 
 
 def drop_privileges(uid: int | None) -> None:
-    """Become `uid`, unless that is `None`. Then set init to die with bwrap, and hide it from processes of its uid.
+    """Become `uid`, unless that is `None`, without any capability. Then set init to die with bwrap, and hide it.
 
-    Otherwise they could read init's memory and descriptors. A change of uid resets both settings, so it comes first.
+    Otherwise processes of its uid could read init's memory and descriptors. A change of uid resets both settings, so it
+    comes first.
     """
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    libc = ctypes.CDLL(None, use_errno=True)
+    version = 0x20080522
+    if LIBC.capset(version.to_bytes(4, sys.byteorder) + bytes(4), bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
     for option, value in ((PR_SET_PDEATHSIG, _signal.SIGKILL), (PR_SET_DUMPABLE, 0)):
-        if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        if LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
+
+
+def drop_bounding_set() -> None:
+    """Take every capability out of the bounding set, so that no program can ever gain one. Only root has any in it."""
+    capability = 0
+    while LIBC.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == 0:
+        capability += 1
+
+
+def call(number: int, *arguments: int | bytes | None) -> int:
+    """Make a system call without a function in libc, and return its result. Raise `OSError`."""
+    result = LIBC.syscall(number, *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(result)
+
+
+def ruleset() -> int | None:
+    """Return a Landlock ruleset for the command, or `None` if the kernel lacks Landlock (before 5.19, or off).
+
+    With it, the command and its children may write only to `WRITABLE` and to the devices in /dev. They may not write to
+    /proc, for example to each other's memory. They may not signal or trace init, which is outside the ruleset.
+    """
+    try:
+        version = call(LANDLOCK_CREATE_RULESET, None, 0, 1)
+    except OSError:
+        return None
+    if version < 2:  # the first version forbids moving a file to another folder
+        return None
+    write_file, refer, truncate = 1 << 1, 1 << 13, 1 << 14
+    make_nodes = 1 << 6 | 1 << 11  # character and block devices, which nothing in a box may make
+    make_and_remove = sum(1 << bit for bit in range(4, 13)) & ~make_nodes
+    change = write_file | make_and_remove | refer | (truncate if version >= 3 else 0)
+    scoped = 3 if version >= 6 else 0  # abstract unix sockets and signals
+    wanted = (change | make_nodes, 0, scoped)
+    found = call(LANDLOCK_CREATE_RULESET, b"".join(part.to_bytes(8, sys.byteorder) for part in wanted), 24, 0)
+    for path, rights in (*((path, change) for path in WRITABLE), ("/dev", change & (write_file | truncate))):
+        folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        rule = rights.to_bytes(8, sys.byteorder) + folder.to_bytes(_INT, sys.byteorder)
+        call(LANDLOCK_ADD_RULE, found, 1, rule, 0)
+        os.close(folder)
+    return found
 
 
 def set_limits(limits: list[str]) -> None:
@@ -168,9 +226,10 @@ def main() -> None:
     control = _socket.socket(fileno=number)
     (_, uid, ports, limits), _ = receive(control)
     listeners = [listen(int(port)) for port in ports.split()]
+    drop_bounding_set()
     drop_privileges(int(uid) if uid else None)
     set_limits(limits.split())
-    init = Init(control)
+    init = Init(control, ruleset())
     init.send("ready", descriptors=tuple(listener.fileno() for listener in listeners))
     for listener in listeners:
         listener.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from harness.sandbox.base import Resources
-from harness.sandbox.tree import walk
+from harness.untrusted.tree import walk
 
 _PROCESSES_EVERY_S = 0.5
 _DISK_EVERY_S = 2.0

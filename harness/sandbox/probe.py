@@ -15,11 +15,15 @@ _CANARIES = Path(__file__).with_name("canaries.py")
 
 
 class Capability(Struct, frozen=True):
-    """Whether a sandbox works on this machine. If it does not, `reason` says why and `remedy` what to do."""
+    """Whether a sandbox works on this machine. If it does not, `reason` says why and `remedy` what to do.
+
+    `weaker` names the guarantees that the sandbox cannot give on this machine.
+    """
 
     ok: bool
     reason: str = ""
     remedy: str = ""
+    weaker: tuple[str, ...] = ()
 
 
 def probe(sandbox: Sandbox) -> Capability:
@@ -40,21 +44,22 @@ def probe(sandbox: Sandbox) -> Capability:
         )
         try:
             with sandbox.open(request) as box:
-                holes = [*box.leaks(), *_inside(box, sandbox.python, request.stderr)]
+                found = _inside(box, sandbox.python, request.stderr)
+                leaks = [*box.leaks(), *found["leaks"]]
         except SandboxError as error:
             reason, _, remedy = str(error).partition("\n")
             return Capability(ok=False, reason=reason, remedy=remedy)
-    if holes:
+    if leaks:
         return Capability(
             ok=False,
-            reason=f"the sandbox leaks: {'; '.join(holes)}",
+            reason=f"the sandbox leaks: {'; '.join(leaks)}",
             remedy=f"use another host: the kernel of this one, or its {sandbox.version}, cannot seal an agent in",
         )
-    return Capability(ok=True)
+    return Capability(ok=True, weaker=tuple(found["weaker"]))
 
 
-def _inside(box: Box, python: Interpreter, stderr: Path) -> list[str]:
-    """Return the leaks that the canaries find. Raise `SandboxError` if they do not report."""
+def _inside(box: Box, python: Interpreter, stderr: Path) -> dict[str, list[str]]:
+    """Return what the canaries find, by kind. Raise `SandboxError` if they do not report."""
     box.exec([python.inside, "-I", "-S", "-"], {})
     with box.stdin as stdin:
         stdin.write(_CANARIES.read_bytes())
@@ -64,5 +69,5 @@ def _inside(box: Box, python: Interpreter, stderr: Path) -> list[str]:
             f"the sandbox's canaries did not report (exit code {box.poll()}): {words[-1]}\n"
             f"check that others may read and run {python.inside} (chmod -R o+rX)"
         )
-    holes: list[str] = json.loads(box.stdout.read())
-    return holes
+    found: dict[str, list[str]] = json.loads(box.stdout.read())
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +17,17 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 class Pipes:
     """The pipes of a command. The harness keeps `stdin` and `stdout`. The command gets `far_stdin` and `far_stdout`.
 
-    `stdout` is unbuffered, so that a selector always knows whether there is something to read.
+    `stdout` is unbuffered, so that a selector always knows whether there is something to read. It is a socket, because
+    any process of the same user can open another process's pipe in /proc/PID/fd and write to it, but not a socket.
     """
 
     def __init__(self) -> None:
         self.far_stdin, near_stdin = os.pipe()
-        near_stdout, self.far_stdout = os.pipe()
+        near_stdout, far_stdout = socket.socketpair()
+        near_stdout.shutdown(socket.SHUT_WR)
+        self.far_stdout = far_stdout.detach()
         self.stdin: IO[bytes] = os.fdopen(near_stdin, "wb")
-        self.stdout: IO[bytes] = os.fdopen(near_stdout, "rb", buffering=0)
+        self.stdout: IO[bytes] = os.fdopen(near_stdout.detach(), "rb", buffering=0)
 
     def close_far(self) -> None:
         """Close the command's ends in this process, so that its exit appears as end of file."""

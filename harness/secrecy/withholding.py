@@ -14,15 +14,13 @@ from msgspec import Struct
 from harness.secrecy.hiding import hide
 from harness.secrecy.scan import scan
 from harness.secrecy.spellings import spellings
+from harness.untrusted.tree import CHANGE, open_file, open_folder
 
 DEEPEST: Final = 64
 """How many folders deep the files of a case are looked at."""
 MOST_FILES: Final = 20_000
 MOST_BYTES: Final = 512 << 20
 """How many files and bytes of a case are looked at."""
-
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Withheld(Struct, frozen=True):
@@ -46,23 +44,11 @@ def withhold(folder: Path, secrets: Mapping[str, str]) -> list[Withheld]:
     """
     if not folder.is_dir():
         return []
-    here = os.open(folder, _FOLDER)
+    here = open_folder(folder, rights=CHANGE)
     try:
         return list(_Looking(secrets).folder(here, PurePosixPath()))
     finally:
         os.close(here)
-
-
-def _opened(name: str, folder: int, flags: int, rights: int) -> int:
-    """Open an entry of an open folder. Its owner gets the `rights` that an agent may have taken away."""
-    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        status, itself = os.fstat(place), Path(f"/proc/self/fd/{place}")
-        if status.st_mode & rights != rights and status.st_uid == os.geteuid():
-            itself.chmod(stat.S_IMODE(status.st_mode) | rights)
-        return os.open(itself, flags & ~os.O_NOFOLLOW)
-    finally:
-        os.close(place)
 
 
 def hidden(data: bytes, secrets: Mapping[str, str]) -> bytes:
@@ -103,7 +89,7 @@ class _Looking:
     def _inner(self, folder: int, name: str, where: PurePosixPath) -> Iterator[Withheld]:
         if len(where.parts) > DEEPEST:
             return  # an archive does not hold it either
-        inner = _opened(name, folder, _FOLDER, stat.S_IRWXU)
+        inner = open_folder(name, folder, rights=CHANGE)
         try:
             yield from self.folder(inner, where)
         finally:
@@ -116,7 +102,7 @@ class _Looking:
         if self._files > MOST_FILES or self._bytes > MOST_BYTES:
             return f"only {MOST_FILES} files and {MOST_BYTES >> 20} MB of a case are searched for keys"
         try:
-            with os.fdopen(_opened(name, folder, _FILE, stat.S_IRUSR), "rb", buffering=0) as file:
+            with os.fdopen(open_file(name, folder), "rb", buffering=0) as file:
                 found = scan(file, self._secrets)
         except OSError as error:
             return f"it cannot be searched for keys: {error.strerror}"

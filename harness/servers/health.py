@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 
 from harness.case import ModelConf, ProviderConf
+from harness.malformed import MALFORMED
 from harness.servers.base import Progress, ServerFault
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def get_json(url: str, path: str, kind: type[T]) -> T:
         raise ServerFault(f"{url}{path}: status {answer.status_code}: {answer.text[:500]}")
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ServerFault(f"{url}{path}: an unexpected answer: {error}") from None
 
 

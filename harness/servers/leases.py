@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,12 +19,15 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
 from harness.servers.base import Facts, ServerFault
 from harness.servers.processes import Process, myself
 
 FOLDER_VARIABLE = "PROCTOR_LEASES"
 """The variable that names a folder for the leases, instead of /tmp/proctor-UID."""
 
+_TEMPORARY, _RUNTIME = Path("/tmp"), Path("/run/user")  # noqa: S108 - see `_is_ours`
+_FURTHER_NAMES = range(2, 100)
 _LOCK_S = 60.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -156,13 +158,13 @@ class Leases:
         try:
             data = self._file.read_bytes()
             found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *MALFORMED):
             return LeaseState(boot)
         parts = {name: bytes(part) for name, part in found.items()}
         here = msgspec.json.encode(boot)
         if parts.get("boot", here) != here or parts.get("servers") in {b"[]", b"{}"}:
             return LeaseState(boot)
-        with suppress(msgspec.ValidationError):
+        with suppress(*MALFORMED):
             if parts.get("format") == msgspec.json.encode(FORMAT):
                 return msgspec.json.decode(data, type=LeaseState)
         raise ServerFault(
@@ -178,13 +180,23 @@ class Leases:
 
 
 def lease_folder() -> Path:
-    """Return the folder of this user's leases on this machine.
+    """Return the folder of this user's leases on this machine: /tmp/proctor-UID, or another one if that is taken.
 
-    It is not in XDG_RUNTIME_DIR, because that vanishes with the last login session, and not in TMPDIR, because that may
-    differ between shells.
+    Anyone can make a folder of that name first. Then the leases are in /run/user/UID, or under another name in /tmp.
+    All processes of a user find the same folder, because one that is theirs already comes before a new one.
+    /run/user/UID is not the first choice, because it vanishes with the last login session. TMPDIR may differ between
+    shells.
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen).resolve() if chosen else Path("/tmp") / f"proctor-{os.getuid()}"  # noqa: S108 - see `_secure`
+    if chosen:
+        return Path(chosen).resolve()
+    usual = _TEMPORARY / f"proctor-{os.getuid()}"
+    runtime = _RUNTIME / str(os.getuid())
+    places = [usual, *([runtime / "proctor"] if _is_ours(runtime) else [])]
+    places += [usual.with_name(f"{usual.name}.{number}") for number in _FURTHER_NAMES]
+    ours = (place for place in places if _is_ours(place))
+    free = (place for place in places if not os.path.lexists(place))
+    return next(ours, None) or next(free, usual)
 
 
 def lease_file(folder: Path | None = None) -> Path:
@@ -204,8 +216,20 @@ def new_holder() -> Holder:
 
 def _secure(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    if not _is_ours(folder):
         raise ServerFault(
             f"{folder} must be a folder that only user {os.getuid()} can write to: remove it, or set {FOLDER_VARIABLE}"
         )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether this is a folder, not a link to one, that belongs to this user and that no other can write to."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022

@@ -11,6 +11,8 @@ import httpx2
 import msgspec
 from msgspec import Struct, field
 
+from harness.malformed import MALFORMED
+
 T = TypeVar("T")
 
 _ANSWER_S = 30.0
@@ -171,7 +173,7 @@ def _check(answer: httpx2.Response) -> None:
 def _decoded(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ApiError(200, f"an answer that is not Ollama's: {error}") from None
 
 

@@ -13,6 +13,7 @@ from harness.case import TOOLS
 from harness.endings import ENDINGS, Ending
 from harness.mcp.app import digest
 from harness.results.record import Record
+from tests.support.archives import content
 from tests.support.project import Project
 
 LIMITS = {
@@ -209,7 +210,7 @@ def _keeps_what_it_was_asked(records: dict[str, Record], first: Path) -> None:
     assert b"mcp__environment__render_state" in prompt
     assert b"Turns: 50." in prompt
     assert b"interrupted" in (first.parent / "prompt.md").read_bytes()
-    assert (first.parent / "workspace/CLAUDE.md").read_bytes() == instructions
+    assert content(first.parent / "workspace.tar.gz", "CLAUDE.md") == instructions
     asked = {(record.digests.prompt, record.digests.instructions) for record in records.values()}
     assert asked == {(sha256(prompt).hexdigest(), sha256(instructions).hexdigest())}, "all were asked the same"
     assert {record.digests.tools for record in records.values()} == {digest(TOOLS)}

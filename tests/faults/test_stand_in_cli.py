@@ -8,6 +8,7 @@ import pytest
 
 from harness.case import Limits
 from harness.endings import ENDINGS, Ending
+from tests.support.archives import archived
 from tests.support.project import ROOT, Project
 
 CONFTEST = f"""\
@@ -33,6 +34,12 @@ INIT = '{"type":"system","subtype":"init","session_id":"s","mcp_servers":[{"name
 UNLISTED = INIT.replace("environment", "another").replace("STATUS", "connected")
 SAID = '{"type":"assistant","message":{"id":"m1","content":[{"type":"text","text":"x"}]}}'
 RESULT = '{"type":"result","subtype":"success","result":"done"}'
+FORGED = (
+    r'{"type":"assistant","message":{"id":"m1","content":[{"type":"tool_use","id":"t1","input":{},'
+    r'"name":"\u001b]0;owned\u0007\u202e\ud800\u009b2J"}]}}'
+)
+CALLED = '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t1","content":"x"}]}}'
+LIMITED = '{"type":"result","subtype":"success","is_error":true,"result":"API Error: 429 rate limit exceeded"}'
 COMPACTED = '{"type":"system","subtype":"compact_boundary"}'
 
 PROGRAM = f"""\
@@ -41,7 +48,10 @@ started() {{ echo '{INIT.replace("STATUS", "connected")}'; }}
 case "$*" in
 *hung*) started; echo '{SAID}'; echo '{RESULT}'; trap '' TERM; sleep 100 & sleep 100 ;;
 *silent*) exit 0 ;;
+*forging*) started; printf '%s\\n' '{FORGED}' '{CALLED}'; echo '{SAID}'; echo '{RESULT}' ;;
+*painting*) started; printf '\\033]0;owned\\007it \\342\\200\\256went \\377wrong' >&2; exit 3 ;;
 *crashed*) started; echo "it went wrong" >&2; exit 3 ;;
+*forged*) started; echo '{SAID}'; echo '{LIMITED}'; exit 1 ;;
 *toolless*) echo '{INIT.replace("STATUS", "failed")}'; echo '{SAID}'; echo '{RESULT}'; echo trace > trace ;;
 *unlisted*) echo '{UNLISTED}'; echo '{SAID}'; echo '{RESULT}' ;;
 *compacting*) started; while :; do echo '{COMPACTED}'; sleep 0.1; done ;;
@@ -52,8 +62,11 @@ esac
 
 ENDS = {
     "hung": (Ending.HUNG_AFTER_FINAL,),
+    "forging": (Ending.FINISHED,),
+    "painting": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
     "silent": (Ending.SILENT_EXIT, Ending.SILENT_EXIT),
     "crashed": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
+    "forged": (Ending.CLI_CRASHED, Ending.CLI_CRASHED),
     "toolless": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "unlisted": (Ending.MCP_UNAVAILABLE, Ending.MCP_UNAVAILABLE),
     "compacting": (Ending.ENDLESS_COMPACTION,),
@@ -80,7 +93,8 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
         "conf/suite/odd.yaml", f"name: odd\nbackends: [claude]\nmodels: [{models}]\nenvironments: [small_maze]\n"
     )
     settings = {"retries": 1, "retry_s": 0.1, "after_final_s": 1, "grace_s": 1, "output_mb": 5}
-    project.pytest("--suite", "odd", "-n", "2", *(f"--set=limits.{key}={value}" for key, value in settings.items()))
+    limits = (f"--set=limits.{key}={value}" for key, value in settings.items())
+    shown = project.pytest("--suite", "odd", "-n", "2", "-v", "--junit-xml=junit.xml", *limits)
     records = {record.case.model: record for record in project.records.values()}
     assert {name: tuple(one.ending for one in record.attempts) for name, record in records.items()} == ENDS
     for record in records.values():
@@ -88,6 +102,11 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
         assert all(attempt.seconds < 10 for attempt in record.attempts)
     assert records["hung"].attempts[0].term_s >= 1  # it ignored SIGTERM
     assert "code 3: it went wrong" in records["crashed"].explanation
+    assert "went" in records["painting"].explanation
+    texts = [shown.stdout, shown.stderr, (project.folder / "junit.xml").read_text()]
+    texts += [record.explanation for record in records.values()]
+    assert not any(mark in text for text in texts for mark in ("\x1b", "\x07", "\u202e", "\x9b", "INTERNALERROR"))
+    assert "rate_limited, but no model request failed: API Error: 429" in records["forged"].explanation
     assert records["flood"].attempts[0].seconds < 5
     assert records["compacting"].compactions >= Limits().compactions
     assert records["writing"].compactions == 0
@@ -97,9 +116,9 @@ def test_each_fault_gets_its_ending_in_seconds(project: Project) -> None:
     assert records["unlisted"].mcp_servers == {"another": "connected", "environment": "not listed"}
     folder = project.folder / "runs/latest"
     toolless = folder / str(records["toolless"].artifacts)
-    assert (toolless / "attempt-1/workspace/trace").is_file()  # the second attempt began a new conversation
+    assert "trace" in archived(toolless / "attempt-1/workspace.tar.gz")  # the second attempt began a new conversation
     writing = folder / str(records["writing"].artifacts)
-    assert (writing / "workspace/trace").stat().st_mtime_ns < (writing / "result.json").stat().st_mtime_ns
+    assert archived(writing / "workspace.tar.gz")["trace"].mtime <= (writing / "result.json").stat().st_mtime
 
 
 def test_a_fault_before_the_session_gets_its_ending_too(project: Project) -> None:

@@ -17,6 +17,7 @@ import signal
 import socket
 import stat
 import struct
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,9 @@ NUMBERS = {  # system calls without a function in libc
     "pidfd_getfd": 438,
     "process_vm_readv": 310 if X86 else 270,
     "kexec_load": 246 if X86 else 104,
+    "memfd_secret": 447,
+    "mq_open": 240 if X86 else 180,
+    "mbind": 237 if X86 else 235,
 }
 CLONE_NEWUSER, CLONE_NEWNS, MS_REMOUNT, MS_BIND = 0x10000000, 0x00020000, 32, 4096
 
@@ -125,6 +129,25 @@ def raise_limit(kind: int) -> Callable[[], object]:
             raise PermissionError(errno.EPERM, "") from None
 
     return attempt
+
+
+def limit_init() -> None:
+    """Take all CPU time from PID 1, so that the kernel kills it."""
+    resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))
+
+
+def make_anonymous_setuid_file() -> None:
+    descriptor = os.open(WORKSPACE, os.O_TMPFILE | os.O_WRONLY, 0o4755)
+    os.close(descriptor)
+
+
+def write_memory() -> None:
+    """Open the memory of a sibling process for writing."""
+    with subprocess.Popen(["/bin/sleep", "9"]) as sibling:
+        try:
+            os.close(os.open(f"/proc/{sibling.pid}/mem", os.O_WRONLY))
+        finally:
+            sibling.kill()
 
 
 def join_namespace() -> None:
@@ -223,6 +246,7 @@ FILES: Attempts = {
     "set the setuid bit by descriptor": set_bit(stat.S_ISUID, fchmod),
     "set the setuid bit by fchmodat2": lambda: call("fchmodat2", -100, b"/sandbox/workspace", 0o4755, 0),
     "make a setuid file": reopen_as_setuid,
+    "make a setuid file without a name": make_anonymous_setuid_file,
     "make a file by openat2": lambda: call("openat2", -100, b"/sandbox/workspace/x", b"\0" * 24, 24),
     "remount / writable": lambda: checked(LIBC.mount(None, b"/", None, MS_REMOUNT | MS_BIND, None)),
     "mount a tmpfs": lambda: checked(LIBC.mount(b"t", b"/tmp", b"tmpfs", 0, None)),
@@ -236,6 +260,8 @@ FILES: Attempts = {
 PROC: Attempts = {
     "read the environment of PID 1": read("/proc/1/environ"),
     "read the memory of PID 1": read("/proc/1/mem"),
+    "write the memory of a sibling": write_memory,
+    "choose the next victim": write("/proc/self/oom_score_adj"),
     "list the files of PID 1": lambda: os.listdir("/proc/1/fd"),  # noqa: PTH208 - an attempt
     "set core_pattern": write("/proc/sys/kernel/core_pattern"),
     "set a sysctl": write("/proc/sys/vm/drop_caches"),
@@ -266,6 +292,12 @@ KERNEL: Attempts = {
     "handle page faults": lambda: call("userfaultfd", 0),
     "use a key ring": lambda: call("keyctl", 0, -3, 0),
     "add a key": lambda: call("add_key", b"user", b"k", b"v", 1, -3),
+    "make secret memory": lambda: call("memfd_secret", 0),
+    "make a message queue": lambda: call("mq_open", b"q", os.O_CREAT | os.O_RDWR, 0o600, 0),
+    "make detached shared memory": lambda: checked(LIBC.shmget(0, 4096, 0o1600)),
+    "move memory to a node": lambda: call("mbind", 0, 0, 0, 0, 0, 0),
+    "turn off address randomization": lambda: checked(LIBC.personality(0x0040000)),
+    "limit PID 1": limit_init,
     "load a kernel": lambda: call("kexec_load", 0, 0, None, 0),
     "reboot": lambda: checked(LIBC.reboot(0)),
     "set the clock": lambda: checked(LIBC.settimeofday(b"\0" * 16, None)),
@@ -301,6 +333,9 @@ NETWORK: Attempts = {
     "reach out by IPv6": connect(socket.AF_INET6, ("2001:db8::1", 80)),
     "open vsock": make_socket(40, socket.SOCK_STREAM),
     "open a packet socket": make_socket(17, socket.SOCK_RAW),
+    "open a multipath socket": make_socket(socket.AF_INET, socket.SOCK_STREAM, 262),
+    "open a UDP-Lite socket": make_socket(socket.AF_INET, socket.SOCK_DGRAM, 136),
+    "open a routing socket": make_socket(16, socket.SOCK_RAW, 0),
     "open a raw socket": make_socket(socket.AF_INET, socket.SOCK_RAW, 1),
     "open an audit socket": make_socket(16, socket.SOCK_RAW, 9),
     "open a crypto socket": make_socket(38, 5),

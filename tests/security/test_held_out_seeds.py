@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.case import EvaluationConf
+from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
-from harness.evaluation.seeds import episode_seeds
+from harness.evaluation.seeds import HeldOutFault, episode_seeds
 from harness.evaluation.submission import collect
 from harness.results.record import Record
 from harness.seed_key import PUBLIC, VARIABLE, SeedKey
@@ -122,6 +123,32 @@ def test_a_private_seed_that_lies_where_the_submission_can_read_is_found(project
     )
     assert "the seeds come from: a key in a file" in (tmp_path / "policy.log").read_text()
     assert score.solve_rate == 1
+
+
+def test_an_exception_of_the_environment_does_not_tell_the_seed_of_its_episode(tmp_path: Path) -> None:
+    class Broken(Maze):
+        def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
+            raise KeyError(seed)
+
+    (tmp_path / "hand_in").mkdir()
+    shutil.copy(HERE / "good_policy.py", tmp_path / "hand_in/approach.py")
+    seeds = episode_seeds(SeedKey(bytes.fromhex(SEED), "here"), "broken", 3)
+    with pytest.raises(HeldOutFault) as raised:
+        evaluate(
+            Broken(3, 5, max_steps=10),
+            collect(tmp_path / "hand_in", tmp_path / "submission"),
+            bubblewrap(),
+            conf=EvaluationConf(episodes=3),
+            seeds=seeds,
+            scratch=tmp_path / "scratch",
+            episodes_file=tmp_path / "episodes.jsonl",
+            log=PolicyLog(tmp_path / "policy.log"),
+            progress=lambda _done, _scheduled: None,
+        )
+    assert str(raised.value).startswith("KeyError: <held-out seed> (test_held_out_seeds.py:")
+    assert "raise KeyError(seed)" in raised.value.details
+    shown = str(raised.getrepr(showlocals=True, funcargs=True, style="long")) + raised.value.details
+    assert [seed for seed in seeds if str(seed) in shown] == []
 
 
 @pytest.mark.nightly

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import shutil
 import tempfile
 import traceback
 import warnings
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.untrusted.removal import remove
+
 _NOBODY = 65534
 _PR_SET_DUMPABLE = 4
 
@@ -21,15 +22,18 @@ T = TypeVar("T")
 
 
 @contextmanager
-def folder_of_an_ordinary_user() -> Iterator[Path]:
-    """Make a folder that `as_ordinary_user` can write to, and remove it afterwards. Each parent can be entered."""
-    folder = Path(tempfile.mkdtemp())
+def folder_of_an_ordinary_user(place: str | None = None) -> Iterator[Path]:
+    """Make a folder that `as_ordinary_user` can write to, and remove it afterwards. Each parent can be entered.
+
+    It is made in `place`, by default in the folder for temporary files.
+    """
+    folder = Path(tempfile.mkdtemp(dir=place))
     try:
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 def as_ordinary_user(action: Callable[[], T]) -> T:

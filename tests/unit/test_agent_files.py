@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -26,14 +27,28 @@ def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(tmp_path: Path
     assert not (inside / "file").is_symlink()
 
 
-def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["link", "file", "pipe"])
+def test_what_is_in_place_of_a_folder_is_replaced_and_not_followed(tmp_path: Path, kind: str) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     outside.mkdir()
     inside.mkdir()
-    (inside / "folder").symlink_to(outside)
-    with pytest.raises(OSError, match="folder"):
-        write_inside(inside, PurePosixPath("folder/file"), "new")
+    in_the_way = inside / ".claude"
+    if kind == "link":
+        in_the_way.symlink_to(outside)
+    elif kind == "file":
+        in_the_way.touch()
+    else:
+        os.mkfifo(in_the_way)
+    write_inside(inside, PurePosixPath(".claude/settings/file"), "new")
+    assert (inside / ".claude/settings/file").read_text() == "new"
     assert list(outside.iterdir()) == []
+
+
+def test_a_folder_in_place_of_the_file_is_moved_out_of_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file/theirs").mkdir(parents=True)
+    write_inside(tmp_path, PurePosixPath("file"), "new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.glob("file.*/*")] == ["theirs"]
 
 
 @pytest.mark.parametrize("name", ["/etc/file", "../file", "a/../../file"])

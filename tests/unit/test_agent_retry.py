@@ -34,6 +34,7 @@ def result(
     tokens: int = 0,
     reported_usd: float = 0.0,
     cost_usd: float | None = None,
+    tools: frozenset[str] = frozenset(),
 ) -> AttemptResult:
     """Return an attempt's result as the gateway metered it. `reported_usd` is the CLI's own estimate of its cost."""
     told: list[ev.Event] = []
@@ -43,7 +44,7 @@ def result(
         ending=ending,
         explanation="so it was",
         session=fold([*told, ev.SessionFinished(cost_usd=reported_usd)]),
-        metered=Metered(requests=turns, turns=turns, input_tokens=tokens, cost_usd=cost_usd),
+        metered=Metered(requests=turns, turns=turns, input_tokens=tokens, cost_usd=cost_usd, tools_used=tools),
         resets_in_s=resets_in_s,
     )
 
@@ -71,6 +72,7 @@ class Play:
         self.budget = Budget.within(limits)
         self.given: list[tuple[Limits, str | None]] = []
         self.asked: list[Asked] = []
+        self.acted: list[bool] = []
         self.aside: list[tuple[int, bool]] = []
         self.waits: list[Pause] = []
         self._results = iter(results)
@@ -90,6 +92,7 @@ class Play:
     def _run(self, limits: Limits, order: Order) -> AttemptResult:
         self.given.append((limits, order.conversation))
         self.asked.append(order.asked)
+        self.acted.append(order.acted)
         self.clock.time += 10
         made = next(self._results)
         metered = made.metered
@@ -248,3 +251,39 @@ def test_limits_only_shrink_and_a_missing_limit_stays_missing(tokens: list[int],
     assert (left.turns, left.tokens, left.wait_s) == (10 - len(tokens), 1000 - sum(tokens), 995)
     assert left.wall_s == pytest.approx(100 - elapsed_s)
     assert remaining(Limits(turns=None), budget, elapsed_s).turns is None
+
+
+BASH = frozenset({"Bash"})
+
+
+def test_a_cli_that_fails_to_the_last_is_graded_if_the_agent_has_acted() -> None:
+    play = Play([result(Ending.CLI_CRASHED, tools=BASH), *[result(Ending.SILENT_EXIT, turns=0)] * 2])
+    assert [one.ending for one in play.made] == [Ending.CLI_CRASHED, Ending.SILENT_EXIT, Ending.CLI_BROKEN]
+    assert play.acted == [False, True, True]
+    assert "silent_exit: so it was" in play.made[-1].explanation
+    assert Play(itertools.repeat(result(Ending.CLI_CRASHED))).made[-1].ending is Ending.CLI_CRASHED
+
+
+def test_what_the_agent_left_is_blamed_only_while_it_is_still_there() -> None:
+    crash, no_box = result(Ending.CLI_CRASHED, tools=BASH), result(Ending.SANDBOX_FAILED, turns=0)
+    assert Play([crash, crash, no_box]).made[-1].ending is Ending.CLI_BROKEN
+    fresh = Play([crash, no_box, no_box])  # the third attempt began in empty folders
+    assert fresh.made[-1].ending is Ending.SANDBOX_FAILED
+    assert fresh.acted == [False, True, False]
+
+
+def test_the_best_known_cause_counts_and_not_the_last() -> None:
+    play = Play([result(Ending.MODEL_ERROR, turns=0), *[result(Ending.CLI_CRASHED, turns=0)] * 2])
+    assert play.made[-1].ending is Ending.MODEL_ERROR
+    assert play.made[-1].explanation == "so it was; the next attempt ended with cli_crashed: so it was"
+    reached = Play([result(Ending.MODEL_ERROR, turns=0), *[result(Ending.CLI_CRASHED, turns=1)] * 2])
+    assert reached.made[-1].ending is Ending.CLI_CRASHED
+
+
+def test_a_conversation_that_cannot_be_read_is_not_resumed() -> None:
+    def kept(_: str) -> bool:
+        raise PermissionError("the agent's folder")
+
+    play = Play([result(Ending.CLI_CRASHED, tools=BASH), result(Ending.FINISHED)], kept=kept)
+    assert [conversation for _, conversation in play.given] == [None, None]
+    assert play.aside == [(1, False)]

@@ -13,8 +13,9 @@ import pytest
 
 from harness.commands.main import main
 from harness.report import trends
+from harness.results.claims import claim, release
 from harness.results.history_index import INDEX
-from harness.results.run_folder import RESULTS
+from harness.results.run_folder import CASES, RESULTS
 from tests.support.runs import night, write_run
 
 NIGHTS = {23: 20, 24: 18, 25: 3}
@@ -136,6 +137,20 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     main(["history", "codex-qwen-maze"])
     assert capsys.readouterr().err.count("note: ") == 2
+
+
+def test_runs_that_lack_records_are_named_if_they_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    stopped, running = (Path(f"runs/202611{day}T010000.000Z-nightly") for day in (26, 27))
+    for run in (stopped, running):
+        write_run(run, night({("codex", "maze"): [20]}))
+        (run / CASES).write_text('["codex-qwen-maze-r1", "codex-qwen-maze-r2", "claude-qwen-maze-r1"]')
+    descriptor = claim(running)
+    assert as_json(capsys, "codex-qwen-maze")["notes"] == [
+        f"{stopped.name} was stopped: planned cases without a record: 2",
+        f"{running.name} is still running: planned cases without a record: 2",
+    ]
+    assert len(as_json(capsys, "codex-qwen-maze", "--last", "1")["notes"]) == 1
+    release(running, descriptor)
 
 
 def test_rebuild_makes_the_index_again_and_answers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,10 @@ class TestRecords:
             for ending, follows in ENDINGS.items()
         }
 
+    def test_what_decides_each_ending_is_listed(self) -> None:
+        rows = table(page("docs/security.md"), "The grade")
+        assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row["ending"])) == sorted(ENDINGS)
+
     def test_every_outcome_of_an_episode_is_listed(self) -> None:
         assert named(RECORDS, "`EpisodeOutcome`") == list(EpisodeOutcome)
 

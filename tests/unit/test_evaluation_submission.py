@@ -1,8 +1,11 @@
 """Taking a submission out of the agent's directory: what is copied, what is left out, and how that is reported."""
 
 import os
+import re
+import shutil
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -132,6 +135,65 @@ def test_other_entries_are_left_out_and_named(workspace: Path, tmp_path: Path) -
     assert said.count("hidden folder or a cache") == 3
     assert said.count("unprintable characters in its name") == 2
     assert said.replace("\n", "").isprintable()
+
+
+TRAPS = [
+    ".git", ".envrc", ".vscode/tasks.json", ".hg/hgrc", "conftest.py", "helper/conftest.py", "CONFTEST.PY",
+    "pytest.ini", "pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml", "sitecustomize.py",
+    "usercustomize/__init__.py", "sitecustomize.cpython-311-x86_64-linux-gnu.so", "x.pth",
+    "evil.dist-info/entry_points.txt", "Makefile", "GNUmakefile", "justfile", "Taskfile.yml", "package.json",
+    "noxfile.py", "tasks.py", "dodo.py", "setup.py", "test_x.py", "x_test.py", "Gemfile", "Dockerfile",
+    "docker-compose.yml", "shell.nix", "build.ninja", "CMakeLists.txt", "jupyter_server_config.py", "repo/HEAD",
+    "mypy.ini", "pylintrc", "opencode.json", "HEAD",
+]  # fmt: skip
+KEPT = [
+    "data.json", "q.npy", "notes.txt", "table.csv", "weights.bin", "profile.json", "logfile.txt", "head.py",
+    "build/x.py", "config.yaml", "test/x.py", "requirements.txt", "package.py", "task.py", "CLAUDE.md",
+    "setup.json", "LICENSE", "model", "file",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_what_a_program_runs_by_itself_is_left_out_and_named(workspace: Path, tmp_path: Path, name: str) -> None:
+    plain = collect(workspace, tmp_path / "plain")
+    (workspace / name).parent.mkdir(exist_ok=True)
+    (workspace / name).write_text("")
+    submission = collect(workspace, tmp_path / "out")
+    assert (submission.files, submission.digest) == (plain.files, plain.digest)
+    assert len(submission.left_out) == 1
+    assert re.fullmatch(
+        r".+ (has a name that .+ reads or runs by itself|is a hidden (file|folder or a cache))", left_out(submission)
+    )
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_modules_and_data_are_taken(workspace: Path, tmp_path: Path, name: str) -> None:
+    (workspace / name).parent.mkdir(exist_ok=True)
+    (workspace / name).write_text("")
+    submission = collect(workspace, tmp_path / "out")
+    assert name in submission.files
+    assert submission.left_out == ()
+
+
+@pytest.mark.parametrize("where", [".", "any/name"])
+@pytest.mark.parametrize("kind", ["bare", "worktree"])
+def test_a_git_directory_is_left_out_whatever_it_is_called(
+    workspace: Path, tmp_path: Path, where: str, kind: str
+) -> None:
+    top = workspace / where
+    top.mkdir(parents=True, exist_ok=True)
+    for folder in ("objects", "refs") if kind == "bare" else ():
+        (top / folder).mkdir()
+        (top / folder / "x").write_text("")
+    (top / "HEAD").write_text("ref: refs/heads/main\n")
+    (top / "config").write_text("[core]\n\tfsmonitor = touch pwned\n")
+    (top / "commondir").write_text(".")
+    path = collect(workspace, tmp_path / "out").path
+    git = shutil.which("git") or "git"
+    done = subprocess.run([git, "rev-parse", "--git-dir"], cwd=path, capture_output=True, text=True, check=False)
+    assert str(path) not in done.stdout
+    assert done.stdout.strip() != "."
+    assert not any(found.name in {"HEAD", "name"} for found in path.rglob("*"))
 
 
 def test_files_below_a_linked_folder_are_not_reached(workspace: Path, tmp_path: Path) -> None:

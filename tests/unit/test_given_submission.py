@@ -75,6 +75,30 @@ def test_each_environment_and_replicate_of_the_suite_is_graded_once(project: Pro
     assert kept.packages.exists()
 
 
+CURIOUS = """
+import os, pathlib
+from helper import GeneratedApproach
+for name in ("mountinfo", "mounts", "mountstats", "cgroup", "cmdline", "environ"):
+    print(name, pathlib.Path("/proc/self", name).read_bytes())
+for link in pathlib.Path("/proc/self/fd").iterdir():
+    try:
+        print(os.readlink(link))
+    except OSError:
+        pass
+"""
+
+
+def test_a_submission_does_not_learn_that_it_is_graded_or_in_which_case(project: Project) -> None:
+    project.write("good/approach.py", CURIOUS)
+    done = project.pytest("--submission", "good", "--environment", "small_maze", FEW)
+    assert done.returncode == 0, done.stdout
+    kept = CaseFolder(project.folder / "runs/latest/submission-small_maze")
+    seen = kept.policy_log.read_text()
+    assert "mountinfo" in seen
+    assert "small_maze" not in seen
+    assert not list(kept.path.parent.glob(".room-*"))
+
+
 ASKING = """\
 def test_agent(model_server, score):
     pass

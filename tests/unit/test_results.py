@@ -155,11 +155,12 @@ def test_a_draft_counts_what_the_unfinished_session_used(tmp_path: Path) -> None
     assert (metered.input_tokens, metered.output_tokens, metered.cost_usd) == (17, 109, None)
 
 
-def test_a_draft_without_a_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("draft", [b'{"schema": 1', b'{"outcome": "\xff"}'], ids=["cut short", "not UTF-8"])
+def test_a_draft_without_a_record_is_named(tmp_path: Path, draft: bytes) -> None:
     store = RunStore(tmp_path / "run")
     folder = case_folder(store.run, "case")
     write_draft(folder, record())
-    folder.draft.write_bytes(b'{"schema": 1')
+    folder.draft.write_bytes(draft)
     with pytest.raises(ValueError, match=r"case/draft\.json: not a record"):
         store.end()
 
@@ -186,9 +187,10 @@ def test_a_file_cut_anywhere_gives_the_complete_records_before_the_cut(
     assert read(file) == [record()]
 
 
-def test_a_line_that_is_not_a_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b'{"schema": 1}', b'{"outcome": "\xff"}'], ids=["another object", "not UTF-8"])
+def test_a_line_that_is_not_a_record_is_named(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "results.jsonl"
-    file.write_bytes(msgspec.json.encode(record()) + b'\n{"schema": 1}\n')
+    file.write_bytes(msgspec.json.encode(record()) + b"\n" + line + b"\n")
     with pytest.raises(ValueError, match=r"results\.jsonl:2: not a record"):
         read(file)
 

@@ -23,6 +23,11 @@ def versions(**changes: str) -> Versions:
     return structs.replace(ONE.versions, **changes)
 
 
+def test_a_seed_key_that_an_older_version_did_not_record_is_no_condition() -> None:
+    assert "seed_key" not in conditions_of(ONE)
+    assert conditions_of(structs.replace(ONE, seed_key="k"))["seed_key"] == "k"
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.case_folder import CaseFolder
 from harness.commands.main import main
 from harness.results.merge import merge, merged_name
 from harness.results.record import Record
 from harness.results.runs import RunError
 from harness.results.store import RunStore, read
+from tests.support.archives import archived
+from tests.support.hostile_trees import nest
 from tests.unit.test_results import record
 
 
@@ -23,8 +27,8 @@ def run(folder: Path, *artifacts: str, skipped: str = "", missing: Sequence[str]
     store = RunStore(folder)
     store.begin([*artifacts, *([skipped] if skipped else []), *missing])
     for name in artifacts:
-        (folder / name / "workspace").mkdir(parents=True)
-        (folder / name / "workspace/approach.py").write_text(f"# of {name}")
+        (folder / name / "submission").mkdir(parents=True)
+        (folder / name / "submission/approach.py").write_text(f"# of {name}")
         store.append(record(name.partition(".")[0], artifacts=name))
     if skipped:
         store.append(record(skipped, outcome="skipped"))
@@ -56,8 +60,8 @@ def test_shards_merged_equal_the_whole(shards: list[list[str]], tmp_path_factory
 def test_each_test_of_a_case_keeps_its_folder_and_skipped_cases_stay(tmp_path: Path) -> None:
     runs = [run(tmp_path / "1", "b", "b.10", "b.2"), run(tmp_path / "2", "a", skipped="c")]
     assert names(merge(runs, tmp_path / "all")) == ["a", "b", "b.2", "b.10", "c"]
-    assert (tmp_path / "all/b.10/workspace/approach.py").read_text() == "# of b.10"
-    assert (tmp_path / "1/b.10/workspace/approach.py").exists(), "the runs stay as they are"
+    assert (tmp_path / "all/b.10/submission/approach.py").read_text() == "# of b.10"
+    assert (tmp_path / "1/b.10/submission/approach.py").exists(), "the runs stay as they are"
 
 
 def test_the_last_record_counts_for_a_case_that_a_resumed_run_ran_again(tmp_path: Path) -> None:
@@ -67,13 +71,35 @@ def test_the_last_record_counts_for_a_case_that_a_resumed_run_ran_again(tmp_path
     assert merge([resumed, run(tmp_path / "2", "b")], tmp_path / "all")[0] == again
 
 
-def test_an_agents_links_stay_links(tmp_path: Path) -> None:
+def test_what_an_agent_left_as_plain_files_is_packed(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
-    (one / "a/workspace/away").symlink_to("/etc/hostname")
-    (one / "a/workspace/nowhere").symlink_to("nowhere")
+    for place in ("a/workspace", "a/attempt-1/home"):  # the run was killed, or is of an older version
+        (one / place / "deep").mkdir(parents=True)
+        (one / place / ".git").write_text("gitdir: deep")
+        (one / place / "away").symlink_to("/etc/hostname")
+    nest(one / "a/workspace/deep", 100)
+    (one / "a/workspace/deep").chmod(0)
+    os.mkfifo(one / "a/attempt-1/home/pipe")
+    (one / "a/submission/workspace").mkdir()
+    (one / "a/submission/workspace/x.py").write_text("theirs")
+    for trap in (".git", "conftest.py"):
+        (one / "a/submission" / trap).write_text("")
+
     merge([one], tmp_path / "all")
-    assert (tmp_path / "all/a/workspace/away").is_symlink()
-    assert (tmp_path / "all/a/workspace/nowhere").is_symlink()
+
+    merged = CaseFolder(tmp_path / "all/a")
+    assert sorted(path.name for path in merged.path.iterdir()) == [
+        "attempt-1", "result.json", "submission", "workspace.tar.gz", "workspace.txt"
+    ]  # fmt: skip
+    assert {".git", "deep"} <= archived(merged.workspace_archive).keys()
+    assert "home/away  (not stored: a symlink to /etc/hostname)" in merged.attempt(1).home_listing.read_text()
+    assert sorted(path.name for path in merged.submission.rglob("*")) == ["approach.py", "workspace", "x.py"]
+    assert (one / "a/workspace/.git").exists(), "the runs stay as they are"
+
+
+def test_a_merged_run_is_for_its_owner_alone(tmp_path: Path) -> None:
+    merge([run(tmp_path / "1", "a")], tmp_path / "all")
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("all", "all/a", "all/a/submission")} == {0o700}
 
 
 def cut(folder: Path) -> None:

@@ -32,6 +32,11 @@ def test_a_run_is_named_by_its_folder_its_records_or_a_link(runs: Path) -> None:
     assert find_runs(str(runs / "latest"), runs) == [runs / NAMES[4]]
 
 
+def test_an_empty_reference_is_no_run(runs: Path) -> None:
+    with pytest.raises(RunError, match=r"^'': no such run: name a run's folder"):
+        find_runs("", runs)
+
+
 def test_last_is_the_newest_and_last_n_the_newest_n(runs: Path) -> None:
     assert names(find_runs("last", runs)) == NAMES[4:]
     assert names(find_runs("last:3", runs)) == NAMES[2:]

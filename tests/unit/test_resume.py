@@ -181,6 +181,17 @@ def test_another_configuration_is_refused_and_each_difference_is_named(project: 
     assert outcomes(project) == {FIRST: "passed"}, "nothing has changed in the run"
 
 
+def test_another_option_is_one_difference_and_not_all_that_follows_from_it(project: Project) -> None:
+    project.write("killed", SECOND)
+    project.pytest("--backend", "claude")
+    project.write("mine/approach.py", "")
+    done = project.pytest("--resume", "latest", "--submission", "mine")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    _first, *differences, advice = done.stderr.strip().splitlines()
+    assert differences == [f'  --submission: nothing then, "{project.folder / "mine"}" now']
+    assert advice == "undo these changes, or begin a new run"
+
+
 def test_what_cannot_be_resumed_is_a_usage_error_that_says_why(project: Project) -> None:
     project.write("killed", SECOND)
     project.pytest("--backend", "claude")

@@ -63,6 +63,14 @@ def test_a_command_has_its_streams_and_working_directory(sandbox: Sandbox, tmp_p
     assert (tmp_path / "home" / "note").read_text() == "kept\n"
 
 
+def test_no_other_process_can_write_to_the_output_of_the_command(sandbox: Sandbox, tmp_path: Path) -> None:
+    forge = "echo forged > /proc/$PPID/fd/1 || echo refused > tried"
+    command = python(f"import subprocess; subprocess.run({forge!r}, shell=True, stdout=subprocess.DEVNULL); print(1)")
+    with sandbox.open(request(tmp_path)) as box:
+        assert finish(box, command) == (0, "1\n")
+    assert (tmp_path / "workspace" / "tried").read_text() == "refused\n"
+
+
 def test_the_environment_is_the_given_one_and_four_more_variables(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +297,13 @@ def test_a_second_box_has_the_workspace_of_the_first(tmp_path: Path) -> None:
     with bubblewrap().open(request(tmp_path)) as box:
         assert finish(box, ["cat", "deep/made"]) == (0, "first\n")
     assert (tmp_path / "outside").stat().st_uid == os.geteuid(), "changing the workspace's owner follows no link"
+
+
+def test_a_second_box_can_enter_the_folders_that_the_first_has_closed(tmp_path: Path) -> None:
+    with bubblewrap().open(request(tmp_path)) as box:
+        assert finish(box, ["sh", "-c", "touch made; chmod 0 . $HOME"]) == (0, "")
+    with bubblewrap().open(request(tmp_path)) as box:
+        assert finish(box, ["sh", "-c", "ls; touch $HOME/file"]) == (0, "made\n")
 
 
 def test_an_endpoint_ends_with_its_box(tmp_path: Path) -> None:

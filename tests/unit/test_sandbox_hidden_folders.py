@@ -11,8 +11,8 @@ import pytest
 from harness.agent.files import holds, set_aside, write_inside
 from harness.agent.settle import digest, settle
 from harness.case_folder import CaseFolder
-from harness.evaluation.scratch import discard
 from harness.sandbox.monitor import BoxMonitor
+from harness.untrusted.removal import discard
 from tests.support.fakes import FakeClock
 from tests.support.ordinary_user import as_ordinary_user, folder_of_an_ordinary_user
 

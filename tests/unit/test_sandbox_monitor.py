@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.evaluation.scratch import discard
 from harness.sandbox.monitor import BoxMonitor
-from harness.sandbox.tree import walk
+from harness.untrusted.removal import remove
+from harness.untrusted.tree import walk
 
 
 def names(folder: Path) -> Counter[str]:
@@ -44,7 +44,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
         yield top
     finally:
         os.close(here)
-        discard(top)
+        remove(top)
 
 
 def test_any_depth_needs_two_descriptors(deep: Path) -> None:

@@ -7,31 +7,25 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-import harness.sandbox
+from harness.sandbox import seccomp
+from harness.sandbox.seccomp.calls import ALLOWED as LISTED
+from harness.sandbox.seccomp.calls import CHECKED, FORBIDDEN
+from harness.sandbox.seccomp.generate import known_numbers, program
 
-FILTERS = Path(harness.sandbox.__file__).parent / "seccomp"
+FILTERS = Path(seccomp.__file__).parent
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x00000000, 0x00050000
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 NUMBERS = {
-    "x86_64": {
-        "read": 0, "mkdir": 83, "chmod": 90, "socket": 41, "clone": 56, "openat": 257, "ioctl": 16, "ptrace": 101,
-        "mount": 165, "unshare": 272, "keyctl": 250, "bpf": 321, "fchmodat": 268, "setuid": 105, "execve": 59,
-    },
-    "aarch64": {
-        "read": 63, "socket": 198, "clone": 220, "openat": 56, "ioctl": 29, "ptrace": 117, "mount": 40,
-        "unshare": 97, "keyctl": 219, "bpf": 280, "fchmodat": 53, "setuid": 146, "execve": 221,
-    },
-}  # fmt: skip # a table reads better than one call a line
-for _numbers in NUMBERS.values():  # system calls from 424 on have the same number everywhere
-    _numbers |= {
-        "io_uring_setup": 425,
-        "clone3": 435,
-        "openat2": 437,
-        "pidfd_getfd": 438,
-        "fchmodat2": 452,
-        "next": 999,
-    }
+    architecture: {**numbers, "io_uring_setup": 425, "clone3": 435, "openat2": 437, "memfd_secret": 447, "next": 999}
+    for architecture, numbers in known_numbers().items()
+}
+NUMBERS["x86_64"] |= {"shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240, "sync": 162}
+NUMBERS["aarch64"] |= {"shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180, "sync": 81}
+for _numbers in NUMBERS.values():
+    _numbers["fchmodat2"] = 452
 
 REFUSED = [
     ("ptrace", (), errno.EPERM),
@@ -45,16 +39,34 @@ REFUSED = [
     ("openat2", (), errno.ENOSYS),
     ("fchmodat2", (), errno.ENOSYS),
     ("next", (), errno.ENOSYS),
+    ("memfd_secret", (), errno.ENOSYS),
+    ("userfaultfd", (), errno.EPERM),
+    ("mbind", (), errno.EPERM),
+    *((name, (), errno.ENOSYS) for name in ("shmget", "semget", "msgget", "mq_open", "sync")),
+    ("personality", (0x0040000,), errno.EPERM),
+    ("prctl", (35,), errno.EINVAL),  # PR_SET_MM
+    ("prctl", (33,), errno.EINVAL),  # PR_MCE_KILL
+    ("prlimit64", (1, 0), errno.EPERM),
+    ("ioctl", (0, 0x5423), errno.ENOTTY),  # TIOCSETD
+    ("ioctl", (0, 0x8914), errno.ENOTTY),  # SIOCSIFFLAGS
+    ("ioctl", (0, 0x40086602), errno.ENOTTY),  # FS_IOC_SETFLAGS
     *(("clone", (flag | 17,), errno.EPERM) for flag in (0x00020000, 0x10000000, 0x20000000, 0x40000000)),
     ("clone", (0x10000000 | 1 << 40,), errno.EPERM),
     ("ioctl", (0, 0x5412), errno.EPERM),
     ("ioctl", (0, 0x5412 | 1 << 32), errno.EPERM),
     ("ioctl", (0, 0x541C), errno.EPERM),
     *(("socket", (family, 1, 0), errno.EAFNOSUPPORT) for family in (3, 9, 15, 17, 38, 40, 40 | 1 << 32, 2 | 1 << 32)),
-    ("socket", (16, 3, 9), errno.EAFNOSUPPORT),
+    *(("socket", (16, 3, protocol), errno.EAFNOSUPPORT) for protocol in (0, 9)),
+    *(
+        ("socket", (family, 1, protocol), errno.EPROTONOSUPPORT)
+        for family in (2, 10)
+        for protocol in (1, 136, 262, 255)
+    ),
+    ("socketpair", (16, 3, 0), errno.EAFNOSUPPORT),
     ("fchmodat", (0, 0, 0o4755), errno.EPERM),
     ("fchmodat", (0, 0, 0o2755), errno.EPERM),
     ("openat", (0, 0, 0o101, 0o4755), errno.EPERM),
+    ("openat", (0, 0, 0o20200001, 0o4755), errno.EPERM),  # O_TMPFILE
 ]
 ALLOWED = [
     ("read", ()),
@@ -63,19 +75,24 @@ ALLOWED = [
     ("clone", (0x003D0F00,)),
     ("ioctl", (0, 0x5401)),
     *(("socket", (family, 1, 0)) for family in (1, 2, 10)),
-    ("socket", (16, 3, 0)),
+    *(("socket", (family, 1, protocol)) for family in (2, 10) for protocol in (6, 17)),
+    ("socketpair", (1, 1, 0)),
+    ("personality", (0xFFFFFFFF,)),
+    ("prctl", (15,)),
+    ("prlimit64", (0, 7)),
+    ("ioctl", (0, 0x5413)),
     ("fchmodat", (0, 0, 0o1777)),
     ("openat", (0, 0, 0, 0o4755)),
     ("openat", (0, 0, 0o101, 0o755)),
 ]
 
 
-def decide(program: bytes, arch: int, number: int, arguments: tuple[int, ...]) -> int:
+def decide(stored: bytes, arch: int, number: int, arguments: tuple[int, ...]) -> int:
     """Run classic BPF, as far as seccomp filters use it. Return the filter's answer."""
     data = struct.pack("=iIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
     accumulator, at = 0, 0
     while True:
-        code, if_true, if_false, operand = struct.unpack_from("=HBBI", program, at * 8)
+        code, if_true, if_false, operand = struct.unpack_from("=HBBI", stored, at * 8)
         at += 1
         match code:
             case 0x20:
@@ -101,9 +118,12 @@ def machine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def decision(machine: str, number: int, arguments: tuple[int, ...]) -> int:
+    return decide((FILTERS / f"{machine}.bpf").read_bytes(), AUDIT_ARCH[machine], number, arguments)
+
+
 def answer(machine: str, call: str, arguments: tuple[int, ...]) -> int:
-    program = (FILTERS / f"{machine}.bpf").read_bytes()
-    return decide(program, AUDIT_ARCH[machine], NUMBERS[machine][call], arguments)
+    return decision(machine, NUMBERS[machine][call], arguments)
 
 
 @pytest.mark.parametrize(("call", "arguments", "error"), REFUSED)
@@ -117,10 +137,53 @@ def test_ordinary_calls_are_allowed(machine: str, call: str, arguments: tuple[in
 
 
 def test_a_call_of_another_architecture_kills(machine: str) -> None:
-    program = (FILTERS / f"{machine}.bpf").read_bytes()
-    assert decide(program, 0x40000003, 1, ()) == KILL
+    assert decide((FILTERS / f"{machine}.bpf").read_bytes(), 0x40000003, 1, ()) == KILL
 
 
 def test_calls_of_the_x32_abi_do_not_exist() -> None:
-    program = (FILTERS / "x86_64.bpf").read_bytes()
-    assert decide(program, AUDIT_ARCH["x86_64"], 0x40000000 | 101, ()) == ERRNO | errno.ENOSYS
+    assert decision("x86_64", 0x40000000 | 101, ()) == ERRNO | errno.ENOSYS
+
+
+def test_the_stored_filter_is_the_one_that_the_list_of_calls_makes(machine: str) -> None:
+    assert (FILTERS / f"{machine}.bpf").read_bytes() == program(machine)
+
+
+def named(groups: dict[str, tuple[str, ...]], machine: str) -> list[int]:
+    numbers = known_numbers()[machine]
+    return [numbers[name] for names in groups.values() for name in names if name in numbers]
+
+
+def test_each_call_of_the_list_is_answered_as_the_list_says(machine: str) -> None:
+    assert {decision(machine, number, ()) for number in named(LISTED, machine)} == {ALLOW}
+    assert {decision(machine, number, ()) for number in named(FORBIDDEN, machine)} == {ERRNO | errno.EPERM}
+
+
+def test_no_call_is_in_two_lists() -> None:
+    names = [name for groups in (LISTED, FORBIDDEN) for group in groups.values() for name in group]
+    assert len({*names, *CHECKED}) == len(names) + len(CHECKED)
+
+
+@given(machine=st.sampled_from(sorted(NUMBERS)), number=st.integers(0, 2**32 - 1) | st.integers(0, 600))
+def test_a_call_that_no_list_names_does_not_exist(machine: str, number: int) -> None:
+    if number not in known_numbers()[machine].values():
+        assert decision(machine, number, ()) == ERRNO | errno.ENOSYS
+
+
+@given(
+    machine=st.sampled_from(sorted(NUMBERS)),
+    flags=st.integers(0, 2**64 - 1),
+    mode=st.integers(0, 2**64 - 1),
+)
+def test_no_open_makes_a_setuid_file(machine: str, flags: int, mode: int) -> None:
+    makes = flags & (0o100 | 0o20000000) and mode & 0o6000
+    assert (answer(machine, "openat", (0, 0, flags, mode)) == ALLOW) == (not makes)
+
+
+@given(machine=st.sampled_from(sorted(NUMBERS)), family=st.integers(0, 2**64 - 1) | st.integers(0, 50))
+def test_no_socket_of_another_family_opens(machine: str, family: int) -> None:
+    assert (answer(machine, "socket", (family, 1, 0)) == ALLOW) == (family in {1, 2, 10})
+
+
+@given(machine=st.sampled_from(sorted(NUMBERS)), request=st.integers(0, 2**64 - 1))
+def test_a_request_of_a_device_is_known_by_its_lower_word(machine: str, request: int) -> None:
+    assert answer(machine, "ioctl", (0, request)) == answer(machine, "ioctl", (0, request & 0xFFFFFFFF))

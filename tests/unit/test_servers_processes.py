@@ -138,8 +138,51 @@ class TestLeases:
         (tmp_path / "link").symlink_to(tmp_path)
         with pytest.raises(ServerFault, match="must be a folder"):
             Leases(tmp_path / "link")
+
+    @pytest.mark.parametrize("taken", ["folder of another user", "link", "file", "open to all"])
+    def test_another_folder_is_found_if_the_usual_name_is_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+    ) -> None:
         monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-        assert lease_folder() == Path("/", "tmp", f"proctor-{os.getuid()}")
+        monkeypatch.setattr("harness.servers.leases._TEMPORARY", tmp_path)
+        monkeypatch.setattr("harness.servers.leases._RUNTIME", tmp_path / "run")
+        usual = tmp_path / f"proctor-{os.getuid()}"
+        assert lease_folder() == usual
+        self._take(usual, taken)
+        other = lease_folder()
+        assert other == tmp_path / f"proctor-{os.getuid()}.2"
+        with Leases().change() as state:
+            state.servers.append(_server())
+        usual.unlink() if usual.is_symlink() or usual.is_file() else usual.rmdir()
+        assert lease_folder() == other, "the leases stay where they are"
+        with Leases().change() as state:
+            assert len(state.servers) == 1
+
+    def test_the_folder_of_the_login_session_comes_before_another_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+        monkeypatch.setattr("harness.servers.leases._TEMPORARY", tmp_path)
+        monkeypatch.setattr("harness.servers.leases._RUNTIME", tmp_path / "run")
+        (tmp_path / "run" / str(os.getuid())).mkdir(parents=True)
+        (tmp_path / f"proctor-{os.getuid()}").touch()
+        assert lease_folder() == tmp_path / "run" / str(os.getuid()) / "proctor"
+
+    @staticmethod
+    def _take(usual: Path, taken: str) -> None:
+        match taken:
+            case "link":
+                usual.symlink_to(usual.parent)
+            case "file":
+                usual.touch()
+            case "open to all":
+                usual.mkdir()
+                usual.chmod(0o777)
+            case _:
+                usual.mkdir()
+                if os.geteuid() != 0:
+                    pytest.skip("only root can make a folder of another user")
+                os.chown(usual, 65534, 65534)
 
 
 def add(folder: Path, count: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from harness.endings import Terminated
-from harness.stopping import StopSignals
+from harness.stopping import HeedMain, StopSignals
 
 USUAL = {
     signal.SIGINT: signal.default_int_handler,
@@ -111,3 +111,19 @@ def test_the_signals_of_others_are_left_alone() -> None:
     assert signal.getsignal(signal.SIGTERM) is mine
     signals.restore()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_worker_whose_session_ends_with_an_error_hangs_up_at_once(signals: StopSignals, ends_well: bool) -> None:
+    closed: list[bool] = []
+    channel = SimpleNamespace(setcallback=lambda *_, **__: None, close=lambda: closed.append(True))
+    config = cast(pytest.Config, SimpleNamespace(workerinput={"proctor_channel": channel}))
+    finish = HeedMain(config, signals).pytest_sessionfinish()
+    next(finish)
+    if ends_well:
+        with pytest.raises(StopIteration):
+            next(finish)
+    else:
+        with pytest.raises(KeyError):
+            finish.throw(KeyError("of a fixture's teardown"))
+    assert closed == ([] if ends_well else [True])

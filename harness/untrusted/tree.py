@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ READ = 0o500
 CHANGE = 0o700
 """The rights that its owner needs to read, change and move a folder."""
 
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -22,6 +24,22 @@ def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_res
     that lacks `rights` for its owner gets them, so that no agent can hide what it wrote. Skip the folders of other
     users that cannot be opened. End early if a folder moves elsewhere during its walk.
     """
+    for _parent, name, status in _visited(folder, rights):
+        yield name, status
+
+
+def give(folder: Path, uid: int) -> None:
+    """Give a folder and everything in it to a user, whose group has the same number. Do not follow links.
+
+    No other process may be writing there. Raise `OSError` if this user may not do that.
+    """
+    os.chown(folder, uid, uid, follow_symlinks=False)
+    for parent, name, _status in _visited(folder, READ):
+        os.chown(name, uid, uid, dir_fd=parent, follow_symlinks=False)
+
+
+def _visited(folder: Path, rights: int) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Yield an open folder, a name in it and that entry's status, for every entry below `folder`."""
     here = open_folder(folder, rights=rights)
     try:
         folders: list[str] = []
@@ -64,6 +82,31 @@ def open_folder(name: str | Path, parent: int | None = None, *, rights: int = RE
     return folder
 
 
+def open_file(name: str, parent: int) -> int:
+    """Open the file of this name in the open folder `parent` for reading. Return its descriptor.
+
+    If its owner may not read the file, and the owner is this user, the owner gets this right. No link is followed, and
+    a FIFO or a device is not waited for. Raise `OSError` if it cannot be opened.
+    """
+    try:
+        return os.open(name, _FILE, dir_fd=parent)
+    except PermissionError:
+        return _made_readable(name, parent)
+
+
+def _made_readable(name: str, parent: int) -> int:
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(place)
+        if not stat.S_ISREG(status.st_mode):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        itself = Path(f"/proc/self/fd/{place}")
+        itself.chmod(stat.S_IMODE(status.st_mode) | stat.S_IRUSR)
+        return os.open(itself, _FILE & ~os.O_NOFOLLOW)
+    finally:
+        os.close(place)
+
+
 def _regained(name: str | Path, parent: int | None) -> int:
     """Give a folder that its owner cannot open all rights of an owner, and open it."""
     place = os.open(name, _FOLDER | os.O_PATH, dir_fd=parent)
@@ -75,8 +118,8 @@ def _regained(name: str | Path, parent: int | None) -> int:
         os.close(place)
 
 
-def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the entries of one folder, and add the names of its subfolders to `folders`."""
+def _entries(folder: int, folders: list[str]) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Yield the entries of one folder as `_visited` does, and add the names of its subfolders to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
@@ -85,7 +128,7 @@ def _entries(folder: int, folders: list[str]) -> Iterator[tuple[str, os.stat_res
                     folders.append(entry.name)
             except OSError:
                 continue
-            yield entry.name, status
+            yield folder, entry.name, status
 
 
 def _opened(name: str, parent: int, rights: int) -> int | None:

@@ -1,0 +1,71 @@
+"""Takes the folder of a case into a merged run. Older or killed runs may hold what an agent left as plain files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from harness.case_folder import CaseFolder
+from harness.private import private_folder
+from harness.untrusted.archive import pack
+from harness.untrusted.traps import trap
+
+_DEPTH = 16
+_CHUNK = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def take(source: Path, target: Path) -> None:
+    """Give the files of a case's folder a second name in the new folder `target`, or copy them to another file system.
+
+    What an agent could write to as plain files is packed into archives. Left out are links, FIFOs and the like, folders
+    that cannot be read or that are nested too deep, and whatever a program runs by itself (`harness.untrusted.traps`).
+    Raise `OSError` if `target` cannot be written.
+    """
+    private_folder(target)
+    cases = [CaseFolder(source), *(CaseFolder(path) for path in source.glob("attempt-*"))]
+    agents = {folder for case in cases for folder in (case.workspace, case.home)}
+    _take(source, target, _DEPTH, agents)
+
+
+def _take(source: Path, target: Path, depth: int, agents: Collection[Path]) -> None:
+    for name, mode in _entries(source):
+        if stat.S_ISREG(mode):
+            _link(source / name, target / name)
+        elif source / name in agents:
+            pack(source / name, target)
+        elif stat.S_ISDIR(mode) and depth:
+            (target / name).mkdir(mode=0o700)
+            _take(source / name, target / name, depth - 1, agents)
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name and the mode of each entry that may be taken, sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
+    except OSError:  # another owner closed it
+        return
+    yield from ((name, mode) for name, mode in found if trap(name, is_folder=stat.S_ISDIR(mode)) is None)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give the file a second name. Copy it if that is not possible, for instance between file systems."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file that may be unreadable. Raise `OSError` if `target` cannot be written."""
+    try:
+        reading = os.open(source, _READ)
+    except OSError:
+        return
+    with os.fdopen(reading, "rb") as original, os.fdopen(os.open(target, _WRITE, 0o600), "wb") as copy:
+        while chunk := original.read(_CHUNK):
+            copy.write(chunk)
