@@ -203,8 +203,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `turns` counts model responses. `tokens` counts input and output tokens, without cached input. The gateway counts
     `cost_usd` by the model's price. `wall_s` covers all attempts and the pauses between them, except the waiting for
     rate limits to end, which `wait_s` covers. `idle_s` is time without output and without model traffic. `output_mb` is
-    standard output. `memory_mb` and `processes` are those of the whole box. `disk_mb` is the size of workspace and
-    home.
+    standard output and standard error together. `memory_mb` and `processes` are those of the whole box. `disk_mb` is
+    the size of workspace and home.
 
     A session hangs if an open model request brings no first byte for `first_byte_s`, or no further byte for
     `stalled_s`. It hangs if the CLI is still running and silent `after_final_s` after its last event. It also hangs

@@ -133,7 +133,8 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     builder = request.node.stash.get(BUILDER, None)
     folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(run_of(request.config).config.sandbox)
-    return sandbox_dirs.SandboxDirs(sealed, folder)
+    bounds = sandbox_base.Bounds.of(builder.case.limits if builder else run_of(request.config).config.limits)
+    return sandbox_dirs.SandboxDirs(sandbox_base.BoundedSandbox(sealed, bounds), folder)
 
 
 @pytest.fixture

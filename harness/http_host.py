@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+import time
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-AsgiApp = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
+from harness.http_intake import AsgiApp, Intake
 
 START_S = 30.0
 """How many seconds an app's start-up may take."""
@@ -33,11 +28,21 @@ MAX_HEADERS = 64 * 1024
 """The most bytes that the headers of a request may have."""
 KEEP_ALIVE_S = 3600
 """Seconds that an idle connection stays open. It is long, so that a CLI never reuses a connection that is closing."""
+MAX_CONNECTIONS: Final = 64
+"""The most open connections of an app. A process that may open few files allows fewer (`connections_allowed`)."""
+MAX_PIPELINED: Final = 4
+"""The most requests that a client may send on a connection while an earlier one is being answered."""
 
 _T = TypeVar("_T")
 
 # Without this handler, logging's handler of last resort would print uvicorn's warnings on standard error.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+
+
+def connections_allowed() -> int:
+    """Return the most open connections of an app: a sixteenth of the files that this process may open, or fewer."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(8, min(MAX_CONNECTIONS, files // 16))
 
 
 class HttpHostError(Exception):
@@ -93,8 +98,11 @@ class HttpHost:
         self._thread = threading.Thread(target=self._main, name="http-host", daemon=True)
         self._thread.start()
 
-    def serve(self, app: AsgiApp, listener: socket.socket) -> Served:
+    def serve(self, app: AsgiApp, listener: socket.socket, intake: Intake | None = None) -> Served:
         """Serve `app` on `listener`, and return when it accepts requests. `listener` is closed when serving ends.
+
+        `intake` bounds the bodies of its requests. If too many connections are open, the one closes that has been
+        silent for longest, unless its request is being answered.
 
         Raise `HttpHostError` if the app's start-up fails or takes longer than `START_S` seconds.
         """
@@ -102,7 +110,7 @@ class HttpHost:
             raise HttpHostError("this HTTP host is closed")
         own = listener.dup()  # the event loop keeps its socket even if someone else closes `listener`
         try:
-            server = self._run(_start(app, own), START_S, "starting the app")
+            server = self._run(_start((intake or Intake()).bounded(app), own), START_S, "starting the app")
         except BaseException:
             own.close()
             raise
@@ -149,9 +157,12 @@ class _HostProtocol(HttpToolsProtocol):
     """The server's side of a connection.
 
     It sends small pieces at once. asyncio does so only for sockets that are made with TCP as their protocol, and those
-    of `socket.create_server` are not. It also limits the size of a request's headers, because uvicorn does not, and a
-    program in the sandbox could fill the host's memory.
+    of `socket.create_server` are not. It also limits the number of connections, the requests that wait on one, and the
+    size of a request's headers, because uvicorn does not, and a program in the sandbox could fill the host's memory.
     """
+
+    _heard = 0.0
+    """The time (`time.monotonic`) of the last bytes."""
 
     _headers_size = 0
     """The bytes that came since the last piece of a body, or the last request. They are headers."""
@@ -162,9 +173,33 @@ class _HostProtocol(HttpToolsProtocol):
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
+        self._heard = time.monotonic()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Close a connection if there are too many: the one that has been silent for longest, or else this one.
+
+        A connection whose request is being answered stays.
+        """
+        others = [one for one in self.connections if one is not self and not one.transport.is_closing()]
+        if len(others) >= connections_allowed():
+            silent = [one for one in others if isinstance(one, _HostProtocol) and not one._is_answering]
+            min(silent, key=lambda one: one._heard, default=self).transport.abort()
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a whole request has come, and its answer is not complete."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def on_message_begin(self) -> None:
+        """Begin a request. Raise `ValueError`, which closes the connection, if too many of them wait already."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError(f"more than {MAX_PIPELINED} requests wait on one connection")
+        super().on_message_begin()
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes. Close the connection if a request's headers are larger than `MAX_HEADERS`."""
+        self._heard = time.monotonic()
         self._headers_size += len(data)
         super().data_received(data)
         if self._headers_size > MAX_HEADERS and not self.transport.is_closing():
@@ -206,6 +241,7 @@ async def _start(app: AsgiApp, listener: socket.socket) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=2 * connections_allowed(),  # as many are accepted before any of them can be closed
     )
     config.load()
     server = uvicorn.Server(config)

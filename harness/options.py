@@ -62,6 +62,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--allow-empty": {**_FLAG, "help": "accept a suite or a shard without cases"},
     "--require-all": {**_FLAG, "help": "fail the cases that cannot run on this machine, instead of skipping them"},
+    "--require-limits": {**_FLAG, "help": "refuse to run where the kernel cannot keep every limit of the sandbox"},
     "--record-cassettes": {
         **_FLAG,
         "help": "save the models' answers in conf/cassettes, for models whose provider is `cassette`",
@@ -106,6 +107,7 @@ class CommandLine(NamedTuple):
     max_replicates: str | None = None
     allow_empty: bool = False
     require_all: bool = False
+    require_limits: bool = False
     record_cassettes: bool = False
     options: tuple[str, ...] = ()
     """Every option that says how the cases run, except `--set`, as it can be written again: `--suite=pr`."""
@@ -162,6 +164,7 @@ def command_line(config: pytest.Config) -> CommandLine:
         max_replicates=given("--max-replicates"),
         allow_empty=bool(given("--allow-empty")),
         require_all=bool(given("--require-all")),
+        require_limits=bool(given("--require-limits")),
         record_cassettes=bool(given("--record-cassettes")),
         options=tuple(text for name in _OPTIONS if name not in _NOT_IN_RECORDS for text in _written(name, given(name))),
     )

@@ -145,7 +145,7 @@ def mcp_config(conf: EnvironmentConf, environment: Environment, dirs: SandboxDir
     @contextmanager
     def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
         with dirs.folder.scratch() as scratch:
-            copied = collect(dirs.workspace, scratch / "submission", folder=approach_dir)
+            copied = collect(dirs.live_workspace, scratch / "submission", folder=approach_dir)
             if copied.reason:
                 raise PolicyError(copied.reason)
             with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:
@@ -241,6 +241,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: En
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    builder.weaker_limits = list(dirs.sandbox.weaker)
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
     if taken.fault:

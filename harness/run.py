@@ -19,6 +19,7 @@ from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
 from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
+from harness.sandbox.factory import require_limits
 from harness.seed_key import PUBLIC, SeedKey, key_file, private_key
 from harness.suite import config as configuration
 from harness.suite import known_failures, matrix
@@ -60,7 +61,9 @@ class Run:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """The cases of this run. Raise `ConfError` if the configuration is wrong."""
+        """The cases of this run. Raise `ConfError` if the configuration is wrong, or a required limit does not hold."""
+        if self.given.require_limits:
+            require_limits(self.config.sandbox)
         chosen = self._chosen
         return self._marked(chosen if self.part is None else shard(chosen, self.part))
 

@@ -233,6 +233,7 @@ def _run_session(
         limits=limits,
         traffic=room.account,
         stream=dirs.folder.stream,
+        stderr=dirs.stderr,
         progress=setup.progress,
     )
     return outcome, setup_s

@@ -15,8 +15,8 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.session import Session
 from harness.agent.clock import Clock, SystemClock
-from harness.agent.stream import StreamReader
-from harness.agent.watchdog import Snapshot, Stop, Traffic, hangs, spent
+from harness.agent.stream import OutputFiles, StreamReader
+from harness.agent.watchdog import MB, Snapshot, Stop, Traffic, hangs, spent
 from harness.case import Limits
 from harness.endings import Terminated, explain
 from harness.sandbox.base import Box
@@ -64,16 +64,18 @@ def drive(
     traffic: Traffic,
     stream: Path,
     progress: Callable[[Progress], None],
+    stderr: Path | None = None,
     clock: Clock | None = None,
 ) -> SessionOutcome:
     """Follow the command that `box` has started until it ends or reaches a limit, then close the box.
 
-    Every byte of standard output is written to `stream` unchanged. An exception that a signal raises meanwhile, such as
+    Every byte of standard output is written to `stream` unchanged, up to the limit on output. `stderr` is the file to
+    which the box appends standard error; it counts too. An exception that a signal raises meanwhile, such as
     Ctrl-C or pytest-timeout, ends the session in the same way as a limit, and is then in the outcome. A second one cuts
     the grace period short.
     """
     clock = clock or SystemClock()
-    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock) as running:
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock, stderr) as running:
         try:
             while running.step():
                 progress(running.progress)
@@ -97,12 +99,15 @@ class Drive:
         traffic: Traffic,
         stream: IO[bytes],
         clock: Clock,
+        stderr: Path | None = None,
     ) -> None:
         self.stop: Stop | None = None
         self._raised: BaseException | None = None
         self._box, self._limits, self._traffic, self._clock = box, limits, traffic, clock
         self._reader = StreamReader(backend)
-        self._pipes = _Pipes(box, stream, prompt.encode(), clock)
+        most = None if limits.output_mb is None else limits.output_mb * MB
+        self._output = OutputFiles(stream, stderr, most)
+        self._pipes = _Pipes(box, self._output, prompt.encode(), clock)
         self._began = self._last_output = clock.now()
         self._terminated: float | None = None
         self._deadline: float | None = None
@@ -137,6 +142,7 @@ class Drive:
         """
         ended = self._box.poll() is not None
         chunk = self._pipes.move(0 if ended else _LOOK_S)
+        self._output.measure()
         now = self._clock.now()
         if chunk:
             self._last_output = now
@@ -196,7 +202,7 @@ class Drive:
             now=now,
             began=self._began,
             last_output=self._last_output,
-            output_bytes=self._pipes.bytes_read,
+            output_bytes=self._output.size,
             resources=self._box.resources(),
         )
 
@@ -209,6 +215,7 @@ class Drive:
         self._pipes.close()
         ended = self._clock.now()
         death = self._box.close()
+        self._output.measure()
         self._reader.finish(ended)
         if self.stop is None:  # after a refused request, a CLI may exit before the limits are checked
             self.stop = spent(self._limits, self._traffic, self._snapshot(ended))
@@ -226,9 +233,8 @@ class Drive:
 class _Pipes:
     """Moves bytes between the harness and a box. It never waits longer than the given timeout."""
 
-    def __init__(self, box: Box, stream: IO[bytes], prompt: bytes, clock: Clock) -> None:
-        self.bytes_read = 0
-        self._box, self._stream, self._prompt, self._clock = box, stream, prompt, clock
+    def __init__(self, box: Box, output: OutputFiles, prompt: bytes, clock: Clock) -> None:
+        self._box, self._output, self._prompt, self._clock = box, output, prompt, clock
         self._selector = selectors.DefaultSelector()
         for pipe, event in ((box.stdout, selectors.EVENT_READ), (box.stdin, selectors.EVENT_WRITE)):
             os.set_blocking(pipe.fileno(), False)
@@ -255,9 +261,7 @@ class _Pipes:
             return b""
         if not chunk:
             self._selector.unregister(self._box.stdout)
-        self.bytes_read += len(chunk)
-        self._stream.write(chunk)
-        self._stream.flush()
+        self._output.write(chunk)
         return chunk
 
     def _write(self) -> None:

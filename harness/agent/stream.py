@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import IO
 
 from msgspec import Struct
 
@@ -17,6 +19,12 @@ LINE_CAP = 8 * 1024 * 1024
 """How many bytes of a line are kept. Longer strings in it are shortened, or else its end is dropped."""
 STDERR_TAIL = 1 << 20
 """How many bytes at the end of standard error are read. Codex reports its turns there."""
+
+
+_BLOCK = 512
+"""The unit of `st_blocks`, in bytes."""
+_BLOCKS_LEFT = 64 * 1024
+"""How much more than its size a file may take on the disk."""
 
 
 class Line(Struct, frozen=True, gc=False):
@@ -125,6 +133,48 @@ class StreamReader:
         """Return the events of each object on a line, or `whole` if the line does not begin with an object."""
         found = pieces(data)
         return whole if found == [data] else tuple(event for piece in found for event in self._decode(piece))
+
+
+class OutputFiles:
+    """The files that keep a session's standard output and standard error: together, about `most` bytes at most.
+
+    The box appends to the file `stderr` itself. So a program can fill it past every pipe, and it is cut back each time
+    that it is measured. `size` is how many bytes of output there were, kept or not.
+    """
+
+    def __init__(self, stream: IO[bytes], stderr: Path | None, most: float | None) -> None:
+        self._stream = stream
+        self._stderr = stderr
+        self._most = math.inf if most is None else most
+        self._read = 0
+        self._kept = 0
+        self._errors = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of standard output so far, and the largest size of standard error that was measured."""
+        return self._read + self._errors
+
+    def write(self, chunk: bytes) -> None:
+        """Keep the next piece of standard output, or as much of it as there is room for."""
+        self._read += len(chunk)
+        room = max(self._most - self._kept, 0)
+        self._kept += self._stream.write(chunk if len(chunk) <= room else chunk[: int(room)])
+        self._stream.flush()
+
+    def measure(self) -> None:
+        """Measure the file of standard error, and cut it if it is too large.
+
+        What is allocated counts, because that takes room on the disk even beyond the end of the file.
+        """
+        if self._stderr is None or not self._stderr.exists():
+            return
+        status = self._stderr.stat()
+        size = max(status.st_size, status.st_blocks * _BLOCK)
+        self._errors = max(self._errors, size)
+        allowed = max(self._most - self._kept, STDERR_TAIL)
+        if size > allowed + _BLOCKS_LEFT:
+            os.truncate(self._stderr, int(min(status.st_size, allowed)))
 
 
 def stderr_tail(path: Path) -> str:

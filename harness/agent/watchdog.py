@@ -15,7 +15,7 @@ from harness.endings import Ending
 from harness.gateway.ledger import Metered, RequestFailure, Waiting
 from harness.sandbox.base import Resources
 
-_MB = 1e6
+MB = 1e6
 
 _FAILED = {
     ErrorKind.AUTH: Ending.AUTH_FAILED,
@@ -84,6 +84,9 @@ def spent(limits: Limits, traffic: Traffic, snapshot: Snapshot) -> Stop | None:
     passed = traffic.passed
     if passed is not None:
         return Stop(Ending(passed), traffic.explain(passed))
+    if snapshot.resources.out_of_memory:
+        bound = "" if limits.memory_mb is None else f"; {limits.memory_mb:g} MB of memory are allowed"
+        return Stop(Ending.MEMORY_LIMIT, f"the kernel killed a process at the limit{bound}")
     for ending, used, allowed, what in _used(limits, snapshot):
         if allowed is not None and used > allowed:
             return Stop(ending, f"{used:.4g} {what}; {allowed:g} are allowed")
@@ -127,10 +130,10 @@ def _signs(limits: Limits, traffic: Traffic, session: Session, snapshot: Snapsho
 def _used(limits: Limits, snapshot: Snapshot) -> Iterator[tuple[Ending, float, float | None, str]]:
     """Yield each limit on the machine: its ending, what is used, what is allowed, and the unit."""
     box = snapshot.resources
-    yield Ending.OUTPUT_LIMIT, snapshot.output_bytes / _MB, limits.output_mb, "MB of output"
-    yield Ending.MEMORY_LIMIT, box.memory_bytes / _MB, limits.memory_mb, "MB of memory in use"
+    yield Ending.OUTPUT_LIMIT, snapshot.output_bytes / MB, limits.output_mb, "MB of output"
+    yield Ending.MEMORY_LIMIT, box.memory_bytes / MB, limits.memory_mb, "MB of memory in use"
     yield Ending.PROCESS_LIMIT, box.processes, limits.processes, "processes"
-    yield Ending.DISK_LIMIT, box.disk_bytes / _MB, limits.disk_mb, "MB on disk"
+    yield Ending.DISK_LIMIT, box.disk_bytes / MB, limits.disk_mb, "MB on disk"
 
 
 def failed(failure: RequestFailure, what: str) -> Stop:

@@ -24,6 +24,7 @@ from harness.gateway.credential import Credential, CredentialMissing
 from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
+from harness.sandbox.keeper import STRONGER
 from harness.sandbox.probe import probe
 from harness.seed_key import private_key
 from harness.servers.gpus import cpu_slots, inventory
@@ -59,6 +60,7 @@ def examine() -> Iterator[Finding]:
     for name in names():
         yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in own_names())
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
+    yield _limits()
     yield _seed()
     kinder = find_spec("kinder") is not None
     yield Finding(
@@ -107,6 +109,14 @@ def _sandbox() -> str:
         raise SandboxError(f"{capability.reason}\n{capability.remedy}")
     weaker = [f"weaker here: {words}" for words in capability.weaker]
     return "\n".join((f"seals, at {shutil.which('bwrap')}", *weaker))
+
+
+def _limits() -> Finding:
+    """Return whether the kernel keeps every limit of a box. No case needs that, unless `--require-limits` is given."""
+    weaker = make_sandbox(SandboxConf("bubblewrap", "bubblewrap")).weaker
+    if not weaker:
+        return Finding("sandbox limits", True, "the kernel keeps the limits of memory, disk, processes and CPU")
+    return Finding("sandbox limits", False, "\n".join(("weaker than elsewhere:", *weaker, STRONGER)))
 
 
 def _seed() -> Finding:

@@ -137,6 +137,7 @@ class PolicyHost:
             stderr=self._output.path,
             readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
+            kept=False,
         )
         try:
             self._box = box = self._sandbox.open(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.allowlist import AllowList, allow_list
 from harness.gateway.budget import Amounts, Budget, RequestRefused, Reservation
 from harness.gateway.first_request import FirstRequest, first_request
@@ -91,16 +92,28 @@ class Account:
         if self._ended is not None:
             raise RequestRefused(self._ended, "this session is being stopped")
 
-    def _worst_case(self, call: Call) -> Amounts:
-        """Return the most that a request can use: a prompt of about its size, and answers as long as it allows.
+    def count(self) -> None:
+        """Take one count of a prompt's tokens from the budget. Raise `RequestRefused`."""
+        self.refuse_once_ended()
+        self.budget.count()
 
-        If the request does not limit its answers, each may fill the rest of the model's context.
+    @property
+    def lost_to_model(self) -> bool:
+        """Whether the session is being stopped because the model failed. Its open requests then use no turn."""
+        return self._ended is not None and ENDINGS[Ending(self._ended)].cause is Cause.MODEL
+
+    def worst_usage(self, call: Call) -> TokenCounts:
+        """Return the most tokens that a request can use: a prompt of about its size, and an answer of full length.
+
+        If the request does not limit its answer, it may fill the rest of the model's context.
         """
-        request, prompt = call.request, pseudo_count(call.body)
-        longest = max(self.context - prompt, 0) if request.max_output is None else request.max_output
-        usage = TokenCounts(input_tokens=prompt, output_tokens=longest * request.answers)
-        cost_usd = self.ledger.cost_usd(usage)
-        return Amounts.of(usage, cost_usd, turns=int(not request.side), side_requests=int(request.side))
+        prompt, stated = pseudo_count(call.body), call.request.max_output
+        longest = max(self.context - prompt, 0) if stated is None else stated
+        return TokenCounts(input_tokens=prompt, output_tokens=longest)
+
+    def _worst_case(self, call: Call) -> Amounts:
+        usage, side = self.worst_usage(call), call.request.side
+        return Amounts.of(usage, self.ledger.cost_usd(usage), turns=int(not side), side_requests=int(side))
 
     @property
     def failures(self) -> int:

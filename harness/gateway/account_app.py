@@ -15,15 +15,13 @@ from harness.gateway import messages, ollama
 from harness.gateway.account import Account
 from harness.gateway.allowlist import AllowList, NotAllowed
 from harness.gateway.budget import RequestRefused
-from harness.gateway.exchange import Exchange, Send
+from harness.gateway.exchange import DRAIN_S, LEFT, Exchange, Send
 from harness.gateway.ledger import LedgerEntry
 from harness.gateway.messages import WireError
 from harness.gateway.provider import AnswerError, Call
 from harness.gateway.routes import Route, dialect, route
 from harness.gateway.wires.base import Wire
-
-MAX_BODY: Final = 64 * 1024 * 1024
-"""The most bytes that a request's body may have. The body comes from inside the sandbox and is held in memory."""
+from harness.http_intake import IntakeRefused
 
 MAX_OPEN: Final = 8
 """The most model requests that an account answers at once, because answers are held in memory. Others wait."""
@@ -44,11 +42,11 @@ class AccountApp:
             try:
                 finished = False
                 async with anyio.create_task_group() as group:
-                    await self._answer(Request(scope, receive), entry, send, group)
+                    await self._answer(_Client(Request(scope, receive), path, group), entry, send)
                     finished = True
                     group.cancel_scope.cancel()
                 if not finished and entry.stop_reason is None:  # Codex leaves as soon as it has read the last event
-                    entry.error = "the client went away before the answer was complete"
+                    entry.error = LEFT
             except asyncio.CancelledError:
                 entry.error = "the session was closed before the answer was complete"
                 raise
@@ -56,16 +54,17 @@ class AccountApp:
                 entry.error = f"a fault of the harness: {error!r}"
                 raise
 
-    async def _answer(self, request: Request, entry: LedgerEntry, send: Send, group: anyio.abc.TaskGroup) -> None:
+    async def _answer(self, client: _Client, entry: LedgerEntry, send: Send) -> None:
+        request = client.request
         path = request.scope["path"]
         asked = route(path)
         response: Response | None
         try:
             body = await _read(request)
             self._account.ledger.received(entry, body)
-            group.start_soon(_watch, request, group.cancel_scope)
+            client.watch()
             if asked and request.method == "POST":
-                response = await self._ask(asked, request, body, entry, send)
+                response = await self._ask(asked, client, body, entry, send)
             else:
                 response = self._tell(request, body)
         except ClientDisconnect:
@@ -78,9 +77,7 @@ class AccountApp:
             entry.status = response.status_code
             await response(request.scope, request.receive, send)
 
-    async def _ask(
-        self, asked: Route, request: Request, body: bytes, entry: LedgerEntry, send: Send
-    ) -> Response | None:
+    async def _ask(self, asked: Route, client: _Client, body: bytes, entry: LedgerEntry, send: Send) -> Response | None:
         """Check a request to the model, and let the provider answer it."""
         account, wire = self._account, asked.wire
         entry.wire = wire.NAME
@@ -88,7 +85,7 @@ class AccountApp:
             raise AnswerError(404, f"{wire.NAME} is not served here: this session uses {account.wire}")
         allowed = account.allow_list(wire.NAME)
         try:
-            parsed = wire.parse(body, entry.path)
+            parsed = wire.parse(body, client.path)
         except WireError as error:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
@@ -96,23 +93,23 @@ class AccountApp:
         call = Call(
             request=parsed,
             wire=wire,
-            path=entry.path,
-            headers=allowed.headers(dict(request.headers)),
+            path=client.path,
+            headers=allowed.headers(dict(client.request.headers)),
             body=body,
             workspace=account.workspace,
         )
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)
-            _check_listed(allowed, request, call)
+            _check_listed(allowed, client.request, call)
             return JSONResponse({wire.COUNTED_AS: await self._count(call, entry)})
         entry.kind = "side" if parsed.side else "turn"
         account.ledger.asked(entry)
         self._check(parsed)
-        _check_listed(allowed, request, call)
+        _check_listed(allowed, client.request, call)
         account.asked(call)
         async with self._slots:
-            await self._exchange(call, entry, send)
+            await self._exchange(call, client, entry, send)
         return None
 
     def _check(self, asked: messages.ModelRequest) -> None:
@@ -120,6 +117,8 @@ class AccountApp:
         served = self._account.model
         if asked.model != served:
             raise AnswerError(404, f"model '{asked.model}' is not served here: this session uses '{served}'")
+        if asked.answers > 1:
+            raise AnswerError(400, f"the request asks for {asked.answers} answers, but each turn has one")
         if asked.hosted:
             said = f"the model's service would run or fetch {', '.join(asked.hosted)} over its own network"
             raise AnswerError(400, f"{said}, but this session is sealed")
@@ -127,18 +126,19 @@ class AccountApp:
     async def _count(self, call: Call, entry: LedgerEntry) -> int:
         """Let the provider count tokens. Until it has, the session waits for the model and not for the agent."""
         with _refusals(entry):
-            self._account.refuse_once_ended()
+            self._account.count()
         self._account.ledger.started(entry)
         return await self._account.provider.count_tokens(call)
 
-    async def _exchange(self, call: Call, entry: LedgerEntry, send: Send) -> None:
+    async def _exchange(self, call: Call, client: _Client, entry: LedgerEntry, send: Send) -> None:
         """Reserve a request's worst case, and let the provider answer it."""
         account = self._account
         with _refusals(entry):
             reservation = await account.reserve(call)
         with reservation:
             account.ledger.started(entry)
-            await Exchange(call, entry, account.ledger, reservation).run(account.provider, send)
+            client.exchange = Exchange(call, entry, account, reservation)
+            await client.exchange.run(account.provider, send)
 
     def _tell(self, request: Request, body: bytes) -> Response:
         """Answer a request that does not ask the model. Raise `AnswerError` 404 for an unknown path."""
@@ -162,6 +162,34 @@ class AccountApp:
         raise AnswerError(404, f"there is no {method} {path} here")
 
 
+class _Client:
+    """The client of one request.
+
+    `path` is its whole path, with the query. `exchange` is its request to the model, once that was sent.
+    """
+
+    def __init__(self, request: Request, path: str, group: anyio.abc.TaskGroup) -> None:
+        self.request = request
+        self.path = path
+        self.exchange: Exchange | None = None
+        self._group = group
+
+    def watch(self) -> None:
+        """Notice from now on when the client goes away. Its whole request must have come."""
+        self._group.start_soon(self._watch)
+
+    async def _watch(self) -> None:
+        """Stop working for a client that goes away. But a request that was sent is answered, for a while."""
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+        scope = self._group.cancel_scope
+        if self.exchange is None or self.exchange.is_settled:
+            scope.cancel()
+        else:
+            self.exchange.leave()
+            scope.deadline = anyio.current_time() + DRAIN_S
+
+
 def _check_listed(allowed: AllowList, request: Request, call: Call) -> None:
     """Raise `AnswerError` 400 if the request carries something that is not listed."""
     query = request.scope["query_string"].decode("latin-1")
@@ -181,13 +209,6 @@ def _refusals(entry: LedgerEntry) -> Iterator[None]:
         raise AnswerError(400, f"{refusal.limit}: {refusal}") from None
 
 
-async def _watch(request: Request, scope: anyio.CancelScope) -> None:
-    """Stop working on an answer when its client goes away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
-
 def _wire(request: Request) -> Wire:
     return dialect(request.scope["path"], request.headers)
 
@@ -202,10 +223,11 @@ def _error(request: Request, error: AnswerError) -> Response:
 
 
 async def _read(request: Request) -> bytes:
-    """Return the body. Raise `AnswerError` if it is too large."""
+    """Return the body. Raise `AnswerError` if it is refused."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise AnswerError(413, f"the request's body is larger than {MAX_BODY} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+    except IntakeRefused as refusal:
+        raise AnswerError(refusal.status, str(refusal)) from None
     return bytes(body)

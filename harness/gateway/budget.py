@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from msgspec import Struct
 
 from harness.case import Limits
 from harness.gateway.messages import TokenCounts
+
+COUNT_LIMIT: Final = "count_limit"
+"""The name of the limit on counting tokens in refusals. No session ends by it."""
 
 
 def side_limit(turns: int) -> int:
@@ -25,11 +28,20 @@ def side_limit(turns: int) -> int:
     return 4 * turns + 20
 
 
+def count_limit(turns: int) -> int:
+    """Return how many times tokens may be counted with this many turns. Counting is free, but it asks the service."""
+    return 4 * turns + 40
+
+
 class Amounts(Struct, frozen=True, kw_only=True):
-    """What one or more requests use, or may use. `tokens` counts input and output, without cached input."""
+    """What one or more requests use, or may use. `tokens` counts input and output, without cached input.
+
+    `counts` is how many times the service has counted the tokens of a prompt.
+    """
 
     turns: int = 0
     side_requests: int = 0
+    counts: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
 
@@ -47,6 +59,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
         return Amounts(
             turns=self.turns + other.turns,
             side_requests=self.side_requests + other.side_requests,
+            counts=self.counts + other.counts,
             tokens=self.tokens + other.tokens,
             cost_usd=self.cost_usd + other.cost_usd,
         )
@@ -82,6 +95,7 @@ class Budget:
         self.passed: str | None = None
         self._turns = turns
         self._side_requests = None if turns is None else side_limit(turns)
+        self._counts = None if turns is None else count_limit(turns)
         self._tokens = tokens
         self._cost_usd = cost_usd
         self._open: set[Reservation] = set()
@@ -108,9 +122,25 @@ class Budget:
                     return reservation
                 await self._moved.wait()
 
+    def count(self) -> None:
+        """Take one count of a prompt's tokens. It is never given back.
+
+        Raise `RequestRefused` if a limit was reached, or if the case has counted as often as it may. The latter does
+        not end the session, because it can go on without counts.
+        """
+        if self.passed is not None:
+            raise RequestRefused(self.passed, self.explain(self.passed))
+        if self._counts is not None and self.used.counts >= self._counts:
+            raise RequestRefused(COUNT_LIMIT, self.explain(COUNT_LIMIT))
+        self.used += Amounts(counts=1)
+
     def explain(self, limit: str) -> str:
         """Return a sentence about a limit that the case has reached: how much it has used, and how much is allowed."""
         match limit:
+            case _ if limit == COUNT_LIMIT:
+                return (
+                    f"this case has counted tokens {self._counts} times, as often as limits.turns={self._turns} allows"
+                )
             case "turn_limit" if self._turns is not None and self.used.turns < self._turns:
                 sides = f"all {self._side_requests} requests without tools"
                 return f"this case has used {sides} that limits.turns={self._turns} allows"
@@ -171,7 +201,8 @@ class Budget:
 class Reservation:
     """The part of a budget that one open request holds. `Budget.reserve` makes it.
 
-    It is a context manager. Leaving it without a call of `settle` gives everything back.
+    It is a context manager. Leaving it without a call of `settle` gives everything back. So settle it with what may
+    have been used as soon as the request was sent.
     """
 
     def __init__(self, budget: Budget, worst: Amounts) -> None:

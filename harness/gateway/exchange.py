@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -12,8 +11,10 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from harness.gateway.account import Account
 from harness.gateway.budget import Reservation
-from harness.gateway.ledger import Ledger, LedgerEntry, RequestFailure
+from harness.gateway.decoding import within
+from harness.gateway.ledger import LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
 from harness.gateway.wires.reader import Reader
@@ -23,6 +24,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ERROR_EXCERPT: Final = 500
 """How many bytes of a provider's error answer the ledger keeps."""
 
+MAX_WHOLE: Final = 16 * 1024 * 1024
+"""The most bytes of an answer without streaming. It is held in memory."""
+
+DRAIN_S: Final = 5.0
+"""How many seconds the rest of an answer may take after its client left. After that, the reservation is charged."""
+
+LEFT: Final = "the client went away before the answer was complete"
+
 _NOTHING: Final = AnswerOutcome()
 
 
@@ -30,38 +39,50 @@ class Exchange:
     """A model request on its way. `run` lets the provider answer it, and settles its reservation.
 
     The totals are settled before the CLI can see the end of its answer. So whoever sees the end finds them up to date.
+    If the client leaves, the answer is still read to its end, because only its end tells what it used.
     """
 
-    def __init__(self, call: Call, entry: LedgerEntry, ledger: Ledger, reservation: Reservation) -> None:
+    def __init__(self, call: Call, entry: LedgerEntry, account: Account, reservation: Reservation) -> None:
         self._call = call
         self._entry = entry
-        self._ledger = ledger
+        self._account = account
+        self._ledger = account.ledger
         self._reservation = reservation
+        self._reader = Reader(call.wire, streamed=True)
         self._unreachable = False
-        self._begun = False
+        self._left = False
         self._seen = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what the request has used."""
+        return self._reservation.settled
+
+    def leave(self) -> None:
+        """Note that the client went away. From now on, the session does not wait for this answer."""
+        self._left = True
+        self._ledger.abandoned(self._entry)
 
     async def run(self, provider: Provider, send: Send) -> None:
         """Let the provider answer, and pass the answer on.
 
         Raise `AnswerError` if there is no answer to pass on, before anything is sent. A fault of the provider becomes
-        an `AnswerError` 500.
+        an `AnswerError` 500. If this is cancelled, the reservation is charged.
         """
         try:
             answer = await self._answer(provider)
+            try:
+                await self._pass_on(answer, send)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _let_go(answer)
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
             self._unreachable = isinstance(error, Unreachable)
             self._settle()
             raise
-        except asyncio.CancelledError:
-            self._settle(left=True)
-            raise
-        try:
-            await self._pass_on(answer, send)
         finally:
-            with anyio.CancelScope(shield=True):
-                await _let_go(answer)
+            self._charge()
 
     async def _answer(self, provider: Provider) -> Answer:
         try:
@@ -71,54 +92,67 @@ class Exchange:
         except Exception as error:  # a fault in a provider must end in the ledger, not on a terminal
             raise AnswerError(500, f"the provider failed: {error!r}") from error
 
-    def _settle(self, outcome: AnswerOutcome = _NOTHING, *, left: bool = False) -> None:
+    def _settle(self, outcome: AnswerOutcome = _NOTHING, *, cut: bool = False, used: bool = False) -> None:
         """Enter the outcome in the ledger, and settle the reservation. Only the first call counts.
 
-        Without an outcome, nothing came back. `left` says that the client went away. A whole answer uses a turn. So
-        does an answer that had begun when its client left: it costs money, and otherwise a client could read most of
-        each answer for free. A client that leaves is charged for what the answer may have used.
+        Without an outcome, nothing came back. A whole answer uses a turn. So does one that `used` it: an answer that
+        the CLI can use although its end is missing. An answer that broke off (`cut`) is charged by an estimate if it
+        has not reported what it used.
         """
         if self._reservation.settled:
             return
         entry, is_turn = self._entry, self._entry.kind == "turn"
         whole = outcome.complete and outcome.error is None
-        left = left and not whole
         entry.error = entry.error or outcome.error
-        if left and entry.status in {None, 200}:
-            entry.charged = self._estimate(outcome.usage)
-        usage = entry.charged or outcome.usage or TokenCounts()
-        self._ledger.answered(entry, outcome, turn=is_turn and whole)
-        self._reservation.settle(usage, self._ledger.cost_usd(usage), counts=whole or (left and self._begun))
-        if is_turn and whole:
-            self._ledger.succeeded()
-        elif is_turn and entry.error and not left:
+        if cut and entry.status == 200 and outcome.usage is None:
+            entry.charged = self._estimate()
+        self._enter(outcome, turn=is_turn and whole and not self._left, used=whole or used)
+        if is_turn and not self._left:
+            self._ledger.succeeded() if whole else self._failed()
+
+    def _charge(self) -> None:
+        """Settle a request whose answer is not known: it is charged the most that it can have used, and its turn.
+
+        Otherwise, a client could have its requests answered for free, if it leaves before their answers. But if the
+        session is being stopped because the model failed, its requests use no turn, and only an estimate is charged.
+        """
+        if self._reservation.settled:
+            return
+        lost, worst = self._account.lost_to_model, self._account.worst_usage(self._call)
+        self._entry.charged = self._estimate() if lost else worst
+        self._enter(self._reader.outcome, turn=False, used=not lost)
+
+    def _enter(self, outcome: AnswerOutcome, *, turn: bool, used: bool) -> None:
+        if self._left:
+            self._entry.error = self._entry.error or LEFT
+        usage = _most(self._entry.charged, outcome.usage)
+        if self._entry.charged:
+            self._entry.charged = usage
+        self._ledger.answered(self._entry, outcome, turn=turn)
+        self._reservation.settle(usage, self._ledger.cost_usd(usage), counts=used)
+
+    def _failed(self) -> None:
+        entry = self._entry
+        if entry.error:
             failure = RequestFailure(entry.status, entry.error, entry.retry_after_s, unreachable=self._unreachable)
             self._ledger.failed(failure)
 
-    def _estimate(self, told: TokenCounts | None) -> TokenCounts:
-        """Return what an answer may have used by the time its client left, because services bill all of it."""
-        known = told or TokenCounts(input_tokens=pseudo_count(self._call.body))
-        return msgspec.structs.replace(known, output_tokens=max(known.output_tokens, self._seen // BYTES_PER_TOKEN))
+    def _estimate(self) -> TokenCounts:
+        """Return what an answer may have used by now, because services bill all of it."""
+        return TokenCounts(input_tokens=pseudo_count(self._call.body), output_tokens=self._seen // BYTES_PER_TOKEN)
 
     async def _pass_on(self, answer: Answer, send: Send) -> None:
         self._entry.status, self._entry.note = answer.status, answer.note
         self._entry.retry_after_s = _retry_after_s(answer.headers)
-        self._begun = answer.status == 200
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
-        try:
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            if answer.is_streamed:
-                await self._stream(answer, send)
-            else:
-                await self._whole(answer, send)
-        except asyncio.CancelledError:  # the client went away, or the session is being closed
-            self._settle(left=True)
-            raise
-        finally:
-            self._settle()
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if answer.is_streamed:
+            await self._stream(answer, send)
+        else:
+            await self._whole(answer, send)
 
     async def _stream(self, answer: Answer, send: Send) -> None:
-        reader = Reader(self._call.wire, streamed=True)
+        reader = self._reader
         try:
             async for chunk in answer.chunks:
                 self._ledger.touch(self._entry)
@@ -126,18 +160,15 @@ class Exchange:
                 reader.feed(chunk)
                 if reader.outcome.complete:
                     self._settle(reader.outcome)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except asyncio.CancelledError:
-            reader.finish(cut=True)
-            self._settle(reader.outcome, left=True)
-            raise
+                with self._ledger.passing_on(self._entry):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
             reader.finish(cut=True)
-            self._settle(reader.outcome)
+            self._settle(reader.outcome, cut=True)
             return  # without a last message: the server drops the connection
         reader.finish()
-        self._settle(reader.outcome)
+        self._settle(reader.outcome, used=reader.is_usable)
         await send({"type": "http.response.body"})
 
     async def _whole(self, answer: Answer, send: Send) -> None:
@@ -146,7 +177,7 @@ class Exchange:
         body = bytearray()
         cut: str | None = None
         try:
-            async for chunk in answer.chunks:
+            async for chunk in within(answer.chunks, MAX_WHOLE):
                 self._ledger.touch(self._entry)
                 self._seen += len(chunk)
                 body += chunk
@@ -154,16 +185,26 @@ class Exchange:
             cut = _broken(error)
         if cut or answer.status != 200:
             self._entry.error = cut or body[:ERROR_EXCERPT].decode("utf-8", "replace")
-            self._settle()
+            self._settle(cut=cut is not None)
         else:
-            reader.feed(bytes(body))
+            reader.feed(body)
             reader.finish()
             kind = answer.headers.get("content-type", "no type")
             if reader.outcome.error and "json" not in kind:
                 said = f"{reader.outcome.error} (it is {kind}: is there a model service at this address?)"
                 self._entry.error = said
-            self._settle(reader.outcome)
+            self._settle(reader.outcome, used=reader.is_usable)
         await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
+
+
+def _most(charged: TokenCounts | None, reported: TokenCounts | None) -> TokenCounts:
+    """Return what to charge: what the answer has reported, or the estimate where that is more.
+
+    The report divides the prompt into kinds of tokens, and the estimate does not.
+    """
+    if charged is None or reported is None:
+        return charged or reported or TokenCounts()
+    return msgspec.structs.replace(reported, output_tokens=max(charged.output_tokens, reported.output_tokens))
 
 
 def _raw(header: str) -> bytes:

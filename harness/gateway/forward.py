@@ -9,6 +9,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,11 +20,18 @@ import httpx2
 
 from harness.gateway.allowlist import sent_query
 from harness.gateway.credential import Credential
+from harness.gateway.decoding import PACKED, PLAIN, unpacked, within
 from harness.gateway.messages import pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut, Unreachable
 from harness.gateway.reach import CONNECT_S, LOOPBACK, PAUSES_S, unreachable
 from harness.gateway.transport import KEPT, KEPT_S, DirectTransport
 from harness.gateway.wires import openai_chat
+
+MAX_ANSWER: Final = 256 * 1024 * 1024
+"""The most bytes of an answer, after it was unpacked. A streamed answer is not held in memory."""
+
+MAX_FAILURE: Final = 1024 * 1024
+"""How many bytes of an error answer are passed on."""
 
 USAGE_ASKED: Final = "stream_options.include_usage was set: without it a chat stream has no usage"
 
@@ -42,7 +50,6 @@ _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
 The answer's body is decoded, and passed on as it comes.
 """
 _NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
-_DECODED: Final = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 _PROXIED: Final = frozenset(("http", "https", "all"))
 """What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
 _parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the same few addresses again and again
@@ -90,11 +97,6 @@ class Forwarder:
         """Return the service's own answer, even if it is an error. Raise `AnswerError` 502 if there is no answer."""
         body, note = _with_usage(call)
         response = await self._send(call, body)
-        encoding = response.headers.get("content-encoding", "").lower()
-        if encoding not in _DECODED:
-            await response.aclose()
-            said = f"the model service answers in encoding {encoding}, which was not requested"
-            raise AnswerError(502, self._hidden(said))
         failed = response.status_code >= 400
         chunks = self._failure(response) if failed else self._chunks(response)
         headers = self._passed_on(response.headers)
@@ -104,7 +106,7 @@ class Forwarder:
         """Return the service's count, or a pseudo-count if it does not count. Raise `AnswerError` if it fails."""
         response = await self._send(call, call.body)
         try:
-            body = b"".join([chunk async for chunk in self._chunks(response)])
+            body = await self._beginning(response)
         except StreamCut as error:
             raise AnswerError(502, str(error)) from None
         finally:
@@ -125,12 +127,21 @@ class Forwarder:
         url = _parsed(self._base_url + _path(call.path))
         request = self._client.build_request("POST", url, headers=headers, content=body)
         try:
-            return await self._connected(self._client, request)
+            return await self._readable(await self._connected(self._client, request))
         except _NO_CONNECTION as error:
             raise Unreachable(502, self._hidden(unreachable(self._base_url, _said(error)))) from None
         except httpx2.TransportError as error:
             said = f"no answer from the model service at {self._base_url}: {_said(error)}"
             raise AnswerError(502, self._hidden(said)) from None
+
+    async def _readable(self, response: httpx2.Response) -> httpx2.Response:
+        """Return the response. Raise `AnswerError` 502 if its encoding is unknown here, such as `br` or `zstd`."""
+        encoding = _encoding(response)
+        if encoding not in PLAIN | PACKED:
+            await response.aclose()
+            said = f"the model service answers in encoding {encoding}, which was not requested"
+            raise AnswerError(502, self._hidden(said))
+        return response
 
     async def _connected(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
         """Send the request. If no connection can be made, try again after each pause."""
@@ -148,10 +159,11 @@ class Forwarder:
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield the body without the key, each piece as soon as it has come."""
+        encoding, raw = _encoding(response), response.aiter_raw()
         hider = self._credential.hider()
         cut = None
         try:
-            async for chunk in response.aiter_bytes():
+            async for chunk in within(unpacked(raw, encoding) if encoding in PACKED else raw, MAX_ANSWER):
                 if passed := hider.feed(chunk):
                     yield passed
         except httpx2.HTTPError as error:
@@ -163,7 +175,17 @@ class Forwarder:
 
     async def _failure(self, response: httpx2.Response) -> AsyncIterator[bytes]:
         """Yield the body of an error answer in one piece."""
-        yield b"".join([chunk async for chunk in self._chunks(response)])
+        yield await self._beginning(response)
+
+    async def _beginning(self, response: httpx2.Response) -> bytes:
+        """Return the answer's body, or its first `MAX_FAILURE` bytes."""
+        body = bytearray()
+        async with aclosing(self._chunks(response)) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > MAX_FAILURE:
+                    break
+        return bytes(body[:MAX_FAILURE])
 
     def _passed_on(self, headers: httpx2.Headers) -> dict[str, str]:
         kept = {name.lower(): value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}
@@ -189,6 +211,11 @@ def _path(path: str) -> str:
     place, _, query = path.partition("?")
     query = sent_query(query)
     return f"{place}?{query}" if query else place
+
+
+def _encoding(response: httpx2.Response) -> str:
+    said: str = response.headers.get("content-encoding", "").strip()
+    return said.lower() if said.lower() in PLAIN | PACKED else said
 
 
 def _count(body: bytes, key: str | None) -> int | None:

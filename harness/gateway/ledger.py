@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +18,15 @@ from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
 from harness.visible import visible_struct
+
+MAX_TEXT: Final = 500
+"""How many characters of a path, a model's name or an error a line has."""
+
+MAX_NAME: Final = 200
+"""How many characters of a tool's name are kept."""
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""The most bytes of lines about requests that did not reach the model. Further ones are only counted."""
 
 
 class Metered(Struct, frozen=True, kw_only=True):
@@ -57,7 +68,10 @@ class RequestFailure(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A model request that is being answered: the time of its last byte, and whether any byte has come yet."""
+    """A model request that is being answered: the time of its last byte, and whether any byte has come yet.
+
+    While a byte is on its way to the client, `since` is infinite.
+    """
 
     since: float
     begun: bool = False
@@ -68,10 +82,10 @@ class LedgerEntry(Struct, kw_only=True):
 
     `kind` is `turn`, `side` (a model request without tools), `count` (of tokens) or `other`. `max_output` is the most
     output tokens that the request allows, or null if it does not say. `status` is null if there was no answer. `usage`
-    is what the answer reported. `charged` is the estimate that the budget was charged instead, because the client left
-    before the answer was whole. `leaked_call` means that the answer holds a tool call as text. `refused` names the
-    limit that was used up. `note` says what was changed in the request. `duration_s` runs from the request's arrival to
-    the last byte of its answer.
+    is what the answer reported. `charged` is what the budget was charged instead, because the answer did not end: the
+    most that the request can have used, or an estimate. `leaked_call` means that the answer holds a tool call as text.
+    `refused` names the limit that was used up. `note` says what was changed in the request. `duration_s` runs from the
+    request's arrival to the last byte of its answer.
     """
 
     time: str
@@ -118,6 +132,9 @@ class Ledger:
         self.open_requests = 0
         self._busy_s = 0.0
         self._busy_since = 0.0
+        self._sent: set[int] = set()
+        self._written = 0
+        self._left_out = 0
         self._file = path.open("ab")
 
     @property
@@ -139,7 +156,7 @@ class Ledger:
             self._busy_since = start
         self.open_requests += 1
         self.last_activity = start
-        entry = LedgerEntry(time=datetime.now(UTC).isoformat(timespec="milliseconds"), method=method, path=path)
+        entry = LedgerEntry(time=_now(), method=method, path=path)
         try:
             yield entry
         finally:
@@ -149,8 +166,19 @@ class Ledger:
             self.open_requests -= 1
             self._waiting.pop(id(entry), None)
             entry.duration_s = round(now - start, 6)
-            self._file.write(msgspec.json.encode(visible_struct(entry)) + b"\n")
-            self._file.flush()
+            self._write(entry)
+
+    def _write(self, entry: LedgerEntry) -> None:
+        """Write a line. Leave it out if the request did not reach the model, and such lines fill `MAX_BYTES`."""
+        sent = id(entry) in self._sent
+        self._sent.discard(id(entry))
+        line = msgspec.json.encode(visible_struct(_shortened(entry))) + b"\n"
+        if not sent and self._written + len(line) > MAX_BYTES:
+            self._left_out += 1
+            return
+        self._written += 0 if sent else len(line)
+        self._file.write(line)
+        self._file.flush()
 
     def touch(self, entry: LedgerEntry) -> None:
         """Note that a byte came. It is a piece of the answer if the entry is a model request that waits for one."""
@@ -173,7 +201,23 @@ class Ledger:
 
     def started(self, entry: LedgerEntry) -> None:
         """Note that a request goes to the model. From now on, it waits for its answer."""
+        self._sent.add(id(entry))
         self._waiting[id(entry)] = Waiting(time.monotonic())
+
+    def abandoned(self, entry: LedgerEntry) -> None:
+        """Note that the client of a request went away. Nobody waits for its answer any more."""
+        self._waiting.pop(id(entry), None)
+
+    @contextmanager
+    def passing_on(self, entry: LedgerEntry) -> Iterator[None]:
+        """Pass a piece of the answer on in this block. Meanwhile, the model does not keep the session waiting.
+
+        A client that does not read could otherwise make its model look stalled.
+        """
+        if id(entry) in self._waiting:
+            self._waiting[id(entry)] = Waiting(math.inf, begun=True)
+        yield
+        self.touch(entry)
 
     def cost_usd(self, usage: TokenCounts) -> float | None:
         """Return the cost of these tokens in US dollars, or None if no price is known."""
@@ -183,7 +227,7 @@ class Ledger:
         """Note that an answer has ended. `turn` says whether it counts as a turn."""
         usage = outcome.usage or TokenCounts()
         entry.usage = outcome.usage
-        entry.tools_called = outcome.tools_called
+        entry.tools_called = tuple(name[:MAX_NAME] for name in outcome.tools_called)
         entry.stop_reason = outcome.stop_reason
         entry.cost_usd = self.cost_usd(usage) if outcome.usage else None
         entry.leaked_call = leaks(outcome)
@@ -220,5 +264,20 @@ class Ledger:
         self.failures = 0
 
     def close(self) -> None:
-        """Close the file. May be called again."""
+        """Close the file. If lines were left out, the last line says how many. May be called again."""
+        if self._left_out and not self._file.closed:
+            said = f"{self._left_out} more requests did not reach the model, and have no lines here"
+            entry = LedgerEntry(time=_now(), method="", path="", note=said)
+            self._file.write(msgspec.json.encode(entry) + b"\n")
         self._file.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _shortened(entry: LedgerEntry) -> LedgerEntry:
+    """Return the entry without the ends of long texts, because a client may send any length of them."""
+    texts = {name: getattr(entry, name) for name in ("path", "model", "stop_reason", "note", "error")}
+    short = {name: f"{text[:MAX_TEXT]}..." for name, text in texts.items() if text and len(text) > MAX_TEXT}
+    return msgspec.structs.replace(entry, **short)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from harness.gateway.messages import ModelRequest
 from harness.gateway.wires.base import Wire
 
+MAX_MESSAGE: Final = 2000
+"""The most characters of an error's message. It may quote what a client or a service sent."""
+
 
 class AnswerError(Exception):
     """A request is answered with an error. The CLI gets `status` and the message in its wire's form."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}...")
         self.status = status
 
 

@@ -91,6 +91,7 @@ class RecordBuilder:
         self.malformed_lines = 0
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings = case.doubts
+        self.weaker_limits: list[str] = []
         self.timing: dict[str, float | None] = {}
         self.outcome: str | None = None
         self.tests: dict[str, str] = {}
@@ -199,6 +200,7 @@ class RecordBuilder:
             malformed_lines=self.malformed_lines,
             malformed_sample=self.malformed_sample,
             warnings=self.warnings,
+            weaker_limits=self.weaker_limits,
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)

@@ -9,8 +9,13 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from harness.case import Limits
 from harness.endings import CaseFault, Ending
+
+MB = 1_000_000
+"""The bytes of a megabyte, as the limits of a case count them."""
 
 
 class SandboxError(CaseFault):
@@ -30,13 +35,32 @@ class Interpreter(Struct, frozen=True):
     readable: tuple[Path, ...] = ()
 
 
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What a box may use at most, all its processes together. `None` means no bound.
+
+    `memory_bytes` includes what lies in its /tmp and /dev/shm. `tasks` counts processes and threads. `disk_bytes` are
+    those of workspace and home.
+    """
+
+    memory_bytes: int | None = None
+    tasks: int | None = None
+    disk_bytes: int | None = None
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        """Return the bounds that the limits of a case set."""
+        memory, disk = (None if limit is None else int(limit * MB) for limit in (limits.memory_mb, limits.disk_mb))
+        return cls(memory_bytes=memory, disk_bytes=disk)
+
+
 class BoxRequest(Struct, frozen=True, kw_only=True):
-    """What one box holds.
+    """What one box holds, and within which bounds.
 
     `workspace` and `home` are host directories that the processes inside may write. They are created if they are
     missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
     directories that appear read-only under a name, at the path in `Box.mounts`. `endpoints` names the loopback ports to
-    open inside. The command's standard error is appended to the host file `stderr`.
+    open inside. The command's standard error is appended to the host file `stderr`. If `kept` is false, what the box
+    writes to `workspace` and `home` may be lost.
     """
 
     workspace: Path
@@ -45,6 +69,8 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     readable: tuple[Path, ...] = ()
     mounts: Mapping[str, Path] = {}
     endpoints: tuple[str, ...] = ()
+    bounds: Bounds = Bounds()
+    kept: bool = True
 
 
 class Endpoint(Struct, frozen=True):
@@ -66,11 +92,15 @@ class Death(Struct, frozen=True):
 
 
 class Resources(Struct, frozen=True):
-    """What a box uses: bytes of resident memory, number of processes, and bytes on disk in workspace and home."""
+    """What a box uses: bytes of memory, number of processes, and bytes on disk in workspace and home.
+
+    `out_of_memory` is true if the kernel has killed a process of the box at its memory limit.
+    """
 
     memory_bytes: int = 0
     processes: int = 0
     disk_bytes: int = 0
+    out_of_memory: bool = False
 
 
 class Box(Protocol):
@@ -104,6 +134,11 @@ class Box(Protocol):
 
     def resources(self) -> Resources:
         """Return what the box uses. It may be called often, because figures may be some seconds old."""
+
+    def outside(self) -> Path:
+        """Return where the host sees the workspace at the moment. While the box is open, this may not be the folder of
+        the request, which has its contents again when the box is closed.
+        """
 
     def leaks(self) -> list[str]:
         """Return the leaks that are visible from the host, in words: an empty list for a sealed box. The probe asks."""
@@ -140,5 +175,36 @@ class Sandbox(Protocol):
     def python(self) -> Interpreter:
         """The Python to run inside a box of this sandbox."""
 
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """What this machine and user cannot guarantee about limits, in words: empty if the kernel keeps them all."""
+
     def open(self, request: BoxRequest) -> Box:
         """Return a sealed box whose endpoints listen. Raise `SandboxError` if it cannot be set up."""
+
+
+class BoundedSandbox:
+    """A sandbox whose boxes all have the same bounds: those of one case."""
+
+    def __init__(self, sandbox: Sandbox, bounds: Bounds) -> None:
+        self.name, self.seals = sandbox.name, sandbox.seals
+        self._sandbox, self._bounds = sandbox, bounds
+
+    @property
+    def version(self) -> str:
+        """See `Sandbox.version`."""
+        return self._sandbox.version
+
+    @property
+    def python(self) -> Interpreter:
+        """See `Sandbox.python`."""
+        return self._sandbox.python
+
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """See `Sandbox.weaker`."""
+        return self._sandbox.weaker
+
+    def open(self, request: BoxRequest) -> Box:
+        """See `Sandbox.open`. The bounds of the request are replaced."""
+        return self._sandbox.open(replace(request, bounds=self._bounds))

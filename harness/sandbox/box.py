@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Self
 
 from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, SandboxError
-from harness.sandbox.filesystem import HOME, WORKSPACE, mount_point
+from harness.sandbox.disk import Disk
+from harness.sandbox.filesystem import HOME, IN_MEMORY, WORKSPACE, mount_point
+from harness.sandbox.keeper import Keeper
 from harness.sandbox.launch import START_S, Launched
-from harness.sandbox.monitor import BoxMonitor
 from harness.sandbox.process import Pipes, complete, open_stderr
+from harness.sandbox.transfer import Transfer, replace_contents
+from harness.sandbox.uids import UidLease
 
 _LARGEST_REPLY = 1 << 16
 _DEATH_S = 60.0
@@ -29,24 +32,40 @@ class BubblewrapBox:
     """See `harness.sandbox.base.Box`. `pid` is the host's id of init, the first process of the box."""
 
     def __init__(
-        self, request: BoxRequest, room: Launched, *, uid: int | None, limits: Mapping[str, int], path: Sequence[str]
+        self,
+        request: BoxRequest,
+        room: Launched,
+        *,
+        uid: UidLease | None,
+        disk: Disk | None = None,
+        limits: Mapping[str, int],
+        path: Sequence[str],
     ) -> None:
-        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`."""
+        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`.
+
+        The box gives the uid and the disk up when it is closed. If this raises, it gives up the disk only.
+        """
         self.workspace, self.home = WORKSPACE, HOME
         self.mounts: Mapping[str, str] = {name: mount_point(name) for name in request.mounts}
         self.pid = room.pid
-        self._room, self._path = room, tuple(path)
-        self._monitor = BoxMonitor(room.pid, (request.workspace, request.home))
+        self._room, self._path, self._uid, self._disk = room, tuple(path), uid, disk
+        self._folders = {"workspace": request.workspace, "home": request.home}
+        self._filled, self._kept_after = False, request.kept
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
         ports = range(FIRST_PORT, FIRST_PORT + len(request.endpoints))
         room.control.settimeout(START_S)
         with contextlib.ExitStack() as undo:
+            if disk is not None:
+                undo.callback(disk.close)
             try:
                 self._pidfd = os.pidfd_open(room.pid)
                 undo.callback(os.close, self._pidfd)
-                listeners = self._set_up(uid, ports, limits)
+                self._keeper = self._kept(request)
+                undo.callback(self._keeper.close)
+                undo.callback(self._kill)
+                listeners = self._set_up(ports, limits)
                 undo.callback(_close_all, listeners)
                 self._stderr = open_stderr(request.stderr)
             except OSError as error:
@@ -56,6 +75,7 @@ class BubblewrapBox:
             name: Endpoint(f"http://127.0.0.1:{port}", listener)
             for name, port, listener in zip(request.endpoints, ports, listeners, strict=True)
         }
+        self._keeper.watch()
         self._pipes = Pipes()
         self.stdin, self.stdout = self._pipes.stdin, self._pipes.stdout
 
@@ -68,6 +88,7 @@ class BubblewrapBox:
             raise SandboxError(
                 f"cannot start {argv[0]!r}: a null byte in an argument or a variable\npass such text by standard input"
             )
+        self._fill()
         files = [self._pipes.far_stdin, self._pipes.far_stdout, self._stderr]
         try:
             self._send("run", self.workspace, str(len(argv)), *argv, *variables, files=files)
@@ -101,9 +122,14 @@ class BubblewrapBox:
                 self._exit_code = self._read_exit_code()
         return self._exit_code
 
+    def outside(self) -> Path:
+        """See `Box.outside`."""
+        live = self._disk is not None and self._filled and self._death is None
+        return self._disk.folder("workspace") if self._disk is not None and live else self._folders["workspace"]
+
     def resources(self) -> Resources:
         """See `Box.resources`. The figures include the box's init."""
-        return self._monitor.measure(time.monotonic())
+        return self._keeper.resources()
 
     def leaks(self) -> list[str]:
         """See `Box.leaks`. Outside the box, no process may have root's uid, whatever its uid inside."""
@@ -117,9 +143,9 @@ class BubblewrapBox:
     def close(self) -> Death:
         """See `Box.close`. Kill init. The kernel then kills every process inside before init itself ends."""
         if self._death is None:
+            self._keeper.measure_at_last()
             start = time.monotonic()
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self._kill()
             gone, _, _ = select.select([self._pidfd], [], [], _DEATH_S)
             seconds = time.monotonic() - start
             if not gone:
@@ -128,8 +154,11 @@ class BubblewrapBox:
                 )
             self._room.bwrap.wait()
             exit_code = self.poll()
-            self._release()
             self._death = Death(-signal.SIGKILL if exit_code is None else exit_code, seconds)
+            try:
+                self._keep()
+            finally:
+                self._release()
         return self._death
 
     def __enter__(self) -> Self:
@@ -140,8 +169,51 @@ class BubblewrapBox:
     ) -> None:
         self.close()
 
-    def _set_up(self, uid: int | None, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
+    def _kept(self, request: BoxRequest) -> Keeper:
+        """Return the keeper of the box's bounds. Init waits for its set-up, so nothing has started yet."""
+        return Keeper(
+            self.pid,
+            request.bounds,
+            kill=self._kill,
+            folders=(request.workspace, request.home),
+            memory_folders=IN_MEMORY,
+            disk=self._disk,
+        )
+
+    def _fill(self) -> None:
+        """Copy what the host has put into the box's folders to its disk."""
+        if self._disk is None or self._uid is None or self._filled:
+            return
+        self._filled = True
+        try:
+            for name, folder in self._folders.items():
+                Transfer(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+        except OSError as error:
+            raise SandboxError(f"cannot fill the box's file system: {error}\ncheck {folder}") from error
+
+    def _keep(self) -> None:
+        """Copy what the box leaves on its disk to the host's folders."""
+        if self._disk is None or self._uid is None or not (self._filled and self._kept_after):
+            return
+        try:
+            for name, folder in self._folders.items():
+                left_out = replace_contents(folder, self._disk.folder(name), self._uid.uid, self._disk.size)
+                if left_out:
+                    told = f"proctor: {left_out} entries of {name} were not kept: special, too deep, or too many\n"
+                    os.write(self._stderr, told.encode())
+        except OSError as error:
+            raise SandboxError(f"cannot keep what the box left: {error}\ncheck {folder}") from error
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _set_up(self, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
         """Send the set-up and return the listening sockets, one for each port."""
+        uid = None if self._uid is None else self._uid.uid
+        self._receive()  # it is up, and so is its file system
+        if self._disk is not None:
+            self._disk.show(self._pidfd)
         wanted = (f"{name}={value}" for name, value in limits.items())
         self._send("setup", "" if uid is None else str(uid), " ".join(map(str, ports)), " ".join(wanted))
         packet, descriptors, _, _ = socket.recv_fds(
@@ -168,6 +240,11 @@ class BubblewrapBox:
             return -signal.SIGKILL
 
     def _release(self) -> None:
+        self._keeper.close()
+        if self._disk is not None:
+            self._disk.close()
+        if self._uid is not None:
+            self._uid.release()
         self._pipes.close()
         self._room.control.close()
         self._room.log.close()

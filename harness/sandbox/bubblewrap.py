@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from harness.case import SandboxConf
-from harness.sandbox.base import BoxRequest, Interpreter, SandboxError
+from harness.sandbox.base import Bounds, BoxRequest, Interpreter, SandboxError
 from harness.sandbox.box import BubblewrapBox
-from harness.sandbox.filesystem import INIT, files, visible
+from harness.sandbox.cgroup import parents
+from harness.sandbox.disk import Disk, can_make_disks
+from harness.sandbox.filesystem import INIT, PLACES, files, visible
+from harness.sandbox.keeper import PATIENCE, weaker
 from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
 from harness.sandbox.process import search_path
+from harness.sandbox.uids import UidLease, lease_uid
 from harness.untrusted.tree import give
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -36,15 +41,12 @@ _AS_ROOT = (
 _INNER_UID = 1000
 _AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
 
-_FREE_UIDS = range(60578, 61184)
-"""Unused in systemd's table of uids (https://systemd.io/UIDS-GIDS/), and below 65536, as containers need."""
-
 
 class BubblewrapOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of kind `bubblewrap`.
 
-    `uid` is the uid of the sealed processes on the host when the harness runs as root. By default, each harness process
-    (an xdist worker) uses a different uid, because the kernel counts processes against `max_processes` by uid.
+    `uid` is the uid of the sealed processes on the host when the harness runs as root. By default, each box has a
+    different uid, because the kernel counts processes, inotify instances and more by uid.
     """
 
     uid: Annotated[int, Meta(ge=1, le=2**32 - 2)] | None = None
@@ -62,7 +64,7 @@ class BubblewrapSandbox:
     def __init__(self, conf: SandboxConf) -> None:
         self.conf = conf
         self.as_root = os.geteuid() == 0
-        self.uid = options_of(BubblewrapOptions, conf).uid or _FREE_UIDS[os.getpid() % len(_FREE_UIDS)]
+        self.uid = options_of(BubblewrapOptions, conf).uid
 
     @cached_property
     def version(self) -> str:
@@ -74,18 +76,34 @@ class BubblewrapSandbox:
         """See `Sandbox.python`."""
         return host_python()
 
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """See `Sandbox.weaker`."""
+        return weaker(parents(), disks=can_make_disks(), root=self.as_root)
+
     def open(self, request: BoxRequest) -> BubblewrapBox:
-        """See `Sandbox.open`. As root, gives workspace and home to the sealed uid."""
+        """See `Sandbox.open`. As root, gives workspace and home to the uid of the box."""
+        if not self.as_root:
+            return self._open(request, None)
+        uid = lease_uid() if self.uid is None else UidLease(self.uid)
+        try:
+            return self._open(request, uid)
+        except BaseException:
+            uid.release()
+            raise
+
+    def _open(self, request: BoxRequest, uid: UidLease | None) -> BubblewrapBox:
         program = _program()
         seccomp = _seccomp_filter(platform.machine())
         for directory in (request.workspace, request.home):
-            _prepare(directory, self.uid if self.as_root else None)
+            _prepare(directory, uid.uid if uid else None)
         readable = (*request.readable, *base_paths())
-        inner_uid = self.uid if self.as_root else _INNER_UID
-        content = files(request, uid=inner_uid, readable=readable, tmp_mb=self.conf.tmp_mb)
+        content = files(request, uid=uid.uid if uid else _INNER_UID, readable=readable, tmp_mb=self.conf.tmp_mb)
+        request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
+        disk = _disk(request, uid)
         room = launch(
             program,
-            (*_NAMESPACES, *_LIFE, *(_AS_ROOT if self.as_root else _AS_USER), *content.options),
+            (*_NAMESPACES, *_LIFE, *(_AS_ROOT if uid else _AS_USER), *content.options),
             content.texts,
             seccomp,
             lambda control: (str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, str(control)),
@@ -93,8 +111,9 @@ class BubblewrapSandbox:
         return BubblewrapBox(
             request,
             room,
-            uid=self.uid if self.as_root else None,
-            limits=_limits(self.conf),
+            uid=uid,
+            disk=disk,
+            limits=_limits(self.conf, request.bounds),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
 
@@ -106,15 +125,36 @@ def _program() -> str:
     return program
 
 
-def _limits(conf: SandboxConf) -> dict[str, int]:
-    return {
+def _disk(request: BoxRequest, uid: UidLease | None) -> Disk | None:
+    """Return a file system for workspace and home, or `None` if there is no limit or none can be made here."""
+    if request.bounds.disk_bytes is None or uid is None or not can_make_disks():
+        return None
+    try:
+        return Disk(request.workspace.parent, request.bounds.disk_bytes, PLACES, uid.uid)
+    except OSError as error:
+        raise SandboxError(
+            f"cannot make a file system for a box: {error}\nsee `losetup` and the kernel's log"
+        ) from error
+
+
+def _limits(conf: SandboxConf, bounds: Bounds) -> dict[str, int]:
+    """Return the limits of each process. One file alone cannot grow far above the bound of all of them."""
+    largest_file = conf.max_file_mb << 20
+    if bounds.disk_bytes is not None:
+        largest_file = min(largest_file, int(bounds.disk_bytes * PATIENCE))
+    limits = {
         "RLIMIT_NPROC": conf.max_processes,
         "RLIMIT_NOFILE": conf.max_open_files,
-        "RLIMIT_FSIZE": conf.max_file_mb << 20,
+        "RLIMIT_FSIZE": largest_file,
+        "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_CORE": 0,
         "RLIMIT_RTPRIO": 0,
         "RLIMIT_NICE": 0,
     }
+    if bounds.memory_bytes is not None and "memory" not in parents().folders:
+        # JavaScript engines reserve much more address space than that, so its limit would not do
+        limits["RLIMIT_DATA"] = bounds.memory_bytes
+    return limits
 
 
 def _seccomp_filter(machine: str) -> bytes:

@@ -35,6 +35,7 @@ class SandboxDirs:
         self.workspace = folder.workspace
         self.home = folder.home
         self.stderr = folder.stderr
+        self._box: Box | None = None
         self.readable = tuple(dict.fromkeys((*sandbox.python.readable, *readable)))
 
     def open(
@@ -48,7 +49,7 @@ class SandboxDirs:
         self.folder.make()
         for directory in (self.workspace, self.home):
             directory.mkdir(parents=True, exist_ok=True)
-        return self.sandbox.open(
+        self._box = self.sandbox.open(
             BoxRequest(
                 workspace=self.workspace,
                 home=self.home,
@@ -58,6 +59,12 @@ class SandboxDirs:
                 endpoints=tuple(endpoints),
             )
         )
+        return self._box
+
+    @property
+    def live_workspace(self) -> Path:
+        """Where the host sees the workspace at the moment, while a command may be running."""
+        return self.workspace if self._box is None else self._box.outside()
 
     def run(
         self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, timeout_s: float = 60.0

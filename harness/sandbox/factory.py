@@ -8,6 +8,7 @@ from harness.case import SandboxConf
 from harness.endings import ConfError
 from harness.sandbox.base import Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
+from harness.sandbox.keeper import STRONGER
 from harness.sandbox.none import NoSandbox
 
 _KINDS: dict[str, Callable[[SandboxConf], Sandbox]] = {"bubblewrap": BubblewrapSandbox, "none": NoSandbox}
@@ -24,3 +25,12 @@ def make_sandbox(conf: SandboxConf) -> Sandbox:
             f"choose from: {', '.join(sorted(_KINDS))}"
         )
     return _KINDS[conf.kind](conf)
+
+
+def require_limits(conf: SandboxConf) -> None:
+    """Raise `ConfError` if this machine and user cannot guarantee every limit of the sandbox."""
+    weaker = make_sandbox(conf).weaker
+    if weaker:
+        raise ConfError(
+            f"--require-limits: sandbox {conf.name} cannot guarantee every limit here: {'; '.join(weaker)}\n{STRONGER}"
+        )

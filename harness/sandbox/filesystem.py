@@ -15,6 +15,9 @@ from harness.seed_key import key_file
 
 ROOM = "/sandbox"
 WORKSPACE, HOME, INIT = f"{ROOM}/workspace", f"{ROOM}/home", f"{ROOM}/init.py"
+PLACES = {"workspace": WORKSPACE, "home": HOME}
+IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - mount points
+"""The writable folders whose files are in memory."""
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = tuple(

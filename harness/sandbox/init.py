@@ -3,12 +3,13 @@
 It runs inside, and needs only the standard library: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the
 harness. Each packet is a list of texts, separated by NUL. The first one says what the packet is.
 
-1. The harness sends `setup`, the uid (or nothing), the ports, and the limits: `RLIMIT_NPROC=512 …`. The answer is
+1. Init sends `up`: the box's file system is complete.
+2. The harness sends `setup`, the uid (or nothing), the ports, and the limits: `RLIMIT_NPROC=512 …`. The answer is
    `ready`, with the listening sockets in the order of the ports.
-2. The harness sends `run`, the directory, the number of arguments, the arguments, and the variables: `HOME=…`. Standard
+3. The harness sends `run`, the directory, the number of arguments, the arguments, and the variables: `HOME=…`. Standard
    input, output and error come with it as descriptors. The answer is `started`, or `error` and the reason.
-3. The harness may send `terminate`, which has no answer.
-4. When the command ends, init sends `exited` and the code. The code is negative for a signal.
+4. The harness may send `terminate`, which has no answer.
+5. When the command ends, init sends `exited` and the code. The code is negative for a signal.
 
 End of file means that the harness has ended. Init then exits, and the kernel kills everything in the box.
 
@@ -224,6 +225,7 @@ def main() -> None:
     number = int(sys.argv[1])
     os.set_inheritable(number, False)
     control = _socket.socket(fileno=number)
+    control.send(b"up")
     (_, uid, ports, limits), _ = receive(control)
     listeners = [listen(int(port)) for port in ports.split()]
     drop_bounding_set()

@@ -3,75 +3,151 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain, islice
 from pathlib import Path
 
-import psutil
-
-from harness.sandbox.base import Resources
+from harness.sandbox.base import Bounds, Resources
+from harness.sandbox.cgroup import Group
+from harness.sandbox.disk import Disk
+from harness.sandbox.held import Held, descendants, held
 from harness.untrusted.tree import walk
 
 _PROCESSES_EVERY_S = 0.5
 _DISK_EVERY_S = 2.0
-_ENTRIES = 2000
-"""The files to count in one step of about ten milliseconds. A larger tree takes several steps."""
-_LOOK_EVERY_S = 0.1
+_SOONEST_S = 0.02
+_FASTEST = 2e9
+"""Bytes in a second that a box can fill at most, roughly. It decides when a box near a bound is measured again."""
+_WALKS = 3
+_SHARE = 10
+_NO_BOUNDS = Bounds()
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _BLOCK = 512
+_SMALLEST = 4096
+"""What a file counts at least: the kernel keeps its inode and its name, although an empty file has no blocks."""
 
 
 class BoxMonitor:
-    """Measures one box, for kinds of sandbox without a cgroup.
+    """Measures one box.
 
     `pid` is the host's id of the process from which all others of the box descend. `folders` are the folders that the
-    box may write to. `measure` takes some ten milliseconds at most, because it only renews the figures that are due.
+    box may write to. `memory_folders` are places inside the box whose files are in memory. Where the box has a
+    `group` that the kernel keeps within its memory, the group knows best how much there is. A `disk` knows what is in
+    its folders.
+
+    The nearer the box is to its bounds, the sooner `measure` looks again.
     """
 
-    def __init__(self, pid: int, folders: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        pid: int,
+        folders: Sequence[Path],
+        *,
+        memory_folders: Sequence[str] = (),
+        bounds: Bounds = _NO_BOUNDS,
+        group: Group | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         self._pid = pid
         self._folders = tuple(folders)
-        self._walk: Iterator[tuple[str, os.stat_result]] | None = None
-        self._counted = 0
+        self._memory_folders = tuple(Path("/proc", str(pid), "root", name.lstrip("/")) for name in memory_folders)
+        self._bounds, self._group, self._file_system = bounds, group, disk
         self._known = Resources()
-        self._processes_due = self._disk_due = self._look_due = 0.0
+        self._processes_due = self._disk_due = 0.0
+
+    @property
+    def due(self) -> float:
+        """When there is something to measure again, in seconds of the clock given to `measure`."""
+        return min(self._processes_due, self._disk_due)
 
     def measure(self, now: float) -> Resources:
-        """Return what is known at `now`, in seconds of a steady clock."""
-        memory, processes, disk = self._known.memory_bytes, self._known.processes, self._known.disk_bytes
-        if now >= self._processes_due:
-            self._processes_due = now + _PROCESSES_EVERY_S
-            memory, processes = _resident(self._pid)
-        if now >= self._look_due:
-            self._look_due = now + _LOOK_EVERY_S
-            disk = self._disk(now)
-        self._known = Resources(memory, processes, disk)
+        """Return what is known at `now`, in seconds of a steady clock. Only figures that are due are renewed."""
+        known = self._known
+        memory, processes, killed = known.memory_bytes, known.processes, known.out_of_memory
+        disk = known.disk_bytes
+        look_at_disk, look_at_processes = now >= self._disk_due, now >= self._processes_due
+        pids = self._pids() if look_at_disk or look_at_processes else []
+        if look_at_processes:
+            memory, processes = self._memory(pids), len(pids)
+            killed = killed or self._killed()
+            self._processes_due = now + self._pause(memory, self._bounds.memory_bytes, _PROCESSES_EVERY_S)
+        if look_at_disk:
+            began = time.monotonic()
+            disk = self._disk(pids)
+            took = time.monotonic() - began
+            pause = max(took * _SHARE, self._pause(disk, self._bounds.disk_bytes, _DISK_EVERY_S))
+            self._disk_due = now + pause
+        self._known = Resources(memory, processes, disk, killed)
         return self._known
 
-    def _disk(self, now: float) -> int:
-        """Return the last finished count, or the unfinished count if it is greater."""
-        known = self._known.disk_bytes
-        if self._walk is None:
-            if now < self._disk_due:
-                return known
-            self._walk, self._counted = chain.from_iterable(map(walk, self._folders)), 0
-        seen = 0
-        with suppress(OSError):  # a folder that was removed in the meantime holds nothing
-            for _name, status in islice(self._walk, _ENTRIES):
-                seen += 1
-                self._counted += status.st_blocks * _BLOCK
-        if seen == _ENTRIES:
-            return max(known, self._counted)
-        self._walk, self._disk_due = None, now + _DISK_EVERY_S
-        return self._counted
+    def renew(self, now: float) -> Resources:
+        """Measure everything that can change before a box ends for good, and return it."""
+        self._processes_due = self._disk_due = 0.0
+        return self.measure(now)
+
+    def _pids(self) -> list[int]:
+        if self._group is not None:
+            with suppress(OSError):
+                return self._group.processes()
+        return [pid for pid in descendants(self._pid) if Path("/proc", str(pid)).exists()]
+
+    def _killed(self) -> bool:
+        if self._group is None or not self._group.bounds_memory:
+            return False
+        return self._group.ran_out_of_memory()
+
+    def _memory(self, pids: Sequence[int]) -> int:
+        if self._group is not None and self._group.bounds_memory:
+            with suppress(OSError):
+                return self._group.memory_bytes()
+        disks = frozenset(_device(folder) for folder in self._folders)
+        in_memory = frozenset(_device(folder) for folder in self._memory_folders)
+        nameless = held(pids, disks, in_memory).memory_bytes
+        return sum(map(_resident, pids)) + sum(map(_used, self._memory_folders)) + nameless
+
+    def _disk(self, pids: Sequence[int]) -> int:
+        """Return the bytes in the folders and in deleted files that are still open.
+
+        If folders vanish or move while they are counted, count again. The largest count is the best.
+        """
+        if self._file_system is not None:
+            return self._file_system.used()
+        counts = []
+        for _ in range(_WALKS):
+            moved: list[str] = []
+            counts.append(sum(_size(folder, moved) for folder in self._folders))
+            if not moved:
+                break
+        disks = frozenset(_device(folder) for folder in self._folders)
+        return max(counts) + (held(pids, disks) if self._folders else Held()).disk_bytes
+
+    @staticmethod
+    def _pause(used: int, bound: int | None, usual: float) -> float:
+        """Return the seconds until a figure is due again: less than a box needs to reach the bound."""
+        return usual if bound is None else min(usual, max(_SOONEST_S, (bound - used) / _FASTEST))
 
 
-def _resident(pid: int) -> tuple[int, int]:
-    memory = processes = 0
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                memory += process.memory_info().rss
-                processes += 1
-    return memory, processes
+def _size(folder: Path, moved: list[str]) -> int:
+    with suppress(OSError):  # a folder that was removed in the meantime holds nothing
+        return sum(max(status.st_blocks * _BLOCK, _SMALLEST) for _name, status in walk(folder, moved=moved))
+    return 0
+
+
+def _resident(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE
+    return 0
+
+
+def _used(folder: Path) -> int:
+    with suppress(OSError):
+        found = os.statvfs(folder)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+    return 0
+
+
+def _device(folder: Path) -> int:
+    with suppress(OSError):
+        return folder.stat().st_dev
+    return -1

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +41,11 @@ class NoSandbox:
     def python(self) -> Interpreter:
         """See `Sandbox.python`."""
         return host_python()
+
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """See `Sandbox.weaker`."""
+        return ("no limit of the sandbox holds: it seals nothing",)
 
     def open(self, request: BoxRequest) -> NoBox:
         """Return a box whose endpoints are free loopback ports of the host. Raise `SandboxError`."""
@@ -103,6 +109,10 @@ class NoBox:
     def resources(self) -> Resources:
         """See `Box.resources`. Nothing is measured before `exec`."""
         return Resources() if self._monitor is None else self._monitor.measure(time.monotonic())
+
+    def outside(self) -> Path:
+        """See `Box.outside`."""
+        return self._folders[0]
 
     def leaks(self) -> list[str]:
         """See `Box.leaks`."""

@@ -17,14 +17,15 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def walk(folder: Path, *, rights: int = READ) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: Path, *, rights: int = READ, moved: list[str] | None = None) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the name and status of every entry below `folder`, which others may change at the same time.
 
     Do not follow links. Handle any depth with at most two descriptors. Skip entries that vanish. A folder of this user
     that lacks `rights` for its owner gets them, so that no agent can hide what it wrote. Skip the folders of other
-    users that cannot be opened. End early if a folder moves elsewhere during its walk.
+    users that cannot be opened. End early if a folder moves elsewhere during its walk. Add the names of folders that
+    vanished or moved to `moved`.
     """
-    for _parent, name, status in _visited(folder, rights):
+    for _parent, name, status in _visited(folder, rights, [] if moved is None else moved):
         yield name, status
 
 
@@ -34,12 +35,15 @@ def give(folder: Path, uid: int) -> None:
     No other process may be writing there. Raise `OSError` if this user may not do that.
     """
     os.chown(folder, uid, uid, follow_symlinks=False)
-    for parent, name, _status in _visited(folder, READ):
+    for parent, name, _status in _visited(folder, READ, []):
         os.chown(name, uid, uid, dir_fd=parent, follow_symlinks=False)
 
 
-def _visited(folder: Path, rights: int) -> Iterator[tuple[int, str, os.stat_result]]:
-    """Yield an open folder, a name in it and that entry's status, for every entry below `folder`."""
+def _visited(folder: Path, rights: int, lost: list[str]) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Yield an open folder, a name in it and that entry's status, for every entry below `folder`.
+
+    Add the names of folders that vanished or moved to `lost`.
+    """
     here = open_folder(folder, rights=rights)
     try:
         folders: list[str] = []
@@ -48,7 +52,8 @@ def _visited(folder: Path, rights: int) -> Iterator[tuple[int, str, os.stat_resu
         while way:
             folders = way[-1][1]
             if folders:
-                inner = _opened(folders.pop(), here, rights)
+                name = folders.pop()
+                inner = _opened(name, here, rights, lost)
                 if inner is not None:
                     here, outer = inner, here
                     os.close(outer)
@@ -61,6 +66,7 @@ def _visited(folder: Path, rights: int) -> Iterator[tuple[int, str, os.stat_resu
                 here, inner = open_folder("..", here, rights=rights), here
                 os.close(inner)
                 if _identity(here) != way[-1][0]:
+                    lost.append(name)
                     return
     finally:
         os.close(here)
@@ -131,11 +137,14 @@ def _entries(folder: int, folders: list[str]) -> Iterator[tuple[int, str, os.sta
             yield folder, entry.name, status
 
 
-def _opened(name: str, parent: int, rights: int) -> int | None:
+def _opened(name: str, parent: int, rights: int, lost: list[str]) -> int | None:
     try:
         return open_folder(name, parent, rights=rights)
+    except FileNotFoundError:
+        lost.append(name)
     except OSError:
-        return None
+        pass
+    return None
 
 
 def _identity(folder: int) -> tuple[int, int]:

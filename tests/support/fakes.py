@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from selectors import BaseSelector, SelectorKey
 from typing import IO, Self, cast
 
@@ -79,6 +80,9 @@ class FakeBox:
 
     def resources(self) -> Resources:
         return self.used
+
+    def outside(self) -> Path:
+        return Path(self.workspace)
 
     def leaks(self) -> list[str]:
         return []

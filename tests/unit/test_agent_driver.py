@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.gateway.ledger import Metered, RequestFailure
 from tests.support.fakes import FakeBox, FakeClock, FakeTraffic, fake_backend
 
 LIMITS = Limits(grace_s=3, idle_s=20)
+LIBC = ctypes.CDLL(None)
 
 
 class Stage:
@@ -31,7 +33,7 @@ class Stage:
         self.stream = folder / "stream.jsonl"
         self.shown: list[Progress] = []
 
-    def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS) -> SessionOutcome:
+    def drive(self, on_wait: Callable[[], None], limits: Limits = LIMITS, stderr: Path | None = None) -> SessionOutcome:
         self.clock.on_wait = on_wait
         return drive(
             self.box,
@@ -41,6 +43,7 @@ class Stage:
             traffic=self.traffic,
             stream=self.stream,
             progress=self.shown.append,
+            stderr=stderr,
             clock=self.clock,
         )
 
@@ -199,3 +202,45 @@ def test_a_cli_that_never_reports_an_answer_gets_no_more_than_the_grace_period(s
     outcome = stage.drive(lambda: None)
     assert stage.box.terminated == [pytest.approx(LIMITS.grace_s, abs=0.2)]
     assert (outcome.session.turns, outcome.stop and outcome.stop.ending) == (0, Ending.TURN_LIMIT)
+
+
+# Output beyond its limit
+
+
+def test_output_beyond_its_limit_ends_the_session_and_is_not_kept(stage: Stage) -> None:
+    pieces = iter([b"x" * 60_000] * 12)
+    outcome = stage.drive(lambda: stage.box.write(next(pieces, b"")), Limits(grace_s=3, output_mb=0.5))
+    assert outcome.stop is not None
+    assert outcome.stop.ending is Ending.OUTPUT_LIMIT
+    assert stage.stream.stat().st_size == 500_000
+
+
+@pytest.mark.parametrize("manner", ["appended", "sparse", "allocated"])
+def test_a_file_of_standard_error_that_is_filled_ends_the_session_and_is_cut(
+    stage: Stage, tmp_path: Path, manner: str
+) -> None:
+    """A program in the box opens `/proc/2/fd/2`, and fills the file behind it."""
+    stderr = tmp_path / "stderr.log"
+
+    def fill() -> None:
+        with stderr.open("ab") as file:
+            if manner == "appended":
+                file.write(b"e" * 3_000_000)
+            elif manner == "sparse":
+                file.truncate(file.tell() + 3_000_000)
+            else:
+                keep_size, length = 1, 3_000_000
+                LIBC.fallocate(file.fileno(), keep_size, ctypes.c_long(file.tell()), ctypes.c_long(length))
+
+    outcome = stage.drive(fill, Limits(grace_s=3, output_mb=2), stderr=stderr)
+    assert outcome.stop is not None
+    assert outcome.stop.ending is Ending.OUTPUT_LIMIT
+    assert stderr.stat().st_size <= 2_000_000
+    assert stderr.stat().st_blocks * 512 <= 2_100_000
+
+
+def test_ordinary_standard_error_is_left_as_it_is(stage: Stage, tmp_path: Path) -> None:
+    stderr = tmp_path / "stderr.log"
+    stderr.write_bytes(b"e" * 1_500_000)
+    outcome = stage.drive(lambda: stage.box.exit(0), Limits(output_mb=2), stderr=stderr)
+    assert (outcome.stop, stderr.stat().st_size) == (None, 1_500_000)

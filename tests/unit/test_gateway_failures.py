@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.gateway_client import CHAT, MESSAGES, Forwarder, address, conversation, eventually, text_of
+from tests.support.gateway_client import CHAT, MESSAGES, Forwarder, conversation, eventually, text_of
 from tests.support.scripted_gateway import PATHS, STREAMED, Opener, scripted_gateway
 
 
@@ -139,16 +139,6 @@ def test_an_error_in_mid_stream_cuts_the_stream_and_is_not_a_turn(open_session: 
             session.ask(CHAT)
     assert session.account.metered().turns == 0
     assert "OSError('reset')" in session.ledger()[0]["error"]
-
-
-@PATHS
-def test_a_client_that_goes_away_frees_its_turn_at_once(open_session: Opener, path: str) -> None:
-    session = open_session("[{text: a, delay_s: 600}]", turns=1)
-    with pytest.raises(httpx2.ReadTimeout):
-        session.client.post(address(path, stream=True), json=conversation(path, 0, stream=True), timeout=0.3)
-    eventually(lambda: session.account.ledger.open_requests == 0)
-    assert text_of(session.ask(path, 1)) == "Done."
-    assert "went away" in session.ledger()[0]["error"]
 
 
 def test_a_client_that_leaves_after_the_last_event_is_not_an_error(open_session: Opener) -> None:

@@ -22,6 +22,8 @@ FLOORS = (
         "endings",
         "lazy",
         "http_host",
+        "http_intake",
+        "json_scan",
         "imports",
         "malformed",
         "packaged",

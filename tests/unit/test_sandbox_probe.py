@@ -58,7 +58,7 @@ def test_a_failing_bubblewrap_is_refused(
 
 
 def test_an_init_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("harness.sandbox.bubblewrap._limits", lambda _: {"RLIMIT_UNHEARD_OF": 1})
+    monkeypatch.setattr("harness.sandbox.bubblewrap._limits", lambda *_: {"RLIMIT_UNHEARD_OF": 1})
     with pytest.raises(SandboxError, match=r"RLIMIT_UNHEARD_OF.*\n."):
         bubblewrap().open(request(tmp_path))
 

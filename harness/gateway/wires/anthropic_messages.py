@@ -81,6 +81,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *data.hosted,
         ),
         max_output=stated(data.max_tokens),
+        answers=data.answers,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.gateway.messages import AnswerOutcome, ModelRequest, Reply, WireError
+from harness.gateway.wires.guard import check
 
 T = TypeVar("T")
 
@@ -49,10 +50,18 @@ class Wire(Protocol):
 
 
 class Extras(Struct, frozen=True, kw_only=True):
-    """What OpenRouter adds to each wire's own API: tools that it runs, and other models."""
+    """What some services add to each wire's own API: tools that OpenRouter runs, other models, several answers."""
 
     plugins: Any = None
     models: Any = None
+    n: Any = None
+    best_of: Any = None
+    n_cmpl: Any = None
+
+    @property
+    def answers(self) -> int:
+        """How many answers the request asks for, under OpenAI's, vLLM's or llama.cpp's name."""
+        return stated(self.n, self.best_of, self.n_cmpl) or 1
 
     @property
     def hosted(self) -> tuple[str, ...]:
@@ -66,10 +75,14 @@ def decode(body: bytes, kind: type[T]) -> T:
     """Return the JSON of a request body as `kind`. Raise `WireError`, which names the place, if it is not valid.
 
     Python's own parser reads it first: unlike msgspec, it takes the lone surrogates that JavaScript clients send. A key
-    that an object has twice is refused, because the service might use the other value.
+    that an object has twice is refused, because the service might use the other value. So is what the budget could not
+    count (`harness.gateway.wires.guard`).
     """
     try:
-        return msgspec.convert(json.loads(body, object_pairs_hook=_distinct), kind)
+        data = json.loads(body, object_pairs_hook=_distinct)
+        if isinstance(data, dict):
+            check(data)
+        return msgspec.convert(data, kind)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the request body is not valid: {error}") from None
 
@@ -109,7 +122,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"an object has the key {twice!r} twice")
+        raise ValueError(f"an object has the key {twice[:100]!r} twice")
     return found
 
 

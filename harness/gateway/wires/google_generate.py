@@ -21,6 +21,7 @@ from harness.gateway.messages import (
     WireError,
 )
 from harness.gateway.wires.base import counted, decode, dumps, fragments, stated
+from harness.gateway.wires.guard import check_spelling
 from harness.gateway.wires.openai_chat import Cached, disjoint
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
@@ -131,6 +132,7 @@ def _configured(body: dict[str, Any], *spellings: str) -> Iterator[Any]:
     """Yield what the request's configuration has under these names. The service takes camel case and snake case."""
     for config in (body.get("generationConfig"), body.get("generation_config")):
         if isinstance(config, dict):
+            check_spelling(config)
             yield from (config[name] for name in spellings if name in config)
 
 

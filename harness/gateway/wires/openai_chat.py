@@ -65,7 +65,6 @@ class _ChatBody(Extras, frozen=True):
     web_search_options: Any = None
     max_completion_tokens: Any = None
     max_tokens: Any = None
-    n: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
@@ -76,7 +75,8 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(
-            OfferedTool(tool.function.name, tool.function.parameters) for tool in data.tools or () if tool.function
+            OfferedTool(tool.function.name, tool.function.parameters) if tool.function else OfferedTool(tool.type)
+            for tool in data.tools or ()
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
@@ -93,7 +93,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *data.hosted,
         ),
         max_output=stated(data.max_completion_tokens, data.max_tokens),
-        answers=stated(data.n) or 1,
+        answers=data.answers,
     )
 
 

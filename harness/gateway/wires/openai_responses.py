@@ -79,6 +79,8 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     if data.background:
         raise WireError("background: such answers are not served, because the gateway could not count them")
     items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
+    if any(item.type == "item_reference" for item in items):
+        raise WireError("item_reference: this session uses nothing that the service keeps; send the item itself")
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
     answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
@@ -95,6 +97,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             *data.hosted,
         ),
         max_output=stated(data.max_output_tokens),
+        answers=data.answers,
     )
 
 

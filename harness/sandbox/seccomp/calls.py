@@ -17,7 +17,7 @@ ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 ALLOWED = {
     "file contents": (
         *("read", "pread64", "readv", "preadv", "preadv2", "write", "pwrite64", "writev", "pwritev", "pwritev2"),
-        *("lseek", "fsync", "fdatasync", "sync_file_range", "readahead", "fadvise64", "fallocate", "ftruncate"),
+        *("lseek", "fsync", "fdatasync", "sync_file_range", "readahead", "fadvise64", "ftruncate"),
         *("truncate", "copy_file_range", "sendfile", "splice", "tee", "vmsplice", "flock"),
     ),
     "file names": (
@@ -117,6 +117,8 @@ _CREATES = 0o100 | 0o20000000
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. `clone` has no flag for NEWTIME."""
 
+_PUNCH_HOLE = 0x03
+"""With FALLOC_FL_KEEP_SIZE. Other modes reserve space faster than a limit of the disk can be measured."""
 _INJECTION = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
 _REQUESTS = (
@@ -165,6 +167,7 @@ CHECKED = {
         ),
         ERRNO | errno.ENOTTY,
     ),
+    "fallocate": CallRule(((ALLOW, (Check(1, (_PUNCH_HOLE,)),)),), ERRNO | errno.EOPNOTSUPP),
     "prctl": CallRule(((ALLOW, (Check(0, _PRCTL),)),), ERRNO | errno.EINVAL),
     "clone": CallRule(((ALLOW, (Check(0, (0,), _NAMESPACES),)),), _EPERM),
     "prlimit64": CallRule(((ALLOW, (Check(0, (0,)),)),), _EPERM),

@@ -1,0 +1,161 @@
+"""Runs inside a box: takes more memory or disk than the box may have, in a way that is hard to see from outside.
+
+`python limit_attacks.py NAME MB` writes a line when it has begun, and takes about MB megabytes unless it is stopped.
+It needs only the standard library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MB = 1 << 20
+STEP = 2
+KEPT: list[object] = []
+
+
+def fill(file: int, megabytes: int) -> None:
+    for _ in range(megabytes):
+        os.write(file, b"x" * MB)
+
+
+def made(name: str, megabytes: int = STEP) -> int:
+    file = os.open(name, os.O_CREAT | os.O_RDWR)
+    fill(file, megabytes)
+    return file
+
+
+def unlinked(name: str) -> int:
+    file = os.open(name, os.O_CREAT | os.O_RDWR)
+    Path(name).unlink()
+    fill(file, STEP)
+    return file
+
+
+def use_memory_files(steps: int) -> None:
+    for _ in range(steps):
+        fill(os.memfd_create("x"), STEP)
+
+
+def use_mapped_memory_files(steps: int) -> None:
+    for _ in range(steps):
+        file = os.memfd_create("x")
+        fill(file, STEP)
+        KEPT.append(mmap.mmap(file, STEP * MB))
+        os.close(file)
+
+
+def use_temporary_folders(steps: int) -> None:
+    for number in range(steps):
+        os.close(made(f"{('/tmp', '/dev/shm')[number % 2]}/{number}"))  # noqa: S108 - the box's own
+
+
+def use_shared_segments(steps: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    for _ in range(steps):
+        segment = libc.shmget(0, ctypes.c_size_t(STEP * MB), 0o1600)
+        if segment < 0:
+            raise OSError(ctypes.get_errno(), "shmget")
+        place = libc.shmat(segment, None, 0)
+        ctypes.memset(place, 1, STEP * MB)
+        libc.shmdt(ctypes.c_void_p(place))
+
+
+def use_many_processes(steps: int) -> None:
+    for _ in range(4):
+        if os.fork() == 0:
+            KEPT.extend(bytearray(STEP * MB) for _ in range(steps // 4))
+            time.sleep(60)
+
+
+def use_unlinked_files(steps: int) -> None:
+    for number in range(steps):
+        unlinked(f"u{number}")
+
+
+def use_mapped_unlinked_files(steps: int) -> None:
+    for number in range(steps):
+        file = unlinked(f"u{number}")
+        KEPT.append(mmap.mmap(file, STEP * MB))
+        os.close(file)
+
+
+def use_files_in_messages(steps: int) -> None:
+    near, far = socket.socketpair()
+    KEPT.append(far)
+    for number in range(steps):
+        file = unlinked(f"u{number}")
+        socket.send_fds(near, [b"x"], [file])
+        os.close(file)
+
+
+def use_closed_folders(steps: int) -> None:
+    for number in range(steps):
+        Path(f"d{number}").mkdir()
+        os.close(made(f"d{number}/file"))
+        Path(f"d{number}").chmod((0, 0o300)[number % 2])
+
+
+def use_moving_folders(steps: int) -> None:
+    for name in ("a", "b"):
+        Path(name).mkdir()
+
+    def move() -> None:
+        while True:
+            for here, there in (("a", "b"), ("b", "a")):
+                for folder in Path(here).iterdir():
+                    folder.rename(f"{there}/{folder.name}")
+
+    threading.Thread(target=move, daemon=True).start()
+    for number in range(steps):
+        Path(f"new{number}").mkdir()
+        os.close(made(f"new{number}/file"))
+        Path(f"new{number}").rename(f"a/{number}")
+
+
+def use_reserved_space(steps: int) -> None:
+    for number in range(steps):
+        file = os.open(f"f{number}", os.O_CREAT | os.O_RDWR)
+        os.posix_fallocate(file, 0, STEP * MB)
+        os.close(file)
+
+
+def use_empty_files(_steps: int) -> None:
+    for number in range(60_000):
+        os.close(os.open(f"{number}", os.O_CREAT | os.O_WRONLY))
+
+
+MEMORY: dict[str, Callable[[int], None]] = {
+    "memory files": use_memory_files,
+    "mapped memory files": use_mapped_memory_files,
+    "temporary folders": use_temporary_folders,
+    "shared segments": use_shared_segments,
+    "many processes": use_many_processes,
+}
+DISK: dict[str, Callable[[int], None]] = {
+    "unlinked files": use_unlinked_files,
+    "mapped unlinked files": use_mapped_unlinked_files,
+    "files in messages": use_files_in_messages,
+    "closed folders": use_closed_folders,
+    "moving folders": use_moving_folders,
+    "reserved space": use_reserved_space,
+    "empty files": use_empty_files,
+}
+
+if __name__ == "__main__":
+    print("begun", flush=True)
+    try:
+        (MEMORY | DISK)[sys.argv[1]](int(sys.argv[2]) // STEP)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    time.sleep(60)
