@@ -14,6 +14,7 @@ Positive = Annotated[float, Meta(gt=0, le=1e12)]
 Dollars = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Words = Annotated[str, Meta(min_length=1)]
+ExtraField = Annotated[str, Meta(pattern=r"^(body|headers|query)\.\S+$")]
 
 SUBMISSION = "submission"
 """The name that stands for the backend of a case without an agent (`--submission`), also in the case's id."""
@@ -263,6 +264,15 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     side_by_side: Count | None = None
 
 
+class GatewayConf(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the gateway lets through. `extra_fields` are parts of a request that also go to the model's service.
+
+    Each names a place as the lists in `harness/gateway/allowed/` do: `body.metadata`, `headers.x-team`, `query.beta`.
+    """
+
+    extra_fields: list[ExtraField] = field(default_factory=list)
+
+
 def least_solved(rate: float, episodes: int) -> int:
     """Return how many of the episodes must be solved to reach a solve rate."""
     return next(count for count in range(episodes + 1) if count / episodes >= rate)
@@ -340,6 +350,7 @@ class Case(Struct, frozen=True):
     evaluation: EvaluationConf
     replicate: int = 1
     known_failure: KnownFailure | None = None
+    gateway: GatewayConf = GatewayConf()
 
     def __repr__(self) -> str:
         return f"Case({self.id!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
@@ -124,6 +125,16 @@ class Run:
             f"the held-out episodes of real models derive from a private seed, and there is none for {case.id}: run "
             f"`proctor seed`, which makes {key_file()}, or set PROCTOR_SEED"
         )
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """The secrets of this host that a run may use, by names for people: the keys of providers, the private seed."""
+        variables = {provider.key_variable for provider in self.config.provider.values()} - {None}
+        found = {f"the key in {name}": os.environ.get(str(name), "").strip() for name in sorted(map(str, variables))}
+        with suppress(ConfError):  # a case that needs this seed says what is wrong with it
+            if self._private_key is not None:
+                found["the private seed"] = self._private_key.reveal()
+        return {name: secret for name, secret in found.items() if secret}
 
     @cached_property
     def _private_key(self) -> SeedKey | None:

@@ -207,6 +207,8 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
         price=pricing(case.model, case.provider),
         budget=setup.budget,
         ledger=dirs.folder.ledger,
+        wire=case.wire,
+        extra_fields=tuple(case.gateway.extra_fields),
     )
     stack.enter_context(closing(account))
     for server in setup.servers:

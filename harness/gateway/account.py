@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.endings import ENDINGS, Cause, Ending
+from harness.gateway.allowlist import AllowList, allow_list
 from harness.gateway.budget import Amounts, Budget, RequestRefused, Reservation
 from harness.gateway.first_request import FirstRequest, first_request
 from harness.gateway.ledger import Ledger, Metered, RequestFailure, Waiting
@@ -31,8 +32,12 @@ class Account:
         ledger: Path,
         workspace: str = "",
         price: Pricing | None = None,
+        wire: str | None = None,
+        extra_fields: tuple[str, ...] = (),
     ) -> None:
         self.model = model
+        self.wire = wire
+        self._extra_fields = extra_fields
         self.context = context
         self.workspace = workspace
         self.provider = provider
@@ -61,6 +66,10 @@ class Account:
         The budget does not change, so the next session of the case can use the rest.
         """
         self._ended = why
+
+    def allow_list(self, wire: str) -> AllowList:
+        """Return what a request over this wire may carry."""
+        return allow_list(wire, self._extra_fields)
 
     def asked(self, call: Call) -> None:
         """Note what the session's first request with tools asks for."""

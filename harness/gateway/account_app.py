@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from harness.gateway import messages, ollama
 from harness.gateway.account import Account
+from harness.gateway.allowlist import AllowList, NotAllowed
 from harness.gateway.budget import RequestRefused
 from harness.gateway.exchange import DRAIN_S, LEFT, Exchange, Send
 from harness.gateway.ledger import LedgerEntry
@@ -80,6 +81,9 @@ class AccountApp:
         """Check a request to the model, and let the provider answer it."""
         account, wire = self._account, asked.wire
         entry.wire = wire.NAME
+        if account.wire not in {None, wire.NAME}:
+            raise AnswerError(404, f"{wire.NAME} is not served here: this session uses {account.wire}")
+        allowed = account.allow_list(wire.NAME)
         try:
             parsed = wire.parse(body, client.path)
         except WireError as error:
@@ -90,17 +94,19 @@ class AccountApp:
             request=parsed,
             wire=wire,
             path=client.path,
-            headers=dict(client.request.headers),
+            headers=allowed.headers(dict(client.request.headers)),
             body=body,
             workspace=account.workspace,
         )
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)
+            _check_listed(allowed, client.request, call)
             return JSONResponse({wire.COUNTED_AS: await self._count(call, entry)})
         entry.kind = "side" if parsed.side else "turn"
         account.ledger.asked(entry)
         self._check(parsed)
+        _check_listed(allowed, client.request, call)
         account.asked(call)
         async with self._slots:
             await self._exchange(call, client, entry, send)
@@ -182,6 +188,15 @@ class _Client:
         else:
             self.exchange.leave()
             scope.deadline = anyio.current_time() + DRAIN_S
+
+
+def _check_listed(allowed: AllowList, request: Request, call: Call) -> None:
+    """Raise `AnswerError` 400 if the request carries something that is not listed."""
+    query = request.scope["query_string"].decode("latin-1")
+    try:
+        allowed.check(request.scope["path"], query, call.request.model, call.body)
+    except NotAllowed as error:
+        raise AnswerError(400, str(error)) from None
 
 
 @contextmanager

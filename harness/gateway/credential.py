@@ -1,13 +1,17 @@
-"""The key of a provider. It is read on the host, is sent to the provider, and appears nowhere else."""
+"""The key of a provider. It is read on the host, is sent to the provider, and appears nowhere else.
+
+Some services quote the key that they receive: in an error, in a redirect, in what they print for debugging. So it is
+taken out of every answer, however it is written there.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Final, Self
+from typing import Self
 
 from harness.case import ProviderConf
-
-_HIDDEN: Final = b"[key]"
+from harness.secrecy.hiding import Hider, hide
+from harness.secrecy.spellings import spellings
 
 
 class CredentialMissing(Exception):
@@ -48,5 +52,9 @@ class Credential:
         return {self._header: f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key}
 
     def hide(self, text: bytes) -> bytes:
-        """Return the text without the key."""
-        return text.replace(self._key.encode(), _HIDDEN) if self._key else text
+        """Return a whole text without the key."""
+        return hide(text, spellings(self._key)) if self._key else text
+
+    def hider(self) -> Hider:
+        """Return what takes the key out of a text that comes in pieces."""
+        return Hider(spellings(self._key) if self._key else ())

@@ -1,7 +1,6 @@
 """A provider that forwards requests to a service behind TLS, or to a model server on this machine.
 
-The key goes into the request upstream and nowhere else. A key that the CLI sends is dropped, and the provider's key is
-removed from errors that quote it.
+The key goes into the request upstream and nowhere else. The provider's key is removed from answers that quote it.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from contextlib import aclosing
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
 
+from harness.gateway.allowlist import sent_query
 from harness.gateway.credential import Credential
 from harness.gateway.decoding import PACKED, PLAIN, unpacked, within
 from harness.gateway.messages import pseudo_count
@@ -41,12 +41,6 @@ _HOP_BY_HOP: Final = frozenset(
         *("te", "trailer", "transfer-encoding", "upgrade"),
     )
 )
-_NOT_SENT: Final = _HOP_BY_HOP | {
-    *("host", "content-length", "accept-encoding", "expect", "forwarded", "via", "x-real-ip"),
-    *("cookie", "authorization", "api-key", "x-api-key", "x-goog-api-key"),
-    *("x-goog-user-project", "openai-organization", "openai-project"),
-}
-"""The headers that are dropped from a client's request: those of its own connection, and those that say who pays."""
 _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
     *("content-length", "content-encoding", "set-cookie", "alt-svc", "strict-transport-security"),
     *("anthropic-organization-id", "openai-organization", "openai-project"),
@@ -56,7 +50,6 @@ _NOT_PASSED_ON: Final = _HOP_BY_HOP | {
 The answer's body is decoded, and passed on as it comes.
 """
 _NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
-_CREDENTIALS_IN_QUERY: Final = frozenset(("key", "access_token", "oauth_token"))
 _PROXIED: Final = frozenset(("http", "https", "all"))
 """What the host's variables may name a proxy for. Another one, `no`, lists the hosts that need none."""
 _parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the same few addresses again and again
@@ -123,24 +116,32 @@ class Forwarder:
         count = _count(body, call.wire.COUNTED_AS) if response.status_code == 200 else None
         if count is None:
             status = response.status_code if response.status_code >= 400 else 502
-            raise AnswerError(status, self._credential.hide(body[:500]).decode("utf-8", "replace"))
+            raise AnswerError(status, body[:500].decode("utf-8", "replace"))
         return count
 
     async def _send(self, call: Call, body: bytes) -> httpx2.Response:
         if self._client is None:
             raise RuntimeError("enter a Forwarder (`async with`) before you use it")
-        headers = {name: value for name, value in call.headers.items() if _is_sent(name)}
+        # The body was read as JSON. Another type would let the service read it in another way.
+        headers = {**call.headers, "accept-encoding": "identity", "content-type": "application/json"}
         url = _parsed(self._base_url + _path(call.path))
-        request = self._client.build_request(
-            "POST", url, headers=headers | {"accept-encoding": "identity"}, content=body
-        )
+        request = self._client.build_request("POST", url, headers=headers, content=body)
         try:
-            return await _readable(await self._connected(self._client, request))
+            return await self._readable(await self._connected(self._client, request))
         except _NO_CONNECTION as error:
-            raise Unreachable(502, unreachable(self._base_url, _said(error))) from None
+            raise Unreachable(502, self._hidden(unreachable(self._base_url, _said(error)))) from None
         except httpx2.TransportError as error:
             said = f"no answer from the model service at {self._base_url}: {_said(error)}"
-            raise AnswerError(502, self._credential.hide(said.encode()).decode()) from None
+            raise AnswerError(502, self._hidden(said)) from None
+
+    async def _readable(self, response: httpx2.Response) -> httpx2.Response:
+        """Return the response. Raise `AnswerError` 502 if its encoding is unknown here, such as `br` or `zstd`."""
+        encoding = _encoding(response)
+        if encoding not in PLAIN | PACKED:
+            await response.aclose()
+            said = f"the model service answers in encoding {encoding}, which was not requested"
+            raise AnswerError(502, self._hidden(said))
+        return response
 
     async def _connected(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
         """Send the request. If no connection can be made, try again after each pause."""
@@ -157,16 +158,24 @@ class Forwarder:
         return request
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
+        """Yield the body without the key, each piece as soon as it has come."""
         encoding, raw = _encoding(response), response.aiter_raw()
+        hider = self._credential.hider()
+        cut = None
         try:
             async for chunk in within(unpacked(raw, encoding) if encoding in PACKED else raw, MAX_ANSWER):
-                yield chunk
+                if passed := hider.feed(chunk):
+                    yield passed
         except httpx2.HTTPError as error:
-            raise StreamCut(f"the model service broke off its answer: {_said(error)}") from None
+            cut = self._hidden(f"the model service broke off its answer: {_said(error)}")
+        if rest := hider.finish():
+            yield rest
+        if cut is not None:
+            raise StreamCut(cut)
 
     async def _failure(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """Yield the body of an error answer in one piece, without the key: some services quote the key they receive."""
-        yield self._credential.hide(await self._beginning(response))
+        """Yield the body of an error answer in one piece."""
+        yield await self._beginning(response)
 
     async def _beginning(self, response: httpx2.Response) -> bytes:
         """Return the answer's body, or its first `MAX_FAILURE` bytes."""
@@ -180,7 +189,11 @@ class Forwarder:
 
     def _passed_on(self, headers: httpx2.Headers) -> dict[str, str]:
         kept = {name.lower(): value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}
-        return {name: self._credential.hide(value.encode()).decode() for name, value in kept.items()}
+        return {name: self._hidden(value) for name, value in kept.items() if self._hidden(name) == name}
+
+    def _hidden(self, text: str) -> str:
+        """Return a text about the service, or by it, without the key."""
+        return self._credential.hide(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def _with_usage(call: Call) -> tuple[bytes, str | None]:
@@ -193,31 +206,16 @@ def _with_usage(call: Call) -> tuple[bytes, str | None]:
     return json.dumps(data, separators=(",", ":")).encode(), USAGE_ASKED
 
 
-def _is_sent(name: str) -> bool:
-    return name not in _NOT_SENT and not name.startswith("x-forwarded-")
-
-
 def _path(path: str) -> str:
-    """Return the path as it came, but without a key in its query."""
+    """Return the path without a key in its query."""
     place, _, query = path.partition("?")
-    fields = parse_qsl(query, keep_blank_values=True)
-    if any(name in _CREDENTIALS_IN_QUERY for name, _ in fields):
-        query = urlencode([field for field in fields if field[0] not in _CREDENTIALS_IN_QUERY])
+    query = sent_query(query)
     return f"{place}?{query}" if query else place
 
 
 def _encoding(response: httpx2.Response) -> str:
-    said: str = response.headers.get("content-encoding", "")
-    return said.strip().lower()
-
-
-async def _readable(response: httpx2.Response) -> httpx2.Response:
-    """Return the response. Raise `AnswerError` 502 if its encoding is unknown here, such as `br` or `zstd`."""
-    encoding = _encoding(response)
-    if encoding not in PLAIN | PACKED:
-        await response.aclose()
-        raise AnswerError(502, f"the model service answers in encoding {encoding}, which was not requested")
-    return response
+    said: str = response.headers.get("content-encoding", "").strip()
+    return said.lower() if said.lower() in PLAIN | PACKED else said
 
 
 def _count(body: bytes, key: str | None) -> int | None:

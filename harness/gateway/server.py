@@ -35,6 +35,8 @@ class Gateway:
         context: int = 65_536,
         workspace: str = "",
         price: Pricing | None = None,
+        wire: str | None = None,
+        extra_fields: tuple[str, ...] = (),
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
@@ -42,8 +44,9 @@ class Gateway:
         account closes. All sessions of a case share its `budget`. `ledger` is the file that gets one JSON line for each
         request. `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may
         fill. `workspace` is the workspace's path as the CLI sees it; scripted answers need it. Without a `price`, costs
-        are not known. Raise `HttpHostError` if the account cannot be served, and `OSError` if `ledger` cannot be
-        written.
+        are not known. `wire` is the only wire that is served; None means all of them. A request may carry what
+        `harness.gateway.allowlist` lists, and the `extra_fields`. Raise `HttpHostError` if the account cannot be
+        served, and `OSError` if `ledger` cannot be written.
         """
         account = Account(
             model=model,
@@ -53,6 +56,8 @@ class Gateway:
             budget=budget,
             ledger=ledger,
             price=price,
+            wire=wire,
+            extra_fields=extra_fields,
         )
         app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:

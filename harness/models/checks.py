@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from harness.case import LOCAL_KINDS, Case, ModelConf, ProviderConf
 from harness.endings import ConfError
@@ -60,15 +60,20 @@ def check_prices(cases: Iterable[Case]) -> None:
 
 
 def check_address(provider: ProviderConf) -> None:
-    """Raise `ConfError` if the provider's `base_url` is not an address without `/v1`."""
+    """Raise `ConfError` if the provider's `base_url` is not an address without `/v1`. A secret in it is not shown."""
+    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.base_url"
+    if "@" in unquote(provider.base_url or ""):
+        raise ConfError(
+            f"{where} must be only an address, without a user name or a password: put the key in an environment "
+            f"variable, and name it in provider.{provider.name}.key_variable"
+        )
     address = urlsplit(provider.base_url or "")
+    if address.query or address.fragment:
+        raise ConfError(f"{where} must be only an address, without a query or a fragment")
     if address.scheme not in {"http", "https"} or not address.hostname:
         fault = "is not an address such as https://llm.example.org" if provider.base_url else "is missing"
     elif address.path.rstrip("/").endswith(("/v1", "/v1beta")):
         fault = "must not end with a version such as /v1: leave it out"
-    elif address.query or address.fragment or address.username:
-        fault = "must be only an address, without a user name, a query or a fragment"
     else:
         return
-    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.base_url"
     raise ConfError(f"{where}: {provider.base_url or 'it'} {fault}")

@@ -41,6 +41,8 @@ def running() -> RunningOllama | None:
 def host_url() -> str:
     """Return the address that OLLAMA_HOST stands for. Raise `ConfError` if it is not one."""
     host = os.environ.get(VARIABLE, "")
+    if "@" in host:  # the value holds a secret, so no message shows it
+        raise ConfError(f"the environment variable {VARIABLE} must be an address without a user name or a password")
     try:
         return server_url(host)
     except ValueError as error:

@@ -21,6 +21,7 @@ from harness.case import (
     EnvironmentConf,
     EvaluationConf,
     Exclusion,
+    GatewayConf,
     Limits,
     ModelConf,
     PromptConf,
@@ -54,6 +55,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sandbox: SandboxConf
     limits: Limits
     evaluation: EvaluationConf
+    gateway: GatewayConf
     backend: dict[str, BackendConf]
     model: dict[str, ModelConf]
     provider: dict[str, ProviderConf]
@@ -114,6 +116,7 @@ class _Loader:
             sandbox=self._entry(tree["sandbox"], SandboxConf, "sandbox", sandbox),
             limits=self._check(tree.get("limits", {}), Limits, "limits", "config"),
             evaluation=self._check(tree.get("evaluation", {}), EvaluationConf, "evaluation", "config"),
+            gateway=self._check(tree.get("gateway", {}), GatewayConf, "gateway", "config"),
             backend=self._group(tree, "backend", BackendConf, names),
             model=self._group(tree, "model", ModelConf, names),
             provider=self._group(tree, "provider", ProviderConf, names),

@@ -42,6 +42,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 sandbox=config.sandbox,
                 limits=config.limits,
                 evaluation=config.evaluation,
+                gateway=config.gateway,
                 replicate=replicate,
             )
 

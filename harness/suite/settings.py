@@ -11,6 +11,7 @@ from harness.case import (
     BackendConf,
     EnvironmentConf,
     EvaluationConf,
+    GatewayConf,
     Limits,
     ModelConf,
     PromptConf,
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "sandbox": SandboxConf,
     "limits": Limits,
     "evaluation": EvaluationConf,
+    "gateway": GatewayConf,
 }
 """Parts with one entry in a run: `limits.turns` is a key."""
 

@@ -56,6 +56,8 @@ def bench(folder: Path) -> Iterator[Bench]:
             key_header: str = "authorization",
             budget: Budget | None = None,
             price: Price | None = None,
+            wire: str | None = None,
+            extra_fields: tuple[str, ...] = (),
         ) -> Session:
             ledger = folder / f"{next(numbers)}.jsonl"
             listener = socket.create_server(("127.0.0.1", 0))
@@ -67,6 +69,8 @@ def bench(folder: Path) -> Iterator[Bench]:
                 budget=budget or Budget(),
                 ledger=ledger,
                 price=price,
+                wire=wire,
+                extra_fields=extra_fields,
             )
             stack.callback(account.close)
             client = stack.enter_context(httpx2.Client(base_url=here, timeout=30, headers=DUMMY))

@@ -134,13 +134,15 @@ class Play(Struct, frozen=True, kw_only=True):
     """The description of a session to play.
 
     With a `first` script, the session resumes an earlier one. The earlier session plays `first` and must be cut short.
-    `refuse`: nobody listens at the model's address. `mcp_fails`: the MCP server answers 500.
+    `wire` is the protocol between CLI and model; by default, the CLI's first. `refuse`: nobody listens at the model's
+    address. `mcp_fails`: the MCP server answers 500.
     """
 
     script: Script
     first: Script | None = None
     prompt: str = "Play the script."
     model: str = MODEL
+    wire: str | None = None
     context: int = 65_536
     limits: Limits = LIMITS
     options: Mapping[str, Any] = {}
@@ -222,7 +224,7 @@ class Stage:
                     backend=BackendConf(backend.name, options=dict(play.options)),
                     model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
                     provider=ProviderConf("scripted", "scripted", wires=[]),
-                    wire=backend.capabilities.wires[0],
+                    wire=play.wire or backend.capabilities.wires[0],
                     environment=MAZE,
                     prompt=PROMPT,
                     sandbox=SANDBOX,

@@ -24,6 +24,7 @@ from harness.case import (
     EnvironmentConf,
     EvaluationConf,
     Exclusion,
+    GatewayConf,
     KnownFailure,
     Limits,
     ModelConf,
@@ -120,6 +121,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`sandbox`": SandboxConf,
     "`limits`": Limits,
     "`evaluation`": EvaluationConf,
+    "`gateway`": GatewayConf,
     "`Exclusion`": Exclusion,
     "`KnownFailure`": KnownFailure,
     "`Price`": Price,
@@ -161,6 +163,7 @@ class TestConfiguration:
         written = yaml.safe_load(page("conf/config.yaml"))
         assert msgspec.convert(written["limits"], Limits) == Limits()
         assert msgspec.convert(written["evaluation"], EvaluationConf) == EvaluationConf()
+        assert msgspec.convert(written["gateway"], GatewayConf) == GatewayConf()
 
     def test_every_option_of_the_command_line_is_listed(self) -> None:
         shown = subprocess.run(

@@ -89,14 +89,27 @@ def test_a_value_that_cannot_be_a_key_is_refused(found: list[Case], monkeypatch:
         ("api.example.org", "is not an address"),
         ("ftp://example.org", "is not an address"),
         ("https://api.example.org/v1/", "must not end with a version"),
-        ("https://user:secret@example.org", "only an address"),
-        ("https://example.org?key=1", "only an address"),
+        *(
+            (address, "only an address")
+            for address in (
+                "https://user:secret@example.org",
+                "https://:secret@example.org",
+                "https://secret@example.org",
+                "https:user:secret@example.org",
+                "ftp://user:secret@example.org",
+                "https://user:secret%40example.org",
+                "user:secret@example.org/v1",
+                "https://example.org?key=secret",
+                "https://example.org#secret",
+            )
+        ),
     ],
 )
 def test_a_wrong_address_is_refused_with_its_file_and_key(found: list[Case], base_url: str | None, said: str) -> None:
     provider = msgspec.structs.replace(found[0].provider, base_url=base_url)
     with pytest.raises(ConfError) as refused:
         remote_server(msgspec.structs.replace(found[0], provider=provider))
-    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.base_url: "
+    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.base_url"
     assert str(refused.value).startswith(where)
     assert said in str(refused.value)
+    assert "secret" not in str(refused.value)

@@ -46,7 +46,7 @@ def test_equal_requests_are_equal_and_other_tools_are_not(opener: Opener, path: 
 @pytest.mark.parametrize(
     ("path", "body", "sampling"),
     [
-        (CHAT, {"temperature": 0.5, "top_p": None, "user": "me"}, "temperature=0.5"),
+        (CHAT, {"temperature": 0.5, "top_p": None, "stop": "me"}, "temperature=0.5"),
         (RESPONSES, {"reasoning": {"effort": "high", "summary": None}}, "reasoning.effort=high"),
         (MESSAGES, {"max_tokens": 10, "thinking": {"type": "adaptive"}}, "max_tokens=10 thinking.type=adaptive"),
         (GOOGLE, {"generationConfig": {"topK": 3, "temperature": 1}}, "generationConfig.temperature=1 "),
@@ -54,7 +54,7 @@ def test_equal_requests_are_equal_and_other_tools_are_not(opener: Opener, path: 
 )
 def test_the_settings_of_sampling_are_listed(opener: Opener, path: str, body: dict[str, Any], sampling: str) -> None:
     assert sampling in noted(opener, path, **body).sampling
-    assert "user" not in noted(opener, path, **body).sampling
+    assert "stop" not in noted(opener, path, **body).sampling
 
 
 def test_the_version_of_the_api_is_noted(opener: Opener) -> None:

@@ -129,7 +129,7 @@ def test_a_large_text_with_a_wide_character_is_refused(gateway: GatewayProcess, 
 def test_a_large_conversation_is_served(gateway: GatewayProcess, path: str, place: tuple[str, int]) -> None:
     """A long session with pictures, and code that is full of quotes and commas."""
     code = json.dumps([{"a": [1, 2, "\\"]}] * 20_000)
-    body = json.dumps(conversation(path, 100, stream=False) | {"user": code, "metadata": {"image": "A" * (8 * MB)}})
+    body = json.dumps(conversation(path, 100, stream=False)).replace('"go"', json.dumps(code + "A" * (8 * MB)), 1)
     assert post(place, address(path, stream=False), body.encode()).status_code == 200
 
 

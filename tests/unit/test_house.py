@@ -32,6 +32,7 @@ FLOORS = (
         "conf_path",
         "options",
         "seed_key",
+        "secrecy",
         "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},

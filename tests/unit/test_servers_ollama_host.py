@@ -62,6 +62,13 @@ def test_a_wrong_address_is_a_clear_error(host: str, said: str, monkeypatch: pyt
     assert said in finding.detail
 
 
+def test_an_address_with_a_password_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "http://user:secret@127.0.0.1:11434")
+    with pytest.raises(ConfError, match="without a user name or a password") as refused:
+        running()
+    assert "secret" not in str(refused.value)
+
+
 @given(st.text(st.characters(codec="ascii"), max_size=30) | st.from_regex(r"(https?://)?[\[\]:.0-9a-f]*(/x)?"))
 def test_any_text_gives_an_address_or_a_clear_error(host: str) -> None:
     with contextlib.suppress(ValueError):
