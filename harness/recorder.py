@@ -15,12 +15,13 @@ import pytest
 from _pytest.outcomes import Failed
 from msgspec.structs import replace
 
-from harness.case import Case, without_group
+from harness.case import Case
 from harness.case_folder import CaseFolder, case_in
 from harness.closing import Closing
 from harness.endings import ENDINGS, CaseFault, Ending, explain
 from harness.further import FurtherTest
 from harness.lazy import LazyModule
+from harness.node_ids import without_group
 from harness.report.failure import graded_failure
 from harness.report.properties import properties
 from harness.report.table import table

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from harness.case import without_group
 from harness.case_folder import case_in
 from harness.closing import Closing
 from harness.endings import ConfError
+from harness.node_ids import without_group
 from harness.options import command_line, give_options, options_of_run
 from harness.results.begun import BEGUN, Begun, differences, read_begun, write_begun
 from harness.results.claims import busy

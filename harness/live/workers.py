@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness.case import parameters_of
 from harness.live.board import Board
 from harness.live.canvas import Canvas
 from harness.live.status import read_statuses
+from harness.node_ids import parameters_of
 
 _EVERY_S = 0.5
 

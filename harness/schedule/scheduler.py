@@ -18,9 +18,10 @@ from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist publi
 from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[import-untyped]  # likewise
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]  # likewise
 
-from harness.case import Case, ServerNeed, parameters_of
+from harness.case import Case, ServerNeed
 from harness.case_folder import case_in
 from harness.further import FurtherTest, Numbering
+from harness.node_ids import parameters_of
 from harness.results.times import Times
 from harness.schedule.machine import this_machine
 from harness.schedule.planner import Job, Machine, Planner

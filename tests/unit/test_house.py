@@ -17,6 +17,7 @@ FLOORS = (
         "backends",
         "case",
         "case_folder",
+        "node_ids",
         "characters",
         "commit",
         "endings",

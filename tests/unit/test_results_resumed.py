@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.case import without_group
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
+from harness.node_ids import without_group
 from harness.results.aside import is_aside, set_aside
 from harness.results.begun import differences
 from harness.results.claims import RUNNING, RunBusyError, RunWriterProcess, busy, claim, release
