@@ -153,6 +153,7 @@ class ForkingHost:
     def close(self) -> None:
         """Kill the host. The processes that it forked live on."""
         os.close(self._life)
+        self._process.kill()  # a copy of the descriptor may be open in another process
         self._process.wait()
         self._release(life=False)
 

@@ -153,9 +153,12 @@ def accepted(client: socket.socket) -> socket.socket:
     """Return the other end of a connection: a socket of this process too, because the host is a thread of it."""
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
+            if not link.readlink().name.startswith("socket:"):
+                continue
             found = socket.socket(fileno=os.dup(int(link.name)))
-            if found.getpeername() == client.getsockname():
-                return found
+            with suppress(OSError):
+                if found.getpeername() == client.getsockname():
+                    return found
             found.close()
     raise AssertionError("nobody has accepted the connection")
 
