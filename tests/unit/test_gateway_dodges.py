@@ -375,7 +375,8 @@ def test_nothing_is_counted_after_the_end(forwarded: Bench, upstream: Upstream, 
 
 @PATHS
 def test_a_client_that_does_not_read_is_no_stalled_model(scripted: Opener, path: str) -> None:
-    session = scripted(provider=Forwarder([b": " + b"x" * 1_000_000 + b"\n\n"] * 30, []))
+    more_than_sockets_hold = [b": " + b"x" * 1_000_000 + b"\n\n"] * 200
+    session = scripted(provider=Forwarder(more_than_sockets_hold, []))
     body = conversation(path, 0, stream=True)
     with session.client.stream("POST", address(path, stream=True), json=body) as answer:
         next(answer.iter_raw())
