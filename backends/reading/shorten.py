@@ -43,16 +43,18 @@ class Shortener:
                 if data[end : end + 1] == b"\\":  # what it escapes comes with the next piece
                     self._backslash = b"\\"
                 elif end < len(data):
-                    out += self.flush() + b'"'
+                    string = self.flush() + b'"'
+                    out += string
+                    self._written += len(string)
                     self._inside = False
                 at = end + 1
             else:
                 quote = data.find(b'"', at)
                 end = len(data) if quote < 0 else quote + 1
                 out += memoryview(data)[at:end]
+                self._written += end - at
                 self._inside = quote >= 0
                 at = end
-        self._written += len(out)
         return bytes(out)
 
     def flush(self) -> bytes:
