@@ -12,10 +12,10 @@ import msgspec
 from harness.case import EvaluationConf, Score
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
+from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.lanes import Lanes, Match, Played
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
-from harness.evaluation.seeds import HeldOutFault
 from harness.evaluation.submission import Submission
 from harness.sandbox.base import Sandbox
 

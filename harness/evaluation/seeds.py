@@ -5,11 +5,9 @@ They are the same for every backend, model and replicate, so that comparisons ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from harness.environments.base import PUBLIC_SEEDS
-from harness.environments.hosts import EnvironmentFailed
 from harness.seed_key import SeedKey
 
 FIRST_HELD_OUT = PUBLIC_SEEDS.stop
@@ -23,15 +21,6 @@ class HeldOutSeeds(list[int]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} held-out seeds>"
-
-
-class HeldOutFault(EnvironmentFailed):
-    """The environment failed in a held-out episode. The details are what it said last. Neither has the seeds."""
-
-    def __init__(self, error: EnvironmentFailed, seeds: Sequence[int]) -> None:
-        first, _, rest = _without(seeds, str(error)).partition("\n")
-        super().__init__(first)
-        self.details = rest
 
 
 def episode_seeds(key: SeedKey, environment: str, count: int, *, salt: int = 0) -> HeldOutSeeds:
@@ -56,7 +45,3 @@ def digest(key: SeedKey, seeds: Sequence[int]) -> str:
     guess of the seeds is right.
     """
     return key.mac(f"digest\0{','.join(map(str, seeds))}".encode()).hex()
-
-
-def _without(seeds: Sequence[int], text: str) -> str:
-    return re.sub(rf"(?<!\d)({'|'.join(map(str, seeds))})(?!\d)", "<held-out seed>", text)

@@ -16,7 +16,7 @@ import random
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ NAME, SIZES = CONF["environment"], CONF["sizes"]
 SYSTEM = {os.path.realpath(folder) for folder in ("/usr", sys.prefix, sys.base_prefix)}
 """Folders with packages of the system and of Python. They are the same for everybody."""
 
+EPISODES = 3
+"""How many episodes a test plays. Each begins with a policy that remembers nothing."""
 LARGEST = 2_000_000
 HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{32,}")
 WORD = re.compile(rb"[\w+/=.-]{6,100}")
@@ -85,28 +87,29 @@ def candidates() -> tuple[dict[bytes, None], dict[int, None], int]:
     return keys, numbers, read
 
 
-def first_seed(key: bytes) -> int:
-    return episode_seeds(SeedKey(key, "found"), NAME, 1)[0]
+def first_seeds(key: bytes) -> list[int]:
+    return episode_seeds(SeedKey(key, "found"), NAME, EPISODES)
 
 
-def of_earlier_versions(secret: int, replicate: int) -> int:
-    """Return the first seed that Proctor derived from a number before there was a private key."""
-    message = f"{NAME}\0{replicate}\0{0}".encode()
-    number = int.from_bytes(hmac.digest(str(secret).encode(), message, hashlib.sha256)[:16], "big")
-    return FIRST_HELD_OUT + number % (2**31 - FIRST_HELD_OUT)
+def of_earlier_versions(secret: int, replicate: int) -> Iterator[int]:
+    """Yield the first seeds that Proctor derived from a number before there was a private key."""
+    for draw in range(EPISODES):
+        message = f"{NAME}\0{replicate}\0{draw}".encode()
+        number = int.from_bytes(hmac.digest(str(secret).encode(), message, hashlib.sha256)[:16], "big")
+        yield FIRST_HELD_OUT + number % (2**31 - FIRST_HELD_OUT)
 
 
-def guesses() -> Iterator[tuple[str, int]]:
-    """Yield each guess of the first held-out seed, and where it comes from."""
-    yield "the public key", episode_seeds(PUBLIC, NAME, 1)[0]
+def guesses() -> Iterator[tuple[str, Iterable[int]]]:
+    """Yield each guess of the first held-out seeds, and where it comes from."""
+    yield "the public key", episode_seeds(PUBLIC, NAME, EPISODES)
     own = private_key()
     if own is not None:
-        yield "the private key, as Proctor finds it", episode_seeds(own, NAME, 1)[0]
+        yield "the private key, as Proctor finds it", episode_seeds(own, NAME, EPISODES)
     keys, numbers, read = candidates()
     print(f"read {read} texts; trying {len(keys)} keys and {len(numbers)} numbers")
-    yield from (("a key in a file", first_seed(key)) for key in keys)
+    yield from (("a key in a file", first_seeds(key)) for key in keys)
     for number in numbers:
-        yield "a number", first_seed(str(number).encode())
+        yield "a number", first_seeds(str(number).encode())
         yield from (("a number, as in an earlier version", of_earlier_versions(number, one)) for one in (1, 2))
 
 
@@ -122,18 +125,14 @@ def is_seed_of(seed: int, state: dict[str, Any]) -> bool:
 
 def source_of(state: dict[str, Any]) -> str | None:
     """Return from where the seed of this maze could be derived, or `None` if no guess is right."""
-    return next((source for source, seed in guesses() if is_seed_of(seed, state)), None)
+    return next((source for source, seeds in guesses() if any(is_seed_of(seed, state) for seed in seeds)), None)
 
 
 class GeneratedApproach(good.GeneratedApproach):  # type: ignore[misc]  # as above
-    """Plays if it has found the seed of its first episode, and gives up otherwise."""
-
-    source: str | None = None
-    hunted = False
+    """Plays if it has found the seed of its episode, and gives up otherwise."""
 
     def reset(self, state: dict[str, Any], info: dict[str, Any]) -> None:
-        if not self.hunted:
-            self.hunted, self.source = True, source_of(state)
-            print(f"the seeds come from: {self.source}")
-        if self.source is None:
+        source = source_of(state)
+        print(f"the seeds come from: {source}")
+        if source is None:
             raise LookupError("I do not know this seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 from contextlib import closing
@@ -12,9 +13,10 @@ import pytest
 
 from harness.case import EnvironmentConf, EvaluationConf
 from harness.environments.factory import make_environment
+from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
-from harness.evaluation.seeds import HeldOutFault, episode_seeds
+from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
 from harness.results.record import Record
 from harness.seed_key import PUBLIC, VARIABLE, SeedKey
@@ -76,8 +78,9 @@ def assert_found_nothing(record: Record, printed: str) -> None:
     assert record.score is not None
     assert (record.score.solved, record.score.crashed) == (0, 3)
     assert "I do not know this seed" in record.explanation
-    read, keys, numbers = (int(word) for word in printed.replace(";", " ").split() if word.isdigit())
-    assert min(read, keys, numbers) > 200, "it has looked, also into /proc"
+    tried = re.findall(r"read (\d+) texts; trying (\d+) keys and (\d+) numbers", printed)
+    assert len(tried) == 3
+    assert min(int(count) for counts in tried for count in counts) > 200, "it has looked, also into /proc"
 
 
 def test_a_submission_cannot_find_the_private_seed_and_no_file_of_the_run_holds_it(

@@ -23,6 +23,8 @@ from tests.support.gateway_client import CHAT, GOOGLE, MESSAGES, RESPONSES, addr
 from tests.support.gateway_process import GatewayProcess
 from tests.support.stand_in_upstream import Upstream
 
+pytestmark = pytest.mark.nightly  # each attack needs a gateway in a process of its own
+
 PATHS = pytest.mark.parametrize("path", [MESSAGES, CHAT, RESPONSES, GOOGLE])
 MB = 1_000_000
 ALLOWED_MB = 250.0
