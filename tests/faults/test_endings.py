@@ -228,6 +228,7 @@ def test_a_killed_cli_resumes_only_a_conversation_that_it_has_written(tmp_path: 
     check(play(tmp_path, name, killed(name)), killed(name))
 
 
+@pytest.mark.nightly
 def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
     busy = "\n  ".join([runs("sleep 1")] * 40)
     faults = {"busy": Fault(busy, (Ending.WALL_LIMIT,), "not finished after 6 seconds")}
@@ -236,6 +237,7 @@ def test_a_wall_limit_holds_while_the_session_is_busy(tmp_path: Path) -> None:
     assert records["busy"].attempts[0].seconds < 6 + 3 + 2
 
 
+@pytest.mark.nightly
 def test_empty_answers_and_cut_answers_end_the_session_of_opencode(tmp_path: Path) -> None:
     # the gateway counts a page of HTML as a failed request, and three of them would end the session as a model error
     check(play(tmp_path, "opencode", OPENCODE_FAULTS, **{"limits.failed_requests": 100}), OPENCODE_FAULTS)

@@ -70,6 +70,7 @@ def _inherited(handler: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "worker"])
 def test_a_second_sigterm_cuts_the_grace_period_short(tmp_path: Path, workers: list[str]) -> None:
     project = Project(tmp_path)

@@ -53,6 +53,7 @@ def records(project: Project) -> dict[str, Record]:
     return {record.case.model: record for record in project.records.values()}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_agent_that_breaks_its_cli_is_graded_and_its_usage_is_kept(records: dict[str, Record], name: str) -> None:
     record = records[name]
@@ -65,6 +66,7 @@ def test_an_agent_that_breaks_its_cli_is_graded_and_its_usage_is_kept(records: d
     assert metered.turns >= 2
 
 
+@pytest.mark.nightly
 def test_an_agent_cannot_write_to_the_stream_of_its_cli(project: Project, records: dict[str, Record]) -> None:
     folder = project.folder / "runs/latest" / str(records["forges"].artifacts)
     streams = [file.read_bytes() for file in folder.rglob("stream.jsonl")]
@@ -75,6 +77,7 @@ def test_an_agent_cannot_write_to_the_stream_of_its_cli(project: Project, record
 LANDLOCK_ABI = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(LANDLOCK_ABI < 2, reason="this kernel has no Landlock: docs/security.md says what is weaker")
 def test_an_agent_cannot_open_the_memory_of_its_cli(project: Project, records: dict[str, Record]) -> None:
     folder = project.folder / "runs/latest" / str(records["forges"].artifacts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.markdown import code_blocks, page, table
 from tests.support.reader import Reader
 
@@ -12,6 +14,7 @@ EXAMPLE = code_blocks(page("docs/adding-an-environment.md"))
 CONFIGURATION = page("docs/configuration.md")
 
 
+@pytest.mark.nightly
 def test_the_example_can_be_typed(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "mylab")
     for block in EXAMPLE:

@@ -101,6 +101,7 @@ def test_trouble_ends_the_environment_and_not_pytest(
     assert call(environment, where) is not None or where == "set_state", "a new process answers"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("what", ["exit", "asleep", "raise"])
 def test_trouble_while_it_is_made_is_tried_again_and_then_told(made: Made, tmp_path: Path, what: str) -> None:
     options = {"start_s": 1.0} if what == "asleep" else {}

@@ -92,6 +92,7 @@ def test_a_policy_remembers_nothing_so_the_result_is_the_same_for_any_number(
     assert alone == play(REMEMBERS, head, episodes=episodes, side_by_side=3)
 
 
+@pytest.mark.nightly
 def test_the_rest_is_given_up_after_the_same_timeouts_for_any_number(play: Play) -> None:
     for side_by_side in (1, 3):
         played = play("time.sleep(3600)", episodes=8, wall_s=0.5, side_by_side=side_by_side)
@@ -100,6 +101,7 @@ def test_the_rest_is_given_up_after_the_same_timeouts_for_any_number(play: Play)
         assert given_up == [False] * 3 + [True] * 5
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("what", ["exit", "raise", "asleep"])
 def test_an_episode_in_which_the_environment_fails_is_played_again(play: Play, tmp_path: Path, what: str) -> None:
     well = play("return 1", episodes=3)
