@@ -13,6 +13,8 @@ from harness.results.record import Record
 from harness.results.runs import read_run
 from tests.support.project import Project
 
+pytestmark = pytest.mark.nightly  # each test waits for processes to be killed
+
 SLOW = "claude-slow-small_maze"
 
 TIMEOUT = '''\

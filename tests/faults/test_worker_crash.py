@@ -12,6 +12,8 @@ from harness.endings import Cause, Ending
 from harness.results.store import read
 from tests.support.project import Project
 
+pytestmark = pytest.mark.nightly  # each test waits for processes to be killed
+
 SUITE = "name: crashes\nbackends: [claude]\nmodels: [scripted]\nenvironments: [small_maze]\nreplicates: 4\n"
 TEST = """\
 import os
