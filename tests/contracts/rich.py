@@ -15,6 +15,7 @@ from backends.base import Backend
 from backends.events import Event
 from backends.registry import backend as registered
 from backends.registry import names
+from harness.environments import host
 from harness.gateway.messages import ModelRequest, RequestToolResult
 from harness.gateway.provider import Call
 from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedTurn
@@ -117,7 +118,10 @@ def play(stage: Stage, backend: Backend, folder: Path) -> Rich:
 
 
 class _Look:
-    """Records the command lines and environments of all descendants of this process, once."""
+    """Records the command lines and environments of all descendants of this process, once.
+
+    The processes of environments are left out: they run beside the harness, with its variables, and no agent sees them.
+    """
 
     def __init__(self) -> None:
         self.command_lines: list[str] = []
@@ -128,6 +132,9 @@ class _Look:
             return
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                self.command_lines.append(" ".join(process.cmdline()))
+                command_line = " ".join(process.cmdline())
+                if host.__file__ in command_line:
+                    continue
+                self.command_lines.append(command_line)
             with contextlib.suppress(psutil.Error):
                 self.environments.append(" ".join(map("=".join, process.environ().items())))
