@@ -125,8 +125,9 @@ def _seed() -> Finding:
         key = private_key()
     except ConfError as error:
         return Finding("private seed", False, str(error))
-    none = "none: cases of real models do not run; `proctor seed` makes one"
-    return Finding("private seed", key is not None, none if key is None else f"digest {key.digest}, in {key.place}")
+    if key is None:
+        return Finding("private seed", False, "none: cases of real models do not run; `proctor seed` makes one")
+    return Finding("private seed", True, f"digest {key.digest}, in {key.place}")
 
 
 def _vllm() -> Finding:

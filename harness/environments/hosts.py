@@ -228,10 +228,10 @@ def variables() -> dict[str, str]:
     return {**dict.fromkeys(_THREADS, "1"), **kept, "PYTHONHASHSEED": "0"}
 
 
-def ended(code: int | None) -> str:
+def ended(code: int | None, process: str = "its process") -> str:
     """Return in words how a process ended."""
     if code is None:
-        return "its process ended"
+        return f"{process} ended"
     known = {int(number): number.name for number in signal.Signals}
     how = f"exit code {code}" if code >= 0 else f"killed by {known.get(-code, f'signal {-code}')}"
-    return f"its process ended ({how})"
+    return f"{process} ended ({how})"

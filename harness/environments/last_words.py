@@ -1,4 +1,4 @@
-"""The output of a process of ours, of which the end is kept: what it said before it died."""
+"""Keeps the end of what a process of ours prints: what it said before it died."""
 
 from __future__ import annotations
 

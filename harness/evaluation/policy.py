@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +10,7 @@ from typing import Any, Self
 from harness.environments import plain
 from harness.environments.base import Plain
 from harness.environments.channel import Channel
+from harness.environments.hosts import ended
 from harness.evaluation.policy_link import (
     LONGEST_ANSWER,
     PolicyBroken,
@@ -116,7 +116,7 @@ class PolicyHost:
     def ending(self) -> str:
         """Return why the connection is gone: the process ended, or it closed the connection but still runs."""
         code = self._box.wait(_DEATH_S) if self._box else None
-        return "the policy's process closed its connection" if code is None else _ended(code)
+        return "the policy's process closed its connection" if code is None else ended(code, "the policy's process")
 
     def printed(self) -> str:
         """Return what the policy has printed since the last call, also what it printed before it was killed.
@@ -203,10 +203,4 @@ class PolicyHost:
         self._on_look()
         code = self._box.poll() if self._box else None
         if code is not None:
-            raise PolicyGone(_ended(code))
-
-
-def _ended(code: int) -> str:
-    known = {int(number): number.name for number in signal.Signals}
-    how = f"exit code {code}" if code >= 0 else f"killed by {known.get(-code, f'signal {-code}')}"
-    return f"the policy's process ended ({how})"
+            raise PolicyGone(ended(code, "the policy's process"))

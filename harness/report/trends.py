@@ -93,7 +93,7 @@ def _trend(name: str, points: Sequence[Point], width: int) -> list[str]:
 
 
 def _span(series: Series) -> str:
-    """Return how many runs a series has, of which suite, and from when to when."""
+    """Return the number of runs in a series, their suite, and the first and last day."""
     points = series.points
     suite = f" of suite {series.suite}" if series.suite and series.kind != "suite" else ""
     first, last = points[0].began[:10], points[-1].began[:10]

@@ -165,7 +165,7 @@ def _unified(mounts: list[tuple[str, set[str], str, Path]], own: Mapping[str, st
 
 
 def _inside(place: Path, shown: str, path: str) -> Path | None:
-    """Return where a group is, in a hierarchy of which `shown` is mounted at `place`. `None`: it is not visible."""
+    """Return the folder of a group, or `None` if it is not visible. The folder `shown` is mounted at `place`."""
     if ".." in path.split("/") or not Path(path).is_relative_to(shown):
         return None
     return place / Path(path).relative_to(shown)
