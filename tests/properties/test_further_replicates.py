@@ -13,8 +13,8 @@ from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist says 
 
 from harness.further import FurtherTest, Numbering, Replicates, key_of
 from harness.schedule.planner import Machine
-from harness.schedule.scheduler import CaseScheduling, Demand, NotAgainError
-from tests.properties.test_scheduling import NEEDS
+from harness.schedule.scheduler import CaseScheduling, Demand
+from tests.properties.test_scheduling import NEEDS, again_or_never
 from tests.support.cases import REMOTE, make_case
 from tests.support.virtual_xdist import Item, Outcome, VirtualRun
 
@@ -47,15 +47,6 @@ class Night(msgspec.Struct, frozen=True):
         given_up = Counter[str]()
         asked: list[set[str]] = []
 
-        def on_crash(scheduler: CaseScheduling, nodeid: str) -> None:
-            if scheduler.case_id(nodeid) is None:
-                given_up[nodeid] += 1
-                return
-            try:
-                scheduler.run_again(nodeid)
-            except NotAgainError:
-                given_up[nodeid] += 1
-
         def next_round() -> Sequence[FurtherTest]:
             done = {*run.outcome.ended, *given_up}
             before = [test.nodeid for tests in self.rounds[: len(asked)] for test in tests]
@@ -78,7 +69,7 @@ class Night(msgspec.Struct, frozen=True):
             cpu_slots=self.machine.cpu_slots,
             collected=len(self.collected),
             options={"max_worker_restart": worker_restarts},
-            on_crash=on_crash,
+            on_crash=again_or_never(given_up),
         )
         return run.run(), given_up, len(asked)
 

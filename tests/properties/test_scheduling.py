@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from hypothesis import given
@@ -20,6 +21,21 @@ from tests.support.cases import REMOTE, make_case
 from tests.support.virtual_xdist import Item, Outcome, VirtualRun
 
 QUIET = Producer("", enabled=False)
+
+
+def again_or_never(given_up: Counter[str]) -> Callable[[CaseScheduling, str], None]:
+    """Return what happens to a test that kills its worker: a case may run again. Other tests are counted."""
+
+    def on_crash(scheduler: CaseScheduling, nodeid: str) -> None:
+        if scheduler.case_id(nodeid) is None:
+            given_up[nodeid] += 1
+            return
+        try:
+            scheduler.run_again(nodeid)
+        except NotAgainError:
+            given_up[nodeid] += 1
+
+    return on_crash
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -41,15 +57,6 @@ class Session(msgspec.Struct, frozen=True):
         }
         given_up = Counter[str]()
 
-        def on_crash(scheduler: CaseScheduling, nodeid: str) -> None:
-            if scheduler.case_id(nodeid) is None:
-                given_up[nodeid] += 1
-                return
-            try:
-                scheduler.run_again(nodeid)
-            except NotAgainError:
-                given_up[nodeid] += 1
-
         run = VirtualRun(
             self.items,
             lambda config, clock: CaseScheduling(config, QUIET, demands, self.machine, self.folders, clock),
@@ -57,7 +64,7 @@ class Session(msgspec.Struct, frozen=True):
             gpus=self.machine.gpus,
             cpu_slots=self.machine.cpu_slots,
             load_s=self.load_s,
-            on_crash=on_crash,
+            on_crash=again_or_never(given_up),
         )
         return run.run(), given_up
 
