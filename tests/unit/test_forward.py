@@ -3,7 +3,6 @@
 import gzip
 import json
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.case import Price
 from harness.gateway.budget import Budget
-from tests.support.forwarding import DUMMY, KEY, PATHS, STREAMED, TURN, Bench, Opener, bench, metered
+from tests.support.forwarding import DUMMY, KEY, PATHS, STREAMED, TURN, Opener, metered
 from tests.support.gateway_client import (
     CHAT,
     GOOGLE,
@@ -25,23 +24,6 @@ from tests.support.gateway_client import (
     text_of,
 )
 from tests.support.stand_in_upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("bench")) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def upstream(both: Bench) -> Upstream:
-    return both.upstream
-
-
-@pytest.fixture(scope="module")
-def opener(both: Bench) -> Opener:
-    return both.open
-
 
 # What goes through
 

@@ -4,7 +4,6 @@ import gzip
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,28 +16,12 @@ from harness.agent.watchdog import Snapshot, hangs
 from harness.case import Limits
 from harness.endings import Ending
 from harness.gateway.budget import Budget
-from tests.support.forwarding import PATHS, STREAMED, Bench, Opener, bench, metered
+from tests.support.forwarding import PATHS, STREAMED, Opener, metered
 from tests.support.gateway_client import (
     MESSAGES,
     eventually,
 )
 from tests.support.stand_in_upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("bench")) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def upstream(both: Bench) -> Upstream:
-    return both.upstream
-
-
-@pytest.fixture(scope="module")
-def opener(both: Bench) -> Opener:
-    return both.open
 
 
 @PATHS

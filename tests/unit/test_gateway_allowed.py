@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,24 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gateway.allowlist import LISTS, AllowList, Listed, NotAllowed, allow_list, read_list
-from tests.support.forwarding import Bench, bench
+from tests.support.forwarding import Bench
 from tests.support.gateway_client import CHAT, GOOGLE, MESSAGES, RESPONSES, Session, address, conversation
 from tests.support.scripted_gateway import PATHS
 from tests.support.stand_in_upstream import Upstream
 
 WIRES = {MESSAGES: "anthropic_messages", CHAT: "openai_chat", RESPONSES: "openai_responses", GOOGLE: "google_generate"}
 HOST = "https://elsewhere.example.org/x.png"
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("bench")) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def upstream(both: Bench) -> Upstream:
-    return both.upstream
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import base64
 import gzip
 import html
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.secrecy.hiding import HIDDEN, Hider, hide
 from harness.secrecy.spellings import spellings
-from tests.support.forwarding import Bench, bench
+from tests.support.forwarding import Bench
 from tests.support.gateway_client import address, conversation
 from tests.support.scripted_gateway import PATHS
 from tests.support.stand_in_upstream import Upstream
@@ -39,17 +38,6 @@ WAYS = {
     "HEXADECIMAL": KEY.encode().hex().upper(),
     "most of it": KEY[:-4],
 }
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("bench")) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def upstream(both: Bench) -> Upstream:
-    return both.upstream
 
 
 def shared(way: str, text: str) -> int:
