@@ -25,7 +25,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     machine = Machine(tmp_path, monkeypatch, gpus=4)
     yield machine
     for pid in machine.processes:
-        psutil.Process(pid).kill()
+        _kill(pid)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
