@@ -12,7 +12,7 @@ from harness.evaluation.packages import installed_packages
 
 def test_the_versions_are_those_that_python_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
-        "door_lib": "Metadata-Version: 2.1\nName: Door_Lib\nVersion: 1.2\nSummary: one\n  two\n\nName: other\nVersion: 9\n",
+        "door_lib": "Metadata-Version: 2.1\nName: Door_Lib\nVersion: 1.2\n\nName: other\nVersion: 9\n",
         "windows": "Metadata-Version: 2.1\r\nVersion: 3\r\nName: windows\r\n\r\nRead me.\r\n",
         "broken": "Summary: it has neither\n",
     }
