@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from importlib import metadata
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from harness.commands.installing import bubblewrap, extras
 from harness.commands.main import main
 from harness.packaged import cli_lock, requirements
 from harness.sandbox.probe import Capability
-from tests.support.project import ROOT, wait_until
+from tests.support.project import ROOT, kill_all, wait_until
 
 NPM = """\
 echo "$@" >> {log}
@@ -237,10 +237,8 @@ def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
         assert process.communicate()[0].endswith("\nproctor: interrupted\n")
         assert machine.left == set()
         assert not any(map(psutil.Process.is_running, npm))
-    else:  # npm survives; its `cp` may end by itself
-        for child in npm:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+    else:  # npm survives, except for a child that ends by itself
+        kill_all(npm)
     assert main(["setup"]) == 0
     assert machine.left == {pinned_clis().name}
 
