@@ -15,6 +15,7 @@ LONGEST_FUNCTION = 50
 FLOORS = (
     {
         "backends",
+        "cache",
         "case",
         "case_folder",
         "node_ids",
@@ -40,7 +41,7 @@ FLOORS = (
     {"adapters", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"stash"},
+    {"stash", "page"},
     {
         "fixtures",
         "given_submission",
