@@ -46,6 +46,7 @@ COMMANDS = {
         "show how cases, backends, models and environments went over time", LazyModule("harness.commands.history")
     ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
+    "prune": Command("remove old or large runs, or the folders of their cases", LazyModule("harness.commands.prune")),
 }
 
 
