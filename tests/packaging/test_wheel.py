@@ -25,6 +25,7 @@ from tests.support.project import ROOT
 pytestmark = pytest.mark.xdist_group("wheel")
 
 SHIPPED = {
+    "proctor.py",
     "backends/cli/package.json",
     "backends/cli/package-lock.json",
     "harness/conf/config.yaml",
@@ -78,7 +79,9 @@ class User:
             "opencode-scripted-small_maze": "passed",
         }
         assert self.run("proctor", "report", "runs/latest").count("passed") == 2
-        place = self.run("python", "-c", "import harness; print(harness.__file__)").strip()
+        self.run("proctor", "export", "last", "--csv", "results.csv")
+        assert len((self.project / "results.csv").read_text().splitlines()) == 3
+        place = self.run("python", "-c", "import proctor; print(proctor.__file__)").strip()
         assert Path(place).is_relative_to(self.environment)
 
 

@@ -37,7 +37,15 @@ def test_an_interval_needs_episodes() -> None:
 
 def test_what_was_not_measured_is_left_out_and_an_earlier_try_is_replaced() -> None:
     skipped = record(ending=Ending.CLI_MISSING)
-    assert dict(properties(skipped, Path("/run/case"))) == {"ending": "cli_missing", "cause": "agent"}
+    names = [
+        ("case", "claude-scripted-small_maze"),
+        ("backend", "claude"),
+        ("model", "scripted"),
+        ("environment", "small_maze"),
+        ("replicate", 1),
+    ]
+    told = [*names, ("ending", "cli_missing"), ("cause", "agent")]
+    assert properties(skipped, Path("/run/case")) == told
     usage = UsageTotals(turns=3, input_tokens=5, cache_read_tokens=7, cost_usd=0.25)
     graded = record(
         score=replace(score(0.5), solved=10),
@@ -48,6 +56,7 @@ def test_what_was_not_measured_is_left_out_and_an_earlier_try_is_replaced() -> N
     shown = properties(graded, Path("/run/case"), [("mine", 1), ("turns", 99)])
     assert shown == [
         ("mine", 1),
+        *names,
         ("solve_rate", 0.5),
         ("solve_rate_low", 0.2993),
         ("solve_rate_high", 0.7007),
@@ -59,11 +68,7 @@ def test_what_was_not_measured_is_left_out_and_an_earlier_try_is_replaced() -> N
         ("seconds", 1.75),
         ("folder", "/run/case"),
     ]
-    assert properties(skipped, Path("/run/case"), shown) == [
-        ("mine", 1),
-        ("ending", "cli_missing"),
-        ("cause", "agent"),
-    ]
+    assert properties(skipped, Path("/run/case"), shown) == [("mine", 1), *told]
 
 
 def test_junit_xml_shows_them(tmp_path: Path) -> None:
@@ -75,6 +80,15 @@ def test_junit_xml_shows_them(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     [case] = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")  # noqa: S314 - pytest has just written it
     shown = {found.attrib["name"]: found.attrib["value"] for found in case.iter("property")}
-    assert list(shown) == ["solve_rate", "solve_rate_low", "solve_rate_high", "ending", "cause", "seconds", "folder"]
+    assert list(shown) == [
+        *("case", "backend", "model", "environment", "replicate"),
+        *("solve_rate", "solve_rate_low", "solve_rate_high", "ending", "cause", "seconds", "folder"),
+    ]
+    assert [shown[name] for name in ("case", "backend", "environment", "replicate")] == [
+        "submission-small_maze",
+        "submission",
+        "small_maze",
+        "1",
+    ]
     assert (shown["solve_rate"], shown["solve_rate_high"], shown["ending"]) == ("1.0", "1.0", "finished")
     assert shown["folder"] == str((project.folder / "runs/latest").resolve() / "submission-small_maze")
