@@ -13,7 +13,9 @@ from harness.exports.reading import RunError, read_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor export`."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, its results.jsonl, last, last:N or tag:NAME")
+    parser.add_argument(
+        "run", metavar="RUN", help="the run's folder or name, its results.jsonl, last, last:N or tag:NAME"
+    )
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--csv", type=Path, metavar="FILE", help="write a table as CSV")
     form.add_argument("--parquet", type=Path, metavar="FILE", help="write a table as Parquet, by pyarrow")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.commands.arguments import age, number_of_runs, size
 from harness.commands.errors import BadInput
 from harness.results.history import refresh
 from harness.results.history_index import INDEX, HistoryError
@@ -22,13 +22,6 @@ runs are removed whole. With --outcome, the runs and their records stay, and onl
 Nothing is removed without --delete. The newest run, runs with a tag, and runs that a process is writing always stay.
 """
 
-_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
-_BYTES = {"b": 1} | {
-    f"{prefix}{unit}": base**power
-    for unit, base in (("b", 1000), ("ib", 1024))
-    for power, prefix in enumerate("kmgt", 1)
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor prune`."""
@@ -36,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _RULES
     parser.add_argument("--older-than", type=age, metavar="AGE", help="runs that began longer ago: 12h, 30d or 8w")
     parser.add_argument("--larger-than", type=size, metavar="SIZE", help="runs that take more space: 500MB, 5GB, 2GiB")
-    parser.add_argument("--keep", type=_positive, metavar="N", help="not the N newest runs with records")
+    parser.add_argument("--keep", type=number_of_runs, metavar="N", help="not the N newest runs with records")
     parser.add_argument(
         "--outcome",
         choices=("passed", "failed", "error", "skipped"),
@@ -71,22 +64,6 @@ def run(given: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     return _delete(pruning.prunable, given.runs_dir)
-
-
-def age(text: str) -> timedelta:
-    """Return the time that a text such as `30d` names, in hours, days or weeks. Raise `ArgumentTypeError`."""
-    found = re.fullmatch(r"([0-9]{1,6})\s*([hdw])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 12h, 30d or 8w")
-    return timedelta(hours=int(found[1]) * _HOURS[found[2]])
-
-
-def size(text: str) -> int:
-    """Return the bytes that a text such as `5GB` or `1.5 GiB` names. Raise `ArgumentTypeError`."""
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-z]+)", text.lower())
-    if found is None or found[2] not in _BYTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB, 5GB or 2GiB")
-    return int(float(found[1]) * _BYTES[found[2]])
 
 
 def shown_size(count: int) -> str:
@@ -137,9 +114,3 @@ def _ago(began: datetime | None, now: datetime) -> str:
     hours = max(0, int((now - began).total_seconds() // 3600))
     count, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
     return f"{count} {unit}{'' if count == 1 else 's'} ago"
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 7")
-    return int(text)

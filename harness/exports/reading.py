@@ -25,10 +25,10 @@ def results(
 ) -> Any:
     """Return the records of a run as a data frame, with a row for each.
 
-    `run` is the folder of a run, its `results.jsonl`, `last` (the newest run), `last:N` (the N newest, together) or
-    `tag:NAME`. `frame` says whether the frame is of pandas or of polars; without it, pandas is taken if it is
-    installed. `runs_dir` is the folder in which `last` and `tag:` look. docs/exports.md lists the columns. What is not
-    known is missing in the frame, and never 0.
+    `run` is the folder of a run, its name, its `results.jsonl`, `last` (the newest run), `last:N` (the N newest,
+    together) or `tag:NAME`. `frame` says whether the frame is of pandas or of polars; without it, pandas is taken if it
+    is installed. `runs_dir` is the folder in which names, `last` and `tag:` are looked up. docs/exports.md lists the
+    columns. What is not known is missing in the frame, and never 0.
 
     Raise `RunError` if there is no such run or it cannot be read, and `ImportError` if the package is not installed.
     """
@@ -53,7 +53,8 @@ def read_table(
     run: str | os.PathLike[str], runs_dir: str | os.PathLike[str], *, of_episodes: bool = False
 ) -> FlatTable:
     """Return the records or the episodes of a run as a table. Raise `RunError`."""
-    found = [read_run(folder) for folder in find_runs(os.fspath(run), Path(runs_dir))]
+    file = Path(run)  # a copy of a results.jsonl may have another name
+    found = [read_run(one) for one in ([file] if file.is_file() else find_runs(os.fspath(run), Path(runs_dir)))]
     try:
         return episode_table(found) if of_episodes else record_table(found)
     except ValueError as error:

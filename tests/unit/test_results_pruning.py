@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.commands.arguments import age, size
 from harness.commands.main import main
-from harness.commands.prune import age, shown_size, size
+from harness.commands.prune import shown_size
 from harness.endings import Ending
 from harness.results.claims import RUNNING, claim, release
 from harness.results.history import consult, refresh
