@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from harness.case import KnownFailure
 from harness.endings import Ending
 from harness.report.properties import properties, wilson
 from harness.results.record import CaseUsage, Timing, UsageTotals
+from tests.support.markdown import page, table
 from tests.support.project import Project
 from tests.unit.test_results import record, score
 
@@ -69,6 +73,18 @@ def test_what_was_not_measured_is_left_out_and_an_earlier_try_is_replaced() -> N
         ("folder", "/run/case"),
     ]
     assert properties(skipped, Path("/run/case"), shown) == [("mine", 1), *told]
+
+
+def test_every_property_is_documented_in_its_order() -> None:
+    everything = record(
+        score=score(0.5),
+        usage=CaseUsage(metered=UsageTotals(turns=1, input_tokens=1, cost_usd=0.5)),
+        timing=Timing(total_s=1.0),
+        known_failure=KnownFailure(case="*", reason="hard", until=date(2026, 12, 1)),
+        artifacts="case",
+    )
+    cells = [row["property"] for row in table(page("docs/records.md"), "In pytest's own reports")]
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == [name for name, _ in properties(everything, Path("/run/case"))]
 
 
 def test_junit_xml_shows_them(tmp_path: Path) -> None:
