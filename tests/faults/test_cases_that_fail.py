@@ -44,7 +44,7 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
         project.write(f"conf/scripts/{name}.yaml", script)
     project.write("conf/suite/faults.yaml", SUITE)
     settings = ["evaluation.episodes=8", "limits.retry_s=0.1"]
-    done = project.pytest("--suite", "faults", "-n", "1", *(f"--set={setting}" for setting in settings))
+    done = project.pytest("--suite", "faults", *(f"--set={setting}" for setting in settings))
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "1 failed, 1 error" in done.stdout
     assert "Case(" not in done.stdout
@@ -98,17 +98,19 @@ def test_an_assertion_of_a_users_own_test_shows_as_itself(project: Project) -> N
     assert record.score.solve_rate == 1.0
 
 
-def test_a_turn_limit_of_one_ends_each_session_after_exactly_one_response(project: Project) -> None:
-    done = project.pytest("-k", "small_maze", "--set", "limits.turns=1", "--set", "evaluation.episodes=2")
-    assert "2 failed" in done.stdout
-    for record in project.records.values():
-        assert (record.ending, record.cause, record.outcome) == (Ending.TURN_LIMIT, Cause.LIMIT, "failed")
-        assert record.usage.metered is not None
-        assert record.usage.reported is not None
-        assert (record.usage.metered.turns, record.usage.reported.turns) == (1, 1)
-        assert record.score is not None
-        assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
-        assert "no submission" in record.explanation
-        ledger = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
-        answered = [json.loads(line) for line in ledger.read_text().splitlines()]
-        assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]
+@pytest.mark.parametrize("backend", ["claude", pytest.param("opencode", marks=pytest.mark.nightly)])
+def test_a_turn_limit_of_one_ends_the_session_after_exactly_one_response(project: Project, backend: str) -> None:
+    settings = ("--set=limits.turns=1", "--set=evaluation.episodes=2")
+    done = project.pytest("--backend", backend, "--environment", "small_maze", *settings)
+    assert "1 failed" in done.stdout
+    [record] = project.records.values()
+    assert (record.ending, record.cause, record.outcome) == (Ending.TURN_LIMIT, Cause.LIMIT, "failed")
+    assert record.usage.metered is not None
+    assert record.usage.reported is not None
+    assert (record.usage.metered.turns, record.usage.reported.turns) == (1, 1)
+    assert record.score is not None
+    assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
+    assert "no submission" in record.explanation
+    ledger = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
+    answered = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]

@@ -131,11 +131,12 @@ class Project:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300.0) -> None:
-    """Poll until the condition holds. The deadline only ends a hopeless wait."""
-    end = time.monotonic() + deadline_s
+    """Poll until the condition holds, less and less often. The deadline only ends a hopeless wait."""
+    begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < deadline_s, f"waited {deadline_s:g} s for {what}"
+        time.sleep(min(0.2, 0.02 + waited / 20))
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

@@ -26,25 +26,29 @@ from _pytest.config import default_plugins
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = (
-    "PIL.PngImagePlugin",
+    "PIL.Image",
+    "execnet",
     "httpx2",
-    "hydra.utils",
+    "hydra",
+    "hydra.core.override_parser.overrides_parser",
+    "jinja2.meta",
     "jinja2.sandbox",
-    "mcp.server.lowlevel",
-    "mcp.server.streamable_http_manager",
-    "msgspec.yaml",
+    "mcp.server.mcpserver",
+    "msgspec",
     "numpy.random",
     "omegaconf",
     "psutil",
     "starlette.applications",
+    "starlette.requests",
     "starlette.responses",
-    "uvicorn.lifespan.off",
-    "uvicorn.loops.asyncio",
+    "starlette.routing",
+    "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
-    "xdist.dsession",
-    "xdist.plugin",
 )
-"""What a session with cases imports of other projects, apart from pytest itself."""
+"""What Proctor imports of other projects in a session with cases, apart from pytest itself.
+
+xdist is not one of them: when it is imported, it copies the module search path for its workers.
+"""
 
 _OPTIONS: Final = "-W 'ignore:Module already imported:pytest.PytestAssertRewriteWarning'"
 """pytest cannot rewrite the assertions in a package that is imported already. No test needs that."""
