@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -42,7 +43,7 @@ def responses(entries: Sequence[LedgerEntry]) -> list[MeteredResponse]:
     """Return the whole model responses of a ledger, by the time of their requests."""
     whole = [entry for entry in entries if entry.kind == "turn" and entry.status == 200 and not entry.error]
     whole.sort(key=lambda entry: entry.time)
-    return [_response(entry, after) for entry, after in zip(whole, [*whole[1:], None], strict=True)]
+    return [_response(entry, after) for entry, after in zip_longest(whole, whole[1:])]
 
 
 def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
