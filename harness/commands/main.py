@@ -36,6 +36,10 @@ COMMANDS = {
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
     "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
+    "show": Command("print what happened in a case, turn by turn", LazyModule("harness.commands.show")),
+    "diff": Command(
+        "show two sessions of a case side by side, from where the agents parted", LazyModule("harness.commands.diff")
+    ),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),
@@ -46,6 +50,10 @@ COMMANDS = {
         "show how cases, backends, models and environments went over time", LazyModule("harness.commands.history")
     ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
+    "export": Command(
+        "write the records or episodes of a run as a table: CSV or Parquet", LazyModule("harness.commands.export")
+    ),
+    "prune": Command("remove old or large runs, or the folders of their cases", LazyModule("harness.commands.prune")),
 }
 
 

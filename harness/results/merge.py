@@ -28,8 +28,9 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
-    not copied. What agents left as plain folders is packed into archives. Raise `RunError` if a run cannot be read, has
-    no records, lacks a case's folder, or shares a case with another run, or if `into` exists.
+    not copied. What agents left as plain folders is packed into archives. A case whose folder was removed keeps its
+    record. Raise `RunError` if a run cannot be read, has no records, or shares a case with another run, if the folder
+    of a case is not in its run, or if `into` exists.
     """
     whole = [read_run(run) for run in runs]
     for folder, records in whole:
@@ -45,7 +46,8 @@ def merge(runs: Sequence[Path], into: Path) -> list[Record]:
     try:
         private_folder(part)
         for source in sources:
-            take(source, part / source.name)
+            if source.is_dir():
+                take(source, part / source.name)
         (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
         planned = dict.fromkeys(
             [*(record.session or record.artifacts or record.case.id for record in records), *missing]
@@ -73,10 +75,10 @@ def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
 
 
 def _source(folder: Path, record: Record) -> Path:
-    """Return the folder of a case. Raise `RunError` if it is not a folder inside the folder of the run."""
+    """Return the folder of a case, which may have been removed. Raise `RunError` if it is not in that of the run."""
     source = folder / (record.artifacts or "")
-    if source.parent != folder or source.name == ".." or source.is_symlink() or not source.is_dir():
-        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is missing")
+    if source.parent != folder or source.name == ".." or source.is_symlink():
+        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is not a folder in that of the run")
     return source
 
 
