@@ -292,7 +292,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> Se
 
 
 def _write_config(backend: Backend, spec: SessionSpec, box: Box, dirs: SandboxDirs) -> None:
-    places = {PurePosixPath(box.workspace): dirs.workspace, PurePosixPath(box.home): dirs.home}
+    places = {PurePosixPath(box.workspace): dirs.where(dirs.workspace), PurePosixPath(box.home): dirs.where(dirs.home)}
     files = backend.config_files(spec)
     if spec.resume is None:  # a resumed agent keeps the identity that it may have given itself
         files = {f"{box.home}/.gitconfig": _GIT_CONFIG, **files}

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.case_folder import ROOM, CaseFolder
+from harness.case_folder import CaseFolder
 from harness.private import make_private
 from harness.untrusted.removal import DISCARDED, remove
+from harness.untrusted.rooms import ROOM, place_of
 
 _SECONDS = 10.0
 
@@ -19,9 +20,10 @@ def seal_run(run: Path) -> list[str]:
     A case does this itself when it ends. So there is something to do only if a process was killed, or if an agent left
     more than can be removed in a few seconds. No process may be working on the run. Return what could not be done.
     """
-    faults = []
+    faults = [fault for folder in _case_folders(run) for fault in folder.bring_back()]
     deadline = time.monotonic() + _SECONDS
     left = [path for path in _temporary(run) if not remove(path, max(0.0, deadline - time.monotonic()))]
+    _drop_links(run)
     for folder in _case_folders(run):
         faults += folder.seal()
         left += folder.clear(max(0.0, deadline - time.monotonic()))
@@ -37,7 +39,15 @@ def seal_run(run: Path) -> list[str]:
 
 
 def _temporary(run: Path) -> list[Path]:
-    return [path for prefix in (ROOM, DISCARDED) for path in sorted(run.glob(f"{prefix}*"))]
+    rooms = [place_of(path) for path in sorted(run.glob(f"{ROOM}*"))]
+    return [*rooms, *sorted(run.glob(f"{DISCARDED}*"))]
+
+
+def _drop_links(run: Path) -> None:
+    """Remove the links to rooms that are gone."""
+    for link in run.glob(f"{ROOM}*"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
 
 
 def _case_folders(run: Path) -> Iterator[CaseFolder]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.case_folder import CaseFolder
 from harness.private import private_folder
 from harness.untrusted.archive import pack
+from harness.untrusted.rooms import lodged
 from harness.untrusted.traps import trap
 
 _DEPTH = 16
@@ -32,24 +33,33 @@ def take(source: Path, target: Path) -> None:
 
 
 def _take(source: Path, target: Path, depth: int, agents: Collection[Path]) -> None:
-    for name, mode in _entries(source):
+    for name, place, mode in _entries(source):
         if stat.S_ISREG(mode):
-            _link(source / name, target / name)
+            _link(place, target / name)
         elif source / name in agents:
-            pack(source / name, target)
+            pack(place, target)
         elif stat.S_ISDIR(mode) and depth:
             (target / name).mkdir(mode=0o700)
-            _take(source / name, target / name, depth - 1, agents)
+            _take(place, target / name, depth - 1, agents)
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the name and the mode of each entry that may be taken, sorted."""
+def _entries(folder: Path) -> Iterator[tuple[str, Path, int]]:
+    """Yield the name, the place and the mode of each entry that may be taken, sorted.
+
+    What a killed run left in a room is not at its place.
+    """
     try:
-        with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
+        names = sorted(path.name for path in folder.iterdir())
     except OSError:  # another owner closed it
         return
-    yield from ((name, mode) for name, mode in found if trap(name, is_folder=stat.S_ISDIR(mode)) is None)
+    for name in names:
+        place = lodged(folder / name) or folder / name
+        try:
+            mode = place.lstat().st_mode
+        except OSError:  # the room is gone
+            continue
+        if trap(name, is_folder=stat.S_ISDIR(mode)) is None:
+            yield name, place, mode
 
 
 def _link(source: Path, target: Path) -> None:
