@@ -151,19 +151,25 @@ class CaseFolder(Struct, frozen=True):
                 faults.append(f"{folder} cannot be moved back: {error.strerror or error}")
         return faults
 
-    def seal(self) -> list[str]:
+    @property
+    def agents(self) -> list[Path]:
+        """The folders that an agent could write to, here and in those of earlier attempts. They may be missing."""
+        cases = (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*"))))
+        return [folder for case in cases for folder in (case.workspace, case.home)]
+
+    def seal(self, search: archive.Search | None = None) -> list[str]:
         """Put what an agent could write to into archives, here and in the folders of earlier attempts.
 
-        Call this when no process of the session is running and no test uses the session any more. Return what went
-        wrong, one line for each folder that is still there as it was.
+        Call this when no process of the session is running and no test uses the session any more. `search` says what
+        must not be kept. By default, the files have been searched already. Return what went wrong, one line for each
+        folder that is still there as it was.
         """
         faults = []
-        for case in (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*")))):
-            for folder in (case.workspace, case.home):
-                try:
-                    archive.keep(folder)
-                except OSError as error:
-                    faults.append(f"{folder} cannot be packed into an archive: {error.strerror or error}")
+        for folder in self.agents:
+            try:
+                archive.keep(folder, search or archive.search_nothing)
+            except OSError as error:
+                faults.append(f"{folder} cannot be packed into an archive: {error.strerror or error}")
         return faults
 
     def clear(self, seconds: float) -> list[Path]:

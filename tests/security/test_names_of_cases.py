@@ -99,7 +99,7 @@ def killed(tmp_path: Path) -> CaseFolder:
 def test_what_a_killed_session_left_is_found_under_its_name_and_kept_in_its_folder(killed: CaseFolder) -> None:
     run = killed.path.parent
     assert (killed.workspace / "notes").read_text() == "mine\n", "a link leads to it"
-    assert seal_run(run) == []
+    assert seal_run(run, {}) == []
     assert content(killed.workspace_archive, "notes") == b"mine\n"
     assert (killed.renders / "1.png").read_text() == "picture"
     assert not killed.renders.is_symlink()
@@ -109,7 +109,7 @@ def test_what_a_killed_session_left_is_found_under_its_name_and_kept_in_its_fold
 
 def test_a_merge_takes_what_a_killed_session_left(killed: CaseFolder, tmp_path: Path) -> None:
     taken = CaseFolder(tmp_path / "merged" / CASE)
-    take(killed.path, taken.path)
+    take(killed.path, taken.path, {})
     assert content(taken.workspace_archive, "notes") == b"mine\n"
     assert (taken.renders / "1.png").read_text() == "picture"
     assert (killed.workspace / "notes").exists(), "the run stays as it is"
@@ -122,8 +122,8 @@ def test_a_link_to_another_place_is_not_followed(tmp_path: Path) -> None:
         place.mkdir(parents=True)
         (place / "file").write_text("mine")
         case.workspace.symlink_to(place)
-        take(case.path, tmp_path / place.parent.name / "taken")
-        seal_run(case.path.parent)
+        take(case.path, tmp_path / place.parent.name / "taken", {})
+        seal_run(case.path.parent, {})
         assert (place / "file").read_text() == "mine"
         assert not os.path.lexists(case.workspace)
         assert not any(path.suffix == ".gz" for path in (tmp_path / place.parent.name / "taken").iterdir())

@@ -218,7 +218,7 @@ def test_a_tag_is_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_merged_run_and_its_shard_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
     shard = tonight(night({("claude", "maze"): GOOD}, started_at="2026-11-26T01:00:00.000+00:00"))
-    merge([shard], Path("runs/merged"))
+    merge([shard], Path("runs/merged"), {})
     with pytest.raises(SystemExit) as exited:
         main(["compare", str(shard), "runs/merged"])
     assert exited.value.code == 2
