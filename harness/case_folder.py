@@ -151,9 +151,8 @@ class CaseFolder(Struct, frozen=True):
                 faults.append(f"{folder} cannot be moved back: {error.strerror or error}")
         return faults
 
-    @property
     def agents(self) -> list[Path]:
-        """The folders that an agent could write to, here and in those of earlier attempts. They may be missing."""
+        """Return the folders that an agent could write to, also those of earlier attempts. They may be missing."""
         cases = (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*"))))
         return [folder for case in cases for folder in (case.workspace, case.home)]
 
@@ -165,7 +164,7 @@ class CaseFolder(Struct, frozen=True):
         folder that is still there as it was.
         """
         faults = []
-        for folder in self.agents:
+        for folder in self.agents():
             try:
                 archive.keep(folder, search or archive.search_nothing)
             except OSError as error:

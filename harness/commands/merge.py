@@ -17,6 +17,7 @@ from harness.report.table import table
 from harness.results.history import refresh
 from harness.results.history_index import INDEX, HistoryError
 from harness.results.merge import merge, merged_name
+from harness.results.references import find_runs
 from harness.results.runs import RunError
 from harness.secrecy.known import host_secrets
 
@@ -28,8 +29,11 @@ else:  # it loads Hydra
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor merge`."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the folder of a run")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="default: runs/TIME-SUITE-merged")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run's folder or name, its results.jsonl, last, last:N or tag:NAME"
+    )
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="default: TIME-SUITE-merged in the folder of runs")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
 
 
 def _secrets() -> dict[str, str]:
@@ -43,9 +47,10 @@ def _secrets() -> dict[str, str]:
 
 def run(given: argparse.Namespace) -> int:
     """Join runs in a new folder and print the table. Raise `BadInput`."""
-    folder = given.into or Path("runs") / merged_name(given.runs)
     try:
-        records = merge(given.runs, folder, _secrets())
+        runs = [run for reference in given.runs for run in find_runs(reference, given.runs_dir)]
+        folder = given.into or given.runs_dir / merged_name(runs)
+        records = merge(runs, folder, _secrets())
     except RunError as error:
         raise BadInput(str(error)) from error
     for record in records:

@@ -15,6 +15,7 @@ from harness.malformed import MALFORMED
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
+from harness.results.references import find_run
 from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
@@ -30,7 +31,8 @@ else:  # they need SciPy
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl")
+    parser.add_argument("run", metavar="RUN", help="the run's folder or name, its results.jsonl, last or tag:NAME")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON")
     form.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
@@ -39,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the table of a run and the means over replicates, as text, Markdown or JSON. Raise `BadInput`."""
     try:
-        folder, records = read_run(given.run)
+        file = Path(given.run)  # a copy of a results.jsonl may have another name
+        folder, records = read_run(file if file.is_file() else find_run(given.run, given.runs_dir))
         trials = read_trials(folder).trials if records else []
     except RunError as error:
         raise BadInput(str(error)) from error

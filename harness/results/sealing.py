@@ -45,7 +45,7 @@ def seal_run(run: Path, secrets: Mapping[str, str]) -> list[str]:
 
 
 def _sealed(folder: CaseFolder, secrets: Mapping[str, str]) -> list[str]:
-    if not any(map(os.path.lexists, folder.agents)):  # it is sealed already
+    if not any(map(os.path.lexists, folder.agents())):  # it is sealed already
         return []
     faults = folder.seal(partial(scan, secrets=secrets))
     try:

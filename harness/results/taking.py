@@ -33,7 +33,7 @@ def take(source: Path, target: Path, secrets: Mapping[str, str]) -> list[str]:
     in a known form, are left out. Return the warnings of that. Raise `OSError` if `target` cannot be written.
     """
     private_folder(target)
-    agents = CaseFolder(source).agents
+    agents = CaseFolder(source).agents()
     _take(source, target, _DEPTH, _Agents(agents, partial(scan, secrets=secrets)))
     return warnings(withhold(target, secrets)) if any(map(os.path.lexists, agents)) else []
 
