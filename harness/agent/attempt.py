@@ -19,7 +19,7 @@ from harness.adapters import own_options
 from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
-from harness.agent.evidence import LedgerEvidence, broken, evidence, of_the_agent, proven, weighed
+from harness.agent.evidence import LedgerEvidence, broken, ended_by_signal, evidence, of_the_agent, proven, weighed
 from harness.agent.files import write_inside
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
@@ -129,7 +129,12 @@ def _result(
     for event in setup.backend.read_stderr(tail):
         session.add(event)
     session.expect_mcp(server.name for server in setup.servers)
-    known = evidence(account, acted=acted)
+    known = evidence(
+        account,
+        acted=acted,
+        killed=outcome.stop is None and ended_by_signal(outcome.exit_code),
+        in_a_command=session.in_a_command,
+    )
     if trouble is None:
         (ending, explanation), raised = _ending(outcome, known, tail, limits), None
     else:
