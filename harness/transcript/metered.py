@@ -97,10 +97,11 @@ def _split(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
         notices, parts, items = _take(items, [_plain(name) for name in response.tools], known)
         entries += notices
         entries.append(Turn(number=number, parts=parts, metered=response.turn))
-    rest = tuple(item for item in items if not isinstance(item, Notice))
-    if rest:
-        entries.append(Turn(number=None, parts=rest))
-    entries += [item for item in items if isinstance(item, Notice)]
+    rest = [item for item in items if not isinstance(item, Notice)]
+    first = next((place for place, item in enumerate(items) if not isinstance(item, Notice)), 0)
+    entries += [item for item in items[:first] if isinstance(item, Notice)]
+    entries += [Turn(number=None, parts=tuple(rest))] if rest else []
+    entries += [item for item in items[first:] if isinstance(item, Notice)]
     return Thread(entries=tuple(entries), left_out=thread.left_out)
 
 

@@ -28,7 +28,7 @@ function turn(data, pictures, depth) {
     metered && metered.after_s !== null ? `${seconds(metered.after_s)} until the next request` : null,
     data.stop ? `stopped: ${data.stop.replaceAll("_", " ")}` : null,
   ].filter(Boolean).join(" · ");
-  const title = data.n === null ? "A response that did not come back whole" : `Turn ${data.n}`;
+  const title = data.n === null ? "A response without a number" : `Turn ${data.n}`;
   return el(
     "article", { class: "turn", tabindex: depth ? null : "-1", "aria-label": title },
     el("header", null, el(depth ? "h5" : "h4", null, title), el("span", { class: "quiet" }, measures)),
