@@ -50,6 +50,16 @@ def test_every_command_takes_every_reference(
     assert "claude-qwen-maze" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [["show", "last:2", "case"], ["diff", "last:2", "last", "case"]])
+def test_a_command_of_one_run_refuses_several(
+    runs: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main([*command, "--runs-dir", str(runs)])
+    assert exited.value.code == 2
+    assert "last:2: name one run, and these are 2" in capsys.readouterr().err
+
+
 def test_an_empty_reference_is_no_run(runs: Path) -> None:
     with pytest.raises(RunError, match=r"^'': no such run: name a run's folder"):
         find_runs("", runs)
