@@ -286,7 +286,7 @@ class TestOutcomes:
 def test_a_merge_without_folders_keeps_all_records(runs: Path) -> None:
     assert prune(runs, "--outcome", "failed", "--older-than", "30d", "--delete") == 0
     pruned = runs / names(runs)[0]
-    records: list[Record] = merge([pruned], runs / "all")
+    records: list[Record] = merge([pruned], runs / "all", {})
     assert sorted(records, key=lambda one: one.case.id) == sorted(read_run(pruned)[1], key=lambda one: one.case.id)
     assert not (runs / "all/pi-qwen-maze-r1").exists()
 
