@@ -11,11 +11,11 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
-from harness.case_folder import CaseFolder
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
 from harness.results.record import Record
+from harness.results.runs import folder_of
 from harness.transcript.read import read_transcripts
 from harness.visible import visible, visible_struct
 
@@ -27,6 +27,9 @@ _LESS_TEXT = 4_000
 
 _MOST_CASE = 4_000_000
 """About how many bytes of JSON one case may take."""
+
+PICTURES = 20_000_000
+"""How many bytes of pictures one page has."""
 
 _MOST_FILES = 50
 _MOST_SOURCE = 200_000
@@ -55,7 +58,7 @@ class Pictures:
 
 def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
-    folder = CaseFolder(run / record.artifacts) if record.artifacts else None
+    folder = folder_of(run, record)
     adapter, fault = _adapter(record.case.backend)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
@@ -66,7 +69,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
         "submission": [],
         "pictures": {},
     }
-    if folder is None or not folder.path.is_dir():
+    if folder is None:
         return found
     transcripts = read_transcripts(folder, adapter) if adapter else []
     for most in (_MOST_TEXT, _LESS_TEXT):

@@ -59,12 +59,10 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
     """Return the trials of a run whose records are known. `folder` is its folder, which has the flags of episodes."""
     trials, folders = [], defaultdict[CaseKey, list[Path]](list)
     for record in _one_try_each(records):
-        files = CaseFolder(folder / record.artifacts) if record.artifacts else None
-        solved = solved_flags(files.episodes) if files else None
-        trial = trial_of(record, run=folder.name, conditions=conditions_of(record), solved=solved)
+        trial = trial_in(folder, record)
         trials.append(trial)
-        if files:
-            folders[trial.key].append(files.path)
+        if record.artifacts:
+            folders[trial.key].append(folder / record.artifacts)
     return RunTrials(
         folder=folder,
         trials=trials,
@@ -76,6 +74,12 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
             Looks(first=one.planned, last=one.most) for record in records if (one := record.replicates) is not None
         ),
     )
+
+
+def trial_in(folder: Path, record: Record) -> Trial:
+    """Return the trial of a record in this folder of a run, which has the flags of its episodes."""
+    solved = solved_flags(CaseFolder(folder / record.artifacts).episodes) if record.artifacts else None
+    return trial_of(record, run=folder.name, conditions=conditions_of(record), solved=solved)
 
 
 def require_distinct(runs: Iterable[RunTrials]) -> None:

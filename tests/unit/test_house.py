@@ -41,7 +41,7 @@ FLOORS = (
     {"adapters", "exports", "hosting", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"stash", "page"},
+    {"stash", "page", "viewer"},
     {
         "fixtures",
         "given_submission",

@@ -8,7 +8,7 @@ const THEMES = ["auto", "light", "dark"];
 
 async function start(source) {
   const overview = await source.overview();
-  const page = { ...overview, source, cases: new Cases(overview.rows), found: null };
+  const page = { ...overview, source, cases: new Cases(overview.rows), found: null, state: await source.state?.() };
   page.title = page.runs.length === 1 ? page.runs[0].name : `${page.runs.length} runs`;
   let waiting = null;
   page.refilter = (words) => {
@@ -26,12 +26,15 @@ async function start(source) {
   document.addEventListener("keydown", (event) => pressed(page, event));
   await show(page);
   document.documentElement.dataset.ready = "true";
+  return page;
 }
 
 async function show(page) {
   const main = document.getElementById("main");
   const { view, keys } = here();
-  if (view === "case") await showCase(page, main, keys[0]);
+  await page.source.fit?.(page);
+  if (view === "case" && page.source.live && !page.cases.places.has(keys[0])) await showRunning(page, main, keys[0]);
+  else if (view === "case") await showCase(page, main, keys[0]);
   else if (view === "compare") await showComparison(page, main, keys);
   else showOverview(page, main);
   const title = main.querySelector("h1").textContent;
@@ -49,7 +52,7 @@ function bar(page) {
   fill(
     document.getElementById("top"),
     el("a", { class: "brand", href: "#/" }, "Proctor"),
-    el("span", { class: "quiet wide" }, `made ${moment(page.made_at)} by version ${page.version}`),
+    el("span", { class: "quiet wide" }, page.source.live ? `live, version ${page.version}` : `made ${moment(page.made_at)} by version ${page.version}`),
     el("span", { class: "grow" }),
     el("button", { type: "button", id: "theme", onclick: nextTheme }, "theme: auto"),
     el("button", { type: "button", onclick: help, "aria-haspopup": "dialog" }, "keys")

@@ -9,7 +9,7 @@ function showOverview(page, main) {
   fill(
     main,
     el("h1", null, page.title),
-    about(page),
+    page.source.live ? liveHead(page) : about(page),
     verdict(page),
     filters(page, filter, found.length),
     section("counts", "Outcomes", counts(page.cases, found)),
@@ -84,7 +84,7 @@ function filters(page, filter, many) {
     ["backend", "model", "environment", "outcome", "ending"].map(choose),
     el("label", { for: "search", class: "search" }, "text", search),
     el("p", null, el("strong", null, count(many)), ` of ${count(page.cases.length)} sessions `,
-      active ? link(address("overview", [], {}), "show all") : null)
+      active ? link(address("overview", [], { runs: filter.runs || "" }), "show all") : null)
   );
 }
 
