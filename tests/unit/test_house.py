@@ -55,7 +55,7 @@ FLOORS = (
         "further_tests",
         "__main__",
     },
-    {"expected", "recorder", "resuming", "session_verdict", "stopping"},
+    {"expected", "recorder", "resuming", "session_page", "session_verdict", "stopping"},
     {"rounds", "until_decided"},
     {"plugin"},
 )

@@ -13,9 +13,9 @@ async function start(source) {
   let waiting = null;
   page.refilter = (words) => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => {
+    waiting = setTimeout(async () => {
       history.replaceState(null, "", withFilter({ q: words }));
-      show(page);
+      await show(page);
       const search = document.getElementById("search");
       search.focus();
       search.setSelectionRange(words.length, words.length);
@@ -32,7 +32,7 @@ async function start(source) {
 async function show(page) {
   const main = document.getElementById("main");
   const { view, keys } = here();
-  await page.source.fit?.(page);
+  if (page.source.live) await page.source.fit(page);
   if (view === "case" && page.source.live && !page.cases.places.has(keys[0])) await showRunning(page, main, keys[0]);
   else if (view === "case") await showCase(page, main, keys[0]);
   else if (view === "compare") await showComparison(page, main, keys);

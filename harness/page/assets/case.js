@@ -89,12 +89,15 @@ function summary(record, row, data) {
 
 function transcriptSection(data, all) {
   const many = all.transcripts.length > 1;
-  const turns = data.thread.entries.filter((entry) => !entry.kind).length;
   return section(`transcript-${data.attempt}`, many ? `Transcript of attempt ${data.attempt}` : "Transcript",
-    el("p", { class: "quiet" }, `${count(turns)} turns of the agent. `, el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
+    el("p", { class: "quiet" }, el("span", { class: "turns" }, turnsOf(data)), " ", el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
       el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), true) }, "unfold all")),
     data.faults.map((fault) => el("p", { class: "warning" }, fault)),
     thread(data.thread, all.pictures, 0));
+}
+
+function turnsOf(data) {
+  return `${count(data.thread.entries.filter((entry) => !entry.kind).length)} turns of the agent.`;
 }
 
 function fold(place, open) {

@@ -17,7 +17,7 @@ function runningTable(state) {
     state.cases.map((one) => [
       [link(caseAddress(one.key), one.id), state.runs.length > 1 ? el("small", { class: "wide" }, ` ${one.run}`) : null],
       doingNow(one), count(one.turn), `${count(one.input_tokens)} → ${count(one.output_tokens)}`,
-      known(one.tokens_per_s, (rate) => rate.toFixed(0)), dollars(one.cost_usd), seconds(one.seconds),
+      count(one.tokens_per_s), dollars(one.cost_usd), seconds(one.seconds),
     ]));
 }
 
@@ -69,7 +69,7 @@ function runningFacts(page, key, data) {
   return el("div", { id: "now" }, now
     ? [el("p", { class: "lead" }, "● ", doingNow(now)), facts([
       ["turn", of(now.turn, limits.turns, count)], ["tokens", `${count(now.input_tokens)} → ${count(now.output_tokens)}`],
-      ["tokens/s", known(now.tokens_per_s, (rate) => rate.toFixed(0))], ["cost", of(now.cost_usd, limits.cost_usd, dollars)],
+      ["tokens/s", count(now.tokens_per_s)], ["cost", of(now.cost_usd, limits.cost_usd, dollars)],
       ["time", of(now.seconds, limits.wall_s, seconds)], ["run", now.run], ["files", data.folder],
     ])]
     : el("p", { class: "lead" }, "It is not running any more, and has no record yet."));
@@ -91,6 +91,7 @@ async function followCase(page, main) {
   if (lists.length !== data.transcripts.length) return showRunning(page, main, key);
   document.getElementById("now").replaceWith(runningFacts(page, key, data));
   data.transcripts.forEach((transcript, n) => {
+    lists[n].parentNode.querySelector(".turns").textContent = turnsOf(transcript);
     const known = entries[n];
     written(transcript).forEach((text, place) => {
       if (known[place] === text) return;
