@@ -38,13 +38,14 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput(f"{runs} is one run: name the folder that it is in, and choose the run on the page")
     if not runs.is_dir():
         raise BadInput(f"there is no folder {runs}: run some cases first, or name another folder with --runs-dir")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         _serve(runs, given.port)
     except KeyboardInterrupt:
         print()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     return 0
 
 
