@@ -8,13 +8,16 @@ from pathlib import Path
 
 from harness.case_folder import ROOM, CaseFolder
 from harness.private import make_private
+from harness.results.begun import BEGUN
+from harness.results.durable import unfinished
+from harness.results.run_folder import CASES, RESULTS
 from harness.untrusted.removal import DISCARDED, remove
 
 _SECONDS = 10.0
 
 
 def seal_run(run: Path) -> list[str]:
-    """Put what agents left in a run into archives, remove temporary folders, and close the run to other users.
+    """Put what agents left in a run into archives, remove temporary files, and close the run to other users.
 
     A case does this itself when it ends. So there is something to do only if a process was killed, or if an agent left
     more than can be removed in a few seconds. No process may be working on the run. Return what could not be done.
@@ -37,7 +40,8 @@ def seal_run(run: Path) -> list[str]:
 
 
 def _temporary(run: Path) -> list[Path]:
-    return [path for prefix in (ROOM, DISCARDED) for path in sorted(run.glob(f"{prefix}*"))]
+    folders = [path for prefix in (ROOM, DISCARDED) for path in sorted(run.glob(f"{prefix}*"))]
+    return [*folders, *(path for name in (BEGUN, CASES, RESULTS) for path in unfinished(run / name))]
 
 
 def _case_folders(run: Path) -> Iterator[CaseFolder]:

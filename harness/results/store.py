@@ -15,6 +15,7 @@ from harness.private import private_folder
 from harness.results.aside import asides, is_aside, next_aside, set_aside
 from harness.results.claims import RUNNING, claim, is_running, release
 from harness.results.drafts import drafts
+from harness.results.durable import flush_names, write_durably
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
@@ -53,9 +54,7 @@ class RunStore:
         """
         private_folder(self.run)
         self.claim()
-        new = self.run / f".{CASES}.{os.getpid()}"
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
-        new.replace(self.run / CASES)
+        write_durably(self.run / CASES, [msgspec.json.format(msgspec.json.encode(names))])
         _point(self.run.parent / LATEST, self.run.name)
 
     def claim(self) -> None:
@@ -117,22 +116,20 @@ class RunStore:
     def _write(self, record: Record) -> None:
         private_folder(self.run)
         line = msgspec.json.encode(record) + b"\n"
+        is_new = not self.results.exists()
         with self.results.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            flush_names(self.run)
         if record.artifacts is not None:
             CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
 
     def tidy(self) -> None:
         """Leave one line for each session in the file of records. Raise `OSError` if that is not possible."""
         if self._lines > len(self._records):
-            new = self.results.with_name(f".{RESULTS}.{os.getpid()}")
-            with new.open("wb") as file:
-                file.writelines(msgspec.json.encode(record) + b"\n" for record in read(self.results))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.results)
+            write_durably(self.results, (msgspec.json.encode(record) + b"\n" for record in read(self.results)))
             self._lines = len(self._records)
 
     def take_up(self) -> None:
