@@ -110,6 +110,9 @@ class RunStore:
             self._write(record)
             self._records[key] = record
             self._lines += 1
+        self._remove_draft(record)
+
+    def _remove_draft(self, record: Record) -> None:
         if record.artifacts is not None:
             CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
 
@@ -142,15 +145,17 @@ class RunStore:
         self.tidy()
 
     def end(self) -> None:
-        """Append the drafts of cases that were stopped, and tidy up. No process may still be working on a case.
+        """Append the drafts of cases that were stopped, remove all drafts, and tidy up.
 
-        Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
-        record.
+        No process may still be working on a case. Raise `OSError` if they cannot be read or written, and `ValueError`
+        with the name of a file that holds no record.
         """
         try:
             for record in drafts(self.run, self.records):
                 self.append(record)
             self.tidy()
+            for record in self.records:  # a full disk or a kill may have kept `append` from this
+                self._remove_draft(record)
         finally:
             if self._claimed is not None:
                 release(self.run, self._claimed)

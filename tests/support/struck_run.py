@@ -146,8 +146,11 @@ class StruckProject:
         return None if status is None else int(status)
 
     def complete(self, status: int | None) -> list[str]:
-        """Resume a run that ended with this status, if it is not complete. Return what went wrong."""
-        if status is not None and self._is_complete(status):
+        """Resume a run that ended with this status, if it is not complete or has left something.
+
+        Return what went wrong.
+        """
+        if status is not None and self._is_complete(status) and not self.left.found():
             return []
         resumed = self.finish(self.start())
         if resumed is None:

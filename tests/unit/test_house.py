@@ -33,6 +33,7 @@ FLOORS = (
         "conf_path",
         "options",
         "seed_key",
+        "temporary",
         "secrecy",
         "visible",
     },
