@@ -135,7 +135,7 @@ def fail_disk(how: str) -> SetUp:
     """Return what sets up the strike that lets the disk of the runs fail. It is repaired when the run has ended."""
 
     def set_up(struck: StruckProject, stack: ExitStack) -> Strike:
-        disk = stack.enter_context(FailingDisk(struck.folder / "disk", struck.runs))
+        disk = stack.enter_context(FailingDisk(struck.runs))
         struck.repair = disk.repair
         fail = getattr(disk, how)
 

@@ -55,6 +55,7 @@ class Scene:
         wrong = ["the run hangs"] if status is None else []
         wrong += struck.complete(status)
         wrong += self._differing(unbroken)
+        wrong += struck.mistimed(time.monotonic() - began)
         drawn = Drawn(
             moment=draw.moment,
             which=draw.which,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from harness.sandbox.kernel import CLONE_FS, CLONE_NEWNS, LIBC, call
 
-_IMAGE_MB, _BACKING_MB = 128, 160
-_STEP = 1 << 16
+_SIZE = 128 << 20
+_STEPS = (4 << 20, 64 << 10, 4 << 10)
+_ADD_SEALS, _SEAL_FUTURE_WRITE = 1033, 0x10  # Python 3.11 has no names for them
 
 
 def disks_can_fail() -> bool:
@@ -26,53 +29,46 @@ def enter_own_mounts() -> None:
     _do("mount", "--make-rprivate", "/")
 
 
-def require_unseen(place: Path) -> None:
-    """Undo the mount at `place`, and raise `AssertionError`, if the rest of the machine can see it."""
-    if str(place) in Path("/proc/1/mountinfo").read_text() or not os.path.ismount(place):
-        _do("umount", str(place))
-        raise AssertionError(f"{place} is mounted where every process sees it")
-
-
 class FailingDisk:
-    """An ext4 file system that is mounted at `place`; a context manager. Its image lies in a small file system.
+    """An ext4 file system that is mounted at `place`; a context manager. Its image is a file in memory.
 
     Only this process and those that it starts see it.
 
-    `fill` leaves no space on it. `break_down` lets writes of new blocks fail with EIO, because the image cannot grow.
+    `fill` leaves no space on it. `break_down` lets each write to the device fail with EIO, because the image is sealed.
     `stop_writing` makes the kernel refuse each write with EROFS, as it does when a disk has failed. `repair` undoes
     all this, as someone would who looks after the machine: what the disk had not stored is lost.
     """
 
-    def __init__(self, folder: Path, place: Path) -> None:
+    def __init__(self, place: Path) -> None:
         self.place = place
-        self._backing = folder / "backing"
-        self._image = self._backing / "image"
-        self._fillers = (place / "filler", self._backing / "filler")
+        self._filler = place / "filler"
+        self._image = _new_image()
 
     def __enter__(self) -> Self:
         enter_own_mounts()
-        for folder in (self._backing, self.place):
-            folder.mkdir(parents=True, exist_ok=True)
-        _do("mount", "-t", "tmpfs", "-o", f"size={_BACKING_MB}m", "tmpfs", str(self._backing))
-        with self._image.open("wb") as image:
-            image.truncate(_IMAGE_MB << 20)
-        _do("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard", str(self._image))
-        require_unseen(self._backing)
+        self.place.mkdir(parents=True, exist_ok=True)
+        _do("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard", self._path)
         self._mount()
         (self.place / "lost+found").rmdir()
         return self
 
     def __exit__(self, *_: object) -> None:
         _do("umount", str(self.place))
-        _do("umount", str(self._backing))
+        os.close(self._image)
 
     def fill(self) -> None:
         """Take all space that is free."""
-        _fill(self._fillers[0])
+        with suppress(OSError), self._filler.open("ab") as filler:
+            size = filler.tell()
+            for step in _STEPS:
+                with suppress(OSError):
+                    while True:
+                        os.posix_fallocate(filler.fileno(), size, step)
+                        size += step
 
     def break_down(self) -> None:
-        """Let the disk store no new block."""
-        _fill(self._fillers[1])
+        """Let the disk store nothing more."""
+        fcntl.fcntl(self._image, _ADD_SEALS, _SEAL_FUTURE_WRITE)
 
     def stop_writing(self) -> None:
         """Let the kernel refuse each write."""
@@ -82,25 +78,43 @@ class FailingDisk:
     def repair(self) -> None:
         """Make the disk work again. Raise `CalledProcessError` if a process still uses it."""
         _do("umount", str(self.place))
-        self._fillers[1].unlink(missing_ok=True)
+        image = _new_image()
+        for start, content in _parts(self._image):
+            os.pwrite(image, content, start)
+        os.close(self._image)
+        self._image = image
         with suppress(subprocess.CalledProcessError):  # it says by its status that it has repaired something
-            _do("e2fsck", "-fy", str(self._image))
+            _do("e2fsck", "-fy", self._path)
         self._mount()
-        self._fillers[0].unlink(missing_ok=True)
+        self._filler.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self._image}"
 
     def _mount(self) -> None:
-        _do("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.place))
+        _do("mount", "-o", "loop,errors=remount-ro", self._path, str(self.place))
+        if str(self.place) in Path("/proc/1/mountinfo").read_text():
+            _do("umount", str(self.place))
+            raise AssertionError(f"{self.place} is mounted where every process of the machine sees it")
 
 
-def _fill(file: Path) -> None:
-    """Let a file take all space that is left in its file system."""
-    with suppress(OSError), file.open("ab") as filler:
-        size = filler.tell()
-        for step in (_STEP << 6, _STEP, 1 << 12):
-            with suppress(OSError):
-                while True:
-                    os.posix_fallocate(filler.fileno(), size, step)
-                    size += step
+def _new_image() -> int:
+    image = os.memfd_create("disk", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.truncate(image, _SIZE)
+    return image
+
+
+def _parts(file: int) -> Iterator[tuple[int, bytes]]:
+    """Yield each part of a file that is not a hole, with its offset."""
+    end = 0
+    while end < _SIZE:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+        except OSError:  # there is only a hole up to the end
+            return
+        end = os.lseek(file, start, os.SEEK_HOLE)
+        yield start, os.pread(file, end - start, start)
 
 
 def _do(program: str, *arguments: str) -> None:

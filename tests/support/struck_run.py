@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from harness.case_folder import CaseFolder
 from harness.results.record import Record
@@ -160,6 +160,16 @@ class StruckProject:
     def _is_complete(self, status: int) -> bool:
         done = self.records()
         return status in _COMPLETE and bool(done) and all(one.outcome != "error" for one in done.values())
+
+    def mistimed(self, seconds: float) -> list[str]:
+        """Return each time in the records that cannot be: below 0, or longer than the draw took."""
+        return [
+            f"{session}: {name} is {value}"
+            for session, record in self.records().items()
+            for part in (record.timing, *record.attempts)
+            for name, value in to_builtins(part).items()
+            if (name == "seconds" or name.endswith("_s")) and value is not None and not 0 <= value <= seconds
+        ]
 
     def kill(self) -> None:
         """Kill what is left of the runs."""
