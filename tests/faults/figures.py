@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from tests.faults.strikes import FAULTS
+
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "runs/faults.jsonl"
 """The file with one line for each draw. `make faults` begins it anew."""
@@ -67,17 +69,22 @@ def table(notes: list[Note], names: dict[str, str]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def main() -> None:
-    """Write the figures of the last draws into the page, between its marks."""
-    from tests.faults.strikes import FAULTS  # noqa: PLC0415 - the strikes need what this module gives
+def written(page: str, notes: list[Note], names: dict[str, str]) -> str:
+    """Return the page with the table between its marks. Raise `ValueError` if it has no marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{PAGE} has no marks for the figures")
+    return f"{before}{BEGIN}\n{table(notes, names)}\n{END}{after}"
 
+
+def main() -> None:
+    """Write the figures of the last draws into the page."""
+    if not NOTES.is_file():
+        sys.exit(f"{NOTES} does not exist: no fault was drawn, so the figures stay as they are")
     notes = [msgspec.json.decode(line, type=Note) for line in NOTES.read_bytes().splitlines()]
-    page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(
-        before + BEGIN + "\n" + table(notes, {kind: one.what for kind, one in FAULTS.items()}) + "\n" + END + after
-    )
+    names = {kind: fault.what for kind, fault in FAULTS.items()}
+    PAGE.write_text(written(PAGE.read_text(), notes, names))
     sys.stdout.write(f"wrote the figures of {len(notes)} draws to {PAGE}\n")
 
 

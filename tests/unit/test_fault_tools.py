@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.faults.figures import BEGIN, END, Drawn, Note, written
 from tests.support import leftovers
 from tests.support.failing_disk import disks_can_fail
 from tests.support.leftovers import Leftovers
@@ -91,6 +92,13 @@ def test_no_other_process_sees_the_failing_disk(tmp_path: Path) -> None:
 def test_the_disk_fails_as_real_disks_do_and_can_be_repaired(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FAULTS, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["yes", "ENOSPC", "yes", "EIO", "yes", "EROFS", "yes", str(1 << 20)]
+
+
+def test_the_figures_are_written_between_the_marks_and_nothing_else_changes() -> None:
+    drawn = Drawn(moment=0.5, which=1, agent=True, left=["a port"], lost=[], wrong=["it hangs"], seconds=2.4)
+    page = written(f"before\n{BEGIN}old\n{END}after\n", [Note("cli", drawn), Note("cli", drawn)], {"cli": "CLI killed"})
+    assert page.startswith(f"before\n{BEGIN}\n| fault |")
+    assert page.endswith(f"| CLI killed | 2 | 2 | 0 | 2 | 5 |\n| all | 2 | 2 | 0 | 2 | 5 |\n\n{END}after\n")
 
 
 @pytest.mark.skipif(not clocks_can_move(), reason="there is no C compiler")
