@@ -15,6 +15,9 @@ NOTES = ROOT / "runs/faults.jsonl"
 """The file with one line for each draw. `make faults` begins it anew."""
 
 PAGE = ROOT / "docs/security.md"
+DRAWS = 16
+"""How many draws `make faults` makes of each kind, as the Makefile says."""
+
 BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
 
 
@@ -75,7 +78,8 @@ def written(page: str, notes: list[Note], names: dict[str, str]) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{PAGE} has no marks for the figures")
-    return f"{before}{BEGIN}\n{table(notes, names)}\n{END}{after}"
+    told = f"These figures are of {len(notes)} draws. `make faults` makes {DRAWS * len(names)} by default.\n"
+    return f"{before}{BEGIN}\n{told}\n{table(notes, names)}\n{END}{after}"
 
 
 def main() -> None:

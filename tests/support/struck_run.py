@@ -16,6 +16,7 @@ import pytest
 from msgspec import Struct, to_builtins
 
 from harness.case_folder import CaseFolder
+from harness.results.durable import flush_names
 from harness.results.record import Record
 from harness.results.run_folder import LATEST, RESULTS
 from harness.results.store import read
@@ -61,9 +62,11 @@ class StruckProject:
         self.begin()
 
     def begin(self) -> None:
-        """Forget the last draw, and remove its runs."""
-        for entry in self.runs.iterdir() if self.runs.is_dir() else ():
+        """Forget the last draw, and remove its runs for good: a disk that fails now must not bring them back."""
+        self.runs.mkdir(exist_ok=True)
+        for entry in self.runs.iterdir():
             entry.unlink() if entry.is_symlink() or entry.is_file() else shutil.rmtree(entry)
+        flush_names(self.runs)
         self.output.write_bytes(b"")
         self.written: dict[str, Record] = {}
         self._notes = True

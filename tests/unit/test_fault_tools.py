@@ -97,7 +97,7 @@ def test_the_disk_fails_as_real_disks_do_and_can_be_repaired(tmp_path: Path) -> 
 def test_the_figures_are_written_between_the_marks_and_nothing_else_changes() -> None:
     drawn = Drawn(moment=0.5, which=1, agent=True, left=["a port"], lost=[], wrong=["it hangs"], seconds=2.4)
     page = written(f"before\n{BEGIN}old\n{END}after\n", [Note("cli", drawn), Note("cli", drawn)], {"cli": "CLI killed"})
-    assert page.startswith(f"before\n{BEGIN}\n| fault |")
+    assert page.startswith(f"before\n{BEGIN}\nThese figures are of 2 draws. `make faults` makes 16 by default.\n")
     assert page.endswith(f"| CLI killed | 2 | 2 | 0 | 2 | 5 |\n| all | 2 | 2 | 0 | 2 | 5 |\n\n{END}after\n")
 
 
