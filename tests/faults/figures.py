@@ -57,7 +57,7 @@ def note(kind: str, drawn: Drawn) -> None:
 
 def table(notes: list[Note], names: dict[str, str]) -> str:
     """Return the table. `names` are the faults in words, by kind."""
-    rows = ["| fault | draws | left over | records lost | not completed | seconds |", "|---|---|---|---|---|---|"]
+    rows = ["| fault | draws | left over | records lost | not as unbroken | seconds |", "|---|---|---|---|---|---|"]
     by_kind = [(what, [one.drawn for one in notes if one.kind == kind]) for kind, what in names.items()]
     by_kind.append(("all", [one.drawn for one in notes]))
     for what, drawn in by_kind:

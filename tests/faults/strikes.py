@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
+from harness.results.record import Record
 from harness.sandbox.filesystem import WORKSPACE
 from tests.support.dropping_service import DroppingService
 from tests.support.failing_disk import FailingDisk, disks_can_fail
 from tests.support.moved_clock import MovedClock, clocks_can_move
+from tests.support.plain_records import has_result, plain, result
 from tests.support.struck_run import HUNG_S, SUITE, StruckProject
 from tests.support.thread_faults import GATEWAY, MCP, STRIKES, THREAD
 
@@ -44,14 +46,14 @@ SetUp = Callable[[StruckProject, ExitStack], Strike]
 class Fault(Struct, frozen=True):
     """A kind of fault. `what` names it in the documentation.
 
-    `set_up` prepares a project for it, and returns the strike. With `heals`, the run may go on by itself, and its
-    records tell of the fault. With `needs_agent`, a run that only grades a submission cannot be struck. `missing` says
+    `set_up` prepares a project for it, and returns the strike. `same` returns what a record has in common with that of
+    an unbroken run. With `needs_agent`, a run that only grades a submission cannot be struck. `missing` says
     what this machine lacks for it.
     """
 
     what: str
     set_up: SetUp
-    heals: bool = False
+    same: Callable[[Record], object] = plain
     needs_agent: bool = False
     missing: Callable[[], str | None] = lambda: None
 
@@ -204,18 +206,20 @@ def _no_compiler() -> str | None:
 
 
 FAULTS = {
-    "cli": Fault("CLI killed", kill_one(clis, 0.3), heals=True, needs_agent=True),
-    "mcp": Fault("MCP server ends", stop_serving(MCP), heals=True, needs_agent=True),
-    "gateway": Fault("gateway ends", stop_serving(GATEWAY), heals=True, needs_agent=True),
-    "thread": Fault("thread of gateway and MCP server ends", stop_serving(THREAD), heals=True, needs_agent=True),
-    "host": Fault("a process of an environment killed", kill_one(hosts, 0.6), heals=True),
+    "cli": Fault("CLI killed", kill_one(clis, 0.3), same=result, needs_agent=True),
+    "mcp": Fault("MCP server ends", stop_serving(MCP), same=result, needs_agent=True),
+    "gateway": Fault("gateway ends", stop_serving(GATEWAY), same=result, needs_agent=True),
+    "thread": Fault("thread of gateway and MCP server ends", stop_serving(THREAD), same=result, needs_agent=True),
+    "host": Fault("a process of an environment killed", kill_one(hosts, 0.6), same=result),
     "worker": Fault("worker killed", kill_one(workers, 0.7)),
     "controller": Fault("controller killed", kill_all(psutil.Popen.kill)),
     "job": Fault("controller and workers killed", kill_all(lambda run: os.killpg(run.pid, signal.SIGKILL))),
-    "model": Fault("model service drops an answer", drop_model, heals=True, needs_agent=True),
-    "full": Fault("disk of the runs full (`ENOSPC`)", fail_disk("fill"), heals=True, missing=_no_disk),
-    "eio": Fault("disk of the runs broken (`EIO`)", fail_disk("break_down"), heals=True, missing=_no_disk),
-    "read-only": Fault("disk of the runs read-only (`EROFS`)", fail_disk("stop_writing"), heals=True, missing=_no_disk),
+    "model": Fault("model service drops an answer", drop_model, same=has_result, needs_agent=True),
+    "full": Fault("disk of the runs full (`ENOSPC`)", fail_disk("fill"), same=result, missing=_no_disk),
+    "eio": Fault("disk of the runs broken (`EIO`)", fail_disk("break_down"), same=result, missing=_no_disk),
+    "read-only": Fault(
+        "disk of the runs read-only (`EROFS`)", fail_disk("stop_writing"), same=result, missing=_no_disk
+    ),
     "clock": Fault("wall clock jumps back and forth", move_clock, missing=_no_compiler),
 }
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from tests.faults.figures import Drawn, note
 from tests.faults.strikes import FAULTS, Draw, Fault, Strike
-from tests.support.plain_records import plain, result
 from tests.support.struck_run import StruckProject, Unbroken
 
 pytestmark = pytest.mark.faults
@@ -71,7 +70,7 @@ class Scene:
 
     def _differing(self, unbroken: Unbroken) -> list[str]:
         """Return the sessions whose records are not those of the unbroken run."""
-        same = result if self._fault.heals else plain
+        same = self._fault.same
         now = self._struck.records()
         return [
             f"the record of {session} differs"

@@ -27,6 +27,11 @@ def plain(record: Record) -> object:
     return values
 
 
+def has_result(record: Record) -> object:
+    """Return what must be the same although an agent had to go on in another way: that there is a result."""
+    return (record.session, record.outcome != "error", record.seeds_digest)
+
+
 def result(record: Record) -> object:
     """Return what must be the same although infrastructure failed in between: how the case went, and what was graded.
 
