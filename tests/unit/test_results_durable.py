@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.case_folder import CaseFolder
 from harness.results.begun import BEGUN, Begun, write_begun
+from harness.results.drafts import write_draft
 from harness.results.run_folder import CASES, RESULTS
 from harness.results.sealing import seal_run
 from harness.results.store import RunStore
@@ -44,6 +46,12 @@ def test_the_files_that_resume_needs_are_flushed_before_they_have_their_names(
     assert contents[hidden[CASES]] == (run / CASES).read_bytes()
     assert contents[RESULTS] == (run / RESULTS).read_bytes()
     store.end()
+
+
+def test_a_draft_is_flushed_before_it_has_its_name(tmp_path: Path, flushed: list[tuple[str, bytes]]) -> None:
+    folder = CaseFolder(tmp_path / "case")
+    write_draft(folder, record("claude", "maze", 1, solved=20))
+    assert flushed == [("draft.new", folder.draft.read_bytes())]
 
 
 def test_what_a_kill_left_of_such_a_file_is_removed_at_the_end_of_the_next_session(tmp_path: Path) -> None:
