@@ -239,8 +239,9 @@ def _is_json(line: bytes) -> bool:
 
 
 def _point(link: Path, target: str) -> None:
-    """Make `link` point to `target` in one step, so that it never dangles."""
+    """Make `link` point to `target` in one step, so that it never dangles. It survives a crash of the machine."""
     new = link.with_name(f".{link.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(link)
+    flush_names(link.parent)

@@ -40,7 +40,7 @@ def test_the_files_that_resume_needs_are_flushed_before_they_have_their_names(
     store.begin(["case"])
     store.append(record("claude", "maze", 1, solved=20, artifacts=None))
     hidden = {name: f".{name}.{os.getpid()}" for name in (BEGUN, CASES)}
-    assert [name for name, _ in flushed] == [hidden[BEGUN], "run", hidden[CASES], "run", RESULTS, "run"]
+    assert [name for name, _ in flushed] == [hidden[BEGUN], "run", hidden[CASES], "run", tmp_path.name, RESULTS, "run"]
     contents = dict(flushed)
     assert contents[hidden[BEGUN]] == (run / BEGUN).read_bytes()
     assert contents[hidden[CASES]] == (run / CASES).read_bytes()
