@@ -28,9 +28,9 @@ BY_USER, BY_SIGTERM = "interrupted by the user", "interrupted by SIGTERM"
         ([], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
         pytest.param(
             *(["-n", "2"], os.killpg, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
-            marks=pytest.mark.nightly,  # as the next one, with a signal for the workers, too
+            marks=pytest.mark.nightly,  # as the next one, with two workers and a signal for them, too
         ),
-        (["-n", "2"], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.SIG_IGN),
+        (["-n", "1"], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.SIG_IGN),
     ],
     ids=["Ctrl-C", "Ctrl-C, worker", "SIGTERM", "SIGTERM, job", "SIGTERM, controller in the background"],
 )
@@ -54,6 +54,7 @@ def test_a_signal_ends_the_session_and_writes_its_record(
     assert stopped.usage.metered.turns == 1
     assert [attempt.ending for attempt in stopped.attempts] == [Ending.INTERRUPTED]
     assert stopped.attempts[0].term_s > 0
+    assert "workspace/token is withheld: it holds a GitHub token" in stopped.warnings
     assert (project.folder / "runs/latest" / str(stopped.artifacts) / "result.json").is_file()
     output = run.output.read_text()
     assert f"interrupted: {why}" in output

@@ -58,5 +58,5 @@ def test_what_a_kill_left_of_such_a_file_is_removed_at_the_end_of_the_next_sessi
     for name in (BEGUN, CASES, RESULTS):
         (tmp_path / f".{name}.123").touch()
         (tmp_path / name).touch()
-    assert seal_run(tmp_path) == []
+    assert seal_run(tmp_path, {}) == []
     assert {path.name for path in tmp_path.iterdir()} == {BEGUN, CASES, RESULTS}

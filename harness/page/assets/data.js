@@ -45,7 +45,8 @@ class Cases {
   }
 
   values(name) {
-    return [...new Set(this.columns[name])].sort();
+    this.known ??= {};
+    return (this.known[name] ??= [...new Set(this.columns[name])].sort());
   }
 
   matching(filter) {

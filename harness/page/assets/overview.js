@@ -1,7 +1,7 @@
 // The first view: the verdict, the counts, the heatmap, the charts and the table of cases, for the cases of the filter.
 
 const ORDER = ["passed", "failed", "error", "skipped"];
-const ROWS_SHOWN = 100;
+const ROWS_SHOWN = 50;
 
 function showOverview(page, main) {
   const { filter } = here();
@@ -14,9 +14,9 @@ function showOverview(page, main) {
     filters(page, filter, found.length),
     section("counts", "Outcomes", counts(page.cases, found)),
     section("heatmap", "Solve rates", heatmap(page, filter)),
-    section("cases", "Cases", caseTable(page.cases, found, filter)),
+    changes(page),
     el("section", { id: "charts", "aria-label": "Charts" }),
-    changes(page)
+    section("cases", "Cases", caseTable(page.cases, found, filter))
   );
   page.found = found;
   requestAnimationFrame(() => drawCharts(page, found));
@@ -110,7 +110,7 @@ function heatmap(page, filter) {
   const shown = (cell) => {
     if (!cell) return NOTHING;
     const goto = withFilter({ backend: cell.backend, model: cell.model, environment: cell.environment });
-    const beside = [interval(cell.low, cell.high), cell.programs > 1 ? `n=${cell.programs}` : "", cell.missing ? `${cell.missing} missing` : ""];
+    const beside = [interval(cell.low, cell.high), cell.programs > 1 ? `n=${cell.programs}` : "", cell.missing ? `${cell.missing} lost` : ""];
     return el("a", {
       class: "heat", href: goto, "--value": cell.mean === null ? 0 : cell.mean,
       title: cell.how ? `95% interval, ${cell.how}` : null,
