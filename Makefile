@@ -1,6 +1,7 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
 # make test     set up this machine, check the code and run all tests except the contract and the slow ones
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
+# make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make allowed  record what the CLIs send to models
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
@@ -14,7 +15,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test lowest nightly local-model local peers bench corpus contract allowed contract-latest bump setup lint lock python
+.PHONY: eval test escape lowest nightly local-model local peers bench corpus contract allowed contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -37,6 +38,9 @@ nightly: setup local
 
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
+
+escape: setup
+	$(VENV)/bin/python -m tests.security.escape
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
