@@ -94,11 +94,11 @@ def write(results: Results) -> None:
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text(results)}\n{END}{after}")
 
 
-def listed() -> list[str]:
-    """Return the attempts that the document lists, in its order."""
+def listed() -> dict[str, bool]:
+    """Return the attempts that the document lists, in its order, and whether it says that one is breached."""
     _, rest = DOCUMENT.read_text().split(BEGIN)
-    rows = (line for line in rest.split(END)[0].splitlines() if re.match(r"\| [^-]", line))
-    return [name for row in rows if (name := row.split("|")[1].strip()) != "attempt"]
+    rows = (line.split("|") for line in rest.split(END)[0].splitlines() if re.match(r"\| [^-]", line))
+    return {row[1].strip(): " **breached** " in row for row in rows if row[1].strip() != "attempt"}
 
 
 def names() -> list[str]:
