@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+from harness import hosting
 from harness.case import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosted import HostedEnvironment
@@ -118,7 +119,7 @@ def _hosted(folder: Path, act: str) -> Tried:
     call_s = 2.0 if act in FROZEN else PATIENCE_S
     arguments = {"act": act, "report": str(report), "token": token}
     conf = EnvironmentConf("hostile", "hostile:Hostile", arguments, 20, call_s=call_s, start_s=20.0, memory_mb=400)
-    with closing(make_environment(conf)) as environment:
+    with closing(make_environment(conf, hosting.keep)) as environment:
         before = _peak(reset=True)
         began = time.monotonic()
         usable = _attacked(environment, 0)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from harness.sandbox.kernel import CLONE_NEWNS, LIBC, call, move_mount, picked
-from harness.sandbox.paths import host_python
+from harness.sandbox.paths import interpreter_paths
+from tests.support.become_ordinary import uncover
 from tests.support.ordinary_user import as_ordinary_user
 
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+ROOT = Path(__file__).parents[2]
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def as_user_with_python(action: Callable[[], T]) -> T:
     if (child := os.fork()) == 0:
         try:
             os.close(near)
-            _open_folders(host_python().readable)
+            uncover([*interpreter_paths(), ROOT])
             told = pickle.dumps((True, as_ordinary_user(action)))
         except BaseException as error:
             told = pickle.dumps((False, str(error)))
@@ -38,23 +38,3 @@ def as_user_with_python(action: Callable[[], T]) -> T:
     os.waitpid(child, 0)
     assert done, result
     return result  # type: ignore[no-any-return]  # what the action returned, through a pickle
-
-
-def _open_folders(paths: tuple[Path, ...]) -> None:
-    """For this process and its children, put a folder that all may enter where only root may, with `paths` in it."""
-    closed = {blocked for path in paths if (blocked := _blocked(path)) is not None}
-    call(LIBC.unshare, CLONE_NEWNS)
-    call(LIBC.mount, None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-    for folder in closed:
-        below = [path for path in dict.fromkeys(paths) if path.is_relative_to(folder) and path.is_dir()]
-        trees = {path: picked(str(path)) for path in below}
-        call(LIBC.mount, b"t", os.fsencode(folder), b"tmpfs", 0, b"mode=755")
-        for path, tree in trees.items():
-            path.mkdir(parents=True, exist_ok=True)
-            move_mount(tree, str(path))
-            os.close(tree)
-
-
-def _blocked(path: Path) -> Path | None:
-    """Return the topmost folder above a path that others cannot enter."""
-    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 1), None)

@@ -259,6 +259,17 @@ def set_lease() -> None:
         raise Impossible("this file system has no leases")
 
 
+def notify() -> None:
+    import fcntl  # noqa: PLC0415 - after the fork, as the rest of the attempt
+
+    fcntl.fcntl(os.open(os.path.dirname(HOST["locked"]), os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS)  # noqa: PTH120
+
+
+def watch() -> None:
+    """Ask to be told when any process of the machine opens a file that other rooms may read."""
+    checked(LIBC.inotify_add_watch(checked(LIBC.inotify_init()), os.fsencode(HOST["locked"]), 0x20))
+
+
 _OPEN = "mounts landlock rights"
 _BITS = "seccomp"
 _MOUNT = "seccomp rights landlock"
@@ -332,5 +343,7 @@ FILES: Attempts = {
     "use a descriptor of the host": attempt(find_open_folders, "descriptors"),
     "see another room's lock": attempt(lock_what_is_shared, "none"),
     "lease a shared file": attempt(set_lease, "seccomp rights", HOSTS_RIGHTS),
+    "be told what is done in a shared folder": attempt(notify, "seccomp"),
+    "watch who opens a shared file": attempt(watch, "none"),
 }
 """Attempts on the file system, by name."""
