@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -107,12 +108,11 @@ def names() -> list[str]:
 
 
 def _summary(results: Results) -> Iterator[str]:
-    made = sum(len(part.sealed) for part in results.values())
-    breached = sum(outcome == "breached" for part in results.values() for outcome in part.sealed.values())
+    words = Counter(outcome.partition(":")[0] for part in results.values() for outcome in part.sealed.values())
     version = BubblewrapSandbox(SandboxConf("sealed", "bubblewrap")).version
     yield (
-        f"{len(names())} attempts, made {made} times: {made - breached} held, {breached} breached. A positive control "
-        f"succeeds for {len(proven(results))} of them."
+        f"{len(names())} attempts, made {words.total()} times: {words['held']} held, {words['breached']} breached, "
+        f"{words['impossible here']} impossible here. A positive control succeeds for {len(proven(results))} attempts."
     )
     yield f"Kernel {platform.release().partition('-')[0]}, {version}, Python {platform.python_version()}."
     yield ""
