@@ -59,6 +59,9 @@ def run(given: argparse.Namespace) -> int:
                 print(f"{record.case.id}: {warning}", file=sys.stderr)
     print("\n".join([*table(records), f"records: {folder / 'results.jsonl'}"]))
     tell_missing(folder, records)
+    removed = [one.artifacts for one in records if one.artifacts is not None and not (folder / one.artifacts).exists()]
+    if removed:
+        print(f"\n{len(removed)} of {len(records)} records are without a folder: {', '.join(removed)}")
     if given.into is None or (folder.parent / INDEX).exists():  # no index where nobody keeps runs
         with suppress(HistoryError):  # `proctor history` makes up for it
             refresh(folder.parent)

@@ -30,8 +30,9 @@ def merge(runs: Sequence[Path], into: Path, secrets: Mapping[str, str]) -> list[
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
     not copied. What agents left as plain folders is packed into archives. Files of such cases that hold one of
-    `secrets` are left out, and the records warn of them. Raise `RunError` if a run cannot be read, has no records,
-    lacks a case's folder, or shares a case with another run, or if `into` exists.
+    `secrets` are left out, and the records warn of them. A case whose folder was removed keeps its record. Raise
+    `RunError` if a run cannot be read, has no records, or shares a case with another run, if the folder of a case is
+    not in its run, or if `into` exists.
     """
     whole = [read_run(run) for run in runs]
     for folder, records in whole:
@@ -74,18 +75,21 @@ def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
 
 
 def _taken(record: Record, source: Path | None, part: Path, secrets: Mapping[str, str]) -> Record:
-    """Take the folder of a case. Return its record, with a warning of each file that is left out."""
-    told = [] if source is None else take(source, part / source.name, secrets)
+    """Take the folder of a case, if it is there. Return its record, with a warning of each file that is left out."""
+    told = take(source, part / source.name, secrets) if source is not None and source.is_dir() else []
     return replace(record, warnings=list(dict.fromkeys([*record.warnings, *told]))) if told else record
 
 
 def _source(folder: Path, record: Record) -> Path | None:
-    """Return the folder of a case, if it has one. Raise `RunError` if it is not inside the folder of the run."""
+    """Return the folder of a case, if it had one. It may have been removed.
+
+    Raise `RunError` if it is not in that of the run.
+    """
     if not record.artifacts:
         return None
     source = folder / record.artifacts
-    if source.parent != folder or source.name == ".." or source.is_symlink() or not source.is_dir():
-        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is missing")
+    if source.parent != folder or source.name == ".." or source.is_symlink():
+        raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is not a folder in that of the run")
     return source
 
 
