@@ -23,20 +23,20 @@ from harness.sandbox.filesystem import INIT, Files, _directories
 from harness.sandbox.none import NoSandbox
 
 LAYERS = {
-    "seccomp": "the filter of system calls",
+    "seccomp": "filtered calls",
     "landlock": "Landlock",
-    "rights": "no root, no capability",
-    "userns": "no further user namespaces",
-    "net": "a network of its own",
-    "pid": "processes of its own",
-    "ipc": "IPC of its own",
-    "cgroup": "cgroups of its own",
-    "mounts": "files of its own, read-only",
-    "proc": "a small, read-only /proc",
-    "devices": "devices of its own",
+    "rights": "dropped rights",
+    "userns": "closed user namespaces",
+    "net": "private network",
+    "pid": "private PIDs",
+    "ipc": "private IPC",
+    "cgroup": "private cgroups",
+    "mounts": "private files",
+    "proc": "masked /proc",
+    "devices": "private devices",
     "limits": "limits",
-    "descriptors": "no open descriptor",
-    "endpoint": "an exclusive endpoint",
+    "descriptors": "closed descriptors",
+    "endpoint": "exclusive endpoint",
     "none": "any sandbox",
 }
 """What a control can take away, in words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -241,8 +242,6 @@ def find_system_files_to_write() -> None:
 
 def lock_what_is_shared() -> None:
     """Find out whether another room has locked a file that both may read."""
-    import fcntl  # noqa: PLC0415 - after the fork, as the rest of the attempt
-
     file = os.open(HOST["locked"], os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -252,16 +251,12 @@ def lock_what_is_shared() -> None:
 
 
 def set_lease() -> None:
-    import fcntl  # noqa: PLC0415 - after the fork, as the rest of the attempt
-
     file = os.open(HOST["locked"], os.O_RDONLY)
     if fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK) != 0:
         raise Impossible("this file system has no leases")
 
 
 def notify() -> None:
-    import fcntl  # noqa: PLC0415 - after the fork, as the rest of the attempt
-
     fcntl.fcntl(os.open(os.path.dirname(HOST["locked"]), os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS)  # noqa: PTH120
 
 

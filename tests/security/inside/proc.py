@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -113,8 +114,6 @@ def stop_init() -> None:
 
 def limit_init() -> None:
     """Set a limit of the room's init: with no CPU time at all, the kernel would kill it. Here it stays as it is."""
-    import resource  # noqa: PLC0415 - after the fork, as the rest of the attempt
-
     limits = resource.prlimit(os.getpid(), resource.RLIMIT_CPU)
     resource.prlimit(HOST["init"], resource.RLIMIT_CPU, limits)
 
