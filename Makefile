@@ -3,7 +3,7 @@
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
-# make allowed  record what the CLIs send to models
+# make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
@@ -60,6 +60,9 @@ contract: setup
 
 allowed: setup
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
+
+cassettes: setup
+	$(VENV)/bin/pytest --suite stand_in --record-cassettes $(ARGS)
 
 contract-latest: setup
 	$(VENV)/bin/python -m tests.contracts.latest $(ARGS)
