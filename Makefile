@@ -2,6 +2,7 @@
 # make test     set up this machine, check the code and run all tests except the contract and the slow ones
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make faults   strike real runs at drawn moments, and write the figures into docs/security.md; DRAWS=16 for each kind
+# make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
@@ -18,7 +19,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test lowest nightly local-model local peers bench corpus contract allowed cassettes contract-latest bump setup lint lock python faults
+.PHONY: eval test escape faults lowest nightly local-model local peers bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -46,6 +47,9 @@ faults: setup
 
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
+
+escape: setup
+	$(VENV)/bin/python -m tests.security.escape
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
