@@ -36,6 +36,9 @@ COMMANDS = {
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
     "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
+    "replay": Command(
+        "play an episode again, compare it with its record, and show it", LazyModule("harness.commands.replay")
+    ),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),

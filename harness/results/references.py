@@ -22,6 +22,7 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
     `runs` is the folder of runs. A reference is one of these:
 
     - the folder of a run, or its `results.jsonl`
+    - the name of a folder in `runs`, such as `latest`
     - `last`: the newest run. If `besides` is given, it is `last:1`.
     - `last:N`: the N newest runs with records, or fewer if there are fewer
     - `tag:NAME`: the run with this tag
@@ -45,6 +46,8 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
     if reference.startswith("tag:"):
         return [_tagged(reference.removeprefix("tag:"), runs)]
     path = Path(reference)
+    if reference == path.name and not path.exists():
+        path = runs / reference
     if not reference or not path.exists():
         raise RunError(
             f"{reference or repr('')}: no such run: name a run's folder, its {RESULTS}, last, last:N or tag:NAME"
