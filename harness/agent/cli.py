@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
+from harness.cache import NoHomeError, user_cache
 from harness.packaged import cli_lock, cli_requirements
 from harness.seed_key import VARIABLE
 
@@ -44,7 +45,10 @@ def pinned_clis() -> Path:
     digest = hashlib.sha256(cli_lock().read_bytes())
     for pins in cli_requirements():
         digest.update(pins.read_bytes())
-    return _cache() / "proctor" / "clis" / digest.hexdigest()[:16]
+    try:
+        return user_cache() / "clis" / digest.hexdigest()[:16]
+    except NoHomeError as error:
+        raise CliMissing(str(error)) from error
 
 
 def find_cli(backend: Backend, root: Path | None = None) -> Cli:
@@ -139,14 +143,3 @@ def _told_version(executable: str, arguments: Sequence[str]) -> str:
     if found is None:
         raise CliMissing(f"`{' '.join(command)}` tells no version: it exited with code {ran.returncode}")
     return found[0]
-
-
-def _cache() -> Path:
-    """Return the user's cache. A relative XDG_CACHE_HOME is ignored, as the XDG specification asks."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if given.is_absolute():
-        return given
-    try:
-        return Path.home() / ".cache"
-    except RuntimeError:
-        raise CliMissing("this user has no home to hold the CLIs: set HOME or XDG_CACHE_HOME") from None

@@ -1,6 +1,7 @@
 """`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
 
-It installs the pinned CLIs, in the user's cache, and bubblewrap. A second call installs nothing.
+It installs the pinned CLIs and the libraries of the page in the user's cache, and bubblewrap. A second call installs
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 from backends.registry import backend, own_names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, clis, extras, pip
+from harness.commands.installing import bubblewrap, clis, extras, page, pip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run every step, even after one has failed. Return 1 if a step failed."""
-    steps: dict[str, Callable[[], str]] = {"clis": _clis, "bubblewrap": _bubblewrap}
+    steps: dict[str, Callable[[], str]] = {"clis": _clis, "page": _page, "bubblewrap": _bubblewrap}
     steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
     failed = False
     for name, step in steps.items():
@@ -58,6 +59,11 @@ def _version(name: str) -> str:
         return f"{name} {find_cli(backend(name)).version}"
     except CliMissing as error:
         return str(error)
+
+
+def _page() -> str:
+    page.install(_tell)
+    return "the libraries of the page"
 
 
 def _bubblewrap() -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from importlib import metadata
 from pathlib import Path
 
@@ -18,87 +17,20 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from backends.base import NpmPackage
 from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
 from harness.commands.main import main
-from harness.packaged import cli_lock, requirements
+from harness.packaged import requirements
 from harness.sandbox.probe import Capability
-from tests.support.project import ROOT, wait_until
-
-NPM = """\
-echo "$@" >> {log}
-test "$1" = ci && test -f package.json && test -f package-lock.json || exit 99
-case "$NPM_DOES" in "fail "*) echo "${{NPM_DOES#fail }}" >&2; exit 1 ;; esac
-cp -r {modules} node_modules
-test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
-    printf '#!/bin/sh\\necho no binary >&2; exit 1\\n' > $cli
-done
-test "$NPM_DOES" != hang || exec sleep 600
-"""
-"""A stand-in for npm and the registry: `ci` installs small CLIs that print their pinned versions.
-
-`NPM_DOES` selects another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
-"""
-
-
-class Machine:
-    """A user's machine: only the test's programs on PATH, and an empty cache."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        self._log = folder / "npm.log"
-        self._patch = patch
-        _write_clis(folder / "served")
-        self.sets("XDG_CACHE_HOME", folder / "cache")
-        self.sets("PATH", f"{self.bin}:{os.environ['PATH']}")
-        self.has("node", "echo v22.1.0")
-        self.has("npm", NPM.format(log=self._log, modules=folder / "served"))
-
-    def sets(self, variable: str, value: object) -> None:
-        self._patch.setenv(variable, str(value))
-
-    def has(self, program: str, script: str) -> None:
-        path = self.bin / program
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    def has_only(self, *programs: str) -> None:
-        """Remove everything but these from PATH."""
-        for path in self.bin.iterdir():
-            if path.name not in programs:
-                path.unlink()
-        self.sets("PATH", self.bin)
-
-    @property
-    def npm_calls(self) -> int:
-        return len(self._log.read_text().splitlines()) if self._log.exists() else 0
-
-    @property
-    def left(self) -> set[str]:
-        """The content of the CLIs' cache, without the lock files."""
-        folder = pinned_clis().parent
-        return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
-
-
-def _write_clis(modules: Path) -> None:
-    pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
-    (modules / ".bin").mkdir(parents=True)
-    for npm in (backend(name).installation for name in names()):
-        if isinstance(npm, NpmPackage):
-            (package := modules / npm.package).mkdir(parents=True)
-            (package / "package.json").write_text(json.dumps({"version": pins[npm.package]}))
-            (package / "cli").write_text(f"#!/bin/sh\necho {pins[npm.package]}\n")
-            (package / "cli").chmod(0o755)
-            (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
+from tests.support.bare_machine import BareMachine
+from tests.support.project import ROOT, kill_all, wait_until
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(tmp_path, monkeypatch)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BareMachine:
+    return BareMachine(tmp_path, monkeypatch)
 
 
 def installed() -> bool:
@@ -109,7 +41,7 @@ def installed() -> bool:
 
 
 @pytest.fixture
-def start(machine: Machine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(machine: BareMachine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a set-up in a separate process. Kill it at the end."""
     with ExitStack() as stack:
 
@@ -132,7 +64,7 @@ def start(machine: Machine) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 # The CLIs
 
 
-def test_the_pinned_clis_are_installed_once(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pinned_clis_are_installed_once(machine: BareMachine, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CliMissing, match=r"claude .*is not installed: run `proctor setup`"):
         find_cli(backend("claude"))
     assert main(["setup"]) == 0
@@ -162,7 +94,7 @@ def test_the_cache_is_named_by_the_lock_and_is_in_the_users_cache(
     assert pinned_clis() != here
 
 
-def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: Machine) -> None:
+def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: BareMachine) -> None:
     before = os.umask(0o077)
     try:
         assert main(["setup"]) == 0
@@ -185,7 +117,7 @@ def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: Machine) -> Non
     ],
 )
 def test_a_failed_installation_is_explained_and_leaves_nothing(
-    machine: Machine, capsys: pytest.CaptureFixture[str], does: str, told: str
+    machine: BareMachine, capsys: pytest.CaptureFixture[str], does: str, told: str
 ) -> None:
     machine.sets("NPM_DOES", does)
     assert main(["setup"]) == 1
@@ -195,7 +127,7 @@ def test_a_failed_installation_is_explained_and_leaves_nothing(
     assert main(["setup"]) == 0
 
 
-def test_a_missing_or_old_node_is_reported(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_or_old_node_is_reported(machine: BareMachine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.has("node", "echo v18.19.0")
     assert main(["setup"]) == 1
     assert f"{machine.bin / 'node'} is too old (v18.19.0): install Node.js 20 or newer" in capsys.readouterr().err
@@ -205,7 +137,9 @@ def test_a_missing_or_old_node_is_reported(machine: Machine, capsys: pytest.Capt
     assert machine.npm_calls == 0
 
 
-def test_an_unwritable_cache_is_reported(machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unwritable_cache_is_reported(
+    machine: BareMachine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
     machine.sets("XDG_CACHE_HOME", tmp_path / "file")
     assert main(["setup"]) == 1
@@ -213,7 +147,9 @@ def test_an_unwritable_cache_is_reported(machine: Machine, tmp_path: Path, capsy
     assert "set XDG_CACHE_HOME to install them elsewhere" in told
 
 
-def test_two_simultaneous_setups_install_once(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_two_simultaneous_setups_install_once(
+    machine: BareMachine, start: Callable[..., subprocess.Popen[str]]
+) -> None:
     started = [start(), start(), start()]
     told = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], told
@@ -224,7 +160,7 @@ def test_two_simultaneous_setups_install_once(machine: Machine, start: Callable[
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
-    machine: Machine, start: Callable[..., subprocess.Popen[str]], way: signal.Signals
+    machine: BareMachine, start: Callable[..., subprocess.Popen[str]], way: signal.Signals
 ) -> None:
     process = start(NPM_DOES="hang")
     everything = len(names())
@@ -237,15 +173,13 @@ def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
         assert process.communicate()[0].endswith("\nproctor: interrupted\n")
         assert machine.left == set()
         assert not any(map(psutil.Process.is_running, npm))
-    else:  # npm survives; its `cp` may end by itself
-        for child in npm:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+    else:  # npm survives, except for a child that ends by itself
+        kill_all(npm)
     assert main(["setup"]) == 0
     assert machine.left == {pinned_clis().name}
 
 
-def test_an_installation_that_lost_a_cli_is_rebuilt(machine: Machine) -> None:
+def test_an_installation_that_lost_a_cli_is_rebuilt(machine: BareMachine) -> None:
     assert main(["setup"]) == 0
     find_cli(backend("pi")).executable.unlink()
     assert main(["setup"]) == 0
@@ -256,7 +190,9 @@ def test_an_installation_that_lost_a_cli_is_rebuilt(machine: Machine) -> None:
 # bubblewrap
 
 
-def test_every_step_is_tried_and_each_failure_is_reported(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_step_is_tried_and_each_failure_is_reported(
+    machine: BareMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
     machine.sets("NPM_DOES", "fail npm error code ENOTFOUND")
     machine.has("bwrap", "echo bubblewrap 0.8.0; exit 1")
     assert main(["setup"]) == 1
@@ -275,7 +211,7 @@ def test_every_step_is_tried_and_each_failure_is_reported(machine: Machine, caps
     ],
 )
 def test_the_error_for_missing_bubblewrap_says_how_to_get_it(
-    machine: Machine,
+    machine: BareMachine,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     version: str | None,
@@ -298,7 +234,7 @@ def test_the_error_for_missing_bubblewrap_says_how_to_get_it(
 
 @pytest.mark.parametrize(("newer", "told"), [("0.9.0", None), ("0.7.0", "but apt installed 0.7.0")])
 def test_root_installs_bubblewrap_through_apt(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
+    machine: BareMachine, monkeypatch: pytest.MonkeyPatch, newer: str, told: str | None
 ) -> None:
     machine.has("bwrap", "echo bubblewrap 0.4.1")
     machine.has("apt-get", f"[ $1 = update ] || printf '#!/bin/sh\necho bubblewrap {newer}' > {machine.bin / 'bwrap'}")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -130,6 +130,13 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300
     while not condition():
         assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
         time.sleep(0.02)
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill these processes. Some may have ended by themselves."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _sleepers(root: psutil.Process) -> list[psutil.Process]:

@@ -15,6 +15,7 @@ LONGEST_FUNCTION = 50
 FLOORS = (
     {
         "backends",
+        "cache",
         "case",
         "case_folder",
         "node_ids",
@@ -39,8 +40,8 @@ FLOORS = (
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
-    {"pipeline", "run", "shared_session"},
-    {"stash"},
+    {"pipeline", "run", "shared_session", "transcript"},
+    {"stash", "page"},
     {
         "fixtures",
         "given_submission",

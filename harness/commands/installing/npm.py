@@ -1,4 +1,4 @@
-"""Installs the CLIs that are npm packages, as `backends/cli/package-lock.json` pins them."""
+"""Installs npm packages as a lock pins them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from harness.commands.errors import SetupFailed
-from harness.packaged import cli_lock
 
 NODE = 20
 """The oldest major version of Node.js on which all CLIs run."""
@@ -27,15 +26,14 @@ _REASONS = (
     ),
     (("EINTEGRITY",), "a package differs from the one in the lock: clear npm's cache (`npm cache clean --force`)"),
     (("E401", "E403", "E404"), "the npm registry refuses a package: check `npm config get registry`"),
-    (("ENOSPC",), "the disk is full: the CLIs take about 1.3 GB"),
+    (("ENOSPC",), "the disk is full"),
 )
 
 
-def fill(folder: Path) -> None:
-    """Install the packages of the lock in a new folder. Raise `SetupFailed` or `OSError`."""
+def fill(folder: Path, lock: Path) -> None:
+    """Install the packages of `lock`, a `package-lock.json`, in a new folder. Raise `SetupFailed` or `OSError`."""
     npm = _npm()
     folder.mkdir()
-    lock = cli_lock()
     for file in (lock, lock.with_name("package.json")):
         shutil.copyfile(file, folder / file.name)
     command = [npm, "ci", "--include=optional", "--ignore-scripts=false", "--no-audit", "--no-fund", "--loglevel=error"]

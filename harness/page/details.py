@@ -1,0 +1,119 @@
+"""Everything that the page shows of one case: its record, transcripts, episodes, submission and pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backends.base import Backend
+from backends.registry import backend
+from harness.case_folder import CaseFolder
+from harness.malformed import MALFORMED
+from harness.page.coloured import coloured
+from harness.page.thread import Shower
+from harness.results.record import Record
+from harness.transcript.read import read_transcripts
+from harness.visible import visible, visible_struct
+
+_MOST_TEXT = 100_000
+"""How many characters of one text the page has."""
+
+_LESS_TEXT = 4_000
+"""How many it has if the case would take more than `_MOST_CASE` otherwise."""
+
+_MOST_CASE = 4_000_000
+"""About how many bytes of JSON one case may take."""
+
+_MOST_FILES = 50
+_MOST_SOURCE = 200_000
+_MOST_EPISODES = 2_000
+
+
+class Pictures:
+    """Puts pictures into the page, as long as all together take at most `room` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def take(self, paths: Iterator[Path]) -> dict[str, str]:
+        """Return each PNG file as an address that holds it, by its name. Leave out what there is no room for."""
+        taken = {}
+        for path in paths:
+            try:
+                size = path.stat().st_size
+                if size <= self._room and path.is_file() and not path.is_symlink():
+                    taken[path.name] = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+                    self._room -= size
+            except OSError:
+                continue
+        return taken
+
+
+def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
+    """Return the details of a case as plain data. Nothing in its folder makes this raise."""
+    folder = CaseFolder(run / record.artifacts) if record.artifacts else None
+    adapter, fault = _adapter(record.case.backend)
+    found: dict[str, Any] = {
+        "record": msgspec.to_builtins(visible_struct(record)),
+        "folder": str(folder.path) if folder else None,
+        "faults": [fault] if fault else [],
+        "transcripts": [],
+        "episodes": [],
+        "submission": [],
+        "pictures": {},
+    }
+    if folder is None or not folder.path.is_dir():
+        return found
+    transcripts = read_transcripts(folder, adapter) if adapter else []
+    for most in (_MOST_TEXT, _LESS_TEXT):
+        shower = Shower(most)
+        found["transcripts"] = [shower.transcript(transcript) for transcript in transcripts]
+        if len(msgspec.json.encode(found["transcripts"])) <= _MOST_CASE:
+            break
+    found["episodes"] = _episodes(folder.episodes)
+    found["submission"] = list(_files(folder.submission))
+    found["pictures"] = pictures.take(iter(sorted(folder.renders.glob("*.png"))))
+    return found
+
+
+def _adapter(name: str) -> tuple[Backend | None, str | None]:
+    """Return the adapter of a backend, or why there is none."""
+    if name == "submission":
+        return None, None
+    try:
+        return backend(name), None
+    except ValueError as error:
+        return None, f"The transcript cannot be read here: {visible(str(error))}."
+
+
+def _episodes(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = msgspec.json.Decoder().decode_lines(path.read_bytes())
+    except (OSError, *MALFORMED):
+        return []
+    whole = [line for line in lines[:_MOST_EPISODES] if isinstance(line, dict)]
+    return [{key: visible(item) if isinstance(item, str) else item for key, item in line.items()} for line in whole]
+
+
+def _files(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the files of a submission, `approach.py` first."""
+    paths = sorted(folder.rglob("*"), key=lambda path: (path.name != "approach.py", path.as_posix()))
+    for path in paths[:_MOST_FILES]:
+        if path.is_symlink() or not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_MOST_SOURCE + 1)
+        except OSError:
+            continue
+        name = visible(path.relative_to(folder).as_posix())
+        if b"\0" in raw:
+            yield {"name": name, "pieces": [("", "(not a text)")], "left_out": 0}
+            continue
+        text = visible(raw[:_MOST_SOURCE].decode("utf-8", "replace"))
+        left_out = max(0, path.stat().st_size - _MOST_SOURCE)
+        yield {"name": name, "pieces": coloured(path.name, text), "left_out": left_out}

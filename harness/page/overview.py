@@ -1,0 +1,195 @@
+"""What the page shows of runs as a whole: the verdict, the means of each case, and how the backends went over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from harness.report.verdicts import FORMS, NAMES, Compared, counts
+from harness.results.history import History, PastRun, consult
+from harness.results.history_index import HistoryError
+from harness.results.record import Record
+from harness.results.run_folder import suite_of
+from harness.verdict.comparison import Verdict
+from harness.verdict.rules import Rules
+from harness.verdict.series import series_of, without_parts
+from harness.verdict.summaries import CaseSummary, summarize_cases
+from harness.verdict.trials import Measure, Trial
+from harness.visible import visible
+
+_SHOWN_VERDICTS = (Verdict.WORSE, Verdict.BETTER, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE, Verdict.NEW, Verdict.GONE)
+_POINTS = 60
+"""How many of the newest runs a trend shows."""
+
+
+class ShownRun(Struct, frozen=True, kw_only=True):
+    """A run in the page: its folder, its records, and its comparison with a baseline, if it had one."""
+
+    folder: Path
+    records: list[Record]
+    trials: list[Trial]
+    verdict: Compared | None = None
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """The solve rate of a case over its replicates, with its 95% interval. `how` says how the interval was made."""
+
+    backend: str
+    model: str
+    environment: str
+    programs: int
+    missing: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    how: str
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A verdict on a case or a group, in words and numbers as they are shown."""
+
+    level: str
+    name: str
+    measure: str
+    verdict: str
+    before: str
+    now: str
+    why: str
+
+
+class ShownVerdict(Struct, frozen=True, kw_only=True):
+    """The comparison with the baseline. `line` is the verdict in a sentence. `alarming`: something is worse."""
+
+    line: str
+    alarming: bool
+    against: list[str]
+    notes: list[str]
+    changes: list[Change]
+
+
+class TrendPoint(Struct, frozen=True, kw_only=True):
+    """What one run of the history says of a backend."""
+
+    backend: str
+    run: str
+    began: str
+    solve_rate: float | None
+    cost_usd: float | None
+    cases: int
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """All of the page but the details of cases. `rows` are columns of `CaseRow`, by name."""
+
+    made_at: str
+    version: str
+    runs: list[dict[str, object]]
+    verdict: ShownVerdict | None
+    cells: list[Cell]
+    trends: list[TrendPoint]
+    rows: dict[str, list[object]]
+    unrecorded: list[str]
+
+
+def cells(runs: Iterable[ShownRun], rules: Rules) -> list[Cell]:
+    """Return the solve rate of each case over all runs. Replicates that were added later do not count."""
+    trials = [trial for run in runs for trial in run.trials if not trial.added]
+    return [_cell(case) for case in summarize_cases(trials, rules)]
+
+
+def shown_verdict(compared: Compared | None) -> ShownVerdict | None:
+    """Return the comparison with the baseline as it is shown."""
+    if compared is None:
+        return None
+    chosen = [
+        one
+        for verdict in _SHOWN_VERDICTS
+        for one in compared.having(verdict)
+        if one.measure is Measure.SOLVE_RATE or verdict in {Verdict.WORSE, Verdict.BETTER}
+    ]
+    changes = [
+        Change(
+            level=one.level,
+            name=visible(one.name),
+            measure=NAMES[one.measure],
+            verdict=str(one.verdict),
+            before=_number(one.base.mean, one.measure),
+            now=_number(one.new.mean, one.measure),
+            why=visible(one.reason),
+        )
+        for one in chosen
+    ]
+    line = counts(compared)[0] if compared.alarming else "nothing is worse than the baseline"
+    return ShownVerdict(
+        line=line,
+        alarming=compared.alarming,
+        against=[Path(base).name for base in compared.base],
+        notes=compared.notes,
+        changes=changes,
+    )
+
+
+def trends(run: Path, backends: Iterable[str]) -> list[TrendPoint]:
+    """Return how each backend went in the runs of the same suite, oldest first. There are none without a history."""
+    suite = suite_of(run.name)
+    if suite is None:
+        return []
+
+    def runs_by_backend(history: History) -> list[tuple[str, list[PastRun]]]:
+        return [(backend, history.runs("backend", backend, suite=suite)) for backend in backends]
+
+    try:
+        past, _ = consult(run.parent, runs_by_backend)
+    except (HistoryError, OSError):
+        return []
+    return [point for backend, runs in past for point in _trend(backend, runs)]
+
+
+def _trend(backend: str, runs: list[PastRun]) -> Iterator[TrendPoint]:
+    kept, _ = without_parts(runs)
+    for point in series_of("backend", backend, kept, {}, _POINTS).points:
+        yield TrendPoint(
+            backend=backend,
+            run=point.run,
+            began=point.began,
+            solve_rate=point.solve_rate,
+            cost_usd=point.cost_usd,
+            cases=point.cases,
+        )
+
+
+def about(run: ShownRun) -> dict[str, object]:
+    """Return what the page says of a run."""
+    starts = [record.started_at for record in run.records if record.started_at]
+    commits = {record.versions.harness_commit or record.versions.harness for record in run.records}
+    return {
+        "name": run.folder.name,
+        "folder": str(run.folder),
+        "suite": suite_of(run.folder.name),
+        "began": min(starts, default=None),
+        "cases": len(run.records),
+        "harness": sorted(commits),
+    }
+
+
+def _cell(case: CaseSummary) -> Cell:
+    rate = case.measures.get(Measure.SOLVE_RATE)
+    interval = case.within or (rate.t if rate else None)
+    lost = sum(case.missing.values())
+    return Cell(
+        backend=visible(case.key.backend),
+        model=visible(case.key.model),
+        environment=visible(case.key.environment),
+        programs=case.replicates - lost,
+        missing=lost,
+        mean=rate.mean if rate else None,
+        low=max(0.0, interval.low) if interval else None,
+        high=min(1.0, interval.high) if interval else None,
+        how="" if interval is None else "Wilson within one program" if case.within else "t over programs",
+    )
+
+
+def _number(mean: float | None, measure: Measure) -> str:
+    return "-" if mean is None else format(mean, FORMS[measure])
