@@ -382,7 +382,7 @@ def grade(
     doubt = environment.doubt()
     builder.warnings += [doubt] if doubt else []
     builder.save()
-    if wants_pictures(case):
+    if wants_pictures(case) and render_fault(case.environment, environment) is None:
         live.show(f"{case.id}: drawing episodes")
         with builder.timed("pictures_s"):
             builder.warnings += draw_pictures(environment, folder, episodes, seeds)

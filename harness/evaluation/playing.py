@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from harness.environments.base import Environment, InvalidAction, Plain, Policy, Step
+from harness.environments.base import Environment, InvalidAction, Plain, Policy
 from harness.environments.channel import Channel
 from harness.environments.judged import JudgedEnvironment
 from harness.evaluation.policy_link import (
@@ -24,7 +24,7 @@ from harness.evaluation.policy_link import (
     PolicyLink,
     PolicyTimeout,
 )
-from harness.evaluation.recording import EpisodeRecorder
+from harness.evaluation.recording import EpisodeRecorder, Playable
 from harness.evaluation.text import printable
 
 _END_S = 5.0
@@ -53,19 +53,6 @@ class Episode:
     reward: float = 0.0
     seconds: float = 0.0
     error: str | None = None
-
-
-class Playable(Protocol):
-    """The part of an `Environment` that an episode needs."""
-
-    def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
-        """See `Environment.reset`."""
-
-    def action(self, plain: Plain, /) -> Any:
-        """See `Environment.action`."""
-
-    def step(self, action: Any) -> Step:
-        """See `Environment.step`."""
 
 
 def run_episode(

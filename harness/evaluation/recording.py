@@ -12,13 +12,13 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments import plain
-from harness.environments.base import Environment, Plain, Step
+from harness.environments.base import Plain, Step
 
 MOST_BYTES = 4 << 20
 """How many bytes of actions are recorded of one episode, before compression."""
@@ -45,10 +45,23 @@ class Recording:
     left_out: int
 
 
+class Playable(Protocol):
+    """The part of an `Environment` that an episode needs."""
+
+    def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
+        """See `Environment.reset`."""
+
+    def action(self, plain: Plain, /) -> Any:
+        """See `Environment.action`."""
+
+    def step(self, action: Any) -> Step:
+        """See `Environment.step`."""
+
+
 class EpisodeRecorder:
     """An environment in which one episode is played, and what happened in it."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Playable) -> None:
         self._environment = environment
         self._actions: list[bytes] = []
         self._next = b""
