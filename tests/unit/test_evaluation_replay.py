@@ -35,7 +35,6 @@ FAMILIES = [
     *(
         EnvironmentConf(name, "kinder", {"id": f"kinder/{name}-v0"}, 30)
         for name in (
-            "Motion2D-p0",
             "ClutteredRetrieval2D-o1",
             "ClutteredStorage2D-b1",
             "Obstruction2D-o1",
