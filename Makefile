@@ -9,6 +9,8 @@
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
+# The tests start Python hundreds of times. Without this, each start could compile Proctor again.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 VENV   := .venv
 LOWEST := .venv-lowest

@@ -36,6 +36,10 @@ COMMANDS = {
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
     "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
+    "show": Command("print what happened in a case, turn by turn", LazyModule("harness.commands.show")),
+    "diff": Command(
+        "show two sessions of a case side by side, from where the agents parted", LazyModule("harness.commands.diff")
+    ),
     "replay": Command(
         "play an episode again, compare it with its record, and show it", LazyModule("harness.commands.replay")
     ),

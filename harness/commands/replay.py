@@ -14,6 +14,7 @@ from PIL import Image
 
 from harness.case import EnvironmentConf
 from harness.case_folder import CaseFolder
+from harness.commands.chosen import chosen
 from harness.commands.errors import BadInput
 from harness.commands.stepping import needs_terminal, step_through
 from harness.conf_path import ConfPath
@@ -37,8 +38,8 @@ from harness.suite.config import load_environments
 from harness.visible import visible
 
 _EXAMPLES = """\
-RUN is the folder of a run, its name, latest, last or tag:NAME. CASE is the id of a case, or the name of its folder.
-EPISODE is a number, or the first that was `solved`, or the first that was `unsolved`.
+RUN is the folder of a run, its name, latest, last or tag:NAME. CASE is the id of a case, the name of its folder, or a
+part of the id that no other case has. EPISODE is a number, or the first that was `solved`, or the first that was `unsolved`.
 
   proctor replay latest claude-scripted-small_maze unsolved --gif unsolved.gif
 
@@ -115,7 +116,7 @@ def _find(given: argparse.Namespace) -> Past:
     if len(found) > 1:
         raise BadInput(f"{given.run}: RUN must be one run, and these are {len(found)}")
     folder, records = read_run(found[0])
-    record = _record(records, given.case)
+    record = _record(records, given.case, folder)
     files = CaseFolder(folder / str(record.artifacts))
     begun = read_begun(folder)
     conf_path = ConfPath.of(Path.cwd())
@@ -133,16 +134,12 @@ def _find(given: argparse.Namespace) -> Past:
     )
 
 
-def _record(records: Sequence[Record], name: str) -> Record:
-    """Return the last record of a case that has a folder. Raise `BadInput`."""
-    found = [record for record in records if name in {record.case.id, record.session, record.artifacts}]
-    if not found:
-        known = ", ".join(dict.fromkeys(record.case.id for record in records)) or "none"
-        raise BadInput(visible(f"the run has no record of a case {name}; its cases: {known}"))
-    kept = [record for record in found if record.artifacts and Path(record.artifacts).name == record.artifacts]
-    if not kept:
-        raise BadInput(f"{name} has no folder in the run: it ended before anything was kept")
-    return next((record for record in reversed(kept) if record.artifacts == name), kept[-1])
+def _record(records: Sequence[Record], name: str, run: Path) -> Record:
+    """Return the record of a case that left a folder. Raise `BadInput`."""
+    record = chosen(records, name, run)
+    if not record.artifacts or not (run / record.artifacts).is_dir():
+        raise BadInput(f"{record.case.id} left no folder in {run}, so there is nothing to replay")
+    return record
 
 
 def _salts(told: object, conf_path: ConfPath) -> Iterator[int]:

@@ -11,39 +11,49 @@ import msgspec
 
 from harness.commands.errors import BadInput
 from harness.lazy import LazyModule
-from harness.malformed import MALFORMED
+from harness.page.library_files import LibrariesMissing
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
-from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
 from harness.verdict.reading import read_trials
 from harness.verdict.rules import Rules
 
 if TYPE_CHECKING:
+    from harness.page import make
     from harness.report import means, verdicts
 else:  # they need SciPy
+    make = LazyModule("harness.page.make")
     means = LazyModule("harness.report.means")
     verdicts = LazyModule("harness.report.verdicts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl")
+    parser.add_argument(
+        "run", type=Path, nargs="+", metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON")
     form.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
+    form.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page of all these runs, with their transcripts"
+    )
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table of a run and the means over replicates, as text, Markdown or JSON. Raise `BadInput`."""
+    """Print the table of a run and the means over replicates, or write the page of runs. Raise `BadInput`."""
+    if given.html is not None:
+        return _write_page(given.html, given.run)
+    if len(given.run) > 1:
+        raise BadInput("only --html FILE takes several runs; `proctor compare` compares two")
     try:
-        folder, records = read_run(given.run)
+        folder, records = read_run(given.run[0])
         trials = read_trials(folder).trials if records else []
+        verdict = make.read_verdict(folder)
     except RunError as error:
         raise BadInput(str(error)) from error
-    verdict = _verdict(folder / VERDICT)
     several = len(trials) > 1 or given.json
     summary = means.summarize_run(folder, records, trials, verdict, Rules()) if several else None
     if given.json:
@@ -55,14 +65,12 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _verdict(file: Path) -> verdicts.Compared | None:
-    """Return the comparison with the baseline of `pytest --baseline`, if the run had one. Raise `BadInput`."""
-    if not file.exists():
-        return None
+def _write_page(file: Path, runs: Sequence[Path]) -> int:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=verdicts.Compared)
-    except MALFORMED as error:
-        raise BadInput(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
+        print(make.make_page(file, runs))
+    except (RunError, LibrariesMissing) as error:
+        raise BadInput(str(error)) from error
+    return 0
 
 
 def _text(

@@ -177,6 +177,8 @@ def about(run: ShownRun) -> dict[str, object]:
 def _cell(case: CaseSummary) -> Cell:
     rate = case.measures.get(Measure.SOLVE_RATE)
     interval = case.within or (rate.t if rate else None)
+    if interval and not case.within and interval.low == interval.high:
+        interval = None  # all programs solved as much, which says nothing of the next one
     lost = sum(case.missing.values())
     return Cell(
         backend=visible(case.key.backend),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -42,7 +43,7 @@ def responses(entries: Sequence[LedgerEntry]) -> list[MeteredResponse]:
     """Return the whole model responses of a ledger, by the time of their requests."""
     whole = [entry for entry in entries if entry.kind == "turn" and entry.status == 200 and not entry.error]
     whole.sort(key=lambda entry: entry.time)
-    return [_response(entry, after) for entry, after in zip(whole, [*whole[1:], None], strict=True)]
+    return [_response(entry, after) for entry, after in zip_longest(whole, whole[1:])]
 
 
 def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
@@ -96,10 +97,11 @@ def _split(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
         notices, parts, items = _take(items, [_plain(name) for name in response.tools], known)
         entries += notices
         entries.append(Turn(number=number, parts=parts, metered=response.turn))
-    rest = tuple(item for item in items if not isinstance(item, Notice))
-    if rest:
-        entries.append(Turn(number=None, parts=rest))
-    entries += [item for item in items if isinstance(item, Notice)]
+    rest = [item for item in items if not isinstance(item, Notice)]
+    first = next((place for place, item in enumerate(items) if not isinstance(item, Notice)), 0)
+    entries += [item for item in items[:first] if isinstance(item, Notice)]
+    entries += [Turn(number=None, parts=tuple(rest))] if rest else []
+    entries += [item for item in items[first:] if isinstance(item, Notice)]
     return Thread(entries=tuple(entries), left_out=thread.left_out)
 
 

@@ -74,9 +74,9 @@ class MeteredTurn(Struct, frozen=True, kw_only=True):
 class Turn(Struct, frozen=True, kw_only=True):
     """One model response: what it said and which tools it called, in order.
 
-    `number` counts the turns of the session from 1, as the CLI reports them. It is `None` if the response did not come
-    back whole. `usage` and `cost_usd` are the CLI's own report. `metered` is the ledger's, or `None` if no line of the
-    ledger could be matched.
+    `number` counts the turns of the session from 1. It is `None` for a response that did not come back whole, and for
+    parts that neither the stream nor the ledger assigns to a turn. `usage` and `cost_usd` are the CLI's own report.
+    `metered` is the ledger's, or `None` if no line of the ledger could be matched.
     """
 
     number: int | None

@@ -43,7 +43,8 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
         project.write(f"conf/model/{name}.yaml", MODEL.format(name=name))
         project.write(f"conf/scripts/{name}.yaml", script)
     project.write("conf/suite/faults.yaml", SUITE)
-    done = project.pytest("--suite", "faults", "-n", "2", "--set", "evaluation.episodes=8")
+    settings = ["evaluation.episodes=8", "limits.retry_s=0.1"]
+    done = project.pytest("--suite", "faults", *(f"--set={setting}" for setting in settings))
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "1 failed, 1 error" in done.stdout
     assert "Case(" not in done.stdout
@@ -63,7 +64,7 @@ def test_a_wrong_policy_fails_and_a_broken_model_is_an_error(project: Project) -
 
     assert wrong.started_at is not None
     assert abs((datetime.now(UTC) - datetime.fromisoformat(wrong.started_at)).total_seconds()) < 600
-    assert (wrong.overrides, wrong.options) == (["evaluation.episodes=8"], ["--suite=faults"])
+    assert (wrong.overrides, wrong.options) == (settings, ["--suite=faults"])
     assert (wrong.pass_solve_rate, wrong.max_steps) == (0.9, 100)
     assert wrong.environment_arguments == {"min_size": 3, "max_size": 5}
     kept = CaseFolder(project.folder / "runs/latest/claude-wrong-small_maze")
@@ -97,17 +98,19 @@ def test_an_assertion_of_a_users_own_test_shows_as_itself(project: Project) -> N
     assert record.score.solve_rate == 1.0
 
 
-def test_a_turn_limit_of_one_ends_each_session_after_exactly_one_response(project: Project) -> None:
-    done = project.pytest("-n", "2", "-k", "small_maze", "--set", "limits.turns=1", "--set", "evaluation.episodes=2")
-    assert "2 failed" in done.stdout
-    for record in project.records.values():
-        assert (record.ending, record.cause, record.outcome) == (Ending.TURN_LIMIT, Cause.LIMIT, "failed")
-        assert record.usage.metered is not None
-        assert record.usage.reported is not None
-        assert (record.usage.metered.turns, record.usage.reported.turns) == (1, 1)
-        assert record.score is not None
-        assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
-        assert "no submission" in record.explanation
-        ledger = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
-        answered = [json.loads(line) for line in ledger.read_text().splitlines()]
-        assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]
+@pytest.mark.parametrize("backend", ["claude", pytest.param("opencode", marks=pytest.mark.nightly)])
+def test_a_turn_limit_of_one_ends_the_session_after_exactly_one_response(project: Project, backend: str) -> None:
+    settings = ("--set=limits.turns=1", "--set=evaluation.episodes=2")
+    done = project.pytest("--backend", backend, "--environment", "small_maze", *settings)
+    assert "1 failed" in done.stdout
+    [record] = project.records.values()
+    assert (record.ending, record.cause, record.outcome) == (Ending.TURN_LIMIT, Cause.LIMIT, "failed")
+    assert record.usage.metered is not None
+    assert record.usage.reported is not None
+    assert (record.usage.metered.turns, record.usage.reported.turns) == (1, 1)
+    assert record.score is not None
+    assert (record.score.solve_rate, record.score.reason) == (0.0, "no submission: approach.py is missing")
+    assert "no submission" in record.explanation
+    ledger = project.folder / "runs/latest" / (record.artifacts or "") / "gateway.jsonl"
+    answered = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [line["refused"] for line in answered if line["kind"] == "turn"] == [None, "turn_limit"]

@@ -177,29 +177,26 @@ def check(records: dict[str, Record], faults: dict[str, Fault]) -> None:
         assert all(attempt.settle_s > 0 and attempt.kill_s < 5 for attempt in record.attempts)
 
 
-def test_each_limit_ends_the_session_of_claude(tmp_path: Path) -> None:
-    records = play(tmp_path, "claude", LIMIT_FAULTS)
-    check(records, LIMIT_FAULTS)
-    assert records["cost"].usage.metered is not None
-    assert records["cost"].usage.metered.cost_usd == pytest.approx(1.500001)
-    assert records["tokens"].usage.metered is not None
-    assert records["tokens"].usage.metered.turns == 1
-
-
-def test_each_failure_of_the_model_gets_its_ending_with_claude(tmp_path: Path) -> None:
-    records = play(tmp_path, "claude", MODEL_FAULTS)
-    check(records, MODEL_FAULTS)
-    stalled = records["stalled"]
-    assert stalled.usage.metered is not None
-    assert stalled.usage.metered.turns == sum(
-        attempt.usage.metered.turns for attempt in stalled.attempts if attempt.usage.metered
+def test_each_limit_and_failure_gets_its_ending_with_claude(tmp_path: Path) -> None:
+    faults = LIMIT_FAULTS | MODEL_FAULTS | killed("claude")
+    records = play(tmp_path, "claude", faults)
+    check(records, faults)
+    metered = {name: record.usage.metered for name, record in records.items()}
+    assert metered["cost"] is not None
+    assert metered["cost"].cost_usd == pytest.approx(1.500001)
+    assert metered["tokens"] is not None
+    assert metered["tokens"].turns == 1
+    assert metered["stalled"] is not None
+    assert metered["stalled"].turns == sum(
+        attempt.usage.metered.turns for attempt in records["stalled"].attempts if attempt.usage.metered
     )
-    kept = tmp_path / "runs/latest" / str(stalled.artifacts) / "attempt-1"
+    run = tmp_path / "runs/latest"
+    kept = run / str(records["stalled"].artifacts) / "attempt-1"
     left = ["gateway.jsonl", "instructions.md", "prompt.md", "stderr.log", "stream.jsonl"]
     assert sorted(file.name for file in kept.iterdir()) == left
     assert b"A few words" not in (kept / "stream.jsonl").read_bytes()
     # the conversation continued where it had stopped: the second response of the script came next
-    again = tmp_path / "runs/latest" / str(records["unreachable"].artifacts) / "stream.jsonl"
+    again = run / str(records["unreachable"].artifacts) / "stream.jsonl"
     assert b"A few words" in again.read_bytes()
     _keeps_what_it_was_asked(records, kept)
 
@@ -216,14 +213,8 @@ def _keeps_what_it_was_asked(records: dict[str, Record], first: Path) -> None:
     assert {record.digests.tools for record in records.values()} == {digest(TOOLS)}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name == "claude" else pytest.mark.nightly)
-        for name in names()
-        if backend(name).capabilities.resume
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", [name for name in names() if backend(name).capabilities.resume and name != "claude"])
 def test_a_killed_cli_resumes_only_a_conversation_that_it_has_written(tmp_path: Path, name: str) -> None:
     check(play(tmp_path, name, killed(name)), killed(name))
 

@@ -28,9 +28,9 @@ BY_USER, BY_SIGTERM = "interrupted by the user", "interrupted by SIGTERM"
         ([], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
         pytest.param(
             *(["-n", "2"], os.killpg, signal.SIGTERM, 143, BY_SIGTERM, signal.default_int_handler),
-            marks=pytest.mark.nightly,  # as the next one, with a signal for the workers, too
+            marks=pytest.mark.nightly,  # as the next one, with two workers and a signal for them, too
         ),
-        (["-n", "2"], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.SIG_IGN),
+        (["-n", "1"], os.kill, signal.SIGTERM, 143, BY_SIGTERM, signal.SIG_IGN),
     ],
     ids=["Ctrl-C", "Ctrl-C, worker", "SIGTERM", "SIGTERM, job", "SIGTERM, controller in the background"],
 )

@@ -19,6 +19,7 @@ import pytest
 
 from harness.agent.cli import pinned_clis
 from harness.packaged import harness_version
+from harness.page.library_files import libraries_folder
 from harness.results.store import read
 from tests.support.project import ROOT
 
@@ -30,6 +31,10 @@ SHIPPED = {
     "harness/conf/config.yaml",
     "harness/conf/suite/default.yaml",
     "harness/conf/scripts/small_maze.yaml",
+    "harness/page/assets/page.html.j2",
+    "harness/page/assets/style.css",
+    "harness/page/assets/app.js",
+    "harness/page/libraries/package-lock.json",
     "harness/requirements/kinder.txt",
     "harness/requirements/local.txt",
     "harness/sandbox/seccomp/x86_64.bpf",
@@ -121,8 +126,9 @@ def reuse_packages(user: User) -> None:
 
 def reuse_clis(user: User) -> None:
     """Give the user the CLIs that are installed for the user who runs this test."""
-    clis = pinned_clis()
-    shutil.copytree(clis, user.home / ".cache/proctor/clis" / clis.name, symlinks=True, copy_function=link)
+    for kind, installed in (("clis", pinned_clis()), ("page", libraries_folder())):
+        here = user.home / ".cache/proctor" / kind / installed.name
+        shutil.copytree(installed, here, symlinks=True, copy_function=link)
 
 
 def test_the_wheel_has_exactly_the_files_that_the_code_reads(wheel: Path, user: User) -> None:

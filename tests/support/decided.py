@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from harness.results.store import RunStore
 from harness.seed_key import VARIABLE
 from tests.support.own_project import ENVIRONMENT
-from tests.support.project import Project
+from tests.support.project import INI, Project
 from tests.support.seed import SEED
 
 CONFTEST = """\
@@ -62,7 +62,7 @@ class DecidedProject(Project):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.write("pytest.ini", "[pytest]\naddopts = -p no:hydra_pytest -p no:anyio\n")
+        self.write("pytest.ini", INI)
         self.write("mylab/__init__.py", "")
         self.write("mylab/envs.py", ENVIRONMENT)
         for name in ("door", "gate"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support import warm
 from tests.support.project import ROOT
 
 _METADATA = "Metadata-Version: 2.1\nName: proctor\nVersion: 0\n"
@@ -51,11 +52,8 @@ class Elsewhere:
 
     def pytest(self, *arguments: str, proctor: bool = True) -> subprocess.CompletedProcess[str]:
         """Run pytest to its end."""
-        return subprocess.run(
-            self.command(*arguments, proctor=proctor),
-            cwd=self.folder,
-            env=self.variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return warm.run(self.command(*arguments, proctor=proctor), self.folder, self.variables)
+
+    def pytest_in_new_python(self, *arguments: str, proctor: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run pytest to its end in a Python that has loaded nothing yet."""
+        return warm.run_in_new_python(self.command(*arguments, proctor=proctor), self.folder, self.variables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.support.project import ROOT, Project
+from tests.support.project import INI, ROOT, Project
 
 ENVIRONMENT = '''\
 """A corridor with a door at its end."""
@@ -117,7 +117,7 @@ class OwnProject(Project):
         self.folder = folder
         shutil.copy(ROOT / "conftest.py", folder)
         shutil.copy(ROOT / "tests/evaluation/test_cases.py", folder)
-        self.write("pytest.ini", "[pytest]\naddopts = -p no:hydra_pytest -p no:anyio --import-mode=importlib\n")
+        self.write("pytest.ini", INI.rstrip() + " --import-mode=importlib\n")
         for name, text in FILES.items():
             self.write(name, text)
 

@@ -19,10 +19,14 @@ from msgspec import Struct
 from harness.conf_path import ConfPath
 from harness.results.record import Record
 from harness.results.store import read
+from tests.support import warm
 
 ROOT = Path(__file__).parents[2]
 CONF = ConfPath.of(ROOT)
 """The shipped configuration."""
+
+INI = "[pytest]\naddopts = -p no:hydra_pytest -p no:anyio -p no:hypothesispytest\n"
+"""A `pytest.ini` without the plugins of packages that Proctor uses. Each takes time in every session."""
 
 QUICK = "turns:\n  - text: I hand in nothing.\n"
 SLOW = """\
@@ -49,7 +53,7 @@ class Project:
         shutil.copytree(ROOT / "conf", folder / "conf")
         shutil.copy(ROOT / "conftest.py", folder)
         shutil.copy(ROOT / "tests/evaluation/test_cases.py", folder)
-        (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:hydra_pytest -p no:anyio\n")
+        (folder / "pytest.ini").write_text(INI)
 
     def write(self, name: str, text: str) -> None:
         """Add or replace a file."""
@@ -70,9 +74,11 @@ class Project:
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest to its end."""
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, check=False
-        )
+        return warm.run(self.command(*arguments), self.folder, self.variables)
+
+    def pytest_in_new_python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest to its end in a Python that has loaded nothing yet."""
+        return warm.run_in_new_python(self.command(*arguments), self.folder, self.variables)
 
     def pytest_on_terminal(self, *arguments: str) -> str:
         """Run pytest to its end on a pseudo-terminal. Return the bytes that the terminal received."""
@@ -125,11 +131,12 @@ class Project:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 300.0) -> None:
-    """Poll until the condition holds. The deadline only ends a hopeless wait."""
-    end = time.monotonic() + deadline_s
+    """Poll until the condition holds, less and less often. The deadline only ends a hopeless wait."""
+    begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, f"waited {deadline_s:g} s for {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < deadline_s, f"waited {deadline_s:g} s for {what}"
+        time.sleep(min(0.2, 0.02 + waited / 20))
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

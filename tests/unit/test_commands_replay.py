@@ -173,7 +173,7 @@ def test_mistakes_get_a_clear_error(case: CaseFolder, replay: Command, tmp_path:
     for arguments, why in (
         (("nowhere", CASE, "0"), "nowhere: no such run"),
         (("last:0", CASE, "0"), "write last:N with the number of runs"),
-        (("latest", "claude", "0"), f"the run has no record of a case claude; its cases: {CASE}"),
+        (("latest", "claude", "0"), f"has no case named 'claude'; choose one of: {CASE}"),
         (("latest", CASE, "6"), "EPISODE must be 0 to 5, solved or unsolved; got '6'"),
         (("latest", CASE, "x"), "got 'x'"),
         (("latest", CASE, "0", "--interactive"), "--interactive needs a terminal"),

@@ -176,7 +176,7 @@ CONF = {
 
 @pytest.mark.parametrize(
     "workers",
-    [pytest.param((), id="here", marks=pytest.mark.nightly), pytest.param(("-n", "2"), id="workers")],
+    [pytest.param((), id="here"), pytest.param(("-n", "2"), id="workers", marks=pytest.mark.nightly)],
 )
 def test_only_expected_failures_are_hidden(tmp_path: Path, workers: tuple[str, ...]) -> None:
     project = Project(tmp_path)

@@ -87,7 +87,7 @@ def test_a_session_without_cases_loads_nothing_heavy_and_makes_no_folder(project
         "    heavy = {'hydra', 'numpy', 'starlette', 'uvicorn', 'aiohttp', 'mcp', 'gymnasium', 'kinder', 'jinja2'}\n"
         "    assert not heavy & set(sys.modules)\n",
     )
-    done = project.pytest("test_light.py")
+    done = project.pytest_in_new_python("test_light.py")
     assert done.returncode == 0, done.stdout
     assert not (project.folder / "runs").exists()
 

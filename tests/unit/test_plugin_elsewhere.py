@@ -56,7 +56,8 @@ def test_a_session_without_cases_is_the_same_as_without_proctor(project: Elsewhe
     project.write("conftest.py", LOADED)
     project.write("test_plain.py", PLAIN)
     before = project.files
-    without, installed = project.pytest(*arguments, proctor=False), project.pytest(*arguments)
+    without = project.pytest_in_new_python(*arguments, proctor=False)
+    installed = project.pytest_in_new_python(*arguments)
     assert said(installed.stdout) == said(without.stdout)
     assert "loaded: []" in installed.stdout
     assert (installed.returncode, installed.stderr) == (without.returncode, without.stderr)

@@ -133,7 +133,7 @@ SOME = "name: some\nbackends: [claude, pi]\nmodels: [scripted]\nenvironments: [s
 USAGE, NO_TESTS = pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -162,7 +162,7 @@ def test_an_empty_selection_is_reported(
     assert not (project.folder / "runs").exists()
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["plain", "xdist"])
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["plain", "xdist"])
 def test_an_empty_default_suite_is_an_error_if_a_test_asks_for_a_case(project: Project, workers: list[str]) -> None:
     project.write("conf/suite/default.yaml", NONE.replace("name: none", "name: default"))
     done = project.pytest(*workers)
@@ -202,7 +202,7 @@ def test_cases_are_selected_as_usual_without_a_terminal_reporter_and_xdist(
     without = ["-p", "no:xdist", "-p", "no:xdist.looponfail", "--import-mode=importlib"]
     local = ["--set", "suite.models=[local]"]
     for arguments in (["-p", "no:terminal"], []):
-        done = project.pytest("--backend", "claude", *local, *without, *arguments)
+        done = project.pytest_in_new_python("--backend", "claude", *local, *without, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
     assert (project.folder / "ran.txt").read_text().split() == 2 * [
         "claude-local-small_maze",

@@ -26,10 +26,11 @@ def names(found: list[Path]) -> list[str]:
     return [path.name for path in found]
 
 
-def test_a_run_is_named_by_its_folder_its_records_or_a_link(runs: Path) -> None:
+def test_a_run_is_named_by_its_folder_its_records_a_link_or_its_name(runs: Path) -> None:
     for path in (runs / NAMES[2], runs / NAMES[2] / "results.jsonl"):
         assert find_runs(str(path), runs) == [runs / NAMES[2]]
-    assert find_runs(str(runs / "latest"), runs) == [runs / NAMES[4]]
+    for reference in (str(runs / "latest"), "latest", NAMES[4]):
+        assert find_runs(reference, runs) == [runs / NAMES[4]]
 
 
 def test_an_empty_reference_is_no_run(runs: Path) -> None:

@@ -95,7 +95,7 @@ def test_fresh(score): pass
     [
         ([], [ID, f"{ID}.2"]),
         (["-n", "2"], [ID, f"{ID}.2"]),
-        (["-n", "2", "--dist", "loadfile"], [ID, f"{ID}.2"]),
+        pytest.param(["-n", "2", "--dist", "loadfile"], [ID, f"{ID}.2"], marks=pytest.mark.nightly),  # as `load`
         (["-n", "2", "--dist", "worksteal"], [ID, *(f"{ID}.{number}" for number in range(2, 6))]),
     ],
     ids=["plain", "load", "loadfile", "worksteal"],

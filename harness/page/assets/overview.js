@@ -1,0 +1,169 @@
+// The first view: the verdict, the counts, the heatmap, the charts and the table of cases, for the cases of the filter.
+
+const ORDER = ["passed", "failed", "error", "skipped"];
+const ROWS_SHOWN = 50;
+
+function showOverview(page, main) {
+  const { filter } = here();
+  const found = sorted(page.cases, page.cases.matching(filter), filter);
+  fill(
+    main,
+    el("h1", null, page.title),
+    about(page),
+    verdict(page),
+    filters(page, filter, found.length),
+    section("counts", "Outcomes", counts(page.cases, found)),
+    section("heatmap", "Solve rates", heatmap(page, filter)),
+    changes(page),
+    el("section", { id: "charts", "aria-label": "Charts" }),
+    section("cases", "Cases", caseTable(page.cases, found, filter))
+  );
+  page.found = found;
+  requestAnimationFrame(() => drawCharts(page, found));
+}
+
+function drawCharts(page, found) {
+  const place = document.getElementById("charts");
+  if (!place) return;
+  const drawn = [frontier(page.cases, found), timeSpent(page.cases, found), endings(page.cases, found), trends(page.trends)];
+  fill(place, el("h2", null, "Charts"), el("div", { class: "charts" }, drawn));
+}
+
+function about(page) {
+  const described = page.runs.map((run, number) =>
+    el("li", null, page.runs.length > 1 ? link(withFilter({ run: String(number) }), run.name) : el("code", null, run.name),
+      ` ${count(run.cases)} sessions${run.began ? `, begun ${moment(run.began)}` : ""}, Proctor ${run.harness.map((one) => one.slice(0, 12)).join(", ")}`)
+  );
+  const missing = page.unrecorded.length
+    ? el("p", { class: "warning" }, `${count(page.unrecorded.length)} planned sessions have no record: ${page.unrecorded.slice(0, 5).join(", ")}${page.unrecorded.length > 5 ? ", …" : ""}`)
+    : null;
+  const scripted = page.cases.length && page.cases.get("scripted").every(Boolean)
+    ? el("p", { class: "note" }, "Every answer was written or recorded beforehand: these results measure the pipeline, and no model.")
+    : null;
+  return [el("ul", { class: "runs" }, described), missing, scripted];
+}
+
+function verdict(page) {
+  const found = page.verdict;
+  if (!found) return null;
+  return el(
+    "p", { class: `verdict ${found.alarming ? "bad" : "good"}` },
+    el("strong", null, found.alarming ? "▼ " : "✓ ", found.line), ` (against ${found.against.join(", ")})`,
+    found.notes.map((note) => el("span", { class: "quiet" }, ` ${note}.`))
+  );
+}
+
+function changes(page) {
+  const found = page.verdict;
+  if (!found || !found.changes.length) return null;
+  return section("changes", "What changed since the baseline", table(
+    "What changed since the baseline", [["what"], ["measure"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
+    found.changes.map((one) => [
+      one.level === "case" ? link(withFilter({ q: one.name }), one.name) : `${one.level} ${one.name}`,
+      one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
+    ])
+  ));
+}
+
+function filters(page, filter, many) {
+  const choose = (name) => {
+    const id = `filter-${name}`;
+    const options = page.cases.values(name).map((value) => el("option", { value, selected: filter[name] === value }, value));
+    return el("label", { for: id }, name, el(
+      "select", { id, onchange: (event) => { location.hash = withFilter({ [name]: event.target.value }); } },
+      el("option", { value: "" }, "all"), options
+    ));
+  };
+  const search = el("input", {
+    id: "search", type: "search", value: filter.q || "", placeholder: "name, ending, reason", autocomplete: "off",
+    oninput: (event) => page.refilter(event.target.value),
+  });
+  const active = [...FILTERS, "q", "run"].some((name) => filter[name]);
+  return el(
+    "form", { class: "filters", role: "search", "aria-label": "Filter the cases", onsubmit: (event) => event.preventDefault() },
+    ["backend", "model", "environment", "outcome", "ending"].map(choose),
+    el("label", { for: "search", class: "search" }, "text", search),
+    el("p", null, el("strong", null, count(many)), ` of ${count(page.cases.length)} sessions `,
+      active ? link(address("overview", [], {}), "show all") : null)
+  );
+}
+
+function counts(cases, indices) {
+  const many = groups(indices, (n) => cases.get("outcome")[n]);
+  const bar = el("div", { class: "bar", "aria-hidden": "true" },
+    ORDER.filter((name) => many.has(name)).map((name) => el("span", { class: name, "--share": many.get(name).length })));
+  const tiles = ORDER.filter((name) => many.has(name)).map((name) =>
+    el("a", { class: "tile", href: withFilter({ outcome: name }) }, el("b", null, count(many.get(name).length)), outcome(name)));
+  const column = (name) => indices.map((n) => cases.get(name)[n]);
+  const totals = [
+    ["solve rate", rate(mean(column("solve_rate")))], ["cost", dollars(sum(column("cost_usd")))],
+    ["turns", count(sum(column("turns")))], ["output tokens", count(sum(column("output_tokens")))], ["time", seconds(sum(column("total_s")))],
+  ].map(([name, value]) => el("div", { class: "tile" }, el("b", null, value), el("span", null, name)));
+  return [bar, el("div", { class: "tiles" }, tiles, totals)];
+}
+
+function heatmap(page, filter) {
+  const cells = page.cells.filter((cell) => ["backend", "model", "environment"].every((name) => !filter[name] || filter[name] === cell[name]));
+  if (!cells.length) return el("p", { class: "quiet" }, "No case of this filter was graded.");
+  const environments = [...new Set(cells.map((cell) => cell.environment))].sort();
+  const rows = [...groups(cells.keys(), (n) => `${cells[n].backend} × ${cells[n].model}`)].sort(([one], [other]) => one < other ? -1 : 1);
+  const shown = (cell) => {
+    if (!cell) return NOTHING;
+    const goto = withFilter({ backend: cell.backend, model: cell.model, environment: cell.environment });
+    const beside = [interval(cell.low, cell.high), cell.programs > 1 ? `n=${cell.programs}` : "", cell.missing ? `${cell.missing} lost` : ""];
+    return el("a", {
+      class: "heat", href: goto, "--value": cell.mean === null ? 0 : cell.mean,
+      title: cell.how ? `95% interval, ${cell.how}` : null,
+    }, el("b", null, rate(cell.mean)), el("small", null, beside.filter(Boolean).join(" · ")));
+  };
+  return [
+    table("Solve rate of each backend and model on each environment", [["backend × model"], ...environments.map((name) => [name, "cell"])],
+      rows.map(([name, members]) => [name, ...environments.map((environment) => shown(members.map((n) => cells[n]).find((cell) => cell.environment === environment)))])),
+    el("p", { class: "quiet" }, "Mean solve rate over the programs of a case, with its 95% interval. Within one program, the interval is over its episodes, and says nothing of the next program."),
+  ];
+}
+
+const COLUMNS = [
+  ["id", "case", "", (row) => link(caseAddress(row.key), row.id)],
+  ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null]],
+  ["solve_rate", "solve rate", "number", (row) => row.episodes ? [rate(row.solve_rate), el("small", { class: "wide" }, ` ${row.solved}/${row.episodes}`)] : NOTHING],
+  ["turns", "turns", "number", (row) => count(row.turns)],
+  ["output_tokens", "tokens", "number wide", (row) => count(row.output_tokens)],
+  ["cost_usd", "cost", "number", (row) => dollars(row.cost_usd)],
+  ["total_s", "time", "number", (row) => seconds(row.total_s)],
+  ["ending", "ending", "", (row) => row.ending.replaceAll("_", " ")],
+  ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : row.why],
+];
+
+function sorted(cases, indices, filter) {
+  const name = (filter.sort || "").replace(/^-/, "");
+  if (!COLUMNS.some(([column]) => column === name)) return indices;
+  const sign = filter.sort.startsWith("-") ? -1 : 1;
+  const column = cases.get(name);
+  return [...indices].sort((one, other) => {
+    const [a, b] = [column[one], column[other]];
+    if (a === b) return one - other;
+    if (a === null) return 1;
+    if (b === null) return -1;
+    return (a < b ? -1 : 1) * sign;
+  });
+}
+
+function caseTable(cases, indices, filter) {
+  const shownPage = Math.max(0, Number(filter.page || 0) || 0);
+  const last = Math.max(0, Math.ceil(indices.length / ROWS_SHOWN) - 1);
+  const start = Math.min(shownPage, last) * ROWS_SHOWN;
+  const rows = indices.slice(start, start + ROWS_SHOWN).map((index) => cases.row(index));
+  const heading = ([name, title]) => {
+    const descends = filter.sort === name;
+    const mark = filter.sort === name ? " ▲" : filter.sort === `-${name}` ? " ▼" : "";
+    return el("a", { href: withFilter({ sort: descends ? `-${name}` : name }), "aria-label": `sort by ${title}` }, title, mark);
+  };
+  const pages = last ? el("nav", { class: "pages", "aria-label": "Pages of the table" },
+    shownPage > 0 ? link(withFilter({ page: String(shownPage - 1) }), "◀ previous") : null,
+    el("span", null, `${count(start + 1)}–${count(start + rows.length)} of ${count(indices.length)}`),
+    shownPage < last ? link(withFilter({ page: String(shownPage + 1) }), "next ▶") : null) : null;
+  const shown = table("Cases", COLUMNS.map((column) => [heading(column), column[2]]), rows.map((row) => COLUMNS.map(([, , , cell]) => cell(row))));
+  shown.id = "case-table";
+  return indices.length ? [shown, pages] : el("p", { class: "quiet" }, "No session fits this filter.");
+}
