@@ -39,7 +39,7 @@ from harness.visible import visible
 
 _EXAMPLES = """\
 RUN is the folder of a run, its name, latest, last or tag:NAME. CASE is the id of a case, the name of its folder, or a
-part of the id that no other case has. EPISODE is a number, or the first that was `solved`, or the first that was `unsolved`.
+part of the id that no other case has. EPISODE is a number, or `solved` or `unsolved` for the first of such.
 
   proctor replay latest claude-scripted-small_maze unsolved --gif unsolved.gif
 
