@@ -157,11 +157,11 @@ def _salts(told: object, conf_path: ConfPath) -> Iterator[int]:
 def _episode(episodes: Sequence[Episode], files: CaseFolder, asked: str) -> Episode:
     """Return the episode that is asked for: a number, `solved` or `unsolved`. Raise `BadInput`."""
     if asked in {"solved", "unsolved"}:
+        such = [one for one in episodes if (one.outcome is EpisodeOutcome.SOLVED) == (asked == "solved")]
+        if not such:
+            raise BadInput(f"no episode of this case is {asked}")
         recorded = set(recorded_episodes(files.actions))
-        for episode in episodes:
-            if episode.index in recorded and (episode.outcome is EpisodeOutcome.SOLVED) == (asked == "solved"):
-                return episode
-        raise BadInput(f"no recorded episode of this case is {asked}")
+        return next((one for one in such if one.index in recorded), such[0])
     found = [episode for episode in episodes if str(episode.index) == asked]
     if not found:
         count = len(episodes)

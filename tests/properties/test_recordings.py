@@ -16,10 +16,10 @@ from harness.environments.base import Plain, Step
 from harness.environments.plain import dumps, loads
 from harness.evaluation import recording
 from harness.evaluation.recording import EpisodeRecorder, Recording, checksum, read_recording
-from tests.properties.test_plain import json_trees, plain, same
+from tests.properties.test_plain import json_trees, leaves, plain, same
 
 rewards = st.floats() | st.just(-1.0)
-steps = st.lists(st.tuples(plain, rewards, plain), max_size=8)
+steps = st.lists(st.tuples(plain, rewards, leaves), max_size=4)
 
 
 class Told:

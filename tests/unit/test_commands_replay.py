@@ -182,6 +182,10 @@ def test_mistakes_get_a_clear_error(case: CaseFolder, replay: Command, tmp_path:
             "private seed with the digest 0123456789abcdef, and this machine has none: set PROCTOR_SEED",
         ),
         ((str(old.path.parent), CASE, "0"), "actions.bin does not exist: this case was graded by an older version"),
+        (
+            (str(old.path.parent), CASE, "solved"),
+            "actions.bin does not exist: this case was graded by an older version",
+        ),
         ((ungraded, CASE, "0"), f"{CASE} was not graded (unavailable), so it has no episodes"),
     ):
         status, out, err = replay(*arguments)

@@ -97,6 +97,40 @@ def at(values: NDArray[Any], index: int, value: float) -> NDArray[Any]:
     return changed
 
 
+def replays_alike(environment: HostedEnvironment, replay: Replay, seed: int) -> bool:
+    """Return whether a second replay brings the same as the first."""
+    with Replay(environment, replay.played(), seed=seed, solved=True, limit_s=20.0) as again:
+        again.begin()
+        again.advance()
+    return again.divergence is None
+
+
+DICE = """\
+import os
+from harness.environments.maze import Maze
+
+class Dice(Maze):
+    def step(self, action):
+        return super().step(action)._replace(reward=float(os.urandom(4)[0]))
+"""
+
+
+def test_a_second_replay_tells_an_environment_that_is_not_deterministic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dice.py").write_text(DICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    conf = EnvironmentConf("dice", "dice:Dice", {"min_size": 5, "max_size": 5}, 30)
+    with closing(make_environment(conf)) as environment:
+        [episode] = graded(environment, tmp_path / "case", AT_RANDOM, [SEED])
+        with replay_of(environment, tmp_path / "case", episode, SEED) as replay:
+            replay.begin()
+            replay.advance()
+        assert replay.divergence is not None
+        assert "the reward is" in replay.divergence.what
+        assert not replays_alike(environment, replay, SEED)
+
+
 def test_a_replay_says_from_which_step_on_it_differs(solved: tuple[HostedEnvironment, Recording]) -> None:
     environment, good = solved
     ends = "the last step {} the episode, and did{} when it was graded"
@@ -137,6 +171,7 @@ def test_a_replay_says_from_which_step_on_it_differs(solved: tuple[HostedEnviron
             while replay.next() is not None:
                 pass
             assert replay.divergence == divergence, "step by step, too"
+            assert replays_alike(environment, replay, seed)
 
 
 def test_a_file_of_recordings_leaves_out_what_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
