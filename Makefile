@@ -5,7 +5,7 @@
 # make allowed  record what the CLIs send to models
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
-# make peers    our statistics against those of inspect_ai and statsmodels, in a virtual environment of their own
+# make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3

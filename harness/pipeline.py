@@ -16,6 +16,7 @@ import msgspec
 
 from backends.base import Backend
 from backends.events import plain
+from harness import hosting
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import added_by_model, attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
@@ -124,7 +125,7 @@ def missing_package(case: Case) -> str | None:
     Raise `ConfError` for an unknown kind of environment.
     """
     try:
-        return available(case.environment)
+        return available(case.environment, hosting.keep)
     except ValueError as error:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
@@ -132,7 +133,7 @@ def missing_package(case: Case) -> str | None:
 def make_environment(case: Case) -> HostedEnvironment:
     """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
-        return make(case.environment)
+        return make(case.environment, hosting.keep)
     except ValueError as error:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
@@ -244,7 +245,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
-    builder.weaker_limits = list(dirs.sandbox.weaker)
+    builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
     if taken.fault:

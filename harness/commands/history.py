@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from harness.commands.arguments import number_of_runs
 from harness.commands.errors import BadInput
 from harness.lazy import LazyModule
 from harness.report.trends import can_draw, overview_lines, series_lines
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _NAMES
     parser.add_argument("name", metavar="NAME", nargs="?", help="default: an overview")
     parser.add_argument("--suite", metavar="NAME", help="only runs of this suite")
-    parser.add_argument("--last", type=_positive, metavar="N", help="only the N newest runs")
+    parser.add_argument("--last", type=number_of_runs, metavar="N", help="only the N newest runs")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -191,9 +192,3 @@ def _width() -> int | None:
     if not sys.stdout.isatty() or not can_draw(sys.stdout.encoding):
         return None
     return shutil.get_terminal_size().columns
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 7")
-    return int(text)

@@ -53,6 +53,10 @@ COMMANDS = {
         "show how cases, backends, models and environments went over time", LazyModule("harness.commands.history")
     ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
+    "export": Command(
+        "write the records or episodes of a run as a table: CSV or Parquet", LazyModule("harness.commands.export")
+    ),
+    "prune": Command("remove old or large runs, or the folders of their cases", LazyModule("harness.commands.prune")),
 }
 
 

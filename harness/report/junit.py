@@ -15,6 +15,7 @@ from harness.verdict.comparison import Comparison
 from harness.verdict.intervals import t_interval
 from harness.verdict.reading import RunTrials
 from harness.verdict.trials import Measure, Trial, by_case, values
+from harness.visible import visible
 
 FOLDER = "folder"
 """The property by which the test of a case is known. `harness/report/properties.py` writes it."""
@@ -88,4 +89,4 @@ def _add(element: Element, properties: Iterable[tuple[str, object]]) -> None:
         place = Element("properties")
         element.insert(0, place)
     for name, value in properties:
-        place.append(Element("property", name=name, value=str(value)))
+        place.append(Element("property", name=name, value=visible(str(value))))

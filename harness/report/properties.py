@@ -20,10 +20,15 @@ def properties(record: Record, folder: Path, before: Iterable[tuple[str, Any]] =
 
     What was not measured is left out. `folder` is the folder of the case.
     """
-    score, usage = record.score, used(record)
+    score, usage, names = record.score, used(record), record.case
     low, high = (None, None) if score is None else wilson(score.solved, score.episodes)
     time, known = seconds(record), None if usage is None else tokens(record)
     found = {
+        "case": names.id,
+        "backend": names.backend,
+        "model": names.model,
+        "environment": names.environment,
+        "replicate": names.replicate,
         "solve_rate": None if score is None else score.solve_rate,
         "solve_rate_low": low if low is None else round(low, 4),
         "solve_rate_high": high if high is None else round(high, 4),

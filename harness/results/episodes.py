@@ -1,4 +1,4 @@
-"""Reads which held-out episodes of a case were solved."""
+"""Reads the held-out episodes of a case, and which of them were solved."""
 
 from __future__ import annotations
 
@@ -8,15 +8,47 @@ import msgspec
 from msgspec import Struct
 
 from harness.malformed import MALFORMED
+from harness.visible import visible_struct
 
 SOLVED = "solved"
 
 
-class _EpisodeLine(Struct):
-    """The part of a line of `episodes.jsonl` that is needed here."""
+class EpisodeLine(Struct, frozen=True):
+    """A line of `episodes.jsonl`, as docs/records.md describes it. What an older version did not write is `None`."""
 
     index: int
     outcome: str
+    steps: int | None = None
+    reward: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+class _EpisodeOutcomeLine(Struct):
+    """The part of a line that `solved_flags` needs."""
+
+    index: int
+    outcome: str
+
+
+def read_episodes(episodes: Path) -> list[EpisodeLine]:
+    """Return the episodes in the `episodes.jsonl` of a case, or nothing if the file does not exist.
+
+    A last line that a kill cut short is left out. Raise `ValueError` with the number of any other line that is not an
+    episode, and `OSError` if the file cannot be read.
+    """
+    try:
+        lines = episodes.read_bytes().split(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(visible_struct(msgspec.json.decode(line, type=EpisodeLine)))
+        except MALFORMED as error:
+            if number < len(lines):
+                raise ValueError(f"{episodes}:{number}: not an episode: {error}") from error
+    return found
 
 
 def solved_flags(episodes: Path) -> tuple[bool, ...] | None:
@@ -25,7 +57,7 @@ def solved_flags(episodes: Path) -> tuple[bool, ...] | None:
     `episodes` is the `episodes.jsonl` of a case. Return `None` if the file does not exist or is damaged.
     """
     try:
-        lines = msgspec.json.Decoder(_EpisodeLine).decode_lines(episodes.read_bytes())
+        lines = msgspec.json.Decoder(_EpisodeOutcomeLine).decode_lines(episodes.read_bytes())
     except (FileNotFoundError, NotADirectoryError, *MALFORMED):
         return None
     ordered = sorted(lines, key=lambda line: line.index)

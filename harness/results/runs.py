@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.case_folder import CaseFolder
 from harness.results.claims import is_running
 from harness.results.drafts import drafts
 from harness.results.record import SCHEMA, Record
@@ -39,3 +40,13 @@ def read_run(path: Path) -> tuple[Path, list[Record]]:
     if not records and not unrecorded(folder, records):
         raise RunError(f"{path}: not the folder of a run: {results} does not exist or has no records")
     return folder, records
+
+
+def folder_of(run: Path, record: Record) -> CaseFolder | None:
+    """Return the folder of a case in the folder of its run, or `None` if it has none or the folder was removed.
+
+    A name that leads out of the folder of the run counts as none.
+    """
+    path = run / (record.artifacts or "..")
+    inside = path.parent == run and path.name != ".." and not path.is_symlink()
+    return CaseFolder(path) if inside and path.is_dir() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -160,16 +160,16 @@ class RunStore:
                 self._claimed = None
 
 
-def finish_killed(runs: Path) -> list[str]:
+def finish_killed(runs: Path, secrets: Mapping[str, str]) -> list[str]:
     """Record the cases of the newest run in this folder if that run was killed, and seal what its agents left.
 
-    Return what could not be sealed. Raise as `RunStore.end` does.
+    Return what could not be sealed, and what is withheld because of `secrets`. Raise as `RunStore.end` does.
     """
     latest = runs / LATEST
     if (latest / RUNNING).exists() and not is_running(latest):  # a run that ended has removed the file
         store = RunStore(latest.resolve())
         store.finish()
-        return seal_run(store.run)
+        return seal_run(store.run, secrets)
     return []
 
 

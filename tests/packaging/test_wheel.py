@@ -26,6 +26,7 @@ from tests.support.project import ROOT
 pytestmark = pytest.mark.xdist_group("wheel")
 
 SHIPPED = {
+    "proctor.py",
     "backends/cli/package.json",
     "backends/cli/package-lock.json",
     "harness/conf/config.yaml",
@@ -83,7 +84,9 @@ class User:
             "opencode-scripted-small_maze": "passed",
         }
         assert self.run("proctor", "report", "runs/latest").count("passed") == 2
-        place = self.run("python", "-c", "import harness; print(harness.__file__)").strip()
+        self.run("proctor", "export", "last", "--csv", "results.csv")
+        assert len((self.project / "results.csv").read_text().splitlines()) == 3
+        place = self.run("python", "-c", "import proctor; print(proctor.__file__)").strip()
         assert Path(place).is_relative_to(self.environment)
 
 
@@ -134,13 +137,13 @@ def reuse_clis(user: User) -> None:
 def test_the_wheel_has_exactly_the_files_that_the_code_reads(wheel: Path, user: User) -> None:
     install(wheel, user, "--no-deps", "--no-index")
     top = {path.name.partition("-")[0] for path in user.packages.iterdir()}
-    assert top == {"harness", "backends", "proctor"}
+    assert top == {"harness", "backends", "proctor", "proctor.py", "__pycache__"}
     files = {str(path.relative_to(user.packages)) for path in user.packages.rglob("*") if path.is_file()}
     assert files >= SHIPPED
     assert not any("node_modules" in name for name in files)
     sources = (path.relative_to(ROOT) for name in ("harness", "backends") for path in (ROOT / name).rglob("*.py"))
     shipped = {path for path in sources if "node_modules" not in path.parts}
-    assert {name for name in files if name.endswith(".py")} == set(map(str, shipped))
+    assert {name for name in files if name.endswith(".py")} == {"proctor.py", *map(str, shipped)}
     assert {name.removeprefix("harness/") for name in files if name.startswith("harness/conf/")} == {
         str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*") if path.is_file()
     }

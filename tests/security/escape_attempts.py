@@ -81,6 +81,10 @@ def make_socket(family: int, kind: int, protocol: int = 0) -> Callable[[], objec
     return lambda: socket.socket(family, kind, protocol).close()
 
 
+def opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
 def symlink_out() -> None:
     link = WORKSPACE / "link"
     link.symlink_to(HOST["secret"])
@@ -253,6 +257,8 @@ FILES: Attempts = {
     "unmount /proc/sys": lambda: checked(LIBC.umount2(b"/proc/sys", 2)),
     "clone a mount": lambda: call("open_tree", -100, b"/", 1),
     "open a file system": lambda: call("fsopen", b"proc", 0),
+    "lease a file of the host": lambda: fcntl.fcntl(opened("/usr/bin/env"), fcntl.F_SETLEASE, fcntl.F_RDLCK),
+    "be told what others read": lambda: fcntl.fcntl(opened("/usr/bin"), fcntl.F_NOTIFY, fcntl.DN_ACCESS),
     "chroot": lambda: os.chroot(WORKSPACE),
 }
 """Attempts on the file system."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from argparse import ArgumentParser
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -35,6 +37,7 @@ from harness.case import (
     SuiteConf,
 )
 from harness.case_folder import CaseFolder
+from harness.commands import export, prune
 from harness.endings import ENDINGS
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
@@ -182,6 +185,18 @@ class TestConfiguration:
         assert written.keys() == set(KINDS)
         for kind, adapter in (("maze", Maze), ("gymnasium", GymnasiumEnvironment)):
             assert signature(adapter).parameters.keys() - {"max_steps"} <= written[kind]
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "heading"),
+    [(prune, "docs/running.md", "Remove old runs"), (export, "docs/exports.md", "Files: CSV and Parquet")],
+)
+def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, heading: str) -> None:
+    parser = ArgumentParser(add_help=False)
+    command.add_arguments(parser)
+    options = [text for action in parser._actions for text in action.option_strings]
+    cells = [row["option"] for row in table(page(name), heading)]
+    assert re.findall(r"`(--[a-z-]+)", " ".join(cells)) == options
 
 
 ARCHITECTURE = page("docs/architecture.md")

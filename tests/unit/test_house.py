@@ -38,7 +38,7 @@ FLOORS = (
         "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "models", "report", "live", "verdict"},
+    {"adapters", "exports", "hosting", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
     {"stash", "page"},

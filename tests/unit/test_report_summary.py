@@ -110,7 +110,7 @@ def test_a_missing_run_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as exited:
         main(["report", "runs/nonesuch", "--markdown"])
     assert exited.value.code == 2
-    assert "runs/nonesuch: not the folder of a run" in capsys.readouterr().err
+    assert "runs/nonesuch: no such run: name a run's folder" in capsys.readouterr().err
 
 
 def test_cases_are_counted_and_not_their_sessions_or_tries() -> None:

@@ -54,6 +54,7 @@ def test_a_run_that_was_killed_goes_on_until_every_case_has_a_result(project: Pr
     done = project.pytest("--resume", "latest", "-k", "motion2d_easy", *workers)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert sorted(ran(project)) == [SECOND, FOURTH], "-k chooses among those that are left"
+    assert "1 of 4 sessions was kept (1 failed)" in done.stdout
     assert outcomes(project) == {FIRST: "failed", SECOND: "error", FOURTH: "passed"}
 
     (project.folder / "broken").unlink()
@@ -206,6 +207,9 @@ def test_what_cannot_be_resumed_is_a_usage_error_that_says_why(project: Project)
     descriptor = claim(run)
     assert f"{run} is being written by process {os.getpid()} on " in refused("latest")
     release(run, descriptor)
+    (run / "running.json").mkdir()
+    assert f"--resume: {run} cannot be written: Is a directory; make it writable, or resume a copy" in refused("latest")
+    (run / "running.json").rmdir()
     assert "no such run: name a run's folder, its results.jsonl, last, last:N or tag:NAME; the newest runs in " in (
         refused("nope")
     )
