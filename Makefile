@@ -2,7 +2,7 @@
 # make test     set up this machine, check the code and run all tests except the contract and the slow ones
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
-# make allowed  record what the CLIs send to models
+# make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
@@ -16,7 +16,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test lowest nightly local-model local peers bench corpus contract allowed contract-latest bump setup lint lock python
+.PHONY: eval test lowest nightly local-model local peers bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -56,6 +56,9 @@ contract: setup
 
 allowed: setup
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
+
+cassettes: setup
+	$(VENV)/bin/pytest --suite stand_in --record-cassettes $(ARGS)
 
 contract-latest: setup
 	$(VENV)/bin/python -m tests.contracts.latest $(ARGS)

@@ -193,6 +193,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         "model_digest": setup.model_server.digest,
     }
     server = setup.model_server
+    builder.played_from = server.played_from
     builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
     _note_environment(builder, setup.dirs, environment)
     if backend.capabilities.mcp and setup.mcp.fault:
