@@ -79,6 +79,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     tools_s: float | None = None
     experiment_s: float | None = None
     evaluation_s: float | None = None
+    pictures_s: float | None = None
 
 
 class Versions(Struct, frozen=True, kw_only=True):
