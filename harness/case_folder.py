@@ -102,6 +102,16 @@ class CaseFolder(Struct, frozen=True):
         return self.path / "episodes.jsonl"
 
     @property
+    def actions(self) -> Path:
+        """What was done in each held-out episode: its actions, their rewards, and checksums of the observations."""
+        return self.path / "actions.bin"
+
+    @property
+    def pictures(self) -> Path:
+        """An animation of the first episode that was solved, and of the first that was not."""
+        return self.path / "pictures"
+
+    @property
     def policy_log(self) -> Path:
         """What the submission printed in the held-out episodes."""
         return self.path / "policy.log"

@@ -314,7 +314,7 @@ class RunWriter:
             self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of the run: {error}")
-        if self._folders and self._run.folder.is_dir():
+        if self._run.folder.is_dir():
             _complain(*seal_run(self._run.folder, self._run.secrets))
         if self._store.records:
             try:

@@ -125,6 +125,7 @@ def _result(
             settle_s = settle((dirs.workspace, dirs.home), SystemClock())
         except (SandboxError, OSError) as error:
             trouble = error
+    trouble = trouble or setup.model_server.fault()
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         session.add(event)

@@ -16,6 +16,7 @@ from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
 from harness.results.references import find_runs
+from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
 from harness.verdict.reading import read_trials
@@ -57,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         folder, records = read_run(runs[0])
         trials = read_trials(folder).trials if records else []
-        verdict = make.read_verdict(folder)
+        verdict = verdicts.read_verdict(folder / VERDICT) if (folder / VERDICT).exists() else None
     except RunError as error:
         raise BadInput(str(error)) from error
     several = len(trials) > 1 or given.json

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from harness.case_folder import CaseFolder
 from harness.private import make_private
+from harness.results.begun import BEGUN
+from harness.results.durable import unfinished
+from harness.results.run_folder import CASES, RESULTS
 from harness.secrecy.scan import scan
 from harness.secrecy.withholding import warnings, withhold
 from harness.untrusted.removal import DISCARDED, remove
@@ -19,7 +22,7 @@ _SECONDS = 10.0
 
 
 def seal_run(run: Path, secrets: Mapping[str, str]) -> list[str]:
-    """Put what agents left in a run into archives, remove temporary folders, and close the run to other users.
+    """Put what agents left in a run into archives, remove temporary files, and close the run to other users.
 
     A case does this itself when it ends. So there is something to do only if a process was killed, or if an agent left
     more than can be removed in a few seconds. No process may be working on the run. Nobody has searched the files of a
@@ -56,7 +59,8 @@ def _sealed(folder: CaseFolder, secrets: Mapping[str, str]) -> list[str]:
 
 def _temporary(run: Path) -> list[Path]:
     rooms = [place_of(path) for path in sorted(run.glob(f"{ROOM}*"))]
-    return [*rooms, *sorted(run.glob(f"{DISCARDED}*"))]
+    files = (path for name in (BEGUN, CASES, RESULTS) for path in unfinished(run / name))
+    return [*rooms, *sorted(run.glob(f"{DISCARDED}*")), *files]
 
 
 def _drop_links(run: Path) -> None:

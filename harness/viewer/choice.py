@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.results.run_folder import CASES, RESULTS, suite_of, time_of
+from harness.visible import visible
 
 NEWEST = 20
 """How many of the newest runs are shown if the reader chooses none."""
@@ -24,7 +25,8 @@ def runs_in(folder: Path) -> list[str]:
             there = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    found = [(began, name) for name in there if not name.startswith(".") and (began := _began(folder / name))]
+    shown = (name for name in there if not name.startswith(".") and _is_text(name))
+    found = [(began, name) for name in shown if (began := _began(folder / name))]
     return [name for _, name in sorted(found)]
 
 
@@ -41,13 +43,21 @@ def chosen(names: Sequence[str], choice: str) -> list[str]:
     """
     if choice == _ALL:
         return list(names)
-    if choice in names:
-        return [choice]
+    if named := [name for name in names if visible(name) == choice]:
+        return named
     if choice.startswith(_SUITE):
         return [name for name in names if suite_of(name) == choice.removeprefix(_SUITE)][-NEWEST:]
     count = choice.removeprefix(_LAST)
     most = int(count) if choice.startswith(_LAST) and count.isascii() and count.isdigit() and len(count) < 7 else NEWEST
     return list(names)[-(most or NEWEST) :]
+
+
+def _is_text(name: str) -> bool:
+    """Return whether the bytes of a name are UTF-8. JSON cannot hold others."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _began(run: Path) -> datetime | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from harness.lazy import LazyModule
 from harness.malformed import MALFORMED
-from harness.servers import journal
+from harness.servers.journal import FILE, JournalEntry
 from harness.visible import visible, visible_struct
 
 if TYPE_CHECKING:
@@ -76,11 +77,7 @@ def servers(runs: Sequence[Path]) -> list[ShownServer]:
     """Return the model servers that these runs have started and not stopped."""
     found = []
     for run in runs:
-        last: dict[str, journal.JournalEntry] = {}
-        with suppress(OSError, *MALFORMED):  # a line that is just being written is there at the next look
-            for entry in map(visible_struct, journal.read(run)):
-                if entry.event != "counted":
-                    last[entry.server] = entry
+        last = {entry.server: entry for entry in _journal(run) if entry.event != "counted"}
         found += [
             ShownServer(
                 run=visible(run.name),
@@ -95,3 +92,11 @@ def servers(runs: Sequence[Path]) -> list[ShownServer]:
             if entry.event != "stopped"
         ]
     return found
+
+
+def _journal(run: Path) -> Iterator[JournalEntry]:
+    """Yield the lines of the run's journal. A line that was cut short is left out."""
+    with suppress(OSError):
+        for line in (run / FILE).read_bytes().splitlines():
+            with suppress(*MALFORMED):
+                yield visible_struct(msgspec.json.decode(line, type=JournalEntry))

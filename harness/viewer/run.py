@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from harness.case_folder import CaseFolder
 from harness.malformed import MALFORMED
-from harness.page.make import read_verdict
 from harness.page.overview import AboutRun, commit_of
 from harness.page.rows import CaseRow, case_row
-from harness.report.verdicts import Compared
+from harness.report.verdicts import Compared, read_verdict
 from harness.results.aside import is_aside
 from harness.results.claims import RUNNING, is_running
 from harness.results.drafts import read_draft
@@ -111,7 +110,7 @@ class FollowedRun:
         left = len(self.unrecorded)
         ended = "killed" if (self.folder / RUNNING).exists() else "stopped" if left else "ended"
         return RunState(
-            name=self.folder.name,
+            name=visible(self.folder.name),
             state="running" if self._running else ended,
             recorded=len(self._planned) - left,
             planned=len(self._planned),
@@ -222,8 +221,9 @@ class FollowedRun:
                 self._add(record, msgspec.json.encode(record), record)
 
     def _read_verdict(self) -> None:
+        file = self.folder / VERDICT
         try:
-            self.verdict = read_verdict(self.folder)
+            self.verdict = read_verdict(file) if file.exists() else None
         except (RunError, OSError) as error:
             self.verdict = None
             self.faults.append(visible(str(error)))

@@ -49,7 +49,7 @@ def printed_by_tests(folder: Path, *arguments: str) -> str:
 @by_root
 def test_no_attempt_escapes_from_a_box_of_an_ordinary_user(folder: Path) -> None:
     printed = printed_by_tests(folder, *QUICK, "-m", "not nightly")
-    assert int(re.findall(r"(\d+) passed", printed)[0]) > 100
+    assert int(re.findall(r"(\d+) passed", printed)[0]) > 15
 
 
 @by_root

@@ -34,6 +34,7 @@ FLOORS = (
         "conf_path",
         "options",
         "seed_key",
+        "temporary",
         "secrecy",
         "visible",
     },

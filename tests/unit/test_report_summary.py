@@ -76,7 +76,7 @@ def test_the_totals_count_outcomes_and_the_cases_with_a_known_cost() -> None:
         "**2 passed, 1 error, 2 skipped** · 3 turns · 10 tokens · $ 0.5000 (known for 1 of 2 cases) · "
         "1.5 minutes in cases"
     )
-    assert lines[2] == "2 of these cases played a script. They measure the pipeline, not a model."
+    assert lines[2] == "2 of these cases played a script or a cassette. They measure the pipeline, not a model."
     assert lines[-1] == "- no key: set KEY: d, e"
 
 

@@ -72,8 +72,12 @@ def test_a_run_that_was_killed_goes_on_until_every_case_has_a_result(project: Pr
     ]
     assert (run / f"{THIRD}.earlier-1").is_dir(), "what was killed before it wrote anything is set aside, too"
 
+    for left in (f"{FOURTH}/draft.json", f"{FOURTH}/workspace/approach.py", ".run.json.123"):  # the disk was full
+        project.write(f"runs/latest/{left}", "")
     done = project.pytest("--resume", "latest", *workers)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert {path.name for path in (run / FOURTH).iterdir()} >= {"workspace.txt", "result.json"}
+    assert not any((run / left).exists() for left in (f"{FOURTH}/draft.json", f"{FOURTH}/workspace", ".run.json.123"))
     assert "nothing to resume: 4 of 4 sessions were kept (1 failed, 3 passed)" in done.stdout
     assert ran(project) == []
     assert [path.name for path in run.parent.iterdir() if path.is_dir() and not path.is_symlink()] == [run.name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.commands.main import main
+from harness.gateway.ledger import LedgerEntry
+from harness.gateway.messages import TokenCounts
+from harness.results.claims import claim, release
 from harness.results.store import read
+from harness.servers.journal import Event, JournalEntry
 from harness.viewer.choice import chosen
 from harness.viewer.growing import GrowingFile
 from harness.viewer.run import FollowedRun
+from harness.viewer.running import speed
+from tests.support.fake_gpus import FakeGpus
 from tests.support.processes import gone
 from tests.support.project import Project, wait_until
 from tests.support.runs import night, record, write_run
@@ -168,6 +175,65 @@ def test_what_is_damaged_or_missing_is_said_and_the_rest_is_shown(runs: Path, tm
             assert page.data(f"details/{row['key']}")["transcripts"] == []
     for path in (run, *run.iterdir()):
         path.chmod(0o700)
+
+
+def test_model_servers_and_gpus_are_shown_while_their_run_goes_on(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = FakeGpus(tmp_path, count=2)
+    gpus.install(monkeypatch)
+    gpus.use(os.getpid(), {gpus.uuids[0]: 9_000})
+    [run] = runs.glob("2*")
+    events: list[tuple[Event, str]] = [("loaded", "one"), ("loaded", "two"), ("counted", "two"), ("stopped", "one")]
+    entries = [
+        JournalEntry(
+            event=event, at="2026-11-26T10:00:00.000+00:00", key=f"ollama/{name}", server=name, gpus=("GPU-x",)
+        )
+        for event, name in events
+    ]
+    (run / "servers.jsonl").write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+    with viewed(runs) as page:
+        assert page.data("state")["servers"] == [], "the run is over"
+        claimed = claim(run)
+        try:
+            state = page.data("state")
+            with (run / "servers.jsonl").open("ab") as file:
+                file.write(b"{cut")
+            assert page.data("state")["servers"] == state["servers"]
+        finally:
+            release(run, claimed)
+    [server] = state["servers"]
+    assert (server["key"], server["event"], server["gpus"]) == ("ollama/two", "loaded", ["GPU-x"])
+    assert [(gpu["name"], gpu["used_mb"], gpu["memory_mb"]) for gpu in state["gpus"]] == [
+        ("Fake 4090", 9_000, 24_000),
+        ("Fake 4090", 0, 24_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "tokens_per_s"),
+    [
+        ([], None),
+        ([(0, 2.0, 100)], None),
+        ([(995, 2.0, 100)], 50.0),
+        ([(0, 2.0, 7), (980, 4.0, 100), (990, 6.0, 200), (995, 0.0, 0)], 30.0),
+    ],
+)
+def test_the_speed_of_the_model_is_that_of_the_answers_of_the_last_minute(
+    answers: list[tuple[int, float, int]], tokens_per_s: float | None
+) -> None:
+    ledger = [
+        LedgerEntry(
+            time=datetime.fromtimestamp(at, UTC).isoformat(),
+            method="POST",
+            path="/",
+            duration_s=seconds,
+            usage=TokenCounts(output_tokens=tokens),
+        )
+        for at, seconds, tokens in answers
+    ]
+    refused = LedgerEntry(time="soon", method="POST", path="/", refused="turn_limit")
+    assert speed([*ledger, refused], 1000.0) == tokens_per_s
 
 
 def test_a_folder_without_runs_has_a_page_and_what_cannot_be_served_is_a_plain_error(
