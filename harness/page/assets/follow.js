@@ -12,6 +12,7 @@ async function follow(page) {
     }
     lost(null);
   } catch (error) {
+    if (!(error instanceof Lost)) console.error(error);
     lost(error);
   }
   setTimeout(() => follow(page), Math.max(EVERY_MS, 5 * took));

@@ -1,11 +1,16 @@
 // The data of `proctor view`: asked from the server, which reads the folders of the runs. The address says which runs.
 
+class Lost extends Error {}
+
 async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store" });
+  const answer = await fetch(path, { cache: "no-store" }).catch((error) => { throw new Lost(error.message); });
   if (answer.status === 404) return null;
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
+
+// Browsers ask for an icon at an address without the token, unless the page has one.
+document.head.append(el("link", { rel: "icon", href: "data:," }));
 
 function choice() {
   return here().filter.runs || "";
