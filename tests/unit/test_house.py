@@ -38,10 +38,10 @@ FLOORS = (
         "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "exports", "models", "report", "live", "verdict"},
+    {"adapters", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"stash", "page"},
+    {"exports", "stash", "page"},
     {
         "fixtures",
         "given_submission",
