@@ -6,19 +6,25 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.commands.chosen import chosen
 from harness.commands.errors import BadInput
-from harness.exports.atif import write_trajectories
-from harness.exports.cases import ExportedCase, exported_cases
 from harness.exports.files import write_csv, write_parquet
-from harness.exports.inspect_log import write_log
-from harness.exports.otlp import OtlpError, send_spans, write_spans
-from harness.exports.reading import RunError, read_table
+from harness.exports.reading import RunError, named_runs, read_table
+from harness.lazy import LazyModule
 from harness.results.record import Record
-from harness.results.references import find_runs
 from harness.results.runs import read_run
 from harness.results.store import unrecorded
+
+if TYPE_CHECKING:
+    from harness.commands import chosen
+    from harness.exports import atif, cases, inspect_log, otlp
+else:  # tables need none of them
+    chosen = LazyModule("harness.commands.chosen")
+    atif = LazyModule("harness.exports.atif")
+    cases = LazyModule("harness.exports.cases")
+    inspect_log = LazyModule("harness.exports.inspect_log")
+    otlp = LazyModule("harness.exports.otlp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
     """Write what was asked for, and say on standard error how much it is. Raise `BadInput`."""
     try:
         told = _table(given) if given.csv or given.parquet else _transcripts(given)
-    except (RunError, ImportError, OtlpError) as error:
+    except (RunError, ImportError, otlp.OtlpError) as error:
         raise BadInput(str(error)) from error
     print(told, file=sys.stderr)
     return 0
@@ -63,29 +69,29 @@ def _transcripts(given: argparse.Namespace) -> str:
     """Write what is made of transcripts, and return a sentence about it."""
     if given.episodes:
         raise BadInput("--episodes is for tables: use it with --csv or --parquet")
-    found = find_runs(given.run, given.runs_dir)
+    found = named_runs(given.run, given.runs_dir)
     if len(found) != 1:
         raise BadInput(f"{given.run} names {len(found)} runs: choose one")
     folder, records = read_run(found[0])
-    picked: Sequence[Record] = [chosen(records, given.case, folder)] if given.case is not None else records
+    picked: Sequence[Record] = [chosen.chosen(records, given.case, folder)] if given.case is not None else records
     if given.inspect:
         stopped = given.case is None and bool(unrecorded(folder, records))
         return _inspect(folder, picked, given.inspect, stopped=stopped)
-    cases = exported_cases(folder, picked)
+    exported = cases.exported_cases(folder, picked)
     if given.atif:
-        return _trajectories(cases, given.atif)
+        return _trajectories(exported, given.atif)
     if given.otel:
-        write_spans(cases, given.otel)
+        otlp.write_spans(exported, given.otel)
         return f"{given.otel}: the spans of {len(picked)} cases"
-    send_spans(cases, given.otlp)
+    otlp.send_spans(exported, given.otlp)
     return f"{given.otlp}: the spans of {len(picked)} cases"
 
 
-def _trajectories(cases: Iterable[ExportedCase], folder: Path) -> str:
+def _trajectories(exported: Iterable[cases.ExportedCase], folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     files = 0
-    for case in cases:
-        there = len(write_trajectories(case, folder))
+    for case in exported:
+        there = len(atif.write_trajectories(case, folder))
         files += there
         if not there:
             print(f"{case.name}: no trajectory: {case.missing or 'nothing happened'}", file=sys.stderr)
@@ -97,4 +103,4 @@ def _inspect(folder: Path, records: Sequence[Record], file: Path, *, stopped: bo
         raise BadInput(f"{file}: Inspect reads only files whose names end in .eval")
     if all(record.outcome == "skipped" for record in records):
         raise BadInput(f"{folder}: every case was skipped, so there is nothing to write")
-    return f"{file}: {write_log(folder, records, file, stopped=stopped)} samples"
+    return f"{file}: {inspect_log.write_log(folder, records, file, stopped=stopped)} samples"

@@ -227,12 +227,20 @@ def _file_name(case: ExportedCase, attempt: int) -> str:
 
 
 def _copied(case: ExportedCase, folder: Path) -> Iterator[str]:
-    """Copy the pictures of a case into a folder, and yield their names. What is no plain file is left out."""
-    for name, path in sorted(case.pictures.items()):
-        if path.is_file() and not path.is_symlink():
-            folder.mkdir(parents=True, exist_ok=True)
+    """Copy the pictures that the transcripts name into a folder, and yield their names. Only plain files are copied."""
+    for name in sorted({name for one in case.transcripts for name in _named(one.thread)}):
+        path = case.pictures.get(name)
+        if path and path.is_file() and not path.is_symlink():
+            folder.mkdir(exist_ok=True)
             shutil.copyfile(path, folder / name)
             yield name
+
+
+def _named(thread: Thread) -> Iterator[str]:
+    for call in thread.calls:
+        yield from call.pictures
+        if call.subagent:
+            yield from _named(call.subagent)
 
 
 def _known(**values: Any) -> dict[str, Any]:

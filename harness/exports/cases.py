@@ -52,7 +52,7 @@ def exported_cases(run: Path, records: Iterable[Record]) -> Iterator[ExportedCas
         yield ExportedCase(
             run=visible(run.name),
             record=record,
-            transcripts=tuple(_shallow(one) for one in found),
+            transcripts=tuple(msgspec.structs.replace(one, thread=shown(one.thread)) for one in found),
             pictures={path.name: path for path in folder.renders.glob("*.png")} if folder else {},
             missing=missing,
         )
@@ -79,26 +79,22 @@ def _read(run: Path, record: Record) -> tuple[list[Transcript], str | None]:
     return found, None if found else "its CLI left no stream"
 
 
-def _shallow(transcript: Transcript) -> Transcript:
-    return msgspec.structs.replace(transcript, thread=_cut(transcript.thread, _DEEPEST))
+def shown(thread: Thread, levels: int = _DEEPEST) -> Thread:
+    """Return the thread with so many levels of subagents, and with the names of tools and models made visible.
 
-
-def _cut(thread: Thread, levels: int) -> Thread:
-    """Return the thread with so many levels of subagents."""
+    Readers show names as they are, even where they make other texts visible.
+    """
     if not levels:
         return Thread()
-    entries = tuple(
-        msgspec.structs.replace(
-            entry,
-            parts=tuple(
-                part
-                if isinstance(part, Said) or part.subagent is None
-                else msgspec.structs.replace(part, subagent=_cut(part.subagent, levels - 1))
-                for part in entry.parts
-            ),
-        )
-        if isinstance(entry, Turn)
-        else entry
-        for entry in thread.entries
-    )
+    entries = tuple(_shown_turn(entry, levels) if isinstance(entry, Turn) else entry for entry in thread.entries)
     return msgspec.structs.replace(thread, entries=entries)
+
+
+def _shown_turn(turn: Turn, levels: int) -> Turn:
+    parts = tuple(part if isinstance(part, Said) else _shown_call(part, levels) for part in turn.parts)
+    return msgspec.structs.replace(turn, model=visible(turn.model), parts=parts)
+
+
+def _shown_call(call: ToolUse, levels: int) -> ToolUse:
+    subagent = call.subagent and shown(call.subagent, levels - 1)
+    return msgspec.structs.replace(call, name=visible(call.name), subagent=subagent)

@@ -114,6 +114,8 @@ class TestSpans:
         assert (first["status"]["code"], "status" in last) == (2, False)
         assert int(last["startTimeUnixNano"]) - int(first["endTimeUnixNano"]) == 2_000_000_000
         assert "status" not in of_case(spans, "claude-qwen-limited-r1")[0]
+        tools = [span for span in of_case(spans, "claude-qwen-hostile-r1") if "execute_tool" in span["name"]]
+        assert [span["attributes"].get("error.type") for span in tools] == ["tool_error", None]
 
     def test_a_time_that_nothing_tells_is_marked(self, spans: list[Span]) -> None:
         chats = {
@@ -144,6 +146,14 @@ class TestSending:
             (one.headers["content-type"], one.headers["x-key"], one.headers["other"]) for one in service.requests
         }
         assert headers == ("application/json", "a b", "1")
+
+    def test_many_spans_are_sent_in_several_requests(
+        self, run: Path, spans: list[Span], service: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("harness.exports.otlp._MOST_BYTES", 2000)
+        assert main(["export", str(run), "codex-qwen-maze-r1", "--otlp", service.address]) == 0
+        assert len(service.requests) > 2
+        assert spans_of([one.body for one in service.requests]) == of_case(spans, "codex-qwen-maze-r1")
 
     def test_a_busy_service_is_asked_again(self, run: Path, service: Collector) -> None:
         waits: list[float] = []

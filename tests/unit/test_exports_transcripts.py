@@ -8,9 +8,11 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from msgspec.structs import replace
 
 from backends.registry import own_names
 from harness.commands.main import main
+from tests.support.runs import night, write_run
 from tests.support.transcripts import STARTED, transcript_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -116,7 +118,8 @@ class TestTrajectories:
         before = (case / "stream.jsonl").read_bytes()
         (case / "renders").mkdir()
         (case / "renders/0001-first.png").write_bytes(PNG)
-        (case / "renders/0002-link.png").symlink_to("/etc/passwd")
+        (case / "renders/0002-link.png").symlink_to("0001-first.png")
+        (case / "renders/0003-unnamed.png").write_bytes(PNG)
         (case / "stream.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         try:
             assert main(["export", str(run), "hostile", "--atif", str(tmp_path)]) == 0
@@ -211,7 +214,24 @@ class TestInspect:
         limit = sample(log, "claude-qwen-limited")["limit"]
         assert (limit["type"], limit["limit"]) == ("turn", 2)
         assert sample(log, "claude-qwen-limited")["model_usage"] == {}
+        assert sample(log, "claude-qwen-limited")["started_at"] == "2026-11-26T11:02:21.244000+00:00"  # as the run
         assert sample(log, "claude-qwen-killed")["error"]["message"].startswith("interrupted: ")
+
+    def test_each_try_of_a_session_is_a_sample(self, tmp_path: Path) -> None:
+        first, *_ = night({("codex", "maze"): [3]})
+        run = write_run(tmp_path / "run", [first, replace(first, try_number=2, artifacts="again")])
+        assert main(["export", str(run), "--inspect", str(tmp_path / "x.eval")]) == 0
+        with ZipFile(tmp_path / "x.eval") as archive:
+            summaries = json.loads(archive.read("summaries.json"))
+            assert [one["id"] for one in summaries] == ["codex-qwen-maze", "codex-qwen-maze.2"]
+            assert json.loads(archive.read("header.json"))["status"] == "success"
+
+    def test_a_run_that_was_stopped_is_cancelled(self, tmp_path: Path) -> None:
+        run = write_run(tmp_path / "run", night({("codex", "maze"): [3]}))
+        (run / "cases.json").write_text(json.dumps(["codex-qwen-maze-r1", "codex-qwen-maze-r2"]))
+        assert main(["export", str(run), "--inspect", str(tmp_path / "x.eval")]) == 0
+        with ZipFile(tmp_path / "x.eval") as archive:
+            assert json.loads(archive.read("header.json"))["status"] == "cancelled"
 
     def test_one_case_alone_is_a_log(self, run: Path, tmp_path: Path) -> None:
         assert main(["export", str(run), "codex-qwen-maze-r2", "--inspect", str(tmp_path / "one.eval")]) == 0
