@@ -192,7 +192,7 @@ class TestConfiguration:
     [
         (prune, "docs/running.md", "Remove old runs"),
         (view, "docs/running.md", "Watch runs in a browser"),
-        (export, "docs/exports.md", "Files: CSV and Parquet"),
+        (export, "docs/exports.md", "The options of the command"),
     ],
 )
 def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, heading: str) -> None:

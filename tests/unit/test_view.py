@@ -16,19 +16,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.case_folder import CaseFolder
 from harness.commands.main import main
+from harness.endings import Cause, Ending
 from harness.gateway.ledger import LedgerEntry
 from harness.gateway.messages import TokenCounts
 from harness.results.claims import claim, release
+from harness.results.drafts import write_draft
+from harness.results.record import Attempt, CaseUsage, UsageTotals
 from harness.results.store import read
 from harness.servers.journal import Event, JournalEntry
 from harness.viewer.choice import chosen
 from harness.viewer.growing import GrowingFile
 from harness.viewer.run import FollowedRun
-from harness.viewer.running import speed
+from harness.viewer.running import FollowedCase, speed
 from tests.support.fake_gpus import FakeGpus
 from tests.support.processes import gone
-from tests.support.project import Project, wait_until
+from tests.support.project import ROOT, Project, wait_until
 from tests.support.runs import night, record, write_run
 from tests.support.viewing import BELOW, Viewed, viewed, viewed_by_command
 
@@ -208,6 +212,50 @@ def test_model_servers_and_gpus_are_shown_while_their_run_goes_on(
         ("Fake 4090", 9_000, 24_000),
         ("Fake 4090", 0, 24_000),
     ]
+
+
+def test_what_a_running_case_does_is_told_by_its_files(tmp_path: Path) -> None:
+    stream = (ROOT / "tests/corpus/claude/normal/stream.jsonl").read_bytes().splitlines(keepends=True)
+    folder = CaseFolder(tmp_path / "20261126T010000.000Z-pr" / "claude-qwen-maze-r1")
+    draft = record("claude", "maze", 1, solved=None, usage=CaseUsage(), started_at="2026-11-26T01:00:00.000+00:00")
+    write_draft(folder, draft)
+    case = FollowedCase(folder)
+
+    def now() -> tuple[str, int, int | None, str]:
+        seen = case.look()
+        assert seen is not None
+        assert (seen.run, seen.id) == ("20261126T010000.000Z-pr", "claude-qwen-maze-r1")
+        return seen.doing, seen.attempt, seen.turn, seen.tool
+
+    assert now() == ("starting", 1, 0, "")
+    folder.stream.write_bytes(b"".join(stream[:2]) + stream[2][:40])
+    assert now() == ("model", 1, 1, "")
+    folder.stream.write_bytes(b"".join(stream[:3]))
+    assert now() == ("tool", 1, 1, "Write")
+    with folder.stream.open("ab") as file:
+        file.write(b"".join(stream[3:]))
+    assert now() == ("model", 1, 3, "Bash")
+    failed = Attempt(
+        ending=Ending.MODEL_ERROR,
+        cause=Cause.MODEL,
+        explanation="500",
+        exit_code=1,
+        seconds=1.0,
+        kill_s=0.0,
+        usage=CaseUsage(reported=UsageTotals(turns=3)),
+    )
+    write_draft(folder, msgspec.structs.replace(draft, attempts=[failed]))
+    assert now() == ("waiting", 1, 3, "Bash")
+    folder.attempt(1).make()
+    folder.stream.rename(folder.attempt(1).stream)
+    assert now() == ("starting", 2, 3, "")
+    folder.stream.write_bytes(b"".join(stream[:3]))
+    assert now() == ("tool", 2, 4, "Write")
+    write_draft(folder, msgspec.structs.replace(draft, attempts=[failed, failed]))
+    folder.submission.mkdir()
+    assert now()[0] == "grading"
+    folder.draft.unlink()
+    assert case.look() is None
 
 
 @pytest.mark.parametrize(
