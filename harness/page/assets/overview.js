@@ -2,33 +2,45 @@
 
 const ORDER = ["passed", "failed", "error", "skipped"];
 const ROWS_SHOWN = 50;
+const CHARTS_WAIT_MS = 120; // while somebody types, the charts wait
 
+// Builds the view once. A new filter changes only the parts that depend on it.
 function showOverview(page, main) {
-  const { filter } = here();
-  const found = sorted(page.cases, page.cases.matching(filter), filter);
-  fill(
-    main,
-    el("h1", null, page.title),
-    about(page),
-    verdict(page),
-    filters(page, filter, found.length),
-    section("counts", "Outcomes", counts(page.cases, found)),
-    section("heatmap", "Solve rates", heatmap(page, filter)),
-    changes(page),
-    el("section", { id: "charts", "aria-label": "Charts" }),
-    section("cases", "Cases", caseTable(page.cases, found, filter))
-  );
-  page.found = found;
-  requestAnimationFrame(() => drawCharts(page, found));
+  if (page.shown?.cases !== page.cases || !main.contains(page.shown.form)) {
+    const parts = Object.fromEntries(["counts", "heatmap", "list"].map((name) => [name, el("div")]));
+    parts.form = filters(page);
+    parts.charts = el("section", { id: "charts", "aria-label": "Charts" }, el("h2", null, "Charts"), el("div", { class: "charts" }));
+    page.shown = { ...parts, cases: page.cases };
+    fill(
+      main,
+      el("h1", null, page.title), about(page), verdict(page), parts.form,
+      section("counts", "Outcomes", parts.counts),
+      section("heatmap", "Solve rates", parts.heatmap),
+      changes(page), parts.charts,
+      section("cases", "Cases", parts.list)
+    );
+  }
+  refresh(page, here().filter);
 }
 
-function drawCharts(page, found) {
-  const place = document.getElementById("charts");
-  if (!place) return;
-  const drawn = [frontier(page.cases, found), timeSpent(page.cases, found), endings(page.cases, found), trends(page.trends)];
-  fill(place, el("h2", null, "Charts"), el("div", { class: "charts" }, drawn));
+function refresh(page, filter) {
+  const { shown, cases } = page;
+  page.found = sorted(cases, cases.matching(filter), filter);
+  showFilter(page, filter);
+  fill(shown.counts, counts(cases, page.found));
+  const asked = JSON.stringify([filter.backend, filter.model, filter.environment]);
+  if (shown.asked !== asked) fill(shown.heatmap, heatmap(page, filter));
+  shown.asked = asked;
+  fill(shown.list, caseTable(cases, page.found, filter));
+  clearTimeout(shown.drawing);
+  shown.drawing = setTimeout(() => drawCharts(page, shown.charts), shown.drawing ? CHARTS_WAIT_MS : 0);
 }
 
+function drawCharts(page, place) {
+  if (!place.isConnected) return;
+  const drawn = [frontier(page.cases, page.found), timeSpent(page.cases, page.found), endings(page.cases, page.found), trends(page)];
+  fill(place.querySelector(".charts"), drawn);
+}
 function about(page) {
   const described = page.runs.map((run, number) =>
     el("li", null, page.runs.length > 1 ? link(withFilter({ run: String(number) }), run.name) : el("code", null, run.name),
@@ -46,9 +58,11 @@ function about(page) {
 function verdict(page) {
   const found = page.verdict;
   if (!found) return null;
+  const open = found.changes.some((one) => ["incomparable", "inconclusive"].includes(one.verdict));
+  const [kind, mark] = found.alarming ? ["bad", "▼"] : open ? ["", "?"] : ["good", "✓"];
   return el(
-    "p", { class: `verdict ${found.alarming ? "bad" : "good"}` },
-    el("strong", null, found.alarming ? "▼ " : "✓ ", found.line), ` (against ${found.against.join(", ")})`,
+    "p", { class: `verdict ${kind}` },
+    el("strong", null, el("span", { "aria-hidden": "true" }, `${mark} `), found.line), ` (against ${found.against.join(", ")})`,
     found.notes.map((note) => el("span", { class: "quiet" }, ` ${note}.`))
   );
 }
@@ -57,35 +71,47 @@ function changes(page) {
   const found = page.verdict;
   if (!found || !found.changes.length) return null;
   return section("changes", "What changed since the baseline", table(
-    "What changed since the baseline", [["what"], ["measure"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
+    "What changed since the baseline", [["what"], ["measure", "wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
     found.changes.map((one) => [
-      one.level === "case" ? link(withFilter({ q: one.name }), one.name) : `${one.level} ${one.name}`,
+      one.level === "case" ? link(withFilter({ q: one.name }), one.name)
+        : FILTERS.includes(one.level) ? link(withFilter({ [one.level]: one.name }), `${one.level} ${one.name}`) : `${one.level} ${one.name}`,
       one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
     ])
   ));
 }
 
-function filters(page, filter, many) {
+// A choice for each property with several values, and a field for text. `showFilter` sets them.
+function filters(page) {
   const choose = (name) => {
-    const id = `filter-${name}`;
-    const options = page.cases.values(name).map((value) => el("option", { value, selected: filter[name] === value }, value));
-    return el("label", { for: id }, name, el(
-      "select", { id, onchange: (event) => { location.hash = withFilter({ [name]: event.target.value }); } },
-      el("option", { value: "" }, "all"), options
+    const values = name === "run" ? page.runs.map((run, number) => [String(number), run.name]) : page.cases.values(name).map((value) => [value, value]);
+    const options = [["", "all"], ...values].map(([value, shown]) => el("option", { value }, shown));
+    return el("label", { for: `filter-${name}`, hidden: values.length < 2 }, name, el(
+      "select", { id: `filter-${name}`, onchange: (event) => { location.hash = withFilter({ [name]: event.target.value }); } }, options
     ));
   };
   const search = el("input", {
-    id: "search", type: "search", value: filter.q || "", placeholder: "name, ending, reason", autocomplete: "off",
+    id: "search", type: "search", placeholder: "name, ending, reason", autocomplete: "off",
     oninput: (event) => page.refilter(event.target.value),
   });
-  const active = [...FILTERS, "q", "run"].some((name) => filter[name]);
   return el(
     "form", { class: "filters", role: "search", "aria-label": "Filter the cases", onsubmit: (event) => event.preventDefault() },
-    ["backend", "model", "environment", "outcome", "ending"].map(choose),
-    el("label", { for: "search", class: "search" }, "text", search),
-    el("p", null, el("strong", null, count(many)), ` of ${count(page.cases.length)} sessions `,
-      active ? link(address("overview", [], {}), "show all") : null)
+    ["run", ...FILTERS].map(choose), el("label", { for: "search", class: "search" }, "text", search), el("p", { id: "many" })
   );
+}
+
+function showFilter(page, filter) {
+  for (const name of ["run", ...FILTERS]) {
+    const select = document.getElementById(`filter-${name}`);
+    const value = filter[name] || "";
+    if (![...select.options].some((option) => option.value === value)) select.append(el("option", { value }, value));
+    select.value = value;
+    if (value) select.parentElement.hidden = false;
+  }
+  const search = document.getElementById("search");
+  if (search !== document.activeElement) search.value = filter.q || "";
+  const active = ["run", "q", ...FILTERS].some((name) => filter[name]);
+  fill(document.getElementById("many"), el("strong", null, count(page.found.length)), ` of ${count(page.cases.length)} sessions `,
+    active ? link(address("overview", [], {}), "show all") : null);
 }
 
 function counts(cases, indices) {
@@ -99,7 +125,11 @@ function counts(cases, indices) {
     ["solve rate", rate(mean(column("solve_rate")))], ["cost", dollars(sum(column("cost_usd")))],
     ["turns", count(sum(column("turns")))], ["output tokens", count(sum(column("output_tokens")))], ["time", seconds(sum(column("total_s")))],
   ].map(([name, value]) => el("div", { class: "tile" }, el("b", null, value), el("span", null, name)));
-  return [bar, el("div", { class: "tiles" }, tiles, totals)];
+  const causes = [...groups(indices, (n) => cases.get("cause")[n])].sort(([, one], [, other]) => other.length - one.length);
+  return [
+    bar, el("div", { class: "tiles" }, tiles, totals),
+    causes.length ? el("p", { class: "causes" }, "ended by: ", causes.map(([name, members]) => link(withFilter({ cause: name }), `${name} ${count(members.length)}`))) : null,
+  ];
 }
 
 function heatmap(page, filter) {
@@ -117,21 +147,22 @@ function heatmap(page, filter) {
     }, el("b", null, rate(cell.mean)), el("small", null, beside.filter(Boolean).join(" · ")));
   };
   return [
-    table("Solve rate of each backend and model on each environment", [["backend × model"], ...environments.map((name) => [name, "cell"])],
-      rows.map(([name, members]) => [name, ...environments.map((environment) => shown(members.map((n) => cells[n]).find((cell) => cell.environment === environment)))])),
+    table("Solve rate of each backend and model on each environment", [["backend × model"], ...environments.map((name) => [link(withFilter({ environment: name }), name), "cell"])],
+      rows.map(([name, members]) => [link(withFilter({ backend: cells[members[0]].backend, model: cells[members[0]].model }), name), ...environments.map((environment) => shown(members.map((n) => cells[n]).find((cell) => cell.environment === environment)))])),
     el("p", { class: "quiet" }, "Mean solve rate over the programs of a case, with its 95% interval. Within one program, the interval is over its episodes, and says nothing of the next program."),
   ];
 }
 
 const COLUMNS = [
   ["id", "case", "", (row) => link(caseAddress(row.key), row.id)],
-  ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null]],
+  ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null,
+    row.ending === "finished" ? null : el("small", { class: "narrow" }, row.ending.replaceAll("_", " "))]],
   ["solve_rate", "solve rate", "number", (row) => row.episodes ? [rate(row.solve_rate), el("small", { class: "wide" }, ` ${row.solved}/${row.episodes}`)] : NOTHING],
-  ["turns", "turns", "number", (row) => count(row.turns)],
+  ["turns", "turns", "number wide", (row) => count(row.turns)],
   ["output_tokens", "tokens", "number wide", (row) => count(row.output_tokens)],
-  ["cost_usd", "cost", "number", (row) => dollars(row.cost_usd)],
+  ["cost_usd", "cost", "number wide", (row) => dollars(row.cost_usd)],
   ["total_s", "time", "number", (row) => seconds(row.total_s)],
-  ["ending", "ending", "", (row) => row.ending.replaceAll("_", " ")],
+  ["ending", "ending", "wide", (row) => row.ending.replaceAll("_", " ")],
   ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : row.why],
 ];
 
@@ -142,7 +173,7 @@ function sorted(cases, indices, filter) {
   const column = cases.get(name);
   return [...indices].sort((one, other) => {
     const [a, b] = [column[one], column[other]];
-    if (a === b) return one - other;
+    if (a === b) return 0;
     if (a === null) return 1;
     if (b === null) return -1;
     return (a < b ? -1 : 1) * sign;

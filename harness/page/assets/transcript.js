@@ -1,6 +1,7 @@
 // A transcript: turn by turn what the model said, the calls with their results, and what happened in between.
 
 const SHOWN_TEXT = 4000;
+const SHOWN_NOTICE = 600;
 const NOTICES = {
   started: "started", retry: "asked again", compaction: "the conversation was shortened", mcp: "MCP server",
   rate_limit: "rate limit", error: "error", limit: "a limit struck", ended: "ended", unknown: "unknown line", malformed: "malformed line",
@@ -13,7 +14,9 @@ function thread(data, pictures, depth) {
 }
 
 function notice(entry) {
-  return el("p", { class: `notice ${entry.kind}` }, el("b", null, NOTICES[entry.kind] || entry.kind), entry.text.text ? ` ${entry.text.text.slice(0, 600)}` : "");
+  const { text } = entry.text;
+  const short = text.length <= SHOWN_NOTICE;
+  return el("div", { class: `notice ${entry.kind}` }, el("b", null, NOTICES[entry.kind] || entry.kind), short ? ` ${text}` : longText(entry.text, SHOWN_NOTICE));
 }
 
 function turn(data, pictures, depth) {
