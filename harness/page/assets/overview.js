@@ -1,6 +1,7 @@
 // The first view: the verdict, the counts, the heatmap, the charts and the table of cases, for the cases of the filter.
 
 const ORDER = ["passed", "failed", "error", "skipped"];
+const LOUD = ["worse", "better"];
 const ROWS_SHOWN = 50;
 const CHARTS_WAIT_MS = 120; // while somebody types, the charts wait
 
@@ -31,7 +32,7 @@ function refresh(page, filter) {
   const asked = JSON.stringify([filter.backend, filter.model, filter.environment]);
   if (shown.asked !== asked) fill(shown.heatmap, heatmap(page, filter));
   shown.asked = asked;
-  fill(shown.list, caseTable(cases, page.found, filter));
+  fill(shown.list, caseTable(page, page.found, filter));
   clearTimeout(shown.drawing);
   shown.drawing = setTimeout(() => drawCharts(page, shown.charts), shown.drawing ? CHARTS_WAIT_MS : 0);
 }
@@ -68,16 +69,24 @@ function verdict(page) {
 }
 
 function changes(page) {
-  const found = page.verdict;
-  if (!found || !found.changes.length) return null;
-  return section("changes", "What changed since the baseline", table(
-    "What changed since the baseline", [["what"], ["measure", "wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
-    found.changes.map((one) => [
-      one.level === "case" ? link(withFilter({ q: one.name }), one.name)
-        : FILTERS.includes(one.level) ? link(withFilter({ [one.level]: one.name }), `${one.level} ${one.name}`) : `${one.level} ${one.name}`,
+  const found = page.verdict ? page.verdict.changes : [];
+  if (!found.length) return null;
+  const loud = found.filter((one) => LOUD.includes(one.verdict));
+  const rest = found.filter((one) => !LOUD.includes(one.verdict));
+  return section("changes", "What changed since the baseline",
+    loud.length ? changesTable("What changed since the baseline", loud) : null,
+    rest.length ? el("details", { open: !loud.length && rest.length <= ROWS_SHOWN }, el("summary", null, `${count(rest.length)} without a verdict of better or worse`),
+      changesTable("Without a verdict of better or worse", rest)) : null);
+}
+
+function changesTable(caption, found) {
+  const goto = (one) => withFilter(one.level === "case" ? { q: one.name } : FILTERS.includes(one.level) ? { [one.level]: one.name } : {});
+  return table(caption,
+    [["what"], ["measure", "wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
+    found.map((one) => [
+      link(goto(one), one.level === "case" ? one.name : one.level === "suite" ? "the whole suite" : `${one.level} ${one.name}`),
       one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
-    ])
-  ));
+    ]));
 }
 
 // A choice for each property with several values, and a field for text. `showFilter` sets them.
@@ -154,7 +163,7 @@ function heatmap(page, filter) {
 }
 
 const COLUMNS = [
-  ["id", "case", "", (row) => link(caseAddress(row.key), row.id)],
+  ["id", "case", "", (row, page) => [link(caseAddress(row.key), row.id), page.runs.length > 1 ? el("small", { class: "run" }, page.runs[row.run].name) : null]],
   ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null,
     row.ending === "finished" ? null : el("small", { class: "narrow" }, row.ending.replaceAll("_", " "))]],
   ["solve_rate", "solve rate", "number", (row) => row.episodes ? [rate(row.solve_rate), el("small", { class: "wide" }, ` ${row.solved}/${row.episodes}`)] : NOTHING],
@@ -162,8 +171,8 @@ const COLUMNS = [
   ["output_tokens", "tokens", "number wide", (row) => count(row.output_tokens)],
   ["cost_usd", "cost", "number wide", (row) => dollars(row.cost_usd)],
   ["total_s", "time", "number", (row) => seconds(row.total_s)],
-  ["ending", "ending", "wide", (row) => row.ending.replaceAll("_", " ")],
-  ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : row.why],
+  ["ending", "ending", "short wide", (row) => row.ending.replaceAll("_", " ")],
+  ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : el("span", { class: "clamp" }, row.why)],
 ];
 
 function sorted(cases, indices, filter) {
@@ -180,11 +189,11 @@ function sorted(cases, indices, filter) {
   });
 }
 
-function caseTable(cases, indices, filter) {
+function caseTable(page, indices, filter) {
   const shownPage = Math.max(0, Number(filter.page || 0) || 0);
   const last = Math.max(0, Math.ceil(indices.length / ROWS_SHOWN) - 1);
   const start = Math.min(shownPage, last) * ROWS_SHOWN;
-  const rows = indices.slice(start, start + ROWS_SHOWN).map((index) => cases.row(index));
+  const rows = indices.slice(start, start + ROWS_SHOWN).map((index) => page.cases.row(index));
   const heading = ([name, title]) => {
     const descends = filter.sort === name;
     const mark = filter.sort === name ? " ▲" : filter.sort === `-${name}` ? " ▼" : "";
@@ -194,7 +203,7 @@ function caseTable(cases, indices, filter) {
     shownPage > 0 ? link(withFilter({ page: String(shownPage - 1) }), "◀ previous") : null,
     el("span", null, `${count(start + 1)}–${count(start + rows.length)} of ${count(indices.length)}`),
     shownPage < last ? link(withFilter({ page: String(shownPage + 1) }), "next ▶") : null) : null;
-  const shown = table("Cases", COLUMNS.map((column) => [heading(column), column[2]]), rows.map((row) => COLUMNS.map(([, , , cell]) => cell(row))));
+  const shown = table("Cases", COLUMNS.map((column) => [heading(column), column[2]]), rows.map((row) => COLUMNS.map(([, , , cell]) => cell(row, page))));
   shown.id = "case-table";
   return indices.length ? [shown, pages] : el("p", { class: "quiet" }, "No session fits this filter.");
 }
