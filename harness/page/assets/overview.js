@@ -16,8 +16,8 @@ function showOverview(page, main) {
       main,
       el("h1", null, page.title), about(page), verdict(page), parts.form,
       section("counts", "Outcomes", parts.counts),
-      section("heatmap", "Solve rates", parts.heatmap),
-      changes(page), parts.charts,
+      el("div", { class: "beside" }, section("heatmap", "Solve rates", parts.heatmap), changes(page)),
+      parts.charts,
       section("cases", "Cases", parts.list)
     );
   }
@@ -82,7 +82,7 @@ function changes(page) {
 function changesTable(caption, found) {
   const goto = (one) => withFilter(one.level === "case" ? { q: one.name } : FILTERS.includes(one.level) ? { [one.level]: one.name } : {});
   return table(caption,
-    [["what"], ["measure", "wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
+    [["what"], ["measure", "short wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
     found.map((one) => [
       link(goto(one), one.level === "case" ? one.name : one.level === "suite" ? "the whole suite" : `${one.level} ${one.name}`),
       one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
