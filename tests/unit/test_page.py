@@ -54,6 +54,7 @@ def test_a_page_has_the_rows_and_the_details_of_every_case(run: Path, tmp_path: 
         details = page.details(f"{name}-qwen-maze-r1")
         assert details["record"]["case"]["backend"] == name
         assert len(details["episodes"]) == 20
+        assert details["interval"] == [pytest.approx(0.8389, abs=1e-4), 1.0]
         [transcript] = details["transcripts"]
         assert transcript["prompt"] == {"text": "Solve the maze.", "left_out": 0}
         calls = [part for entry in transcript["thread"]["entries"] for part in entry.get("parts", []) if "call" in part]
@@ -87,7 +88,8 @@ def test_a_page_holds_nothing_that_an_agent_wrote_as_markup_and_loads_nothing(ru
 def test_a_page_can_be_made_of_runs_that_have_lost_their_files(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "claude-qwen-maze-r1")
     (run / "pi-qwen-maze-r1" / "stream.jsonl").write_bytes(b"\xff\x00{[\n" * 9)
-    (run / "pi-qwen-maze-r1" / "episodes.jsonl").write_text("{")
+    odd = ["{", "7", '{"index": "<b>", "outcome": "solved"}', '{"index": 0, "outcome": "<b>"}']
+    (run / "pi-qwen-maze-r1" / "episodes.jsonl").write_text("\n".join(odd))
     page = paged(tmp_path, run, run)
     assert len(page.rows) == 2 * len(own_names())
     assert page.details("claude-qwen-maze-r1")["transcripts"] == []

@@ -76,7 +76,7 @@ function summary(record, row, data) {
       ["turns", counted("turns", count)], ["tool calls", counted("tool_calls", count)],
       ["input tokens", counted("input_tokens", count)], ["from the cache", counted("cache_read_tokens", count)],
       ["output tokens", counted("output_tokens", count)], ["cost", counted("cost_usd", dollars)],
-      ["time", `${seconds(timing.total_s)}: ${seconds(timing.model_s)} model, ${seconds(timing.tools_s)} tools, ${seconds(timing.evaluation_s)} grading`],
+      ["time", timing.total_s === null ? null : `${seconds(timing.total_s)}: ${seconds(timing.model_s)} model, ${seconds(timing.tools_s)} tools, ${seconds(timing.evaluation_s)} grading`],
       ["begun", moment(record.started_at)],
       ["CLI", record.versions.cli], ["environment", record.versions.environment], ["sandbox", record.versions.sandbox],
       ["compactions", record.compactions || null], ["denials", record.denials || null],
@@ -88,9 +88,9 @@ function summary(record, row, data) {
     [...record.warnings, ...record.weaker_limits.map((limit) => `A weaker limit: ${limit}`)].map((text) => el("p", { class: "warning" }, text)),
     limits(record),
     record.differences.length ? table("Differences between the CLI's report and the ledger",
-      [["attempt", "number"], ["count"], ["the CLI reports", "number"], ["the ledger has", "number"], ["explained by", "wide"]],
+      [["attempt", "number"], ["count"], ["the CLI reports", "number"], ["the ledger has", "number"], ["explained by", "text"]],
       record.differences.map((one) => [one.attempt, one.field.replaceAll("_", " "), count(one.reported), count(one.metered), one.explained || el("strong", null, "nothing")])) : null,
-    record.attempts.length > 1 ? table("Attempts", [["attempt"], ["ending"], ["time", "number"], ["why", "wide"]],
+    record.attempts.length > 1 ? table("Attempts", [["attempt"], ["ending"], ["time", "number"], ["why", "text"]],
       record.attempts.map((one, n) => [`${n + 1}`, one.ending.replaceAll("_", " "), seconds(one.seconds), one.explanation])) : null,
   ];
 }
@@ -113,7 +113,7 @@ function transcriptSection(data, all) {
   const many = all.transcripts.length > 1;
   const turns = data.thread.entries.filter((entry) => !entry.kind).length;
   return section(`transcript-${data.attempt}`, many ? `Transcript of attempt ${data.attempt}` : "Transcript",
-    el("p", { class: "quiet" }, `${count(turns)} turns of the agent. `, el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
+    el("p", { class: "quiet" }, `${count(turns)} turn${turns === 1 ? "" : "s"} of the agent. `, el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
       el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), true) }, "unfold all")),
     data.faults.map((fault) => el("p", { class: "warning" }, fault)),
     thread(data.thread, all.pictures, 0));
@@ -130,7 +130,7 @@ function episodes(data) {
   return [
     el("p", { class: "episodes", role: "img", "aria-label": `${data.episodes.filter((one) => one.outcome === "solved").length} of ${data.episodes.length} episodes solved` }, marks),
     el("div", { class: "films" }, films),
-    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "wide"]],
+    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "text"]],
       data.episodes.map((one) => [String(one.index), one.outcome, count(one.steps), known(one.reward, (value) => String(value)), seconds(one.seconds), one.error || ""]))),
   ];
 }
@@ -150,7 +150,7 @@ function prompts(transcripts) {
 function conditions(record) {
   const pairs = (mapping) => Object.entries(mapping || {}).map(([name, value]) => [name, value === null ? NOTHING : typeof value === "object" ? JSON.stringify(value) : String(value)]);
   return [
-    el("details", null, el("summary", null, "what the result depends on"), table("Conditions", [["condition"], ["value", "wide"]], pairs(record.conditions))),
+    el("details", null, el("summary", null, "what the result depends on"), table("Conditions", [["condition"], ["value", "text"]], pairs(record.conditions))),
     el("details", null, el("summary", null, "limits"), table("Limits", [["limit"], ["value"]], pairs(record.limits))),
     el("details", null, el("summary", null, "the whole record"), el("pre", { tabindex: "0" }, JSON.stringify(record, null, 1))),
   ];

@@ -72,7 +72,7 @@ function call(data, pictures, depth) {
 function subagent(data, pictures, depth) {
   const turns = data.entries.filter((entry) => !entry.kind).length;
   if (!turns) return el("p", { class: "quiet" }, "It started a subagent. The CLI does not show what the subagent did.");
-  return el("details", { class: "subagent" }, el("summary", null, `a subagent, ${count(turns)} turns`), thread(data, pictures, depth + 1));
+  return el("details", { class: "subagent" }, el("summary", null, `a subagent, ${count(turns)} turn${turns === 1 ? "" : "s"}`), thread(data, pictures, depth + 1));
 }
 
 function change(data) {
