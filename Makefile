@@ -1,8 +1,10 @@
 # make eval     set up this machine and run the default suite; ARGS go to pytest: make eval ARGS="-k opencode -n 2"
 # make test     set up this machine, check the code and run all tests except the contract and the slow ones
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
+# make faults   strike real runs at drawn moments, and write the figures into docs/security.md; DRAWS=16 for each kind
+# make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
-# make allowed  record what the CLIs send to models
+# make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
@@ -13,16 +15,17 @@ PYTHON ?= python3
 # The tests start Python hundreds of times. Without this, each start could compile Proctor again.
 unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
+DRAWS  ?= 16
 VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test lowest nightly local-model local peers page bench corpus contract allowed contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local peers page bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -32,14 +35,22 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
 
 nightly: setup local
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
+faults: setup
+	rm -f runs/faults.jsonl
+	FAULT_DRAWS=$(DRAWS) $(VENV)/bin/pytest tests/faults -m faults --hypothesis-profile=faults $(ARGS); \
+	  status=$$?; $(VENV)/bin/python -m tests.faults.figures && exit $$status
+
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
+
+escape: setup
+	$(VENV)/bin/python -m tests.security.escape
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
@@ -64,6 +75,9 @@ contract: setup
 
 allowed: setup
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
+
+cassettes: setup
+	$(VENV)/bin/pytest --suite stand_in --record-cassettes $(ARGS)
 
 contract-latest: setup
 	$(VENV)/bin/python -m tests.contracts.latest $(ARGS)

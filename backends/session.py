@@ -27,8 +27,7 @@ class Session:
     - `cost_usd`: likewise. It is the CLI's own figure. The gateway's ledger has the real cost.
     - `usage_by_model`: likewise, for each model that the CLI names. Empty if it names none.
     - `experiment_s`, `other_tools_s`: seconds of the calls that ran Python or rendered, and of all others. Calls that
-      run side by side count each. A call that started a subagent counts as neither: its time is that of its model and
-      its own tools.
+      run side by side count each. A call that started a subagent counts as neither.
     - `empty_turns`: the number of turns in a row, up to the last one, that called no tool and wrote nothing (or ended
       for an unknown reason).
     - `stop_reason`: that of the agent's own last turn, whatever its subagents did since.
@@ -133,6 +132,11 @@ class Session:
     def open_calls(self) -> int:
         """Remembered tool calls without a result yet."""
         return len(self._times.open)
+
+    @property
+    def in_a_command(self) -> bool:
+        """Whether the agent waits for shell commands of its last response, and for no other tool."""
+        return bool(self._not_run) and self._times.only_commands(self._not_run)
 
     @property
     def absent_mcp(self) -> dict[str, str]:
@@ -310,14 +314,12 @@ class Session:
         self._not_run.pop(event.call_id, None)
         if call.turn in self._turns:
             self._turns_with_results[call.turn] = None
-            if len(self._turns_with_results) > REMEMBERED:
-                forget(self._turns_with_results)
+            forget(self._turns_with_results)
         self.tool_results += 1
         self.tool_errors += event.is_error
         if not event.is_error:
             self._answered_tools[call.name] = None
-            if len(self._answered_tools) > REMEMBERED:
-                forget(self._answered_tools)
+            forget(self._answered_tools)
         if event.call_id not in self._parents:
             self._times.took(call, event.seconds, self._at)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from backends.reading.experiment import is_experiment
@@ -39,6 +41,10 @@ class ToolTimes(Struct):
         while (other := self.open.get(call_id)) is not None and other.turn == call.turn:
             call_id += _AGAIN
         self.open[call_id] = call
+
+    def only_commands(self, call_ids: Iterable[str]) -> bool:
+        """Return whether all these calls are shell commands without a result."""
+        return all(call_id in self.open and self.open[call_id].command for call_id in call_ids)
 
     def end(self, call_id: str) -> OpenCall | None:
         """Return the first call of this id that has no result yet, or `None`. It is not open any more."""

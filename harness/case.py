@@ -255,13 +255,15 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
 
     `side_by_side` is how many of them are played at a time, at most. `None` means the cores of this machine, divided by
     the pytest processes that share it. The result does not depend on it. `seed` is public. Another number gives other
-    held-out episodes. What keeps them from agents is the private key of `harness.seed_key`.
+    held-out episodes. What keeps them from agents is the private key of `harness.seed_key`. `pictures` says in which
+    cases episodes are drawn.
     """
 
     episodes: Count = 20
     episode_wall_s: Seconds = 60.0
     seed: int = 0
     side_by_side: Count | None = None
+    pictures: Literal["never", "real", "always"] = "real"
 
 
 class GatewayConf(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -15,13 +14,11 @@ from harness.lazy import LazyModule
 from harness.private import private_folder
 
 if TYPE_CHECKING:
-    from harness.untrusted import archive, removal
+    from harness.untrusted import archive, removal, rooms
 else:  # pytest imports this module before it knows of any case
     archive = LazyModule("harness.untrusted.archive")
     removal = LazyModule("harness.untrusted.removal")
-
-ROOM = ".room-"
-"""The beginning of the name of a temporary folder for a running policy, beside the folders of cases."""
+    rooms = LazyModule("harness.untrusted.rooms")
 
 
 def case_in(folder: str, cases: Container[str]) -> str:
@@ -105,6 +102,16 @@ class CaseFolder(Struct, frozen=True):
         return self.path / "episodes.jsonl"
 
     @property
+    def actions(self) -> Path:
+        """What was done in each held-out episode: its actions, their rewards, and checksums of the observations."""
+        return self.path / "actions.bin"
+
+    @property
+    def pictures(self) -> Path:
+        """An animation of the first episode that was solved, and of the first that was not."""
+        return self.path / "pictures"
+
+    @property
     def policy_log(self) -> Path:
         """What the submission printed in the held-out episodes."""
         return self.path / "policy.log"
@@ -134,30 +141,44 @@ class CaseFolder(Struct, frozen=True):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Make a temporary folder beside this one for a running policy, and remove it afterwards.
-
-        A sealed process can see the host's names of its folders in /proc/self/mountinfo. So the name says nothing about
-        the case.
-        """
-        folder = Path(mkdtemp(dir=self.path.parent, prefix=ROOM))
+        """Make a room for a running policy, and remove it afterwards (`harness.untrusted.rooms`)."""
+        room = rooms.make_room(self.path.parent)
         try:
-            yield folder
+            yield room
         finally:
-            removal.discard(folder)
+            rooms.discard_room(room, self.path.parent)
 
-    def seal(self) -> list[str]:
-        """Put what an agent could write to into archives, here and in the folders of earlier attempts.
+    def bring_back(self) -> list[str]:
+        """Move back what lay in a room when its process was killed. Return what went wrong.
 
-        Call this when no process of the session is running and no test uses the session any more. Return what went
-        wrong, one line for each folder that is still there as it was.
+        Call this when no process of the session is running.
         """
         faults = []
-        for case in (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*")))):
-            for folder in (case.workspace, case.home):
-                try:
-                    archive.keep(folder)
-                except OSError as error:
-                    faults.append(f"{folder} cannot be packed into an archive: {error.strerror or error}")
+        for folder in (self.workspace, self.home, self.renders):
+            try:
+                rooms.bring_back(folder)
+            except OSError as error:
+                faults.append(f"{folder} cannot be moved back: {error.strerror or error}")
+        return faults
+
+    def agents(self) -> list[Path]:
+        """Return the folders that an agent could write to, also those of earlier attempts. They may be missing."""
+        cases = (self, *(CaseFolder(path) for path in sorted(self.path.glob("attempt-*"))))
+        return [folder for case in cases for folder in (case.workspace, case.home)]
+
+    def seal(self, search: archive.Search | None = None) -> list[str]:
+        """Put what an agent could write to into archives, here and in the folders of earlier attempts.
+
+        Call this when no process of the session is running and no test uses the session any more. `search` says what
+        must not be kept. By default, the files have been searched already. Return what went wrong, one line for each
+        folder that is still there as it was.
+        """
+        faults = []
+        for folder in self.agents():
+            try:
+                archive.keep(folder, search or archive.search_nothing)
+            except OSError as error:
+                faults.append(f"{folder} cannot be packed into an archive: {error.strerror or error}")
         return faults
 
     def clear(self, seconds: float) -> list[Path]:

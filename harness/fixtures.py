@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from backends.base import Backend
-    from harness import adapters, case_folder, endings, pipeline
+    from harness import adapters, case_folder, endings, hosting, pipeline
     from harness import case as case_module
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
@@ -44,6 +44,7 @@ else:  # where Proctor is installed, every session loads this module, and a sess
     case_folder = LazyModule("harness.case_folder")
     case_module = LazyModule("harness.case")
     endings = LazyModule("harness.endings")
+    hosting = LazyModule("harness.hosting")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
     sandbox_base = LazyModule("harness.sandbox.base")
@@ -159,7 +160,8 @@ def environment(request: pytest.FixtureRequest, case: Case) -> Iterator[HostedEn
 
     The test is skipped if the environment's package is not installed.
     """
-    missing = pipeline.missing_package(_proctors(case))
+    hosting.begin(_proctors(case).environment)  # it imports its packages while this process imports the pipeline
+    missing = pipeline.missing_package(case)
     if missing is not None:
         _end(request, endings.Ending.UNAVAILABLE, missing)
     environment = pipeline.make_environment(case)

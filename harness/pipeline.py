@@ -16,6 +16,7 @@ import msgspec
 
 from backends.base import Backend
 from backends.events import plain
+from harness import hosting
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.attempt_record import added_by_model, attempt_record, total_times, total_usage
 from harness.agent.clock import SystemClock
@@ -35,6 +36,7 @@ from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
 from harness.evaluation.packages import installed_packages
+from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.policy import PolicyHost
 from harness.evaluation.policy_link import PolicyError
 from harness.evaluation.printed import PolicyLog
@@ -123,7 +125,7 @@ def missing_package(case: Case) -> str | None:
     Raise `ConfError` for an unknown kind of environment.
     """
     try:
-        return available(case.environment)
+        return available(case.environment, hosting.keep)
     except ValueError as error:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
@@ -131,7 +133,7 @@ def missing_package(case: Case) -> str | None:
 def make_environment(case: Case) -> HostedEnvironment:
     """Return the case's environment. Raise `ConfError` for arguments that it does not accept."""
     try:
-        return make(case.environment)
+        return make(case.environment, hosting.keep)
     except ValueError as error:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
@@ -191,6 +193,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         "model_digest": setup.model_server.digest,
     }
     server = setup.model_server
+    builder.played_from = server.played_from
     builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
     _note_environment(builder, setup.dirs, environment)
     if backend.capabilities.mcp and setup.mcp.fault:
@@ -243,7 +246,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
-    builder.weaker_limits = list(dirs.sandbox.weaker)
+    builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
     if taken.fault:
@@ -373,7 +376,7 @@ def grade(
             conf=conf,
             seeds=seeds,
             scratch=scratch,
-            episodes_file=folder.episodes,
+            files=folder,
             log=PolicyLog(folder.policy_log),
             progress=lambda done, scheduled: live.show(f"{case.id}: episode {done} of {scheduled}"),
         )
@@ -381,6 +384,11 @@ def grade(
     doubt = environment.doubt()
     builder.warnings += [doubt] if doubt else []
     builder.save()
+    if wants_pictures(case) and render_fault(case.environment, environment) is None:
+        live.show(f"{case.id}: drawing episodes")
+        with builder.timed("pictures_s"):
+            builder.warnings += draw_pictures(environment, folder, episodes, seeds)
+        builder.save()
     if score.solve_rate < case.environment.pass_solve_rate:
         why = summarize(score, episodes, case.environment.pass_solve_rate)
         builder.end(builder.ending, why if builder.ending is Ending.FINISHED else f"{why}; {builder.explanation}")

@@ -106,7 +106,8 @@ class CaseRecorder:
             if builder is not None and not builder.recorded:
                 ending, why, _ = explain(error)
                 builder.end(ending, why)
-                self._leave(item, builder, builder.record("error"))
+                self._withhold(builder)
+                self._leave(item, builder, self._cleared(builder.record("error")))
             raise
         finally:
             name = self._folders.get(item)
@@ -243,7 +244,7 @@ class RunWriter:
         self._recorded = set[str]()
         _sweep()
         with suppress(OSError, ValueError):  # the other run is not in the way of this one
-            _complain(*finish_killed(run.folder.parent))
+            _complain(*finish_killed(run.folder.parent, run.secrets))
         try:
             begin(self._store)
         except RunBusyError as error:
@@ -313,8 +314,8 @@ class RunWriter:
             self._store.end()
         except (OSError, ValueError) as error:
             _complain(f"cannot write the records of the run: {error}")
-        if self._folders and self._run.folder.is_dir():
-            _complain(*seal_run(self._run.folder))
+        if self._run.folder.is_dir():
+            _complain(*seal_run(self._run.folder, self._run.secrets))
         if self._store.records:
             try:
                 history.refresh(self._run.folder.parent)

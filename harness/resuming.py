@@ -16,11 +16,11 @@ from harness.endings import ConfError
 from harness.node_ids import without_group
 from harness.options import command_line, give_options, options_of_run
 from harness.results.begun import BEGUN, Begun, differences, read_begun, write_begun
-from harness.results.claims import busy
+from harness.results.claims import RunBusyError, busy
 from harness.results.drafts import drafts
 from harness.results.progress import outcomes, unfinished
 from harness.results.record import Record
-from harness.results.references import find_runs
+from harness.results.references import find_run
 from harness.results.run_folder import CASES, RESULTS
 from harness.results.runs import RunError
 from harness.results.store import RunStore, read
@@ -106,7 +106,7 @@ def begin(config: pytest.Config, folders: Mapping[str, str], store: RunStore) ->
     """
     resumption = config.stash.get(_RESUMPTION, None)
     if resumption is not None:
-        store.claim()
+        _claim(store)
         left = unfinished(resumption.begun.tests, _records(store.run), keep_errors=command_line(config).keep_errors)
         if left != config.stash[TO_RUN]:
             raise pytest.UsageError(f"--resume: another process has just gone on with {store.run}: try again")
@@ -117,6 +117,17 @@ def begin(config: pytest.Config, folders: Mapping[str, str], store: RunStore) ->
         configuration = _composition(config, tests.values())
         write_begun(store.run, Begun(options=options, configuration=configuration, tests=tests))
         store.begin(list(dict.fromkeys(folders.values())))
+
+
+def _claim(store: RunStore) -> None:
+    try:
+        store.claim()
+    except RunBusyError:
+        raise
+    except OSError as error:
+        raise pytest.UsageError(
+            f"--resume: {store.run} cannot be written: {error.strerror or error}; make it writable, or resume a copy"
+        ) from error
 
 
 def folders_of(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[pytest.Item, str]:
@@ -203,16 +214,12 @@ def _find(config: pytest.Config, text: str) -> Path:
     """Return the folder of the run that `--resume` names."""
     runs, path = runs_dir(config), config.invocation_params.dir / text
     took_for_tests(config, path, "--resume", text)
-    named = runs / text
     try:
-        found = find_runs(str(named if named.is_dir() else path if path.exists() else text), runs)
+        return find_run(str(path if path.exists() else text), runs)
     except RunError as error:
         known = sorted(one.parent.name for one in runs.glob(f"*/{BEGUN}") if not one.parent.is_symlink())[-_FEW:]
         there = f"the newest runs in {runs} are {', '.join(known)}" if known else f"{runs} has no run"
         raise pytest.UsageError(f"--resume {error}; {there}") from error
-    if len(found) != 1:
-        raise pytest.UsageError(f"--resume {text} names {len(found)} runs: name one")
-    return found[0]
 
 
 def _read(text: str, folder: Path) -> tuple[Begun, list[Record]]:
@@ -278,6 +285,8 @@ def _worst(found: Mapping[str, str]) -> str:
 
 def _note(resumption: Resumption) -> str:
     counts = Counter(resumption.kept.values())
-    kept = f"{len(resumption.kept)} of {len(resumption.kept) + resumption.open} sessions"
+    of = len(resumption.kept) + resumption.open
+    kept = f"{len(resumption.kept)} of {of} {'session' if of == 1 else 'sessions'}"
+    were = "was" if len(resumption.kept) == 1 else "were"
     how = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
-    return f"{'' if resumption.open else 'nothing to resume: '}{kept} were kept{f' ({how})' if how else ''}"
+    return f"{'' if resumption.open else 'nothing to resume: '}{kept} {were} kept{f' ({how})' if how else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
@@ -20,6 +19,7 @@ from harness.packaged import checkout, harness_version
 from harness.results.record import PlannedReplicates
 from harness.results.record_builder import Origin
 from harness.sandbox.factory import require_limits
+from harness.secrecy.known import host_secrets
 from harness.seed_key import PUBLIC, SeedKey, key_file, private_key
 from harness.suite import config as configuration
 from harness.suite import known_failures, matrix
@@ -129,12 +129,7 @@ class Run:
     @cached_property
     def secrets(self) -> dict[str, str]:
         """The secrets of this host that a run may use, by names for people: the keys of providers, the private seed."""
-        variables = {provider.key_variable for provider in self.config.provider.values()} - {None}
-        found = {f"the key in {name}": os.environ.get(str(name), "").strip() for name in sorted(map(str, variables))}
-        with suppress(ConfError):  # a case that needs this seed says what is wrong with it
-            if self._private_key is not None:
-                found["the private seed"] = self._private_key.reveal()
-        return {name: secret for name, secret in found.items() if secret}
+        return host_secrets(provider.key_variable for provider in self.config.provider.values())
 
     @cached_property
     def _private_key(self) -> SeedKey | None:

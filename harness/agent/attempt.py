@@ -19,7 +19,7 @@ from harness.adapters import own_options
 from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
-from harness.agent.evidence import LedgerEvidence, broken, evidence, of_the_agent, proven, weighed
+from harness.agent.evidence import LedgerEvidence, broken, ended_by_signal, evidence, of_the_agent, proven, weighed
 from harness.agent.files import write_inside
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
@@ -125,11 +125,17 @@ def _result(
             settle_s = settle((dirs.workspace, dirs.home), SystemClock())
         except (SandboxError, OSError) as error:
             trouble = error
+    trouble = trouble or setup.model_server.fault()
     tail = stderr_tail(dirs.stderr)
     for event in setup.backend.read_stderr(tail):
         session.add(event)
     session.expect_mcp(server.name for server in setup.servers)
-    known = evidence(account, acted=acted)
+    known = evidence(
+        account,
+        acted=acted,
+        killed=outcome.stop is None and ended_by_signal(outcome.exit_code),
+        in_a_command=session.in_a_command,
+    )
     if trouble is None:
         (ending, explanation), raised = _ending(outcome, known, tail, limits), None
     else:
@@ -292,7 +298,7 @@ def _spec(setup: SessionSetup, box: Box, resume: str | None, asked: Asked) -> Se
 
 
 def _write_config(backend: Backend, spec: SessionSpec, box: Box, dirs: SandboxDirs) -> None:
-    places = {PurePosixPath(box.workspace): dirs.workspace, PurePosixPath(box.home): dirs.home}
+    places = {PurePosixPath(box.workspace): dirs.where(dirs.workspace), PurePosixPath(box.home): dirs.where(dirs.home)}
     files = backend.config_files(spec)
     if spec.resume is None:  # a resumed agent keeps the identity that it may have given itself
         files = {f"{box.home}/.gitconfig": _GIT_CONFIG, **files}

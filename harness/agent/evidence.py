@@ -22,6 +22,9 @@ _WITHOUT_A_REQUEST = {Ending.MODEL_UNREACHABLE, Ending.AUTH_FAILED}
 _WRONG_REQUEST = {400, 405, 406, 409, 411, 413, 414, 415, 422, 431}
 """The statuses by which a service says that the request is at fault. An agent can send a wrong request by itself."""
 
+_SIGNALLED = 128
+"""The exit code of a program that handles a signal, less the signal's number."""
+
 _OF_THE_BOX = {Ending.CLI_CRASHED, Ending.SILENT_EXIT}
 """Failures that an agent can cause in its own session."""
 
@@ -33,20 +36,23 @@ _OF_THE_HOST = {errno.EIO, errno.EROFS, errno.ESTALE}
 
 
 class LedgerEvidence(Struct, frozen=True, kw_only=True):
-    """What the gateway knows about a session, whatever its CLI says.
+    """What the harness knows about a session, whatever its CLI says.
 
     `acted`: the model has called a tool, in this session or in an earlier one whose files are still there. `requests`
     counts the model requests. `failure` is the latest failed turn, and `None` if a whole turn has followed it.
-    `side_failure` is the latest failure of a request without tools.
+    `side_failure` is the latest failure of a request without tools. `killed`: a signal that the harness did not send
+    has ended the CLI. `in_a_command`: the CLI waits for shell commands of its agent, and for nothing else.
     """
 
     acted: bool = False
     requests: int = 0
     failure: RequestFailure | None = None
     side_failure: RequestFailure | None = None
+    killed: bool = False
+    in_a_command: bool = False
 
 
-def evidence(account: Account, *, acted: bool) -> LedgerEvidence:
+def evidence(account: Account, *, acted: bool, killed: bool = False, in_a_command: bool = False) -> LedgerEvidence:
     """Return the evidence of a session. `acted`: the agent acted in an earlier session whose files are still there."""
     metered = account.metered()
     return LedgerEvidence(
@@ -54,12 +60,19 @@ def evidence(account: Account, *, acted: bool) -> LedgerEvidence:
         requests=metered.requests,
         failure=account.last_failure if account.failures else None,
         side_failure=account.side_failure,
+        killed=killed,
+        in_a_command=in_a_command,
     )
 
 
 def has_acted(metered: Metered) -> bool:
     """Return whether an agent may have run something in its box: whether its model has called any tool."""
     return bool(metered.tools_used or metered.leaked_calls)
+
+
+def ended_by_signal(exit_code: int | None) -> bool:
+    """Return whether a signal has ended a CLI. One that handles the signal exits with a code above 128."""
+    return exit_code is not None and (exit_code < 0 or exit_code > _SIGNALLED)
 
 
 def weighed(told: Stop, known: LedgerEvidence) -> Stop:
@@ -72,6 +85,8 @@ def weighed(told: Stop, known: LedgerEvidence) -> Stop:
     if policy.graded:
         return told
     blames_the_model = policy.cause is Cause.MODEL
+    if known.acted and known.killed and told.ending in _OF_THE_BOX:
+        return told  # a CLI that gives up after a failure of the model is not killed
     if known.failure is None:
         return _unseen(told) if blames_the_model and not _credible(told.ending, known) else told
     shown = failed(known.failure, "the CLI gave up after a failed model request")
@@ -82,7 +97,13 @@ def weighed(told: Stop, known: LedgerEvidence) -> Stop:
 
 
 def proven(stop: Stop, known: LedgerEvidence) -> Stop:
-    """Return the ending of a failed model request. A wrong request of an agent that has acted is not the model's."""
+    """Return the ending of a failed model request, unless the agent has sent that request by itself.
+
+    It has if its CLI waits for a shell command meanwhile, and so asks nothing. It may have if the request is wrong.
+    """
+    if known.acted and known.in_a_command and ENDINGS[stop.ending].cause is Cause.MODEL:
+        said = f"the CLI was waiting for a shell command, which has sent the failed requests: {stop.explanation}"
+        return Stop(Ending.CLI_CRASHED, one_line(said))
     wrong = known.failure is not None and known.failure.status in _WRONG_REQUEST
     if stop.ending is not Ending.MODEL_ERROR or not wrong or not known.acted:
         return stop

@@ -10,14 +10,14 @@ import msgspec
 from harness.baseline import compare_runs, read_baseline
 from harness.commands.errors import BadInput
 from harness.report.verdicts import lines, markdown_lines
-from harness.results.references import find_runs
+from harness.results.references import find_run
 from harness.results.runs import RunError
 from harness.verdict.reading import read_trials
 from harness.verdict.rules import Rules
 
 _REFERENCES = """\
 A run is one of these:
-  runs/20261126T010000.000Z-nightly    its folder, or its results.jsonl
+  runs/20261126T010000.000Z-nightly    its folder, the folder's name, or its results.jsonl
   last                                 the newest run; as BASE, the same as last:1
   last:N                               as BASE: the N newest runs of NEW's suite besides NEW, together
   tag:NAME                             the run that `proctor tag RUN NAME` named
@@ -70,11 +70,9 @@ def run(given: argparse.Namespace) -> int:
     """Print the verdicts. Return 1 if anything is worse or nothing could be compared. Raise `BadInput`."""
     rules = Rules(false_discovery=given.false_discovery, margin=given.margin, allow=frozenset(given.allow_drift))
     try:
-        found = find_runs(given.new, given.runs_dir)
-        if len(found) > 1:
-            raise BadInput(f"{given.new}: NEW must be one run, and these are {len(found)}")
-        baseline = read_baseline(given.base, given.runs_dir, besides=found[0], rules=rules)
-        compared = compare_runs(baseline, read_trials(found[0]))
+        new = find_run(given.new, given.runs_dir)
+        baseline = read_baseline(given.base, given.runs_dir, besides=new, rules=rules)
+        compared = compare_runs(baseline, read_trials(new))
     except RunError as error:
         raise BadInput(str(error)) from error
     if given.json:

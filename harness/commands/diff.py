@@ -14,7 +14,7 @@ from harness.commands.chosen import chosen, transcripts
 from harness.commands.errors import BadInput
 from harness.commands.show import print_paged
 from harness.results.record import Record
-from harness.results.references import find_runs
+from harness.results.references import find_run
 from harness.results.runs import RunError, read_run
 from harness.transcript.parting import paired, same_turns, side_by_side
 from harness.transcript.text import TextLine, turn_lines
@@ -28,7 +28,7 @@ _MOST_BYTES = 1_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor diff`."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, its results.jsonl, last or tag:NAME")
+    parser.add_argument("run", metavar="RUN", help="the run's folder or name, its results.jsonl, last or tag:NAME")
     parser.add_argument("other", metavar="RUN", help="another run, or the same one")
     parser.add_argument("case", metavar="CASE", help="the id of the case, or a part of it that only one case has")
     parser.add_argument("other_case", metavar="CASE", nargs="?", help="the case in the other run (default: the same)")
@@ -41,7 +41,7 @@ class _ComparedSession:
 
     def __init__(self, reference: str, name: str, runs: Path) -> None:
         try:
-            [found] = find_runs(reference, runs)
+            found = find_run(reference, runs)
             self.run, records = read_run(found)
         except RunError as error:
             raise BadInput(str(error)) from error

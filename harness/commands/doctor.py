@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from backends.registry import backend, names, own_names
+from harness import hosting
 from harness.agent.cli import CliMissing, find_cli
 from harness.case import EnvironmentConf, ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
@@ -113,7 +114,7 @@ def _sandbox() -> str:
 
 def _limits() -> Finding:
     """Return whether the kernel keeps every limit of a box. No case needs that, unless `--require-limits` is given."""
-    weaker = make_sandbox(SandboxConf("bubblewrap", "bubblewrap")).weaker
+    weaker = (*make_sandbox(SandboxConf("bubblewrap", "bubblewrap")).weaker, *hosting.weaker())
     if not weaker:
         return Finding("sandbox limits", True, "the kernel keeps the limits of memory, disk, processes and CPU")
     return Finding("sandbox limits", False, "\n".join(("weaker than elsewhere:", *weaker, STRONGER)))

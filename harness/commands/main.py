@@ -40,6 +40,9 @@ COMMANDS = {
     "diff": Command(
         "show two sessions of a case side by side, from where the agents parted", LazyModule("harness.commands.diff")
     ),
+    "replay": Command(
+        "play an episode again, compare it with its record, and show it", LazyModule("harness.commands.replay")
+    ),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),

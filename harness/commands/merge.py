@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.errors import BadInput
 from harness.commands.report import tell_missing
+from harness.conf_path import ConfPath
+from harness.endings import ConfError
+from harness.lazy import LazyModule
 from harness.report.table import table
 from harness.results.history import refresh
 from harness.results.history_index import INDEX, HistoryError
 from harness.results.merge import merge, merged_name
+from harness.results.references import find_runs
 from harness.results.runs import RunError
+from harness.secrecy.known import host_secrets
+
+if TYPE_CHECKING:
+    from harness.suite import config as configuration
+else:  # it loads Hydra
+    configuration = LazyModule("harness.suite.config")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor merge`."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the folder of a run")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="default: runs/TIME-SUITE-merged")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run's folder or name, its results.jsonl, last, last:N or tag:NAME"
+    )
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="default: TIME-SUITE-merged in the folder of runs")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+
+
+def _secrets() -> dict[str, str]:
+    """Return the secrets of this host: the keys of all providers of the project here, and the private seed."""
+    try:
+        providers = configuration.load_providers(ConfPath.of(Path.cwd()))
+    except ConfError as error:
+        raise BadInput(f"the keys to search for are not known: {error}") from error
+    return host_secrets(provider.key_variable for provider in providers.values())
 
 
 def run(given: argparse.Namespace) -> int:
     """Join runs in a new folder and print the table. Raise `BadInput`."""
-    folder = given.into or Path("runs") / merged_name(given.runs)
     try:
-        records = merge(given.runs, folder)
+        runs = [run for reference in given.runs for run in find_runs(reference, given.runs_dir)]
+        folder = given.into or given.runs_dir / merged_name(runs)
+        records = merge(runs, folder, _secrets())
     except RunError as error:
         raise BadInput(str(error)) from error
+    for record in records:
+        for warning in record.warnings:
+            if " is withheld: " in warning:
+                print(f"{record.case.id}: {warning}", file=sys.stderr)
     print("\n".join([*table(records), f"records: {folder / 'results.jsonl'}"]))
     tell_missing(folder, records)
     removed = [one.artifacts for one in records if one.artifacts is not None and not (folder / one.artifacts).exists()]

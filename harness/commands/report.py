@@ -15,6 +15,8 @@ from harness.page.library_files import LibrariesMissing
 from harness.report.summary import markdown
 from harness.report.table import table
 from harness.results.record import Record
+from harness.results.references import find_runs
+from harness.results.run_folder import VERDICT
 from harness.results.runs import RunError, read_run
 from harness.results.store import unrecorded
 from harness.verdict.reading import read_trials
@@ -32,8 +34,9 @@ else:  # they need SciPy
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor report`."""
     parser.add_argument(
-        "run", type=Path, nargs="+", metavar="RUN", help="the run's folder (runs/latest) or its results.jsonl"
+        "run", nargs="+", metavar="RUN", help="the run's folder or name, its results.jsonl, last or tag:NAME"
     )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON")
     form.add_argument("--markdown", action="store_true", help="print a summary in Markdown, for the page of a CI job")
@@ -44,14 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the table of a run and the means over replicates, or write the page of runs. Raise `BadInput`."""
+    try:
+        runs = [run for reference in given.run for run in _named(reference, given.runs_dir)]
+    except RunError as error:
+        raise BadInput(str(error)) from error
     if given.html is not None:
-        return _write_page(given.html, given.run)
-    if len(given.run) > 1:
+        return _write_page(given.html, runs)
+    if len(runs) > 1:
         raise BadInput("only --html FILE takes several runs; `proctor compare` compares two")
     try:
-        folder, records = read_run(given.run[0])
+        folder, records = read_run(runs[0])
         trials = read_trials(folder).trials if records else []
-        verdict = make.read_verdict(folder)
+        verdict = verdicts.read_verdict(folder / VERDICT) if (folder / VERDICT).exists() else None
     except RunError as error:
         raise BadInput(str(error)) from error
     several = len(trials) > 1 or given.json
@@ -63,6 +70,11 @@ def run(given: argparse.Namespace) -> int:
         print("\n".join((_markdown if given.markdown else _text)(records, summary, verdict)))
     tell_missing(folder, records)
     return 0
+
+
+def _named(reference: str, runs: Path) -> list[Path]:
+    """Return the runs that a reference names. A copy of a `results.jsonl` may have another name."""
+    return [Path(reference)] if Path(reference).is_file() else find_runs(reference, runs)
 
 
 def _write_page(file: Path, runs: Sequence[Path]) -> int:

@@ -15,7 +15,7 @@ from harness.commands.chosen import chosen, transcripts
 from harness.commands.errors import BadInput
 from harness.report.table import shown
 from harness.results.record import Record, UsageTotals
-from harness.results.references import find_runs
+from harness.results.references import find_run
 from harness.results.runs import RunError, read_run
 from harness.transcript.text import TextLine, coloured, transcript_lines
 
@@ -25,7 +25,7 @@ _MOST_LINES = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor show`."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, its results.jsonl, last or tag:NAME")
+    parser.add_argument("run", metavar="RUN", help="the run's folder or name, its results.jsonl, last or tag:NAME")
     parser.add_argument("case", metavar="CASE", help="the id of the case, or a part of it that only one case has")
     parser.add_argument("--attempt", type=int, metavar="N", help="only this attempt (default: all)")
     parser.add_argument("--full", action="store_true", help=f"show texts of more than {_MOST_LINES} lines to their end")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the transcript, page by page on a terminal. Raise `BadInput`."""
     try:
-        [reference] = find_runs(given.run, given.runs_dir)
+        reference = find_run(given.run, given.runs_dir)
         folder, records = read_run(reference)
     except RunError as error:
         raise BadInput(str(error)) from error

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from harness.commands.errors import BadInput
-from harness.results.references import find_runs, tag_run
+from harness.results.references import find_run, tag_run
 from harness.results.runs import RunError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor tag`."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, its results.jsonl, last or tag:NAME")
+    parser.add_argument("run", metavar="RUN", help="the run's folder or name, its results.jsonl, last or tag:NAME")
     parser.add_argument("name", metavar="NAME", help="the tag; it moves if another run has it")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
 
@@ -20,11 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Give a run a tag and print it. Raise `BadInput`."""
     try:
-        found = find_runs(given.run, given.runs_dir)
-        if len(found) > 1:
-            raise BadInput(f"{given.run}: a tag names one run, and these are {len(found)}")
-        tag_run(found[0], given.name, given.runs_dir)
+        found = find_run(given.run, given.runs_dir)
+        tag_run(found, given.name, given.runs_dir)
     except RunError as error:
         raise BadInput(str(error)) from error
-    print(f"tag:{given.name} is now {found[0].name}")
+    print(f"tag:{given.name} is now {found.name}")
     return 0

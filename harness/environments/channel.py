@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 _LOOK_S = 0.2
-_CHUNK = 1 << 20
+_CHUNKS = (1 << 16, 1 << 20)
+"""How much is read at once: a larger part only of a longer message, because room for it takes time to make."""
 
 
 class Aside(Protocol):
@@ -67,7 +68,8 @@ class Channel:
     def _take(self, count: int, deadline: float) -> bytes:
         while len(self._received) < count:
             self._incoming.wait(deadline, self._look)
-            chunk = os.read(self._incoming.number, _CHUNK)
+            least, most = _CHUNKS
+            chunk = os.read(self._incoming.number, min(max(count - len(self._received), least), most))
             if not chunk:
                 raise ConnectionError("the connection was closed")
             self._received += chunk

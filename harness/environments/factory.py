@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness.case import EnvironmentConf
 from harness.environments.arguments import Described, check_arguments
 from harness.environments.constructor import constructor
+from harness.environments.keeping import Keeping, not_kept
 from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
 
@@ -75,17 +77,27 @@ def _check_kind(conf: EnvironmentConf) -> None:
         raise ValueError(f"environment {conf.name}: kind: {error}") from error
 
 
-def available(conf: EnvironmentConf) -> str | None:
+def begin(conf: EnvironmentConf, keeping: Keeping = not_kept) -> None:
+    """Start the environment's host, so that it imports the adapter while this process does something else.
+
+    A mistake in the configuration is left to `available`, and so is a missing package.
+    """
+    with suppress(ValueError):
+        _check_kind(conf)
+        hosts.begin(_host(conf, keeping), conf.start_s, conf.memory_mb << 20)
+
+
+def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
     """Return why this environment cannot run here (a missing package, and how to install it), or None.
 
     This is cheap for the kinds of Proctor's own, with Proctor's own interpreter. Otherwise, the environment's host
-    starts and imports the adapter. Raise `ValueError` if the kind does not exist, and `EnvironmentFailed` if the import
-    does not end.
+    starts and imports the adapter; `keeping` keeps it within bounds. Raise `ValueError` if the kind does not exist, and
+    `EnvironmentFailed` if the import does not end.
     """
     _check_kind(conf)
     if conf.interpreter is not None or is_import_path(conf.kind):
         try:
-            hosts.host_of(_host(conf), conf.start_s)
+            hosts.host_of(_host(conf, keeping), conf.start_s, conf.memory_mb << 20)
         except PackageMissing as error:
             return f"environment {conf.name}: kind {conf.kind}: {error}"
         except ValueError as error:
@@ -102,15 +114,17 @@ def available(conf: EnvironmentConf) -> str | None:
     return None
 
 
-def make_environment(conf: EnvironmentConf) -> HostedEnvironment:
+def make_environment(conf: EnvironmentConf, keeping: Keeping = not_kept) -> HostedEnvironment:
     """Return the environment that `conf` describes, in a process of its own. `arguments` go to the adapter's class.
+
+    `keeping` keeps the process within bounds.
 
     Raise `ValueError` for an unknown kind, a class that is not an adapter, wrong arguments, or a missing package, and
     say what to do. Raise `EnvironmentFailed` if the process does not start.
     """
-    if reason := available(conf):
+    if reason := available(conf, keeping):
         raise ValueError(reason)
-    return hosted.HostedEnvironment(conf, described(conf), _host(conf))
+    return hosted.HostedEnvironment(conf, described(conf), _host(conf, keeping))
 
 
 def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
@@ -144,7 +158,7 @@ def _module_of_id(conf: EnvironmentConf) -> str | None:
     return module if conf.kind == "gymnasium" and colon else None
 
 
-def _host(conf: EnvironmentConf) -> HostSpec:
+def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """Return what the environment's host is started with.
 
     Proctor's own interpreter finds modules where this process finds them. Another one finds its own, and those in the
@@ -152,7 +166,7 @@ def _host(conf: EnvironmentConf) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    return hosts.HostSpec(conf.interpreter or sys.executable, path, adapter_path(conf), _module_of_id(conf))
+    return hosts.HostSpec(conf.interpreter or sys.executable, path, adapter_path(conf), _module_of_id(conf), keeping)
 
 
 def _installed(package: str) -> bool:

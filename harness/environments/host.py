@@ -7,21 +7,20 @@ one starts in milliseconds. CONTROL is a SOCK_SEQPACKET socket to the harness. E
 - First comes `{"path": […], "adapter": "module:Class", "also": MODULE or null}`. The answer is `{"ready": true}`, or
   `{"refused": TEXT, "missing": whether a package is missing}`.
 - `{"fork": BYTES OF MEMORY}` comes with the descriptors LIFE, SOCKET, ERRORS and others. The answer is
-  `{"forked": PID}`.
-- `{"abort": PID}` has no answer.
+  `{"forked": PID, "ward": PID}`: the guardian, and the process that it guards, in which the environment runs.
+- `{"abort": PID}` has no answer. PID is a guardian.
 
-When a forked process has ended, the harness gets `{"ended": PID, "code": CODE}`, at any time. The code is negative for
-a signal. A forked process serves the environment on SOCKET (`harness.environments.serving`) and writes its output to
-ERRORS.
+When a guardian has ended, the harness gets `{"ended": PID, "code": CODE}`, at any time. The code is that of its ward,
+negative for a signal. The ward serves the environment on SOCKET (`harness.environments.serving`) and writes its output
+to ERRORS.
 
-LIFE is the reading end of a pipe. The kernel kills this process, with its whole process group, when the harness closes
-the other end or dies. A forked process is a group of its own, with a LIFE of its own.
+LIFE is the reading end of a pipe. When the harness closes the other end or dies, this process ends with everything that
+descends from it (`harness.environments.guardian`). Each forked process has a LIFE of its own.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import importlib
 import importlib.util
 import json
@@ -36,7 +35,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_F_SETSIG = 10
 _LARGEST = 1 << 17
 _MOST_DESCRIPTORS = 8
 _FIRST_VICTIM = 900
@@ -68,23 +66,34 @@ class ForkServer:
                 os.kill(request["abort"], signal.SIGABRT)
             return
         state = random.getstate()
+        reading, told = os.pipe()
         if (pid := os.fork()) == 0:
-            random.setstate(state)  # which Python has replaced in the fork
-            self._become(request["fork"], *descriptors)
-        for descriptor in descriptors:
+            os.close(reading)
+            self._become(state, told, request["fork"], *descriptors)
+        for descriptor in (*descriptors, told):
             os.close(descriptor)
         self._children[os.pidfd_open(pid)] = pid
-        send(self._control, {"forked": pid})
+        with os.fdopen(reading, "rb") as guardian:
+            ward = guardian.read()
+        send(self._control, {"forked": pid, "ward": int(ward or 0)})
 
-    def _become(self, memory: int, life: int, connection: int, errors: int, *others: int) -> None:
-        """Turn this process, which was forked, into the one of an environment. Never return."""
+    def _become(
+        self, state: Any, told: int, memory: int, life: int, connection: int, errors: int, *others: int
+    ) -> None:
+        """Turn this process, which was forked, into the guardian of an environment's process. Never return.
+
+        `state` is that of `random`, which Python has replaced in the fork.
+        """
         code = 1
         try:
             self._control.close()
             for descriptor in self._children:
                 os.close(descriptor)
+            importlib.import_module("harness.environments.guardian").guard(life, told)
+            random.setstate(state)
+            for descriptor in (life, told):
+                os.close(descriptor)
             os.setpgid(0, 0)
-            die_with(life)
             os.dup2(errors, 1)
             os.dup2(errors, 2)
             os.close(errors)
@@ -107,15 +116,6 @@ class ForkServer:
 def send(control: socket.socket, message: dict[str, Any]) -> None:
     """Send the harness a packet."""
     control.send(json.dumps(message).encode())
-
-
-def die_with(life: int) -> None:
-    """Let the kernel kill this process group when the writing end of a pipe is closed, whatever the group is doing."""
-    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(life, _F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC)
-    if select.select([life], [], [], 0)[0]:  # it was closed before
-        os._exit(1)
 
 
 def find_harness(folder: str) -> None:
@@ -151,14 +151,18 @@ def prepare(path: Sequence[str], adapter: str, also: str | None) -> dict[str, An
 
 
 def main(control: str, life: str, folder: str) -> None:
-    """Prepare, and serve."""
-    die_with(int(life))
+    """Prepare, and serve. No process is started before the first packet comes."""
     Path("/proc/self/oom_score_adj").write_text(str(_FIRST_VICTIM))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    faulthandler.enable()
-    find_harness(folder)
     connection = socket.socket(fileno=int(control))
-    request = json.loads(connection.recv(_LARGEST))
+    packet = connection.recv(_LARGEST)
+    if not packet:
+        return
+    find_harness(folder)
+    importlib.import_module("harness.environments.guardian").guard(int(life))
+    os.close(int(life))
+    faulthandler.enable()
+    request = json.loads(packet)
     send(connection, prepare(request["path"], request["adapter"], request["also"]))
     ForkServer(connection).serve()
 

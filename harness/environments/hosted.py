@@ -20,6 +20,7 @@ from harness.environments.arguments import Described
 from harness.environments.base import InvalidAction, Plain, Step
 from harness.environments.channel import Aside, Channel
 from harness.environments.hosts import EnvironmentFailed, HostSpec, ended, forget, host_of
+from harness.environments.keeping import Kept
 from harness.environments.last_words import LastWords
 from harness.environments.solved_when import doubt, parse_rule
 from harness.imports import PackageMissing
@@ -49,13 +50,14 @@ class HostedProcess:
         self._code: int | None = None
         self.alive = True
         try:
-            host = host_of(spec, conf.start_s)
+            memory = conf.memory_mb << 20
+            host = host_of(spec, conf.start_s, memory)
             try:
-                forked = host.fork(conf.memory_mb << 20, self._said.writing, others)
+                forked = host.fork(memory, self._said.writing, others)
             except OSError:  # the host itself was killed, as by the kernel when memory ran out
                 forget(spec)
-                host = host_of(spec, conf.start_s)
-                forked = host.fork(conf.memory_mb << 20, self._said.writing, others)
+                host = host_of(spec, conf.start_s, memory)
+                forked = host.fork(memory, self._said.writing, others)
         except OSError as error:
             raise EnvironmentFailed(self._said.told(f"environment {conf.name} cannot start: {error}")) from error
         finally:
@@ -63,7 +65,9 @@ class HostedProcess:
         self._host, self._pid, self._connection = host, forked.pid, forked.connection
         self._life = weakref.finalize(self, os.close, forked.life)
         self._socket = weakref.finalize(self, os.close, forked.connection)
+        self._kept: Kept | None = None
         try:
+            self._kept = spec.keeping(forked.ward, memory, self._life)
             self.max_steps: int = self.ask("make", spec.adapter, *described, limit=conf.start_s)
         except BaseException:
             self.kill()
@@ -118,10 +122,12 @@ class HostedProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the process, with its process group. May be called again."""
+        """Kill the process, with everything that descends from it. May be called again."""
         self.alive = False
         self._socket()
         self._life()
+        if self._kept is not None:
+            self._kept.close()
         self._note_end(_DEATH_S)
         self._said.close()
 
@@ -156,7 +162,9 @@ class HostedProcess:
         self._fail(what)
 
     def _fail(self, what: str) -> NoReturn:
-        error = EnvironmentFailed(self._said.told(f"environment {self._conf.name}: {what}"))
+        why = self._kept.exceeded() if self._kept is not None else None
+        because = f": {why}" if why else ""
+        error = EnvironmentFailed(self._said.told(f"environment {self._conf.name}: {what}{because}"))
         self.kill()
         raise error
 

@@ -16,20 +16,22 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import harness
 from harness.endings import CaseFault, Ending
 from harness.environments import host as program
+from harness.environments.keeping import Keeping, not_kept
 from harness.environments.last_words import LastWords
+from harness.environments.variables import variables
 from harness.imports import PackageMissing
 
 _MOST_IDLE = 2
 _LARGEST = 1 << 17
 _FORK_S = 30.0
-_SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PROCTOR_SEED")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_CLOSE_S = 2.0
 
 
 class EnvironmentFailed(CaseFault):
@@ -45,31 +47,42 @@ class HostSpec(NamedTuple):
     """What a host is started with.
 
     These are the interpreter, the first entries of its module search path, the import path of the adapter, and a module
-    that the adapter will need.
+    that the adapter will need. `keeping` keeps the host, and each process that it forks, within bounds.
     """
 
     interpreter: str
     path: tuple[str, ...]
     adapter: str
     also: str | None
+    keeping: Keeping = not_kept
 
 
 class Forked(NamedTuple):
-    """A process of a host: its pid, and the harness's ends of its socket and of the pipe that keeps it alive."""
+    """A process of a host.
+
+    `pid` is its guardian, and `ward` the process in which the environment will run. The descriptors are the harness's
+    ends of its socket and of the pipe that keeps it alive.
+    """
 
     pid: int
+    ward: int
     connection: int
     life: int
 
 
 class ForkingHost:
-    """A running host. Threads may share it."""
+    """A host. Threads may share it. Making one starts it, and does not wait for it.
 
-    def __init__(self, spec: HostSpec, start_s: float) -> None:
-        """Start a host. Raise `PackageMissing`, `ValueError` if its adapter cannot be used, or `EnvironmentFailed`."""
+    It has `start_s` seconds to import its adapter, and `memory` bytes for that. Raise `ValueError` if its interpreter
+    cannot be run.
+    """
+
+    def __init__(self, spec: HostSpec, start_s: float, memory: int) -> None:
+        self._spec, self._start_s, self._began = spec, start_s, time.monotonic()
         self._turn = threading.RLock()
         self._ended: dict[int, int] = {}
-        self._forked: list[int] = []
+        self._forked: list[tuple[int, int]] = []
+        self._is_ready = False
         self.running: set[int] = set()
         self._said = LastWords()
         self._control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -92,23 +105,30 @@ class ForkingHost:
             far_control.close()
             os.close(far_life)
         self._said.close_writing()
-        self._prepare(spec, start_s)
+        self._kept = spec.keeping(self._process.pid, memory, self._process.terminate)
+        with suppress(OSError):  # `ready` tells
+            self._control.send(json.dumps({"path": spec.path, "adapter": spec.adapter, "also": spec.also}).encode())
 
-    def _prepare(self, spec: HostSpec, start_s: float) -> None:
-        request = {"path": spec.path, "adapter": spec.adapter, "also": spec.also}
-        try:
-            self._control.send(json.dumps(request).encode())
-            answer = self._receive(time.monotonic() + start_s)
-        except OSError as error:
-            late = f"it did not import {spec.adapter} within {start_s:g} s" if isinstance(error, TimeoutError) else None
-            code = None if late else self._process.wait()
-            self.close()
-            raise EnvironmentFailed(
-                self._said.told(f"the process of {spec.adapter} did not start: {late or ended(code)}")
-            ) from error
-        if "refused" in answer:
-            self.close()
-            raise (PackageMissing if answer["missing"] else ValueError)(answer["refused"])
+    def ready(self) -> None:
+        """Wait until the host has imported the adapter. If that fails, close the host.
+
+        Raise `PackageMissing`, `ValueError` if the adapter cannot be used, or `EnvironmentFailed`.
+        """
+        adapter = self._spec.adapter
+        with self._turn:
+            if self._is_ready:
+                return
+            try:
+                answer = self._receive(self._began + self._start_s)
+            except OSError as error:
+                late = f"it did not import {adapter} within {self._start_s:g} s"
+                how = late if isinstance(error, TimeoutError) else ended(self._process.wait())
+                self.close()
+                raise EnvironmentFailed(self._said.told(f"the process of {adapter} did not start: {how}")) from error
+            if "refused" in answer:
+                self.close()
+                raise (PackageMissing if answer["missing"] else ValueError)(answer["refused"])
+            self._is_ready = True
 
     def fork(self, memory: int, errors: int, others: Sequence[int]) -> Forked:
         """Return a new process, which has the adapter imported. Raise `OSError` if the host is gone or hangs.
@@ -124,7 +144,7 @@ class ForkingHost:
                 self._pump(time.monotonic() + _FORK_S, lambda: bool(self._forked))
                 if not self._forked:
                     raise TimeoutError("the host does not answer")
-                pid = self._forked.pop()
+                pid, ward = self._forked.pop()
                 self.running.add(pid)
         except OSError:
             near.close()
@@ -133,7 +153,7 @@ class ForkingHost:
         finally:
             far.close()
             os.close(far_life)
-        return Forked(pid, near.detach(), life)
+        return Forked(pid, ward, near.detach(), life)
 
     def abort(self, pid: int) -> None:
         """Let a process say where it is, and die."""
@@ -151,10 +171,14 @@ class ForkingHost:
             return self._ended.pop(pid, None)
 
     def close(self) -> None:
-        """Kill the host. The processes that it forked live on."""
+        """Kill the host, and everything that descends from it."""
         os.close(self._life)
-        self._process.kill()  # a copy of the descriptor may be open in another process
-        self._process.wait()
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:  # a copy of the descriptor may be open in another process
+            self._process.kill()
+            self._process.wait()
+        self._kept.close()
         self._release(life=False)
 
     def _pump(self, deadline: float, done: Callable[[], bool]) -> None:
@@ -165,7 +189,7 @@ class ForkingHost:
             except TimeoutError:
                 return
             if "forked" in said:
-                self._forked.append(said["forked"])
+                self._forked.append((said["forked"], said["ward"]))
             else:
                 self._ended[said["ended"]] = said["code"]
                 self.running.discard(said["ended"])
@@ -197,14 +221,33 @@ _hosts: dict[HostSpec, ForkingHost] = {}
 _choosing = threading.RLock()
 
 
-def host_of(spec: HostSpec, start_s: float) -> ForkingHost:
-    """Return the host for a specification. Start it if it does not run. Raise what `ForkingHost` raises."""
+def begin(spec: HostSpec, start_s: float, memory: int) -> ForkingHost:
+    """Return the host for a specification, which may still be importing. Start it if it does not run.
+
+    Raise `ValueError` if its interpreter cannot be run.
+    """
     with _choosing:
         if spec not in _hosts:
             for other in [other for other, idle in _hosts.items() if not idle.running][: -_MOST_IDLE or None]:
                 forget(other)
-            _hosts[spec] = ForkingHost(spec, start_s)
+            _hosts[spec] = ForkingHost(spec, start_s, memory)
         return _hosts[spec]
+
+
+def host_of(spec: HostSpec, start_s: float, memory: int) -> ForkingHost:
+    """Return the host for a specification, once it has imported the adapter. Start it if it does not run.
+
+    Raise what `ForkingHost` and `ForkingHost.ready` raise.
+    """
+    host = begin(spec, start_s, memory)
+    try:
+        host.ready()
+    except Exception:
+        with _choosing:
+            if _hosts.get(spec) is host:
+                del _hosts[spec]
+        raise
+    return host
 
 
 def forget(spec: HostSpec) -> None:
@@ -217,15 +260,9 @@ def forget(spec: HostSpec) -> None:
 
 @atexit.register
 def close_hosts() -> None:
-    """Kill every host of this process. The processes of open environments live on until these are closed."""
+    """Kill every host of this process, and with them the processes of open environments."""
     for spec in list(_hosts):
         forget(spec)
-
-
-def variables() -> dict[str, str]:
-    """Return the variables of a host: those of this process without secrets, and one thread for each library."""
-    kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}
-    return {**dict.fromkeys(_THREADS, "1"), **kept, "PYTHONHASHSEED": "0"}
 
 
 def ended(code: int | None, process: str = "its process") -> str:

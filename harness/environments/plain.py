@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ _ARRAY = "__array__"
 _DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 )
+_LITTLE = {name: np.dtype(name).newbyteorder("<") for name in _DTYPES}
+_NATIVE = {name: np.dtype(name) for name in _DTYPES}
+_NAMES = {dtype: name for name, dtype in _LITTLE.items()}
+_SCALARS = frozenset([type(None), bool, int, float, str])
 _MAX_DIMENSIONS = 16
 _LENGTH = 4
 
@@ -91,44 +96,62 @@ class _Contents:
 
 
 def _to_json(value: Any, depth: int, contents: list[bytes]) -> Any:
+    """Return a value as JSON has it. Most of what a message holds are scalars, which cost no call of their own."""
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, np.ndarray):
         return {_ARRAY: _array_to_json(value, contents)}
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, list | tuple):
-        return [_to_json(item, depth + 1, contents) for item in value]
+        _check_depth(value, depth)
+        return [item if type(item) in _SCALARS else _to_json(item, depth + 1, contents) for item in value]
     if isinstance(value, dict):
+        _check_depth(value, depth)
         for key in value:
             if not isinstance(key, str) or key == _ARRAY:
                 raise ValueError(f"{key!r} cannot be a key: keys are strings other than {_ARRAY}")
-        return {key: _to_json(item, depth + 1, contents) for key, item in value.items()}
+        return {
+            key: item if type(item) in _SCALARS else _to_json(item, depth + 1, contents) for key, item in value.items()
+        }
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     raise ValueError(f"a value of type {type(value).__name__} is not plain data")
 
 
 def _from_json(value: Any, depth: int, contents: _Contents) -> Any:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if isinstance(value, list):
-        return [_from_json(item, depth + 1, contents) for item in value]
-    if isinstance(value, dict):
+    if type(value) is list:
+        _check_depth(value, depth)
+        return [item if type(item) in _SCALARS else _from_json(item, depth + 1, contents) for item in value]
+    if type(value) is dict:
         if _ARRAY in value:
             return _array_from_json(value, contents)
-        return {key: _from_json(item, depth + 1, contents) for key, item in value.items()}
+        _check_depth(value, depth)
+        return {
+            key: item if type(item) in _SCALARS else _from_json(item, depth + 1, contents)
+            for key, item in value.items()
+        }
     return value
+
+
+def _check_depth(container: Sized, depth: int) -> None:
+    """Raise `ValueError` if what is in a container at this depth is too deep."""
+    if depth >= MAX_DEPTH and len(container):
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def _array_to_json(array: NDArray[Any], contents: list[bytes]) -> list[Any]:
     """Return the description of an array, and append its content to `contents`."""
-    if array.dtype.name not in _DTYPES:
+    dtype = array.dtype if array.dtype in _NAMES else array.dtype.newbyteorder("<")
+    name = _NAMES.get(dtype)
+    if name is None:
         raise ValueError(f"an array of dtype {array.dtype} is not plain data; allowed: {', '.join(sorted(_DTYPES))}")
     if array.ndim > _MAX_DIMENSIONS or any(size > MAX_BYTES for size in array.shape):
         raise ValueError(f"an array of shape {array.shape} is too large")
-    contents.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-    return [array.dtype.name, list(array.shape)]
+    contents.append(array.astype(dtype, copy=False).tobytes())
+    return [name, list(array.shape)]
 
 
 def _array_from_json(value: dict[str, Any], contents: _Contents) -> NDArray[Any]:
@@ -140,11 +163,11 @@ def _array_from_json(value: dict[str, Any], contents: _Contents) -> NDArray[Any]
         raise ValueError(f"unknown array dtype {name!r:.40}")
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(_is_size(size) for size in shape):
         raise ValueError(f"bad array shape {shape!r:.80}")
-    dtype = np.dtype(name).newbyteorder("<")
+    dtype = _LITTLE[name]
     content = contents.take(math.prod(shape) * dtype.itemsize)
     if name == "bool" and content.strip(b"\0\1"):
         raise ValueError("a bool array holds bytes other than 0 and 1")
-    return np.frombuffer(content, dtype).reshape(shape).astype(np.dtype(name))
+    return np.frombuffer(content, dtype).reshape(shape).astype(_NATIVE[name])
 
 
 def _is_size(size: Any) -> bool:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from harness.environments.base import Plain
@@ -51,7 +52,7 @@ class Match(NamedTuple):
 
 
 class Played(Struct, frozen=True):
-    """An episode that was played, what the policy printed, and the names in the info of its steps.
+    """An episode that was played, what the policy printed, the names in the info of its steps, and its recording.
 
     If it is `unloadable`, the policy could not be loaded, and the episode was not played.
     """
@@ -59,6 +60,7 @@ class Played(Struct, frozen=True):
     episode: Episode
     printed: str = ""
     told: tuple[str, ...] = ()
+    recording: bytes = b""
     unloadable: bool = False
 
 
@@ -69,6 +71,7 @@ class PlayedThere(Struct, frozen=True):
     survived: bool
     gone: bool
     told: list[str]
+    recording: Any
 
 
 class _Stopped(Exception):
@@ -241,7 +244,8 @@ class _Lane:
             self._close_both()
         if episode.error is not None:
             episode = dataclasses.replace(episode, error=printable(episode.error))
-        return Played(episode, self._policy.printed(), tuple(result.told))
+        recording = result.recording.tobytes() if isinstance(result.recording, np.ndarray) else b""
+        return Played(episode, self._policy.printed(), tuple(result.told), recording)
 
     def _note(self, index: int) -> None:
         self._close_both()

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 from harness.environments.base import Environment, InvalidAction, Plain, Policy
 from harness.environments.channel import Channel
 from harness.environments.judged import JudgedEnvironment
@@ -22,6 +24,7 @@ from harness.evaluation.policy_link import (
     PolicyLink,
     PolicyTimeout,
 )
+from harness.evaluation.recording import EpisodeRecorder, Playable
 from harness.evaluation.text import printable
 
 _END_S = 5.0
@@ -53,7 +56,7 @@ class Episode:
 
 
 def run_episode(
-    environment: Environment,
+    environment: Playable,
     policy: Policy,
     *,
     index: int,
@@ -104,19 +107,21 @@ def play(
     """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
 
     Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
-    `gone`; and the names in the info of the steps, which were `told`.
+    `gone`; the names in the info of the steps, which were `told`; and the `recording` of the episode, as bytes.
     """
     incoming, outgoing = descriptors
     policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER)))
     told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
     told.clear()
-    episode = run_episode(environment, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s)
+    recorder = EpisodeRecorder(environment)
+    episode = run_episode(recorder, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s)
     fault = policy.fault
     return {
         "episode": {**asdict(episode), "outcome": str(episode.outcome)},
         "survived": policy.end(),
         "gone": isinstance(fault, PolicyGone),
         "told": sorted(told),
+        "recording": np.frombuffer(recorder.recorded(), np.uint8),
     }
 
 

@@ -10,12 +10,14 @@ from statistics import fmean
 import msgspec
 
 from harness.case import EvaluationConf, Score
+from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.lanes import Lanes, Match, Played
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
+from harness.evaluation.recordings import Recordings
 from harness.evaluation.submission import Submission
 from harness.sandbox.base import Sandbox
 
@@ -37,30 +39,32 @@ def evaluate(
     conf: EvaluationConf,
     seeds: Sequence[int],
     scratch: Path,
-    episodes_file: Path,
+    files: CaseFolder,
     log: PolicyLog,
     progress: Callable[[int, int], None],
 ) -> tuple[Score, list[Episode]]:
     """Play one episode for each seed, several side by side. Return the score and the episodes, in the order of seeds.
 
-    Each episode is appended to `episodes_file` as soon as it and those before it have ended, and what the submission
-    printed to `log`. `conf.episode_wall_s` limits each episode, and separately each loading of the submission. If
-    loading fails, the remaining episodes are not attempted and count as crashed or timed out, as the loading did. After
-    `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the same however many are played at a
-    time. Without a submission, the score has a reason and there are no episodes. `progress` is called with the number
-    of episodes done and the number scheduled. Raise `SandboxError` if the sandbox does not work, and
-    `HeldOutFault` if the environment fails twice in an episode.
+    As soon as an episode and those before it have ended, it is written to `files.episodes`, its recording to
+    `files.actions`, and what the submission printed to `log`. `conf.episode_wall_s` limits each episode, and separately
+    each loading of the submission. If loading fails, the remaining episodes are not attempted and count as crashed or
+    timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the
+    same however many are played at a time. Without a submission, the score has a reason and there are no episodes.
+    `progress` is called with the number of episodes done and the number scheduled. Raise `SandboxError` if the sandbox
+    does not work, and `HeldOutFault` if the environment fails twice in an episode.
     """
     episodes: list[Episode] = []
     if submission.reason is not None:
-        episodes_file.write_bytes(b"")
+        files.episodes.write_bytes(b"")
         return _no_score(len(seeds), submission.reason), episodes
     match = Match(environment, environment.spaces(), sandbox, submission.path, scratch, conf.episode_wall_s, log)
-    with episodes_file.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
+    recordings = Recordings(files.actions)
+    with files.episodes.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
         for played in _in_order(lanes, seeds):
             episode = played.episode
             lines.write(msgspec.json.encode(episode) + b"\n")
             lines.flush()
+            recordings.add(episode.index, played.recording)
             log.add(f"episode {episode.index}: {episode.outcome}", played.printed)
             environment.note(played.told, episode.steps)
             episodes.append(episode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
@@ -16,6 +17,7 @@ from harness.live.board import Board
 from harness.live.canvas import Canvas
 from harness.live.status import read_statuses
 from harness.node_ids import parameters_of
+from harness.temporary import hold, sweep
 
 _EVERY_S = 0.5
 
@@ -37,7 +39,9 @@ class LiveWorkers:
         self._lock = RLock()
         self._over = Event()
         self._thread: Thread | None = None
+        sweep("live")  # the main process of another run was killed
         folder.mkdir(mode=0o700)
+        self._held = hold(folder)
         canvas.open()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -90,6 +94,7 @@ class LiveWorkers:
         """Clean up after all workers have stopped, even if the session did not finish."""
         self.finish()
         rmtree(self._folder, ignore_errors=True)
+        os.close(self._held)
 
     def finish(self) -> None:
         """Wipe the board and stop drawing. May be called again."""

@@ -9,7 +9,8 @@ import msgspec
 from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
+from harness.gateway.cassette import CassetteError, Head, Recorder, Tape, load_cassette
+from harness.gateway.cassette_player import CassettePlayer
 from harness.models.model_server import ModelServer
 
 
@@ -33,7 +34,15 @@ def cassette_server(case: Case, conf: ConfPath) -> ModelServer:
     # All attempts share it, so that each recorded answer is played once.
     player = CassettePlayer(cassette)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelServer(case.model.name, lambda: player, f"sha256:{digest}", recorded_in=cassette.head.workspace)
+    return ModelServer(
+        case.model.name,
+        lambda: player,
+        f"sha256:{digest}",
+        recorded_in=cassette.head.workspace or None,
+        played_from=cassette.head.source,
+        stand_in=cassette.head.stand_in,
+        fault=lambda: player.misfit,
+    )
 
 
 def recorded(server: ModelServer, case: Case, conf: ConfPath) -> ModelServer:
@@ -44,9 +53,8 @@ def recorded(server: ModelServer, case: Case, conf: ConfPath) -> ModelServer:
     if case.replicate > 1:
         return server
     # The attempts of a case share a cassette.
-    tape = Tape(
-        conf.own / _file(case, case.model.name), Head(model=case.model.asked_as, digest=server.digest, wire=case.wire)
-    )
+    head = Head(stand_in=server.stand_in, model=case.model.asked_as, digest=server.digest, wire=case.wire)
+    tape = Tape(conf.own / _file(case, case.model.name), head)
     return msgspec.structs.replace(server, provider=lambda: Recorder(server.provider(), tape))
 
 

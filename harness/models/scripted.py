@@ -25,4 +25,4 @@ def scripted_server(case: Case, conf: ConfPath) -> ModelServer:
     # All attempts share it, so that a turn that should fail twice fails twice in total.
     provider = ScriptedProvider(script)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelServer(case.model.name, lambda: provider, f"sha256:{digest}")
+    return ModelServer(case.model.name, lambda: provider, f"sha256:{digest}", stand_in=True)

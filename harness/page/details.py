@@ -45,13 +45,14 @@ class Pictures:
         self._room = room
 
     def take(self, paths: Iterator[Path]) -> dict[str, str]:
-        """Return each PNG file as an address that holds it, by its name. Leave out what there is no room for."""
+        """Return each PNG or WebP file as an address that holds it, by name. Leave out what there is no room for."""
         taken = {}
         for path in paths:
             try:
                 size = path.stat().st_size
                 if size <= self._room and path.is_file() and not path.is_symlink():
-                    taken[path.name] = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+                    kind = path.suffix.removeprefix(".")
+                    taken[path.name] = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
                     self._room -= size
             except OSError:
                 continue
@@ -71,6 +72,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
         "transcripts": [],
         "episodes": [],
         "submission": [],
+        "films": {},
         "pictures": {},
     }
     if folder is None or not folder.path.is_dir():
@@ -83,6 +85,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
             break
     found["episodes"] = _episodes(folder.episodes)
     found["submission"] = list(_files(folder.submission))
+    found["films"] = pictures.take(iter(sorted(folder.pictures.glob("*.webp"))))
     found["pictures"] = pictures.take(iter(sorted(folder.renders.glob("*.png"))))
     return found
 

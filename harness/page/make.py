@@ -7,14 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from harness.malformed import MALFORMED
 from harness.page.overview import ShownRun
 from harness.page.write import write_page
-from harness.report.verdicts import Compared
+from harness.report.verdicts import read_verdict
 from harness.results.run_folder import VERDICT
-from harness.results.runs import RunError, read_run
+from harness.results.runs import read_run
 from harness.verdict.reading import trials_of
 
 _EVERY_S = 0.2
@@ -29,21 +26,11 @@ def make_page(file: Path, runs: Sequence[Path]) -> str:
     return f"page: {file} ({size / 1e6:.1f} MB)"
 
 
-def read_verdict(run: Path) -> Compared | None:
-    """Return the comparison of a run with its baseline, if it had one. Raise `RunError` if the file is damaged."""
-    file = run / VERDICT
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Compared)
-    except FileNotFoundError:
-        return None
-    except MALFORMED as error:
-        raise RunError(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
-
-
 def _read(run: Path) -> ShownRun:
     folder, records = read_run(run)
     trials = trials_of(folder, records, running=False).trials
-    return ShownRun(folder=folder, records=records, trials=trials, verdict=read_verdict(folder))
+    verdict = read_verdict(folder / VERDICT) if (folder / VERDICT).exists() else None
+    return ShownRun(folder=folder, records=records, trials=trials, verdict=verdict)
 
 
 class _Progress:

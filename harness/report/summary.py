@@ -61,7 +61,7 @@ def _note(ran: Iterable[Record]) -> list[str]:
     scripted = sum(record.scripted for record in ran)
     if not scripted:
         return []
-    return ["", f"{scripted} of these cases played a script. They measure the pipeline, not a model."]
+    return ["", f"{scripted} of these cases played a script or a cassette. They measure the pipeline, not a model."]
 
 
 def _skipped(records: Iterable[Record]) -> list[str]:

@@ -73,6 +73,8 @@ def why(record: Record) -> str:
         for one in record.differences
         if one.explained is None
     ]
+    if record.played_from is not None:
+        odd.append(f"a cassette of {record.played_from}")
     warnings = [" ".join(warning.split()) for warning in record.warnings]
     ending = "" if ending == "finished" else ending[:_WHY]
     return "; ".join(filter(None, [ending, *_known(record), *odd, *warnings]))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
+from harness.malformed import MALFORMED
 from harness.report.summary import escape
+from harness.results.runs import RunError
 from harness.verdict.comparison import Comparison, Verdict
 from harness.verdict.rules import Rules
 from harness.verdict.trials import Measure
@@ -83,6 +87,14 @@ class Compared(Struct, frozen=True, kw_only=True):
         """Return what has this verdict. If nothing was tested, the cases say it all. Groups are left out then."""
         found = [one for one in self.comparisons if one.verdict is verdict]
         return [one for one in found if one.level == "case"] if verdict in _UNTESTED else found
+
+
+def read_verdict(file: Path) -> Compared:
+    """Return the comparison in a `verdict.json`. Raise `RunError` if the file is damaged."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Compared)
+    except MALFORMED as error:
+        raise RunError(f"{file}: not a comparison of this version of Proctor: {error}; remove the file") from error
 
 
 def lines(compared: Compared) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from msgspec import Struct, field
 
 from harness.malformed import MALFORMED
 from harness.private import private_folder
+from harness.results.durable import write_durably
 
 BEGUN = "run.json"
 """The file with it, in the folder of the run."""
@@ -32,11 +32,9 @@ class Begun(Struct, frozen=True, kw_only=True):
 
 
 def write_begun(run: Path, begun: Begun) -> None:
-    """Write the file, in one step. Raise `OSError` if that is not possible."""
+    """Write the file, durably: without it, the run cannot be resumed. Raise `OSError` if that is not possible."""
     private_folder(run)
-    new = run / f".{BEGUN}.{os.getpid()}"
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(begun)) + b"\n")
-    new.replace(run / BEGUN)
+    write_durably(run / BEGUN, [msgspec.json.format(msgspec.json.encode(begun)), b"\n"])
 
 
 def read_begun(run: Path) -> Begun | None:

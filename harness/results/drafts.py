@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from harness.results.record import CaseUsage, Record, UsageTotals
 
 
 def write_draft(folder: CaseFolder, record: Record) -> None:
-    """Write the draft of a case, in one step. Raise `OSError` if that is not possible."""
+    """Write the draft of a case, in one step. No crash of the machine leaves a part of it. Raise `OSError`."""
     folder.make()
     new = folder.draft.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, artifacts=folder.path.name)))
+    with new.open("wb") as file:
+        file.write(msgspec.json.encode(msgspec.structs.replace(record, artifacts=folder.path.name)))
+        file.flush()
+        os.fsync(file.fileno())
     new.replace(folder.draft)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from harness.private import private_folder
 from harness.results.record import Record
@@ -24,30 +25,29 @@ def merged_name(runs: Sequence[Path]) -> str:
     return run_name(f"{suite}-merged" if suite else "merged")
 
 
-def merge(runs: Sequence[Path], into: Path) -> list[Record]:
+def merge(runs: Sequence[Path], into: Path, secrets: Mapping[str, str]) -> list[Record]:
     """Write the records and case folders of all `runs` into the new folder `into`. Return the records, sorted by case.
 
     `into` appears complete or not at all. The runs stay as they are. If the file system allows it, files are linked and
-    not copied. What agents left as plain folders is packed into archives. A case whose folder was removed keeps its
-    record. Raise `RunError` if a run cannot be read, has no records, or shares a case with another run, if the folder
-    of a case is not in its run, or if `into` exists.
+    not copied. What agents left as plain folders is packed into archives. Files of such cases that hold one of
+    `secrets` are left out, and the records warn of them. A case whose folder was removed keeps its record. Raise
+    `RunError` if a run cannot be read, has no records, or shares a case with another run, if the folder of a case is
+    not in its run, or if `into` exists.
     """
     whole = [read_run(run) for run in runs]
     for folder, records in whole:
         if not records:
             raise RunError(f"{folder}: the run has no records")
     _require_distinct(whole)
-    sources = [_source(folder, record) for folder, records in whole for record in records if record.artifacts]
-    records = sorted((record for _folder, records in whole for record in records), key=_order)
+    found = [(record, _source(folder, record)) for folder, records in whole for record in records]
+    found.sort(key=lambda one: _order(one[0]))
     missing = [name for folder, found in whole for name in unrecorded(folder, found)]
     if into.exists():
         raise RunError(f"{into} already exists: choose another folder")
     part = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         private_folder(part)
-        for source in sources:
-            if source.is_dir():
-                take(source, part / source.name)
+        records = [_taken(record, source, part, secrets) for record, source in found]
         (part / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
         planned = dict.fromkeys(
             [*(record.session or record.artifacts or record.case.id for record in records), *missing]
@@ -74,9 +74,20 @@ def _require_distinct(whole: Iterable[tuple[Path, list[Record]]]) -> None:
         owner |= dict.fromkeys(mine, folder)
 
 
-def _source(folder: Path, record: Record) -> Path:
-    """Return the folder of a case, which may have been removed. Raise `RunError` if it is not in that of the run."""
-    source = folder / (record.artifacts or "")
+def _taken(record: Record, source: Path | None, part: Path, secrets: Mapping[str, str]) -> Record:
+    """Take the folder of a case, if it is there. Return its record, with a warning of each file that is left out."""
+    told = take(source, part / source.name, secrets) if source is not None and source.is_dir() else []
+    return replace(record, warnings=list(dict.fromkeys([*record.warnings, *told]))) if told else record
+
+
+def _source(folder: Path, record: Record) -> Path | None:
+    """Return the folder of a case, if it had one. It may have been removed.
+
+    Raise `RunError` if it is not in that of the run.
+    """
+    if not record.artifacts:
+        return None
+    source = folder / record.artifacts
     if source.parent != folder or source.name == ".." or source.is_symlink():
         raise RunError(f"{folder}: {record.case.id}: its folder {record.artifacts} is not a folder in that of the run")
     return source

@@ -18,6 +18,7 @@ from harness.results.claims import busy, claim, release
 from harness.results.references import tags_of
 from harness.results.run_folder import CASES, LATEST, RESULTS, is_run, suite_of, time_of
 from harness.untrusted.removal import DISCARDED, remove
+from harness.untrusted.rooms import ROOM, place_of
 from harness.untrusted.tree import walk
 
 _BLOCK = 512
@@ -41,9 +42,9 @@ class PruneRules(Struct, frozen=True, kw_only=True):
 class Prunable(Struct, frozen=True, kw_only=True):
     """Folders that may be removed together.
 
-    `run` is the folder of their run, or the leftover of an interrupted removal. `folders` are `run` itself, or folders
-    in it. `size` is the space that they take on the disk, in bytes. `began` is when the run began; it is `None` for a
-    leftover. `what` says what they are.
+    `run` is the folder of their run, or the leftover of an interrupted removal. `folders` are `run` itself and its
+    rooms, or folders in it. `size` is the space that they take on the disk, in bytes. `began` is when the run began; it
+    is `None` for a leftover. `what` says what they are.
     """
 
     run: Path
@@ -179,13 +180,18 @@ def _leftovers(runs: Path, known: Sequence[_KnownRun]) -> Iterator[Prunable]:
 
 def _prunable(run: _KnownRun, rules: PruneRules) -> Prunable | None:
     """Return what the rules would remove of a run, or `None` if that is nothing."""
-    folders, what = [run.folder], "the run"
+    folders, what = [*_rooms(run.folder), run.folder], "the run"
     if rules.outcome is not None:
         folders = _case_folders(run.folder, rules.outcome)
         what = f"folders of {rules.outcome} cases: {len(folders)}"
-    if not folders or (rules.larger_than is not None and _size([run.folder]) <= rules.larger_than):
+    if not folders or (rules.larger_than is not None and _size([*_rooms(run.folder), run.folder]) <= rules.larger_than):
         return None
     return Prunable(run=run.folder, folders=folders, size=_size(folders), began=run.began, what=what)
+
+
+def _rooms(run: Path) -> list[Path]:
+    """Return the rooms beside a run that its killed processes left."""
+    return [place_of(link) for link in sorted(run.glob(f"{ROOM}*")) if link.is_symlink() and place_of(link).is_dir()]
 
 
 def _case_folders(run: Path, outcome: str) -> list[Path]:

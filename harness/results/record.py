@@ -79,6 +79,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     tools_s: float | None = None
     experiment_s: float | None = None
     evaluation_s: float | None = None
+    pictures_s: float | None = None
 
 
 class Versions(Struct, frozen=True, kw_only=True):
@@ -192,6 +193,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `replicates` is null if the number of replicates is fixed, and in records of older versions.
 
+    `played_from` says whose answers a cassette played. It is null for any other case, and in records of older versions.
+
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
     environment's configuration. They are null in records of older versions. `known_failure` is set if the project
@@ -207,6 +210,7 @@ class Record(Struct, frozen=True, kw_only=True):
     overrides: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     scripted: bool
+    played_from: str | None = None
     ending: Ending
     cause: Cause
     outcome: str

@@ -91,6 +91,7 @@ class RecordBuilder:
         self.malformed_lines = 0
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings = case.doubts
+        self.played_from: str | None = None
         self.weaker_limits: list[str] = []
         self.timing: dict[str, float | None] = {}
         self.outcome: str | None = None
@@ -169,6 +170,7 @@ class RecordBuilder:
             overrides=self.origin.overrides,
             options=self.origin.options,
             scripted=case.scripted,
+            played_from=self.played_from,
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,

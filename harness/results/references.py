@@ -1,4 +1,4 @@
-"""How the user names a run: its folder, its records, `last`, `last:N` or `tag:NAME`."""
+"""How the user names a run: its folder, its name, its records, `last`, `last:N` or `tag:NAME`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
     `runs` is the folder of runs. A reference is one of these:
 
     - the folder of a run, or its `results.jsonl`
+    - the name of the folder, if it is in `runs`; `latest` is a link to the newest run
     - `last`: the newest run. If `besides` is given, it is `last:1`.
     - `last:N`: the N newest runs with records, or fewer if there are fewer
     - `tag:NAME`: the run with this tag
@@ -44,12 +45,20 @@ def find_runs(reference: str, runs: Path, *, besides: Collection[Path] = ()) -> 
         return _newest(reference, int(count), runs, besides)
     if reference.startswith("tag:"):
         return [_tagged(reference.removeprefix("tag:"), runs)]
-    path = Path(reference)
-    if not reference or not path.exists():
+    path = next((path for path in (Path(reference), runs / reference) if reference and path.exists()), None)
+    if path is None:
         raise RunError(
             f"{reference or repr('')}: no such run: name a run's folder, its {RESULTS}, last, last:N or tag:NAME"
         )
     return [(path if path.is_dir() else path.parent).resolve()]
+
+
+def find_run(reference: str, runs: Path) -> Path:
+    """Return the folder of the one run that `reference` names. Raise `RunError` if there is none, or more than one."""
+    found = find_runs(reference, runs)
+    if len(found) > 1:
+        raise RunError(f"{reference}: name one run, and these are {len(found)}")
+    return found[0]
 
 
 def tag_run(run: Path, name: str, runs: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from harness.private import private_folder
 from harness.results.aside import asides, is_aside, next_aside, set_aside
 from harness.results.claims import RUNNING, claim, is_running, release
 from harness.results.drafts import drafts
+from harness.results.durable import flush_names, write_durably
 from harness.results.earlier import recorded_in
 from harness.results.record import RERUN, Record
 from harness.results.run_folder import CASES, LATEST, RESULTS, VERDICT
@@ -53,9 +54,7 @@ class RunStore:
         """
         private_folder(self.run)
         self.claim()
-        new = self.run / f".{CASES}.{os.getpid()}"
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(names)))
-        new.replace(self.run / CASES)
+        write_durably(self.run / CASES, [msgspec.json.format(msgspec.json.encode(names))])
         _point(self.run.parent / LATEST, self.run.name)
 
     def claim(self) -> None:
@@ -111,28 +110,29 @@ class RunStore:
             self._write(record)
             self._records[key] = record
             self._lines += 1
+        self._remove_draft(record)
+
+    def _remove_draft(self, record: Record) -> None:
         if record.artifacts is not None:
             CaseFolder(self.run / record.artifacts).draft.unlink(missing_ok=True)
 
     def _write(self, record: Record) -> None:
         private_folder(self.run)
         line = msgspec.json.encode(record) + b"\n"
+        is_new = not self.results.exists()
         with self.results.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            flush_names(self.run)
         if record.artifacts is not None:
             CaseFolder(self.run / record.artifacts).result.write_bytes(msgspec.json.format(line))
 
     def tidy(self) -> None:
         """Leave one line for each session in the file of records. Raise `OSError` if that is not possible."""
         if self._lines > len(self._records):
-            new = self.results.with_name(f".{RESULTS}.{os.getpid()}")
-            with new.open("wb") as file:
-                file.writelines(msgspec.json.encode(record) + b"\n" for record in read(self.results))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.results)
+            write_durably(self.results, (msgspec.json.encode(record) + b"\n" for record in read(self.results)))
             self._lines = len(self._records)
 
     def take_up(self) -> None:
@@ -145,31 +145,33 @@ class RunStore:
         self.tidy()
 
     def end(self) -> None:
-        """Append the drafts of cases that were stopped, and tidy up. No process may still be working on a case.
+        """Append the drafts of cases that were stopped, remove all drafts, and tidy up.
 
-        Raise `OSError` if they cannot be read or written, and `ValueError` with the name of a file that holds no
-        record.
+        No process may still be working on a case. Raise `OSError` if they cannot be read or written, and `ValueError`
+        with the name of a file that holds no record.
         """
         try:
             for record in drafts(self.run, self.records):
                 self.append(record)
             self.tidy()
+            for record in self.records:  # a full disk or a kill may have kept `append` from this
+                self._remove_draft(record)
         finally:
             if self._claimed is not None:
                 release(self.run, self._claimed)
                 self._claimed = None
 
 
-def finish_killed(runs: Path) -> list[str]:
+def finish_killed(runs: Path, secrets: Mapping[str, str]) -> list[str]:
     """Record the cases of the newest run in this folder if that run was killed, and seal what its agents left.
 
-    Return what could not be sealed. Raise as `RunStore.end` does.
+    Return what could not be sealed, and what is withheld because of `secrets`. Raise as `RunStore.end` does.
     """
     latest = runs / LATEST
     if (latest / RUNNING).exists() and not is_running(latest):  # a run that ended has removed the file
         store = RunStore(latest.resolve())
         store.finish()
-        return seal_run(store.run)
+        return seal_run(store.run, secrets)
     return []
 
 
@@ -237,8 +239,9 @@ def _is_json(line: bytes) -> bool:
 
 
 def _point(link: Path, target: str) -> None:
-    """Make `link` point to `target` in one step, so that it never dangles."""
+    """Make `link` point to `target` in one step, so that it never dangles. It survives a crash of the machine."""
     new = link.with_name(f".{link.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(link)
+    flush_names(link.parent)

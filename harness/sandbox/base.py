@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -53,6 +53,10 @@ class Bounds(Struct, frozen=True, kw_only=True):
         return cls(memory_bytes=memory, disk_bytes=disk)
 
 
+def _nothing() -> None:
+    """Do nothing: the default for `BoxRequest.closed`."""
+
+
 class BoxRequest(Struct, frozen=True, kw_only=True):
     """What one box holds, and within which bounds.
 
@@ -60,7 +64,9 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
     directories that appear read-only under a name, at the path in `Box.mounts`. `endpoints` names the loopback ports to
     open inside. The command's standard error is appended to the host file `stderr`. If `kept` is false, what the box
-    writes to `workspace` and `home` may be lost.
+    writes to `workspace` and `home` may be lost. The box calls `closed` when it has been closed.
+
+    Processes inside can read the host's paths of `workspace`, `home`, `mounts` and `stderr`.
     """
 
     workspace: Path
@@ -71,6 +77,7 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     endpoints: tuple[str, ...] = ()
     bounds: Bounds = Bounds()
     kept: bool = True
+    closed: Callable[[], None] = _nothing
 
 
 class Endpoint(Struct, frozen=True):

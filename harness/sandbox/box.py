@@ -50,7 +50,7 @@ class BubblewrapBox:
         self.pid = room.pid
         self._room, self._path, self._uid, self._disk = room, tuple(path), uid, disk
         self._folders = {"workspace": request.workspace, "home": request.home}
-        self._filled, self._kept_after = False, request.kept
+        self._filled, self._kept_after, self._closed = False, request.kept, request.closed
         self._exit_code: int | None = None
         self._death: Death | None = None
         self._started = False
@@ -159,6 +159,7 @@ class BubblewrapBox:
                 self._keep()
             finally:
                 self._release()
+                self._closed()
         return self._death
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -113,6 +114,17 @@ class Group:
         """Return the ids of the group's processes."""
         folder = next(iter(self._folders.values()))
         return [int(pid) for pid in _words(folder / "cgroup.procs")]
+
+    def kill(self) -> None:
+        """Kill the group's processes, and wait for about a second until they have ended."""
+        if "pids" in self._folders:
+            (self._folders["pids"] / "pids.max").write_text("0")  # from now on, none can fork
+        deadline = time.monotonic() + _REMOVAL_S
+        while (pids := self.processes()) and time.monotonic() < deadline:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
 
     def remove(self) -> None:
         """Remove the group. Its processes must have ended. What cannot be removed is left for the next run."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
-from harness.sandbox.base import Box, BoxRequest, Sandbox
+from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
+from harness.untrusted.rooms import Lodging
 
 
 class Completed(Struct, frozen=True):
@@ -36,6 +37,7 @@ class SandboxDirs:
         self.home = folder.home
         self.stderr = folder.stderr
         self._box: Box | None = None
+        self._lodging: Lodging | None = None
         self.readable = tuple(dict.fromkeys((*sandbox.python.readable, *readable)))
 
     def open(
@@ -47,19 +49,38 @@ class SandboxDirs:
     ) -> Box:
         """Return a sealed box with these endpoints, mounts and further readable paths. Raise `SandboxError`."""
         self.folder.make()
+        mounts = dict(mounts or {})
+        own = [path for path in mounts.values() if path.parent == self.folder.path]
+        try:
+            lodging = self._lodge(own)
+        except OSError as error:
+            raise SandboxError(f"cannot move {self.workspace} to a room: {error}\ncheck its permissions") from error
+        try:
+            self._box = self.sandbox.open(
+                BoxRequest(
+                    workspace=lodging.folder_of(self.workspace),
+                    home=lodging.folder_of(self.home),
+                    stderr=lodging.file(self.stderr),
+                    readable=(*self.readable, *readable),
+                    mounts={name: lodging.folder_of(path) for name, path in mounts.items()},
+                    endpoints=tuple(endpoints),
+                    closed=lodging.leave,
+                )
+            )
+        except BaseException:
+            lodging.leave()
+            raise
+        self._lodging = lodging
+        return self._box
+
+    def _lodge(self, own: Sequence[Path]) -> Lodging:
         for directory in (self.workspace, self.home):
             directory.mkdir(parents=True, exist_ok=True)
-        self._box = self.sandbox.open(
-            BoxRequest(
-                workspace=self.workspace,
-                home=self.home,
-                stderr=self.stderr,
-                readable=(*self.readable, *readable),
-                mounts=dict(mounts or {}),
-                endpoints=tuple(endpoints),
-            )
-        )
-        return self._box
+        return Lodging(self.folder.path.parent, (self.workspace, self.home, *own))
+
+    def where(self, folder: Path) -> Path:
+        """Return where `workspace` or `home` is at the moment, before the command in an open box starts."""
+        return folder if self._lodging is None else self._lodging.folder_of(folder)
 
     @property
     def live_workspace(self) -> Path:

@@ -83,6 +83,12 @@ class Keeper:
             with self._lock:
                 self._known = self._monitor.renew(time.monotonic())
 
+    def end(self) -> None:
+        """Kill the processes of the cgroup that are left, if there is one, and close."""
+        if self._group is not None:
+            self._group.kill()
+        self.close()
+
     def close(self) -> None:
         """Remove the cgroup. All processes must have ended. `resources` goes on to return what was measured last."""
         self._stop()

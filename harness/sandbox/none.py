@@ -65,7 +65,7 @@ class NoBox:
         self.home = str(request.home)
         self.mounts: Mapping[str, str] = {name: str(path) for name, path in request.mounts.items()}
         self.endpoints: Mapping[str, Endpoint] = {name: _listen() for name in request.endpoints}
-        self._folders = (request.workspace, request.home)
+        self._folders, self._closed = (request.workspace, request.home), request.closed
         self._stderr = open_stderr(request.stderr)
         self._pipes = Pipes()
         self.stdin, self.stdout = self._pipes.stdin, self._pipes.stdout
@@ -130,6 +130,7 @@ class NoBox:
             for endpoint in self.endpoints.values():
                 endpoint.listener.close()
             self._death = Death(exit_code, time.monotonic() - start)
+            self._closed()
         return self._death
 
     def __enter__(self) -> Self:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 from msgspec import Struct
 
 from harness.sandbox.base import Box, BoxRequest, Interpreter, Sandbox, SandboxError
+from harness.temporary import temporary_folder
 
 _PROBE_S = 30.0
 _CANARIES = Path(__file__).with_name("canaries.py")
@@ -33,8 +33,7 @@ def probe(sandbox: Sandbox) -> Capability:
     """
     if not sandbox.seals:
         return Capability(ok=True, reason="it seals nothing: for debugging only")
-    with tempfile.TemporaryDirectory(prefix="probe-") as name:
-        folder = Path(name)
+    with temporary_folder("probe") as folder:
         request = BoxRequest(
             workspace=folder / "workspace",
             home=folder / "home",

@@ -10,11 +10,12 @@ import os
 import stat
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from msgspec import Struct
 
@@ -43,6 +44,14 @@ class PackCaps(Struct, frozen=True, kw_only=True):
 
 DEFAULT_PACK_CAPS = PackCaps()
 
+Search = Callable[[IO[bytes]], Sequence[str]]
+"""Says what a file holds that must not be kept, in words. It reads the open file."""
+
+
+def search_nothing(_: IO[bytes]) -> Sequence[str]:
+    """Search for nothing: the files have been searched already."""
+    return ()
+
 
 def archive_of(folder: Path) -> Path:
     """Return the path of the archive that holds a folder."""
@@ -54,32 +63,33 @@ def listing_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.txt")
 
 
-def keep(folder: Path) -> None:
+def keep(folder: Path, search: Search = search_nothing) -> None:
     """Replace a folder by its archive and the archive's listing. If it is empty, remove it. It may be missing.
 
-    No process may still be writing there. Raise `OSError` if the archive cannot be written; then the folder stays.
+    Files in which `search` finds something are not kept. No process may still be writing there. Raise `OSError` if the
+    archive cannot be written; then the folder stays.
     """
     with suppress(OSError):
         folder.rmdir()
     if not os.path.lexists(folder):
         return
     if folder.is_dir() and not folder.is_symlink():
-        pack(folder, folder.parent)
+        pack(folder, folder.parent, search=search)
     discard(folder)
 
 
-def pack(folder: Path, into: Path, caps: PackCaps = DEFAULT_PACK_CAPS) -> None:
+def pack(folder: Path, into: Path, caps: PackCaps = DEFAULT_PACK_CAPS, *, search: Search = search_nothing) -> None:
     """Write the archive and the listing of `folder` to the folder `into`, each in one step.
 
     Only regular files and folders are stored, with plain modes: no links, devices, FIFOs or sockets, and no setuid
-    bits. A file with several names is stored under the first. The listing names everything, and says what is not stored
-    and why. Raise `OSError` if the archive cannot be written.
+    bits. A file with several names is stored under the first. A file in which `search` finds something is not stored.
+    The listing names everything, and says what is not stored and why. Raise `OSError` if the archive cannot be written.
     """
     archive, listing = (path(into / folder.name) for path in (archive_of, listing_of))
     with _in_one_step(archive) as file, tarfile.open(
         fileobj=file, mode="w:gz", compresslevel=_LEVEL, format=tarfile.GNU_FORMAT, errors="surrogateescape"
     ) as tar:  # fmt: skip
-        packer = _Packer(tar, caps)
+        packer = _Packer(tar, caps, search)
         packer.all(folder)
     with _in_one_step(listing) as file:
         file.write("".join(f"{line}\n" for line in [*_heading(folder.name), *packer.lines]).encode())
@@ -127,10 +137,11 @@ def _reading() -> Iterator[None]:
 class _Packer:
     """The archive in progress, and the lines of its listing."""
 
-    def __init__(self, tar: tarfile.TarFile, caps: PackCaps) -> None:
+    def __init__(self, tar: tarfile.TarFile, caps: PackCaps, search: Search) -> None:
         self.lines: list[str] = []
         self._tar = tar
         self._caps = caps
+        self._search = search
         self._deadline = time.monotonic() + caps.seconds
         self._entries = 0
         self._bytes = 0
@@ -199,19 +210,25 @@ class _Packer:
                 os.close(inner)
 
     def _file(self, folder: int, path: PurePosixPath, status: os.stat_result) -> None:
-        why = self._refusal(folder, path, status)
-        if why is None:
-            with _reading():
-                file = open_file(path.name, folder)
-            try:
-                if not os.path.samestat(os.fstat(file), status):
-                    raise _Unreadable("it was replaced")
-                self._tar.addfile(_member(path, status, tarfile.REGTYPE), _FileContent(file, status.st_size))
-            finally:
-                os.close(file)
-            self._bytes += status.st_size
-            self._names[status.st_dev, status.st_ino] = path
+        why = self._refusal(folder, path, status) or self._stored(folder, path, status)
         self._line(path, status, why)
+
+    def _stored(self, folder: int, path: PurePosixPath, status: os.stat_result) -> str | None:
+        """Store a file, and return `None`. If it holds what must not be kept, return what that is instead."""
+        with _reading():
+            file = os.fdopen(open_file(path.name, folder), "rb", buffering=0)
+        with file:
+            if not os.path.samestat(os.fstat(file.fileno()), status):
+                raise _Unreadable("it was replaced")
+            with _reading():
+                found = self._search(file)
+                file.seek(0)
+            if found:
+                return f"it holds {' and '.join(found)}"
+            self._tar.addfile(_member(path, status, tarfile.REGTYPE), _FileContent(file.fileno(), status.st_size))
+        self._bytes += status.st_size
+        self._names[status.st_dev, status.st_ino] = path
+        return None
 
     def _refusal(self, folder: int, path: PurePosixPath, status: os.stat_result) -> str | None:
         """Return why a file is not stored, or `None` if it is."""

@@ -23,6 +23,8 @@ class CaseKey(Struct, frozen=True, order=True):
     environment: str
 
     def __str__(self) -> str:
+        if self.backend == SUBMISSION:  # its model is only a name
+            return f"{SUBMISSION}-{self.environment}"
         return f"{self.backend}-{self.model}-{self.environment}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import calibration, collection, decode, gateway, history, scheduling, sealed, startup
+from tests.benchmarks import calibration, collection, decode, gateway, history, recording, scheduling, sealed, startup
 
 if __name__ == "__main__":
     startup.main()
@@ -11,5 +11,6 @@ if __name__ == "__main__":
     scheduling.main()
     history.main()
     sealed.main()
+    recording.main()
     gateway.main()
     calibration.main()

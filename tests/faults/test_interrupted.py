@@ -54,6 +54,7 @@ def test_a_signal_ends_the_session_and_writes_its_record(
     assert stopped.usage.metered.turns == 1
     assert [attempt.ending for attempt in stopped.attempts] == [Ending.INTERRUPTED]
     assert stopped.attempts[0].term_s > 0
+    assert "workspace/token is withheld: it holds a GitHub token" in stopped.warnings
     assert (project.folder / "runs/latest" / str(stopped.artifacts) / "result.json").is_file()
     output = run.output.read_text()
     assert f"interrupted: {why}" in output

@@ -11,22 +11,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from msgspec import to_builtins
-from msgspec.structs import replace
 
-from harness.results.record import CaseUsage, Record, Timing
+from harness.results.record import Record
 from harness.results.run_folder import LATEST
 from harness.results.runs import read_run
 from harness.results.store import read
-from harness.results.usage import own_usage
+from tests.support.plain_records import plain
 from tests.support.project import Project
 
 KILLS = 10
 SEED = 10
 SUITE = "name: many\nbackends: [claude]\nmodels: [scripted, idle]\nenvironments: [small_maze]\nreplicates: 3\n"
 IDLE = "turns:\n  - text: I hand in nothing.\n"
-OF_A_MOMENT = {"seconds", "term_s", "kill_s", "setup_s", "settle_s", "model_s", "tools_s", "experiment_s", "waited_s"}
-"""What differs between two runs of an attempt."""
 
 
 @pytest.fixture
@@ -37,21 +33,6 @@ def project(tmp_path: Path) -> Project:
     made.write("conf/scripts/idle.yaml", IDLE)
     made.write("conf/config.yaml", "evaluation: {episodes: 3}\n")
     return made
-
-
-def plain(record: Record) -> object:
-    """Return what must be the same in an unbroken run: everything but times, folders and earlier sessions.
-
-    Someone may commit to Proctor's checkout meanwhile.
-    """
-    usage, versions = own_usage(record), replace(record.versions, harness_commit=None)
-    same = replace(record, started_at=None, timing=Timing(), artifacts=None, earlier=[], usage=CaseUsage())
-    same = replace(same, versions=versions)
-    values = to_builtins(same) | {"usage": to_builtins(usage)}
-    values["attempts"] = [
-        {key: value for key, value in attempt.items() if key not in OF_A_MOMENT} for attempt in values["attempts"]
-    ]
-    return values
 
 
 def latest(project: Project) -> dict[str, Record]:

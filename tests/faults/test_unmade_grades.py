@@ -18,7 +18,7 @@ from harness.endings import Ending
 from harness.gateway.script import Script
 from harness.results.record import Record
 from tests.support.project import Project
-from tests.support.sessions import Play, Stage
+from tests.support.sessions import LIMITS, Play, Stage
 
 LIMITED = json.dumps({"type": "result", "subtype": "success", "is_error": True, "result": "API Error: 429 rate limit"})
 
@@ -106,6 +106,31 @@ def test_an_error_of_an_agents_making_is_not_raised(
     assert (result.ending, result.raised) == (Ending.CLI_BROKEN, None)
     assert "the folders cannot be read" in result.explanation
     assert result.metered.turns == 2
+
+
+ASKS = """
+import http.client, json, time
+for name in ("localhost",) * 9:
+    asked = http.client.HTTPConnection("127.0.0.1", 18080)
+    tool = {"name": "Bash", "description": "x", "input_schema": {"type": "object"}}
+    body = {"model": "scripted", "max_tokens": 9, "tools": [tool], "messages": [{"role": "user", "content": "fail"}]}
+    asked.request("POST", "/v1/messages", json.dumps(body), {"content-type": "application/json"})
+    open("asked", "a").write(str(asked.getresponse().status))
+"""
+"""Sends requests that the model's service answers with 500, as an agent's program may know some."""
+FAILING = {"opening": "fail", "turns": [{"fail": {"status": 500, "times": 99}}]}
+
+
+@pytest.mark.parametrize("then", [pytest.param("kill -9 2", marks=pytest.mark.nightly), "sleep 30"])
+def test_requests_of_the_agents_own_do_not_blame_the_model(stage: Stage, tmp_path: Path, then: str) -> None:
+    run = f"cat > asks.py <<'END'{ASKS}END\npython3 asks.py; {then}"
+    script = {"turns": [{"calls": [{"run": run}]}, {"text": "Done."}], "conversations": [FAILING]}
+    limits = msgspec.structs.replace(LIMITS, failed_requests=3 if then == "sleep 30" else 99)
+    play = Play(script=msgspec.convert(script, Script), limits=limits)
+    result = stage.play(backend("claude"), tmp_path, play).result
+    assert "500500" in (tmp_path / "workspace/asked").read_text()
+    assert result.ending is Ending.CLI_CRASHED, "which is retried, and graded at last"
+    assert result.metered.turns == 1
 
 
 def test_an_error_of_the_hosts_disk_is_raised_but_the_usage_is_kept(stage: Stage, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def check_merging(case: CaseFolder) -> None:
     case.workspace.rename(case.path / "submission")  # as an older version may have left it
     nest(case.path, 1)
     target = case.path.parent / "merged"
-    take(case.path, target)
+    take(case.path, target, {})
     assert plain_traps(target) == []
 
 

@@ -75,6 +75,7 @@ def use_many_processes(steps: int) -> None:
         if os.fork() == 0:
             KEPT.extend(bytearray(STEP * MB) for _ in range(steps // 4))
             time.sleep(60)
+            os._exit(0)
 
 
 def use_unlinked_files(steps: int) -> None:
@@ -134,6 +135,13 @@ def use_empty_files(_steps: int) -> None:
         os.close(os.open(f"{number}", os.O_CREAT | os.O_WRONLY))
 
 
+def use_processes(_steps: int) -> None:
+    for _ in range(60):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+
+
 MEMORY: dict[str, Callable[[int], None]] = {
     "memory files": use_memory_files,
     "mapped memory files": use_mapped_memory_files,
@@ -150,12 +158,16 @@ DISK: dict[str, Callable[[int], None]] = {
     "reserved space": use_reserved_space,
     "empty files": use_empty_files,
 }
+PROCESSES: dict[str, Callable[[int], None]] = {"endless processes": use_processes}
 
 if __name__ == "__main__":
     print("begun", flush=True)
     try:
-        (MEMORY | DISK)[sys.argv[1]](int(sys.argv[2]) // STEP)
+        (MEMORY | DISK | PROCESSES)[sys.argv[1]](int(sys.argv[2]) // STEP)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in {errno.ENOSPC, errno.EAGAIN}:
             raise
+        print("refused", file=sys.stderr, flush=True)
+    else:
+        print("taken", file=sys.stderr, flush=True)
     time.sleep(60)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.case import EnvironmentConf, EvaluationConf
+from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.printed import PolicyLog
@@ -122,7 +123,7 @@ def test_a_private_seed_that_lies_where_the_submission_can_read_is_found(project
             conf=EvaluationConf(episodes=2),
             seeds=episode_seeds(SeedKey(bytes.fromhex(SEED), "here"), "large_maze", 2),
             scratch=tmp_path / "scratch",
-            episodes_file=tmp_path / "episodes.jsonl",
+            files=CaseFolder(tmp_path),
             log=PolicyLog(tmp_path / "policy.log"),
             progress=lambda _done, _scheduled: None,
         )
@@ -150,7 +151,7 @@ def test_an_exception_of_the_environment_does_not_tell_the_seed_of_its_episode(
             conf=EvaluationConf(episodes=3),
             seeds=seeds,
             scratch=tmp_path / "scratch",
-            episodes_file=tmp_path / "episodes.jsonl",
+            files=CaseFolder(tmp_path),
             log=PolicyLog(tmp_path / "policy.log"),
             progress=lambda _done, _scheduled: None,
         )

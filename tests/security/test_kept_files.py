@@ -131,7 +131,7 @@ def test_the_next_run_puts_away_what_a_killed_run_left(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / ".git").write_text("gitdir: repo\n")
     nest(case.workspace, 100)
-    assert finish_killed(tmp_path / "runs") == []
+    assert finish_killed(tmp_path / "runs", {}) == []
     assert plain_traps(tmp_path / "runs/one") == []
     assert ".git" in archived(case.workspace_archive)
     assert sorted(path.name for path in case.path.iterdir()) == ["attempt-1", "workspace.tar.gz", "workspace.txt"]
@@ -142,6 +142,6 @@ def test_what_cannot_be_packed_is_said_and_stays(tmp_path: Path) -> None:
     case = CaseFolder(tmp_path / "a")
     (case.workspace / "file").mkdir(parents=True)
     (case.path / ".workspace.tar.gz.new").mkdir()  # in the way, as a full disk would be
-    [fault] = seal_run(tmp_path)
+    [fault] = seal_run(tmp_path, {})
     assert fault.startswith(f"{case.workspace} cannot be packed into an archive: ")
     assert case.workspace.is_dir()

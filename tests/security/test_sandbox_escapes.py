@@ -1,134 +1,39 @@
-"""A sealed process tries to escape in every way we know. One box runs all attempts; each attempt is one test."""
+"""A sealed process tries to escape in every way we know. One box runs all attempts."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 import harness
-from tests.security import escape_attempts
-from tests.support.sandboxes import END_S, PYTHON, bubblewrap, finish, processes_with, python, request
+from tests.security.escapes import Outcomes, sealed
+from tests.security.inside.run import KINDS
+from tests.security.known import BREACHES
+from tests.security.outside import scene
+from tests.support.sandboxes import END_S, bubblewrap, finish, processes_with, python, request
 
 REPOSITORY = Path(harness.__file__).parent.parent
-ATTEMPTS_FILE = Path(escape_attempts.__file__)
-
-HELD = {"EPERM", "EACCES", "EROFS", "ENOENT"}
-OTHERWISE = {
-    "make a file by openat2": {"ENOSYS"},
-    "set the setuid bit by fchmodat2": {"ENOSYS"},
-    "clone3": {"ENOSYS"},
-    "make an io_uring": {"ENOSYS"},
-    "replace the workspace": {"EXDEV", "EBUSY", "EROFS"},
-    "hard-link a system file": {"EXDEV", "EPERM"},
-    "read the memory of PID 1": {"EACCES", "EPERM"},
-    "see the host's processes": {"ESRCH"},
-    "become root": {"EPERM", "EINVAL"},  # a uid that the user namespace does not map is invalid
-    "become another group": {"EPERM", "EINVAL"},
-    "kill the harness": {"ESRCH"},
-    "reach an abstract socket": {"ECONNREFUSED"},
-    "reach the cloud's metadata": {"ENETUNREACH"},
-    "resolve a name": {"EAI"},
-    "send a datagram out": {"ENETUNREACH"},
-    "reach ssh": {"ENETUNREACH"},
-    "reach out by IPv6": {"ENETUNREACH", "EADDRNOTAVAIL"},
-    "reach the host's port": {"ECONNREFUSED"},
-    "reach the host's port by IPv6": {"ECONNREFUSED", "EADDRNOTAVAIL"},
-    "reach shared memory": {"ENOSYS"},
-    "change an interface": {"ENOTTY"},
-    "open vsock": {"EAFNOSUPPORT"},
-    "open a raw socket": {"EPROTONOSUPPORT"},
-    "open a multipath socket": {"EPROTONOSUPPORT"},
-    "open a UDP-Lite socket": {"EPROTONOSUPPORT"},
-    "open a routing socket": {"EAFNOSUPPORT"},
-    "make secret memory": {"ENOSYS"},
-    "make a message queue": {"ENOSYS"},
-    "make detached shared memory": {"ENOSYS"},
-    "open a packet socket": {"EAFNOSUPPORT"},
-    "open an audit socket": {"EAFNOSUPPORT"},
-    "open a crypto socket": {"EAFNOSUPPORT"},
-    "take the endpoint": {"EADDRINUSE"},
-    "take the endpoint everywhere": {"EADDRINUSE"},
-}
-
-
-@contextlib.contextmanager
-def shared_memory() -> Iterator[int]:
-    """Create a System V segment on the host that everyone may read. Yield its key."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    key = secrets.randbits(30) + 1
-    identifier = libc.shmget(key, 4096, 0o1666)
-    assert identifier >= 0, os.strerror(ctypes.get_errno())
-    try:
-        yield key
-    finally:
-        libc.shmctl(identifier, 0, None)
-
-
-@contextlib.contextmanager
-def host(folder: Path) -> Iterator[dict[str, object]]:
-    """Set up what an escaped process could find outside. Yield its places."""
-    token = f"token-{secrets.token_hex(8)}"
-    secret, in_memory = folder / "secret", Path("/dev/shm", token)  # noqa: S108 - the name is random
-    with contextlib.ExitStack() as stack:
-        for file in (secret, in_memory):
-            file.write_text("secret")
-            file.chmod(0o644)
-            stack.callback(file.unlink)
-        port = stack.enter_context(socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True))
-        for address in (f"\0{token}", str(folder / "socket")):
-            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(address)
-            listener.listen()
-        os.environ["TOKEN_OF_THE_HOST"] = token
-        stack.callback(os.environ.pop, "TOKEN_OF_THE_HOST")
-        yield {
-            "token": token,
-            "secret": str(secret),
-            "shm": str(in_memory),
-            "shm_key": stack.enter_context(shared_memory()),
-            "port": port.getsockname()[1],
-            "socket": str(folder / "socket"),
-            "pid": os.getpid(),
-        }
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("escapes")
-    for name in ("given", "readable", "workspace"):
-        (folder / name).mkdir()
-    (folder / "workspace" / "tries.py").write_bytes(ATTEMPTS_FILE.read_bytes())
-    readable = (folder / "readable", *PYTHON.readable)
-    with host(folder) as known:
-        wanted = request(folder, readable=readable, mounts={"given": folder / "given"}, endpoints=("model",))
-        with bubblewrap().open(wanted) as box:
-            known |= {"readable": [str(path) for path in readable], "endpoint": int(box.endpoints["model"].url[-5:])}
-            (folder / "home" / "host.json").write_text(json.dumps(known))
-            code, output = finish(box, [PYTHON.inside, "-I", "-S", "tries.py", f"{box.home}/host.json"])
-        assert code == 0, (folder / "stderr").read_text()
-        found: dict[str, str] = json.loads(output)
-    return found
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    with scene(tmp_path_factory.mktemp("escapes")) as place:
+        return sealed(place, "agent")
 
 
-@pytest.mark.parametrize("attempt", escape_attempts.ATTEMPTS)
-def test_no_attempt_escapes(outcomes: dict[str, str], attempt: str) -> None:
-    assert outcomes[attempt] in OTHERWISE.get(attempt, HELD)
-
-
-def test_every_exception_names_an_attempt() -> None:
-    assert set(OTHERWISE) <= set(escape_attempts.ATTEMPTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_attempt_escapes(outcomes: Outcomes, kind: str) -> None:
+    user = "root" if os.geteuid() == 0 else "user"
+    expected = {name for name in KINDS[kind] if ("agent", user) in BREACHES.get(name, {})}
+    found = {name: outcomes[name] for name in KINDS[kind] if not outcomes[name].startswith(("held", "impossible"))}
+    assert found == dict.fromkeys(expected, "breached")
 
 
 STUBBORN = """

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from harness.case import EvaluationConf, SandboxConf, Score
+from harness.case_folder import CaseFolder
 from harness.environments import plain
 from harness.evaluation import policy as policy_module
 from harness.evaluation.playing import Episode, EpisodeOutcome
@@ -83,7 +84,7 @@ def grade(tmp_path: Path, sandbox: Watched) -> Grade:
                 conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s, side_by_side=side_by_side),
                 seeds=episode_seeds(PUBLIC, "small_maze", episodes),
                 scratch=scratch,
-                episodes_file=tmp_path / "episodes.jsonl",
+                files=CaseFolder(tmp_path),
                 log=PolicyLog(tmp_path / "policy.log"),
                 progress=lambda done, scheduled: told.append((done, scheduled)),
             )
@@ -377,7 +378,7 @@ def test_a_missing_submission_gets_a_score_with_the_reason_and_opens_no_sandbox(
             conf=EvaluationConf(),
             seeds=[1, 2, 3],
             scratch=tmp_path / "scratch",
-            episodes_file=tmp_path / "episodes.jsonl",
+            files=CaseFolder(tmp_path),
             log=PolicyLog(tmp_path / "policy.log"),
             progress=lambda done, scheduled: None,
         )

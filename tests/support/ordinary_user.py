@@ -5,17 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.untrusted.removal import remove
+from harness.untrusted.tree import give
+from tests.support.become_ordinary import NOBODY
 
-_NOBODY = 65534
 _PR_SET_DUMPABLE = 4
 
 T = TypeVar("T")
@@ -30,10 +32,22 @@ def folder_of_an_ordinary_user(place: str | None = None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(dir=place))
     try:
         if os.geteuid() == 0:
-            os.chown(folder, _NOBODY, _NOBODY)
+            os.chown(folder, NOBODY, NOBODY)
         yield folder
     finally:
         remove(folder)
+
+
+def given_to_them(folder: Path) -> None:
+    """Give a folder with all that is in it to the ordinary user."""
+    if os.geteuid() == 0:
+        give(folder, NOBODY)
+
+
+def command_of_an_ordinary_user(command: Sequence[str]) -> list[str]:
+    """Return the command that runs this one as an ordinary user. This user's own Python can run in it."""
+    before = [sys.executable, "-m", "tests.support.become_ordinary"] if os.geteuid() == 0 else []
+    return [*before, *command]
 
 
 def as_ordinary_user(action: Callable[[], T]) -> T:
@@ -61,8 +75,8 @@ def _answer(action: Callable[[], Any], pipe: int) -> None:
     try:
         if os.geteuid() == 0:
             os.setgroups([])
-            os.setgid(_NOBODY)
-            os.setuid(_NOBODY)
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)  # otherwise /proc/self would still belong to root
         told: tuple[bool, Any] = True, action()
     except BaseException:

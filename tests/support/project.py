@@ -32,9 +32,10 @@ QUICK = "turns:\n  - text: I hand in nothing.\n"
 SLOW = """\
 turns:
   - calls:
-      - run: sleep 1000 & setsid sleep 1000 & sleep 1000
+      - run: printf ghp_%s%s aB3aB3aB3aB3aB3aB3 aB3aB3aB3aB3aB3aB3 > token; sleep 1000 & setsid sleep 1000 & sleep 1000
   - text: Never reached.
 """
+"""The token has the form of a GitHub token."""
 
 
 class Stuck(Struct, frozen=True):

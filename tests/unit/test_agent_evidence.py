@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent.evidence import LedgerEvidence, has_acted, last_word, of_the_agent, proven, weighed
+from harness.agent.evidence import LedgerEvidence, ended_by_signal, has_acted, last_word, of_the_agent, proven, weighed
 from harness.agent.watchdog import Stop
 from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.ledger import Metered, RequestFailure
@@ -69,6 +70,34 @@ def test_the_ledger_decides_which_failure_it_was_once_the_agent_has_acted() -> N
     assert weighed(told(Ending.CLI_CRASHED), LedgerEvidence(failure=FAILED)) == told(Ending.CLI_CRASHED)
     assert weighed(told(Ending.SILENT_EXIT), LedgerEvidence(failure=DOWN)).ending is Ending.MODEL_UNREACHABLE
     assert weighed(told(Ending.RATE_LIMITED), LedgerEvidence(acted=True, failure=LIMITED)) == told(Ending.RATE_LIMITED)
+
+
+@pytest.mark.parametrize("failure", [LIMITED, FAILED, None])
+def test_an_agent_that_kills_its_cli_after_a_failure_of_its_own_making_blames_nobody_else(
+    failure: RequestFailure | None,
+) -> None:
+    known = LedgerEvidence(acted=True, requests=9, failure=failure, killed=True)
+    assert weighed(told(Ending.CLI_CRASHED), known) == told(Ending.CLI_CRASHED)
+    assert last_word(weighed(told(Ending.CLI_CRASHED), known), acted=True, acted_before=False).ending is (
+        Ending.CLI_BROKEN
+    )
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "killed"), [(None, False), (0, False), (1, False), (127, False), (-9, True), (137, True), (143, True)]
+)
+def test_a_signal_shows_in_the_exit_code(exit_code: int | None, *, killed: bool) -> None:
+    assert ended_by_signal(exit_code) is killed
+
+
+@pytest.mark.parametrize("ending", BLAMED_ON_THE_MODEL)
+def test_requests_that_fail_while_the_cli_waits_for_a_command_are_the_agents(ending: Ending) -> None:
+    known = LedgerEvidence(acted=True, requests=9, failure=FAILED, in_a_command=True)
+    assert proven(told(ending), known).ending is Ending.CLI_CRASHED
+    waits_for_nothing = msgspec.structs.replace(known, in_a_command=False)
+    assert proven(told(ending), waits_for_nothing) == told(ending)
+    before_it_acts = msgspec.structs.replace(known, acted=False)
+    assert proven(told(ending), before_it_acts) == told(ending)
 
 
 def test_a_side_request_supports_only_the_failure_that_it_had() -> None:

@@ -18,6 +18,18 @@ def call(name: str = "Bash", command: str = "ls", call_id: str = "c") -> ev.Tool
     return ev.ToolCall(turn="t", call_id=call_id, name=name, arguments={"command": command})
 
 
+def test_an_agent_is_in_a_command_while_its_last_response_waits_for_shell_commands_alone() -> None:
+    session = fold([ev.TurnStarted(turn="t"), call()])
+    assert session.in_a_command
+    session.add(call("Task", command="", call_id="d"))
+    assert not session.in_a_command, "a subagent may ask the model"
+    session.add(ev.ToolResult(call_id="d"))
+    assert session.in_a_command
+    session.add(ev.TurnStarted(turn="later"))
+    assert not session.in_a_command, "a call that never got a result is over"
+    assert not fold([call(), ev.ToolResult(call_id="c")]).in_a_command
+
+
 class TestToolTime:
     def test_is_the_time_that_the_cli_reports(self) -> None:
         session = Session()

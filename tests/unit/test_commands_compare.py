@@ -218,7 +218,7 @@ def test_a_tag_is_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_merged_run_and_its_shard_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
     shard = tonight(night({("claude", "maze"): GOOD}, started_at="2026-11-26T01:00:00.000+00:00"))
-    merge([shard], Path("runs/merged"))
+    merge([shard], Path("runs/merged"), {})
     with pytest.raises(SystemExit) as exited:
         main(["compare", str(shard), "runs/merged"])
     assert exited.value.code == 2
@@ -230,7 +230,7 @@ def test_a_merged_run_and_its_shard_are_not_compared(capsys: pytest.CaptureFixtu
     [
         (["last:7", "nowhere"], "nowhere: no such run"),
         (["tag:good", "last"], "tag:good: no such tag in runs"),
-        (["last", "last:2"], "last:2: NEW must be one run, and these are 2"),
+        (["last", "last:2"], "last:2: name one run, and these are 2"),
         (["runs/latest", "last"], "are the same run, 20261125T010000.000Z-nightly"),
         (["last", "last", "--allow-drift", "weather"], "weather: no such condition; choose from cli, cli_path, "),
         (["last", "last", "--margin", "10"], "'10' is not a number between 0 and 1"),

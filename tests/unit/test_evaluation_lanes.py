@@ -13,6 +13,7 @@ from textwrap import dedent, indent
 import pytest
 
 from harness.case import EnvironmentConf, EvaluationConf
+from harness.case_folder import CaseFolder
 from harness.environments.factory import make_environment
 from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.lanes import cores_each
@@ -61,7 +62,7 @@ def play(_project: None, tmp_path: Path) -> Play:
                 conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s, side_by_side=side_by_side),
                 seeds=range(50, 50 + episodes),
                 scratch=run / "scratch",
-                episodes_file=run / "episodes.jsonl",
+                files=CaseFolder(run),
                 log=PolicyLog(run / "policy.log"),
                 progress=lambda _done, _scheduled: None,
             )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.case import EvaluationConf, SandboxConf
+from harness.case_folder import CaseFolder
 from harness.evaluation.playing import Episode
 from harness.evaluation.printed import HEAD_BYTES, LOG_BYTES, TAIL_BYTES, OutputPipe, PolicyLog, Printed
 from harness.evaluation.rollout import evaluate
@@ -105,7 +106,7 @@ class GeneratedApproach:
                 conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s, side_by_side=1),
                 seeds=range(episodes),
                 scratch=tmp_path / "scratch",
-                episodes_file=tmp_path / "episodes.jsonl",
+                files=CaseFolder(tmp_path),
                 log=PolicyLog(log),
                 progress=lambda done, scheduled: None,
             )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.registry import names
 from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.gateway.cassette import CassetteError, CassettePlayer, Head, Recorder, Tape, load_cassette
-from harness.gateway.messages import ModelRequest, OfferedTool
+from harness.gateway.cassette import CassetteError, Head, Recorder, Tape, load_cassette
+from harness.gateway.cassette_player import CassettePlayer
+from harness.gateway.messages import ModelRequest, OfferedTool, RequestToolResult
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
-from harness.gateway.script import Fail, Script, ScriptedTurn
+from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
@@ -26,7 +28,7 @@ from harness.models.cassettes import cassette_server, recorded
 from harness.models.model_server import ModelServer
 from harness.suite.config import load
 from harness.suite.matrix import cases
-from tests.support.project import CONF, Project
+from tests.support.project import CONF
 
 WIRES = (anthropic_messages, google_generate, openai_chat, openai_responses)
 WORKSPACE = "/room/workspace"
@@ -36,11 +38,26 @@ Heard = tuple[int, Mapping[str, str], bytes]
 
 
 def call(
-    turn: int = 0, *, wire: Wire = anthropic_messages, stream: bool = True, side: bool = False, opening: str = ""
+    turn: int = 0,
+    *,
+    wire: Wire = anthropic_messages,
+    stream: bool = True,
+    side: bool = False,
+    opening: str = "",
+    tools: Sequence[OfferedTool] = (OfferedTool("bash"),),
+    results: Sequence[RequestToolResult] = (),
+    workspace: str = WORKSPACE,
+    client: str = "cli/1.0",
 ) -> Call:
-    tools = () if side else (OfferedTool("bash"),)
-    request = ModelRequest(model="demo", stream=stream, tools=tools, turn=turn, opening=opening)
-    return Call(request=request, wire=wire, path="/", headers={}, body=b"{}", workspace=WORKSPACE)
+    request = ModelRequest(
+        model="demo",
+        stream=stream,
+        tools=() if side else tuple(tools),
+        turn=turn,
+        opening=opening,
+        results=tuple(results),
+    )
+    return Call(request=request, wire=wire, path="/", headers={"user-agent": client}, body=b"{}", workspace=workspace)
 
 
 class Plays:
@@ -109,8 +126,14 @@ def test_every_turn_gets_its_own_answer_on_every_wire(wire: Wire, stream: bool, 
     asked = [call(turn, wire=wire, stream=stream, side=side) for turn, side in ((0, False), (0, True), (1, False))]
     path = tmp_path / "tape.jsonl"
     heard = ask(recorder(ScriptedProvider(script), path), *asked)
-    assert ask(player(path), *reversed(asked)) == heard[::-1]
+    assert ask(player(path), *reversed(asked)) == [_untimed(one) for one in heard[::-1]]
     assert "second" in path.read_text(), "people can read it"
+
+
+def _untimed(heard: Heard | str) -> Heard:
+    """Return the answer without the time at which it was made: cassettes do not keep it."""
+    assert isinstance(heard, tuple)
+    return heard[0], heard[1], re.sub(rb'"(created|created_at|completed_at)":\d+', rb'"\1":0', heard[2])
 
 
 def test_a_failed_turn_fails_the_same_way_again_and_then_succeeds(tmp_path: Path) -> None:
@@ -166,8 +189,92 @@ def test_a_session_that_diverges_gets_a_clear_error(tmp_path: Path) -> None:
     [said] = ask(player(path), call(3))
     assert said == (
         "AnswerError 400: cassette tape.jsonl has no request of turn 3: this session differs from the recorded one; "
-        "record it again with pytest --record-cassettes"
+        "record it again with `pytest --record-cassettes -k tape` and a suite that has this case"
     )
+
+
+BASH = OfferedTool("bash", {"properties": {"command": {"type": "string"}}, "required": ["command"]})
+OTHER_BASH = OfferedTool("bash", {"properties": {"cmd": {"type": "string"}}, "required": ["cmd"]})
+REWORDED = OfferedTool("bash", {**BASH.schema, "description": "Runs a command"})
+WRITE = OfferedTool("write", {"properties": {"path": {"type": "string"}}})
+RUNS = Script(turns=(ScriptedTurn(calls=(ScriptedCall(run="ls"),)),))
+DONE = RequestToolResult("c1", "fine")
+FAILED = RequestToolResult("c1", "no such file", is_error=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"opening": "Solve it.\nBe quick."}, "its first message has lines that were not recorded ('Be quick.')"),
+        ({"opening": "Dissolve it."}, "not recorded ('Dissolve it.'); its first message lacks 1 of the recorded lines"),
+        ({"tools": (WRITE,)}, "it does not offer the tool bash, which the answer calls"),
+        ({"tools": (OTHER_BASH, WRITE)}, "the tool bash, which the answer calls, takes other arguments"),
+        ({"results": (FAILED,)}, "tool call 1 failed, unlike the recorded one: 'no such file'"),
+        ({"results": ()}, "it has 0 results of tool calls, and 1 were recorded"),
+    ],
+)
+def test_a_request_that_does_not_fit_its_answer_is_told_what_differs(
+    tmp_path: Path, changed: Mapping[str, Any], said: str
+) -> None:
+    path = tmp_path / "claude-demo-maze.jsonl"
+    asked: dict[str, Any] = {"opening": "Solve it.", "tools": (BASH, WRITE), "results": (DONE,)}
+    ask(recorder(ScriptedProvider(RUNS), path), call(**asked))
+    playing = player(path)
+    [answer] = ask(playing, call(**{**asked, **changed}, client="cli/2.0"))
+    assert said in answer
+    assert "(recorded with cli/1.0, played to cli/2.0)" in answer
+    assert "record it again with `pytest --record-cassettes -k claude-demo-maze`" in answer
+    assert str(playing.misfit) in answer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"client": "cli/2.0"},
+        {"tools": (REWORDED, WRITE)},
+        {"tools": (BASH, OfferedTool("new"))},
+        {"workspace": "/another/place/workspace"},
+        {"opening": "Solve it in 7 turns.\nToday is 2031-01-31.\nIt is in /another/place/home."},
+    ],
+    ids=["client", "reworded", "new tool", "place", "numbers"],
+)
+def test_a_request_that_only_looks_otherwise_is_answered(tmp_path: Path, changed: Mapping[str, Any]) -> None:
+    path = tmp_path / "tape.jsonl"
+    opening = f"Solve it in 50 turns.\nToday is 2026-11-26.\nIt is in {changed.get('workspace', WORKSPACE)[:-10]}/home."
+    asked: dict[str, Any] = {"opening": opening.replace("/another/place", "/room"), "tools": (BASH, WRITE)}
+    [heard] = ask(recorder(ScriptedProvider(RUNS), path), call(**asked))
+    if "opening" in changed:
+        changed = {**changed, "workspace": "/another/place/workspace"}
+    playing = player(path)
+    assert ask(playing, call(**{**asked, "opening": opening, **changed})) == [heard]
+    assert playing.misfit is None
+
+
+def test_a_cassette_names_a_script_as_its_source_and_is_not_taken_for_a_models(tmp_path: Path) -> None:
+    conf = ConfPath.of(tmp_path)
+    ask(recorded(msgspec.structs.replace(plays(), stand_in=True), case(), conf).provider(), call())
+    assert cassette_server(case(), conf).played_from == "the stand-in scripted (a script, not a model)"
+    replayed = recorded(cassette_server(case(), conf), case(), conf)
+    ask(replayed.provider(), call())
+    [head] = [load_cassette(path).head for path in tmp_path.rglob("*.jsonl")]
+    assert head.stand_in, "a recording of a replay is the stand-in's, too"
+
+
+def test_the_answers_of_a_place_that_a_shell_cannot_name_are_played_there_only(tmp_path: Path) -> None:
+    conf, odd = ConfPath.of(tmp_path), "/a room/workspace"
+    ask(recorded(plays(b"/a room/workspace"), case(), conf).provider(), call(workspace=odd))
+    with pytest.raises(ConfError, match="was recorded in the workspace /a room/workspace"):
+        cassette_server(case(), conf).require_workspace(WORKSPACE)
+    ask(recorded(plays(b"/room/workspace"), case(), conf).provider(), call())
+    [said] = ask(cassette_server(case(), conf).provider(), call(workspace=odd))
+    assert "cannot be played in /a room: choose a folder whose path has only" in said
+
+
+def test_a_cassette_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text('{"cassette":3,"model":"demo","wire":"anthropic_messages"}\n')
+    with pytest.raises(CassetteError, match=r"tape\.jsonl: a newer version of Proctor recorded it; record it again"):
+        load_cassette(path)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +307,8 @@ def test_the_first_replicate_of_a_case_is_recorded_with_all_its_attempts(tmp_pat
     ask(recording.provider(), call(0))
     ask(recording.provider(), call(1))
     tape = load_cassette(tmp_path / "conf/cassettes/claude-scripted-small_maze.jsonl")
-    assert tape.head == Head(model="scripted", digest="sha256:0", wire="anthropic_messages", workspace=WORKSPACE)
+    head = Head(model="scripted", digest="sha256:0", wire="anthropic_messages", client="cli/1.0")
+    assert tape.head == head
     assert [take.turn for take in tape.takes] == [0, 1]
 
 
@@ -228,9 +336,7 @@ def test_a_cassette_is_only_replayed_the_way_it_was_recorded(tmp_path: Path) -> 
     replayed = cassette_server(case(), conf)
     assert (replayed.digest or "").startswith("sha256:")
     assert ask(replayed.provider(), call()) == [(200, {}, b"x")]
-    replayed.require_workspace(WORKSPACE)
-    with pytest.raises(ConfError, match="was recorded in the workspace /room/workspace, and this sandbox has /other"):
-        replayed.require_workspace("/other")
+    replayed.require_workspace("/any/other")
     with pytest.raises(ConfError, match="was recorded over anthropic_messages, but the case uses openai_chat"):
         cassette_server(case(wire="openai_chat"), conf)
 
@@ -255,25 +361,3 @@ def test_a_subagent_gets_its_own_recorded_answers(tmp_path: Path) -> None:
     answers: list[Heard] = [(200, {}, b"sub"), (200, {}, b"main")]
     assert ask(player(path), sub, main) == answers
     assert ask(player(path), call(opening="Solve it. It is Tuesday."), sub, main) == [*answers[::-1], answers[1]]
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("backend", names())
-def test_a_real_session_is_recorded_and_replayed_to_the_same_end(tmp_path: Path, backend: str) -> None:
-    project = Project(tmp_path)
-    project.write("conf/model/replayed.yaml", "name: replayed\nprovider: cassette\nscript: scripted\n")
-    one = ("--suite", "smoke", "-k", backend, "--set", f"suite.backends=[{backend}]")
-    done = project.pytest(*one, "--record-cassettes")
-    assert done.returncode == 0, done.stdout
-    [first] = project.records.values()
-    replayed = project.pytest(*one, "--set", "suite.models=[replayed]")
-    assert replayed.returncode == 0, replayed.stdout
-    [again] = project.records.values()
-    assert again.case.provider == "cassette"
-    assert again.scripted, "it does not measure a model"
-    assert first.submission is not None
-    assert again.submission is not None
-    assert again.submission["digest"] == first.submission["digest"]
-    assert first.usage.metered is not None
-    assert again.usage.metered is not None
-    assert again.usage.metered.output_tokens == first.usage.metered.output_tokens

@@ -95,8 +95,9 @@ def test_a_submission_does_not_learn_that_it_is_graded_or_in_which_case(project:
     kept = CaseFolder(project.folder / "runs/latest/submission-small_maze")
     seen = kept.policy_log.read_text()
     assert "mountinfo" in seen
-    assert "small_maze" not in seen
-    assert not list(kept.path.parent.glob(".room-*"))
+    run = kept.path.resolve().parent
+    assert not [word for word in ("small_maze", "submission-", run.name) if word in seen]
+    assert not [*run.glob(".room-*"), *run.parent.glob(".room-*")]
 
 
 ASKING = """\

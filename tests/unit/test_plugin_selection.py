@@ -33,7 +33,8 @@ def test_backends_models_and_environments_select_cases_by_their_exact_names(proj
     assert collected(project, "--environment=small_maze", "--model", "scripted") == [IDS[0], IDS[2]]
     assert collected(project, "--backend", "claude", "--backend", "opencode", "-k", "motion2d") == [IDS[1], IDS[3]]
     assert collected(project, "--suite", "pr", "--backend", "pi", "--environment", "small_maze") == [
-        "pi-scripted-small_maze"
+        "pi-scripted-small_maze",
+        "pi-stand_in_replayed-small_maze",
     ]
     halves = [collected(project, "--backend", "claude", "--shard", part) for part in ("1/2", "2/2")]
     assert sorted(halves[0] + halves[1]) == sorted(IDS[:2])

@@ -76,7 +76,7 @@ def test_the_totals_count_outcomes_and_the_cases_with_a_known_cost() -> None:
         "**2 passed, 1 error, 2 skipped** · 3 turns · 10 tokens · $ 0.5000 (known for 1 of 2 cases) · "
         "1.5 minutes in cases"
     )
-    assert lines[2] == "2 of these cases played a script. They measure the pipeline, not a model."
+    assert lines[2] == "2 of these cases played a script or a cassette. They measure the pipeline, not a model."
     assert lines[-1] == "- no key: set KEY: d, e"
 
 
@@ -110,7 +110,7 @@ def test_a_missing_run_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as exited:
         main(["report", "runs/nonesuch", "--markdown"])
     assert exited.value.code == 2
-    assert "runs/nonesuch: not the folder of a run" in capsys.readouterr().err
+    assert "runs/nonesuch: no such run: name a run's folder" in capsys.readouterr().err
 
 
 def test_cases_are_counted_and_not_their_sessions_or_tries() -> None:

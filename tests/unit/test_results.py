@@ -128,12 +128,12 @@ def test_the_drafts_of_a_killed_run_are_read_and_the_next_run_records_them(tmp_p
     with pytest.raises(RunError, match="not the folder of a run"):
         read_run(case_folder(run, "case").path)
     assert read_run(run)[1] == [], "it is still running"
-    finish_killed(tmp_path)
+    finish_killed(tmp_path, {})
     assert not store.results.exists()
     os.close(store._claimed or 0)  # as the end of its process does
     assert [one.artifacts for one in read_run(run)[1]] == ["case"]
-    finish_killed(tmp_path)
-    finish_killed(tmp_path)
+    finish_killed(tmp_path, {})
+    finish_killed(tmp_path, {})
     assert [one.artifacts for one in read(store.results)] == ["case"]
 
 

@@ -51,7 +51,7 @@ def test_shards_merged_equal_the_whole(shards: list[list[str]], tmp_path_factory
     runs = [run(folder / f"{i}", *cases) for i, cases in enumerate(shards) if cases]
     whole = run(folder / "whole", *sorted(case for cases in shards for case in cases))
     merged = folder / "merged"
-    assert merge(runs, merged) == merge(list(reversed(runs)), folder / "again") == read(whole / "results.jsonl")
+    assert merge(runs, merged, {}) == merge(list(reversed(runs)), folder / "again", {}) == read(whole / "results.jsonl")
     assert read(merged / "results.jsonl") == read(whole / "results.jsonl")
     files = [{path.relative_to(top) for path in top.rglob("*")} for top in (merged, whole)]
     assert files[0] == files[1]
@@ -59,7 +59,7 @@ def test_shards_merged_equal_the_whole(shards: list[list[str]], tmp_path_factory
 
 def test_each_test_of_a_case_keeps_its_folder_and_skipped_cases_stay(tmp_path: Path) -> None:
     runs = [run(tmp_path / "1", "b", "b.10", "b.2"), run(tmp_path / "2", "a", skipped="c")]
-    assert names(merge(runs, tmp_path / "all")) == ["a", "b", "b.2", "b.10", "c"]
+    assert names(merge(runs, tmp_path / "all", {})) == ["a", "b", "b.2", "b.10", "c"]
     assert (tmp_path / "all/b.10/submission/approach.py").read_text() == "# of b.10"
     assert (tmp_path / "1/b.10/submission/approach.py").exists(), "the runs stay as they are"
 
@@ -68,7 +68,7 @@ def test_the_last_record_counts_for_a_case_that_a_resumed_run_ran_again(tmp_path
     resumed = run(tmp_path / "1", "a")
     again = record("a", artifacts="a", explanation="the second time")
     RunStore(resumed).append(again)
-    assert merge([resumed, run(tmp_path / "2", "b")], tmp_path / "all")[0] == again
+    assert merge([resumed, run(tmp_path / "2", "b")], tmp_path / "all", {})[0] == again
 
 
 def test_what_an_agent_left_as_plain_files_is_packed(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_an_agent_left_as_plain_files_is_packed(tmp_path: Path) -> None:
     for trap in (".git", "conftest.py"):
         (one / "a/submission" / trap).write_text("")
 
-    merge([one], tmp_path / "all")
+    merge([one], tmp_path / "all", {})
 
     merged = CaseFolder(tmp_path / "all/a")
     assert sorted(path.name for path in merged.path.iterdir()) == [
@@ -98,7 +98,7 @@ def test_what_an_agent_left_as_plain_files_is_packed(tmp_path: Path) -> None:
 
 
 def test_a_merged_run_is_for_its_owner_alone(tmp_path: Path) -> None:
-    merge([run(tmp_path / "1", "a")], tmp_path / "all")
+    merge([run(tmp_path / "1", "a")], tmp_path / "all", {})
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("all", "all/a", "all/a/submission")} == {0o700}
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Pat
     assert callable(spoil)
     spoil(runs[0])
     with pytest.raises(RunError) as caught:
-        merge(runs, tmp_path / "all")
+        merge(runs, tmp_path / "all", {})
     assert str(runs[0]) in str(caught.value)
     assert message in str(caught.value)
     assert not (tmp_path / "all").exists()
@@ -139,17 +139,17 @@ def test_a_run_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Pat
 def test_a_case_in_two_runs_is_an_error_that_names_both(tmp_path: Path) -> None:
     runs = [run(tmp_path / "1", "a", "b"), run(tmp_path / "2", "b")]
     with pytest.raises(RunError, match=r"b is in .*/1 and in .*/2: only runs"):
-        merge(runs, tmp_path / "all")
+        merge(runs, tmp_path / "all", {})
     (tmp_path / "latest").unlink()
     (tmp_path / "latest").symlink_to("1")
     with pytest.raises(RunError, match="/1, which is given twice"):
-        merge([runs[0], tmp_path / "latest"], tmp_path / "all")
+        merge([runs[0], tmp_path / "latest"], tmp_path / "all", {})
 
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
     with pytest.raises(RunError, match="already exists"):
-        merge([one], one)
+        merge([one], one, {})
     assert read(one / "results.jsonl") == [record("a", artifacts="a")]
 
 
@@ -157,7 +157,7 @@ def test_a_merge_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
     one = run(tmp_path / "1", "a")
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(RunError, match="file/all"):
-        merge([one], tmp_path / "file/all")
+        merge([one], tmp_path / "file/all", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "file", "latest"]
 
 

@@ -27,6 +27,7 @@ from harness.results.run_folder import LATEST, RESULTS, run_name
 from harness.results.runs import read_run
 from harness.results.store import RunStore
 from harness.untrusted import removal
+from harness.untrusted.rooms import make_room
 from harness.verdict.reading import read_trials
 from tests.support.runs import night, record, write_run
 
@@ -283,10 +284,19 @@ class TestOutcomes:
         assert (oldest / "codex-qwen-maze-r1").is_dir()
 
 
+def test_the_rooms_of_a_killed_run_go_with_it(runs: Path) -> None:
+    oldest = runs / names(runs)[0]
+    (make_room(oldest) / "workspace").mkdir()
+    other = make_room(runs / names(runs)[-1])
+    assert prune(runs, "--older-than", "30d", "--delete") == 0
+    assert not oldest.exists()
+    assert list(runs.glob(".room-*")) == [other]
+
+
 def test_a_merge_without_folders_keeps_all_records(runs: Path) -> None:
     assert prune(runs, "--outcome", "failed", "--older-than", "30d", "--delete") == 0
     pruned = runs / names(runs)[0]
-    records: list[Record] = merge([pruned], runs / "all")
+    records: list[Record] = merge([pruned], runs / "all", {})
     assert sorted(records, key=lambda one: one.case.id) == sorted(read_run(pruned)[1], key=lambda one: one.case.id)
     assert not (runs / "all/pi-qwen-maze-r1").exists()
 

@@ -32,6 +32,34 @@ def test_a_run_is_named_by_its_folder_its_records_or_a_link(runs: Path) -> None:
     assert find_runs(str(runs / "latest"), runs) == [runs / NAMES[4]]
 
 
+def test_a_run_is_named_by_its_name_in_the_folder_of_runs(runs: Path) -> None:
+    assert names(find_runs(NAMES[2], runs)) == [NAMES[2]]
+    assert names(find_runs("latest", runs)) == [NAMES[4]]
+
+
+def test_every_command_takes_every_reference(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(runs.parent)
+    tag_run(runs / NAMES[0], "good", runs)
+    for reference in ("last", "latest", NAMES[1], f"runs/{NAMES[1]}", "tag:good"):
+        assert main(["report", reference]) == 0
+        assert main(["compare", NAMES[3], reference, "--fail-on", "nothing"]) == 0
+        assert main(["tag", reference, "again"]) == 0
+        assert main(["merge", reference, "--into", f"merged/{reference.replace('/', '-')}"]) == 0
+    assert "claude-qwen-maze" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["show", "last:2", "case"], ["diff", "last:2", "last", "case"]])
+def test_a_command_of_one_run_refuses_several(
+    runs: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main([*command, "--runs-dir", str(runs)])
+    assert exited.value.code == 2
+    assert "last:2: name one run, and these are 2" in capsys.readouterr().err
+
+
 def test_an_empty_reference_is_no_run(runs: Path) -> None:
     with pytest.raises(RunError, match=r"^'': no such run: name a run's folder"):
         find_runs("", runs)
@@ -105,7 +133,7 @@ def test_without_runs_the_error_says_so(tmp_path: Path) -> None:
         (["nowhere", "good"], "no such run"),
         (["last", "-x"], "arguments"),
         (["last", "a/b"], "'a/b' cannot be a tag"),
-        (["last:2", "two"], "a tag names one run, and these are 2"),
+        (["last:2", "two"], "last:2: name one run, and these are 2"),
     ],
 )
 def test_what_cannot_be_tagged_is_refused(

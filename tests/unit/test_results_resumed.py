@@ -146,7 +146,7 @@ class TestStore:
             file.write(b'{"case": {"id": "cut sh')
         write_draft(CaseFolder(store.run / "b"), session(session="b", explanation="it was killed"))
         os.close(store._claimed or 0)
-        finish_killed(tmp_path)
+        finish_killed(tmp_path, {})
         assert [one.session for one in read(store.results)] == ["a", "b"]
 
     def test_only_the_sessions_that_run_now_are_set_aside_with_their_records(self, tmp_path: Path) -> None:

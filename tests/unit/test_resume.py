@@ -54,6 +54,7 @@ def test_a_run_that_was_killed_goes_on_until_every_case_has_a_result(project: Pr
     done = project.pytest("--resume", "latest", "-k", "motion2d_easy", *workers)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert sorted(ran(project)) == [SECOND, FOURTH], "-k chooses among those that are left"
+    assert "1 of 4 sessions was kept (1 failed)" in done.stdout
     assert outcomes(project) == {FIRST: "failed", SECOND: "error", FOURTH: "passed"}
 
     (project.folder / "broken").unlink()
@@ -71,8 +72,12 @@ def test_a_run_that_was_killed_goes_on_until_every_case_has_a_result(project: Pr
     ]
     assert (run / f"{THIRD}.earlier-1").is_dir(), "what was killed before it wrote anything is set aside, too"
 
+    for left in (f"{FOURTH}/draft.json", f"{FOURTH}/workspace/approach.py", ".run.json.123"):  # the disk was full
+        project.write(f"runs/latest/{left}", "")
     done = project.pytest("--resume", "latest", *workers)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert {path.name for path in (run / FOURTH).iterdir()} >= {"workspace.txt", "result.json"}
+    assert not any((run / left).exists() for left in (f"{FOURTH}/draft.json", f"{FOURTH}/workspace", ".run.json.123"))
     assert "nothing to resume: 4 of 4 sessions were kept (1 failed, 3 passed)" in done.stdout
     assert ran(project) == []
     assert [path.name for path in run.parent.iterdir() if path.is_dir() and not path.is_symlink()] == [run.name]
@@ -206,6 +211,9 @@ def test_what_cannot_be_resumed_is_a_usage_error_that_says_why(project: Project)
     descriptor = claim(run)
     assert f"{run} is being written by process {os.getpid()} on " in refused("latest")
     release(run, descriptor)
+    (run / "running.json").mkdir()
+    assert f"--resume: {run} cannot be written: Is a directory; make it writable, or resume a copy" in refused("latest")
+    (run / "running.json").rmdir()
     assert "no such run: name a run's folder, its results.jsonl, last, last:N or tag:NAME; the newest runs in " in (
         refused("nope")
     )

@@ -47,6 +47,7 @@ REFUSED = [
     ("prctl", (35,), errno.EINVAL),  # PR_SET_MM
     ("prctl", (33,), errno.EINVAL),  # PR_MCE_KILL
     ("prlimit64", (1, 0), errno.EPERM),
+    *(("fcntl", (0, command), errno.EINVAL) for command in (1024, 1025, 1026)),  # leases and F_NOTIFY
     ("ioctl", (0, 0x5423), errno.ENOTTY),  # TIOCSETD
     ("ioctl", (0, 0x8914), errno.ENOTTY),  # SIOCSIFFLAGS
     ("ioctl", (0, 0x40086602), errno.ENOTTY),  # FS_IOC_SETFLAGS
@@ -78,6 +79,7 @@ ALLOWED = [
     *(("socket", (family, 1, protocol)) for family in (2, 10) for protocol in (6, 17)),
     ("socketpair", (1, 1, 0)),
     ("personality", (0xFFFFFFFF,)),
+    *(("fcntl", (0, command)) for command in (0, 4, 6, 37, 1030, 1031, 1033)),  # copies, flags, locks, pipes, seals
     ("prctl", (15,)),
     ("prlimit64", (0, 7)),
     ("ioctl", (0, 0x5413)),

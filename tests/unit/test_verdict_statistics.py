@@ -182,6 +182,10 @@ def test_a_trial_holds_what_the_record_says() -> None:
     assert (lost.missing, lost.value(Measure.COST)) == (True, None)
 
 
+def test_a_case_without_an_agent_is_named_as_pytest_names_it() -> None:
+    assert str(CaseKey("submission", "none", "small_maze")) == "submission-small_maze"
+
+
 def test_starting_pytest_loads_no_scipy() -> None:
     program = "import sys, harness.plugin; print([name for name in ('scipy', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

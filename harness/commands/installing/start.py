@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from backends.base import Backend
 from harness.agent.cli import Cli
 from harness.commands.errors import SetupFailed
+from harness.temporary import temporary_folder
 
 _START_S = 60.0
 """Seconds that a CLI may take to print its version."""
@@ -17,7 +17,8 @@ _START_S = 60.0
 
 def require_start(adapter: Backend, cli: Cli) -> None:
     """Let a CLI print its version. Raise `SetupFailed` if it does not start."""
-    with tempfile.TemporaryDirectory(prefix="proctor-setup-") as home:
+    with temporary_folder("setup") as folder:
+        home = str(folder)
         try:
             ran = subprocess.run(
                 [cli.executable, "--version"],

@@ -126,7 +126,10 @@ function fold(place, open) {
 function episodes(data) {
   if (!data.episodes.length) return el("p", { class: "quiet" }, data.record.score ? data.record.score.reason || "No episode was played." : "Nothing was graded.");
   const marks = data.episodes.map((one) => el("span", { class: `episode ${one.outcome === "solved" ? "passed" : "failed"}`, title: `episode ${one.index}: ${one.outcome}` }, one.outcome === "solved" ? "✓" : "✗"));
-  const films = Object.entries(data.films || {}).map(([name, source]) => el("figure", null, el("img", { src: source, alt: `A film of the ${name} episode`, loading: "lazy" }), el("figcaption", null, name)));
+  const films = Object.entries(data.films).map(([name, source]) => {
+    const [kind, number] = name.replace(".webp", "").split("-");
+    return el("figure", null, el("img", { src: source, alt: `What happened in episode ${number}, which was ${kind}`, loading: "lazy" }), el("figcaption", null, `episode ${number}, ${kind}`));
+  });
   return [
     el("p", { class: "episodes", role: "img", "aria-label": `${data.episodes.filter((one) => one.outcome === "solved").length} of ${data.episodes.length} episodes solved` }, marks),
     el("div", { class: "films" }, films),

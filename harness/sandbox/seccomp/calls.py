@@ -30,7 +30,7 @@ ALLOWED = {
         *("inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"),
     ),
     "descriptors": (
-        *("close", "close_range", "dup", "dup2", "dup3", "fcntl", "pipe", "pipe2", "eventfd", "eventfd2", "signalfd"),
+        *("close", "close_range", "dup", "dup2", "dup3", "pipe", "pipe2", "eventfd", "eventfd2", "signalfd"),
         *("signalfd4", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2"),
         *("poll", "ppoll", "select", "pselect6", "memfd_create"),
     ),
@@ -147,6 +147,11 @@ _PRCTL = (
 PR_SET_VMA, which names memory."""
 
 
+_FCNTL = (*range(12), 15, 16, 17, 36, 37, 38, *range(1027, 1041))
+"""F_DUPFD to F_GETSIG, F_[GS]ETOWN_EX, F_GETOWNER_UIDS, the locks F_OFD_…, and from F_DUPFD_QUERY on: copies, pipes,
+seals and hints. F_SETLEASE, F_GETLEASE and F_NOTIFY are left out: by them, boxes would see what others do to files."""
+
+
 def _without_setuid_bits(mode: int) -> CallRule:
     return CallRule(((ALLOW, (Check(mode, (0,), _SETUID_BITS),)),), _EPERM)
 
@@ -167,6 +172,7 @@ CHECKED = {
         ),
         ERRNO | errno.ENOTTY,
     ),
+    "fcntl": CallRule(((ALLOW, (Check(1, _FCNTL),)),), ERRNO | errno.EINVAL),
     "fallocate": CallRule(((ALLOW, (Check(1, (_PUNCH_HOLE,)),)),), ERRNO | errno.EOPNOTSUPP),
     "prctl": CallRule(((ALLOW, (Check(0, _PRCTL),)),), ERRNO | errno.EINVAL),
     "clone": CallRule(((ALLOW, (Check(0, (0,), _NAMESPACES),)),), _EPERM),
