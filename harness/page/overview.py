@@ -131,7 +131,8 @@ def shown_verdict(compared: Compared | None) -> ShownVerdict | None:
         )
         for one in chosen
     ]
-    line = counts(compared)[0] if compared.alarming else "nothing is worse than the baseline"
+    first, *by_measure = counts(compared)
+    line = "; ".join([first if compared.alarming else "nothing is worse than the baseline", *by_measure[:1]])
     return ShownVerdict(
         line=line,
         alarming=compared.alarming,

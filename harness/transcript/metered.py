@@ -41,9 +41,16 @@ def read_ledger(path: Path) -> list[LedgerEntry]:
 
 def responses(entries: Sequence[LedgerEntry]) -> list[MeteredResponse]:
     """Return the whole model responses of a ledger, by the time of their requests."""
-    whole = [entry for entry in entries if entry.kind == "turn" and entry.status == 200 and not entry.error]
-    whole.sort(key=lambda entry: entry.time)
-    return [_response(entry, after) for entry, after in zip_longest(whole, whole[1:])]
+    asked = sorted((entry for entry in entries if entry.kind == "turn"), key=lambda entry: entry.time)
+    whole: list[LedgerEntry] = []
+    failed: list[list[int | None]] = [[]]
+    for entry in asked:
+        if entry.status == 200 and not entry.error:
+            whole.append(entry)
+            failed.append([])
+        elif not entry.refused:
+            failed[-1].append(None if entry.status == 200 else entry.status)
+    return [_response(*one) for one in zip_longest(whole, whole[1:], failed[: len(whole)])]
 
 
 def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
@@ -71,11 +78,18 @@ def metered(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
     return _with_measures(thread, measures)
 
 
-def _response(entry: LedgerEntry, after: LedgerEntry | None) -> MeteredResponse:
+def _response(entry: LedgerEntry, after: LedgerEntry | None, failed: Sequence[int | None]) -> MeteredResponse:
     used = entry.usage
     usage = Usage() if used is None else _usage(used)
     gap = None if after is None else max(0.0, _seconds(after.time) - _seconds(entry.time) - entry.duration_s)
-    turn = MeteredTurn(at=entry.time, model_s=entry.duration_s, after_s=gap, usage=usage, cost_usd=entry.cost_usd)
+    turn = MeteredTurn(
+        at=entry.time,
+        model_s=entry.duration_s,
+        after_s=gap,
+        usage=usage,
+        cost_usd=entry.cost_usd,
+        failed=tuple(failed),
+    )
     return MeteredResponse(entry.tools_called, turn)
 
 

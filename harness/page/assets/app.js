@@ -13,12 +13,9 @@ async function start(source) {
   let waiting = null;
   page.refilter = (words) => {
     clearTimeout(waiting);
-    waiting = setTimeout(async () => {
+    waiting = setTimeout(() => {
       history.replaceState(null, "", withFilter({ q: words }));
-      await show(page);
-      const search = document.getElementById("search");
-      search.focus();
-      search.setSelectionRange(words.length, words.length);
+      show(page);
     }, 30);
   };
   bar(page);
@@ -26,6 +23,7 @@ async function start(source) {
   document.addEventListener("keydown", (event) => pressed(page, event));
   await show(page);
   document.documentElement.dataset.ready = "true";
+  performance.mark("ready");
   return page;
 }
 
@@ -39,7 +37,7 @@ async function show(page) {
   else showOverview(page, main);
   const title = main.querySelector("h1").textContent;
   if (view !== page.view || view !== "overview") {
-    window.scrollTo(0, 0);
+    window.scrollTo({ top: 0, behavior: "instant" });
     say(title);
   } else say(`${count(page.found.length)} sessions`);
   document.title = view === "overview" ? `${page.title} · Proctor` : `${title} · Proctor`;
@@ -116,7 +114,7 @@ function pressed(page, event) {
 
 // Moves the focus to the next turn of a transcript, or to the next row of the table.
 function move(step) {
-  const stops = [...document.querySelectorAll(here().view === "overview" ? "#case-table tbody th a" : ".thread > li > .turn")];
+  const stops = [...document.querySelectorAll(here().view === "overview" ? "#case-table tbody th a" : ".thread .turn[tabindex]")];
   const now = stops.findIndex((stop) => stop === document.activeElement || stop.contains(document.activeElement));
   const next = stops[Math.min(stops.length - 1, Math.max(0, now + step))];
   if (next) {

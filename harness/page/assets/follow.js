@@ -50,7 +50,7 @@ function keepPlace(draw) {
   const opened = [...document.querySelectorAll("#main details")].map((node) => [node.querySelector("summary").textContent, node.open]);
   const scrolled = [...document.querySelectorAll("#main .scroll")].map((node) => [node.getAttribute("aria-label"), node.scrollLeft]);
   draw();
-  requestAnimationFrame(() => {
+  setTimeout(() => { // after the charts are drawn
     for (const node of document.querySelectorAll("#main details")) {
       const before = opened.find(([words]) => words === node.querySelector("summary").textContent);
       if (before) node.open = before[1];
@@ -68,7 +68,7 @@ function keepPlace(draw) {
       }
     }
     if (window.scrollY !== scrollY) window.scrollTo({ left: scrollX, top: scrollY, behavior: "instant" });
-  });
+  }, 0);
 }
 
 function lost(error) {

@@ -28,8 +28,13 @@ const live = {
   },
 };
 
-// Puts a new overview into the page.
+// Puts a new overview into the page. A filter by run has the number of the run, which may be another one now.
 function take(page, overview) {
+  const { view, keys, filter } = here();
+  if (filter.run) {
+    const number = overview.runs.findIndex((run) => run.name === page.runs[Number(filter.run)]?.name);
+    history.replaceState(null, "", address(view, keys, { ...filter, run: number < 0 ? "" : String(number) }));
+  }
   Object.assign(page, overview, { cases: new Cases(overview.rows), found: null });
   page.title = page.runs.length === 1 ? page.runs[0].name : `${count(page.runs.length)} runs`;
 }
