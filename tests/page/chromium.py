@@ -30,10 +30,10 @@ _OUTSIDE = """() => [...document.querySelectorAll("html, body *")].filter((node)
 class Opened:
     """A page in a tab of its own. `faults` are the errors, dialogs and requests so far, each as a sentence."""
 
-    def __init__(self, tab: Any, file: Path, pictures: Path | None = None) -> None:
+    def __init__(self, tab: Any, address: str, pictures: Path | None = None) -> None:
         self.tab = tab
         self.faults: list[str] = []
-        self._address = file.as_uri()
+        self._address = address
         self._pictures = pictures
         tab.on("pageerror", lambda error: self.faults.append(f"an error: {error}"))
         tab.on("console", self._said)
@@ -84,7 +84,7 @@ class Opened:
         dialog.dismiss()
 
     def _requested(self, request: Any) -> None:
-        if request.url.partition("#")[0] != self._address and not request.url.startswith("data:"):
+        if not request.url.startswith((self._address, "data:")):
             self.faults.append(f"a request: {request.url}")
 
 
@@ -105,13 +105,14 @@ class Chromium:
 
     @contextmanager
     def opened(
-        self, file: Path, *, width: int = WIDE, scheme: Scheme = "light", pictures: Path | None = None
+        self, page: Path | str, *, width: int = WIDE, scheme: Scheme = "light", pictures: Path | None = None
     ) -> Iterator[Opened]:
-        """Open a page. At the end, fail if it did what it must not do."""
+        """Open a page, by its file or its address. At the end, fail if it did what it must not do."""
+        address = page.as_uri() if isinstance(page, Path) else page
         context = self._browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         try:
-            page = Opened(context.new_page(), file, pictures)
-            yield page
-            assert page.faults == []
+            opened = Opened(context.new_page(), address, pictures)
+            yield opened
+            assert opened.faults == []
         finally:
             context.close()
