@@ -69,7 +69,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     adapter, fault = _adapter(record.case.backend)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
-        "interval": wilson(score.solved, score.episodes) if score and score.episodes else None,
+        "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
         "folder": visible(str(folder.path)) if folder else None,
         "faults": [fault] if fault else [],
         "transcripts": [],

@@ -59,10 +59,12 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
     """Return the trials of a run whose records are known. `folder` is its folder, which has the flags of episodes."""
     trials, folders = [], defaultdict[CaseKey, list[Path]](list)
     for record in _one_try_each(records):
-        trial = trial_in(folder, record)
+        files = CaseFolder(folder / record.artifacts) if record.artifacts else None
+        solved = solved_flags(files.episodes) if files else None
+        trial = trial_of(record, run=folder.name, conditions=conditions_of(record), solved=solved)
         trials.append(trial)
-        if record.artifacts:
-            folders[trial.key].append(folder / record.artifacts)
+        if files:
+            folders[trial.key].append(files.path)
     return RunTrials(
         folder=folder,
         trials=trials,
@@ -74,12 +76,6 @@ def trials_of(folder: Path, records: Sequence[Record], *, running: bool) -> RunT
             Looks(first=one.planned, last=one.most) for record in records if (one := record.replicates) is not None
         ),
     )
-
-
-def trial_in(folder: Path, record: Record) -> Trial:
-    """Return the trial of a record in this folder of a run, which has the flags of its episodes."""
-    solved = solved_flags(CaseFolder(folder / record.artifacts).episodes) if record.artifacts else None
-    return trial_of(record, run=folder.name, conditions=conditions_of(record), solved=solved)
 
 
 def require_distinct(runs: Iterable[RunTrials]) -> None:

@@ -19,11 +19,11 @@ from harness.results.aside import is_aside
 from harness.results.claims import RUNNING, is_running
 from harness.results.drafts import read_draft
 from harness.results.entries import HistoryEntry, entries_of
+from harness.results.episodes import solved_flags
 from harness.results.record import SCHEMA, Record
 from harness.results.run_folder import CASES, RESULTS, VERDICT, suite_of
 from harness.results.runs import RunError, folder_of
 from harness.results.store import planned_sessions
-from harness.verdict.reading import trial_in
 from harness.verdict.trials import Trial, trial_of
 from harness.viewer.growing import GrowingFile, stamp_of
 from harness.visible import visible, visible_struct
@@ -204,11 +204,12 @@ class FollowedRun:
         )
 
     def _trial(self, record: Record) -> Trial:
-        """Return the trial of a record, without its conditions, which take much room."""
-        if folder_of(self.folder, record) is not None:
-            with suppress(OSError):
-                return msgspec.structs.replace(trial_in(self.folder, record), conditions={})
-        return trial_of(record, run=self.folder.name, conditions={})
+        """Return the trial of a record with its solve rate alone. The rest takes much room, and time to summarize."""
+        folder, solved = folder_of(self.folder, record), None
+        with suppress(OSError):
+            solved = solved_flags(folder.episodes) if folder else None
+        trial = trial_of(record, run=self.folder.name, conditions={}, solved=solved)
+        return msgspec.structs.replace(trial, cost_usd=None, turns=None, tokens=None, seconds=None)
 
     def _read_drafts(self) -> None:
         """Add what a killed process left of its cases."""
