@@ -54,7 +54,8 @@ COMMANDS = {
     ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
     "export": Command(
-        "write the records or episodes of a run as a table: CSV or Parquet", LazyModule("harness.commands.export")
+        "write a run in the forms that other tools read: tables, trajectories, logs, spans",
+        LazyModule("harness.commands.export"),
     ),
     "prune": Command("remove old or large runs, or the folders of their cases", LazyModule("harness.commands.prune")),
 }

@@ -189,7 +189,7 @@ class TestConfiguration:
 
 @pytest.mark.parametrize(
     ("command", "name", "heading"),
-    [(prune, "docs/running.md", "Remove old runs"), (export, "docs/exports.md", "Files: CSV and Parquet")],
+    [(prune, "docs/running.md", "Remove old runs"), (export, "docs/exports.md", "The options of the command")],
 )
 def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, heading: str) -> None:
     parser = ArgumentParser(add_help=False)

@@ -39,10 +39,10 @@ FLOORS = (
         "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "exports", "hosting", "models", "report", "live", "verdict"},
+    {"adapters", "hosting", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"stash", "page"},
+    {"exports", "stash", "page"},
     {
         "fixtures",
         "given_submission",
