@@ -55,8 +55,8 @@ def responses(entries: Sequence[LedgerEntry]) -> list[MeteredResponse]:
             failed.append([])
         elif not entry.refused:
             failed[-1].append(None if entry.status == 200 else entry.status)
-    pairs = zip_longest(whole, whole[1:])
-    return [_response(number, *pair, failed[number - 1]) for number, pair in enumerate(pairs, 1)]
+    numbered = enumerate(zip_longest(whole, whole[1:], failed[: len(whole)]), 1)
+    return [_response(number, *one) for number, one in numbered]
 
 
 def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
