@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ from harness.viewer.growing import GrowingFile, stamp_of
 from harness.visible import visible, visible_struct
 
 _MOST = 1 << 30
+_VERSIONS = count(1)
 
 
 class ShownRecord(Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ def key_of(run: str, name: str) -> str:
 
 
 class FollowedRun:
-    """A run and what is known of it. `update` reads what is new, and `version` then counts the changes."""
+    """A run and what is known of it. `update` reads what is new. If there is anything, `version` is a new number."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -139,7 +141,7 @@ class FollowedRun:
         if not self._seen or self._seen[2] != planned:
             self._planned = planned_sessions(self.folder)
         self._seen = seen
-        self.version += 1
+        self.version = next(_VERSIONS)
         self.faults = []
         try:
             self._read_results()
