@@ -76,6 +76,8 @@ def _require_writable(file: Path) -> None:
     """Raise `OSError` if the file cannot be made."""
     if file.is_dir():
         raise IsADirectoryError(None, "it is a folder: name a file in it")
+    if file.exists() and not file.is_file():
+        return  # a pipe or a device, which is written to as it is
     trial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         trial.touch()

@@ -19,6 +19,8 @@ def chosen(records: Sequence[Record], name: str, run: Path) -> Record:
 
     Of several tries of a session, it is the last. Raise `BadInput` if there is none, or several.
     """
+    if not records:
+        raise BadInput(f"{run} has no records: no case of it has ended")
     exact = [record for record in records if name in {record.case.id, record.artifacts}]
     if exact:
         return exact[-1]

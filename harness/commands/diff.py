@@ -6,6 +6,7 @@ import argparse
 import shutil
 from collections.abc import Iterator
 from difflib import unified_diff
+from itertools import islice
 from pathlib import Path
 
 from harness.case_folder import CaseFolder
@@ -80,10 +81,14 @@ def _lines(one: _ComparedSession, other: _ComparedSession, width: int, most: int
     same = same_turns(one.thread, other.thread)
     pairs = paired(one.thread, other.thread)
     yield TextLine("")
+    if not pairs:
+        yield TextLine("transcript: neither session has a turn", "dim")
+        return
     if same == len(pairs):
         yield TextLine(f"transcript: all {same} turns are the same", "green")
         return
-    yield TextLine(f"transcript: the first {same} turns are the same; here the agents part", "bold")
+    parted = f"the agents part after turn {same}" if same else "the agents part at the first turn"
+    yield TextLine(f"transcript: {parted}", "bold")
     for left, right in pairs[same:]:
         yield TextLine("")
         yield from map(TextLine, side_by_side(_plain(left, most), _plain(right, most), width))
@@ -113,9 +118,9 @@ def _differing(name: str, one: str, other: str) -> Iterator[TextLine]:
         return
     yield TextLine(f"{name}:", "yellow")
     colours = {"+": "green", "-": "red", "@": "dim"}
-    for line in unified_diff(one.splitlines(), other.splitlines(), lineterm="", n=2):
-        if not line.startswith(("---", "+++")):
-            yield TextLine(f"  {line}", colours.get(line[:1], ""))
+    lines = unified_diff(one.splitlines(), other.splitlines(), lineterm="", n=2)
+    for line in islice(lines, 2, None):  # the first two name files
+        yield TextLine(f"  {line}", colours.get(line[:1], ""))
 
 
 def _submissions(one: CaseFolder, other: CaseFolder) -> Iterator[TextLine]:

@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from backends.events import Usage
 from harness.exports.cases import ExportedCase, asked
-from harness.exports.files import written
 from harness.exports.plain import json_bytes, plain
 from harness.report.table import used
 from harness.results.record import Attempt, UsageTotals
 from harness.transcript.turns import Notice, Said, Thread, ToolUse, Transcript, Turn
+from harness.whole_file import written
 
 VERSION = "ATIF-v1.8"
 

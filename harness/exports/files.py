@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from harness.exports.columns import ColumnType, FlatTable, Value
 from harness.lazy import LazyModule
+from harness.whole_file import written
 
 arrow = LazyModule("pyarrow")
 parquet = LazyModule("pyarrow.parquet")
@@ -64,16 +63,3 @@ def _cell(value: Value) -> str | int | float:
         case str():
             return f"'{value}" if value.startswith(_FORMULA) else value
     return value
-
-
-def written(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file in one step. What is there already and is no plain file, such as a pipe, is written to as it is."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        write(path)
-        return
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(new)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from harness.endings import Cause, Ending
 from harness.exports.cases import ExportedCase, exported_cases
-from harness.exports.files import written
 from harness.exports.inspect_messages import InspectTranscript, Json, known, model_usage
 from harness.exports.plain import json_bytes
 from harness.exports.timeline import TimedCase, iso, timed_case
@@ -24,6 +23,7 @@ from harness.report.table import seconds, used
 from harness.results.claims import is_running
 from harness.results.record import Record
 from harness.results.run_folder import suite_of
+from harness.whole_file import written
 
 _VERSION = 2
 _THIN = 1000

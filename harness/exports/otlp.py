@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from harness.exports.cases import ExportedCase
-from harness.exports.files import written
 from harness.exports.otel import SCHEMA_URL, attribute_list, spans
 from harness.exports.plain import json_bytes
 from harness.exports.timeline import timed_case
 from harness.lazy import LazyModule
 from harness.packaged import harness_version
+from harness.whole_file import written
 
 httpx2 = LazyModule("httpx2")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.page.rows import CaseRow, case_row, columns
 from harness.results.store import unrecorded
 from harness.verdict.rules import Rules
 from harness.visible import visible
+from harness.whole_file import written
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 _SCRIPTS = (
@@ -33,20 +33,22 @@ _SCRIPTS = (
 def write_page(file: Path, runs: Sequence[ShownRun], tell: Callable[[int, int], None]) -> int:
     """Write the page of these runs, and return its size in bytes. The last run is the newest.
 
-    The file is complete or it does not change. `tell` is called with the number of cases that are done, and of all.
-    Raise `LibrariesMissing` or `OSError`.
+    The file is complete or it does not change. A pipe or a device is written to as it is. `tell` is called with the
+    number of cases that are done, and of all. Raise `LibrariesMissing` or `OSError`.
     """
     scripts = scripts_of_page("embedded")
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder: name a file in it", str(file))
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with new.open("w", encoding="utf-8") as out:
-            out.writelines(page_pieces(scripts, policy_of(scripts), _blocks(runs, tell)))
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
-    return file.stat().st_size
+    sizes: list[int] = []
+
+    def write(place: Path) -> None:
+        with place.open("wb") as out:
+            sizes.extend(
+                out.write(piece.encode()) for piece in page_pieces(scripts, policy_of(scripts), _blocks(runs, tell))
+            )
+
+    written(file, write)
+    return sum(sizes)
 
 
 def page_pieces(scripts: Sequence[str], policy: str, blocks: Iterable[Block]) -> Iterator[str]:

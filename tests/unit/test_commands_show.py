@@ -76,8 +76,38 @@ def test_equal_sessions_do_not_differ(run: Path, capsys: pytest.CaptureFixture[s
 def test_a_difference_is_shown_from_where_the_agents_parted(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = told(capsys, "diff", str(run), str(run), "claude-qwen-maze", "claude-qwen-door")
     assert "  -Solve the maze.\n  +Solve the door.\n" in out
-    assert "transcript: the first 0 turns are the same; here the agents part\n" in out
+    assert "transcript: the agents part at the first turn\n" in out
     assert any("--- Turn 1" in line and line.count("--- Turn 1") == 2 for line in out.splitlines())
+
+
+def test_a_difference_is_shown_whatever_its_line_begins_with(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(run, tmp_path / run.name)
+    (folder / "claude-qwen-maze-r1" / "prompt.md").write_text("Solve it.\n-- a comment\n")
+    (folder / "claude-qwen-door-r1" / "prompt.md").write_text("Solve it.\n++ more\n")
+    out = told(capsys, "diff", str(folder), str(folder), "claude-qwen-maze", "claude-qwen-door")
+    assert "   Solve it.\n  --- a comment\n  +++ more\n" in out
+
+
+def test_sessions_without_a_turn_are_not_called_the_same(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(run, tmp_path / run.name)
+    (folder / "pi-qwen-maze-r1" / "stream.jsonl").unlink()
+    out = told(capsys, "diff", str(folder), str(folder), "pi-qwen-maze-r1")
+    assert "transcript: neither session has a turn\n" in out
+
+
+@pytest.mark.parametrize("command", ["show", "diff"])
+def test_a_run_without_records_is_a_plain_error(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = shutil.copytree(run, tmp_path / run.name)
+    (folder / "results.jsonl").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        main([command, *[str(folder)] * (1 + (command == "diff")), "pi"])
+    assert f"{folder} has no records: no case of it has ended\n" in capsys.readouterr().err
 
 
 def test_a_case_without_files_is_a_plain_error(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,7 @@ FLOORS = (
         "temporary",
         "secrecy",
         "visible",
+        "whole_file",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "hosting", "models", "report", "live", "verdict"},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,7 +105,24 @@ def test_what_cannot_be_read_or_written_is_a_plain_error(
     given = [str(run), *arguments] if arguments[0] == "--html" else [*arguments, "--html", "page.html"]
     with pytest.raises(SystemExit, match="2"):
         main(["report", *given])
-    assert "Traceback" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert f": {arguments[-1]}: " in told  # and not the name of a file that nobody asked for
+
+
+def test_what_is_no_plain_file_is_written_to_and_stays_what_it_is(run: Path, tmp_path: Path) -> None:
+    """Root may replace a device such as `/dev/null` by a page, which would break the whole machine."""
+    pipe, link, file = (tmp_path / name for name in ("pipe", "link.html", "file.html"))
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert main(["report", str(run), "--html", str(pipe)]) == 0
+        assert b"<!doctype html>" in read.result(timeout=30)[:100]
+    assert main(["report", str(run), "--html", str(link)]) == 0
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert file.read_text().startswith("<!doctype html>")
 
 
 def test_without_its_libraries_a_page_cannot_be_made(
