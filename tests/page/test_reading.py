@@ -43,6 +43,7 @@ def test_a_reader_goes_from_the_overview_to_a_picture_and_back(chromium: Chromiu
         assert tab.locator("#heatmap .heat").count() == 2 * len(own_names())
         tab.locator(".chart svg").first.wait_for()
         assert len(shown_cases(page)) == 4 * len(own_names())
+        assert "output tokens" in tab.locator("#case-table thead").inner_text()  # a table elsewhere counts all tokens
 
         tab.select_option("#filter-model", "hasty")
         tab.locator("#many", has_text="8 of 16").wait_for()
@@ -138,6 +139,10 @@ def test_two_sessions_show_where_they_parted(chromium: Chromium, file: Path, pic
         page.wait_for("compare", "Two sessions")
         assert page.tab.locator(".parted .note").inner_text() == "Here the agents parted."
         assert page.tab.locator(".pair.heads").inner_text().count("codex-") == 2
+        assert "The same prompt. The same instructions. The same tools." in page.tab.locator("#main").inner_text()
+        page.tab.go_back()
+        page.tab.select_option("#compare", label="claude-careful-small_maze-r1")
+        page.tab.locator("#main", has_text="Different prompt.").wait_for()
 
 
 @SIZES

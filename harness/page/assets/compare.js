@@ -30,5 +30,5 @@ function firstDifference(one, other) {
 }
 
 function sameness(one, other) {
-  return ["prompt", "instructions", "tools"].map((name) => `${one[name] === other[name] ? "The same" : "Another"} ${name}. `).join("");
+  return ["prompt", "instructions", "tools"].map((name) => (one[name] === other[name] ? `The same ${name}. ` : `Different ${name}. `)).join("");
 }

@@ -168,7 +168,7 @@ const COLUMNS = [
     row.ending === "finished" ? null : el("small", { class: "narrow" }, row.ending.replaceAll("_", " "))]],
   ["solve_rate", "solve rate", "number", (row) => row.episodes ? [rate(row.solve_rate), el("small", { class: "wide" }, ` ${row.solved}/${row.episodes}`)] : NOTHING],
   ["turns", "turns", "number wide", (row) => count(row.turns)],
-  ["output_tokens", "tokens", "number wide", (row) => count(row.output_tokens)],
+  ["output_tokens", "output tokens", "number wide", (row) => count(row.output_tokens)],
   ["cost_usd", "cost", "number wide", (row) => dollars(row.cost_usd)],
   ["total_s", "time", "number", (row) => seconds(row.total_s)],
   ["ending", "ending", "short wide", (row) => row.ending.replaceAll("_", " ")],
