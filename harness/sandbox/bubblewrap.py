@@ -23,7 +23,7 @@ from harness.sandbox.base import Bounds, BoxRequest, Interpreter, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.cgroup import parents
 from harness.sandbox.disk import Disk, can_make_disks
-from harness.sandbox.filesystem import INIT, PLACES, files, visible
+from harness.sandbox.filesystem import INIT, PLACES, files, mount_point, visible
 from harness.sandbox.keeper import PATIENCE, weaker
 from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
@@ -105,7 +105,7 @@ class BubblewrapSandbox:
         content = files(request, uid=uid.uid if uid else _INNER_UID, readable=readable, tmp_mb=self.conf.tmp_mb)
         request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
         disk = _disk(request, uid)
-        views = own_views(content.options, as_root=self.as_root)
+        views = own_views(content.options, map(mount_point, request.shared), as_root=self.as_root)
         room = launch(
             (*views.command, program),
             (*_NAMESPACES, *_LIFE, *(_AS_ROOT if uid else _AS_USER), *views.options),

@@ -28,6 +28,8 @@ _PLAIN = re.compile(r"[\w./+@%~-]+", re.ASCII)
 """The paths that mean themselves, both in a table of mounts and in the options of an overlay."""
 _SCRIPT = '"$0" -n -a -T /proc/self/fd/0 && exec "$@" </dev/null'
 _ESCAPED = re.compile(r"\\([0-7]{3})")
+_tried: dict[tuple[int, bool], bool] = {}
+"""Whether a view could be made, by the device of the folder and whether root made it."""
 
 
 class Views(Struct, frozen=True):
@@ -41,40 +43,55 @@ class Views(Struct, frozen=True):
     table: str = ""
 
 
-def own_views(options: Sequence[str], *, as_root: bool) -> Views:
-    """Return `options` with a view in the place of each folder of the host that they show read-only at the same path.
+def own_views(options: Sequence[str], shared: Iterable[str], *, as_root: bool) -> Views:
+    """Return `options` with a view in the place of each path of the host that boxes share.
 
-    A folder stays as it is if this machine cannot make a view of it. Root also gets views of the devices.
+    These are what the options show read-only at the same path, and at the paths inside that are in `shared`. A path
+    stays as it is if this machine cannot make a view of it. Root also gets views of the devices.
     """
     mounts = _mount_points()
-    shown = [Path(path) for _, path in _shown(options)]
-    wanted = {path.resolve() for path in shown}
-    wanted.update(mount for path in tuple(wanted) for mount in _below(path, mounts))
-    folders = _folders(wanted, mounts)
+    binds = _binds(options, frozenset(shared))
+    system = {bind.source for bind in binds if str(bind.source) == bind.place}
+    folders = _folders(_and_below(system, mounts), mounts)
     if as_root and mounts.isdisjoint(_NODES):
         folders.append(_DEVICES)
-    accepted = _accepted(tuple(map(str, folders)), as_root)
+    others = _folders(_and_below({bind.source for bind in binds} - system, mounts), mounts)
+    accepted = (*_accepted(tuple(map(str, folders)), as_root), *(str(one) for one in others if _usual(one, as_root)))
     if not accepted:
         return Views(tuple(options))
     roots = {Path(folder): place for folder, place in zip(accepted, _places(accepted), strict=True)}
-    return Views(tuple(_with_views(options, roots, mounts)), _command(as_root), _table(accepted))
+    return Views(tuple(_with_views(options, binds, roots, mounts)), _command(as_root), _table(accepted))
 
 
-def _shown(options: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Yield the index of each `--ro-bind` of a path to the same path, and the path."""
+class _Bind(Struct, frozen=True):
+    """A `--ro-bind`: its index among the options, the path of the host without links, and the path inside."""
+
+    index: int
+    source: Path
+    place: str
+
+
+def _binds(options: Sequence[str], shared: frozenset[str]) -> list[_Bind]:
+    """Return the binds of what boxes share."""
+    found = []
     for index, word in enumerate(options):
-        if word == "--ro-bind" and options[index + 1] == options[index + 2]:
-            yield index, options[index + 1]
+        if word == "--ro-bind":
+            source, place = options[index + 1 : index + 3]
+            if source == place or place in shared:
+                found.append(_Bind(index, Path(source).resolve(), place))
+    return found
 
 
-def _with_views(options: Sequence[str], roots: dict[Path, str], mounts: frozenset[Path]) -> Iterator[str]:
+def _with_views(
+    options: Sequence[str], binds: Iterable[_Bind], roots: dict[Path, str], mounts: frozenset[Path]
+) -> Iterator[str]:
     done = 0
-    for index, shown in _shown(options):
-        yield from options[done:index]
-        done = index + 3
-        path = Path(shown).resolve()
+    for bind in binds:
+        path, shown = bind.source, bind.place
+        yield from options[done : bind.index]
+        done = bind.index + 3
         view = _view(path, roots, mounts)
-        yield from ("--ro-bind", view or shown, shown)
+        yield from ("--ro-bind", view or options[bind.index + 1], shown)
         for mount in _below(path, mounts) if view else ():  # a view does not show what is mounted below its folder
             place = Path(shown, mount.relative_to(path))
             yield from ("--ro-bind", _view(mount, roots, mounts) or str(mount), str(place))
@@ -107,6 +124,10 @@ def _within(path: Path, folder: Path, mounts: frozenset[Path]) -> bool:
     return folder in between and mounts.isdisjoint(between[: between.index(folder)])
 
 
+def _and_below(paths: Iterable[Path], mounts: frozenset[Path]) -> set[Path]:
+    return {each for path in paths for each in (path, *_below(path, mounts))}
+
+
 def _below(path: Path, mounts: frozenset[Path]) -> list[Path]:
     return sorted(mount for mount in mounts if path in mount.parents and mount.exists())
 
@@ -122,6 +143,17 @@ def _accepted(folders: tuple[str, ...], as_root: bool) -> tuple[str, ...]:
     if not folders or _works(folders, as_root):
         return folders
     return tuple(folder for folder in folders if _works((folder,), as_root))
+
+
+def _usual(folder: Path, as_root: bool) -> bool:
+    """Return whether this machine can make a view of a folder that only a few boxes show.
+
+    Each file system is tried once, because these folders are many.
+    """
+    key = (folder.stat().st_dev, as_root)
+    if key not in _tried:
+        _tried[key] = _works((str(folder),), as_root)
+    return _tried[key]
 
 
 def _works(folders: Sequence[str], as_root: bool) -> bool:

@@ -96,7 +96,7 @@ def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[No
         if "pid" in without:
             put(bubblewrap, "_LIFE", tuple(one for one in bubblewrap._LIFE if one != "--as-pid-1"))
         if without & {"views", "mounts"}:  # the views hide /sys, which a room without private files shows
-            put(bubblewrap, "own_views", lambda options, as_root: Views(tuple(options)))
+            put(bubblewrap, "own_views", lambda options, *_, **__: Views(tuple(options)))
         if "seccomp" in without:
             put(bubblewrap, "_seccomp_filter", lambda machine: _ALLOW_ALL)
         if "userns" in without:

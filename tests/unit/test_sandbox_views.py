@@ -61,6 +61,32 @@ def test_no_box_sees_what_another_locks_and_opens(boxes: tuple[Box, Box]) -> Non
     assert one.stdout.read() == b"[]\n"
 
 
+def test_no_box_sees_what_another_does_with_a_shared_mount(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/file").write_text("text")
+    given = {"mounts": {"given": tmp_path / "given"}, "shared": frozenset({"given"})}
+    files = ("/sandbox/given", "/sandbox/given/file")
+    with (
+        bubblewrap().open(request(tmp_path / "one", **given)) as one,
+        bubblewrap().open(request(tmp_path / "two", **given)) as two,
+    ):
+        one.exec(python(HOLDS, *files), {})
+        assert one.stdout.read(3) == b"up\n"
+        assert finish(two, python(LOOKS, *files)) == (0, "free\n")
+        one.stdin.close()
+        assert one.stdout.read() == b"[]\n"
+
+
+def test_a_mount_that_no_other_box_shows_can_change(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    with bubblewrap().open(request(tmp_path / "box", mounts={"given": tmp_path / "given"})) as box:
+        box.exec(["sh", "-c", "ls /sandbox/given; read line; ls /sandbox/given"], {})
+        (tmp_path / "given/file").touch()
+        box.stdin.write(b"go\n")
+        box.stdin.close()
+        assert b"file\n" in box.stdout.read()
+
+
 def test_a_view_has_the_contents_of_its_folder(tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     (shown / "folder").mkdir(parents=True)
@@ -100,7 +126,7 @@ def test_a_machine_without_unshare_shows_folders_as_they_are(tmp_path: Path, mon
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(views, "_command", lambda as_root: ("/nowhere/unshare",))
     options = ("--ro-bind", f"{tmp_path}/folder", f"{tmp_path}/folder")
-    assert own_views(options, as_root=os.geteuid() == 0) == views.Views(options)
+    assert own_views(options, (), as_root=os.geteuid() == 0) == views.Views(options)
 
 
 MOUNTED = """
