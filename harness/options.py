@@ -41,6 +41,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "with --resume: keep the cases that ended with an error, instead of running them again",
     },
     "--runs-dir": {"metavar": "DIR", "help": "keep runs in this folder (default: runs in the root folder)"},
+    "--html": {"metavar": "FILE", "help": "write a page of the run into this file when the run ends"},
     "--baseline": {"metavar": "REF", "help": "compare with these earlier runs: a folder, last, last:N or tag:NAME"},
     "--fail-on": {
         "choices": ("worse", "nothing"),
@@ -84,7 +85,7 @@ _OF_A_RUN = (
 )
 """The options that say what a run is. A resumed run has those that it was begun with."""
 
-_NOT_IN_RECORDS = frozenset({"--set", "--resume", "--keep-errors"})
+_NOT_IN_RECORDS = frozenset({"--set", "--resume", "--keep-errors", "--html"})
 
 
 class CommandLine(NamedTuple):
@@ -100,6 +101,7 @@ class CommandLine(NamedTuple):
     resume: str | None = None
     keep_errors: bool = False
     runs_dir: str | None = None
+    html: str | None = None
     baseline: str | None = None
     fail_on: str | None = None
     allow_drift: tuple[str, ...] = ()
@@ -157,6 +159,7 @@ def command_line(config: pytest.Config) -> CommandLine:
         resume=given("--resume"),
         keep_errors=bool(given("--keep-errors")),
         runs_dir=given("--runs-dir"),
+        html=given("--html"),
         baseline=given("--baseline"),
         fail_on=given("--fail-on"),
         allow_drift=names("--allow-drift"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         recorder,
         resuming,
         rounds,
+        session_page,
         session_verdict,
         stopping,
         until_decided,
@@ -45,6 +46,7 @@ else:  # a session without cases must not pay for these
     resuming = LazyModule("harness.resuming")
     rounds = LazyModule("harness.rounds")
     scheduler = LazyModule("harness.schedule.scheduler")
+    session_page = LazyModule("harness.session_page")
     session_verdict = LazyModule("harness.session_verdict")
     stopping = LazyModule("harness.stopping")
     times = LazyModule("harness.results.times")
@@ -55,6 +57,7 @@ pytest_plugins = ["harness.fixtures"]
 
 _NOTHING = pytest.StashKey[str]()
 _FOLDERS = pytest.StashKey[dict[str, str]]()
+_PAGE = pytest.StashKey[Path]()
 _ROUNDS = "proctor-rounds"
 _WRITER = "proctor-writer"
 
@@ -100,6 +103,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("harness.given_submission")
     config.addinivalue_line("markers", sharing.MARKER)
     if not is_worker(config):
+        if given.html is not None:
+            _promise_page(config)
         if given.selects_cases or given.settings:
             cases_of(config)
         looks_of(config)
@@ -272,9 +277,30 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
             until_decided.until_decided_of(config, verdict, writer, nodeids, folders) if looks_of(config) else None
         )
         closings += [*([decider.closing] if decider else []), verdict.verdict, verdict.regressions]
+    if _PAGE in config.stash:
+        closings[0] = _write_page_at_the_end(config, writer, closings[0])
     config.pluginmanager.register(closing.AtTheEnd(*closings))
     _stop_on_signals(config)
     return decider
+
+
+def _promise_page(config: pytest.Config) -> None:
+    """Check that the page can be written, and say at the end of the session if there was no run to write it of."""
+    config.stash[_PAGE] = session_page.file_of(config)
+
+    def said() -> closing.Closing:
+        return closing.Closing() if config.pluginmanager.hasplugin(_WRITER) else session_page.nothing_written()
+
+    config.pluginmanager.register(closing.AtTheEnd(said))
+
+
+def _write_page_at_the_end(
+    config: pytest.Config, writer: recorder.RunWriter, closing_of_run: Callable[[], closing.Closing]
+) -> Callable[[], closing.Closing]:
+    """Write the page at the end of the session. Return what the run says, together with where the page is."""
+    page = session_page.SessionPage(config.stash[_PAGE], run_of(config).folder, lambda: writer.records)
+    config.pluginmanager.register(page, "proctor-page")
+    return lambda: page.added_to(closing_of_run())
 
 
 def _expects_failures(config: pytest.Config) -> bool:

@@ -36,6 +36,9 @@ COMMANDS = {
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),
     "report": Command("print the table of a run, and its means over replicates", LazyModule("harness.commands.report")),
+    "view": Command(
+        "show all runs in a browser on this machine, also while they go on", LazyModule("harness.commands.view")
+    ),
     "show": Command("print what happened in a case, turn by turn", LazyModule("harness.commands.show")),
     "diff": Command(
         "show two sessions of a case side by side, from where the agents parted", LazyModule("harness.commands.diff")
@@ -54,7 +57,8 @@ COMMANDS = {
     ),
     "tag": Command("give a run a name to compare with it later", LazyModule("harness.commands.tag")),
     "export": Command(
-        "write the records or episodes of a run as a table: CSV or Parquet", LazyModule("harness.commands.export")
+        "write a run in the forms that other tools read: tables, trajectories, logs, spans",
+        LazyModule("harness.commands.export"),
     ),
     "prune": Command("remove old or large runs, or the folders of their cases", LazyModule("harness.commands.prune")),
 }

@@ -31,7 +31,7 @@ def write_csv(table: FlatTable, path: Path) -> None:
             writer.writerow(column.name for column in table.columns)
             writer.writerows([_cell(value) for value in row] for row in table.rows)
 
-    _written(path, write)
+    written(path, write)
 
 
 def write_parquet(table: FlatTable, path: Path) -> None:
@@ -50,7 +50,7 @@ def write_parquet(table: FlatTable, path: Path) -> None:
         column.name: arrow.array(table.column(number), type=types[column.type])
         for number, column in enumerate(table.columns)
     }
-    _written(path, lambda place: parquet.write_table(arrow.table(arrays), place))
+    written(path, lambda place: parquet.write_table(arrow.table(arrays), place))
 
 
 def _cell(value: Value) -> str | int | float:
@@ -66,7 +66,7 @@ def _cell(value: Value) -> str | int | float:
     return value
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> None:
+def written(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file in one step. What is there already and is no plain file, such as a pipe, is written to as it is."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         write(path)

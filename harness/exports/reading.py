@@ -49,12 +49,17 @@ def episodes(
     return frame_of(read_table(run, runs_dir, of_episodes=True), frame)
 
 
+def named_runs(run: str | os.PathLike[str], runs_dir: str | os.PathLike[str]) -> list[Path]:
+    """Return the folders of the runs that this names, or the `results.jsonl`. Raise `RunError` if there are none."""
+    file = Path(run)  # a copy of a results.jsonl may have another name
+    return [file] if file.is_file() else find_runs(os.fspath(run), Path(runs_dir))
+
+
 def read_table(
     run: str | os.PathLike[str], runs_dir: str | os.PathLike[str], *, of_episodes: bool = False
 ) -> FlatTable:
     """Return the records or the episodes of a run as a table. Raise `RunError`."""
-    file = Path(run)  # a copy of a results.jsonl may have another name
-    found = [read_run(one) for one in ([file] if file.is_file() else find_runs(os.fspath(run), Path(runs_dir)))]
+    found = [read_run(one) for one in named_runs(run, runs_dir)]
     try:
         return episode_table(found) if of_episodes else record_table(found)
     except ValueError as error:

@@ -56,8 +56,8 @@ def portable(text: str, room: str, wire: str) -> Portable:
     if not named.search(text):
         return Portable(text)
     mark = "@room@"
-    while mark in text:
-        mark = f"@{mark}@"
+    while mark in text or placed(Portable(named.sub(mark, text), mark), room) != text:
+        mark = f"@{mark}@"  # what stands beside the room could be read as a part of the mark
     return Portable(named.sub(mark, text), mark)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
-from harness.case_folder import CaseFolder
+from harness.evaluation.playing import Episode
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
+from harness.report.properties import wilson
 from harness.results.record import Record
+from harness.results.runs import folder_of
 from harness.transcript.read import read_transcripts
 from harness.visible import visible, visible_struct
 
@@ -28,6 +32,10 @@ _LESS_TEXT = 4_000
 _MOST_CASE = 4_000_000
 """About how many bytes of JSON one case may take."""
 
+PICTURES = 20_000_000
+"""How many bytes of pictures one page has."""
+
+_EPISODE = msgspec.json.Decoder(Episode)
 _MOST_FILES = 50
 _MOST_SOURCE = 200_000
 _MOST_EPISODES = 2_000
@@ -56,11 +64,13 @@ class Pictures:
 
 def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
-    folder = CaseFolder(run / record.artifacts) if record.artifacts else None
+    folder = folder_of(run, record)
+    score = record.score
     adapter, fault = _adapter(record.case.backend)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
-        "folder": str(folder.path) if folder else None,
+        "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
+        "folder": visible(str(folder.path)) if folder else None,
         "faults": [fault] if fault else [],
         "transcripts": [],
         "episodes": [],
@@ -68,7 +78,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
         "films": {},
         "pictures": {},
     }
-    if folder is None or not folder.path.is_dir():
+    if folder is None:
         return found
     transcripts = read_transcripts(folder, adapter) if adapter else []
     for most in (_MOST_TEXT, _LESS_TEXT):
@@ -94,12 +104,17 @@ def _adapter(name: str) -> tuple[Backend | None, str | None]:
 
 
 def _episodes(path: Path) -> list[dict[str, Any]]:
+    """Return the episodes whose lines can be read."""
     try:
-        lines = msgspec.json.Decoder().decode_lines(path.read_bytes())
-    except (OSError, *MALFORMED):
+        lines = path.read_bytes().splitlines()[:_MOST_EPISODES]
+    except OSError:
         return []
-    whole = [line for line in lines[:_MOST_EPISODES] if isinstance(line, dict)]
-    return [{key: visible(item) if isinstance(item, str) else item for key, item in line.items()} for line in whole]
+    found = []
+    for line in lines:
+        with suppress(*MALFORMED):
+            episode = asdict(_EPISODE.decode(line))
+            found.append(episode | {"error": visible(episode["error"] or "")})
+    return found
 
 
 def _files(folder: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -80,12 +80,23 @@ class TrendPoint(Struct, frozen=True, kw_only=True):
     cases: int
 
 
+class AboutRun(Struct, frozen=True, kw_only=True):
+    """What the page says of a run. `began` is when its first session began, or `None` if no record tells it."""
+
+    name: str
+    folder: str
+    suite: str | None
+    began: str | None
+    cases: int
+    harness: list[str]
+
+
 class Overview(Struct, frozen=True, kw_only=True):
     """All of the page but the details of cases. `rows` are columns of `CaseRow`, by name."""
 
     made_at: str
     version: str
-    runs: list[dict[str, object]]
+    runs: list[AboutRun]
     verdict: ShownVerdict | None
     cells: list[Cell]
     trends: list[TrendPoint]
@@ -93,10 +104,9 @@ class Overview(Struct, frozen=True, kw_only=True):
     unrecorded: list[str]
 
 
-def cells(runs: Iterable[ShownRun], rules: Rules) -> list[Cell]:
-    """Return the solve rate of each case over all runs. Replicates that were added later do not count."""
-    trials = [trial for run in runs for trial in run.trials if not trial.added]
-    return [_cell(case) for case in summarize_cases(trials, rules)]
+def cells(trials: Iterable[Trial], rules: Rules) -> list[Cell]:
+    """Return the solve rate of each case over all trials. Replicates that were added later do not count."""
+    return [_cell(case) for case in summarize_cases([trial for trial in trials if not trial.added], rules)]
 
 
 def shown_verdict(compared: Compared | None) -> ShownVerdict | None:
@@ -121,7 +131,8 @@ def shown_verdict(compared: Compared | None) -> ShownVerdict | None:
         )
         for one in chosen
     ]
-    line = counts(compared)[0] if compared.alarming else "nothing is worse than the baseline"
+    first, *by_measure = counts(compared)
+    line = "; ".join([first if compared.alarming else "nothing is worse than the baseline", *by_measure[:1]])
     return ShownVerdict(
         line=line,
         alarming=compared.alarming,
@@ -144,10 +155,11 @@ def trends(run: Path, backends: Iterable[str]) -> list[TrendPoint]:
         past, _ = consult(run.parent, runs_by_backend)
     except (HistoryError, OSError):
         return []
-    return [point for backend, runs in past for point in _trend(backend, runs)]
+    return [point for backend, runs in past for point in trend(backend, runs)]
 
 
-def _trend(backend: str, runs: list[PastRun]) -> Iterator[TrendPoint]:
+def trend(backend: str, runs: Sequence[PastRun]) -> Iterator[TrendPoint]:
+    """Yield how a backend went in these runs, which hold its entries alone, oldest first."""
     kept, _ = without_parts(runs)
     for point in series_of("backend", backend, kept, {}, _POINTS).points:
         yield TrendPoint(
@@ -160,18 +172,22 @@ def _trend(backend: str, runs: list[PastRun]) -> Iterator[TrendPoint]:
         )
 
 
-def about(run: ShownRun) -> dict[str, object]:
+def about(run: ShownRun) -> AboutRun:
     """Return what the page says of a run."""
     starts = [record.started_at for record in run.records if record.started_at]
-    commits = {record.versions.harness_commit or record.versions.harness for record in run.records}
-    return {
-        "name": run.folder.name,
-        "folder": str(run.folder),
-        "suite": suite_of(run.folder.name),
-        "began": min(starts, default=None),
-        "cases": len(run.records),
-        "harness": sorted(commits),
-    }
+    return AboutRun(
+        name=run.folder.name,
+        folder=str(run.folder),
+        suite=suite_of(run.folder.name),
+        began=min(starts, default=None),
+        cases=len(run.records),
+        harness=sorted({commit_of(record) for record in run.records}),
+    )
+
+
+def commit_of(record: Record) -> str:
+    """Return the commit of Proctor that made a record, or its version if the commit is not known."""
+    return record.versions.harness_commit or record.versions.harness
 
 
 def _cell(case: CaseSummary) -> Cell:

@@ -42,7 +42,13 @@ def time_of(name: str) -> datetime | None:
 
 
 def is_run(path: Path) -> bool:
-    """Return whether this is the folder of a run, or a link to it. Another project may well have a `cases.json`."""
-    if path.suffix == ".py" or not (path / CASES).is_file():
+    """Return whether this is the folder of a run, or a link to it. Another project may well have a `cases.json`.
+
+    A folder that this user may not read counts as none.
+    """
+    try:
+        if path.suffix == ".py" or not (path / CASES).is_file():
+            return False
+        return (path / RESULTS).is_file() or (path.parent / LATEST).is_symlink()
+    except PermissionError:
         return False
-    return (path / RESULTS).is_file() or (path.parent / LATEST).is_symlink()

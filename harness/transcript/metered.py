@@ -21,8 +21,13 @@ _DECODER = msgspec.json.Decoder(LedgerEntry)
 
 
 class MeteredResponse(Struct, frozen=True):
-    """A line of the ledger about a whole model response: the names of the tools that it called, and its measures."""
+    """A line of the ledger about a whole model response: the names of the tools that it called, and its measures.
 
+    `number` counts the responses from 1. `before` is how many responses the conversation had before it.
+    """
+
+    number: int
+    before: int | None
     tools: tuple[str, ...]
     turn: MeteredTurn
 
@@ -41,9 +46,17 @@ def read_ledger(path: Path) -> list[LedgerEntry]:
 
 def responses(entries: Sequence[LedgerEntry]) -> list[MeteredResponse]:
     """Return the whole model responses of a ledger, by the time of their requests."""
-    whole = [entry for entry in entries if entry.kind == "turn" and entry.status == 200 and not entry.error]
-    whole.sort(key=lambda entry: entry.time)
-    return [_response(entry, after) for entry, after in zip_longest(whole, whole[1:])]
+    asked = sorted((entry for entry in entries if entry.kind == "turn"), key=lambda entry: entry.time)
+    whole: list[LedgerEntry] = []
+    failed: list[list[int | None]] = [[]]
+    for entry in asked:
+        if entry.status == 200 and not entry.error:
+            whole.append(entry)
+            failed.append([])
+        elif not entry.refused:
+            failed[-1].append(None if entry.status == 200 else entry.status)
+    numbered = enumerate(zip_longest(whole, whole[1:], failed[: len(whole)]), 1)
+    return [_response(number, *one) for number, one in numbered]
 
 
 def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
@@ -57,6 +70,8 @@ def metered(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
     A CLI that does not show which response a text or a call belongs to gives one unnumbered turn. That turn is split by
     the ledger. The others are matched in order, by the names of the tools that they called.
     """
+    if any(call.subagent and not call.subagent.entries for call in thread.calls):
+        ledger = _of_main_agent(thread, ledger)
     if all(turn.number is None for turn in thread.turns):
         return _split(thread, ledger)
     turns = list(_all_turns(thread))
@@ -71,12 +86,36 @@ def metered(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
     return _with_measures(thread, measures)
 
 
-def _response(entry: LedgerEntry, after: LedgerEntry | None) -> MeteredResponse:
+def _of_main_agent(thread: Thread, ledger: Sequence[MeteredResponse]) -> list[MeteredResponse]:
+    """Return the responses to the main agent, for a CLI that does not show what its subagents did.
+
+    A subagent begins a conversation of its own. A compaction shortens one, and cannot be told from that.
+    """
+    if any(isinstance(entry, Notice) and entry.kind == "compaction" for entry in thread.entries):
+        return list(ledger)
+    found, length = [], 0
+    for response in ledger:
+        if response.before is None or response.before >= length:
+            found.append(response)
+            length = length + 1 if response.before is None else response.before + 1
+    return found
+
+
+def _response(
+    number: int, entry: LedgerEntry, after: LedgerEntry | None, failed: Sequence[int | None]
+) -> MeteredResponse:
     used = entry.usage
     usage = Usage() if used is None else _usage(used)
     gap = None if after is None else max(0.0, _seconds(after.time) - _seconds(entry.time) - entry.duration_s)
-    turn = MeteredTurn(at=entry.time, model_s=entry.duration_s, after_s=gap, usage=usage, cost_usd=entry.cost_usd)
-    return MeteredResponse(entry.tools_called, turn)
+    turn = MeteredTurn(
+        at=entry.time,
+        model_s=entry.duration_s,
+        after_s=gap,
+        usage=usage,
+        cost_usd=entry.cost_usd,
+        failed=tuple(failed),
+    )
+    return MeteredResponse(number, entry.turn, entry.tools_called, turn)
 
 
 def _usage(used: TokenCounts) -> Usage:
@@ -93,10 +132,10 @@ def _split(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
     items = [part for entry in thread.entries for part in (entry.parts if isinstance(entry, Turn) else (entry,))]
     known = {_plain(name) for response in ledger for name in response.tools}
     entries: list[Turn | Notice] = []
-    for number, response in enumerate(ledger, 1):
+    for response in ledger:
         notices, parts, items = _take(items, [_plain(name) for name in response.tools], known)
         entries += notices
-        entries.append(Turn(number=number, parts=parts, metered=response.turn))
+        entries.append(Turn(number=response.number, parts=parts, metered=response.turn))
     rest = [item for item in items if not isinstance(item, Notice)]
     first = next((place for place, item in enumerate(items) if not isinstance(item, Notice)), 0)
     entries += [item for item in items[:first] if isinstance(item, Notice)]

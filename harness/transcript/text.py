@@ -82,7 +82,15 @@ def _times(metered: MeteredTurn | None) -> list[str]:
     if metered is None:
         return []
     after = [] if metered.after_s is None else [f"{metered.after_s:.1f} s until the next request"]
-    return [f"{metered.model_s:.1f} s model", *after]
+    failed = [f"after {failures(metered.failed)}"] if metered.failed else []
+    return [*failed, f"{metered.model_s:.1f} s model", *after]
+
+
+def failures(statuses: Sequence[int | None]) -> str:
+    """Return how many requests failed, and with which HTTP statuses, in words."""
+    known = ", ".join(str(status) for status in dict.fromkeys(statuses) if status is not None)
+    many = "1 failed request" if len(statuses) == 1 else f"{len(statuses)} failed requests"
+    return f"{many} (status {known})" if known else many
 
 
 def _notice(notice: Notice) -> Iterator[TextLine]:

@@ -61,7 +61,8 @@ class MeteredTurn(Struct, frozen=True, kw_only=True):
     """What the gateway's ledger says of a turn.
 
     `at` is when its request came, in UTC. `model_s` are the seconds until the last byte of the answer. `after_s` are
-    the seconds from then to the next request: the tools, and the CLI itself. It is `None` for the last turn.
+    the seconds from then to the next request: the tools, and the CLI itself. It is `None` for the last turn. `failed`
+    has an entry for each request that failed since the turn before: its HTTP status, or `None` if no whole answer came.
     """
 
     at: str
@@ -69,6 +70,7 @@ class MeteredTurn(Struct, frozen=True, kw_only=True):
     after_s: float | None = None
     usage: Usage = Usage()
     cost_usd: float | None = None
+    failed: tuple[int | None, ...] = ()
 
 
 class Turn(Struct, frozen=True, kw_only=True):

@@ -21,11 +21,13 @@ from harness.agent.cli import find_cli, pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
 from harness.case import TOOLS, Limits, Price
+from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.mcp.server import McpServer
 from harness.sandbox.paths import program_paths
+from harness.transcript.read import read_transcripts
 from tests.contracts import canaries, rich
 from tests.contracts.rich import Rich, capable
 from tests.support.sessions import PINNED, Play, Stage
@@ -71,6 +73,21 @@ def test_the_session_reaches_its_end(session: Rich) -> None:
     result = session.played.result
     assert (result.ending, result.exit_code) == (Ending.FINISHED, 0), result.explanation
     assert result.metered.requests == result.metered.turns + result.metered.side_requests
+
+
+def test_the_transcript_shows_the_turns_and_calls_of_the_script(session: Rich) -> None:
+    [transcript] = read_transcripts(CaseFolder(session.played.folder), session.backend)
+    turns = transcript.thread.turns
+    script = rich.turns(session.backend)
+    numbers = [turn.number for turn in turns if turn.number is not None]
+    assert numbers == sorted(set(numbers)), "the turns of subagents count, too"
+    shown = dict(zip(script, turns, strict=True))
+    assert [turn.text for turn in turns if turn.text] == list(rich.SAID)
+    may_be_hidden = {"unknown", "wrong", "invalid"} if session.backend.quirks.hides_refused_calls else set()
+    calls = {name: len(turn.calls) for name, turn in shown.items() if name not in may_be_hidden}
+    assert calls == {name: len(script[name].calls) for name in calls}
+    assert "from the shell: Ελλάδα" in "".join(call.result.output for call in shown["first"].calls if call.result)
+    assert all(turn.metered for turn in turns)
 
 
 # Secrets

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.gateway.cassette_answers import is_plain, placed, portable, room_of
@@ -68,6 +68,7 @@ def test_an_answer_that_names_no_room_and_no_time_is_kept_byte_for_byte(said: st
 
 
 @given(SAID)
+@example(f"@room{ROOM}/workspace/approach.py")
 def test_what_a_model_says_of_times_is_kept(said: str) -> None:
     body = json.dumps({"created": 1_790_000_000, "text": json.dumps({"created": 1_790_000_000, "said": said})})
     read = json.loads(placed(portable(body, ROOM, "openai_chat"), ROOM))

@@ -19,7 +19,7 @@ from tests.support.archives import content
 from tests.support.sandboxes import PYTHON, bubblewrap, finish
 
 RUN, CASE = "20261126T110221.244Z-nightly", "claude-careless-small_maze"
-TELLING = ("nightly", "2026112", "claude", "careless", "small_maze")
+TELLING = ("nightly", "2026112", "careless", "small_maze")
 
 LOOKS = """
 import os, pathlib, socket

@@ -37,7 +37,7 @@ from harness.case import (
     SuiteConf,
 )
 from harness.case_folder import CaseFolder
-from harness.commands import export, prune
+from harness.commands import export, prune, view
 from harness.endings import ENDINGS
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
@@ -189,7 +189,11 @@ class TestConfiguration:
 
 @pytest.mark.parametrize(
     ("command", "name", "heading"),
-    [(prune, "docs/running.md", "Remove old runs"), (export, "docs/exports.md", "Files: CSV and Parquet")],
+    [
+        (prune, "docs/running.md", "Remove old runs"),
+        (view, "docs/running.md", "Watch runs in a browser"),
+        (export, "docs/exports.md", "The options of the command"),
+    ],
 )
 def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, heading: str) -> None:
     parser = ArgumentParser(add_help=False)

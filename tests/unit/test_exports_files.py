@@ -87,7 +87,7 @@ class TestMistakes:
         [
             (["none", "--csv", "x"], "none: no such run: name a run's folder"),
             (["last", "--csv", "x"], "last: there is no "),
-            (["RUN"], "one of the arguments --csv --parquet is required"),
+            (["RUN"], "one of the arguments --csv --parquet --atif --inspect --otel --otlp is required"),
             (["RUN", "--csv", "x", "--parquet", "x"], "not allowed with argument"),
             (["RUN", "--csv", "no/such/folder/x"], "No such file or directory"),
             (["RUN", "--csv", "x", "--episodes"], "episodes.jsonl:1: not an episode: "),

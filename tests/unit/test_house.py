@@ -39,10 +39,10 @@ FLOORS = (
         "visible",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "exports", "hosting", "models", "report", "live", "verdict"},
+    {"adapters", "hosting", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"stash", "page"},
+    {"exports", "stash", "page", "viewer"},
     {
         "fixtures",
         "given_submission",
@@ -56,7 +56,7 @@ FLOORS = (
         "further_tests",
         "__main__",
     },
-    {"expected", "recorder", "resuming", "session_verdict", "stopping"},
+    {"expected", "recorder", "resuming", "session_page", "session_verdict", "stopping"},
     {"rounds", "until_decided"},
     {"plugin"},
 )

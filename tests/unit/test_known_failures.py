@@ -111,7 +111,7 @@ def run_of(conf: ConfPath, *settings: str, suite: str = "pr") -> Run:
     ("pattern", "marked"),
     [
         ("pi-scripted-small_maze", {"pi-scripted-small_maze-r1", "pi-scripted-small_maze-r2"}),
-        ("pi-*-small_maze-r2", {"pi-scripted-small_maze-r2"}),
+        ("pi-*-small_maze-r2", {"pi-scripted-small_maze-r2", "pi-stand_in_replayed-small_maze-r2"}),
         ("claude-*-small_maze", set()),  # not chosen
         ("*-qwen3_coder_30b-*", set()),  # of another suite
         ("submission-large_maze-r1", set()),  # of another suite, by --submission

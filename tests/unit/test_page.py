@@ -16,24 +16,12 @@ from harness.commands.main import main
 from harness.page.coloured import coloured
 from harness.page.diffs import diff_lines
 from harness.page.packing import Blocks
+from tests.support.hostile_texts import HOSTILE, write_hostile_claude_stream
 from tests.support.pages import Page, unpacked_block
 from tests.support.project import ROOT
 from tests.support.runs import night, write_run
 
 CORPUS = ROOT / "tests" / "corpus"
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</script><img src=x onerror=alert(1)>",
-    "<style>*{display:none}</style>",
-    "javascript:alert(1)",
-    "]]>--><!--",
-    "{{ 7 * 7 }} {% raw %}",
-    "\x1b[2J\x1b]0;owned\x07",
-    "\u202eright to left",
-    "\ud800 lone",
-    "\x01" + "7" * 40,
-    "x" * 300_000,
-)
 
 
 def paged(folder: Path, *runs: Path) -> Page:
@@ -56,32 +44,6 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def hostile_stream(folder: Path) -> None:
-    """Write a stream of Claude Code in which the model says and calls everything hostile."""
-    blocks = [
-        block
-        for number, text in enumerate(HOSTILE)
-        for block in (
-            {"type": "text", "text": text},
-            {"type": "thinking", "thinking": text},
-            {"type": "tool_use", "id": f"c{number}", "name": text[:100], "input": {"command": text, text[:50]: text}},
-            {"type": "tool_use", "id": f"w{number}", "name": "Write", "input": {"file_path": text, "content": text}},
-        )
-    ]
-    results = [
-        {"type": "tool_result", "tool_use_id": f"c{number}", "content": text} for number, text in enumerate(HOSTILE)
-    ]
-    lines = [
-        {"type": "assistant", "message": {"id": "one", "model": HOSTILE[0], "content": blocks}},
-        {"type": "user", "message": {"content": results}},
-        {"type": HOSTILE[0]},
-    ]
-    (folder / "stream.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "submission" / "approach.py").write_bytes("\n".join(HOSTILE).encode("utf-8", "surrogatepass"))
-    (folder / "renders").mkdir()
-    (folder / "renders" / "0001-a.png").symlink_to("/etc/hostname")
-
-
 def test_a_page_has_the_rows_and_the_details_of_every_case(run: Path, tmp_path: Path) -> None:
     page = paged(tmp_path, run)
     assert [row["id"] for row in page.rows] == [f"{name}-qwen-maze-r1" for name in own_names()]
@@ -92,6 +54,7 @@ def test_a_page_has_the_rows_and_the_details_of_every_case(run: Path, tmp_path: 
         details = page.details(f"{name}-qwen-maze-r1")
         assert details["record"]["case"]["backend"] == name
         assert len(details["episodes"]) == 20
+        assert details["interval"] == [pytest.approx(0.8389, abs=1e-4), 1.0]
         [transcript] = details["transcripts"]
         assert transcript["prompt"] == {"text": "Solve the maze.", "left_out": 0}
         calls = [part for entry in transcript["thread"]["entries"] for part in entry.get("parts", []) if "call" in part]
@@ -101,7 +64,11 @@ def test_a_page_has_the_rows_and_the_details_of_every_case(run: Path, tmp_path: 
 
 
 def test_a_page_holds_nothing_that_an_agent_wrote_as_markup_and_loads_nothing(run: Path, tmp_path: Path) -> None:
-    hostile_stream(run / "claude-qwen-maze-r1")
+    case = run / "claude-qwen-maze-r1"
+    write_hostile_claude_stream(case)
+    (case / "submission" / "approach.py").write_bytes("\n".join(HOSTILE).encode("utf-8", "surrogatepass"))
+    (case / "renders").mkdir()
+    (case / "renders" / "0001-a.png").symlink_to("/etc/hostname")
     page = paged(tmp_path, run)
     without_data = re.sub(r'<script type="text/plain"[^>]*>[A-Za-z0-9+/=]*</script>', "", page.text)
     assert len(re.findall(r"<script|</script", without_data)) == 2 * 3
@@ -116,13 +83,13 @@ def test_a_page_holds_nothing_that_an_agent_wrote_as_markup_and_loads_nothing(ru
     assert not any(character in shown for character in "\x1b\u202e\ud800\x07")
     turn = details["transcripts"][0]["thread"]["entries"][0]
     assert turn["parts"][0]["text"]["text"] == HOSTILE[0]
-    assert turn["parts"][-4]["text"]["left_out"] == 200_000, "a long text is cut, and the page says so"
 
 
 def test_a_page_can_be_made_of_runs_that_have_lost_their_files(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "claude-qwen-maze-r1")
     (run / "pi-qwen-maze-r1" / "stream.jsonl").write_bytes(b"\xff\x00{[\n" * 9)
-    (run / "pi-qwen-maze-r1" / "episodes.jsonl").write_text("{")
+    odd = ["{", "7", '{"index": "<b>", "outcome": "solved"}', '{"index": 0, "outcome": "<b>"}']
+    (run / "pi-qwen-maze-r1" / "episodes.jsonl").write_text("\n".join(odd))
     page = paged(tmp_path, run, run)
     assert len(page.rows) == 2 * len(own_names())
     assert page.details("claude-qwen-maze-r1")["transcripts"] == []

@@ -132,13 +132,13 @@ def test_only_a_case_that_the_suite_no_longer_has_is_gone() -> None:
 def test_cases_without_an_agent_are_compared_only_with_such_cases() -> None:
     alone: Programs = {(SUBMISSION, "door"): GOOD}
     base = {**SUITE, **alone}
-    assert set(Ended(alone, suite=alone, base=base, submission="good").verdicts) == {SUBMISSION}
+    assert set(Ended(alone, suite=alone, base=base, submission="good").verdicts) == {f"{SUBMISSION}-door"}
 
 
 def test_two_programs_without_an_agent_are_compared_episode_by_episode() -> None:
     [good, bad] = ({(SUBMISSION, "door"): (solved,)} for solved in (20, 4))
     ended = Ended(bad, suite=good, base=good, submission="bad")
-    assert ended.verdicts == {SUBMISSION: Verdict.WORSE}
+    assert ended.verdicts == {f"{SUBMISSION}-door": Verdict.WORSE}
     assert "exact paired test over episodes" in ended.said
 
 

@@ -8,7 +8,7 @@ const THEMES = ["auto", "light", "dark"];
 
 async function start(source) {
   const overview = await source.overview();
-  const page = { ...overview, source, cases: new Cases(overview.rows), found: null };
+  const page = { ...overview, source, cases: new Cases(overview.rows), found: null, state: await source.state?.() };
   page.title = page.runs.length === 1 ? page.runs[0].name : `${page.runs.length} runs`;
   let waiting = null;
   page.refilter = (words) => {
@@ -16,9 +16,6 @@ async function start(source) {
     waiting = setTimeout(() => {
       history.replaceState(null, "", withFilter({ q: words }));
       show(page);
-      const search = document.getElementById("search");
-      search.focus();
-      search.setSelectionRange(words.length, words.length);
     }, 30);
   };
   bar(page);
@@ -26,17 +23,21 @@ async function start(source) {
   document.addEventListener("keydown", (event) => pressed(page, event));
   await show(page);
   document.documentElement.dataset.ready = "true";
+  performance.mark("ready");
+  return page;
 }
 
 async function show(page) {
   const main = document.getElementById("main");
   const { view, keys } = here();
-  if (view === "case") await showCase(page, main, keys[0]);
+  if (page.source.live) await page.source.fit(page);
+  if (view === "case" && page.source.live && !page.cases.places.has(keys[0])) await showRunning(page, main, keys[0]);
+  else if (view === "case") await showCase(page, main, keys[0]);
   else if (view === "compare") await showComparison(page, main, keys);
   else showOverview(page, main);
   const title = main.querySelector("h1").textContent;
   if (view !== page.view || view !== "overview") {
-    window.scrollTo(0, 0);
+    window.scrollTo({ top: 0, behavior: "instant" });
     say(title);
   } else say(`${count(page.found.length)} sessions`);
   document.title = view === "overview" ? `${page.title} · Proctor` : `${title} · Proctor`;
@@ -49,7 +50,7 @@ function bar(page) {
   fill(
     document.getElementById("top"),
     el("a", { class: "brand", href: "#/" }, "Proctor"),
-    el("span", { class: "quiet wide" }, `made ${moment(page.made_at)} by version ${page.version}`),
+    el("span", { class: "quiet wide" }, page.source.live ? `live, version ${page.version}` : `made ${moment(page.made_at)} by version ${page.version}`),
     el("span", { class: "grow" }),
     el("button", { type: "button", id: "theme", onclick: nextTheme }, "theme: auto"),
     el("button", { type: "button", onclick: help, "aria-haspopup": "dialog" }, "keys")
@@ -113,7 +114,7 @@ function pressed(page, event) {
 
 // Moves the focus to the next turn of a transcript, or to the next row of the table.
 function move(step) {
-  const stops = [...document.querySelectorAll(here().view === "overview" ? "#case-table tbody th a" : ".thread > li > .turn")];
+  const stops = [...document.querySelectorAll(here().view === "overview" ? "#case-table tbody th a" : ".thread .turn[tabindex]")];
   const now = stops.findIndex((stop) => stop === document.activeElement || stop.contains(document.activeElement));
   const next = stops[Math.min(stops.length - 1, Math.max(0, now + step))];
   if (next) {

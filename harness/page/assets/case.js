@@ -1,5 +1,7 @@
 // One case: its numbers, then its transcripts, submission, episodes, prompt and conditions.
 
+const LIMITS = { turns: "turns", tokens: "tokens, without cached input", cost_usd: "cost", wall_s: "time of the agent" };
+
 async function showCase(page, main, key) {
   const index = page.cases.places.get(key);
   if (index === undefined) return notFound(main);
@@ -20,11 +22,20 @@ async function showCase(page, main, key) {
     el("p", { class: "back" }, link(address("overview", [], here().filter), "◀ all cases"), neighbours(page, index)),
     el("h1", null, row.id),
     el("p", { class: "lead" }, outcome(row.outcome), " ", record.explanation),
+    replicates(page, index, row),
     el("nav", { class: "sections", "aria-label": "Parts of this case" }, parts.flat().filter(Boolean).map((part) =>
       el("a", { href: "#", onclick: (event) => { event.preventDefault(); part.scrollIntoView(); part.querySelector("h2").focus?.(); } }, part.querySelector("h2").textContent))),
     data.faults.map((fault) => el("p", { class: "warning" }, fault)),
     parts
   );
+}
+
+// The other replicates of the case, in the same run.
+function replicates(page, index, row) {
+  const { cases } = page;
+  const others = cases.get("case").flatMap((name, n) => (name === row.case && n !== index && cases.get("run")[n] === row.run ? [n] : []));
+  return others.length ? el("p", { class: "replicates" }, "other replicates: ", others.map((n) =>
+    link(caseAddress(cases.get("key")[n]), `r${cases.get("replicate")[n]} `, outcome(cases.get("outcome")[n]), ` ${rate(cases.get("solve_rate")[n])}`))) : null;
 }
 
 function notFound(main) {
@@ -57,19 +68,15 @@ function summary(record, row, data) {
     if (metered === null) return `${write(reported)} by the CLI's report`;
     return reported !== null && metered !== null && reported !== metered ? `${write(metered)} (the CLI reports ${write(reported)})` : write(metered);
   };
-  const limits = [["turns", row.turns], ["tokens", null], ["cost_usd", row.cost_usd], ["wall_s", row.total_s]]
-    .filter(([name]) => record.limits[name] !== null && record.limits[name] !== undefined)
-    .map(([name, used]) => `${name} ${used === null ? "" : `${Math.round(used * 100) / 100} of `}${record.limits[name]}`);
   const tests = Object.entries(record.tests);
   return [
     facts([
-      ["solve rate", score ? `${rate(score.solve_rate)} (${score.solved} of ${score.episodes} episodes, ${rate(record.pass_solve_rate)} needed)` : "not graded"],
+      ["solve rate", score ? `${rate(score.solve_rate)} (${score.solved} of ${score.episodes} episodes${data.interval ? `, 95% interval ${interval(...data.interval)}` : ""}; ${rate(record.pass_solve_rate)} needed)` : "not graded"],
       ["ending", `${record.ending.replaceAll("_", " ")} (${record.cause})`],
       ["turns", counted("turns", count)], ["tool calls", counted("tool_calls", count)],
       ["input tokens", counted("input_tokens", count)], ["from the cache", counted("cache_read_tokens", count)],
       ["output tokens", counted("output_tokens", count)], ["cost", counted("cost_usd", dollars)],
-      ["time", `${seconds(timing.total_s)}: ${seconds(timing.model_s)} model, ${seconds(timing.tools_s)} tools, ${seconds(timing.evaluation_s)} grading`],
-      ["limits", limits.join(", ")],
+      ["time", timing.total_s === null ? null : `${seconds(timing.total_s)}: ${seconds(timing.model_s)} model, ${seconds(timing.tools_s)} tools, ${seconds(timing.evaluation_s)} grading`],
       ["begun", moment(record.started_at)],
       ["CLI", record.versions.cli], ["environment", record.versions.environment], ["sandbox", record.versions.sandbox],
       ["compactions", record.compactions || null], ["denials", record.denials || null],
@@ -79,22 +86,41 @@ function summary(record, row, data) {
     record.scripted ? el("p", { class: "note" }, "The answers were written or recorded beforehand: this measures the pipeline, and no model.") : null,
     record.known_failure ? el("p", { class: "note" }, `A known failure: ${record.known_failure.reason}`) : null,
     [...record.warnings, ...record.weaker_limits.map((limit) => `A weaker limit: ${limit}`)].map((text) => el("p", { class: "warning" }, text)),
+    limits(record),
     record.differences.length ? table("Differences between the CLI's report and the ledger",
-      [["attempt", "number"], ["count"], ["the CLI reports", "number"], ["the ledger has", "number"], ["explained by", "wide"]],
+      [["attempt", "number"], ["count"], ["the CLI reports", "number"], ["the ledger has", "number"], ["explained by", "text"]],
       record.differences.map((one) => [one.attempt, one.field.replaceAll("_", " "), count(one.reported), count(one.metered), one.explained || el("strong", null, "nothing")])) : null,
-    record.attempts.length > 1 ? table("Attempts", [["attempt"], ["ending"], ["time", "number"], ["why", "wide"]],
+    record.attempts.length > 1 ? table("Attempts", [["attempt"], ["ending"], ["time", "number"], ["why", "text"]],
       record.attempts.map((one, n) => [`${n + 1}`, one.ending.replaceAll("_", " "), seconds(one.seconds), one.explanation])) : null,
   ];
 }
 
+// What the session used of its limits, and what was left.
+function limits(record) {
+  const used = record.usage.metered || record.usage.reported;
+  const tokens = used && used.input_tokens !== null && used.output_tokens !== null ? used.input_tokens + used.output_tokens : null;
+  const rows = [["turns", used && used.turns, count], ["tokens", tokens, count], ["cost_usd", used && used.cost_usd, dollars], ["wall_s", record.timing.agent_s, seconds]]
+    .map(([name, value, write]) => [name, value, record.limits[name], write])
+    .filter(([, , most]) => most !== null && most !== undefined)
+    .map(([name, value, most, write]) => [
+      LIMITS[name], known(value, write), write(most), known(value, (one) => write(Math.max(0, most - one))),
+      value === null ? NOTHING : el("span", { class: "meter", "aria-hidden": "true" }, el("span", { "--share": Math.min(1, value / most) })),
+    ]);
+  return rows.length ? table("Limits", [["limit"], ["used", "number"], ["allowed", "number"], ["left", "number"], ["", "wide"]], rows) : null;
+}
+
 function transcriptSection(data, all) {
   const many = all.transcripts.length > 1;
-  const turns = data.thread.entries.filter((entry) => !entry.kind).length;
   return section(`transcript-${data.attempt}`, many ? `Transcript of attempt ${data.attempt}` : "Transcript",
-    el("p", { class: "quiet" }, `${count(turns)} turns of the agent. `, el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
+    el("p", { class: "quiet" }, el("span", { class: "turns" }, turnsOf(data)), " ", el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), false) }, "fold all calls"), " ",
       el("button", { type: "button", onclick: (event) => fold(event.target.closest("section"), true) }, "unfold all")),
     data.faults.map((fault) => el("p", { class: "warning" }, fault)),
     thread(data.thread, all.pictures, 0));
+}
+
+function turnsOf(data) {
+  const turns = data.thread.entries.filter((entry) => !entry.kind).length;
+  return `${count(turns)} turn${turns === 1 ? "" : "s"} of the agent.`;
 }
 
 function fold(place, open) {
@@ -111,27 +137,27 @@ function episodes(data) {
   return [
     el("p", { class: "episodes", role: "img", "aria-label": `${data.episodes.filter((one) => one.outcome === "solved").length} of ${data.episodes.length} episodes solved` }, marks),
     el("div", { class: "films" }, films),
-    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "wide"]],
+    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "text"]],
       data.episodes.map((one) => [String(one.index), one.outcome, count(one.steps), known(one.reward, (value) => String(value)), seconds(one.seconds), one.error || ""]))),
   ];
 }
 
 function file(data) {
   const code = el("pre", { class: "source", tabindex: "0" }, data.pieces.map(([kind, text]) => (kind ? el("span", { class: `c-${kind}` }, text) : text)));
-  return el("details", { open: data.name === "approach.py" }, el("summary", null, data.name), code, leftOut(data));
+  return el("details", { open: data.name === "approach.py" }, el("summary", null, data.name), code, leftOut(data, `submission/${data.name}`));
 }
 
 function prompts(transcripts) {
   const first = transcripts.find((one) => one.prompt);
   if (!first) return null;
-  return section("prompt", "Prompt", longText(first.prompt, 20000, "said"),
-    first.instructions ? el("details", null, el("summary", null, "standing instructions"), longText(first.instructions, 20000, "said")) : null);
+  return section("prompt", "Prompt", longText(first.prompt, 20000, "said", "prompt.md"),
+    first.instructions ? el("details", null, el("summary", null, "standing instructions"), longText(first.instructions, 20000, "said", "instructions.md")) : null);
 }
 
 function conditions(record) {
   const pairs = (mapping) => Object.entries(mapping || {}).map(([name, value]) => [name, value === null ? NOTHING : typeof value === "object" ? JSON.stringify(value) : String(value)]);
   return [
-    el("details", null, el("summary", null, "what the result depends on"), table("Conditions", [["condition"], ["value", "wide"]], pairs(record.conditions))),
+    el("details", null, el("summary", null, "what the result depends on"), table("Conditions", [["condition"], ["value", "text"]], pairs(record.conditions))),
     el("details", null, el("summary", null, "limits"), table("Limits", [["limit"], ["value"]], pairs(record.limits))),
     el("details", null, el("summary", null, "the whole record"), el("pre", { tabindex: "0" }, JSON.stringify(record, null, 1))),
   ];

@@ -13,7 +13,9 @@ function chart(title, drawn, columns, rows) {
 }
 
 function plot(label, options) {
-  const drawn = Plot.plot({ style: { background: "transparent", fontSize: "12px" }, ariaLabel: label, ...options });
+  const x = { labelOffset: 40, ...options.x };
+  const drawn = Plot.plot({ style: { background: "transparent", fontSize: "12px" }, ariaLabel: label, marginBottom: 46, ...options, x });
+  withoutLabels(drawn);
   for (const anchor of drawn.querySelectorAll("a")) {
     const title = anchor.querySelector("title");
     if (title) anchor.setAttribute("aria-label", title.textContent);
@@ -22,12 +24,18 @@ function plot(label, options) {
   return drawn;
 }
 
+// Plot names the parts of a drawing by labels that their role does not allow.
+function withoutLabels(drawn) {
+  for (const group of drawn.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
+  return drawn;
+}
+
 // The symbol of each backend.
 function marksKey(backends) {
   return el("p", { class: "key" }, backends.map((name, n) => el(
     "span", null,
-    Plot.plot({ width: 16, height: 14, margin: 0, axis: null, x: { domain: [0, 1] }, y: { domain: [0, 1] }, symbol: { domain: backends, range: SYMBOLS }, color: { domain: backends, range: COLOURS },
-      marks: [Plot.dot([name], { x: 0.5, y: 0.5, symbol: (one) => one, stroke: (one) => one, strokeWidth: 2, r: 4 })] }),
+    withoutLabels(Plot.plot({ width: 16, height: 14, margin: 0, axis: null, x: { domain: [0, 1] }, y: { domain: [0, 1] }, symbol: { domain: backends, range: SYMBOLS }, color: { domain: backends, range: COLOURS },
+      marks: [Plot.dot([name], { x: 0.5, y: 0.5, symbol: (one) => one, stroke: (one) => one, strokeWidth: 2, r: 4 })] })),
     name
   )));
 }
@@ -86,7 +94,7 @@ function timeSpent(cases, indices) {
   }
   if (!bars.length) return null;
   const drawn = plot("Seconds of a session by place", {
-    width: room(), height: 52 + 34 * rows.length, marginLeft: 84,
+    width: room(), height: 76 + 34 * rows.length, marginLeft: 84,
     x: { label: "mean seconds of a session", grid: true }, y: { label: null },
     color: { domain: PLACES.map(([, name]) => name), range: COLOURS, legend: false },
     marks: [
@@ -105,7 +113,7 @@ function endings(cases, indices) {
   if (!rows.length) return null;
   const causes = [...new Set(rows.map((row) => row.cause))];
   const drawn = plot("Sessions by ending", {
-    width: room(), height: 40 + 26 * rows.length, marginLeft: 190, marginRight: 44,
+    width: room(), height: 76 + 26 * rows.length, marginLeft: 190, marginRight: 44,
     x: { label: "sessions", grid: true }, y: { label: null, domain: rows.map((row) => `${row.ending} (${row.cause})`) },
     color: { domain: causes, range: COLOURS },
     marks: [
@@ -118,21 +126,26 @@ function endings(cases, indices) {
     rows.map((row) => [link(withFilter({ ending: row.ending }), row.ending), row.cause, count(row.many)]));
 }
 
-function trends(points) {
-  const known = points.filter((point) => point.solve_rate !== null);
+function trends(page) {
+  const known = page.trends.filter((point) => point.solve_rate !== null);
   if (new Set(known.map((point) => point.run)).size < 2) return null;
   const dated = known.map((point) => ({ ...point, date: new Date(point.began) }));
   const backends = [...new Set(dated.map((point) => point.backend))].sort();
+  // Only the runs of this page have cases here.
+  const goto = (point) => {
+    const run = page.runs.findIndex((one) => one.name === point.run);
+    return run < 0 ? null : withFilter({ backend: point.backend, run: String(run) });
+  };
   const drawn = plot("Solve rate of each backend over time", {
     width: room(), height: 240, marginLeft: 46, marginRight: 20,
     x: { label: "run", type: "utc" }, y: { label: "solve rate", domain: [0, 1], grid: true },
     color: { domain: backends, range: COLOURS }, symbol: { domain: backends, range: SYMBOLS },
     marks: [
       Plot.lineY(dated, { x: "date", y: "solve_rate", stroke: "backend" }),
-      Plot.dot(dated, { x: "date", y: "solve_rate", stroke: "backend", symbol: "backend", fill: "var(--surface)", r: 3.5,
+      Plot.dot(dated, { x: "date", y: "solve_rate", stroke: "backend", symbol: "backend", fill: "var(--surface)", r: 3.5, href: goto,
         title: (point) => `${point.backend}, ${point.run}: ${rate(point.solve_rate)}` }),
     ],
   });
   return chart("The history of this suite", [drawn, marksKey(backends)], [["run"], ["backend"], ["solve rate", "number"], ["cost of a case", "number"], ["cases", "number"]],
-    known.map((point) => [point.run, point.backend, rate(point.solve_rate), dollars(point.cost_usd), count(point.cases)]));
+    known.map((point) => [goto(point) ? link(goto(point), point.run) : point.run, point.backend, rate(point.solve_rate), dollars(point.cost_usd), count(point.cases)]));
 }

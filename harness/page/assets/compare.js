@@ -9,7 +9,7 @@ async function showComparison(page, main, keys) {
   const parted = firstDifference(...turns);
   const rows = Array.from({ length: Math.max(...turns.map((list) => list.length)) }, (_, n) =>
     el("li", { class: n === parted ? "parted" : "" }, n === parted ? el("p", { class: "note" }, "Here the agents parted.") : null,
-      el("div", { class: "pair" }, turns.map((list, side) => el("div", null, list[n] ? turn(list[n], both[side].pictures, 0) : el("p", { class: "quiet" }, "no turn"))))));
+      el("div", { class: "pair" }, turns.map((list, side) => el("div", null, el("p", { class: "label narrow" }, names[side]), list[n] ? turn(list[n], both[side].pictures, 0) : el("p", { class: "quiet" }, "no turn"))))));
   fill(
     main,
     el("p", { class: "back" }, link(address("overview", [], here().filter), "◀ all cases")),

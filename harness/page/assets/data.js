@@ -33,7 +33,15 @@ class Cases {
     this.columns = columns;
     this.length = columns.key.length;
     this.places = new Map(columns.key.map((key, index) => [key, index]));
+    this.order = [...columns.key.keys()].sort((one, other) => this.compare(one, other));
     this.words = columns.id.map((id, n) => `${id} ${columns.ending[n]} ${columns.why[n]}`.toLowerCase());
+  }
+
+  // Cases are listed by name, and their replicates by number.
+  compare(one, other) {
+    const { case: names, replicate, run } = this.columns;
+    if (names[one] !== names[other]) return names[one] < names[other] ? -1 : 1;
+    return replicate[one] - replicate[other] || run[one] - run[other];
   }
 
   get(name) {
@@ -54,7 +62,7 @@ class Cases {
     const words = (filter.q || "").toLowerCase().split(/\s+/).filter(Boolean);
     const run = filter.run ? Number(filter.run) : null;
     const found = [];
-    for (let index = 0; index < this.length; index++) {
+    for (const index of this.order) {
       if (run !== null && this.columns.run[index] !== run) continue;
       if (wanted.every(([column, value]) => column[index] === value) && words.every((word) => this.words[index].includes(word)))
         found.push(index);

@@ -56,7 +56,7 @@ function section(id, title, ...children) {
 }
 
 // Text that is cut after `most` characters, with a button that shows the rest.
-function longText(text, most, kind) {
+function longText(text, most, kind, from) {
   const node = el("pre", { class: kind || "", tabindex: "0" });
   if (text.text.length <= most) node.textContent = text.text;
   else {
@@ -65,13 +65,14 @@ function longText(text, most, kind) {
       type: "button", class: "more",
       onclick: () => { node.textContent = text.text; rest.remove(); node.focus(); },
     }, `show all ${count(text.text.length)} characters`);
-    return [node, rest, leftOut(text)];
+    return [node, rest, leftOut(text, from)];
   }
-  return [node, leftOut(text)];
+  return [node, leftOut(text, from)];
 }
 
-function leftOut(text) {
-  return text.left_out ? el("p", { class: "quiet" }, `${count(text.left_out)} more characters are in the files of the case.`) : null;
+// Says where the rest of a text is, if the page does not have all of it. `from` is a file in the folder of the case.
+function leftOut(text, from) {
+  return text.left_out ? el("p", { class: "quiet" }, `${count(text.left_out)} more characters are in the case's folder, in ${from || "stream.jsonl"}.`) : null;
 }
 
 function say(words) {

@@ -1,34 +1,47 @@
 // The first view: the verdict, the counts, the heatmap, the charts and the table of cases, for the cases of the filter.
 
 const ORDER = ["passed", "failed", "error", "skipped"];
+const LOUD = ["worse", "better"];
 const ROWS_SHOWN = 50;
+const CHARTS_WAIT_MS = 120; // while somebody types, the charts wait
 
+// Builds the view once. A new filter changes only the parts that depend on it.
 function showOverview(page, main) {
-  const { filter } = here();
-  const found = sorted(page.cases, page.cases.matching(filter), filter);
-  fill(
-    main,
-    el("h1", null, page.title),
-    about(page),
-    verdict(page),
-    filters(page, filter, found.length),
-    section("counts", "Outcomes", counts(page.cases, found)),
-    section("heatmap", "Solve rates", heatmap(page, filter)),
-    changes(page),
-    el("section", { id: "charts", "aria-label": "Charts" }),
-    section("cases", "Cases", caseTable(page.cases, found, filter))
-  );
-  page.found = found;
-  requestAnimationFrame(() => drawCharts(page, found));
+  if (page.shown?.cases !== page.cases || !main.contains(page.shown.form)) {
+    const parts = Object.fromEntries(["counts", "heatmap", "list"].map((name) => [name, el("div")]));
+    parts.form = filters(page);
+    parts.charts = el("section", { id: "charts", "aria-label": "Charts" }, el("h2", null, "Charts"), el("div", { class: "charts" }));
+    page.shown = { ...parts, cases: page.cases };
+    fill(
+      main,
+      el("h1", null, page.title), page.source.live ? liveHead(page) : about(page), verdict(page), parts.form,
+      section("counts", "Outcomes", parts.counts),
+      el("div", { class: "beside" }, section("heatmap", "Solve rates", parts.heatmap), changes(page)),
+      parts.charts,
+      section("cases", "Cases", parts.list)
+    );
+  }
+  refresh(page, here().filter);
 }
 
-function drawCharts(page, found) {
-  const place = document.getElementById("charts");
-  if (!place) return;
-  const drawn = [frontier(page.cases, found), timeSpent(page.cases, found), endings(page.cases, found), trends(page.trends)];
-  fill(place, el("h2", null, "Charts"), el("div", { class: "charts" }, drawn));
+function refresh(page, filter) {
+  const { shown, cases } = page;
+  page.found = sorted(cases, cases.matching(filter), filter);
+  showFilter(page, filter);
+  fill(shown.counts, counts(cases, page.found));
+  const asked = JSON.stringify([filter.backend, filter.model, filter.environment]);
+  if (shown.asked !== asked) fill(shown.heatmap, heatmap(page, filter));
+  shown.asked = asked;
+  fill(shown.list, caseTable(page, page.found, filter));
+  clearTimeout(shown.drawing);
+  shown.drawing = setTimeout(() => drawCharts(page, shown.charts), shown.drawing ? CHARTS_WAIT_MS : 0);
 }
 
+function drawCharts(page, place) {
+  if (!place.isConnected) return;
+  const drawn = [frontier(page.cases, page.found), timeSpent(page.cases, page.found), endings(page.cases, page.found), trends(page)];
+  fill(place.querySelector(".charts"), drawn);
+}
 function about(page) {
   const described = page.runs.map((run, number) =>
     el("li", null, page.runs.length > 1 ? link(withFilter({ run: String(number) }), run.name) : el("code", null, run.name),
@@ -46,46 +59,68 @@ function about(page) {
 function verdict(page) {
   const found = page.verdict;
   if (!found) return null;
+  const open = found.changes.some((one) => ["incomparable", "inconclusive"].includes(one.verdict));
+  const [kind, mark] = found.alarming ? ["bad", "▼"] : open ? ["", "?"] : ["good", "✓"];
   return el(
-    "p", { class: `verdict ${found.alarming ? "bad" : "good"}` },
-    el("strong", null, found.alarming ? "▼ " : "✓ ", found.line), ` (against ${found.against.join(", ")})`,
+    "p", { class: `verdict ${kind}` },
+    el("strong", null, el("span", { "aria-hidden": "true" }, `${mark} `), found.line), ` (against ${found.against.join(", ")})`,
     found.notes.map((note) => el("span", { class: "quiet" }, ` ${note}.`))
   );
 }
 
 function changes(page) {
-  const found = page.verdict;
-  if (!found || !found.changes.length) return null;
-  return section("changes", "What changed since the baseline", table(
-    "What changed since the baseline", [["what"], ["measure"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
-    found.changes.map((one) => [
-      one.level === "case" ? link(withFilter({ q: one.name }), one.name) : `${one.level} ${one.name}`,
-      one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
-    ])
-  ));
+  const found = page.verdict ? page.verdict.changes : [];
+  if (!found.length) return null;
+  const loud = found.filter((one) => LOUD.includes(one.verdict));
+  const rest = found.filter((one) => !LOUD.includes(one.verdict));
+  return section("changes", "What changed since the baseline",
+    loud.length ? changesTable("What changed since the baseline", loud) : null,
+    rest.length ? el("details", { open: !loud.length && rest.length <= ROWS_SHOWN }, el("summary", null, `${count(rest.length)} without a verdict of better or worse`),
+      changesTable("Without a verdict of better or worse", rest)) : null);
 }
 
-function filters(page, filter, many) {
+function changesTable(caption, found) {
+  const goto = (one) => withFilter(one.level === "case" ? { q: one.name } : FILTERS.includes(one.level) ? { [one.level]: one.name } : {});
+  return table(caption,
+    [["what"], ["measure", "short wide"], ["verdict"], ["before", "number"], ["now", "number"], ["why", "wide"]],
+    found.map((one) => [
+      link(goto(one), one.level === "case" ? one.name : one.level === "suite" ? "the whole suite" : `${one.level} ${one.name}`),
+      one.measure, el("span", { class: `word ${one.verdict}` }, one.verdict), one.before, one.now, one.why,
+    ]));
+}
+
+// A choice for each property with several values, and a field for text. `showFilter` sets them.
+function filters(page) {
   const choose = (name) => {
-    const id = `filter-${name}`;
-    const options = page.cases.values(name).map((value) => el("option", { value, selected: filter[name] === value }, value));
-    return el("label", { for: id }, name, el(
-      "select", { id, onchange: (event) => { location.hash = withFilter({ [name]: event.target.value }); } },
-      el("option", { value: "" }, "all"), options
+    const values = name === "run" ? page.runs.map((run, number) => [String(number), run.name]) : page.cases.values(name).map((value) => [value, value]);
+    const options = [["", "all"], ...values].map(([value, shown]) => el("option", { value }, shown));
+    return el("label", { for: `filter-${name}`, hidden: values.length < 2 || (name === "run" && page.source.live) }, name, el(
+      "select", { id: `filter-${name}`, onchange: (event) => { location.hash = withFilter({ [name]: event.target.value }); } }, options
     ));
   };
   const search = el("input", {
-    id: "search", type: "search", value: filter.q || "", placeholder: "name, ending, reason", autocomplete: "off",
+    id: "search", type: "search", placeholder: "name, ending, reason", autocomplete: "off",
     oninput: (event) => page.refilter(event.target.value),
   });
-  const active = [...FILTERS, "q", "run"].some((name) => filter[name]);
   return el(
     "form", { class: "filters", role: "search", "aria-label": "Filter the cases", onsubmit: (event) => event.preventDefault() },
-    ["backend", "model", "environment", "outcome", "ending"].map(choose),
-    el("label", { for: "search", class: "search" }, "text", search),
-    el("p", null, el("strong", null, count(many)), ` of ${count(page.cases.length)} sessions `,
-      active ? link(address("overview", [], {}), "show all") : null)
+    ["run", ...FILTERS].map(choose), el("label", { for: "search", class: "search" }, "text", search), el("p", { id: "many" })
   );
+}
+
+function showFilter(page, filter) {
+  for (const name of ["run", ...FILTERS]) {
+    const select = document.getElementById(`filter-${name}`);
+    const value = filter[name] || "";
+    if (![...select.options].some((option) => option.value === value)) select.append(el("option", { value }, value));
+    select.value = value;
+    if (value) select.parentElement.hidden = false;
+  }
+  const search = document.getElementById("search");
+  if (search !== document.activeElement) search.value = filter.q || "";
+  const active = ["run", "q", ...FILTERS].some((name) => filter[name]);
+  fill(document.getElementById("many"), el("strong", null, count(page.found.length)), ` of ${count(page.cases.length)} sessions `,
+    active ? link(address("overview", [], { runs: filter.runs || "" }), "show all") : null);
 }
 
 function counts(cases, indices) {
@@ -99,7 +134,11 @@ function counts(cases, indices) {
     ["solve rate", rate(mean(column("solve_rate")))], ["cost", dollars(sum(column("cost_usd")))],
     ["turns", count(sum(column("turns")))], ["output tokens", count(sum(column("output_tokens")))], ["time", seconds(sum(column("total_s")))],
   ].map(([name, value]) => el("div", { class: "tile" }, el("b", null, value), el("span", null, name)));
-  return [bar, el("div", { class: "tiles" }, tiles, totals)];
+  const causes = [...groups(indices, (n) => cases.get("cause")[n])].sort(([, one], [, other]) => other.length - one.length);
+  return [
+    bar, el("div", { class: "tiles" }, tiles, totals),
+    causes.length ? el("p", { class: "causes" }, "ended by: ", causes.map(([name, members]) => link(withFilter({ cause: name }), `${name} ${count(members.length)}`))) : null,
+  ];
 }
 
 function heatmap(page, filter) {
@@ -117,22 +156,23 @@ function heatmap(page, filter) {
     }, el("b", null, rate(cell.mean)), el("small", null, beside.filter(Boolean).join(" · ")));
   };
   return [
-    table("Solve rate of each backend and model on each environment", [["backend × model"], ...environments.map((name) => [name, "cell"])],
-      rows.map(([name, members]) => [name, ...environments.map((environment) => shown(members.map((n) => cells[n]).find((cell) => cell.environment === environment)))])),
+    table("Solve rate of each backend and model on each environment", [["backend × model"], ...environments.map((name) => [link(withFilter({ environment: name }), name), "cell"])],
+      rows.map(([name, members]) => [link(withFilter({ backend: cells[members[0]].backend, model: cells[members[0]].model }), name), ...environments.map((environment) => shown(members.map((n) => cells[n]).find((cell) => cell.environment === environment)))])),
     el("p", { class: "quiet" }, "Mean solve rate over the programs of a case, with its 95% interval. Within one program, the interval is over its episodes, and says nothing of the next program."),
   ];
 }
 
 const COLUMNS = [
-  ["id", "case", "", (row) => link(caseAddress(row.key), row.id)],
-  ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null]],
+  ["id", "case", "", (row, page) => [link(caseAddress(row.key), row.id), page.runs.length > 1 ? el("small", { class: "run" }, page.runs[row.run].name) : null]],
+  ["outcome", "outcome", "", (row) => [outcome(row.outcome), row.known_failure ? el("small", null, " known") : null,
+    row.ending === "finished" ? null : el("small", { class: "narrow" }, row.ending.replaceAll("_", " "))]],
   ["solve_rate", "solve rate", "number", (row) => row.episodes ? [rate(row.solve_rate), el("small", { class: "wide" }, ` ${row.solved}/${row.episodes}`)] : NOTHING],
-  ["turns", "turns", "number", (row) => count(row.turns)],
+  ["turns", "turns", "number wide", (row) => count(row.turns)],
   ["output_tokens", "tokens", "number wide", (row) => count(row.output_tokens)],
-  ["cost_usd", "cost", "number", (row) => dollars(row.cost_usd)],
+  ["cost_usd", "cost", "number wide", (row) => dollars(row.cost_usd)],
   ["total_s", "time", "number", (row) => seconds(row.total_s)],
-  ["ending", "ending", "", (row) => row.ending.replaceAll("_", " ")],
-  ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : row.why],
+  ["ending", "ending", "short wide", (row) => row.ending.replaceAll("_", " ")],
+  ["why", "why", "why wide", (row) => row.outcome === "passed" && !row.warnings ? "" : el("span", { class: "clamp" }, row.why)],
 ];
 
 function sorted(cases, indices, filter) {
@@ -142,18 +182,18 @@ function sorted(cases, indices, filter) {
   const column = cases.get(name);
   return [...indices].sort((one, other) => {
     const [a, b] = [column[one], column[other]];
-    if (a === b) return one - other;
+    if (a === b) return 0;
     if (a === null) return 1;
     if (b === null) return -1;
     return (a < b ? -1 : 1) * sign;
   });
 }
 
-function caseTable(cases, indices, filter) {
+function caseTable(page, indices, filter) {
   const shownPage = Math.max(0, Number(filter.page || 0) || 0);
   const last = Math.max(0, Math.ceil(indices.length / ROWS_SHOWN) - 1);
   const start = Math.min(shownPage, last) * ROWS_SHOWN;
-  const rows = indices.slice(start, start + ROWS_SHOWN).map((index) => cases.row(index));
+  const rows = indices.slice(start, start + ROWS_SHOWN).map((index) => page.cases.row(index));
   const heading = ([name, title]) => {
     const descends = filter.sort === name;
     const mark = filter.sort === name ? " ▲" : filter.sort === `-${name}` ? " ▼" : "";
@@ -163,7 +203,7 @@ function caseTable(cases, indices, filter) {
     shownPage > 0 ? link(withFilter({ page: String(shownPage - 1) }), "◀ previous") : null,
     el("span", null, `${count(start + 1)}–${count(start + rows.length)} of ${count(indices.length)}`),
     shownPage < last ? link(withFilter({ page: String(shownPage + 1) }), "next ▶") : null) : null;
-  const shown = table("Cases", COLUMNS.map((column) => [heading(column), column[2]]), rows.map((row) => COLUMNS.map(([, , , cell]) => cell(row))));
+  const shown = table("Cases", COLUMNS.map((column) => [heading(column), column[2]]), rows.map((row) => COLUMNS.map(([, , , cell]) => cell(row, page))));
   shown.id = "case-table";
   return indices.length ? [shown, pages] : el("p", { class: "quiet" }, "No session fits this filter.");
 }

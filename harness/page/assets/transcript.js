@@ -1,6 +1,8 @@
 // A transcript: turn by turn what the model said, the calls with their results, and what happened in between.
 
 const SHOWN_TEXT = 4000;
+const SHOWN_NOTICE = 600;
+const LONG_THREAD = 300; // entries; of a longer one, the browser draws only what is in sight
 const NOTICES = {
   started: "started", retry: "asked again", compaction: "the conversation was shortened", mcp: "MCP server",
   rate_limit: "rate limit", error: "error", limit: "a limit struck", ended: "ended", unknown: "unknown line", malformed: "malformed line",
@@ -9,11 +11,13 @@ const NOTICES = {
 function thread(data, pictures, depth) {
   const nodes = data.entries.map((entry) => (entry.kind ? notice(entry) : turn(entry, pictures, depth)));
   if (data.left_out) nodes.push(el("p", { class: "notice" }, `${count(data.left_out)} further entries are left out here.`));
-  return el("ol", { class: "thread" }, nodes.map((node) => el("li", null, node)));
+  return el("ol", { class: nodes.length > LONG_THREAD ? "thread long" : "thread" }, nodes.map((node) => el("li", null, node)));
 }
 
 function notice(entry) {
-  return el("p", { class: `notice ${entry.kind}` }, el("b", null, NOTICES[entry.kind] || entry.kind), entry.text.text ? ` ${entry.text.text.slice(0, 600)}` : "");
+  const { text } = entry.text;
+  const short = text.length <= SHOWN_NOTICE;
+  return el("div", { class: `notice ${entry.kind}` }, el("b", null, NOTICES[entry.kind] || entry.kind), short ? ` ${text}` : longText(entry.text, SHOWN_NOTICE));
 }
 
 function turn(data, pictures, depth) {
@@ -24,6 +28,7 @@ function turn(data, pictures, depth) {
   const measures = [
     sent || usage.output_tokens ? `${count(sent)} → ${count(usage.output_tokens)} tokens` : null,
     cost ? dollars(cost) : null,
+    metered && metered.failed.length ? `after ${failures(metered.failed)}` : null,
     metered ? `${seconds(metered.model_s)} model` : null,
     metered && metered.after_s !== null ? `${seconds(metered.after_s)} until the next request` : null,
     data.stop ? `stopped: ${data.stop.replaceAll("_", " ")}` : null,
@@ -34,6 +39,11 @@ function turn(data, pictures, depth) {
     el("header", null, el(depth ? "h5" : "h4", null, title), el("span", { class: "quiet" }, measures)),
     data.parts.map((part) => (part.call === undefined ? said(part) : call(part, pictures, depth)))
   );
+}
+
+function failures(statuses) {
+  const known = [...new Set(statuses.filter((status) => status !== null))].join(", ");
+  return `${count(statuses.length)} failed request${statuses.length > 1 ? "s" : ""}${known ? ` (status ${known})` : ""}`;
 }
 
 function said(part) {
@@ -62,7 +72,7 @@ function call(data, pictures, depth) {
 function subagent(data, pictures, depth) {
   const turns = data.entries.filter((entry) => !entry.kind).length;
   if (!turns) return el("p", { class: "quiet" }, "It started a subagent. The CLI does not show what the subagent did.");
-  return el("details", { class: "subagent" }, el("summary", null, `a subagent, ${count(turns)} turns`), thread(data, pictures, depth + 1));
+  return el("details", { class: "subagent" }, el("summary", null, `a subagent, ${count(turns)} turn${turns === 1 ? "" : "s"}`), thread(data, pictures, depth + 1));
 }
 
 function change(data) {
