@@ -356,7 +356,7 @@ FILES: Attempts = {
     "mount an overlay": attempt(overlay, _MOUNT),
     "mount the host's cgroups": attempt(mount_cgroups, _MOUNT + " cgroup", HOSTS_RIGHTS),
     "unmount a mask of /proc": attempt(unmount_mask, _MOUNT),
-    "make a mount writable": attempt(make_writable, _MOUNT),
+    "make a mount writable": attempt(make_writable, _MOUNT + " views"),
     "clone a mount": attempt(calls("open_tree", HERE, b"/", 1), _MOUNT),
     "open a file system": attempt(calls("fsopen", b"tmpfs", 0), _MOUNT),
     "pick a mount's file system": attempt(calls("fspick", HERE, b"/tmp", 0), _MOUNT),
