@@ -129,7 +129,8 @@ def _and_below(paths: Iterable[Path], mounts: frozenset[Path]) -> set[Path]:
 
 
 def _below(path: Path, mounts: frozenset[Path]) -> list[Path]:
-    return sorted(mount for mount in mounts if path in mount.parents and mount.exists())
+    prefix = f"{path}/"
+    return sorted(mount for mount in mounts if str(mount).startswith(prefix) and mount.exists())
 
 
 def _mount_points() -> frozenset[Path]:
