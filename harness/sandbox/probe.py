@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.sandbox.base import Box, BoxRequest, Interpreter, Sandbox, SandboxError
+from harness.sandbox.canaries import SHELL
 from harness.temporary import temporary_folder
 
 _PROBE_S = 30.0
@@ -47,7 +48,7 @@ def probe(sandbox: Sandbox) -> Capability:
             endpoints=("probe",),
         )
         try:
-            with _locks(sys.executable, os.devnull), sandbox.open(request) as box:
+            with _locks(sys.executable, SHELL, os.devnull), sandbox.open(request) as box:
                 found = _inside(box, sandbox.python, request.stderr)
                 leaks = [*box.leaks(), *found["leaks"]]
         except SandboxError as error:
