@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -64,12 +65,21 @@ def print_paged(lines: Iterable[TextLine]) -> None:
     colours = on_terminal and not os.environ.get("NO_COLOR")
     texts = (TextLine(printable(line.text), line.colour) for line in lines)
     whole = "\n".join(coloured(line) if colours else line.text for line in texts)
-    pager = shutil.which(os.environ.get("PAGER", "less"))
-    if not on_terminal or pager is None:
+    pager = _pager()
+    if not on_terminal or not pager:
         print(whole)
         return
     variables = {"LESS": "-FRX"} | os.environ
-    subprocess.run([pager], input=whole.encode("utf-8", "replace"), env=variables, check=False)
+    subprocess.run(pager, input=whole.encode("utf-8", "replace"), env=variables, check=False)
+
+
+def _pager() -> list[str]:
+    """Return the command of the user's pager, or of less. It is empty if there is no such program."""
+    try:
+        command = shlex.split(os.environ.get("PAGER") or "less")
+    except ValueError:  # a quote is not closed
+        return []
+    return command if command and shutil.which(command[0]) else []
 
 
 def _heading(record: Record, run: Path) -> Iterator[TextLine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,18 @@ def test_a_case_without_files_is_a_plain_error(run: Path, tmp_path: Path, capsys
     with pytest.raises(SystemExit, match="2"):
         main(["show", str(folder), "pi"])
     assert "pi-qwen-maze-r1 left no folder in" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_colours_and_the_users_pager_with_its_arguments(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("PAGER", f"tee '{tmp_path}/paged text'")
+    assert main(["show", str(run), "door"]) == 0
+    assert (tmp_path / "paged text").read_text().startswith("\x1b[1mclaude-qwen-door-r1: failed")
+    for unusable in ("  ", "'open", "no-such-pager --now"):
+        capsys.readouterr()
+        monkeypatch.setenv("PAGER", unusable)
+        assert main(["show", str(run), "door"]) == 0
+        assert "claude-qwen-door-r1: failed" in capsys.readouterr().out
