@@ -15,7 +15,7 @@ from tests.support.scripted_gateway import PATHS
 @pytest.mark.parametrize("value", ["2023-06-01é".encode(), b"a\tb", b"\xff\xfe", "ü".encode("latin-1")])
 def test_a_header_that_cannot_be_sent_is_dropped(both: Bench, path: str, value: bytes) -> None:
     session = both.open()
-    headers = [(name, value) for name in ("user-agent", "accept", "anthropic-version", "anthropic-beta")]
+    headers = [(name, value) for name in (b"user-agent", b"accept", b"anthropic-version", b"anthropic-beta")]
     for _ in range(5):
         where, body = address(path, stream=False), conversation(path, 0, stream=False)
         assert session.client.post(where, json=body, headers=headers).status_code == 200
