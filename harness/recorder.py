@@ -44,9 +44,11 @@ from harness.untrusted import removal
 from harness.visible import visible
 
 if TYPE_CHECKING:
+    from harness.sandbox import cgroup
     from harness.schedule import scheduler
     from harness.secrecy import withholding
 else:  # only a session with workers needs xdist, and only one that runs cases looks for secrets
+    cgroup = LazyModule("harness.sandbox.cgroup")
     scheduler = LazyModule("harness.schedule.scheduler")
     withholding = LazyModule("harness.secrecy.withholding")
 
@@ -308,7 +310,7 @@ class RunWriter:
 
     @pytest.hookimpl(trylast=True)  # after xdist has waited for its workers
     def pytest_sessionfinish(self) -> None:
-        """Stop model servers that are left, write the records of interrupted cases, and update the history."""
+        """Clear away what killed workers left, write the records of interrupted cases, and update the history."""
         _sweep()
         try:
             self._store.end()
@@ -316,6 +318,7 @@ class RunWriter:
             _complain(f"cannot write the records of the run: {error}")
         if self._run.folder.is_dir():
             _complain(*seal_run(self._run.folder, self._run.secrets))
+        cgroup.sweep(cgroup.parents())
         if self._store.records:
             try:
                 history.refresh(self._run.folder.parent)

@@ -14,6 +14,8 @@ from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
 from harness.environments.looking import look
 
+_FINGERPRINT_TRIES = 2
+
 
 class Fingerprint(Struct, frozen=True):
     """A SHA-256 in hexadecimal, or why there is none."""
@@ -41,8 +43,10 @@ def fingerprint(conf: EnvironmentConf, environment: Environment) -> Fingerprint:
 def _take(environment: Environment) -> Fingerprint:
     if not isinstance(environment, HostedEnvironment):
         return Fingerprint(*look(environment))
-    try:
-        answer = environment.run("harness.environments.looking:look")
-    except EnvironmentFailed as error:
-        return Fingerprint(None, " ".join(str(error).split()))
-    return Fingerprint(*answer)
+    fault = ""
+    for _ in range(_FINGERPRINT_TRIES):  # the process may have been killed by accident
+        try:
+            return Fingerprint(*environment.run("harness.environments.looking:look"))
+        except EnvironmentFailed as error:
+            fault = " ".join(str(error).split())
+    return Fingerprint(None, fault)

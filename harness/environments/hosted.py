@@ -66,8 +66,10 @@ class HostedProcess:
         self._life = weakref.finalize(self, os.close, forked.life)
         self._socket = weakref.finalize(self, os.close, forked.connection)
         self._kept: Kept | None = None
+        self._unkeep: Callable[[], object] = lambda: None
         try:
             self._kept = spec.keeping(forked.ward, memory, self._life)
+            self._unkeep = weakref.finalize(self, self._kept.close)  # also for an environment that nobody closes
             self.max_steps: int = self.ask("make", spec.adapter, *described, limit=conf.start_s)
         except BaseException:
             self.kill()
@@ -126,8 +128,7 @@ class HostedProcess:
         self.alive = False
         self._socket()
         self._life()
-        if self._kept is not None:
-            self._kept.close()
+        self._unkeep()
         self._note_end(_DEATH_S)
         self._said.close()
 

@@ -169,6 +169,7 @@ class PolicyHost:
             stderr=self.output.path,
             readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
             mounts={"submission": self._submission},
+            shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,
         )
         try:

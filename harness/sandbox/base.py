@@ -62,9 +62,10 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
 
     `workspace` and `home` are host directories that the processes inside may write. They are created if they are
     missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
-    directories that appear read-only under a name, at the path in `Box.mounts`. `endpoints` names the loopback ports to
-    open inside. The command's standard error is appended to the host file `stderr`. If `kept` is false, what the box
-    writes to `workspace` and `home` may be lost. The box calls `closed` when it has been closed.
+    directories that appear read-only under a name, at the path in `Box.mounts`. `shared` names the mounts that other
+    boxes may show too. What the host changes in them while the box is open may not show in it. `endpoints` names the
+    loopback ports to open inside. The command's standard error is appended to the host file `stderr`. If `kept` is
+    false, what the box writes to `workspace` and `home` may be lost. The box calls `closed` when it has been closed.
 
     Processes inside can read the host's paths of `workspace`, `home`, `mounts` and `stderr`.
     """
@@ -74,6 +75,7 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     stderr: Path
     readable: tuple[Path, ...] = ()
     mounts: Mapping[str, Path] = {}
+    shared: frozenset[str] = frozenset()
     endpoints: tuple[str, ...] = ()
     bounds: Bounds = Bounds()
     kept: bool = True

@@ -23,23 +23,27 @@ from harness.sandbox.base import Bounds, BoxRequest, Interpreter, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.cgroup import parents
 from harness.sandbox.disk import Disk, can_make_disks
-from harness.sandbox.filesystem import INIT, PLACES, files, visible
+from harness.sandbox.filesystem import INIT, PLACES, files, mount_point, visible
 from harness.sandbox.keeper import PATIENCE, weaker
 from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
 from harness.sandbox.process import search_path
 from harness.sandbox.uids import UidLease, lease_uid
+from harness.sandbox.views import own_views
 from harness.untrusted.tree import give
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
-_LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox")
+_LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv")
 _AS_ROOT = (
     *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
     *("--cap-add", "CAP_SETPCAP"),  # for init to empty the bounding set
 )
 _INNER_UID = 1000
-_AS_USER = ("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID))
+_AS_USER = (
+    *("--unshare-user", "--disable-userns", "--uid", str(_INNER_UID), "--gid", str(_INNER_UID)),
+    *("--cap-drop", "ALL"),  # in the user namespace of its views, bwrap would keep all
+)
 
 
 class BubblewrapOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,11 +105,13 @@ class BubblewrapSandbox:
         content = files(request, uid=uid.uid if uid else _INNER_UID, readable=readable, tmp_mb=self.conf.tmp_mb)
         request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
         disk = _disk(request, uid)
+        views = own_views(content.options, map(mount_point, request.shared), as_root=self.as_root)
         room = launch(
-            program,
-            (*_NAMESPACES, *_LIFE, *(_AS_ROOT if uid else _AS_USER), *content.options),
+            (*views.command, program),
+            (*_NAMESPACES, *_LIFE, *(_AS_ROOT if uid else _AS_USER), *views.options),
             content.texts,
             seccomp,
+            views.table,
             lambda control: (str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, str(control)),
         )
         return BubblewrapBox(

@@ -1,19 +1,24 @@
 """Runs inside a box, and tries what a sealed process must not be able to do. It needs only the standard library.
 
 It prints what it finds as a JSON object: `leaks`, a list of texts that is empty in a sealed box, and `weaker`, the
-guarantees that this kernel cannot give, in the same form.
+guarantees that this machine and user cannot give, in the same form.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import socket
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000
+SHELL = "/bin/sh"
+"""A program of the system, which every box shows."""
 HARMLESS = {b"", b"PWD=/"}
 
 
@@ -77,9 +82,25 @@ def sees_processes() -> bool:
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} != {1, os.getpid()}  # noqa: PTH208 - names
 
 
-def writes_to_proc() -> bool:
-    """Return whether this process can write to files about itself in /proc, which Landlock prevents."""
-    return writes("/proc/self/comm")
+def makes_nodes() -> bool:
+    """Return whether this process can make a device file, which only Landlock prevents for the device 0:0."""
+    node = Path("/dev/shm", f"canary-{os.getpid()}")  # noqa: S108 - the box's own
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    except OSError:
+        return False
+    node.unlink()
+    return True
+
+
+def sees_lock(path: str) -> bool:
+    """Return whether the probe's lock on a file shows. A box with views of its own has another inode."""
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 CANARIES: dict[str, Callable[[], bool]] = {
@@ -98,9 +119,15 @@ CANARIES: dict[str, Callable[[], bool]] = {
 """What must not be possible in any sealed box."""
 
 WEAKER: dict[str, Callable[[], bool]] = {
-    "processes in a box can write to each other's memory (no Landlock: it needs Linux 5.19)": writes_to_proc,
+    "processes in a box can write to each other's standard error (no Landlock: it needs Linux 5.19)": makes_nodes,
+    "boxes can see each other's locks and uses of the files that they share (no overlays can be mounted)": (
+        lambda: any(sees_lock(path) for path in (os.path.realpath(sys.executable), SHELL))
+    ),
+    "boxes can see each other's locks and uses of devices such as /dev/null (only root can prevent this)": (
+        lambda: sees_lock(os.devnull)
+    ),
 }
-"""What only some kernels prevent."""
+"""What only some kernels and users prevent."""
 
 
 def _status(field: str) -> str:

@@ -49,9 +49,18 @@ def parents() -> Parents:
 @cache
 def _looked_up(_uid: int) -> Parents:
     found = look(Path("/proc/self"))
-    for folder in set(found.folders.values()):
-        _sweep(folder)
+    sweep(found)
     return found
+
+
+def sweep(found: Parents) -> None:
+    """Remove the empty groups of processes that no longer exist, which were killed."""
+    for folder in set(found.folders.values()):
+        with suppress(OSError):
+            for group in folder.iterdir():
+                name = _NAME.fullmatch(group.name)
+                if name and not Path("/proc", name[1]).exists():
+                    _removed(group)
 
 
 def look(proc: Path) -> Parents:
@@ -207,15 +216,6 @@ def _makes_groups(folder: Path) -> bool:
     except OSError:
         return False
     return _removed(trial)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the empty groups of processes that no longer exist."""
-    with suppress(OSError):
-        for group in folder.iterdir():
-            name = _NAME.fullmatch(group.name)
-            if name and not Path("/proc", name[1]).exists():
-                _removed(group)
 
 
 def _removed(folder: Path) -> bool:

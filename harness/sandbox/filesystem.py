@@ -100,8 +100,11 @@ def _system() -> Iterator[str]:
 
 
 def _proc() -> Iterator[str]:
-    """Yield options for the box's own /proc: its processes, /proc/sys to read, and a few files about the machine."""
-    yield from ("--proc", "/proc", *_bound(Path("/proc/sys")))
+    """Yield options for the box's own /proc: its processes, settings and a few files about the machine, all to read.
+
+    The host's /proc/sys is not bound, because boxes would share its inodes, and with them locks and watches.
+    """
+    yield from ("--proc", "/proc", "--remount-ro", "/proc")
     for path in sorted(Path("/proc").iterdir()):
         if path.name in {"sys", *_PROC_SHOWN} or path.name.isdigit():
             continue

@@ -36,14 +36,16 @@ class Launched(Struct, frozen=True):
 
 
 def launch(
-    program: str,
+    program: Sequence[str],
     options: Sequence[str],
     texts: Mapping[str, str],
     seccomp: bytes,
+    stdin: str,
     command: Callable[[int], Sequence[str]],
 ) -> Launched:
     """Run bwrap as `program` on `command(FD of its control socket)`. Raise `SandboxError` if it does not start.
 
+    `program` may be a command that ends with bwrap, and reads `stdin` before it runs that.
     `texts` are files to make inside, by path. Options and texts are passed in memory files, and the environment is
     empty, because a process inside can read the command line and the environment of PID 1. bwrap dies with the *thread*
     that calls this (PR_SET_PDEATHSIG).
@@ -59,8 +61,9 @@ def launch(
         stack.callback(os.close, info)
         try:
             arguments = _arguments(passed, options, texts, seccomp, far_info)
-            argv = [program, "--args", passed.add(arguments), "--", *command(far_control.fileno())]
-            bwrap = _spawn(argv, log, (*passed.descriptors, far_control.fileno(), far_info))
+            argv = [*program, "--args", passed.add(arguments), "--", *command(far_control.fileno())]
+            read = stack.enter_context(_MemoryFiles()).add(stdin)
+            bwrap = _spawn(argv, int(read), log, (*passed.descriptors, far_control.fileno(), far_info))
         finally:
             os.close(far_info)
         try:
@@ -103,11 +106,11 @@ def _arguments(files: _MemoryFiles, options: Sequence[str], texts: Mapping[str, 
     return "\0".join((*options, *made, *last)) + "\0"
 
 
-def _spawn(argv: Sequence[str], log: IO[bytes], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+def _spawn(argv: Sequence[str], stdin: int, log: IO[bytes], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.DEVNULL,
             stderr=log,
             env={},

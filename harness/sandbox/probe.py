@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
 from harness.sandbox.base import Box, BoxRequest, Interpreter, Sandbox, SandboxError
+from harness.sandbox.canaries import SHELL
 from harness.temporary import temporary_folder
 
 _PROBE_S = 30.0
@@ -42,7 +48,7 @@ def probe(sandbox: Sandbox) -> Capability:
             endpoints=("probe",),
         )
         try:
-            with sandbox.open(request) as box:
+            with _locks(sys.executable, SHELL, os.devnull), sandbox.open(request) as box:
                 found = _inside(box, sandbox.python, request.stderr)
                 leaks = [*box.leaks(), *found["leaks"]]
         except SandboxError as error:
@@ -55,6 +61,15 @@ def probe(sandbox: Sandbox) -> Capability:
             remedy=f"use another host: the kernel of this one, or its {sandbox.version}, cannot seal an agent in",
         )
     return Capability(ok=True, weaker=tuple(found["weaker"]))
+
+
+@contextmanager
+def _locks(*paths: str) -> Iterator[None]:
+    """Lock files that every box shows, for a canary to see."""
+    with ExitStack() as stack:
+        for path in paths:
+            fcntl.flock(stack.enter_context(Path(path).open("rb")), fcntl.LOCK_SH)
+        yield
 
 
 def _inside(box: Box, python: Interpreter, stderr: Path) -> dict[str, list[str]]:

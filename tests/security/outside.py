@@ -10,10 +10,11 @@ import os
 import platform
 import secrets
 import socket
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ import harness
 from harness.environments import plain
 
 CALL_NUMBERS = Path(harness.__file__).parent / "sandbox/seccomp/numbers.json"
+SYSTEM_FILE, SETTING = Path("/usr/bin/env"), Path("/proc/sys/kernel/ostype")
+"""What every room can read: a program and a setting of the kernel."""
 DISKS = ("/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/xvda", "/dev/loop0", "/dev/zram0")
+_F_OFD_SETLK = 37
+_OPENED_EVERY_S = 0.02
 
 
 class Scene(Struct, frozen=True):
@@ -56,8 +61,11 @@ def scene(folder: Path) -> Iterator[Scene]:
         datagrams.bind(f"\0{token}-datagrams")
         port = stack.enter_context(socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True))
         (readable / "locked").write_text("locked")
-        for file in (readable / "locked", Path(plain.__file__)):
+        seen = (readable / "locked", Path(plain.__file__), SYSTEM_FILE, SETTING, Path(os.devnull))
+        for file in (*seen, Path("/proc/self/ns/time")):
             stack.enter_context(_locked(file))
+        stack.enter_context(_locked_event())
+        stack.enter_context(_opened(seen))
         facts = {
             "numbers": json.loads(CALL_NUMBERS.read_text())[platform.machine()],
             "token": token,
@@ -73,6 +81,8 @@ def scene(folder: Path) -> Iterator[Scene]:
             "pid": stack.enter_context(_process(token)),
             "readable": str(readable),
             "locked": str(readable / "locked"),
+            "system_file": str(SYSTEM_FILE),
+            "setting": str(SETTING),
             "disk": next(filter(_opens, DISKS), DISKS[0]),
         }
         yield Scene(folder, readable, facts, {**places, str(in_memory): in_memory, "/sys": Path("/sys")})
@@ -146,10 +156,42 @@ def _process(token: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock a file that every room may read."""
+    """Lock a file that every room may read, as a whole and by its bytes."""
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
+        with contextlib.suppress(OSError):  # not every file has bytes
+            fcntl.fcntl(file, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
         yield
+
+
+@contextlib.contextmanager
+def _locked_event() -> Iterator[None]:
+    """Lock an event."""
+    event = os.eventfd(0)
+    try:
+        fcntl.flock(event, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(event)
+
+
+@contextlib.contextmanager
+def _opened(paths: Sequence[Path]) -> Iterator[None]:
+    """Open each file again and again."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(_OPENED_EVERY_S):
+            for path in paths:
+                path.open().close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

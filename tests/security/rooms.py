@@ -21,6 +21,7 @@ from harness.sandbox.base import Box, BoxRequest, Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.sandbox.filesystem import INIT, Files, _directories
 from harness.sandbox.none import NoSandbox
+from harness.sandbox.views import Views
 
 LAYERS = {
     "seccomp": "filtered calls",
@@ -32,6 +33,7 @@ LAYERS = {
     "ipc": "private IPC",
     "cgroup": "private cgroups",
     "mounts": "private files",
+    "views": "own views of shared files",
     "proc": "masked /proc",
     "devices": "private devices",
     "limits": "limits",
@@ -93,6 +95,8 @@ def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[No
         put(bubblewrap, "_limits", lambda *a: {} if "limits" in without else limits(*a))
         if "pid" in without:
             put(bubblewrap, "_LIFE", tuple(one for one in bubblewrap._LIFE if one != "--as-pid-1"))
+        if without & {"views", "mounts"}:  # the views hide /sys, which a room without private files shows
+            put(bubblewrap, "own_views", lambda options, *_, **__: Views(tuple(options)))
         if "seccomp" in without:
             put(bubblewrap, "_seccomp_filter", lambda machine: _ALLOW_ALL)
         if "userns" in without:
@@ -143,7 +147,7 @@ def _without_masks(options: list[str]) -> list[str]:
         words = options[at : at + 3]
         if words[0] == "--ro-bind" and words[2].startswith("/proc/"):
             at += 3
-        elif words[0] in {"--tmpfs", "--remount-ro"} and words[1].startswith("/proc/"):
+        elif words[0] in {"--tmpfs", "--remount-ro"} and words[1].startswith("/proc"):
             at += 2
         else:
             kept.append(options[at])

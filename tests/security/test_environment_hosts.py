@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -55,6 +56,24 @@ def noted(pids: Path, least: int = 1) -> list[int]:
             return found
         time.sleep(0.01)
     raise AssertionError(f"there are not {least} processes")
+
+
+@pytest.mark.skipif(not cgroup.parents().folders, reason="this user can make no cgroup")
+def test_an_environment_that_nobody_closes_leaves_no_cgroup() -> None:
+    places = cgroup.parents().folders.values()
+
+    def groups() -> set[Path]:
+        return {path for place in places for path in place.glob(f"box-{os.getpid()}-*")}
+
+    room = EnvironmentConf("room", "maze", {"min_size": 3, "max_size": 5}, max_steps=20)
+    make_environment(room, hosting.keep).close()  # its host stays
+    before = groups()
+    environment = make_environment(room, hosting.keep)
+    environment.reset(0)
+    assert groups() > before
+    del environment
+    gc.collect()
+    assert groups() == before
 
 
 @KEPT

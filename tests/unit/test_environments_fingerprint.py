@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +16,10 @@ from harness.case import EnvironmentConf
 from harness.environments import fingerprint as module
 from harness.environments import maze
 from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step
+from harness.environments.factory import make_environment
 from harness.environments.fingerprint import Fingerprint, fingerprint
+from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosts import EnvironmentFailed
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.looking import PLAYED, SEEDS, STEPS
 from tests.support.hosted import made_here
@@ -189,3 +194,21 @@ def test_any_text_can_be_observed() -> None:
             return ["\ud800", None, True, {"b": np.float32(1), "a": ()}, np.array([[True], [False]])]
 
     assert take(Odd()).digest
+
+
+@pytest.mark.parametrize(("deaths", "taken"), [(1, True), (2, False)])
+def test_a_process_that_dies_meanwhile_is_given_another_chance(
+    monkeypatch: pytest.MonkeyPatch, deaths: int, taken: bool
+) -> None:
+    conf = msgspec.structs.replace(MAZE, name=f"dies {deaths} times")
+    run, left = HostedEnvironment.run, [EnvironmentFailed(f"killed {number}") for number in range(deaths)]
+
+    def dies(environment: HostedEnvironment, function: str) -> Any:
+        if left:
+            raise left.pop()
+        return run(environment, function)
+
+    monkeypatch.setattr(HostedEnvironment, "run", dies)
+    with closing(make_environment(conf)) as environment:
+        found = fingerprint(conf, environment)
+    assert (found.digest is not None, found.fault) == (taken, None if taken else "killed 0")

@@ -7,13 +7,14 @@ describes them (Documentation/admin-guide/cgroup-v2.rst).
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.case import SandboxConf
 from harness.endings import ConfError
-from harness.sandbox.cgroup import Group, Parents, look, parents
+from harness.sandbox.cgroup import Group, Parents, look, parents, sweep
 from harness.sandbox.disk import can_make_disks
 from harness.sandbox.factory import make_sandbox, require_limits
 from harness.sandbox.keeper import weaker
@@ -44,6 +45,15 @@ def test_groups_are_made_in_the_nearest_group_above_that_passes_controllers_on(t
     folder = tmp_path / "cgroup/user.slice/app.slice"
     assert look(proc) == Parents({"memory": folder, "pids": folder, "cpu": folder}, unified=True)
     assert not list(folder.glob("box-*")), "the trial is removed"
+
+
+def test_the_groups_of_killed_processes_are_swept_away(tmp_path: Path) -> None:
+    with subprocess.Popen(["/bin/true"]) as ended:
+        ended.wait()
+    for name in (f"box-{ended.pid}-0a", f"box-{os.getpid()}-0b", "someone-else"):
+        (tmp_path / name).mkdir()
+    sweep(Parents({"pids": tmp_path, "cpu": tmp_path}, unified=True))
+    assert {path.name for path in tmp_path.iterdir()} == {f"box-{os.getpid()}-0b", "someone-else"}
 
 
 def test_a_hierarchy_that_passes_no_controller_on_is_of_no_use(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import stat
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,7 @@ from .trying import (
     calls,
     checked,
     creates,
+    filled,
     lists,
     opens,
     reaches,
@@ -32,6 +35,9 @@ from .trying import (
 HERE = -100
 """AT_FDCWD."""
 MS_REMOUNT, MS_BIND, NEWNS = 32, 4096, 0x20000
+IN_OPEN, F_OFD_GETLK = 0x20, 36
+WATCHED_S = 0.5
+"""How long a watch waits. What it waits for happens much more often."""
 
 
 def follow_link() -> None:
@@ -166,6 +172,12 @@ def unmount(place: str) -> None:
     checked(LIBC.umount2(os.fsencode(place), 2))
 
 
+def unmount_mask() -> None:
+    """Take a mount away that hides a part of /proc."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    unmount(next(place for line in lines if (place := line.split(" ")[4]).startswith("/proc/")))
+
+
 def mounts(source: bytes | None, place: str, kind: bytes | None, flags: int = 0) -> Callable[[], object]:
     return lambda: mount(source, place, kind, flags)
 
@@ -240,14 +252,25 @@ def find_system_files_to_write() -> None:
     refuse(errno.EROFS)
 
 
-def lock_what_is_shared() -> None:
-    """Find out whether another room has locked a file that both may read."""
-    file = os.open(HOST["locked"], os.O_RDONLY)
+def sees_lock(path: str) -> Callable[[], object]:
+    """Return an attempt to find out whether another room has locked a file that both may read."""
+    return lambda: lock(os.open(filled(path), os.O_RDONLY))
+
+
+def lock(file: int) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
     refuse()
+
+
+def see_record_lock() -> None:
+    """Ask who would hinder a lock on the bytes of a file. That may be asked without the right to write."""
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    told = fcntl.fcntl(os.open(HOST["locked"], os.O_RDONLY), F_OFD_GETLK, asked)
+    if struct.unpack("hhqqi4x", told)[0] == fcntl.F_UNLCK:
+        refuse()
 
 
 def set_lease() -> None:
@@ -260,9 +283,19 @@ def notify() -> None:
     fcntl.fcntl(os.open(os.path.dirname(HOST["locked"]), os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS)  # noqa: PTH120
 
 
-def watch() -> None:
-    """Ask to be told when any process of the machine opens a file that other rooms may read."""
-    checked(LIBC.inotify_add_watch(checked(LIBC.inotify_init()), os.fsencode(HOST["locked"]), 0x20))
+def watches(path: str) -> Callable[[], object]:
+    """Return an attempt to be told when any process of the machine opens a file that other rooms may read.
+
+    Outside, something opens the file all the time.
+    """
+
+    def attempted() -> None:
+        told = checked(LIBC.inotify_init())
+        checked(LIBC.inotify_add_watch(told, os.fsencode(filled(path)), IN_OPEN))
+        if not select.select([told], [], [], WATCHED_S)[0]:
+            refuse()
+
+    return attempted
 
 
 _OPEN = "mounts landlock rights"
@@ -322,8 +355,8 @@ FILES: Attempts = {
     "bind one folder on another": attempt(mounts(b"/usr", "/tmp", b"", MS_BIND), _MOUNT),  # noqa: S108 - a mount point
     "mount an overlay": attempt(overlay, _MOUNT),
     "mount the host's cgroups": attempt(mount_cgroups, _MOUNT + " cgroup", HOSTS_RIGHTS),
-    "unmount /proc/sys": attempt(lambda: unmount("/proc/sys"), _MOUNT),
-    "make a mount writable": attempt(make_writable, _MOUNT),
+    "unmount a mask of /proc": attempt(unmount_mask, _MOUNT),
+    "make a mount writable": attempt(make_writable, _MOUNT + " views"),
     "clone a mount": attempt(calls("open_tree", HERE, b"/", 1), _MOUNT),
     "open a file system": attempt(calls("fsopen", b"tmpfs", 0), _MOUNT),
     "pick a mount's file system": attempt(calls("fspick", HERE, b"/tmp", 0), _MOUNT),
@@ -336,9 +369,18 @@ FILES: Attempts = {
     "write to a read-only page": attempt(write_through_read_only_memory, "impossible"),
     "write to a file through a pipe": attempt(splice_into_a_read_only_file, "impossible"),
     "use a descriptor of the host": attempt(find_open_folders, "descriptors"),
-    "see another room's lock": attempt(lock_what_is_shared, "none"),
+    "see another room's lock": attempt(sees_lock("{locked}"), "views"),
+    "see another room's lock on a system file": attempt(sees_lock("{system_file}"), "views"),
+    "see another room's record lock": attempt(see_record_lock, "views"),
+    "see another room's lock on a device": attempt(sees_lock("/dev/null"), "views"),
+    "see another room's lock on a kernel setting": attempt(sees_lock("{setting}"), "none"),
+    "see another room's lock on a namespace": attempt(sees_lock("/proc/self/ns/time"), "none"),
+    "see another room's lock on an event": attempt(lambda: lock(os.eventfd(0)), "none"),
     "lease a shared file": attempt(set_lease, "seccomp rights", HOSTS_RIGHTS),
     "be told what is done in a shared folder": attempt(notify, "seccomp"),
-    "watch who opens a shared file": attempt(watch, "none"),
+    "watch who opens a shared file": attempt(watches("{locked}"), "views"),
+    "watch who runs a system program": attempt(watches("{system_file}"), "views"),
+    "watch who opens a device": attempt(watches("/dev/null"), "views"),
+    "watch who reads a kernel setting": attempt(watches("{setting}"), "none"),
 }
 """Attempts on the file system, by name."""
