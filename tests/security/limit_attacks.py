@@ -21,6 +21,7 @@ from pathlib import Path
 MB = 1 << 20
 STEP = 2
 KEPT: list[object] = []
+_MAP_NORESERVE = 0x4000  # Linux; newer Pythons have it in mmap
 
 
 def fill(file: int, megabytes: int) -> None:
@@ -179,7 +180,21 @@ def use_udp_sockets(steps: int) -> None:
     sys.exit()
 
 
-SOCKETS: dict[str, Callable[[int], None]] = {"tcp sockets": use_tcp_sockets, "udp sockets": use_udp_sockets}
+def use_page_tables(steps: int) -> None:
+    """Read one empty page in each 2 MB. They share a page of zeros, but each needs a page table."""
+    area, apart = 1 << 36, 1 << 21
+    for _ in range(steps * STEP * MB // (area // apart * mmap.PAGESIZE)):
+        pages = mmap.mmap(-1, area, flags=mmap.MAP_PRIVATE | _MAP_NORESERVE, prot=mmap.PROT_READ)
+        KEPT.append(pages)
+        for place in range(0, area, apart):
+            pages[place]
+
+
+OF_THE_KERNEL: dict[str, Callable[[int], None]] = {
+    "tcp sockets": use_tcp_sockets,
+    "udp sockets": use_udp_sockets,
+    "page tables": use_page_tables,
+}
 MEMORY: dict[str, Callable[[int], None]] = {
     "memory files": use_memory_files,
     "mapped memory files": use_mapped_memory_files,
@@ -201,7 +216,7 @@ PROCESSES: dict[str, Callable[[int], None]] = {"endless processes": use_processe
 if __name__ == "__main__":
     print("begun", flush=True)
     try:
-        (MEMORY | SOCKETS | DISK | PROCESSES)[sys.argv[1]](int(sys.argv[2]) // STEP)
+        (MEMORY | OF_THE_KERNEL | DISK | PROCESSES)[sys.argv[1]](int(sys.argv[2]) // STEP)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EAGAIN}:
             raise

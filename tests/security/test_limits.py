@@ -73,8 +73,8 @@ def test_no_memory_is_out_of_sight(tmp_path: Path, name: str) -> None:
 
 
 @kernel_keeps_memory
-@pytest.mark.parametrize("name", limit_attacks.SOCKETS)
-def test_what_waits_in_sockets_is_bounded(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", limit_attacks.OF_THE_KERNEL)
+def test_what_the_kernel_holds_for_a_box_is_bounded(tmp_path: Path, name: str) -> None:
     ended, seen = attack(tmp_path, name, 400)
     assert max(used.memory_bytes for used in seen) <= MEMORY_MB * 1e6 * TOLERANCE
     assert ended is Ending.MEMORY_LIMIT or name == "udp sockets", "packets of UDP are dropped instead"
@@ -101,7 +101,9 @@ def _errors(folder: Path) -> str:
     return (folder / "stderr").read_text()
 
 
-@pytest.mark.parametrize("name", ["memory files", "mapped memory files", "temporary folders", "many processes"])
+@pytest.mark.parametrize(
+    "name", ["memory files", "mapped memory files", "temporary folders", "many processes", "page tables"]
+)
 def test_memory_is_measured_where_the_kernel_cannot_keep_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
