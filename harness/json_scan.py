@@ -35,7 +35,8 @@ class JsonTooLarge(ValueError):
 class JsonScan:
     """Scans one JSON text. Feed it all pieces in order, before the text is parsed.
 
-    The counts hold for valid JSON. For anything else they hold up to the first mistake, where a parser stops.
+    The counts hold for valid JSON in UTF-8. For anything else they hold up to the first mistake, where a parser stops.
+    Python's parser also reads UTF-16 and UTF-32. These have zero bytes, and UTF-8 never has any in JSON.
     """
 
     def __init__(self) -> None:
@@ -48,9 +49,11 @@ class JsonScan:
         self._escaped = False
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece. Raise `JsonTooLarge` as soon as the text exceeds a bound."""
+        """Take the next piece. Raise `JsonTooLarge` as soon as the text exceeds a bound, or is not in UTF-8."""
         if not piece:
             return
+        if b"\0" in piece:
+            raise JsonTooLarge("it is not in UTF-8, and in UTF-16 or UTF-32 its values are not counted")
         self._weigh(piece)
         if self._escaped:
             piece = piece[1:]

@@ -88,7 +88,7 @@ def weighed(told: Stop, known: LedgerEvidence) -> Stop:
     if known.acted and known.killed and told.ending in _OF_THE_BOX:
         return told  # a CLI that gives up after a failure of the model is not killed
     if known.failure is None:
-        return _unseen(told) if blames_the_model and not _credible(told.ending, known) else told
+        return _unseen(told) if blames_the_model and not _credible(told.ending, known) else proven(told, known)
     shown = failed(known.failure, "the CLI gave up after a failed model request")
     differs = told.ending is not shown.ending and (blames_the_model or told.ending in _OF_THE_BOX)
     if told.ending is Ending.MODEL_ERROR or known.failure.unreachable or (known.acted and differs):
@@ -135,7 +135,9 @@ def broken(error: BaseException) -> Stop:
 
 def _credible(ending: Ending, known: LedgerEvidence) -> bool:
     """Return whether a failure of the model that no turn shows may be true."""
-    if known.side_failure is not None and failed(known.side_failure, "").ending is ending:
+    side = known.side_failure
+    by_the_agent = known.acted and side is not None and side.status in _WRONG_REQUEST
+    if side is not None and not by_the_agent and failed(side, "").ending is ending:
         return True
     return ending in _WITHOUT_A_REQUEST and not known.requests and not known.acted
 

@@ -143,7 +143,13 @@ class AllowList:
         return {name: value for name, value in kept.items() if value}
 
     def _values(self, name: str, value: str) -> str:
-        """Return what may be sent of a header's value. A list of values keeps those that are listed."""
+        """Return what may be sent of a header's value. A list of values keeps those that are listed.
+
+        Nothing is sent of a value with characters that no header may have. The request would fail here, and that must
+        not look like a failure of the service.
+        """
+        if not (value.isascii() and value.isprintable()):
+            return ""
         listed = self._headers[name]
         if listed is None:
             return value

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import anyio
 from mcp.server.mcpserver import Image, MCPServer
@@ -16,10 +16,20 @@ from pydantic import Field
 from starlette.applications import Starlette
 
 from harness.case import TOOLS, ToolName
+from harness.http_intake import Intake
 from harness.mcp.names import NAME
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault
 
 PATH = "/mcp"
+
+MAX_BODY: Final = 512 * 1024
+"""The most bytes that a call may have. The largest thing in one is a state.
+
+An argument may be JSON in a string, which the package of the MCP server parses, too. There, nobody has counted the
+values beforehand. So a call must be small enough that any number of them can do no harm.
+"""
+MAX_HELD: Final = 4 * MAX_BODY
+"""The most bytes that all open calls may have together."""
 
 _Seed = Annotated[int, Field(description=f"0 to {MAX_SEED}")]
 _State = Annotated[
@@ -55,6 +65,11 @@ def build_app(tools: EnvironmentTools, offered: Sequence[ToolName] = TOOLS) -> S
     """
     server = _server(lambda: tools, offered)
     return server.streamable_http_app(streamable_http_path=PATH, json_response=True, stateless_http=True)
+
+
+def intake() -> Intake:
+    """Return the bounds for what the app's clients send."""
+    return Intake(max_body=MAX_BODY, max_held=MAX_HELD)
 
 
 def _server(tools: Callable[[], EnvironmentTools], offered: Sequence[ToolName]) -> MCPServer[Any]:

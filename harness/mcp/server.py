@@ -77,4 +77,5 @@ class McpServer:
             policy_errors=self._policy_errors,
             workspace=workspace,
         )
-        return OfferedTools(tools, self._http_host.serve(server.build_app(tools, self.tools), listener))
+        app = server.build_app(tools, self.tools)
+        return OfferedTools(tools, self._http_host.serve(app, listener, server.intake()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,20 +12,37 @@ from harness.environments.base import Plain
 LARGEST = 1e9
 """The largest size of a number with a fraction in a state. Absurd ones can keep drawing code busy for ever."""
 _ROUNDING = 1e-6
+_SHOWN = 80
+"""How many characters of a key a message shows. An agent chooses the keys."""
+_LONGEST = 300
+"""How many characters of a place in a state a message shows."""
+
+_Place: TypeAlias = "tuple[()] | tuple[_Place, str]"
+"""Where a part of a state is: the place that holds it, and the step from there."""
 
 
 def absurd(state: Plain) -> str | None:
     """Return why no environment can want this state: a number is not finite or too large. Return `None` otherwise."""
-    parts = [("state", state)]
+    parts: list[tuple[_Place, Plain]] = [((), state)]
     while parts:
-        name, part = parts.pop()
+        place, part = parts.pop()
         if isinstance(part, dict):
-            parts += [(f"{name}.{key}", value) for key, value in part.items()]
+            parts += [((place, f".{key[:_SHOWN]}"), value) for key, value in part.items()]
         elif isinstance(part, list):
-            parts += [(f"{name}[{index}]", value) for index, value in enumerate(part)]
+            parts += [((place, f"[{index}]"), value) for index, value in enumerate(part)]
         elif isinstance(part, float) and not abs(part) <= LARGEST:
-            return f"{name} must be a number from {-LARGEST:.0e} to {LARGEST:.0e}; got {part}"
+            return f"{_name(place)} must be a number from {-LARGEST:.0e} to {LARGEST:.0e}; got {part}"
     return None
+
+
+def _name(place: _Place) -> str:
+    """Return the name of a place in a state. It is only made for the place that is told, because it may be long."""
+    steps = []
+    while place:
+        place, step = place
+        steps.append(step)
+    name = "state" + "".join(reversed(steps))
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
 def outside(space: Plain, value: Plain, name: str = "state") -> str | None:

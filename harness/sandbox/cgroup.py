@@ -21,6 +21,11 @@ from msgspec import Struct
 CONTROLLERS = ("memory", "pids", "cpu")
 _NAME = re.compile(r"box-(\d+)-[0-9a-f]+")
 _REMOVAL_S = 1.0
+_SOCKET_BYTES = 32 * 1024 * 1024
+"""What may wait in the TCP and UDP sockets of a group, where the kernel does not count it as memory.
+
+Beyond it, each socket can still take one packet.
+"""
 _REACHED = 0.95
 """The share of a limit that was reached if the kernel killed a process because of it."""
 
@@ -96,15 +101,24 @@ class Group:
         """Whether the kernel keeps the group's memory below its limit."""
         return "memory" in self._folders
 
+    @property
+    def bounds_sockets(self) -> bool:
+        """Whether the buffers of TCP and UDP sockets count as the group's memory. In cgroup v1, they do not."""
+        return self._unified
+
     def add(self, pid: int) -> None:
         """Put a process into the group. Its later children belong to it too. Raise `OSError` if it cannot be moved."""
         for folder in set(self._folders.values()):
             (folder / "cgroup.procs").write_text(str(pid))
 
     def memory_bytes(self) -> int:
-        """Return the memory that the group holds, shared and unlinked memory included, without the cache of files."""
+        """Return the memory that the group holds, without the cache of files.
+
+        Shared and unlinked memory count, and so do the buffers of sockets.
+        """
         folder = self._folders["memory"]
         used = _number(folder / ("memory.current" if self._unified else "memory.usage_in_bytes"))
+        used += _number(folder / "memory.kmem.tcp.usage_in_bytes")
         statistics = _table(folder / "memory.stat")
         prefix = "" if self._unified else "total_"
         return max(0, used - sum(statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive")))
@@ -146,6 +160,9 @@ class Group:
         folder = self._folders["memory"]
         swap = folder / ("memory.swap.max" if self._unified else "memory.memsw.limit_in_bytes")
         (folder / ("memory.max" if self._unified else "memory.limit_in_bytes")).write_text(str(limit))
+        sockets = folder / "memory.kmem.tcp.limit_in_bytes"
+        if not self._unified and sockets.exists():  # version 1 counts the buffers of TCP and UDP apart, and only then
+            sockets.write_text(str(min(limit, _SOCKET_BYTES)))
         if swap.exists():  # a kernel without accounting of swap lacks the file
             swap.write_text("0" if self._unified else str(limit))
 

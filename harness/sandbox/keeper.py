@@ -64,7 +64,7 @@ class Keeper:
     @property
     def _measured(self) -> Bounds:
         """The bounds that the kernel does not keep."""
-        by_kernel = self._group is not None and self._group.bounds_memory
+        by_kernel = self._group is not None and self._group.bounds_memory and self._group.bounds_sockets
         return Bounds(
             memory_bytes=None if by_kernel else self._bounds.memory_bytes,
             disk_bytes=None if self._disk is not None else self._bounds.disk_bytes,

@@ -22,7 +22,6 @@ _FASTEST = 2e9
 _WALKS = 3
 _SHARE = 10
 _NO_BOUNDS = Bounds()
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _BLOCK = 512
 _SMALLEST = 4096
 """What a file counts at least: the kernel keeps its inode and its name, although an empty file has no blocks."""
@@ -135,8 +134,10 @@ def _size(folder: Path, moved: list[str]) -> int:
 
 
 def _resident(pid: int) -> int:
+    """Return the memory of a process, with its page tables: pages that hold nothing take no other memory."""
     with suppress(OSError):
-        return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE
+        lines = Path("/proc", str(pid), "status").read_text(errors="replace").splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("VmRSS:", "VmPTE:")))
     return 0
 
 

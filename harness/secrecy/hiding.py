@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from harness.secrecy.spellings import FEWEST, Spelling, has_escapes
+from harness.secrecy.spellings import FEWEST, Spelling
 
 HIDDEN: Final = b"[key]"
 """What stands in the place of a secret."""
@@ -27,12 +27,11 @@ class Hider:
         return self._pass(self._held, ended=True)
 
     def _pass(self, data: bytes, *, ended: bool) -> bytes:
-        escaped = has_escapes(data)
         found = sorted(
             (
                 place
                 for way in self._ways
-                for place in way.find(data, escaped=escaped)
+                for place in way.find(data)
                 if not (place.cut and ended and place.length < FEWEST)
             ),
             key=lambda place: (place.start, -place.end),

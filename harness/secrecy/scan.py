@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from harness.secrecy.spellings import has_escapes, places, spellings
+from harness.secrecy.spellings import places, spellings
 
 PIECE: Final = 1 << 20
 """How many bytes are looked at together."""
@@ -79,10 +79,9 @@ def scan(stream: Readable, secrets: Mapping[str, str]) -> list[str]:
 
 
 def _found(data: bytes, secrets: Mapping[str, str]) -> list[str]:
-    escaped = has_escapes(data)
     own = [
         name
         for name, secret in secrets.items()
-        if any(not place.cut for way in spellings(secret) for place in way.find(data, escaped=escaped))
+        if any(not place.cut for way in spellings(secret) for place in way.find(data))
     ]
     return own + [form.what for form in _FORMS if form.is_in(data)]

@@ -13,8 +13,14 @@ from msgspec import Struct
 FEWEST: Final = 8
 """How many characters a secret must have to be looked for. A shorter text occurs by chance."""
 
-_ANCHOR: Final = 4
-"""How many characters a search looks for at first. Most places where these occur are not the secret."""
+_ANCHOR: Final = 32
+"""How many characters a pattern looks for. They are more than the known beginning of any service's keys.
+
+A text of such beginnings could otherwise keep the search busy for minutes.
+"""
+
+_FEW: Final = 4
+"""How many characters a pattern looks for near the end of the data, where the rest may be missing."""
 
 
 class Found(Struct, frozen=True):
@@ -30,24 +36,29 @@ class Found(Struct, frozen=True):
 
 
 class Spelling:
-    """One way of writing a secret. Each of its characters may be escaped, as in a URL, in JSON or in HTML."""
+    """One way of writing a secret. Each of its characters may be escaped, as in a URL, in JSON or in HTML.
 
-    def __init__(self, text: str) -> None:
-        self._escapes = tuple(_escapes(one) for one in text)
+    Line breaks and spaces may lie between its characters, because base64 and long lines are wrapped. `pairs` says that
+    it is hexadecimal: in letters of either case, and with something between the bytes.
+    """
+
+    def __init__(self, text: str, *, pairs: bool = False) -> None:
+        self._escapes = tuple(_at(index, one, pairs=pairs) for index, one in enumerate(text))
+        self._longest = max(len(escape) for escapes in self._escapes for escape in escapes)
         self._most = max(FEWEST, len(text) * 3 // 4)
-        self._anchor = text[:_ANCHOR].encode()
         firsts = {escape[:1] for escape in self._escapes[0]}
         self._first = re.compile(b"[" + b"".join(map(re.escape, sorted(firsts))) + b"]")
-        self._begin = re.compile(b"".join(map(_any_of, self._escapes[:_ANCHOR])))
+        beginnings = (self._escapes[: min(_ANCHOR, self._most)], self._escapes[:_FEW])
+        self._anchors = tuple((re.compile(b"".join(map(_any_of, one))), len(one) * self._longest) for one in beginnings)
 
-    def find(self, data: bytes, *, escaped: bool) -> Iterator[Found]:
-        """Yield the places that hold the secret, and those near the end that may.
-
-        `escaped` says whether the data may hold any escaped character (`has_escapes`).
-        """
-        starts = {found.start() for found in self._begin.finditer(data)} if escaped else set(places(self._anchor, data))
-        tail = len(data) - (_ANCHOR * _LONGEST_ESCAPE if escaped else _ANCHOR)
-        starts.update(found.start() for found in self._first.finditer(data, max(0, tail)))
+    def find(self, data: bytes) -> Iterator[Found]:
+        """Yield the places that hold the secret, and those near the end that may."""
+        (long, reach), (short, last) = self._anchors
+        starts = {
+            *_starts(long, data, 0),
+            *_starts(short, data, len(data) - reach),
+            *_starts(self._first, data, len(data) - last),
+        }
         for start in sorted(starts):
             found = self._follow(data, start)
             if found is not None:
@@ -62,21 +73,19 @@ class Spelling:
                     here += len(escape)
                     break
             else:
-                rest = data[here : here + _LONGEST_ESCAPE]
+                rest = data[here : here + self._longest]
                 if here + len(rest) == len(data) and any(escape.startswith(rest) for escape in escapes):
                     return Found(start, len(data), length, cut=True)
                 return Found(start, here, length) if length >= self._most else None
         return Found(start, here, len(self._escapes))
 
 
-_LONGEST_ESCAPE: Final = 8
-_MARKS: Final = (b"%", b"\\u", b"\\/", b'\\"', b"\\\\", b"&#")
-"""How escapes begin. At the end of some bytes, one may have only begun."""
-
-
-def has_escapes(data: bytes) -> bool:
-    """Return whether the data may hold an escaped character."""
-    return any(mark in data for mark in _MARKS) or data.endswith((b"\\", b"&"))
+def _starts(pattern: re.Pattern[bytes], data: bytes, after: int) -> Iterator[int]:
+    """Yield each place after this one where a pattern matches, also within another match."""
+    at = max(0, after)
+    while found := pattern.search(data, at):
+        yield found.start()
+        at = found.start() + 1
 
 
 def _any_of(escapes: Iterable[bytes]) -> bytes:
@@ -91,17 +100,35 @@ def places(part: bytes, data: bytes) -> Iterator[int]:
         at = data.find(part, at + 1)
 
 
+_WRAPPED: Final = ("\n", "\r\n", "\\n", "\\r\\n", " ")
+"""What may lie between two characters, as it is or in JSON."""
+_BETWEEN_BYTES: Final = (*_WRAPPED, ":", "-", ",", ", ", "0x", " 0x", ",0x", ", 0x", "\\x", "\\\\x")
+"""What may lie between two bytes in hexadecimal."""
+
+
+def _at(index: int, one: str, *, pairs: bool) -> tuple[bytes, ...]:
+    """Return the ways of writing the character of a secret at this place, the longest first."""
+    found = set(_escapes(one))
+    plain = {one, one.upper()} if pairs else {one}
+    found |= {letter.encode() for letter in plain}
+    if index and not (pairs and index % 2):
+        between = _BETWEEN_BYTES if pairs else _WRAPPED
+        found |= {f"{gap}{letter}".encode() for gap in between for letter in plain}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
 @cache
-def _escapes(one: str) -> tuple[bytes, ...]:
-    """Return the ways of writing a character: in URLs (once or twice), in JSON and in HTML."""
+def _escapes(one: str) -> frozenset[bytes]:
+    """Return the ways of writing a character: in URLs (once or twice), in JSON, in HTML, in source and in mail."""
     code = ord(one)
-    hexadecimal = {f"{code:02x}", f"{code:02X}"}
-    found = {one, f"&#{code};"}
-    for digits in hexadecimal:
-        found |= {f"%{digits}", f"%25{digits}", f"\\u00{digits}", f"\\\\u00{digits}", f"&#x{digits};", f"&#X{digits};"}
+    found = {one, *(f"&#{code:0{width}d};" for width in range(2, 8)), f"\\{code:03o}", f"\\\\{code:03o}"}
+    for digits in {f"{code:02x}", f"{code:02X}"}:
+        found |= {f"%{digits}", f"%25{digits}", f"%u00{digits}", f"={digits}", f"\\x{digits}", f"\\\\x{digits}"}
+        found |= {f"\\u00{digits}", f"\\\\u00{digits}", f"\\u{{{digits}}}", f"\\\\u{{{digits}}}"}
+        found |= {f"&#{mark}{zeros}{digits};" for mark in "xX" for zeros in ("", "00", "0000")}
     if one in '/"\\':
         found.add(f"\\{one}")
-    return tuple(sorted((each.encode() for each in found), key=len, reverse=True))
+    return frozenset(each.encode() for each in found)
 
 
 @lru_cache(maxsize=64)
@@ -110,8 +137,8 @@ def spellings(secret: str) -> tuple[Spelling, ...]:
     if len(secret) < FEWEST:
         return ()
     data = secret.encode()
-    texts = [secret, data.hex(), data.hex().upper(), *_base64(data)]
-    return tuple(Spelling(text) for text in dict.fromkeys(texts) if len(text) >= FEWEST)
+    texts = dict.fromkeys((secret, *_base64(data)))
+    return (Spelling(data.hex(), pairs=True), *(Spelling(text) for text in texts if len(text) >= FEWEST))
 
 
 def _base64(data: bytes) -> Iterator[str]:

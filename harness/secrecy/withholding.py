@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 from typing import Final
 
 from msgspec import Struct
@@ -78,12 +80,20 @@ class _Looking:
         with os.scandir(folder) as entries:
             listed = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
         for name, status in sorted(listed):
-            where = path / name
+            if found := scan(io.BytesIO(os.fsencode(name)), self._secrets):
+                new = _renamed(folder, name)
+                yield Withheld(str(path / new), f"its name held {' and '.join(found)}")
+                if not stat.S_ISDIR(status.st_mode):
+                    os.unlink(new, dir_fd=folder)
+                    continue
+            else:
+                new = name
+            where = path / new
             if stat.S_ISDIR(status.st_mode):
-                yield from self._inner(folder, name, where)
-            elif stat.S_ISREG(status.st_mode) and (why := self._why(folder, name, status)):
+                yield from self._inner(folder, new, where)
+            elif stat.S_ISREG(status.st_mode) and (why := self._why(folder, new, status)):
                 with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+                    os.unlink(new, dir_fd=folder)
                 yield Withheld(str(where), why)
 
     def _inner(self, folder: int, name: str, where: PurePosixPath) -> Iterator[Withheld]:
@@ -107,3 +117,10 @@ class _Looking:
         except OSError as error:
             return f"it cannot be searched for keys: {error.strerror}"
         return f"it holds {' and '.join(found)}" if found else None
+
+
+def _renamed(folder: int, name: str) -> str:
+    """Give an entry of an open folder another name, and return it."""
+    new = f"withheld-{token_hex(4)}"
+    os.rename(name, new, src_dir_fd=folder, dst_dir_fd=folder)
+    return new

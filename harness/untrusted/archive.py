@@ -171,6 +171,9 @@ class _Packer:
         self._tar.addfile(_member(path, status, tarfile.DIRTYPE))
         for name in self._listed(folder):
             self._count(path / name)
+            if found := self._search(io.BytesIO(os.fsencode(name))):
+                self.lines.append(f"# One name in {_quoted(path)} holds {' and '.join(found)}. It is not stored.")
+                continue
             try:
                 self._entry(folder, path / name)
             except _Unreadable as why:

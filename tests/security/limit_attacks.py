@@ -15,11 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 MB = 1 << 20
 STEP = 2
 KEPT: list[object] = []
+_MAP_NORESERVE = 0x4000  # Linux; newer Pythons have it in mmap
 
 
 def fill(file: int, megabytes: int) -> None:
@@ -142,6 +144,57 @@ def use_processes(_steps: int) -> None:
             os._exit(0)
 
 
+def use_tcp_sockets(steps: int) -> None:
+    """Fill connections that nobody reads, in as many processes as it takes."""
+    sent = 0
+    while sent < steps * STEP * MB:
+        try:
+            server = socket.create_server(("127.0.0.1", 0))
+            near = socket.create_connection(server.getsockname())
+            far, _ = server.accept()
+        except OSError as error:
+            if error.errno != errno.EMFILE or os.fork():
+                raise
+            for each in KEPT:  # the parent keeps them open
+                each.close()  # type: ignore[attr-defined]
+            KEPT.clear()
+            continue
+        server.close()
+        KEPT.extend((near, far))
+        for end in (near, far):
+            end.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    sent += end.send(b"x" * (MB // 16))
+
+
+def use_udp_sockets(steps: int) -> None:
+    packet = b"x" * 60_000
+    for _ in range(steps * STEP * 5):  # each holds 0.2 MB
+        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        end.bind(("127.0.0.1", 0))
+        KEPT.append(end)
+        for _ in range(4):
+            end.sendto(packet, end.getsockname())
+    time.sleep(1)
+    sys.exit()
+
+
+def use_page_tables(steps: int) -> None:
+    """Read one empty page in each 2 MB. They share a page of zeros, but each needs a page table."""
+    area, apart = 1 << 36, 1 << 21
+    for _ in range(steps * STEP * MB // (area // apart * mmap.PAGESIZE)):
+        pages = mmap.mmap(-1, area, flags=mmap.MAP_PRIVATE | _MAP_NORESERVE, prot=mmap.PROT_READ)
+        KEPT.append(pages)
+        for place in range(0, area, apart):
+            pages[place]
+
+
+OF_THE_KERNEL: dict[str, Callable[[int], None]] = {
+    "tcp sockets": use_tcp_sockets,
+    "udp sockets": use_udp_sockets,
+    "page tables": use_page_tables,
+}
 MEMORY: dict[str, Callable[[int], None]] = {
     "memory files": use_memory_files,
     "mapped memory files": use_mapped_memory_files,
@@ -163,7 +216,7 @@ PROCESSES: dict[str, Callable[[int], None]] = {"endless processes": use_processe
 if __name__ == "__main__":
     print("begun", flush=True)
     try:
-        (MEMORY | DISK | PROCESSES)[sys.argv[1]](int(sys.argv[2]) // STEP)
+        (MEMORY | OF_THE_KERNEL | DISK | PROCESSES)[sys.argv[1]](int(sys.argv[2]) // STEP)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EAGAIN}:
             raise

@@ -72,6 +72,23 @@ def test_no_memory_is_out_of_sight(tmp_path: Path, name: str) -> None:
     assert ended is Ending.MEMORY_LIMIT or (name == "shared segments" and "shmget" in _errors(tmp_path))
 
 
+@kernel_keeps_memory
+@pytest.mark.parametrize("name", limit_attacks.OF_THE_KERNEL)
+def test_what_the_kernel_holds_for_a_box_is_bounded(tmp_path: Path, name: str) -> None:
+    ended, seen = attack(tmp_path, name, 400)
+    assert max(used.memory_bytes for used in seen) <= MEMORY_MB * 1e6 * TOLERANCE
+    assert ended is Ending.MEMORY_LIMIT or name == "udp sockets", "packets of UDP are dropped instead"
+
+
+@kernel_keeps_memory
+def test_sockets_that_the_kernel_does_not_count_end_a_box_although_nobody_looks(tmp_path: Path) -> None:
+    bounds = Bounds.of(LIMITS)
+    with bubblewrap().open(request(tmp_path, readable=(*PYTHON.readable, ATTACKS), bounds=bounds)) as box:
+        assert finish(box, [PYTHON.inside, "-I", "-S", str(ATTACKS), "tcp sockets", "400"])[0] == -signal.SIGKILL
+        box.close()
+        assert ending(box.resources()) is Ending.MEMORY_LIMIT, "the reason is still known"
+
+
 @kernel_keeps_disk
 @pytest.mark.parametrize("name", limit_attacks.DISK)
 def test_no_file_is_out_of_sight(tmp_path: Path, name: str) -> None:
@@ -84,7 +101,9 @@ def _errors(folder: Path) -> str:
     return (folder / "stderr").read_text()
 
 
-@pytest.mark.parametrize("name", ["memory files", "mapped memory files", "temporary folders", "many processes"])
+@pytest.mark.parametrize(
+    "name", ["memory files", "mapped memory files", "temporary folders", "many processes", "page tables"]
+)
 def test_memory_is_measured_where_the_kernel_cannot_keep_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

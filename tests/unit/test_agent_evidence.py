@@ -113,6 +113,13 @@ def test_a_request_that_the_service_calls_wrong_may_be_the_agents_own(status: in
     assert proven(stop, LedgerEvidence(acted=True, failure=wrong)).ending is Ending.CLI_CRASHED
     assert proven(stop, LedgerEvidence(acted=False, failure=wrong)) == stop
     assert proven(stop, LedgerEvidence(acted=True, failure=FAILED)) == stop
+    side = LedgerEvidence(acted=True, requests=3, side_failure=wrong)
+    assert weighed(stop, side).ending is Ending.CLI_CRASHED, "a request without tools may be the agent's own, too"
+
+
+def test_a_side_request_of_a_command_does_not_support_what_the_cli_tells() -> None:
+    known = LedgerEvidence(acted=True, requests=3, side_failure=LIMITED, in_a_command=True)
+    assert weighed(told(Ending.RATE_LIMITED), known).ending is Ending.CLI_CRASHED
 
 
 def test_an_agent_has_acted_once_its_model_has_called_a_tool() -> None:

@@ -145,6 +145,8 @@ TRAPS = [
     "noxfile.py", "tasks.py", "dodo.py", "setup.py", "test_x.py", "x_test.py", "Gemfile", "Dockerfile",
     "docker-compose.yml", "shell.nix", "build.ninja", "CMakeLists.txt", "jupyter_server_config.py", "repo/HEAD",
     "mypy.ini", "pylintrc", "opencode.json", "HEAD",
+    "magefile.go", "Directory.Build.props", "docker-bake.hcl", "gunicorn.conf.py", "wsgi.py", "vite.config.mts",
+    "karma.conf.js", "gems.rb", "pyproject.toml.", "\uff53etup.py", "tsconfig.json", "cdk.json", "go.work", "_vimrc",
 ]  # fmt: skip
 KEPT = [
     "data.json", "q.npy", "notes.txt", "table.csv", "weights.bin", "profile.json", "logfile.txt", "head.py",

@@ -39,6 +39,27 @@ WAYS = {
     "most of it": KEY[:-4],
 }
 
+_HEX = KEY.encode().hex()
+OTHER_WAYS = {
+    "base64 of a mail": base64.encodebytes(f"authorization: Bearer {KEY * 3}".encode()).decode(),
+    "base64 of a mail in JSON": json.dumps(base64.encodebytes((KEY * 3).encode()).decode()),
+    "wrapped": f"{KEY[:9]}\r\n{KEY[9:20]}\r\n{KEY[20:]}",
+    "wrapped in JSON": json.dumps(f"{KEY[:9]}\n{KEY[9:20]}\n{KEY[20:]}"),
+    "bytes with spaces": KEY.encode().hex(" "),
+    "BYTES with colons": KEY.encode().hex(":").upper(),
+    "a list of bytes": ", ".join(f"0x{one:02x}" for one in KEY.encode()),
+    "hexadecimal in both cases": "".join(one.upper() if at % 4 else one for at, one in enumerate(_HEX)),
+    "bytes of C": "".join(f"\\x{ord(one):02x}" for one in KEY),
+    "bytes of C in JSON": json.dumps("".join(f"\\x{ord(one):02X}" for one in KEY)),
+    "octal": "".join(f"\\{ord(one):03o}" for one in KEY),
+    "code points": "".join(f"\\u{{{ord(one):x}}}" for one in KEY),
+    "quoted-printable": "".join(f"={ord(one):02X}" for one in KEY),
+    "old escapes of JavaScript": "".join(f"%u{ord(one):04x}" for one in KEY),
+    "HTML with zeros": "".join(f"&#{ord(one):05d};" for one in KEY),
+    "hexadecimal HTML with zeros": "".join(f"&#x{ord(one):04X};" for one in KEY),
+}
+"""Ways that no header can hold, or that are rare."""
+
 
 def shared(way: str, text: str) -> int:
     """Return the length of the longest part of this way of writing the key that a text holds."""
@@ -106,8 +127,17 @@ def test_an_answer_without_the_key_passes_piece_by_piece(both: Bench, upstream: 
         assert first + b"".join(received) == upstream.sent[0]
 
 
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_the_key_is_hidden_however_it_is_wrapped_or_escaped(way: str) -> None:
+    text = OTHER_WAYS[way]
+    passed = hide(f'{{"debug": "{text}"}}'.encode(), spellings(KEY)).decode()
+    assert HIDDEN.decode() in passed
+    assert shared(text, passed) < 36, "what a mail's first line says before the key is no secret"
+
+
 TEXTS = st.lists(
-    st.sampled_from([*WAYS.values(), KEY[:9], "s", "%", "\\", "&", "\\u00", "some text ", "ß"]), max_size=6
+    st.sampled_from([*WAYS.values(), *OTHER_WAYS.values(), KEY[:9], "s", "%", "\\", "&", "\\u00", "some text ", "ß"]),
+    max_size=6,
 )
 
 

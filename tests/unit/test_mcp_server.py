@@ -21,7 +21,7 @@ from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
-from harness.mcp.app import PATH, build_app, digest
+from harness.mcp.app import PATH, build_app, digest, intake
 from harness.mcp.names import NAME
 from harness.mcp.renders import Renders
 from harness.mcp.tools import ROLLOUT_S, EnvironmentTools, ToolFault
@@ -69,7 +69,7 @@ class Session:
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
-        self.served = host.serve(build_app(self.tools, offered), listener)
+        self.served = host.serve(build_app(self.tools, offered), listener, intake())
 
     def close(self) -> None:
         self.tools.close()

@@ -101,6 +101,24 @@ def test_a_group_of_version_2(tmp_path: Path, events: str, ran_out: bool) -> Non
     assert (folder / "cgroup.procs").read_text() == "14"
 
 
+def test_in_version_1_sockets_have_a_limit_of_their_own_and_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Path.mkdir
+
+    def as_the_kernel_does(folder: Path, **options: bool) -> None:
+        made(folder, **options)
+        (folder / "memory.kmem.tcp.limit_in_bytes").write_text("9223372036854771712")
+
+    monkeypatch.setattr(Path, "mkdir", as_the_kernel_does)
+    group = Group(Parents({"memory": tmp_path}, unified=False), memory_bytes=10**9)
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "memory.kmem.tcp.limit_in_bytes").read_text() == str(32 << 20)
+    (folder / "memory.usage_in_bytes").write_text("5000\n")
+    (folder / "memory.kmem.tcp.usage_in_bytes").write_text("700\n")
+    assert (group.memory_bytes(), group.bounds_sockets) == (5700, False)
+
+
 def test_what_is_missing_is_named() -> None:
     folder = Path("/nowhere")
     every = Parents({"memory": folder, "pids": folder, "cpu": folder}, unified=True)

@@ -3,7 +3,9 @@
 import base64
 import io
 import os
+import tarfile
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 from harness.secrecy import withholding
 from harness.secrecy.scan import PIECE, scan
 from harness.secrecy.withholding import warnings, withhold
+from harness.untrusted.archive import keep
 from tests.support.ordinary_user import as_ordinary_user, folder_of_an_ordinary_user
 from tests.support.project import Project
 
 KEY = "sk-host/0123+4567=89_abcdef"
+NAMED = KEY.replace("/", "-")
 SECRETS = {"the key in DEMO_API_KEY": KEY}
 FORMS = {
     "an Anthropic key": f"sk-ant-api03-{'aB3_-' * 19}",
@@ -72,6 +76,29 @@ def test_a_file_with_a_secret_is_withheld_and_named(tmp_path: Path) -> None:
     ]
     left = {path.name for path in tmp_path.rglob("*")}
     assert left == {"workspace", "deep", "approach.py", "link", "fifo"}
+
+
+def test_a_name_with_a_secret_is_not_kept(tmp_path: Path) -> None:
+    case = tmp_path / "case"
+    (case / f"x{NAMED}y").mkdir(parents=True)
+    (case / f"x{NAMED}y/notes.txt").write_text("fine")
+    (case / f"{NAMED}.py").write_text("fine")
+    found = withhold(case, {"the key": NAMED})
+    assert [one.why for one in found] == ["its name held the key"] * 2
+    assert [path.read_text() for path in case.rglob("*") if path.is_file()] == ["fine"]
+    assert NAMED not in str([*case.rglob("*"), *found])
+
+
+def test_an_archive_holds_no_name_with_a_secret(tmp_path: Path) -> None:
+    (tmp_path / f"workspace/x{NAMED}y").mkdir(parents=True)
+    (tmp_path / f"workspace/x{NAMED}y/inner.txt").write_text("fine")
+    (tmp_path / "workspace/notes.txt").write_text("fine")
+    keep(tmp_path / "workspace", partial(scan, secrets={"the key": NAMED}))
+    with tarfile.open(tmp_path / "workspace.tar.gz") as archive:
+        assert archive.getnames() == ["workspace", "workspace/notes.txt"]
+    listing = (tmp_path / "workspace.txt").read_text()
+    assert "One name in workspace holds the key." in listing
+    assert NAMED not in listing
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
