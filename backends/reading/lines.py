@@ -103,15 +103,20 @@ _LEAD = re.compile(
 _scan_object = json.JSONDecoder().raw_decode
 
 
+MOST_PIECES = 64
+"""How many JSON objects are looked for on one line."""
+
+
 def pieces(line: bytes) -> list[bytes]:
     """Return the JSON objects that a line holds one after the other, and what follows the last whole one.
 
     A byte order mark and terminal escapes before and after each are left out. A line that holds no whole object after
-    them comes back as it is, as does one that holds nothing else.
+    them comes back as it is, as does one that holds nothing else. What follows `MOST_PIECES` objects is one piece: such
+    a line is an attack, not a race between two writers.
     """
-    text, found = line.decode("utf-8", "surrogateescape"), []
+    text, found = line.decode("utf-8", "surrogateescape"), list[str]()
     at = _lead(text, 0)
-    while text.startswith("{", at):
+    while len(found) < MOST_PIECES and text.startswith("{", at):
         try:
             _, end = _scan_object(text, at)
         except (ValueError, RecursionError):

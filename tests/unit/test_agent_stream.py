@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from backends.reading.lines import MOST_PIECES
 from backends.registry import backend
 from harness.agent.stream import Line, LineSplitter, StreamReader
 
@@ -75,3 +76,9 @@ def test_a_line_that_holds_no_object_is_malformed_as_a_whole(line: bytes) -> Non
     assert (reader.session.malformed_lines, reader.session.session_id) == (1, "")
     assert reader.session.malformed_sample is not None
     assert reader.session.malformed_sample.length == len(line)
+
+
+def test_a_line_with_countless_objects_is_one_malformed_line_after_the_first_ones() -> None:
+    reader = StreamReader(backend("claude"))
+    reader.feed(b"{}" * 200_000 + b"\n")
+    assert reader.session.malformed_lines + reader.session.unknown_events <= MOST_PIECES + 1
