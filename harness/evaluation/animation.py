@@ -25,7 +25,7 @@ _SIDES = (320, 160, 80, 40)
 
 
 def small(picture: NDArray[np.uint8], side: int = _SIDES[0]) -> Image.Image:
-    """Return a picture of which neither side is longer than `side` pixels. A small one stays as it is."""
+    """Return a picture whose sides are at most `side` pixels long. A small one stays as it is."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.BOX)
     return image

@@ -156,7 +156,7 @@ def record_table(runs: Iterable[tuple[Path, Sequence[Record]]]) -> FlatTable:
 def episode_table(runs: Iterable[tuple[Path, Sequence[Record]]]) -> FlatTable:
     """Return a row for each held-out episode that was played and whose file is still there.
 
-    Raise `ValueError` if a line of that file is no episode, and `OSError` if it cannot be read.
+    Raise `ValueError` if a line of that file is not an episode, and `OSError` if it cannot be read.
     """
     rows = [
         _row(EPISODE_COLUMNS, _EpisodeFacts(visible(folder.name), record, line))

@@ -77,7 +77,7 @@ def send_spans(cases: Iterable[ExportedCase], address: str, wait: Callable[[floa
 def traces_url(address: str) -> str:
     """Return the address for traces: `address`, with `/v1/traces` behind it unless it ends so.
 
-    Raise `OtlpError` if it is no address of HTTP, or has a password.
+    Raise `OtlpError` if it is not an HTTP address, or has a password.
     """
     try:
         parts = urlsplit(address)

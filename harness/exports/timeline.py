@@ -71,7 +71,7 @@ class TimedAttempt(Struct, frozen=True, kw_only=True):
 
 
 class TimedCase(Struct, frozen=True, kw_only=True):
-    """A case from its beginning to its end, with the attempts of which there is a transcript."""
+    """A case from its beginning to its end, with the attempts that have a transcript."""
 
     case: ExportedCase
     attempts: tuple[TimedAttempt, ...]

@@ -140,7 +140,7 @@ def _mount_points() -> frozenset[Path]:
 
 @cache
 def _accepted(folders: tuple[str, ...], as_root: bool) -> tuple[str, ...]:
-    """Return the folders of which this machine can make views. Each set of folders is tried once."""
+    """Return the folders for which this machine can make views. Each set of folders is tried once."""
     if not folders or _works(folders, as_root):
         return folders
     return tuple(folder for folder in folders if _works((folder,), as_root))
