@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 _LOOK_S = 0.2
+_AWAKE_S = 0.0003
 _CHUNKS = (1 << 16, 1 << 20)
 """How much is read at once: a larger part only of a longer message, because room for it takes time to make."""
 
@@ -67,15 +68,28 @@ class Channel:
 
     def _take(self, count: int, deadline: float) -> bytes:
         while len(self._received) < count:
-            self._incoming.wait(deadline, self._look)
-            least, most = _CHUNKS
-            chunk = os.read(self._incoming.number, min(max(count - len(self._received), least), most))
+            chunk = self._read(count - len(self._received), deadline)
             if not chunk:
                 raise ConnectionError("the connection was closed")
             self._received += chunk
         taken = bytes(self._received[:count])
         del self._received[:count]
         return taken
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        """Return the next bytes, about `count` of them, or none if the connection was closed.
+
+        A quick answer is awaited awake: going to sleep and waking up would take longer than the answer does.
+        """
+        least, most = _CHUNKS
+        asleep = time.monotonic() + _AWAKE_S
+        while True:
+            try:
+                return os.read(self._incoming.number, min(max(count, least), most))
+            except BlockingIOError:
+                os.sched_yield()  # whoever answers may need this core
+                if time.monotonic() > asleep:
+                    self._incoming.wait(deadline, self._look)
 
 
 class _End:
