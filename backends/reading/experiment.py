@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_RENDER = ("render_state", "render_policy")
+RENDER_TOOLS = ("render_state", "render_policy")
 """How the names of the render tools end. CLIs put the server's name in front."""
 _READ_CAP = 8192
 _PROGRAMS = {"python", "ipython", "pytest"}
@@ -31,7 +31,7 @@ def is_experiment(name: str, command: str) -> bool:
 
     It looks only at the text of the command. It misses Python that another program starts (`make`, a shell script).
     """
-    if name.endswith(_RENDER):
+    if name.endswith(RENDER_TOOLS):
         return True
     if not ("python" in command or "pytest" in command or ".py" in command):
         return False

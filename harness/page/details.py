@@ -13,6 +13,7 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
+from harness.case import SUBMISSION
 from harness.evaluation.playing import Episode
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
@@ -95,7 +96,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
 
 def _adapter(name: str) -> tuple[Backend | None, str | None]:
     """Return the adapter of a backend, or why there is none."""
-    if name == "submission":
+    if name == SUBMISSION:
         return None, None
     try:
         return backend(name), None

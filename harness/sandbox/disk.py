@@ -132,10 +132,11 @@ def _template(size: int) -> list[tuple[int, bytes]]:
         made = subprocess.run(arguments, capture_output=True, text=True, check=False, pass_fds=[file.fileno()])
         if made.returncode:
             raise OSError(f"mkfs.ext4: {made.stderr.strip()}")
-        return list(_parts(file.fileno(), size))
+        return list(data_parts(file.fileno(), size))
 
 
-def _parts(file: int, size: int) -> Iterator[tuple[int, bytes]]:
+def data_parts(file: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield each part of a file of this size that is not a hole, with its offset. Raise `OSError`."""
     end = 0
     while end < size:
         try:

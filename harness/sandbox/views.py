@@ -99,7 +99,7 @@ def _with_views(
 
 
 def _view(path: Path, roots: dict[Path, str], mounts: frozenset[Path]) -> str | None:
-    """Return where the view of a path is, or `None` if there is no view of it."""
+    """Return the place of a path's view, or `None` if the path has no view."""
     for root, place in roots.items():
         if _within(path, root, mounts):
             return str(Path(place, path.relative_to(root)))

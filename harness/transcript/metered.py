@@ -67,8 +67,8 @@ def limits_struck(entries: Iterable[LedgerEntry]) -> list[str]:
 def metered(thread: Thread, ledger: Sequence[MeteredResponse]) -> Thread:
     """Return the thread with the measures of each turn that a line of the ledger can be matched with.
 
-    A CLI that does not show which response a text or a call belongs to gives one unnumbered turn. That turn is split by
-    the ledger. The others are matched in order, by the names of the tools that they called.
+    Some CLIs do not say to which response a text or a call belongs. Their stream gives one unnumbered turn, which the
+    ledger splits. The others are matched in order, by the names of the tools that they called.
     """
     if any(call.subagent and not call.subagent.entries for call in thread.calls):
         ledger = _of_main_agent(thread, ledger)

@@ -10,6 +10,7 @@ from typing import IO
 import msgspec
 
 from backends.base import Backend
+from backends.reading.experiment import RENDER_TOOLS
 from harness.agent.stream import StreamReader, stderr_tail
 from harness.case_folder import CaseFolder
 from harness.transcript.fold import TEXT_CAP, TranscribedSession
@@ -18,8 +19,6 @@ from harness.transcript.turns import Notice, Said, Thread, ToolUse, Transcript, 
 
 _CHUNK = 1 << 17
 _PICTURE = re.compile(r"\b(\d{4}-[A-Za-z0-9_-]{1,40}\.png)\b")
-_RENDER = ("render_state", "render_policy")
-"""How the names of the tools end that draw pictures."""
 
 
 def read_transcripts(folder: CaseFolder, adapter: Backend) -> list[Transcript]:
@@ -93,7 +92,7 @@ def _pictured(parts: Sequence[Said | ToolUse], there: set[str]) -> Iterator[Said
         if isinstance(part, Said):
             yield part
             continue
-        drew = part.result and part.name.endswith(_RENDER)
+        drew = part.result and part.name.endswith(RENDER_TOOLS)
         named = dict.fromkeys(_PICTURE.findall(part.result.output)) if part.result and drew else {}
         subagent = part.subagent and _with_pictures(part.subagent, there)
         yield msgspec.structs.replace(part, pictures=tuple(name for name in named if name in there), subagent=subagent)

@@ -6,11 +6,11 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from harness.sandbox.disk import data_parts
 from harness.sandbox.kernel import CLONE_FS, CLONE_NEWNS, LIBC, call
 
 _SIZE = 128 << 20
@@ -79,7 +79,7 @@ class FailingDisk:
         """Make the disk work again. Raise `CalledProcessError` if a process still uses it."""
         _do("umount", str(self.place))
         image = _new_image()
-        for start, content in _parts(self._image):
+        for start, content in data_parts(self._image, _SIZE):
             os.pwrite(image, content, start)
         os.close(self._image)
         self._image = image
@@ -103,18 +103,6 @@ def _new_image() -> int:
     image = os.memfd_create("disk", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.truncate(image, _SIZE)
     return image
-
-
-def _parts(file: int) -> Iterator[tuple[int, bytes]]:
-    """Yield each part of a file that is not a hole, with its offset."""
-    end = 0
-    while end < _SIZE:
-        try:
-            start = os.lseek(file, end, os.SEEK_DATA)
-        except OSError:  # there is only a hole up to the end
-            return
-        end = os.lseek(file, start, os.SEEK_HOLE)
-        yield start, os.pread(file, end - start, start)
 
 
 def _do(program: str, *arguments: str) -> None:

@@ -81,7 +81,7 @@ def _bomb(note: Any) -> None:
 
 
 def _memory(note: Any) -> None:
-    """Fill memory in several processes, of which none alone passes a limit, and end when one of them has ended."""
+    """Fill memory in several processes. Each stays below the limit. End when one of them has ended."""
     for _child in range(8):
         if os.fork() == 0:
             note()
