@@ -7,13 +7,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
-Count = Annotated[int, Meta(ge=1)]
-# The upper bounds refuse infinity, which JSON cannot tell.
-Seconds = Annotated[float, Meta(gt=0, le=1e9)]
-Positive = Annotated[float, Meta(gt=0, le=1e12)]
-Dollars = Annotated[float, Meta(ge=0, le=1e12)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Words = Annotated[str, Meta(min_length=1)]
+from harness.bounds import Count, Dollars, Positive, Seconds, Words
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf
+
 ExtraField = Annotated[str, Meta(pattern=r"^(body|headers|query)\.\S+$")]
 
 SUBMISSION = "submission"
@@ -136,40 +133,6 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = field(default_factory=dict)
 
 
-ToolName = Literal["render_state", "render_policy"]
-"""A tool that the MCP server of an environment can offer."""
-
-TOOLS: Final[tuple[ToolName, ...]] = get_args(ToolName)
-
-
-class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A problem: the adapter (`kind`), its arguments, the step limit, and the solve rate that passes.
-
-    `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
-    means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
-    without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the prompt of its cases;
-    `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`.
-
-    The environment runs in a process of its own. `interpreter` is the path of its Python; `None` means Proctor's own.
-    The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds to make the environment, and
-    `call_s` for each other call.
-    """
-
-    name: str
-    kind: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    max_steps: Count = 1000
-    pass_solve_rate: Share = 0.9
-    solved_when: str = "terminated"
-    needs_mcp: bool = False
-    tools: list[ToolName] = field(default_factory=lambda: list(TOOLS))
-    prompt: str | None = None
-    interpreter: str | None = None
-    memory_mb: Count = 4096
-    call_s: Seconds = 20.0
-    start_s: Seconds = 120.0
-
-
 class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent is told (`conf/prompt/*.yaml`). Each text is a Jinja2 template.
 
@@ -250,22 +213,6 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     on_overflow: Literal["end", "compact", "continue"] = "end"
 
 
-class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a submission is graded: the number of held-out episodes, the seconds for each, and which ones they are.
-
-    `side_by_side` is how many of them are played at a time, at most. `None` means the cores of this machine, divided by
-    the pytest processes that share it. The result does not depend on it. `seed` is public. Another number gives other
-    held-out episodes. What keeps them from agents is the private key of `harness.seed_key`. `pictures` says in which
-    cases episodes are drawn.
-    """
-
-    episodes: Count = 20
-    episode_wall_s: Seconds = 60.0
-    seed: int = 0
-    side_by_side: Count | None = None
-    pictures: Literal["never", "real", "always"] = "real"
-
-
 class GatewayConf(Struct, frozen=True, forbid_unknown_fields=True):
     """What the gateway lets through. `extra_fields` are parts of a request that also go to the model's service.
 
@@ -273,11 +220,6 @@ class GatewayConf(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     extra_fields: list[ExtraField] = field(default_factory=list)
-
-
-def least_solved(rate: float, episodes: int) -> int:
-    """Return how many of the episodes must be solved to reach a solve rate."""
-    return next(count for count in range(episodes + 1) if count / episodes >= rate)
 
 
 class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -380,21 +322,3 @@ class Case(Struct, frozen=True):
             return None
         gpus = 0 if self.provider.base_url else self.model.gpus  # a server that is already running has its own
         return ServerNeed(f"{self.provider.name}/{self.model.name}", gpus, self.model.parallel)
-
-
-class Score(Struct, frozen=True, kw_only=True):
-    """The grade of a submission over all scheduled episodes.
-
-    `solved`, `crashed` and `timed_out` count episodes. `solve_rate` is solved / scheduled. `mean_steps` and
-    `mean_reward` cover the episodes that ran to an end (terminated or out of steps); they are null if there were none.
-    `reason` says why nothing could be played (no submission). Every episode then counts as unsolved.
-    """
-
-    solve_rate: float
-    episodes: int
-    solved: int
-    crashed: int
-    timed_out: int
-    mean_steps: float | None
-    mean_reward: float | None
-    reason: str | None = None

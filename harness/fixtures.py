@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from harness import case as case_module
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
-    from harness.case import Case, SandboxConf, Score
+    from harness.case import Case, SandboxConf
     from harness.endings import Ending
     from harness.environments.hosted import HostedEnvironment
     from harness.evaluation.submission import Submission
     from harness.gateway.server import Gateway
+    from harness.grading import Score
     from harness.http_host import HttpHost
     from harness.mcp.server import McpServer
     from harness.models.model_server import ModelServer

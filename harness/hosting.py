@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments import factory
 from harness.environments.keeping import Kept
 from harness.sandbox.base import Bounds, Resources

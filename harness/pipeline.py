@@ -27,9 +27,10 @@ from harness.agent.prompt import PromptFacts, build_prompt, facts, render
 from harness.agent.reconcile import reconcile
 from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
-from harness.case import Case, EnvironmentConf, Limits, ModelConf, ProviderConf, Score, ServerNeed
+from harness.case import Case, Limits, ModelConf, ProviderConf, ServerNeed
 from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
@@ -46,6 +47,7 @@ from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
 from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
+from harness.grading import Score
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
 from harness.mcp.server import McpServer

@@ -16,8 +16,10 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
-from harness.case import EnvironmentConf, EvaluationConf, Limits, PromptConf, least_solved
+from harness.case import Limits, PromptConf
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf, least_solved
 
 PARTS: Final = ("task", "interface", "tools", "limits", "rules")
 """The parts of the task's prompt, in their order."""

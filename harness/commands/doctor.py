@@ -18,9 +18,10 @@ from msgspec import Struct
 from backends.registry import backend, names, own_names
 from harness import hosting
 from harness.agent.cli import CliMissing, find_cli
-from harness.case import EnvironmentConf, ProviderConf, SandboxConf
+from harness.case import ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
 from harness.gateway.credential import Credential, CredentialMissing
 from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError

@@ -21,7 +21,8 @@ environments: [small_maze]
 TEST = '''\
 """Run each case of the suite (backend x model x environment): `pytest -k opencode --suite default`."""
 
-from harness.case import Case, Score
+from harness.case import Case
+from harness.grading import Score
 from harness.evaluation.submission import Submission
 
 

@@ -12,13 +12,13 @@ import yaml
 from msgspec import Struct
 from PIL import Image
 
-from harness.case import EnvironmentConf
 from harness.case_folder import CaseFolder
 from harness.commands.chosen import chosen
 from harness.commands.errors import BadInput
 from harness.commands.stepping import needs_terminal, step_through
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Described(NamedTuple):
-    """What an environment is made from: a part of `harness.case.EnvironmentConf`."""
+    """What an environment is made from: a part of `harness.environment_conf.EnvironmentConf`."""
 
     name: str
     kind: str

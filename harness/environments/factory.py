@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.arguments import Described, check_arguments
 from harness.environments.constructor import constructor
 from harness.environments.keeping import Keeping, not_kept

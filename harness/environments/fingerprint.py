@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments import plain
 from harness.environments.arguments import Described
 from harness.environments.base import InvalidAction, Plain, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment
 from harness.environments.drawing import drawing_fault
 from harness.environments.hosted import HostedEnvironment

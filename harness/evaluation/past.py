@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from harness.case import EnvironmentConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import version_of
 from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment

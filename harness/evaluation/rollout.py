@@ -9,7 +9,6 @@ from statistics import fmean
 
 import msgspec
 
-from harness.case import EvaluationConf, Score
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
@@ -19,6 +18,7 @@ from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.recordings import Recordings
 from harness.evaluation.submission import Submission
+from harness.grading import EvaluationConf, Score
 from harness.sandbox.base import Sandbox
 
 TIMEOUTS_IN_A_ROW = 3

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.case import Score, least_solved
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.rollout import NOT_ATTEMPTED
+from harness.grading import Score, least_solved
 
 _FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
 _LONGEST = 120

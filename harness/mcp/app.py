@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from starlette.applications import Starlette
 
-from harness.case import TOOLS, ToolName
+from harness.environment_conf import TOOLS, ToolName
 from harness.http_intake import Intake
 from harness.mcp.names import NAME
 from harness.mcp.tools import MAX_FRAMES, MAX_SEED, ROLLOUT_S, EnvironmentTools, ToolAnswer, ToolFault

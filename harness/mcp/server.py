@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.case import ToolName
+from harness.environment_conf import ToolName
 from harness.environments.base import Environment, Policy
 from harness.http_host import HttpHost, Served
 from harness.mcp import app as server

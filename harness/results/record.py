@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from backends.events import Usage
-from harness.case import KnownFailure, Limits, Score
+from harness.case import KnownFailure, Limits
 from harness.endings import Cause, Ending
+from harness.grading import Score
 
 SCHEMA = 1
 

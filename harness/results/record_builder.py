@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from backends.events import Usage
-from harness.case import Case, Score
+from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.grading import Score
 from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
 from harness.results.earlier import earlier_sessions

@@ -19,7 +19,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import Count, ModelConf, ProviderConf, Seconds
+from harness.bounds import Count, Seconds
+from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
 from harness.servers.health import HealthCheckedServers, get_json, require_digest

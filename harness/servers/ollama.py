@@ -13,7 +13,8 @@ from typing import Final
 from filelock import FileLock
 from msgspec import Struct, field
 
-from harness.case import Count, ModelConf, ProviderConf, Seconds
+from harness.bounds import Count, Seconds
+from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, Progress, ServerFault, ServerKind, ServerMissing
 from harness.servers.leases import Leases

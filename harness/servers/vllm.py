@@ -15,7 +15,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from harness.case import ModelConf, ProviderConf, Seconds
+from harness.bounds import Seconds
+from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.servers.base import Facts, Launch, ServerFault, ServerKind, ServerMissing
 from harness.servers.health import HealthCheckedServers, get_json, require_digest

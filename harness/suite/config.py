@@ -18,8 +18,6 @@ from harness.adapters import executable_of
 from harness.agent.prompt import TemplateFault, check_prompt
 from harness.case import (
     BackendConf,
-    EnvironmentConf,
-    EvaluationConf,
     Exclusion,
     GatewayConf,
     Limits,
@@ -31,8 +29,10 @@ from harness.case import (
 )
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import check_environment, names_code
 from harness.environments.solved_when import parse_rule
+from harness.grading import EvaluationConf
 from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
 from harness.sandbox.factory import make_sandbox

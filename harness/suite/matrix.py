@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from harness.adapters import adapter_of
-from harness.case import TOOLS, BackendConf, Case, EnvironmentConf, Exclusion, ModelConf, ProviderConf
+from harness.case import BackendConf, Case, Exclusion, ModelConf, ProviderConf
 from harness.endings import ConfError
+from harness.environment_conf import TOOLS, EnvironmentConf
 from harness.suite.config import Config
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.adapters import adapter_of, own_options
-from harness.case import TOOLS, Case
+from harness.case import Case
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.environment_conf import TOOLS
 from harness.gateway.script import Script, ScriptedCall, ScriptedTurn, ScriptError, find_script, load_script
 from harness.mcp.names import NAME
 

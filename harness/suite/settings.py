@@ -7,20 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hydra.core.override_parser.types import Override
 from msgspec import Struct
 
-from harness.case import (
-    BackendConf,
-    EnvironmentConf,
-    EvaluationConf,
-    GatewayConf,
-    Limits,
-    ModelConf,
-    PromptConf,
-    ProviderConf,
-    SandboxConf,
-    SuiteConf,
-)
+from harness.case import BackendConf, GatewayConf, Limits, ModelConf, PromptConf, ProviderConf, SandboxConf, SuiteConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf
 from harness.suite.compose import parse_override
 
 GROUPS: dict[str, type[Struct]] = {

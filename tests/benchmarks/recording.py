@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment, Plain
 from harness.environments.factory import adapter_path, described
 from harness.environments.making import make

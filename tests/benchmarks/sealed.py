@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from gymnasium import spaces
 
-from harness.case import EnvironmentConf, SandboxConf
+from harness.case import SandboxConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Plain
 from harness.environments.factory import adapter_path, described, make_environment
 from harness.environments.making import make

@@ -20,9 +20,10 @@ from backends.registry import backend, names
 from harness.agent.cli import find_cli, pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
-from harness.case import TOOLS, Limits, Price
+from harness.case import Limits, Price
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
+from harness.environment_conf import TOOLS
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.mcp.server import McpServer

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Struct
 
 from backends.registry import backend, names
-from harness.case import TOOLS
 from harness.endings import ENDINGS, Ending
+from harness.environment_conf import TOOLS
 from harness.mcp.app import digest
 from harness.results.record import Record
 from tests.support.archives import content

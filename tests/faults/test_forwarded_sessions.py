@@ -15,25 +15,17 @@ from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.reconcile import reconcile
 from harness.agent.setup import SessionSetup
-from harness.case import (
-    TOOLS,
-    BackendConf,
-    Case,
-    EnvironmentConf,
-    EvaluationConf,
-    Limits,
-    ModelConf,
-    ProviderConf,
-    SandboxConf,
-)
+from harness.case import BackendConf, Case, Limits, ModelConf, ProviderConf, SandboxConf
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
+from harness.environment_conf import TOOLS, EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.gateway.budget import Budget
 from harness.gateway.messages import TokenCounts
 from harness.gateway.script import Fail, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
+from harness.grading import EvaluationConf
 from harness.http_host import HttpHost
 from harness.mcp.server import McpServer
 from harness.models.forwarding import remote_server

@@ -13,12 +13,13 @@ from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.setup import SessionSetup
-from harness.case import BackendConf, Case, EvaluationConf, Limits, ModelConf
+from harness.case import BackendConf, Case, Limits, ModelConf
 from harness.endings import Ending
 from harness.environments.factory import make_environment
 from harness.gateway.budget import Budget
 from harness.gateway.forward import Forwarder
 from harness.gateway.server import Gateway
+from harness.grading import EvaluationConf
 from harness.models.model_server import ModelServer
 from harness.servers.acquire import Lease
 from tests.support.cases import PROMPT

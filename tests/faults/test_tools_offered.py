@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.case import TOOLS, ToolName
 from harness.endings import Ending
+from harness.environment_conf import TOOLS, ToolName
 from harness.mcp.app import digest
 from harness.results.record import Record
 from tests.support.own_project import ENVIRONMENT

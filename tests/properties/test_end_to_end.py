@@ -19,19 +19,10 @@ from harness.agent.attempt import AttemptResult, run_attempt
 from harness.agent.cli import find_cli
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import LineSplitter
-from harness.case import (
-    TOOLS,
-    BackendConf,
-    Case,
-    EnvironmentConf,
-    EvaluationConf,
-    Limits,
-    ModelConf,
-    ProviderConf,
-    SandboxConf,
-)
+from harness.case import BackendConf, Case, Limits, ModelConf, ProviderConf, SandboxConf
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
+from harness.environment_conf import TOOLS, EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.gateway.budget import Budget
 from harness.gateway.provider import Answer, Call
@@ -39,6 +30,7 @@ from harness.gateway.script import Script, ScriptedCall, ScriptedTurn
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.gateway.tool_mapping import map_call
+from harness.grading import EvaluationConf
 from harness.http_host import HttpHost
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent.prompt import TemplateFault, facts, render
-from harness.case import EnvironmentConf, EvaluationConf, Limits
+from harness.case import Limits
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf
 from tests.support.cases import PROMPT
 
 ABOUT = facts(

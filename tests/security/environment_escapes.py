@@ -20,7 +20,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from harness import hosting
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed, close_hosts

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import hosting
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import EnvironmentConf, EvaluationConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
+from harness.grading import EvaluationConf
 from harness.results.record import Record
 from harness.seed_key import PUBLIC, VARIABLE, SeedKey
 from tests.support.hosted import hosted_maze

@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from harness.case import EvaluationConf, SandboxConf, Score
+from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
 from harness.environments import plain
 from harness.evaluation import policy as policy_module
@@ -21,6 +21,7 @@ from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
+from harness.grading import EvaluationConf, Score
 from harness.sandbox.base import BoxRequest, SandboxError
 from harness.sandbox.box import BubblewrapBox
 from harness.sandbox.bubblewrap import BubblewrapSandbox

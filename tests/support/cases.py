@@ -5,17 +5,9 @@ from __future__ import annotations
 import msgspec
 import yaml
 
-from harness.case import (
-    BackendConf,
-    Case,
-    EnvironmentConf,
-    EvaluationConf,
-    Limits,
-    ModelConf,
-    PromptConf,
-    ProviderConf,
-    SandboxConf,
-)
+from harness.case import BackendConf, Case, Limits, ModelConf, PromptConf, ProviderConf, SandboxConf
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf
 from harness.packaged import packaged_conf
 
 PROMPT = msgspec.convert(yaml.safe_load((packaged_conf() / "prompt/default.yaml").read_text()), PromptConf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment
 from harness.environments.factory import adapter_path, described, make_environment
 from harness.environments.hosted import HostedEnvironment

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.case import EvaluationConf
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.evaluation.playing import Episode, EpisodeOutcome
@@ -14,6 +13,7 @@ from harness.evaluation.recordings import recording_of
 from harness.evaluation.replay import Replay
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.submission import collect
+from harness.grading import EvaluationConf
 from tests.support.sandboxes import bubblewrap
 
 AT_RANDOM = """\

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.case import Limits, Score
+from harness.case import Limits
 from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
 from harness.evaluation.playing import Episode, EpisodeOutcome
+from harness.grading import Score
 from harness.results.record import CaseNames, CaseUsage, Digests, Record, Timing, UsageTotals, Versions
 from harness.results.run_folder import LATEST
 from harness.results.store import RunStore

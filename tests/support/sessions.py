@@ -21,18 +21,9 @@ from harness.agent.cli import find_cli, pinned_clis
 from harness.agent.driver import Progress
 from harness.agent.files import holds
 from harness.agent.setup import SessionSetup
-from harness.case import (
-    BackendConf,
-    Case,
-    EnvironmentConf,
-    EvaluationConf,
-    Limits,
-    ModelConf,
-    Price,
-    ProviderConf,
-    SandboxConf,
-)
+from harness.case import BackendConf, Case, Limits, ModelConf, Price, ProviderConf, SandboxConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
@@ -41,6 +32,7 @@ from harness.gateway.provider import Answer, Call
 from harness.gateway.script import Script
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
+from harness.grading import EvaluationConf
 from harness.http_host import HttpHost, Served
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer

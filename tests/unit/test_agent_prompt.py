@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from harness.agent.prompt import PromptFacts, TemplateFault, build_prompt, facts, render
-from harness.case import EnvironmentConf, EvaluationConf, Limits
+from harness.case import Limits
+from harness.environment_conf import EnvironmentConf
+from harness.grading import EvaluationConf
 from tests.support.cases import PROMPT
 
 MAZE = EnvironmentConf("maze", "maze", max_steps=70, pass_solve_rate=0.7)

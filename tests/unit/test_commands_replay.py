@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from PIL import Image
 
-from harness.case import EnvironmentConf
 from harness.case_folder import CaseFolder
 from harness.commands.main import main
+from harness.environment_conf import EnvironmentConf
 from harness.evaluation.past import PastUnknown, past_environment, past_seeds
 from harness.evaluation.playing import Episode
 from harness.evaluation.seeds import digest, episode_seeds

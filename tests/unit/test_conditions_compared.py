@@ -14,24 +14,17 @@ from msgspec.structs import replace
 from backends.registry import backend as backend_named
 from harness import pipeline
 from harness.agent.cli import find_cli
-from harness.case import (
-    BackendConf,
-    Case,
-    EnvironmentConf,
-    EvaluationConf,
-    Limits,
-    ModelConf,
-    ProviderConf,
-    SandboxConf,
-)
+from harness.case import BackendConf, Case, Limits, ModelConf, ProviderConf, SandboxConf
 from harness.case_folder import CaseFolder
 from harness.commands.main import main
+from harness.environment_conf import EnvironmentConf
 from harness.environments import fingerprint, maze
 from harness.environments.base import PUBLIC_SEEDS
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.looking import look
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
+from harness.grading import EvaluationConf
 from harness.live.line import LiveLine
 from harness.models.model_server import ModelServer
 from harness.results.record import Record

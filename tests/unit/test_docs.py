@@ -23,8 +23,6 @@ from backends.pi.adapter import PiOptions
 from harness.agent.prompt import PromptFacts
 from harness.case import (
     BackendConf,
-    EnvironmentConf,
-    EvaluationConf,
     Exclusion,
     GatewayConf,
     KnownFailure,
@@ -39,11 +37,13 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.commands import export, prune, view
 from harness.endings import ENDINGS
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.gateway.ledger import LedgerEntry
+from harness.grading import EvaluationConf
 from harness.results.begun import Begun
 from harness.results.record import Record
 from harness.servers.journal import JournalEntry

@@ -8,8 +8,8 @@ import pytest
 from msgspec import Struct
 
 from harness import fixtures
-from harness.case import Score
 from harness.evaluation.submission import Submission
+from harness.grading import Score
 from harness.sandbox.dirs import Completed
 from tests.support.markdown import code, code_blocks, page, table
 from tests.support.own_project import OwnProject

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import harness.environments
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment, InvalidAction, Step
 from harness.environments.factory import available, make_environment
 from harness.environments.plain import dumps, loads

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments import fingerprint as module
 from harness.environments import maze
 from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from tests.support.hosted import made_here
 

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment, InvalidAction, Policy
 from harness.environments.factory import available, make_environment
 from harness.environments.hosted import HostedEnvironment
@@ -170,7 +170,7 @@ def test_its_processes_end_with_it(made: Made) -> None:
 
 FROZEN = """
 import sys
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.imports import make_importable
 import threading, pathlib, psutil, time

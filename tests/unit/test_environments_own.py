@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment
 from harness.environments.factory import available, make_environment, version_of
 from harness.imports import make_importable

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from harness.case import EnvironmentConf
 from harness.commands import doctor
+from harness.environment_conf import EnvironmentConf
 from harness.environments.drawing import choose_renderer
 from harness.environments.factory import make_environment
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment

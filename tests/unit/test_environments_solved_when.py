@@ -15,7 +15,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment, Plain, Policy
 from harness.environments.factory import make_environment
 from harness.environments.judged import JudgedEnvironment

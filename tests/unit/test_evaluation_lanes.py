@@ -12,8 +12,8 @@ from textwrap import dedent, indent
 
 import pytest
 
-from harness.case import EnvironmentConf, EvaluationConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.lanes import cores_each
@@ -21,6 +21,7 @@ from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.submission import collect
+from harness.grading import EvaluationConf
 from harness.imports import make_importable
 from tests.support import troubled
 from tests.support.sandboxes import bubblewrap

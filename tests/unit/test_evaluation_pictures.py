@@ -14,8 +14,9 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from harness.case import SUBMISSION, BackendConf, EnvironmentConf, EvaluationConf
+from harness.case import SUBMISSION, BackendConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.maze import Maze
@@ -23,6 +24,7 @@ from harness.evaluation import animation, pictures
 from harness.evaluation.animation import small, small_webp
 from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.playing import Episode
+from harness.grading import EvaluationConf
 from harness.imports import make_importable
 from tests.support import troubled
 from tests.support.cases import REMOTE, make_case

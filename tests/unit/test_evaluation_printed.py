@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.case import EvaluationConf, SandboxConf
+from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
 from harness.evaluation.playing import Episode
 from harness.evaluation.printed import HEAD_BYTES, LOG_BYTES, TAIL_BYTES, OutputPipe, PolicyLog, Printed
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.submission import collect
+from harness.grading import EvaluationConf
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from tests.support.hosted import hosted_maze
 

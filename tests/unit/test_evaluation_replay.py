@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.case import EnvironmentConf
 from harness.case_folder import CaseFolder
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available, make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.maze import Maze, distance, generate

@@ -16,7 +16,7 @@ import pytest
 from mcp.client.client import Client
 from PIL import Image
 
-from harness.case import TOOLS, ToolName
+from harness.environment_conf import TOOLS, ToolName
 from harness.environments.base import Plain
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.case import Limits, Score
+from harness.case import Limits
 from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
+from harness.grading import Score
 from harness.report.table import table
 from harness.results.drafts import read_draft, write_draft
 from harness.results.record import CaseNames, CaseUsage, Record, Timing, UsageTotals, Versions

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.case import EnvironmentConf
+from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.plain import dumps, loads
 from harness.environments.spaces import build_space

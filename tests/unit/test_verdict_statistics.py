@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from scipy import stats
 
-from harness.case import Score
+from harness.grading import Score
 from harness.results.record import CaseUsage, Timing, UsageTotals
 from harness.verdict.discovery import PValue, Shares, adjusted, discovered, divided, hierarchical
 from harness.verdict.intervals import bootstrap_interval, clustered_stderr, t_interval, wilson_interval
