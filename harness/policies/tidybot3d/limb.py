@@ -1,0 +1,57 @@
+"""LimbRepositioning3D: move a limb, which the robot's hand holds, to a pose.
+
+Hand and limb move as one. So the limb's goal pose tells where the hand must be, and that tells the robot's joints. Each
+joint is then drawn to its goal as by a spring with a damper.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from arm import hand, reach
+from scipy.spatial.transform import Rotation
+from world import Motion, Vector, World
+
+AXES = np.array([(-1, 0, 0), (0, -1, 0), (0, 0, 1), (-1, 0, 0), (0, -1, 0), (1, 0, 0)], dtype=float)
+SHOULDER, ELBOW, WRIST = 0.0, -0.24102, -0.53739
+HEIGHTS = (SHOULDER, SHOULDER, SHOULDER, ELBOW, WRIST, WRIST)
+"""The joints of a left arm that hangs straight down: their axes, and their height over the shoulder in metres."""
+HELD = np.array([[0, 1, 0, 0], [-1, 0, 0, -0.07], [0, 0, 1, -0.60739], [0, 0, 0, 1]], dtype=float)
+"""Where the robot holds this arm."""
+HOLD = np.array([[0, 0, -1, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=float)
+"""The robot's hand, seen from there."""
+
+STIFF, DAMPED = 20.0, 8.0
+LIGHT = np.array((1, 1, 1, 1, 1, 1, 0.03))
+"""The last joint turns almost nothing, so its spring and damper are weak."""
+
+
+def play(world: World) -> Motion:
+    """Draw the robot's joints to those that bring the limb to its goal."""
+    joints = _joints(world, "robot", "joint", 7)
+    rotation, place, _ = hand(joints)
+    shoulder = _pose(rotation, place) @ np.linalg.inv(_limb(_joints(world, "limb", "joint", 6)) @ HOLD)
+    goal = shoulder @ _limb(_joints(world, "limb", "goal_joint", 6)) @ HOLD
+    target = reach(goal[:3, 3], Rotation.from_matrix(goal[:3, :3]), joints)
+    while True:
+        left = target - _joints(world, "robot", "joint", 7)
+        speed = _joints(world, "robot", "joint_vel", 7)
+        yield np.clip(LIGHT * (STIFF * left - DAMPED * speed), -world.most, world.most)
+
+
+def _joints(world: World, thing: str, name: str, count: int) -> Vector:
+    return world.read(thing, *(f"{name}_{number}" for number in range(1, count + 1)))
+
+
+def _limb(joints: Vector) -> Vector:
+    """Return where the robot holds the limb, seen from the shoulder."""
+    matrix = np.eye(4)
+    for angle, axis, height in zip(joints, AXES, HEIGHTS, strict=True):
+        turn, point = Rotation.from_rotvec(angle * axis), np.array((0, 0, height))
+        matrix = matrix @ _pose(turn, point - turn.apply(point))
+    return np.asarray(matrix @ HELD)
+
+
+def _pose(rotation: Rotation, place: Vector) -> Vector:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation.as_matrix(), place
+    return matrix
