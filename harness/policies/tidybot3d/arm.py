@@ -1,4 +1,4 @@
-"""The arm of the mobile robot: where its hand is for given joints, and joints that bring its hand to a place."""
+"""The robot's arm: where its hand is for given joints, and joints that bring its hand to a place."""
 
 from __future__ import annotations
 
@@ -8,44 +8,48 @@ from scipy.spatial.transform import Rotation
 
 Vector = NDArray[np.float64]
 
-SHOULDER, ELBOW, WRIST, HAND = 0.67961, 1.10037, 1.41473, 1.70218
+# The arm with all joints at zero, seen from the base: the axis of each joint, a point on it in metres, and the hand.
 AXES = np.array([(0, 0, -1), (0, 1, 0)] * 3 + [(0, 0, -1)], dtype=float)
 POINTS = np.array(
     [
         (0.1199, 0, 0),
-        (0.1199, 0, SHOULDER),
+        (0.1199, 0, 0.67961),
         (0.1199, -0.01175, 0),
-        (0.1199, 0, ELBOW),
+        (0.1199, 0, 1.10037),
         (0.1199, -0.0245, 0),
-        (0.1199, 0, WRIST),
+        (0.1199, 0, 1.41473),
         (0.1199, -0.02485, 0),
     ]
 )
+HAND = np.array((0.1199, -0.02486, 1.70218))
 LIMITS = np.array((np.inf, 2.41, np.inf, 2.66, np.inf, 2.23, np.inf))
-HAND_AT_ZERO = np.array((0.1199, -0.02486, HAND))
+"""How far each joint turns to either side, in radians."""
+
+_CROSS = np.cross(AXES[:, None], np.eye(3)).transpose(0, 2, 1)
+"""The matrices that multiply a vector with the axes."""
 
 
-def hand(joints: Vector) -> tuple[Rotation, Vector, Vector]:
-    """Return the hand's rotation, its place in metres from the base, and its Jacobian (6 x 7)."""
-    rotation, shift = Rotation.identity(), np.zeros(3)
-    axes, points = [], []
-    for angle, axis, point in zip(joints, AXES, POINTS, strict=True):
-        axes.append(rotation.apply(axis))
-        points.append(rotation.apply(point) + shift)
-        turn = Rotation.from_rotvec(angle * axis)
-        shift = rotation.apply(point - turn.apply(point)) + shift
-        rotation = rotation * turn
-    place = rotation.apply(HAND_AT_ZERO) + shift
-    moves = [np.cross(axis, place - point) for axis, point in zip(axes, points, strict=True)]
-    return rotation, place, np.vstack([np.transpose(moves), np.transpose(axes)])
+def hand(joints: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return the hand's rotation matrix, its place in metres from the base, and its Jacobian (6 x 7)."""
+    sines, cosines = np.sin(joints)[:, None, None], np.cos(joints)[:, None, None]
+    turns = np.eye(3) + sines * _CROSS + (1 - cosines) * _CROSS @ _CROSS
+    rotation, shift = np.eye(3), np.zeros(3)
+    axes, points = np.empty((7, 3)), np.empty((7, 3))
+    for number, turn in enumerate(turns):
+        axes[number] = rotation @ AXES[number]
+        points[number] = rotation @ POINTS[number] + shift
+        rotation = rotation @ turn
+        shift = points[number] - rotation @ POINTS[number]
+    place = rotation @ HAND + shift
+    return rotation, place, np.vstack([np.cross(axes, place - points).T, axes.T])
 
 
-def reach(place: Vector, rotation: Rotation, near: Vector) -> Vector:
-    """Return joints close to `near` that bring the hand to `place`, seen from the base."""
+def reach(place: Vector, rotation: Vector, near: Vector) -> Vector:
+    """Return joints close to `near` that bring the hand to `place`, seen from the base, and to this rotation."""
     joints = near.copy()
     for _ in range(200):
         turned, there, jacobian = hand(joints)
-        error = np.concatenate([place - there, (rotation * turned.inv()).as_rotvec()])
+        error = np.concatenate([place - there, Rotation.from_matrix(rotation @ turned.T).as_rotvec()])
         if np.abs(error).max() < 1e-4:
             break
         step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + 1e-3 * np.eye(6), error)

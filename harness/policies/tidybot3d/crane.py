@@ -12,7 +12,7 @@ TOUCH = 0.032
 GAP = 0.002
 """A thing is let go this far above what it shall stand on, in metres."""
 
-_DOWN = Rotation.from_matrix([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
+_DOWN = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
 _TURNS = np.radians((0, 90, 45, -45))
 
 
@@ -35,26 +35,33 @@ class Crane:
         """Grip a thing at its `top` and move it by `shift`. Where the hand fails to, turn it and try again."""
         top = top + up(TOUCH)
         for turn in _TURNS:
-            yield from self.move(self.over(top), turn)
-            yield from self.lift(self.over(top), top, turn)
+            yield from self.sink(top, turn)
             yield from self.grip()
-            yield from self.lift(top, self.over(top), turn)
+            yield from self.rise(top, turn)
             if self.world.things[name]["grasp_active"]:
-                goal = top + shift
-                yield from self.move(self.over(goal), turn)
-                yield from self.lift(self.over(goal), goal, turn)
+                yield from self.sink(top + shift, turn)
                 yield from self.release()
-                yield from self.lift(goal, self.over(goal), turn)
+                yield from self.rise(top + shift, turn)
                 return
 
-    def over(self, place: Vector) -> Vector:
-        """Return the point over a place at which things are carried."""
-        return np.array((place[0], place[1], self.high))
+    def sink(self, place: Vector, turn: float = 0.0) -> Motion:
+        """Bring the hand over a place, and then straight down to it."""
+        for height in reversed(self._heights(place)):
+            yield from self.move(place + up(height), turn)
+
+    def rise(self, place: Vector, turn: float = 0.0) -> Motion:
+        """Bring the hand from a place straight up."""
+        for height in self._heights(place):
+            yield from self.move(place + up(height), turn)
+
+    def _heights(self, place: Vector) -> list[float]:
+        """Return how high above a place the hand stops: near to it after each centimetre, farther up less often."""
+        return [*np.arange(0, 0.06, 0.01), *np.arange(0.06, self.high - place[2], 0.1), self.high - place[2]]
 
     def move(self, place: Vector, turn: float = 0.0) -> Motion:
         """Bring the hand to a place. On the way it may leave the straight line a little."""
         world = self.world
-        turned = Rotation.from_euler("z", turn) * _DOWN
+        turned = Rotation.from_euler("z", turn).as_matrix() @ _DOWN
         joints = reach(np.array([self.ahead, 0.0, place[2] - self.floor]), turned, self._now()[3:])
         behind = self.ahead * np.array((np.cos(self.heading), np.sin(self.heading)))
         goal = np.concatenate([place[:2] - behind, [self.heading], joints])
@@ -63,11 +70,6 @@ class Crane:
             if np.abs(left).max() < 1e-4:
                 return
             yield np.append(left * min(1.0, world.most / np.abs(left).max()), 0.0)
-
-    def lift(self, start: Vector, end: Vector, turn: float = 0.0) -> Motion:
-        """Bring the hand straight from one place to another, in steps of a centimetre."""
-        for share in np.linspace(0, 1, 2 + int(np.linalg.norm(end - start) / 0.01)):
-            yield from self.move(start + share * (end - start), turn)
 
     def _now(self) -> Vector:
         joints = (f"joint_{number}" for number in range(1, 8))

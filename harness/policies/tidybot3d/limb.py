@@ -31,7 +31,7 @@ def play(world: World) -> Motion:
     rotation, place, _ = hand(joints)
     shoulder = _pose(rotation, place) @ np.linalg.inv(_limb(_joints(world, "limb", "joint", 6)) @ HOLD)
     goal = shoulder @ _limb(_joints(world, "limb", "goal_joint", 6)) @ HOLD
-    target = reach(goal[:3, 3], Rotation.from_matrix(goal[:3, :3]), joints)
+    target = reach(goal[:3, 3], goal[:3, :3], joints)
     while True:
         left = target - _joints(world, "robot", "joint", 7)
         speed = _joints(world, "robot", "joint_vel", 7)
@@ -46,12 +46,12 @@ def _limb(joints: Vector) -> Vector:
     """Return where the robot holds the limb, seen from the shoulder."""
     matrix = np.eye(4)
     for angle, axis, height in zip(joints, AXES, HEIGHTS, strict=True):
-        turn, point = Rotation.from_rotvec(angle * axis), np.array((0, 0, height))
-        matrix = matrix @ _pose(turn, point - turn.apply(point))
+        turn, point = Rotation.from_rotvec(angle * axis).as_matrix(), np.array((0, 0, height))
+        matrix = matrix @ _pose(turn, point - turn @ point)
     return np.asarray(matrix @ HELD)
 
 
-def _pose(rotation: Rotation, place: Vector) -> Vector:
+def _pose(rotation: Vector, place: Vector) -> Vector:
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation.as_matrix(), place
+    matrix[:3, :3], matrix[:3, 3] = rotation, place
     return matrix

@@ -12,8 +12,10 @@ from world import Motion, Vector, World
 
 FLOOR, WALL, PEG = -0.4, 0.01, 0.05
 """The height of the floor, the thickness of the rack's walls and of its bottom, and the height of a part's peg."""
+SQUARE = 0.1
+"""How long the sides of a square part are."""
 ROOM = 0.004
-"""The parts stay this far from the walls."""
+"""The parts stay this far from the walls, and a triangle from the square."""
 
 
 def play(world: World) -> Motion:
@@ -21,7 +23,7 @@ def play(world: World) -> Motion:
     rack, inside = world.place("rack"), world.size("rack") - WALL - ROOM
     crane = Crane(world, high=rack[2] + 0.25, floor=FLOOR)
     square = any("side_a" not in world.things[name] for name in world.named("part"))
-    left = [(-1, 0.1 / inside[1] - 1 if square else -1), (1, 1)]
+    left = [(-1, (SQUARE + ROOM) / inside[1] - 1 if square else -1), (1, 1)]
     for name in world.named("part"):
         outline, height = _outline(world, name)
         corner = np.array(left.pop(0) if "side_a" in world.things[name] else (-1, -1))
