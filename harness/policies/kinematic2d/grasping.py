@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from moving import Lattice, Path, along, straight, trail, turning
-from scene import Array, Held, Pose, Scene, corners, overlaps, rectangles
+from scene import Array, Held, Pose, Scene, overlaps, rectangles
 
 Step = tuple[Pose, float]
 """Where the robot shall be after an action, and the vacuum: 1 is on."""
@@ -24,13 +24,13 @@ def steps(path: Path, vacuum: float) -> list[Step]:
 
 def grasps(scene: Scene, name: str, spots: int = 5) -> Iterator[Pose]:
     """Yield the poses at which the gripper is just before a side of a thing."""
-    shape = corners(scene.things[name])
     for share in sorted(np.linspace(0.1, 0.9, spots), key=lambda share: abs(share - 0.5)):
-        for start, end in zip(shape, np.roll(shape, -1, 0), strict=True):
-            inward = math.atan2(end[0] - start[0], start[1] - end[1])
-            for arm in np.linspace(scene.reach, scene.radius, 4):
-                touch = Pose(*map(float, start + share * (end - start)), inward, float(arm))
-                yield touch.moved(ahead=-float(arm) - 0.75 * scene.grip_width)
+        for shape in rectangles(scene.things[name]):
+            for start, end in zip(shape, np.roll(shape, -1, 0), strict=True):
+                inward = math.atan2(end[0] - start[0], start[1] - end[1])
+                for arm in np.linspace(scene.reach, scene.radius, 4):
+                    touch = Pose(*map(float, start + share * (end - start)), inward, float(arm))
+                    yield touch.moved(ahead=-float(arm) - 0.75 * scene.grip_width)
 
 
 class Hands:
@@ -45,15 +45,15 @@ class Hands:
 
     def brings(self, name: str, goals: Callable[[Held], list[Pose]]) -> list[Step] | None:
         """Return the steps that put a thing down at one of the poses that `goals` returns, or `None`."""
-        for start, held in islice(self._holds(name), _MOST):
-            if carry := self._carries(start, goals(held), held):
-                return [*self._picks(start), *steps(carry, 1), (carry[-1], 0)]
+        for start, held in islice(self.holds(name), _MOST):
+            if carry := self.carries(start, goals(held), held):
+                return [*self.picks(start), *steps(carry, 1), (carry[-1], 0)]
         return None
 
     def removes(self, name: str, clear: Array) -> list[Step] | None:
         """Return the steps that put a thing down nearby, outside of the places `clear`, or `None`."""
         found = []
-        for start, held in islice(self._holds(name), 3):
+        for start, held in islice(self.holds(name), 3):
             lattice = Lattice(self.scene, self.scene.solid(name), start.theta, held)
             flood = lattice.flood(start.moved(arm=self.scene.radius))
             nodes = list(flood)
@@ -62,10 +62,10 @@ class Hands:
             if len(nodes) and not inside.all():
                 way = [lattice.pose(node) for node in trail(flood, nodes[int(inside.argmin())])]
                 path = along([start, start.moved(arm=self.scene.radius), *way])
-                found.append([*self._picks(start), *steps(path, 1), (path[-1], 0)])
+                found.append([*self.picks(start), *steps(path, 1), (path[-1], 0)])
         return min(found, key=len, default=None)
 
-    def _holds(self, name: str) -> Iterator[tuple[Pose, Held]]:
+    def holds(self, name: str) -> Iterator[tuple[Pose, Held]]:
         """Yield the poses at which the robot can take a thing and draw it in, and the thing as it is held."""
         scene, others = self.scene, self.scene.solid(name)
         for grasp in grasps(scene, name):
@@ -79,7 +79,7 @@ class Hands:
     def _gate(self, grasp: Pose) -> tuple[int, int] | None:
         return next((node for node in self._lattice.gates(grasp.moved(arm=self.scene.radius)) if node in self._flood), None)
 
-    def _picks(self, grasp: Pose) -> list[Step]:
+    def picks(self, grasp: Pose) -> list[Step]:
         """Return the steps to a grasp, and with the vacuum on."""
         way = [self._lattice.pose(node) for node in trail(self._flood, self._gate(grasp) or (0, 0))]
         before = grasp.moved(arm=self.scene.radius)
@@ -87,7 +87,7 @@ class Hands:
         path = along([self.scene.pose, self._home, *walk, before, grasp])
         return [*steps(path, 0), (grasp, 1)]
 
-    def _carries(self, start: Pose, goals: list[Pose], held: Held) -> Path | None:
+    def carries(self, start: Pose, goals: list[Pose], held: Held) -> Path | None:
         """Return a path on which the held thing goes to one of these poses. It turns once, where there is room."""
         scene, others, arm = self.scene, self.scene.solid(held.name), self.scene.radius
         here = Lattice(scene, others, start.theta, held)
