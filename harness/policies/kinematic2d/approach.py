@@ -10,27 +10,27 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import buttons
 import hook
 import motion
+import numpy as np
 import obstruction
 import retrieval
 import storage
 from grasping import Step
 from moving import LIMITS, difference
+from numpy.typing import NDArray
 from scene import Features, Pose, Scene, features
 
-Strategy = Callable[[Scene, np.random.Generator], list[Step]]
+Sight = Callable[[dict[str, Features]], Scene]
+Strategy = Callable[[Scene], list[Step]]
 
 
-def strategy_for(things: dict[str, Features]) -> tuple[Any, Strategy]:
-    """Return the strategy for the family that has these things, and its scene."""
+def strategy_for(things: dict[str, Features]) -> tuple[Sight, Strategy]:
+    """Return how the family that has these things reads a state, and its strategy."""
     for family in (buttons, hook, storage, retrieval, obstruction, motion):
         if things.keys() >= family.THINGS:
-            return family.scene, family.plan
+            return family.seen, family.plan
     raise ValueError(f"no strategy knows a world with {', '.join(things)}")
 
 
@@ -44,17 +44,16 @@ class GeneratedApproach:
     def reset(self, state: Any, info: Any) -> None:
         """Begin an episode."""
         del info
-        self._scene, self._strategy = strategy_for(self._things(state))
+        self._seen, self._strategy = strategy_for(self._things(state))
         self._steps: deque[Step] = deque()
         self._expected: Pose | None = None
-        self._rng = np.random.default_rng(0)
 
     def get_action(self, state: Any) -> NDArray[np.float32]:
         """Return the change of x, y, theta and arm, and the vacuum."""
-        scene = self._scene(self._things(state))
+        scene = self._seen(self._things(state))
         blocked = self._expected is not None and np.abs(difference(self._expected, scene.pose)).max() > 1e-3
         if blocked or not self._steps:
-            self._steps = deque(self._strategy(scene, self._rng))
+            self._steps = deque(self._strategy(scene))
         self._expected, vacuum = self._steps.popleft()
         change = np.clip(difference(scene.pose, self._expected), -LIMITS, LIMITS)
         return np.array([*change, vacuum], np.float32)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from grasping import Step, steps
 from moving import along
 from scene import Features, Pose, Scene
@@ -19,14 +17,13 @@ _TABLE = _HEIGHT / 2  # where the table begins
 _LOW = 0.3  # below every stick
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state."""
     return Scene(things, (_WIDTH, _HEIGHT))
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps that take the stick, or with the stick in hand, those to the next button."""
-    del rng
     if scene.things["robot"]["vacuum"] < 0.5:
         return _take(scene)
     waiting = [t for name, t in scene.things.items() if name.startswith("button") and t["color_g"] < 0.5]

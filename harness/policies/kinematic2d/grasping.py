@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
-
 from moving import Lattice, Path, along, straight, trail, turning
 from scene import Array, Held, Pose, Scene, overlaps, rectangles
 
@@ -29,7 +28,8 @@ def grasps(scene: Scene, name: str, spots: int = 5) -> Iterator[Pose]:
             for start, end in zip(shape, np.roll(shape, -1, 0), strict=True):
                 inward = math.atan2(end[0] - start[0], start[1] - end[1])
                 for arm in np.linspace(scene.reach, scene.radius, 4):
-                    touch = Pose(*map(float, start + share * (end - start)), inward, float(arm))
+                    x, y = start + share * (end - start)
+                    touch = Pose(float(x), float(y), inward, float(arm))
                     yield touch.moved(ahead=-float(arm) - 0.75 * scene.grip_width)
 
 
@@ -59,7 +59,7 @@ class Hands:
             nodes = list(flood)
             shapes = np.array([self.scene.carried(held, lattice.pose(node)) for node in nodes]).reshape(-1, 4, 2)
             inside = overlaps(shapes, clear).any(1).reshape(len(nodes), -1).any(1)
-            if len(nodes) and not inside.all():
+            if nodes and not inside.all():
                 way = [lattice.pose(node) for node in trail(flood, nodes[int(inside.argmin())])]
                 path = along([start, start.moved(arm=self.scene.radius), *way])
                 found.append([*self.picks(start), *steps(path, 1), (path[-1], 0)])
@@ -77,7 +77,9 @@ class Hands:
                     yield grasp, held
 
     def _gate(self, grasp: Pose) -> tuple[int, int] | None:
-        return next((node for node in self._lattice.gates(grasp.moved(arm=self.scene.radius)) if node in self._flood), None)
+        return next(
+            (node for node in self._lattice.gates(grasp.moved(arm=self.scene.radius)) if node in self._flood), None
+        )
 
     def picks(self, grasp: Pose) -> list[Step]:
         """Return the steps to a grasp, and with the vacuum on."""

@@ -10,9 +10,7 @@ import math
 from itertools import product
 
 import numpy as np
-
 from grasping import Hands, Step, steps
-from moving import along
 from scene import Features, Held, Pose, Scene, box, turn
 
 THINGS = {"robot", "hook", "movable_button", "target_button"}
@@ -21,14 +19,13 @@ _CLEAR, _PUSH = 0.02, 0.02  # from the button before a push, and for each step o
 _ANGLES = np.radians([0, 15, -15, 30, -30])  # how far a push may be off the direction to the target
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state, with the table in the upper half."""
     return Scene(things, (_WIDTH, _HEIGHT), box(0, _HEIGHT / 2, _WIDTH, _HEIGHT)[None])
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps of one push, with those to take the hook before it."""
-    del rng
     hands = Hands(scene)
     if scene.things["robot"]["vacuum"] > 0.5:
         held = scene.hold("hook", scene.pose)

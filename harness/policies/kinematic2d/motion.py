@@ -9,24 +9,21 @@ from __future__ import annotations
 import math
 from itertools import groupby, pairwise
 
-import numpy as np
-
 from grasping import Step, steps
 from moving import along
-from scene import Features, Pose, Scene
+from scene import Features, Scene
 
 THINGS = {"robot", "target_region"}
 _SIZE, _THICK = 2.5, 0.01  # of the world, and of a wall
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state."""
     return Scene(things, (_SIZE, _SIZE))
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps to the middle of the target region."""
-    del rng
     target, start = scene.things["target_region"], scene.pose
     goal = start.moved(x=target["x"] + target["width"] / 2, y=target["y"] + target["height"] / 2)
     halves = sorted((t["x"], t["y"], t["height"]) for name, t in scene.things.items() if name.startswith("obstacle"))

@@ -10,8 +10,6 @@ from collections import deque
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
-
 from scene import MARGIN, Array, Held, Pose, Scene, distances
 
 Path = list[Pose]
@@ -53,10 +51,8 @@ class Lattice:
     With a `theta`, the robot keeps that direction, and may hold something. Without, it can turn everywhere.
     """
 
-    def __init__(
-        self, scene: Scene, obstacles: Array, theta: float | None = None, held: Held | None = None
-    ) -> None:
-        self._blocked = lambda path: bool(scene.hits(path, obstacles, held).any())
+    def __init__(self, scene: Scene, obstacles: Array, theta: float | None = None, held: Held | None = None) -> None:
+        self._scene, self._obstacles, self._held = scene, obstacles, held
         self.theta = theta
         self._arm = scene.radius
         self.shape = (int(scene.size[0] / _STRIDE) + 1, int(scene.size[1] / _STRIDE) + 1)
@@ -64,10 +60,10 @@ class Lattice:
         if theta is None:
             wide = math.hypot(scene.radius + scene.grip_width / 2, scene.grip_height / 2) + MARGIN
             near = np.concatenate([obstacles, scene.floor])
-            free = (distances(nodes * _STRIDE, near) > wide).all(1)
+            free = (distances(np.array(nodes * _STRIDE), near) > wide).all(1)
         else:
             free = ~scene.hits([self.pose((int(i), int(j))) for i, j in nodes], obstacles, held)
-        self.free = free.reshape(self.shape)
+        self.free = np.asarray(free).reshape(self.shape)
 
     def pose(self, node: Node) -> Pose:
         """Return the pose at a node."""
@@ -87,7 +83,8 @@ class Lattice:
 
     def _joined(self, pose: Pose, node: Node) -> bool:
         there = self.pose(node).moved(theta=pose.theta)
-        return not self._blocked([*straight(pose, there), *straight(there, pose)[:-1]])
+        path = [*straight(pose, there), *straight(there, pose)[:-1]]
+        return not self._scene.hits(path, self._obstacles, self._held).any()
 
     def flood(self, start: Pose) -> dict[Node, Node | None]:
         """Return the nodes that can be reached from a pose, the nearest first, each with the node before it."""

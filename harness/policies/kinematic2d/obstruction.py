@@ -6,8 +6,8 @@ There is no gravity, so that a block stays where it is left, even in the air.
 from __future__ import annotations
 
 import math
-import numpy as np
 
+import numpy as np
 from grasping import Hands, Step
 from scene import Array, Features, Held, Pose, Scene, box, corners, overlaps
 
@@ -15,14 +15,14 @@ THINGS = {"robot", "target_block", "target_surface"}
 _TABLE = 0.1
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state. The table is not in the state, but always there."""
     width = (1 + math.sqrt(5)) / 2
     table = {"x": 0, "y": 0, "theta": 0, "width": width, "height": _TABLE, "static": 1, "z_order": 100}
     return Scene({**things, "table": table}, (width, 1.0))
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps that put the target block on the surface, or else carry another block away."""
     hands = Hands(scene)
     surface, block = scene.things["target_surface"], scene.things["target_block"]

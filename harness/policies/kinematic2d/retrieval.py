@@ -8,19 +8,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 from grasping import Hands, Step
 from scene import Array, Features, Held, Pose, Scene, box, corners, turn
 
 THINGS = {"robot", "target_block", "target_region"}
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state."""
     return Scene(things, (2.5, 2.5))
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps that bring the target block into the region, or else carry one obstruction away."""
     hands = Hands(scene)
     if found := hands.brings("target_block", lambda held: _inside(scene, held)):

@@ -15,8 +15,8 @@ Features = dict[str, float]
 
 MARGIN = 1e-3
 """How far apart things stay, in units of the world. It hides the rounding of an observation to float32."""
-_FLOOR, _NOTHING = 1, 101
-"""Layers: the robot's base alone meets what lies on the floor, and nothing meets the layer 101."""
+_NOTHING = 101  # the layer that touches nothing
+_FAR = 9.0  # how thick walls are here
 
 
 def features(state: Any) -> dict[str, Features]:
@@ -68,7 +68,7 @@ def overlaps(one: Array, other: Array, margin: float = MARGIN) -> NDArray[np.boo
     def axes(quads: Array) -> Array:
         edges = quads[:, 1:3] - quads[:, 0:2]
         normal = np.stack([-edges[..., 1], edges[..., 0]], -1)
-        return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+        return np.asarray(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
 
     def apart(first: Array, second: Array) -> NDArray[np.bool_]:
         direction = axes(first)
@@ -76,7 +76,7 @@ def overlaps(one: Array, other: Array, margin: float = MARGIN) -> NDArray[np.boo
         theirs = np.einsum("nad,mpd->nmap", direction, second)
         above = theirs.min(-1) >= mine.max(-1)[:, None] + margin
         below = theirs.max(-1) <= mine.min(-1)[:, None] - margin
-        return (above | below).any(-1)
+        return np.asarray((above | below).any(-1))
 
     return ~(apart(one, other) | apart(other, one).T)
 
@@ -135,7 +135,9 @@ class Scene:
     def walls(self) -> Array:
         """Return the four walls."""
         w, h = self.size
-        return np.array([box(-9, -9, 0, h + 9), box(w, -9, w + 9, h + 9), box(-9, -9, w + 9, 0), box(-9, h, w + 9, h + 9)])
+        return np.array(
+            [box(-9, -9, 0, h + 9), box(w, -9, w + 9, h + 9), box(-9, -9, w + 9, 0), box(-9, h, w + 9, h + 9)]
+        )
 
     def solid(self, *without: str) -> Array:
         """Return the rectangles that arm and base must not touch: walls, and things but for those named."""
@@ -183,7 +185,7 @@ class Scene:
     def _body(self, arms: Array, held: Held | None) -> Array:
         """Return gripper, arm and held thing for each length of the arm, in the frame of the robot."""
         g, h = self.grip_width / 2, self.grip_height / 2
-        parts = [box(-g, -h, g, h)] if held is None else [box(-g, -h, g, h), *(held.shape + (g, 0))]
+        parts = [box(-g, -h, g, h)] if held is None else [box(-g, -h, g, h), *(held.shape + np.array([g, 0]))]
         hand = np.array(parts)[None] + np.stack([arms, np.zeros_like(arms)], -1)[:, None, None]
         bar = box(0, -g / 2, 1, g / 2)[None] * np.stack([arms, np.ones_like(arms)], -1)[:, None]
         return np.concatenate([hand, bar[:, None]], 1)

@@ -8,9 +8,9 @@ puts the others below them.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
-
 from grasping import Hands, Step
 from scene import Array, Features, Held, Pose, Scene, corners, turn
 
@@ -19,12 +19,12 @@ _WIDTH, _HEIGHT = 5.0, 3.0
 _GAP = 6e-3  # between the blocks of a column
 
 
-def scene(things: dict[str, Features]) -> Scene:
+def seen(things: dict[str, Features]) -> Scene:
     """Return the scene of a state."""
     return Scene(things, (_WIDTH, _HEIGHT))
 
 
-def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
+def plan(scene: Scene) -> list[Step]:
     """Return the steps that put one block in its place."""
     hands = Hands(scene)
     blocks = [name for name in scene.things if name.startswith("block")]
@@ -38,10 +38,10 @@ def plan(scene: Scene, rng: np.random.Generator) -> list[Step]:
         if inside:
             levels = [min(levels, key=lambda level: abs(level[1] - _middle(scene, name)[0]))]
         for level, x in sorted(levels):
-            if found := hands.brings(name, lambda held, x=x, level=level: _lying(scene, held, x, level)):
+            if found := hands.brings(name, partial(_lying, scene, x, level)):
                 return found
-    for name in rng.permutation(others):
-        if found := hands.removes(str(name), np.array(corners(scene.things[str(name)]))[None]):
+    for name in others:
+        if found := hands.removes(name, corners(scene.things[name])[None]):
             return found
     return [(scene.pose, 0)]
 
@@ -70,12 +70,12 @@ def _stored(scene: Scene, name: str) -> bool:
     return flat and column and min(abs(y - _level(scene, level)) for level in range(5)) < 1e-3
 
 
-def _lying(scene: Scene, held: Held, x: float, level: int) -> list[Pose]:
+def _lying(scene: Scene, x: float, level: int, held: Held) -> list[Pose]:
     """Return the poses, arm up, at which the held block lies at a place of a column."""
     block, found = scene.things[held.name], []
     for theta in (0.0, math.pi):
         corner = np.array([x, _level(scene, level)]) - turn(theta) @ (block["width"] / 2, block["height"] / 2)
-        pose = scene.placed(held, *map(float, corner), theta, scene.reach)
+        pose = scene.placed(held, float(corner[0]), float(corner[1]), theta, scene.reach)
         if abs(math.sin(pose.theta) - 1) < 0.01:
             found.append(pose)
     return found
