@@ -13,7 +13,7 @@ from scene import Array, Held, Pose, Scene, overlaps, rectangles
 Step = tuple[Pose, float]
 """Where the robot shall be after an action, and the vacuum: 1 is on."""
 
-_MOST = 6  # how many grasps are tried
+_MOST, _FEW = 6, 3  # how many grasps are tried
 
 
 def steps(path: Path, vacuum: float) -> list[Step]:
@@ -52,16 +52,14 @@ class Hands:
 
     def removes(self, name: str, clear: Array) -> list[Step] | None:
         """Return the steps that put a thing down nearby, outside of the places `clear`, or `None`."""
-        found = []
-        for start, held in islice(self.holds(name), 3):
-            lattice = Lattice(self.scene, self.scene.solid(name), start.theta, held)
-            flood = lattice.flood(start.moved(arm=self.scene.radius))
-            nodes = list(flood)
-            shapes = np.array([self.scene.carried(held, lattice.pose(node)) for node in nodes]).reshape(-1, 4, 2)
-            inside = overlaps(shapes, clear).any(1).reshape(len(nodes), -1).any(1)
-            if nodes and not inside.all():
-                way = [lattice.pose(node) for node in trail(flood, nodes[int(inside.argmin())])]
-                path = along([start, start.moved(arm=self.scene.radius), *way])
+        scene, found = self.scene, []
+        for start, held in islice(self.holds(name), _FEW):
+            lattice = Lattice(scene, scene.solid(name), start.theta, held)
+            flood = lattice.flood(start.moved(arm=scene.radius))
+            outside = (n for n in flood if not overlaps(scene.carried(held, lattice.pose(n)), clear).any())
+            if (end := next(outside, None)) is not None:
+                way = [lattice.pose(node) for node in trail(flood, end)]
+                path = along([start, start.moved(arm=scene.radius), *way])
                 found.append([*self.picks(start), *steps(path, 1), (path[-1], 0)])
         return min(found, key=len, default=None)
 
