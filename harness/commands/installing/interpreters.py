@@ -1,4 +1,4 @@
-"""Installs an extra that has a virtual environment of its own in the user's cache: pinned packages, checked by hashes."""
+"""Installs an extra that has a virtual environment of its own in the user's cache: pinned packages."""
 
 from __future__ import annotations
 

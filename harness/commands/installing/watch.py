@@ -16,12 +16,12 @@ _READABLE: Final = 0o022
 
 
 def run_watched(command: Sequence[str], what: str, *, quiet: bool = True) -> None:
-    """Run a program, and show what it does. Raise `SetupFailed` if it fails. `quiet` holds its output back until then."""
+    """Run a program, and show for how long. Raise `SetupFailed` if it fails. If `quiet`, only then show its output."""
     with tempfile.TemporaryFile() as log:
         output = log if quiet else None
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, umask=_READABLE)
         try:
-            _watch(process, what)
+            watch(process, what)
         finally:  # after Ctrl-C; it does nothing to a process that has ended
             process.terminate()
             process.wait()
@@ -32,7 +32,7 @@ def run_watched(command: Sequence[str], what: str, *, quiet: bool = True) -> Non
         raise SetupFailed(f"`{' '.join(command)[:200]}` failed: {words}")
 
 
-def _watch(process: subprocess.Popen[bytes], what: str) -> None:
+def watch(process: subprocess.Popen[bytes], what: str) -> None:
     """Wait for a process to end. On a terminal, show what it does and for how many seconds it has run."""
     begun = time.monotonic()
     shown = sys.stderr.isatty()
