@@ -41,10 +41,10 @@ def run(given: argparse.Namespace) -> int:
     failed = False
     for name, step in steps.items():
         try:
-            print(f"ok      {name:14}{step()}", flush=True)
+            print(f"ok      {name:16}{step()}", flush=True)
         except SetupFailed as error:
             failed = True
-            print(f"FAILED  {name:14}{error}", file=sys.stderr, flush=True)
+            print(f"FAILED  {name:16}{error}", file=sys.stderr, flush=True)
     return int(failed)
 
 

@@ -77,6 +77,7 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         self.parts: dict[str, spaces.Space[Any]] = {name: _space(value) for name, value in first.items()}
         self.observation_space = spaces.Dict(self.parts)
         self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        self._inner.step(np.zeros(7))  # numba compiles the arm's controller now, which takes longer than a step may
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], Plain]:
         """Begin the episode of this seed."""
