@@ -29,8 +29,8 @@ CALL_S = 60.0
 _START_S = 60.0
 _DEATH_S = 1.0
 _WORKER = Path(__file__).with_name("policy_worker.py")
-_PLAIN = Path(plain.__file__)
-_SPACES = _PLAIN.with_name("spaces.py")
+_PARTS = (Path(plain.__file__), Path(plain.__file__).with_name("spaces.py"), _WORKER.with_name("worker_policy.py"))
+"""The files that the worker loads, in the order of its arguments."""
 _VARIABLES = {
     "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
     "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
@@ -167,14 +167,14 @@ class PolicyHost:
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
+            readable=(*python.readable, _WORKER, *_PARTS),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,
         )
         try:
             self._box = box = self._sandbox.open(request)
-            arguments = (str(_PLAIN), str(_SPACES), box.mounts["submission"])
+            arguments = (box.mounts["submission"], *map(str, _PARTS))
             box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
             ends = (box.stdout.fileno(), box.stdin.fileno())
             self._link = link = PolicyLink(Channel(*ends, LONGEST_ANSWER, self._look, (self.output,)))

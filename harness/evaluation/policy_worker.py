@@ -1,6 +1,6 @@
-"""Serves a submission's policy from inside its sandbox: `policy_worker.py PLAIN_FILE SPACES_FILE SUBMISSION`.
+"""Serves a submission's policy from inside its sandbox: `policy_worker.py SUBMISSION FILE…`.
 
-The harness never imports this file. Requests come over standard input, and answers go over standard output, one after
+The harness never imports this file. The FILEs are those in `policy.py`'s `_PARTS`, in that order. Requests come over standard input, and answers go over standard output, one after
 the other. A message is four bytes of length (big-endian), then that many bytes of plain data. These are the requests:
 
 | request | does |
@@ -66,34 +66,15 @@ class _Connection:
         return bytes(data)
 
 
-class _Policy:
-    """The submission's policy, with one method for each request about it."""
-
-    def __init__(self, folder: str, action_space: Any, observation_space: Any) -> None:
-        self._folder = folder
-        self._arguments = (action_space, observation_space)
-        self._approach: Any = None
-
-    def load(self, _request: dict[str, Any]) -> None:
-        sys.path.insert(0, self._folder)
-        module = __import__("approach")
-        self._approach = module.GeneratedApproach(*self._arguments, primitives=None)
-
-    def reset(self, request: dict[str, Any]) -> None:
-        self._approach.reset(request["observation"], request["info"])
-
-    def act(self, request: dict[str, Any]) -> Any:
-        return self._approach.get_action(request["observation"])
-
-
-def main(plain_file: str, spaces_file: str, folder: str) -> None:
+def main(folder: str, plain_file: str, spaces_file: str, program_file: str) -> None:
     """Answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
     spaces = _module("_proctor_spaces", spaces_file)
+    program = _module("_proctor_program", program_file)
     connection = _Connection()
     described = plain.loads(connection.receive())["spaces"]
     names = ("action_space", "observation_space")
-    policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
+    policy = program.Program(folder, *(spaces.build_space(described[name]) for name in names))
     connection.send(plain.dumps({"done": None}))
     server = _Server(connection, policy, plain, _redirect())
     server.load()
