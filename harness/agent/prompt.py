@@ -68,8 +68,8 @@ def facts(
     return PromptFacts(
         description=description.strip(),
         tools=tools,
-        episodes=evaluation.episodes,
-        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
+        episodes=evaluation.scheduled,
+        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.scheduled),
         episode_wall_s=evaluation.episode_wall_s,
         max_steps=environment.max_steps,
         pass_solve_rate=environment.pass_solve_rate,

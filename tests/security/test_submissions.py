@@ -137,7 +137,7 @@ def test_a_policy_that_only_goes_up_fails_unless_the_goal_is_above(grade: Grade)
     assert errors(graded) == "\n" * 9
 
 
-def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
+def test_it_receives_real_spaces_and_a_state_that_reads_by_key_and_by_attribute(grade: Grade) -> None:
     total, _ = grade("""
         from gymnasium import spaces
 
@@ -145,7 +145,9 @@ def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
             def reset(self, state, info):
                 assert self.action_space == spaces.Discrete(4), self.action_space
                 assert isinstance(self.observation_space, spaces.Dict)
-                assert type(state["agent"]) is list and info == {}
+                assert isinstance(state, dict) and info == {}
+                assert state["agent"] == list(state["agent"]) == list(state.agent) and {state["agent"], state.agent}
+                assert state["obstacles"] == [list(cell) for cell in sorted(state.obstacles)]
     """)
     assert total.solve_rate == 1.0
 
