@@ -63,15 +63,17 @@ def program_class(module: ModuleType, name: str | None) -> Any:
 
     Raise `ProgramMistake` if there is none, or if there are several.
     """
-    if name is not None or hasattr(module, _DEFAULT):
-        found = getattr(module, name or _DEFAULT, None)
-        if found is None:
-            raise ProgramMistake(f"{_file(module)} has no class {name}{_others(playing_classes(module))}")
+    found = getattr(module, name or _DEFAULT, None)
+    if found is not None:
         return found
     classes = playing_classes(module)
-    if len(classes) != 1:
-        raise ProgramMistake(f"{_file(module)} has no class {_DEFAULT}{_others(classes)}")
-    return classes[0]
+    if name is None and len(classes) == 1:
+        return classes[0]
+    file = Path(getattr(module, "__file__", None) or module.__name__).name
+    able = ", ".join(thing.__name__ for thing in classes)
+    others = f"; these can play: {able}" if able else ", and no other class with reset and get_action"
+    hint = "; choose one with `proctor grade --policy CLASS`" if able and name is None else ""
+    raise ProgramMistake(f"{file} has no class {name or _DEFAULT}{others}{hint}")
 
 
 def playing_classes(module: ModuleType) -> list[Any]:
@@ -119,14 +121,3 @@ def _action_of(program: Any) -> Callable[[Any], Any]:
     if step is None:
         raise ProgramMistake(f"{type(program).__name__} has no get_action, and no step either: it cannot play")
     return lambda _observation: step()
-
-
-def _file(module: ModuleType) -> str:
-    return Path(getattr(module, "__file__", None) or module.__name__).name
-
-
-def _others(classes: Sequence[Any]) -> str:
-    names = [thing.__name__ for thing in classes]
-    if not names:
-        return ", and no other class that can play: it needs reset(state, info) and get_action(state)"
-    return f"; these classes of it can play, and `proctor grade --policy NAME` chooses one: {', '.join(names)}"

@@ -158,7 +158,7 @@ def test_it_receives_real_spaces_and_a_state_that_reads_by_key_and_by_attribute(
         ("1 / 0", "line 8, in <module>\n    1 / 0\n    ~~^~~\nZeroDivisionError: division by zero"),
         ("class GeneratedApproach(:", "SyntaxError: invalid syntax"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("x = 1", "has no attribute 'GeneratedApproach'"),
+        ("x = 1", "approach.py has no class GeneratedApproach, and no other class with reset and get_action"),
         ("class GeneratedApproach: pass", "TypeError: GeneratedApproach() takes no arguments"),
         ("sys.exit('\\x1b[2Jbye')", "SystemExit: bye"),
         ("os._exit(7)", "the policy's process ended (exit code 7)"),
@@ -395,6 +395,7 @@ def test_a_worker_that_cannot_start_is_an_error_of_the_harness(
     grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     (tmp_path / "spaces.py").write_text(trouble)
-    monkeypatch.setattr(policy_module, "_SPACES", tmp_path / "spaces.py")
+    plain_file, _spaces, *others = policy_module._PARTS
+    monkeypatch.setattr(policy_module, "_PARTS", (plain_file, tmp_path / "spaces.py", *others))
     with pytest.raises(SandboxError, match=r"^[^\n]*No module named 'no_such_package'\n"):
         grade(GOOD)
