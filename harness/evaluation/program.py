@@ -71,6 +71,11 @@ def find_program(given: str, policy: str | None = None, *, here: Path) -> GivenP
     return _in_path(path, policy)
 
 
+def program_in(folder: Path) -> GivenProgram:
+    """Return the program of the `approach.py` in a folder, which need not have one. See `find_program`."""
+    return _program(folder, f"{_MODULE}.py", PolicyEntry(name=None))
+
+
 def _in_path(path: Path, policy: str | None) -> GivenProgram:
     found = None if policy is None else _POLICY.fullmatch(policy)
     if policy is not None and found is None:
