@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness import hosting, pipeline
 from harness.case import Case
@@ -15,6 +16,7 @@ from harness.case_folder import CaseFolder
 from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import CaseEnded, Ending, explain
+from harness.environments.factory import python_for_programs
 from harness.evaluation.program import GivenProgram
 from harness.grading import Score
 from harness.live.line import Live
@@ -102,7 +104,10 @@ class GradedRun:
         if not capability.ok:
             raise SandboxError(f"{capability.reason}\n{capability.remedy}")
         dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits)), builder.folder)
-        submission = pipeline.given_submission(builder, self._order.program, "proctor grade")
+        program = self._order.program
+        python = program.entry.python or python_for_programs(self.case.environment)
+        program = replace(program, entry=replace(program.entry, python=python))
+        submission = pipeline.given_submission(builder, program, "proctor grade")
         if submission.reason is not None:
             raise CaseEnded(Ending.UNAVAILABLE, submission.reason)
         with closing(pipeline.make_environment(self.case)) as environment:

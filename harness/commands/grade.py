@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from harness.commands.errors import BadInput
 from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
+from harness.environments.factory import interpreter_at
 from harness.evaluation.program import GivenProgram, find_program
 from harness.lazy import LazyModule
 from harness.live.line import LiveLine
@@ -52,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", metavar="PROGRAM")
     parser.add_argument("--environment", required=True, metavar="NAME", help="an environment of conf/environment")
     parser.add_argument("--policy", metavar="[MODULE:]CLASS", help="the class to grade, and its module in the folder")
-    parser.add_argument("--python", metavar="PATH", help="the Python that runs the program (default: Proctor's own)")
+    parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help="the Python that runs the program, or `worlds` (default: the environment's, which has its packages)",
+    )
     parser.add_argument("--episodes", type=_count, metavar="N", help="play N held-out episodes (default: 100)")
     parser.add_argument(
         "--side-by-side", type=_count, metavar="N", help="play N at a time, at most (default: the cores)"
@@ -122,7 +127,7 @@ def _with_python(program: GivenProgram, python: str | None) -> GivenProgram:
     """Return the program with the Python that runs it. Raise `BadInput` if there is no such Python."""
     if python is None:
         return program
-    path = Path(python).expanduser().absolute()
+    path = Path(interpreter_at(python)).expanduser().absolute()
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise BadInput(f"--python {python}: this is not a Python that can be run")
     return replace(program, entry=replace(program.entry, python=str(path)))
