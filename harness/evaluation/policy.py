@@ -34,6 +34,7 @@ _WORKER = Path(__file__).with_name("policy_worker.py")
 _PARTS = (
     Path(plain.__file__),
     Path(plain.__file__).with_name("spaces.py"),
+    Path(plain.__file__).with_name("object_space.py"),
     _WORKER.with_name("worker_states.py"),
     _WORKER.with_name("worker_policy.py"),
 )

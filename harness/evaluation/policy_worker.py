@@ -72,16 +72,21 @@ class _Connection:
         return bytes(data)
 
 
-def main(folder: str, plain_file: str, spaces_file: str, states_file: str, program_file: str) -> None:
+def main(
+    folder: str, plain_file: str, spaces_file: str, objects_file: str, states_file: str, program_file: str
+) -> None:
     """Answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
     spaces = _module("_proctor_spaces", spaces_file)
+    objects = _module("_proctor_objects", objects_file)
     states = _module("_proctor_states", states_file)
     program = _module("_proctor_program", program_file)
     connection = _Connection()
     described = plain.loads(connection.receive())["spaces"]
-    built = [spaces.build_space(described[name]) for name in ("action_space", "observation_space")]
-    policy = program.LoadedProgram(folder, *built, states.seen_by_program(described["observation_space"]))
+    action_space = spaces.build_space(described["action_space"])
+    observation_space = objects.build_object_space(described["observation_space"], spaces.build_space)
+    seen = states.seen_by_program(described["observation_space"])
+    policy = program.LoadedProgram(folder, action_space, observation_space, seen)
     connection.send(plain.dumps({"done": None}))
     server = _Server(connection, policy, plain, _redirect())
     server.load()
