@@ -17,7 +17,10 @@ This file needs only the standard library, so that it can be imported in the pol
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 
@@ -53,9 +56,10 @@ def build_object_space(plain: Any, build_space: Callable[[Any], Any]) -> Any:
     if described is None:
         return build_space(plain)
     try:
-        structs = importlib.import_module("relational_structs")
-        spaces = importlib.import_module("relational_structs.spaces")
-    except ImportError:
+        with _no_drawing():
+            structs = importlib.import_module("relational_structs")
+            spaces = importlib.import_module("relational_structs.spaces")
+    except (ImportError, AttributeError):
         return build_space(plain)
     types: dict[str, Any] = {}
     for one in described["types"]:
@@ -64,6 +68,24 @@ def build_object_space(plain: Any, build_space: Callable[[Any], Any]) -> Any:
     objects = [structs.Object(name, types[kind]) for name, kind in described["objects"]]
     state = StateClass(described["state"], structs.ObjectCentricState)
     return spaces.ObjectCentricBoxSpace(objects, features, state_cls=state, dtype=plain["low"].dtype.type)
+
+
+@contextmanager
+def _no_drawing() -> Iterator[None]:
+    """Let a module import pyplot for the type of an argument, as `prpl_utils` does, without loading it.
+
+    To load it takes more than a second in each sandbox, whose home has no list of fonts yet.
+    """
+    names = ("matplotlib", "matplotlib.pyplot")
+    stubs = {} if names[0] in sys.modules else {name: ModuleType(name) for name in names}
+    for stub in stubs.values():
+        stub.Figure = object  # type: ignore[attr-defined]  # a module has what it is given
+    sys.modules.update(stubs)
+    try:
+        yield
+    finally:
+        for name in stubs:
+            del sys.modules[name]
 
 
 class StateClass:
