@@ -89,14 +89,14 @@ def _no_drawing() -> Iterator[None]:
 
 
 class StateClass:
-    """Stands for the class of states, which is imported when it is first used. If it cannot be, `otherwise` is used."""
+    """Stands for the class of states, which is imported when a state is made. If it cannot be, `otherwise` is used."""
 
     def __init__(self, path: str, otherwise: Any) -> None:
         self._path, self._otherwise = path, otherwise
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the class has under this name."""
-        return getattr(self._found(), name)
+    def from_vec(self, *arguments: Any, **named: Any) -> Any:
+        """Make a state from a vector, as the class does."""
+        return self._found().from_vec(*arguments, **named)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Make a state."""
