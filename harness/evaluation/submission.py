@@ -84,7 +84,7 @@ def collect(
     else a program on the host reads or runs by itself (`harness.untrusted.traps`); caches; whatever exceeds the caps.
     Raise `ValueError` if the destination is inside the workspace or not empty, and `OSError` if it cannot be written.
     """
-    if destination.resolve().is_relative_to(workspace.resolve()):
+    if destination.resolve().is_relative_to((workspace / part).resolve()):
         raise ValueError(f"{destination} lies in the agent's own workspace {workspace}: choose a folder outside")
     destination.mkdir(mode=0o755, parents=True, exist_ok=True)
     if any(destination.iterdir()):

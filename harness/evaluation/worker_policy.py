@@ -71,9 +71,9 @@ def program_class(module: ModuleType, name: str | None) -> Any:
         return classes[0]
     file = Path(getattr(module, "__file__", None) or module.__name__).name
     able = ", ".join(thing.__name__ for thing in classes)
-    others = f"; these can play: {able}" if able else ", and no other class with reset and get_action"
-    hint = "; choose one with `proctor grade --policy CLASS`" if able and name is None else ""
-    raise ProgramMistake(f"{file} has no class {name or _DEFAULT}{others}{hint}")
+    others = f"; it has {able}" if able else ", and no other class with reset and get_action"
+    hint = "; choose with --policy" if able and name is None else ""
+    raise ProgramMistake(f"{file} has no class {name or _DEFAULT}{hint}{others}")
 
 
 def playing_classes(module: ModuleType) -> list[Any]:

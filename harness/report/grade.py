@@ -95,6 +95,8 @@ def grade_lines(found: Graded) -> Iterator[str]:
         for kind in found.failures:
             yield f"  {kind.outcome:<12} {len(kind.episodes)}{f': {kind.error}' if kind.error else ''}"
             yield f"  {'':<12} episodes {_some(kind.episodes)}"
+        if any("ModuleNotFoundError" in kind.error for kind in found.failures):
+            yield "the program runs with the Python of its environment: name one that has this module with --python"
     for line in found.left_out[:_FEW]:
         yield f"left out: {line}"
     for line in found.warnings:

@@ -102,8 +102,8 @@ def test_the_only_class_that_can_play_is_found_if_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("classes", "name", "told"),
     [
-        ({"A": Two, "B": Two}, None, "no class GeneratedApproach; these can play: A, B; choose one with"),
-        ({"A": Two}, "GeneratedApproach", "no class GeneratedApproach; these can play: A"),
+        ({"A": Two, "B": Two}, None, "no class GeneratedApproach; choose with --policy; it has A, B"),
+        ({"A": Two}, "GeneratedApproach", "no class GeneratedApproach; it has A"),
         ({"Helper": object}, None, "no class GeneratedApproach, and no other class with reset and get_action"),
     ],
 )
