@@ -16,7 +16,7 @@ from harness.case_folder import CaseFolder
 from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import CaseEnded, Ending, explain
-from harness.environments.factory import python_for_programs
+from harness.evaluation.policy_python import python_of_programs
 from harness.evaluation.program import GivenProgram
 from harness.grading import Score
 from harness.live.line import Live
@@ -105,7 +105,7 @@ class GradedRun:
             raise SandboxError(f"{capability.reason}\n{capability.remedy}")
         dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits)), builder.folder)
         program = self._order.program
-        python = program.entry.python or python_for_programs(self.case.environment)
+        python = program.entry.python or python_of_programs(self.case.environment)
         program = replace(program, entry=replace(program.entry, python=python))
         submission = pipeline.given_submission(builder, program, "proctor grade")
         if submission.reason is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from harness.commands.errors import BadInput
 from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
 from harness.environments.factory import interpreter_at
+from harness.evaluation.policy_python import python_fault
 from harness.evaluation.program import GivenProgram, find_program
 from harness.lazy import LazyModule
 from harness.live.line import LiveLine
@@ -128,8 +128,8 @@ def _with_python(program: GivenProgram, python: str | None) -> GivenProgram:
     if python is None:
         return program
     path = Path(interpreter_at(python)).expanduser().absolute()
-    if not (path.is_file() and os.access(path, os.X_OK)):
-        raise BadInput(f"--python {python}: this is not a Python that can be run")
+    if fault := python_fault(str(path)):
+        raise BadInput(f"--python {python}: {path} cannot run programs: {fault}")
     return replace(program, entry=replace(program.entry, python=str(path)))
 
 

@@ -67,4 +67,5 @@ def _handed_in(submission: Submission) -> dict[str, Any]:
         "files": sorted(submission.files),
         "left_out": list(submission.left_out),
         **({} if submission.entry == AGENTS_ENTRY else {"policy": str(submission.entry)}),
+        **({} if submission.entry.python is None else {"python": submission.entry.python}),
     }

@@ -18,7 +18,8 @@ def host_python() -> Interpreter:
 
 def python_at(executable: Path) -> Interpreter:
     """Return another Python than the harness's, at this path, for kinds whose boxes show host paths."""
-    return Interpreter(str(executable), _environment(executable) or (executable, *base_paths()))
+    installed = _places(executable.resolve().parent.parent, *_links(executable))
+    return Interpreter(str(executable), _environment(executable) or installed)
 
 
 def interpreter_paths() -> tuple[Path, ...]:

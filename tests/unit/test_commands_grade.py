@@ -148,7 +148,11 @@ def test_a_folder_with_several_policies_says_how_to_choose(proctor: Command) -> 
         (["astray", "--environment", "small_maze", "--episodes", "0"], "'0' is not a number from 1 on"),
         (["astray", "--environment", "small_maze", "--set", "limits.turn=1"], "--set limits.turn=1: unknown key"),
         (["astray", "--environment", "small_maze", "--set", "suite.name=x"], "graded without a suite"),
-        (["astray", "--environment", "small_maze", "--python", "/nowhere"], "this is not a Python that can be run"),
+        (
+            ["astray", "--environment", "small_maze", "--python", "/nowhere"],
+            "cannot run programs: No such file or directory",
+        ),
+        (["astray", "--environment", "small_maze", "--python", "/bin/false"], "it needs NumPy and Gymnasium"),
         (["astray", "--environment", "small_maze", "--runs-dir", "astray"], "astray also holds the run"),
         (["astray"], "the following arguments are required: --environment"),
     ],

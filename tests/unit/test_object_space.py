@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relational_structs import Object, ObjectCentricState, Type
+from numpy.typing import NDArray
+from relational_structs.object_centric_state import ObjectCentricState
+from relational_structs.objects import Object, Type
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments import plain
@@ -44,7 +48,7 @@ def test_a_vector_becomes_the_same_state_on_both_sides(kinds: list[Type], widths
     built = sent(space)
     assert isinstance(built, ObjectCentricBoxSpace)
     assert (built.constant_objects, built.type_features, built.dtype) == (objects, features, space.dtype)
-    vector = np.arange(space.shape[0], dtype=dtype)
+    vector: NDArray[Any] = np.arange(space.shape[0], dtype=dtype)
     state = copy.deepcopy(built).devectorize(vector)
     assert type(state) is OwnState
     assert state.data.keys() == space.devectorize(vector).data.keys()
@@ -60,5 +64,5 @@ def test_without_objects_or_without_the_package_it_is_another_space(monkeypatch:
     box = gymnasium.spaces.Box(0, 1, (2,))
     assert sent(box) == box
     space = ObjectCentricBoxSpace([Object("a", THING)], {THING: ["x"]})
-    monkeypatch.setitem(__import__("sys").modules, "relational_structs", None)
+    monkeypatch.setitem(sys.modules, "relational_structs", None)
     assert type(sent(space)) is gymnasium.spaces.Box
