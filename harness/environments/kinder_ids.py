@@ -123,6 +123,14 @@ def all_ids() -> list[str]:
     return list(_IDS)
 
 
+def by_engine() -> dict[tuple[str, str | None], list[str]]:
+    """Return the ids of each family and engine."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for one, world in _IDS.items():
+        found.setdefault((world.family, world.engine), []).append(one)
+    return found
+
+
 def require_id(kinder_id: str) -> World:
     """Return the class of an environment. Raise `ValueError` for an unknown id, and name near ones."""
     world = world_of(kinder_id)
