@@ -17,6 +17,7 @@ from harness.commands.errors import BadInput
 from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
 from harness.environments.factory import interpreter_at
+from harness.environments.kinder_ids import PREFIX
 from harness.evaluation.policy_python import python_fault
 from harness.evaluation.program import GivenProgram, find_program
 from harness.lazy import LazyModule
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EXAMPLES
     parser.add_argument("program", metavar="PROGRAM")
-    parser.add_argument("--environment", required=True, metavar="NAME", help="an environment of conf/environment")
+    parser.add_argument("--environment", required=True, metavar="NAME", help="a name in conf/environment, or kinder/ID")
     parser.add_argument("--policy", metavar="[MODULE:]CLASS", help="the class to grade, and its module in the folder")
     parser.add_argument(
         "--python",
@@ -114,7 +115,9 @@ def _settings(given: argparse.Namespace) -> list[str]:
 
 
 def _environment(name: str, root: Path) -> str:
-    """Return the name of the environment. Raise `BadInput` if there is none of that name."""
+    """Return the name or id of the environment. Raise `BadInput` if there is none of that name."""
+    if name.startswith(PREFIX):
+        return name
     choices = ConfPath.of(root).choices("environment")
     if name not in choices:
         near = nearest(name, choices)

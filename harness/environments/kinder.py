@@ -16,6 +16,8 @@ from relational_structs.spaces import ObjectCentricBoxSpace
 from harness.environments.base import Plain
 from harness.environments.drawing import lock_renderer
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
+from harness.environments.kinder_ids import world_of
+from harness.environments.kinder_meshes import remove_meshes, write_meshes_elsewhere
 
 _LARGEST = 1000
 """The largest number of a state. A world is a few units wide, and no feature is larger than the layer 101."""
@@ -41,6 +43,9 @@ class KinderEnvironment(GymnasiumEnvironment):
                 f"there is no KinDER environment {id!r} here (a missing physics engine leaves its environments out); "
                 f"available: {', '.join(sorted(kinder.get_all_env_ids()))}"
             )
+        world = world_of(id)
+        if world is not None and world.engine == "mujoco":
+            write_meshes_elsewhere()
         super().__init__(id, max_steps, {"allow_state_access": True, **(kwargs or {})})
         space = self.env.observation_space
         if not isinstance(space, ObjectCentricBoxSpace):
@@ -96,6 +101,11 @@ class KinderEnvironment(GymnasiumEnvironment):
         self.env.reset(seed=0)
         space = self._space
         self._world.set_state(space.state_cls.from_vec(vector, space.constant_objects, space.type_features))
+
+    def close(self) -> None:
+        """Free the engine, and remove the meshes that it wrote. No environment of this process may be used then."""
+        super().close()
+        remove_meshes()
 
 
 @cache
