@@ -36,6 +36,7 @@ from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
+from harness.evaluation.counts import counts_digest
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.policy import PolicyHost
@@ -365,6 +366,7 @@ def grade(
     conf = case.evaluation
     seeds = episode_seeds(key, case.environment.name, conf.episodes, salt=conf.seed)
     builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
+    builder.counts_digest = counts_digest(key, environment.counts)
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:

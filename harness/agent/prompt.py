@@ -43,7 +43,8 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     """The variables of a template.
 
     `tools` maps each tool of the environment that is offered to the name that the CLI shows. `episodes_to_pass` is the
-    number of held-out episodes that a submission must solve.
+    number of held-out episodes that a submission must solve. `max_steps` is a text, such as `300 + 150 * num_blocks`,
+    if it depends on the number of objects.
     """
 
     description: str
@@ -51,7 +52,7 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
-    max_steps: int
+    max_steps: int | str
     pass_solve_rate: float
     limits: Limits
 
@@ -71,10 +72,17 @@ def facts(
         episodes=evaluation.episodes,
         episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
         episode_wall_s=evaluation.episode_wall_s,
-        max_steps=environment.max_steps,
+        max_steps=_max_steps(environment),
         pass_solve_rate=environment.pass_solve_rate,
         limits=limits,
     )
+
+
+def _max_steps(environment: EnvironmentConf) -> int | str:
+    counts = environment.counts
+    if counts is None or not counts.steps_per_object:
+        return environment.max_steps
+    return f"{environment.max_steps} + {counts.steps_per_object} * {counts.argument}"
 
 
 def build_prompt(conf: PromptConf, about: PromptFacts) -> str:

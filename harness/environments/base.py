@@ -34,7 +34,9 @@ class Step(NamedTuple):
 class Environment(Protocol):
     """One problem. It runs in the harness's process. The submission does not."""
 
-    max_steps: int
+    @property
+    def max_steps(self) -> int:
+        """The step limit of an episode. An attribute will do."""
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin an episode. Return the first observation and the info as plain data."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.environment_conf import EnvironmentConf
-from harness.environments.arguments import Described, check_arguments
+from harness.environments.arguments import Described, DesignCounts, check_arguments
 from harness.environments.constructor import constructor
 from harness.environments.keeping import Keeping, not_kept
 from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
@@ -32,10 +32,11 @@ _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
     "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
     "kinder": "harness.environments.kinder:KinderEnvironment",
+    "kinder_objects": "harness.environments.kinder_objects:KinderObjects",
 }
 KINDS = tuple(_ADAPTERS)
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden", "kinder_objects": "kindergarden"}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -95,6 +96,11 @@ def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
     `EnvironmentFailed` if the import does not end.
     """
     _check_kind(conf)
+    if conf.kind == "kinder_objects" and not _installed("relational_structs"):
+        return (
+            f"environment {conf.name}: policies get its object-centric states by the package relational_structs, which "
+            f"{sys.executable} lacks: run `proctor setup --extra kinder`"
+        )
     if conf.interpreter is not None or is_import_path(conf.kind):
         try:
             hosts.host_of(_host(conf, keeping), conf.start_s, conf.memory_mb << 20)
@@ -103,7 +109,9 @@ def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
         except ValueError as error:
             raise ValueError(f"environment {conf.name}: kind {conf.kind}: {error}") from error
         return None
-    if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
+    if conf.kind in {"kinder", "kinder_objects"} and not all(
+        _installed(package) for package in ("kinder", "tomsgeoms2d")
+    ):
         return "KinDER is not installed: run `proctor setup --extra kinder`"
     module = _module_of_id(conf)
     if module is not None and not _installed(module.partition(".")[0]):
@@ -143,8 +151,12 @@ def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
 
 
 def described(conf: EnvironmentConf) -> Described:
-    """Return what an environment is made from."""
-    return Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    """Return what an environment is made from. Its held-out counts are not in it."""
+    facts = Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    if conf.counts is None:
+        return facts
+    counts = DesignCounts(conf.counts.argument, conf.counts.design, conf.counts.steps_per_object)
+    return facts._replace(counts=counts)
 
 
 def adapter_path(conf: EnvironmentConf) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import plain
-from harness.environments.arguments import Described
+from harness.environments.arguments import Described, DesignCounts
 from harness.environments.base import Environment, InvalidAction, Plain
 from harness.environments.channel import Channel
 from harness.environments.making import make
@@ -86,7 +86,10 @@ class _Served:
         return self._environment
 
     def _make(self, path: str, *facts: Any) -> int:
-        self._environment = make(Described(*facts), path)
+        described = Described(*facts)
+        if described.counts is not None:  # a list, as plain data
+            described = described._replace(counts=DesignCounts(*described.counts))
+        self._environment = make(described, path)
         return self._environment.max_steps
 
     def _check(self, action: Plain) -> None:

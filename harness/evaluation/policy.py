@@ -31,6 +31,7 @@ _DEATH_S = 1.0
 _WORKER = Path(__file__).with_name("policy_worker.py")
 _PLAIN = Path(plain.__file__)
 _SPACES = _PLAIN.with_name("spaces.py")
+_OBJECT_CENTRIC = _PLAIN.with_name("object_centric.py")  # which spaces.py loads
 _VARIABLES = {
     "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
     "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
@@ -167,7 +168,7 @@ class PolicyHost:
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
+            readable=(*python.readable, _WORKER, _PLAIN, _SPACES, _OBJECT_CENTRIC),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,

@@ -72,6 +72,7 @@ class _Policy:
     def __init__(self, folder: str, action_space: Any, observation_space: Any) -> None:
         self._folder = folder
         self._arguments = (action_space, observation_space)
+        self._seen: Callable[[Any], Any] = getattr(observation_space, "from_plain", lambda observation: observation)
         self._approach: Any = None
 
     def load(self, _request: dict[str, Any]) -> None:
@@ -80,10 +81,10 @@ class _Policy:
         self._approach = module.GeneratedApproach(*self._arguments, primitives=None)
 
     def reset(self, request: dict[str, Any]) -> None:
-        self._approach.reset(request["observation"], request["info"])
+        self._approach.reset(self._seen(request["observation"]), request["info"])
 
     def act(self, request: dict[str, Any]) -> Any:
-        return self._approach.get_action(request["observation"])
+        return self._approach.get_action(self._seen(request["observation"]))
 
 
 def main(plain_file: str, spaces_file: str, folder: str) -> None:
