@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,13 +18,16 @@ import numpy as np
 
 from harness.environments.base import Environment
 
-_EGL = "libEGL.so.1"
+_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+"""The library of each way to draw without a screen, the quicker one first."""
+_TRY_EGL = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+_EGL_S = 20.0
 
 _ADVICE = (
     (
         re.compile(r"\b(E?GL\w*|GLFW|GLX|OpenGL|OSMesa|X11|DISPLAY)\b|\begl[A-Z]"),
         "this machine has no screen: install EGL (on Debian: `apt-get install libegl1`), "
-        "or install OSMesa (`apt-get install libosmesa6`) and set MUJOCO_GL=osmesa",
+        "or install OSMesa (`apt-get install libosmesa6`)",
     ),
     (
         re.compile(r"SDL|video device"),
@@ -34,18 +38,42 @@ _ADVICE = (
 
 
 def choose_renderer() -> None:
-    """Set MUJOCO_GL=egl, so that MuJoCo draws without a screen. Call this before MuJoCo is imported.
+    """Choose how MuJoCo draws without a screen: by EGL if that works here, or else by OSMesa if that is installed.
 
-    Nothing is set if there is a DISPLAY, or if the user has set MUJOCO_GL. Without libEGL, nothing is set either,
-    because that setting would then keep MuJoCo from being imported.
+    Call this before MuJoCo is imported. Nothing is set if there is a DISPLAY, or if the user has set MUJOCO_GL. Without
+    a library that works, nothing is set either, because that setting would then keep MuJoCo from being imported.
     """
     if "MUJOCO_GL" in os.environ or os.environ.get("DISPLAY") or find_spec("mujoco") is None:
         return
+    for renderer, library in _LIBRARIES.items():
+        if _loads(library) and (renderer != "egl" or _egl_works()):
+            os.environ["MUJOCO_GL"] = renderer
+            os.environ.setdefault("PYOPENGL_PLATFORM", renderer)
+            return
+
+
+def _loads(library: str) -> bool:
     try:
-        ctypes.CDLL(_EGL)
+        ctypes.CDLL(library)
     except OSError:
-        return
-    os.environ["MUJOCO_GL"] = "egl"
+        return False
+    return True
+
+
+def _egl_works() -> bool:
+    """Return whether MuJoCo can draw by EGL. It is tried in another process, which a broken driver may kill."""
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _TRY_EGL],
+            env={**os.environ, "MUJOCO_GL": "egl", "PYOPENGL_PLATFORM": "egl"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_EGL_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return tried.returncode == 0
 
 
 def drawing_fault(environment: Environment, _descriptors: Sequence[int] = ()) -> str | None:

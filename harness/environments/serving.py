@@ -28,6 +28,7 @@ from harness.environments import plain
 from harness.environments.arguments import Described
 from harness.environments.base import Environment, InvalidAction, Plain
 from harness.environments.channel import Channel
+from harness.environments.fidelity import fidelity_of
 from harness.environments.making import make
 from harness.imports import PackageMissing, load_object
 
@@ -85,9 +86,9 @@ class _Served:
             raise RuntimeError("there is no environment yet")
         return self._environment
 
-    def _make(self, path: str, *facts: Any) -> int:
-        self._environment = make(Described(*facts), path)
-        return self._environment.max_steps
+    def _make(self, path: str, *facts: Any) -> dict[str, Plain]:
+        self._environment = environment = make(Described(*facts), path)
+        return {"max_steps": environment.max_steps, "state_fidelity": fidelity_of(environment)}
 
     def _check(self, action: Plain) -> None:
         self._now.action(action)

@@ -198,8 +198,9 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions. `known_failure` is set if the project
-    expected the case to fail.
+    environment's configuration. They are null in records of older versions. `state_fidelity` says what the environment
+    can do with a state that is set (`harness.environments.fidelity`). It is null if the environment was not made, and
+    in records of older versions. `known_failure` is set if the project expected the case to fail.
     """
 
     schema: int = SCHEMA
@@ -229,6 +230,7 @@ class Record(Struct, frozen=True, kw_only=True):
     solved_when: str | None = None
     max_steps: int | None = None
     environment_arguments: dict[str, Any] | None = None
+    state_fidelity: str | None = None
     timing: Timing = Timing()
     versions: Versions
     digests: Digests = Digests()

@@ -76,6 +76,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.state_fidelity: str | None = None
         self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
@@ -189,6 +190,7 @@ class RecordBuilder:
             solved_when=case.environment.solved_when,
             max_steps=case.environment.max_steps,
             environment_arguments=case.environment.arguments,
+            state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
