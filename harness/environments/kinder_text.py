@@ -62,7 +62,9 @@ def _observation(family: Family, space: ObjectCentricBoxSpace) -> str:
     """Return a table of all components. Of many, return a table of the objects, and one of each type's features."""
     if space.shape[0] <= _LONGEST_TABLE:
         return _COMPONENTS.format("\n".join(observation_rows(family, space)))
-    objects, features, first = [], [], 0
+    objects: list[str] = []
+    features: list[str] = []
+    first = 0
     alike: dict[tuple[str, ...], int] = {}
     for thing in space.constant_objects:
         names = space.type_features[thing.type]
