@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments.base import Plain
+from harness.environments.drawing import lock_renderer
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.kinder_families import LIMB, MUJOCO, class_of
 from harness.environments.kinder_limb import count_tries
@@ -81,15 +82,7 @@ class KinderEnvironment(GymnasiumEnvironment):
 
 @cache
 def _register() -> None:
-    """Register KinDER's environments. It would choose OSMesa for MuJoCo on a machine without a screen."""
     mpl.use("agg")  # pictures are drawn off screen, from any thread
-    screen = os.environ.get("DISPLAY")
-    if os.environ.get("MUJOCO_GL"):
-        os.environ["DISPLAY"] = screen or ":none"
-    try:
-        kinder.register_all_environments()
-    finally:
-        if screen is None:
-            os.environ.pop("DISPLAY", None)
-        else:
-            os.environ["DISPLAY"] = screen
+    renderer = lock_renderer()
+    kinder.register_all_environments()
+    os.environ.update(renderer)
