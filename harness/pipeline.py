@@ -249,6 +249,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    builder.state_fidelity = environment.state_fidelity
     builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)

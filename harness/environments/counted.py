@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.environments.arguments import DesignCounts
 from harness.environments.base import Environment, Plain, Step
+from harness.environments.fidelity import Fidelity, fidelity_of
 from harness.environments.judged import JudgedEnvironment
 
 MOST_OPEN = 4
@@ -44,6 +45,11 @@ class CountedEnvironment:
     def max_steps(self) -> int:
         """The step limit of the next episode if `count` is set, and otherwise of the present one."""
         return self._limit(self._now if self.count is None else self.count)
+
+    @property
+    def state_fidelity(self) -> Fidelity:
+        """How faithful states are."""
+        return fidelity_of(self._at(self._largest))
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the episode of this seed."""

@@ -219,6 +219,12 @@ def _module_of_id(conf: EnvironmentConf) -> str | None:
     return module if conf.kind == "gymnasium" and colon else None
 
 
+def _module_of_class(conf: EnvironmentConf) -> str | None:
+    """Return the module of the KinDER class of an environment, if any. The host imports it once for all processes."""
+    module, colon, _ = str(conf.arguments.get("environment", "")).partition(":")
+    return module if conf.kind == "kinder_objects" and colon else None
+
+
 def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """Return what the environment's host is started with.
 
@@ -227,7 +233,7 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    adapter, also = adapter_path(conf), _module_of_id(conf)
+    adapter, also = adapter_path(conf), _module_of_id(conf) or _module_of_class(conf)
     return hosts.HostSpec(_interpreter(conf), path, adapter, also, _engine(conf), keeping)
 
 

@@ -19,6 +19,7 @@ from harness.environments import plain
 from harness.environments.arguments import Described
 from harness.environments.base import InvalidAction, Plain, Step
 from harness.environments.channel import Aside, Channel
+from harness.environments.fidelity import Fidelity
 from harness.environments.hosts import EnvironmentFailed, HostSpec, ended, forget, host_of
 from harness.environments.keeping import Kept
 from harness.environments.last_words import LastWords
@@ -70,7 +71,9 @@ class HostedProcess:
         try:
             self._kept = spec.keeping(forked.ward, memory, self._life)
             self._unkeep = weakref.finalize(self, self._kept.close)  # also for an environment that nobody closes
-            self.max_steps: int = self.ask("make", spec.adapter, *described, limit=conf.start_s)
+            made = self.ask("make", spec.adapter, *described, limit=conf.start_s)
+            self.max_steps: int = made["max_steps"]
+            self.state_fidelity: Fidelity = made["state_fidelity"]
         except BaseException:
             self.kill()
             raise
@@ -190,6 +193,7 @@ class HostedEnvironment:
         self._played = 0
         self._process: HostedProcess | None = self.another()
         self.max_steps = self._process.max_steps
+        self.state_fidelity = self._process.state_fidelity
 
     def another(self, others: Sequence[int] = ()) -> HostedProcess:
         """Return a new process with such an environment, which has the descriptors `others`. The caller closes it."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import Environment, Plain, Step
+from harness.environments.fidelity import fidelity_of
 from harness.environments.solved_when import SolvedRule, doubt
 
 _SUCCESS = """\
@@ -24,6 +25,7 @@ class JudgedEnvironment:
     """
 
     def __init__(self, judged: Environment, rule: SolvedRule) -> None:
+        self.state_fidelity = fidelity_of(judged)
         self.judged = judged
         self._rule = rule
         self._steps = 0

@@ -77,6 +77,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.state_fidelity: str | None = None
         self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
@@ -188,6 +189,7 @@ class RecordBuilder:
             differences=self.differences,
             limits=case.limits,
             **_of_environment(case.environment),
+            state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
