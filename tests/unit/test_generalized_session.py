@@ -17,6 +17,7 @@ from harness.report.table import table
 from harness.results.record import Record
 from harness.seed_key import PUBLIC, VARIABLE
 from harness.suite.config import load_environments
+from tests.support.pages import Page
 from tests.support.project import CONF, Project
 
 CASE = "claude-scripted-motion2d_generalized"
@@ -84,3 +85,12 @@ def test_the_prompt_tells_the_design_counts_alone(folder: Path) -> None:
     prompt = (folder / "prompt.md").read_text()
     assert "these numbers: 0, 1, 2, 3." in prompt
     assert "at\n  most 300 + 150 * num_passages steps" in prompt
+
+
+def test_the_page_has_the_interval_of_each_number(project: Project, tmp_path: Path) -> None:
+    assert main(["report", str(project.folder / "runs/latest"), "--html", str(tmp_path / "page.html")]) == 0
+    details = Page(tmp_path / "page.html").details(CASE)
+    assert [(one["count"], one["held_out"], one["solved"]) for one in details["counts"]] == [
+        (count, count > 3, 1) for count in range(6)
+    ]
+    assert all(low < 1.0 == high for one in details["counts"] for low, high in [one["interval"]])
