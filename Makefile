@@ -27,7 +27,7 @@ eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -37,7 +37,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
 nightly: setup local
 	$(VENV)/bin/pytest -m nightly $(ARGS)

@@ -9,10 +9,11 @@ import numpy as np
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments.fidelity import sentence
-from harness.environments.kinder_families import KINEMATIC2D, MUJOCO, Family, KinderClass
+from harness.environments.kinder_families import DYNAMIC2D, KINEMATIC2D, MUJOCO, Family, KinderClass
 from harness.environments.kinder_goals import goal_text
 from harness.environments.kinder_meanings import action_components, action_rule, feature_meaning
 
+_FLAT = (KINEMATIC2D, DYNAMIC2D)
 _BORDER = frozenset({"bottom_wall", "left_wall", "right_wall", "top_wall"})
 _LONGEST_TABLE = 200
 """The largest size of an observation that is told component by component. A prompt has to be paid for."""
@@ -113,19 +114,17 @@ def engine_text(family: Family) -> str:
 
 def world_text(family: Family, world: Any) -> str:
     """Return how large the world is, and what happens where things touch."""
-    bounds = [getattr(world.config, f"world_{end}_{axis}", None) for axis in "xy" for end in ("min", "max")]
-    if None in bounds:
-        return "" if not family.name.endswith("3d") and not family.name.endswith("3dv2") else _WORLD_3D
+    if family not in _FLAT:
+        return _WORLD_3D
+    bounds = (getattr(world.config, f"world_{end}_{axis}") for axis in "xy" for end in ("min", "max"))
     return (_WORLD_GEOMETRY if family == KINEMATIC2D else _WORLD_PHYSICS).format(*bounds)
 
 
 def fixed_things(family: Family, world: Any, space: ObjectCentricBoxSpace) -> str:
-    """Return the things that never move and are not observed, without the walls round the world."""
-    try:
-        fixed = world.initial_constant_state
-    except AssertionError:  # KinDER does not know the size of the table of Obstruction3D
+    """Return the things of a 2D world that never move and are not observed, without the walls round it."""
+    if family not in _FLAT:
         return ""
-    seen = {thing.name for thing in space.constant_objects}
+    fixed, seen = world.initial_constant_state, {thing.name for thing in space.constant_objects}
     rows = [
         f"| {thing.name} | {feature} | {fixed.get(thing, feature):g} | {feature_meaning(family, thing, feature)} |"
         for thing in fixed

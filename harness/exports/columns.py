@@ -145,6 +145,7 @@ EPISODE_COLUMNS: Sequence[TableColumn] = [
     TableColumn("reward", _NUMBER, "line.reward"),
     TableColumn("seconds", _NUMBER, "line.seconds"),
     TableColumn("error", _TEXT, "line.error"),
+    TableColumn("count", _INTEGER, "line.count"),
 ]
 
 
