@@ -209,6 +209,7 @@ class TestRuns:
             "reward": 0.0,
             "seconds": 0.0,
             "error": None,
+            "count": None,
         }
 
     def test_a_run_is_named_as_for_the_other_commands(self, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.worlds
 
 
 @pytest.fixture(params=GENERALIZED, ids=lambda conf: conf.name)
-def conf(request: pytest.FixtureRequest) -> Iterator[EnvironmentConf]:
+def conf(request: pytest.FixtureRequest) -> EnvironmentConf:
     conf: EnvironmentConf = request.param
     if reason := available(conf):
         pytest.skip(reason)
@@ -39,10 +38,10 @@ def test_it_can_be_played_and_drawn_at_every_number(conf: EnvironmentConf) -> No
         for count in (*design, *held_out):
             told = {"seed": 1, "count": count}
             begun = process.ask("run", "harness.evaluation.replaying:begin", told, limit=LIMIT_S)
-            state = space.from_plain(begun["observation"])  # type: ignore[attr-defined]  # it is a space of objects
+            state = space.from_plain(begun["observation"])
             seen[count] = len(state.data)
             step = process.ask("step", fixed_action(spaces["action_space"], 1), limit=LIMIT_S)
-            assert space.from_plain(step[0]).data.keys() == state.data.keys()  # type: ignore[attr-defined]
+            assert space.from_plain(step[0]).data.keys() == state.data.keys()
             picture = process.ask("render", limit=LIMIT_S)
             assert picture.ndim == 3
             assert picture.std() > 1
