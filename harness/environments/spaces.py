@@ -10,6 +10,7 @@
 | Dict | `{"type": "dict", "spaces": {key: plain}}` |
 | Tuple | `{"type": "tuple", "spaces": [plain]}` |
 | Sequence | `{"type": "sequence", "space": plain}` |
+| Dict whose members a program gets frozen | `{"type": "dict", "spaces": …, "frozen": true}` |
 | of object-centric states | as `object_centric.py` says; that file must be beside this one |
 | any other | `{"type": "other", "text": its repr}`; rebuilt as a bare `Space` |
 
@@ -48,9 +49,14 @@ def build_space(plain: Any) -> spaces.Space[Any]:
 
 def _object_centric() -> Any:
     """Return the module `object_centric`. It is loaded from its file, as this one may be, and only if it is needed."""
-    found = spec_from_file_location("_proctor_object_centric", Path(__file__).with_name("object_centric.py"))
+    with _beside("object_space").no_drawing():
+        return _beside("object_centric")
+
+
+def _beside(name: str) -> Any:
+    found = spec_from_file_location(f"_proctor_{name}", Path(__file__).with_name(f"{name}.py"))
     if found is None or found.loader is None:
-        raise ImportError("object_centric.py is not a Python file")
+        raise ImportError(f"{name}.py is not a Python file")
     module = module_from_spec(found)
     found.loader.exec_module(module)
     return module

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.agent.prompt import TEXTS, facts, render
 from harness.environment_conf import EnvironmentConf
-from harness.environments.base import Environment, Plain
+from harness.environments.base import Environment, Plain, Step
 from harness.environments.factory import described
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools, ToolFault
@@ -51,6 +51,9 @@ class Walker:
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         return 1
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        pass
 
 
 @contextmanager
