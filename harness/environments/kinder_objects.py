@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.environments.base import Plain, Step
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.kinder_families import MUJOCO, KinderClass, family_of_class
+from harness.environments.kinder_meshes import remove_meshes, write_meshes_elsewhere
 from harness.environments.kinder_objects_text import named_states, objects_description
 from harness.environments.kinder_states import FeatureStates, IntegrationStates, States
 from harness.environments.object_centric import space_to_plain as objects_to_plain
@@ -34,6 +35,9 @@ class KinderObjects(GymnasiumEnvironment):
     as that of `harness.environments.kinder`. Raise `ValueError` for a class or a number that does not work.
     """
 
+    _open = 0
+    """How many are open in this process."""
+
     def __init__(
         self, environment: str, max_steps: int, split: Mapping[str, Sequence[str]] | None = None, **given: Any
     ) -> None:
@@ -43,8 +47,9 @@ class KinderObjects(GymnasiumEnvironment):
             raise ValueError(f"environment: {environment} is not a KinDER environment with a fixed number of objects")
         self._class: type[Any] = found
         self._given = given
-        super().__init__(environment, max_steps, _divided(given, split or {}))
         self._kind = KinderClass(found.__name__.removesuffix("Env"), family_of_class(environment), ())
+        super().__init__(environment, max_steps, _divided(given, split or {}))
+        KinderObjects._open += 1
         self.state_fidelity = self._kind.family.fidelity
         self._named = named_states(self._kind)
         self._states = self._own_states()
@@ -52,6 +57,8 @@ class KinderObjects(GymnasiumEnvironment):
             self._world._robot_env.camera_names = [camera]  # it would draw what every camera sees, and show one
 
     def _make(self, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+        if self._kind.family == MUJOCO:
+            write_meshes_elsewhere()
         try:
             self._outer = self._class(allow_state_access=True, **kwargs)
         except (TypeError, RuntimeError, AssertionError) as error:
@@ -127,13 +134,19 @@ class KinderObjects(GymnasiumEnvironment):
         return [(thing, space.type_features[thing.type]) for thing in space.constant_objects]
 
     def close(self) -> None:
-        """Free the environment's engines. KinDER leaves the client of PyBullet open, which takes 250 MB."""
+        """Free the environment's engines. The last one in a process also removes the meshes that MuJoCo wrote.
+
+        KinDER leaves the client of PyBullet open, which takes 250 MB.
+        """
         client = getattr(self._world, "physics_client_id", None)
         super().close()
         bullet = sys.modules.get("pybullet")
         if client is not None and bullet is not None:
             with suppress(bullet.error):  # it may be closed
                 bullet.disconnect(physicsClientId=client)
+        KinderObjects._open -= 1
+        if not KinderObjects._open:
+            remove_meshes()
 
     @property
     def _world(self) -> Any:
