@@ -20,6 +20,17 @@ _FAMILIES = {
         "stickbutton2d",
     ),
     "dynamic2d": ("dynpusht2d",),
+    "tidybot3d": (
+        "basemotion3d",
+        "dynamo3d",
+        "limbrepositioning3d",
+        "obstruction3d",
+        "packing3d",
+        "shelf3d",
+        "table3d",
+        "transport3d",
+    ),
+    "vega3d": ("vegamotion3d",),
 }
 """The folder of each policy, and the families that it is for: a part of an environment's name, between underscores."""
 
