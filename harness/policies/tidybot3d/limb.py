@@ -1,7 +1,7 @@
 """LimbRepositioning3D: move a limb, which the robot's hand holds, to a pose.
 
-Hand and limb move as one. So the limb's goal pose tells where the hand must be, and that tells the robot's joints. Each
-joint is then drawn to its goal as by a spring with a damper.
+Hand and limb move as one. So a pose of the limb tells where the hand must be, and that tells the robot's joints. Each
+joint is drawn along its way as by a spring with a damper.
 """
 
 from __future__ import annotations
@@ -20,22 +20,38 @@ HELD = np.array([[0, 1, 0, 0], [-1, 0, 0, -0.07], [0, 0, 1, -0.60739], [0, 0, 0,
 HOLD = np.array([[0, 0, -1, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=float)
 """The robot's hand, seen from there."""
 
-STIFF, DAMPED = 20.0, 8.0
+STOPS, SLOW, WAIT = 10, 150, 100
+"""The way is reckoned at so many stops, takes so many steps, and so many more for the limb to come to rest."""
+STIFF, DAMPED = 30.0, 8.0
 LIGHT = np.array((1, 1, 1, 1, 1, 1, 0.03))
 """The last joint turns almost nothing, so its spring and damper are weak."""
 
 
 def play(world: World) -> Motion:
-    """Draw the robot's joints to those that bring the limb to its goal."""
-    joints = _joints(world, "robot", "joint", 7)
-    rotation, place, _ = hand(joints)
-    shoulder = _pose(rotation, place) @ np.linalg.inv(_limb(_joints(world, "limb", "joint", 6)) @ HOLD)
-    goal = shoulder @ _limb(_joints(world, "limb", "goal_joint", 6)) @ HOLD
-    target = reach(goal[:3, 3], goal[:3, :3], joints)
+    """Move the limb to its goal, slowly. Where it is not there then, see how the hand holds it now, and try again."""
+    shoulder = _hand(world) @ np.linalg.inv(_limb(_joints(world, "limb", "joint", 6)) @ HOLD)
     while True:
-        left = target - _joints(world, "robot", "joint", 7)
-        speed = _joints(world, "robot", "joint_vel", 7)
-        yield np.clip(LIGHT * (STIFF * left - DAMPED * speed), -world.most, world.most)
+        for target in _way(world, shoulder):
+            left = target - _joints(world, "robot", "joint", 7)
+            speed = _joints(world, "robot", "joint_vel", 7)
+            yield np.clip(LIGHT * (STIFF * left - DAMPED * speed), -world.most, world.most)
+
+
+def _way(world: World, shoulder: Vector) -> Vector:
+    """Return the robot's joints for each step of the limb's way from where it is to its goal."""
+    start, goal = _joints(world, "limb", "joint", 6), _joints(world, "limb", "goal_joint", 6)
+    hold = np.linalg.inv(shoulder @ _limb(start)) @ _hand(world)
+    stops = [_joints(world, "robot", "joint", 7)]
+    for share in np.linspace(0, 1, STOPS)[1:]:
+        pose = shoulder @ _limb(start + share * (goal - start)) @ hold
+        stops.append(reach(pose[:3, 3], pose[:3, :3], stops[-1]))
+    when = np.clip(np.arange(SLOW + WAIT) / SLOW, 0, 1)
+    return np.transpose([np.interp(when, np.linspace(0, 1, STOPS), joint) for joint in np.transpose(stops)])
+
+
+def _hand(world: World) -> Vector:
+    rotation, place, _ = hand(_joints(world, "robot", "joint", 7))
+    return _pose(rotation, place)
 
 
 def _joints(world: World, thing: str, name: str, count: int) -> Vector:
