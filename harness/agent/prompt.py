@@ -6,7 +6,7 @@ They are the same for every backend, except for the names that its CLI gives to 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf, least_solved
 
-PARTS: Final = ("task", "interface", "tools", "limits", "rules")
+PARTS: Final = ("task", "interface", "access", "tools", "limits", "rules")
 """The parts of the task's prompt, in their order."""
 
 TEXTS: Final = (*PARTS, "instructions", "resume")
@@ -42,12 +42,15 @@ class TemplateFault(ConfError):
 class PromptFacts(Struct, frozen=True, kw_only=True):
     """The variables of a template.
 
-    `tools` maps each tool of the environment that is offered to the name that the CLI shows. `episodes_to_pass` is the
-    number of held-out episodes that a submission must solve.
+    `tools` maps each tool of the environment that is offered to the name that the CLI shows. `source` names what the
+    agent may read of the environment's source. `episodes_to_pass` is the number of held-out episodes that a submission
+    must solve.
     """
 
     description: str
     tools: Mapping[str, str]
+    visibility: str
+    source: Sequence[str] = ()
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
@@ -63,11 +66,14 @@ def facts(
     *,
     description: str = "",
     tools: Mapping[str, str],
+    source: Sequence[str] = (),
 ) -> PromptFacts:
     """Return the variables for the templates of a case. `description` is the environment's own."""
     return PromptFacts(
         description=description.strip(),
         tools=tools,
+        visibility=environment.visibility,
+        source=source,
         episodes=evaluation.episodes,
         episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
         episode_wall_s=evaluation.episode_wall_s,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from backends.base import Backend
+from harness.access.kit import Access
 from harness.agent.cli import Cli
 from harness.agent.driver import Progress
 from harness.case import Case
@@ -21,7 +22,8 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
     `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
-    the session's progress. `instructions` are the standing instructions that the CLI gets.
+    the session's progress. `access` is what the agent gets of its environment besides the MCP tools. `instructions` are
+    the standing instructions that the CLI gets.
     """
 
     case: Case
@@ -33,6 +35,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     model_server: ModelServer
     mcp: McpServer
     progress: Callable[[Progress], None]
+    access: Access | None = None
     instructions: str = ""
 
     @property

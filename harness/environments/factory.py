@@ -35,7 +35,7 @@ _ADAPTERS = {
 }
 KINDS = tuple(_ADAPTERS)
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -105,7 +105,7 @@ def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
         return None
     if conf.kind == "kinder" and not all(_installed(package) for package in ("kinder", "tomsgeoms2d")):
         return "KinDER is not installed: run `proctor setup --extra kinder`"
-    module = _module_of_id(conf)
+    module = module_of_id(conf)
     if module is not None and not _installed(module.partition(".")[0]):
         return (
             f"environment {conf.name}: there is no module {module}: it is neither in the project's root folder nor "
@@ -136,7 +136,7 @@ def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
         module = re.split("[.:]", conf.kind)[0]
         package = next(iter(packages_distributions().get(module, [])), None)
     else:
-        package = _PACKAGES.get(conf.kind)
+        package = PACKAGES.get(conf.kind)
         if package is None:
             return f"proctor {proctor}"
     return f"{package} {version(package)}" if package else None
@@ -152,7 +152,7 @@ def adapter_path(conf: EnvironmentConf) -> str:
     return _ADAPTERS.get(conf.kind, conf.kind)
 
 
-def _module_of_id(conf: EnvironmentConf) -> str | None:
+def module_of_id(conf: EnvironmentConf) -> str | None:
     """Return the module that Gymnasium imports for this id, if any."""
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
     return module if conf.kind == "gymnasium" and colon else None
@@ -166,7 +166,7 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    return hosts.HostSpec(conf.interpreter or sys.executable, path, adapter_path(conf), _module_of_id(conf), keeping)
+    return hosts.HostSpec(conf.interpreter or sys.executable, path, adapter_path(conf), module_of_id(conf), keeping)
 
 
 def _installed(package: str) -> bool:

@@ -59,7 +59,8 @@ class HostedProcess:
                 host = host_of(spec, conf.start_s, memory)
                 forked = host.fork(memory, self._said.writing, others)
         except OSError as error:
-            raise EnvironmentFailed(self._said.told(f"environment {conf.name} cannot start: {error}")) from error
+            brief = f"environment {conf.name} cannot start: {error}"
+            raise EnvironmentFailed(self._said.told(brief), brief) from error
         finally:
             self._said.close_writing()
         self._host, self._pid, self._connection = host, forked.pid, forked.connection
@@ -92,7 +93,8 @@ class HostedProcess:
         limit = self._conf.call_s if limit is None else limit
         doing = doing or f"{do}()"
         if not self.alive:
-            raise EnvironmentFailed(f"environment {self._conf.name}: its process has ended")
+            brief = f"environment {self._conf.name}: its process has ended"
+            raise EnvironmentFailed(brief, brief)
         message = plain.dumps({"do": do, "with": list(arguments)})
         deadline = time.monotonic() + limit
         try:
@@ -114,6 +116,13 @@ class HostedProcess:
             self.kill()
             raise
         return self._answered(answer, doing)
+
+    def died(self) -> str | None:
+        """Return how the process has ended by itself, in words, or `None` if it runs."""
+        if not self.alive or not self._note_end(0):
+            return None
+        self.kill()
+        return f"environment {self._conf.name}: {ended(self._code)}"
 
     def close(self) -> None:
         """Let the environment free what it holds, and end the process. It is killed if it does not end soon."""
@@ -150,9 +159,8 @@ class HostedProcess:
             raise _REFUSALS.get(str(answer["refused"]), ValueError)(str(answer.get("text")))
         if "failed" in answer:
             trace = str(answer.get("trace"))
-            raise EnvironmentFailed(
-                self._said.told(f"environment {self._conf.name}: {doing} failed: {answer['failed']}", trace)
-            )
+            brief = f"environment {self._conf.name}: {doing} failed"
+            raise EnvironmentFailed(self._said.told(f"{brief}: {answer['failed']}", trace), brief)
         return answer.get("done")
 
     def _freeze(self, what: str) -> NoReturn:
@@ -165,7 +173,8 @@ class HostedProcess:
     def _fail(self, what: str) -> NoReturn:
         why = self._kept.exceeded() if self._kept is not None else None
         because = f": {why}" if why else ""
-        error = EnvironmentFailed(self._said.told(f"environment {self._conf.name}: {what}{because}"))
+        brief = f"environment {self._conf.name}: {what}{because}"
+        error = EnvironmentFailed(self._said.told(brief), brief)
         self.kill()
         raise error
 

@@ -16,6 +16,7 @@ from backends.events import Usage
 from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.environment_conf import EnvironmentConf
 from harness.grading import Score
 from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
@@ -32,6 +33,7 @@ from harness.results.record import (
     Versions,
 )
 from harness.results.usage import added
+from harness.telemetry import Telemetry
 from harness.visible import visible, visible_struct
 
 
@@ -95,6 +97,7 @@ class RecordBuilder:
         self.played_from: str | None = None
         self.weaker_limits: list[str] = []
         self.timing: dict[str, float | None] = {}
+        self.telemetry: Telemetry | None = None
         self.outcome: str | None = None
         self.tests: dict[str, str] = {}
         self.failures: list[str] = []
@@ -185,11 +188,9 @@ class RecordBuilder:
             denials=self.denials,
             differences=self.differences,
             limits=case.limits,
-            pass_solve_rate=case.environment.pass_solve_rate,
-            solved_when=case.environment.solved_when,
-            max_steps=case.environment.max_steps,
-            environment_arguments=case.environment.arguments,
+            **_configured(case.environment),
             timing=Timing(**timing),
+            telemetry=self.telemetry,
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
@@ -207,6 +208,16 @@ class RecordBuilder:
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)
+
+
+def _configured(environment: EnvironmentConf) -> dict[str, Any]:
+    return {
+        "pass_solve_rate": environment.pass_solve_rate,
+        "solved_when": environment.solved_when,
+        "max_steps": environment.max_steps,
+        "environment_arguments": environment.arguments,
+        "visibility": environment.visibility,
+    }
 
 
 def _names(case: Case) -> CaseNames:
