@@ -26,9 +26,9 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`. `visibility` is
     `source` if the agent may read the environment's source, and `api` if the environment is a black box.
 
-    The environment runs in a process of its own. `interpreter` is the path of its Python; `None` means Proctor's own.
-    The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds to make the environment, and
-    `call_s` for each other call.
+    The environment runs in a process of its own. `interpreter` is the path of its Python, or `worlds` for that of the
+    extra; `None` means Proctor's own. The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds
+    to make the environment, and `call_s` for each other call.
     """
 
     name: str
