@@ -180,9 +180,22 @@ def _version(package: str, conf: EnvironmentConf) -> str | None:
 
 def _interpreter(conf: EnvironmentConf) -> str:
     """Return the path of the Python that runs an environment."""
-    if conf.interpreter == WORLDS:
-        return str(python_in(worlds_folder()))
-    return conf.interpreter or sys.executable
+    return interpreter_at(conf.interpreter) if conf.interpreter else sys.executable
+
+
+def interpreter_at(name: str) -> str:
+    """Return the path of a Python that is named by its path, or by the extra that it comes with."""
+    return str(python_in(worlds_folder())) if name == WORLDS else name
+
+
+def python_for_programs(conf: EnvironmentConf) -> str | None:
+    """Return the path of the Python that has what programs for an environment import, or `None` for Proctor's own.
+
+    It is the environment's own. For an environment of KinDER it is that of the extra, if this is installed.
+    """
+    if conf.interpreter is not None:
+        return interpreter_at(conf.interpreter)
+    return interpreter_at(WORLDS) if conf.kind == "kinder" and missing_worlds() is None else None
 
 
 def _engine(conf: EnvironmentConf) -> str | None:

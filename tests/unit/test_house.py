@@ -46,7 +46,7 @@ FLOORS = (
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "hosting", "models", "report", "live", "verdict"},
     {"access", "agent", "baseline", "evaluation", "mcp", "suite"},
-    {"offering", "pipeline", "run", "shared_session", "transcript"},
+    {"offering", "pipeline", "run", "graded_run", "shared_session", "transcript"},
     {"exports", "stash", "page", "viewer"},
     {
         "fixtures",
