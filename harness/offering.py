@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from harness.access.kit import Access
 from harness.environment_conf import EnvironmentConf
@@ -12,6 +12,7 @@ from harness.environments.provenance import hidden_from
 from harness.environments.rendering import render_fault
 from harness.evaluation.policy import PolicyHost
 from harness.evaluation.policy_link import PolicyError
+from harness.evaluation.private_world import PrivateWorld
 from harness.evaluation.submission import collect
 from harness.http_host import HttpHost
 from harness.mcp.server import McpServer
@@ -35,7 +36,10 @@ def mcp_config(
             copied = collect(dirs.live_workspace, scratch / "submission", folder=approach_dir)
             if copied.reason:
                 raise PolicyError(copied.reason)
-            with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:
+            with (
+                closing(PrivateWorld(environment)) as world,
+                PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces(), world=world) as policy,
+            ):
                 yield policy
 
     errors = (PolicyError, SandboxError)

@@ -239,6 +239,7 @@ def _facts(setup: SessionSetup, environment: HostedEnvironment) -> PromptFacts:
         description=environment.describe(),
         tools={tool: backend.tool_name(server.name, tool) for server in setup.servers for tool in server.tools},
         source=setup.access.source if setup.access else (),
+        primitives=environment.granted.told,
     )
 
 

@@ -1,4 +1,4 @@
-"""Plays the environment of your task, which runs outside of your sandbox. Its source is not here.
+"""Plays the environment of your task, which runs outside of your sandbox, and calls the primitives of your program.
 
     import env_client
 
@@ -7,9 +7,11 @@
         observation, reward, terminated, truncated, info = env.step(action)
         env.render("picture.png")
 
+    primitives = env_client.primitives()  # the dict that your program gets
+
 Each `make` gives an environment of its own, so several programs, threads or loops may play side by side. Observations
-and actions are those of your program: plain Python values and NumPy arrays. `approach.py` must not import this file,
-because it is not there when `approach.py` is graded.
+and actions are those of your program. If you can read the environment's source, `make` is refused, and only the
+primitives are here. `approach.py` must not import this file, because it is not there when `approach.py` is graded.
 
 This file needs only the standard library and NumPy.
 """
@@ -23,6 +25,7 @@ import struct
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,20 +53,18 @@ class ClientEnvironment:
     """
 
     def __init__(self) -> None:
-        facts = json.loads((_KIT / "access.json").read_text())
-        self._plain = _module("plain")
-        self._turn = threading.Lock()
-        self._connection: socket.socket | None = socket.create_connection(("127.0.0.1", facts["port"]), _CONNECT_S)
-        self._connection.settimeout(None)
+        self._connection = _ServerLink()
         made = self._ask("make")
         self.max_steps: int = made["max_steps"]
-        self.action_space: Any = _space(made["spaces"]["action_space"])
-        self.observation_space: Any = _space(made["spaces"]["observation_space"])
+        spaces = made["spaces"]
+        self.action_space: Any = _space(spaces["action_space"])
+        self.observation_space: Any = _space(spaces["observation_space"])
+        self._seen: Callable[[Any], Any] = _module("worker_states").seen_by_program(spaces["observation_space"])
 
     def reset(self, seed: int = 0) -> tuple[Any, dict[str, Any]]:
         """Begin the episode of a seed, 0 to 9999. Return the first observation, and further information."""
         observation, info = self._ask("reset", seed)
-        return observation, info
+        return self._seen(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action. Return the observation, the reward, whether the episode is solved (`terminated`), whether it
@@ -73,7 +74,7 @@ class ClientEnvironment:
         `max_steps`.
         """
         observation, reward, terminated, truncated, info = self._ask("step", action)
-        return observation, reward, terminated, truncated, info
+        return self._seen(observation), reward, terminated, truncated, info
 
     def render(self, path: str | Path | None = None) -> NDArray[np.uint8]:
         """Return a picture of the current state, of shape (height, width, 3). Write it to `path` as PNG, if given."""
@@ -92,9 +93,7 @@ class ClientEnvironment:
 
     def close(self) -> None:
         """End the environment. May be called again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._connection.close()
 
     def __enter__(self) -> ClientEnvironment:
         return self
@@ -105,13 +104,26 @@ class ClientEnvironment:
         self.close()
 
     def _ask(self, do: str, *arguments: Any) -> Any:
+        return self._connection.ask(do, *arguments)
+
+
+class _ServerLink:
+    """A connection to the server of environments. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._plain = _module("plain")
+        self._turn = threading.Lock()
+        self._socket: socket.socket | None = socket.create_connection(("127.0.0.1", _facts()["port"]), _CONNECT_S)
+        self._socket.settimeout(None)
+
+    def ask(self, do: str, *arguments: Any) -> Any:
         """Return the answer to a call. Raise what it says."""
         message = self._plain.dumps({"do": do, "with": list(arguments)})
         with self._turn:
-            if self._connection is None:
+            if self._socket is None:
                 raise WorldError("this environment is closed: make another one")
             try:
-                self._connection.sendall(struct.pack(">I", len(message)) + message)
+                self._socket.sendall(struct.pack(">I", len(message)) + message)
                 (size,) = struct.unpack(">I", self._receive(4))
                 answer = self._plain.loads(self._receive(size))
             except BaseException:  # the next answer would be taken for another one
@@ -122,10 +134,15 @@ class ClientEnvironment:
         kind = ActionRefused if answer["error"] == "ActionRefused" else WorldError
         raise kind(answer["text"])
 
+    def close(self) -> None:
+        opened, self._socket = self._socket, None
+        if opened is not None:
+            opened.close()
+
     def _receive(self, count: int) -> bytes:
         data = bytearray()
         while len(data) < count:
-            piece = self._connection.recv(count - len(data)) if self._connection else b""
+            piece = self._socket.recv(count - len(data)) if self._socket else b""
             if not piece:
                 raise WorldError("the environment has closed the connection")
             data += piece
@@ -135,6 +152,31 @@ class ClientEnvironment:
 def make() -> ClientEnvironment:
     """Return an environment of its own. Raise `WorldError` if too many are open."""
     return ClientEnvironment()
+
+
+def primitives() -> dict[str, Any] | None:
+    """Return the primitives that your program gets, by name, or `None` if it gets none.
+
+    Those that need the environment are answered outside of your sandbox. They raise `WorldError`.
+    """
+    request = _facts()["primitives"]
+    if request is None:
+        return None
+    connections: list[_ServerLink] = []
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        if not connections:
+            connections.append(_ServerLink())
+        return {"done": connections[0].ask("primitive", question["primitive"], question["with"])}
+
+    modules = {name: [str(_KIT / file), part] for name, (file, part) in request["modules"].items()}
+    built: dict[str, Any] = _module("worker_primitives").build_primitives({**request, "modules": modules}, ask)
+    return built
+
+
+def _facts() -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((_KIT / "access.json").read_text())
+    return facts
 
 
 def _module(name: str) -> Any:
@@ -153,7 +195,7 @@ def _module(name: str) -> Any:
 def _space(plain: Any) -> Any:
     """Return the Gymnasium space, or its plain form where Gymnasium is not installed."""
     try:
-        return _module("spaces").build_space(plain)
+        return _module("object_space").build_object_space(plain, _module("spaces").build_space)
     except ImportError:
         return plain
 

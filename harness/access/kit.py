@@ -14,54 +14,69 @@ from harness.environments import plain
 from harness.environments.factory import adapter_path
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.provenance import packages_of
+from harness.evaluation import worker_primitives, worker_states
 from harness.imports import source_of
 from harness.telemetry import WorldUse
 
 ENDPOINT = "world"
-"""The endpoint of the agent's box at which the clients of a black box are served."""
+"""The endpoint of the agent's box at which the clients of an environment are served."""
 KIT = "kit"
 """The name of the kit's mount."""
 CLIENT = "env_client.py"
 SOURCE = "environment_source"
 LINKS = frozenset({CLIENT, SOURCE})
 """What links to the kit may be called in a workspace."""
-_PLAIN = Path(plain.__file__)
+_PARTS = (
+    Path(plain.__file__),
+    Path(plain.__file__).with_name("spaces.py"),
+    Path(plain.__file__).with_name("object_space.py"),
+    Path(worker_states.__file__),
+    Path(worker_primitives.__file__),
+)
+"""The files that the client loads: a program sees the same of its environment as in its own box."""
 _FACTS = "access.json"
 
 
 class Access:
     """What an agent gets of an environment besides its tools, as `visibility` in the environment's configuration says.
 
-    `source` names what a readable source consists of. `links` are the links in the workspace: each leads to the entry
-    of the kit that has the same name. `use` counts what the agent does with the environment.
+    `source` names what a readable source consists of. `granted` are the primitives that the agent's program is given.
+    `links` are the links in the workspace: each leads to the entry of the kit that has the same name. `use` counts what
+    the agent does with the environment.
     """
 
     def __init__(self, conf: EnvironmentConf, environment: HostedEnvironment, use: WorldUse) -> None:
         self.use = use
         self.is_open = conf.visibility == "source"
+        self.granted = environment.granted
         self._environment = environment
         self._files = _source_files(conf, environment) if self.is_open else {}
         self.source = tuple(sorted(self._files))
-        self.links = ((SOURCE,) if self.source else ()) if self.is_open else (CLIENT,)
+        self._has_client = not self.is_open or bool(self.granted.names)
+        self.links = (*((SOURCE,) if self.source else ()), *((CLIENT,) if self._has_client else ()))
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints that the agent's box needs for this."""
-        return () if self.is_open else (ENDPOINT,)
+        return (ENDPOINT,) if self._has_client else ()
 
     def fill(self, kit: Path) -> None:
         """Write the files of the kit into a new folder. Raise `OSError`."""
         kit.mkdir(mode=0o755)
-        if self.is_open:
+        if self.source:
             _copy_source(self._files, kit / SOURCE)
-            return
-        for file in (Path(env_client.__file__), _PLAIN, _PLAIN.with_name("spaces.py")):
-            shutil.copyfile(file, kit / file.name)
+        if self._has_client:
+            for file in (Path(env_client.__file__), *_PARTS, *self.granted.files.values()):
+                shutil.copyfile(file, kit / file.name)
 
     def serve(self, listener: socket.socket, kit: Path) -> ServedWorld:
-        """Offer the environment of a black box on a listening socket, and tell the client where that is."""
-        (kit / _FACTS).write_text(json.dumps({"port": listener.getsockname()[1]}))
-        return ServedWorld(self._environment, self.use, listener)
+        """Offer a black box, or else its primitives alone, on a listening socket. Tell the client where that is."""
+        request = self.granted.request()
+        if request is not None:
+            request["modules"] = {name: [Path(file).name, part] for name, (file, part) in request["modules"].items()}
+        facts = {"port": listener.getsockname()[1], "plays": not self.is_open, "primitives": request}
+        (kit / _FACTS).write_text(json.dumps(facts))
+        return ServedWorld(self._environment, self.use, listener, plays=not self.is_open)
 
 
 def _source_files(conf: EnvironmentConf, environment: HostedEnvironment) -> dict[str, Path]:

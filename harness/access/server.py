@@ -8,7 +8,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from harness.access.visit import MAX_CALLS_PER_S, Pace, Visit
+from harness.access.visit import MAX_CALLS_PER_S, Hosting, Pace, Visit
 from harness.environments import plain
 from harness.environments.hosted import HostedEnvironment
 from harness.telemetry import WorldUse
@@ -22,11 +22,15 @@ _REQUEST_S = 1.0
 class ServedWorld:
     """The environment of a black box, offered on a listening socket until `close`.
 
-    Each connection is a client with an environment of its own. `fault` says why the environment does not work, whatever
+    Each connection is a client with an environment of its own. If it does not `plays`, a client can call primitives
+    only. `fault` says why the environment does not work, whatever
     the agent did, and is `None` as long as it does.
     """
 
-    def __init__(self, environment: HostedEnvironment, use: WorldUse, listener: socket.socket) -> None:
+    def __init__(
+        self, environment: HostedEnvironment, use: WorldUse, listener: socket.socket, *, plays: bool = True
+    ) -> None:
+        self._plays = plays
         self.fault: str | None = None
         self._environment, self._use = environment, use
         self._listener = listener.dup()
@@ -65,7 +69,8 @@ class ServedWorld:
             return
         if connection.family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        visit = Visit(self._environment, connection, self._use, self._pace, self._closed, self._fail)
+        host = Hosting(self._environment, self._use, self._pace, self._closed, self._fail, self._plays)
+        visit = Visit(host, connection)
         thread = threading.Thread(target=_serve, args=(visit,), name="black-box-client", daemon=True)
         self._visits.add(thread)
         thread.start()

@@ -1,8 +1,9 @@
 """One client of a black box: a connection from the agent's box, and an environment in a process of its own.
 
 A request is plain data: `{"do": NAME, "with": [ARGUMENT, …]}`. NAME is `make`, which comes first, or one of `reset`,
-`step`, `render`, `get_state` and `set_state`. The answer is `{"done": …}`, or `{"error": KIND, "text": …}`. KIND is
-`ActionRefused` or `WorldError`. The text tells nothing of the environment's source.
+`step`, `render`, `get_state` and `set_state`; or it is `primitive`, which needs no `make`. The answer is
+`{"done": …}`, or `{"error": KIND, "text": …}`. KIND is `ActionRefused` or `WorldError`. The text tells nothing of the
+environment's source.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.environments import plain
 from harness.environments.base import InvalidAction, Plain
@@ -21,6 +22,7 @@ from harness.environments.channel import Channel
 from harness.environments.hosted import HostedEnvironment, HostedProcess
 from harness.environments.hosts import EnvironmentFailed
 from harness.environments.scrubbing import scrubbed
+from harness.evaluation.private_world import PrivateWorld
 from harness.mcp.states import absurd, outside
 from harness.mcp.tools import ToolFault, check_seed, check_seeds_in
 from harness.telemetry import WorldUse
@@ -59,23 +61,28 @@ class Pace:
             return max(0.0, self._next - now)
 
 
-class Visit:
-    """The conversation with one client. `serve` returns when it is over.
+class Hosting(NamedTuple):
+    """What all clients of a session share.
 
     `closed` says that the session is over. `fail` is told when the environment does not work, whatever the agent did.
+    If `plays` is false, clients can call primitives only.
     """
 
-    def __init__(
-        self,
-        environment: HostedEnvironment,
-        connection: socket.socket,
-        use: WorldUse,
-        pace: Pace,
-        closed: threading.Event,
-        fail: Callable[[str], None],
-    ) -> None:
-        self._environment, self._connection = environment, connection
-        self._use, self._pace, self._closed, self._fail = use, pace, closed, fail
+    environment: HostedEnvironment
+    use: WorldUse
+    pace: Pace
+    closed: threading.Event
+    fail: Callable[[str], None]
+    plays: bool = True
+
+
+class Visit:
+    """The conversation with one client. `serve` returns when it is over."""
+
+    def __init__(self, host: Hosting, connection: socket.socket) -> None:
+        self._environment, self._connection = host.environment, connection
+        self._use, self._pace, self._closed, self._fail = host.use, host.pace, host.closed, host.fail
+        self._world = PrivateWorld(host.environment)
         self._process: HostedProcess | None = None
         self._space: Plain = None
         self._invented = False
@@ -86,7 +93,10 @@ class Visit:
             "render": self._render,
             "get_state": self._get_state,
             "set_state": self._set_state,
+            "primitive": self._primitive,
         }
+        if not host.plays:
+            self._calls = {"primitive": self._primitive}
 
     def serve(self) -> None:
         """Answer requests until the client hangs up, sends nonsense, or the session is over."""
@@ -103,6 +113,7 @@ class Visit:
     def close(self) -> None:
         """Hang up, and end the environment's process."""
         self._connection.close()
+        self._world.close()
         if self._process is not None:
             self._process.close()
 
@@ -167,6 +178,14 @@ class Visit:
             raise ToolFault(f"bad state: {why}")
         self._invented = True
         self._ask("set_state", state)
+
+    def _primitive(self, name: str, arguments: list[Plain]) -> Plain:
+        self._use.count("primitives")
+        check_seeds_in(arguments)
+        answer = self._world.answer(name, arguments, time.monotonic() + self._environment.call_s)
+        if "error" in answer:
+            raise ToolFault(str(answer["error"]))
+        return answer["done"]
 
     def _ask(self, do: str, *arguments: Plain) -> Any:
         """Return the answer of the environment.

@@ -20,6 +20,7 @@ from harness.case import Limits, PromptConf
 from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf, least_solved
+from harness.primitives.granting import PRIMITIVES, granted
 
 PARTS: Final = ("task", "interface", "access", "tools", "limits", "rules")
 """The parts of the task's prompt, in their order."""
@@ -43,7 +44,8 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     """The variables of a template.
 
     `tools` maps each tool of the environment that is offered to the name that the CLI shows. `source` names what the
-    agent may read of the environment's source. `episodes_to_pass` is the number of held-out episodes that a submission
+    agent may read of the environment's source. `primitives` tells about each primitive that the program is given, by
+    name. `episodes_to_pass` is the number of held-out episodes that a submission
     must solve.
     """
 
@@ -51,6 +53,7 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     tools: Mapping[str, str]
     visibility: str
     source: Sequence[str] = ()
+    primitives: Mapping[str, str] = {}
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
@@ -69,6 +72,7 @@ def facts(
     description: str = "",
     tools: Mapping[str, str],
     source: Sequence[str] = (),
+    primitives: Mapping[str, str] | None = None,
 ) -> PromptFacts:
     """Return the variables for the templates of a case. `description` is the environment's own."""
     return PromptFacts(
@@ -76,6 +80,7 @@ def facts(
         tools=tools,
         visibility=environment.visibility,
         source=source,
+        primitives=primitives or {},
         episodes=evaluation.scheduled,
         episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.scheduled),
         episode_wall_s=evaluation.episode_wall_s,
@@ -111,8 +116,9 @@ def check_prompt(conf: PromptConf, environment: EnvironmentConf, evaluation: Eva
     A prompt that renders to nothing is a fault, too, because a CLI cannot be asked nothing.
     """
     offered: dict[str, str] = {tool: tool for tool in environment.tools}
+    primitives = granted(environment.primitives, PRIMITIVES).told
     for tools in (offered, {}):
-        about = facts(environment, evaluation, limits, tools=tools)
+        about = facts(environment, evaluation, limits, tools=tools, source=("source.py",), primitives=primitives)
         for text in TEXTS:
             render(conf, text, about)
         if not build_prompt(conf, about):

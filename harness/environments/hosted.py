@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,6 +24,7 @@ from harness.environments.keeping import Kept
 from harness.environments.last_words import LastWords
 from harness.environments.solved_when import doubt, parse_rule
 from harness.imports import PackageMissing
+from harness.primitives.granting import Granted, granted
 
 _TRIES = 2
 _DEATH_S = 2.0
@@ -117,6 +118,10 @@ class HostedProcess:
             raise
         return self._answered(answer, doing)
 
+    def descriptor(self) -> int:
+        """Return the descriptor of the connection to the process, for another process to use."""
+        return self._connection
+
     def died(self) -> str | None:
         """Return how the process has ended by itself, in words, or `None` if it runs."""
         if not self.alive or not self._note_end(0):
@@ -204,6 +209,13 @@ class HostedEnvironment:
             with suppress(EnvironmentFailed):
                 return HostedProcess(self._conf, self._described, self._spec, others)
         return HostedProcess(self._conf, self._described, self._spec, others)
+
+    @cached_property
+    def granted(self) -> Granted:
+        """The primitives that a program which plays this environment is given."""
+        level = self._conf.primitives
+        asked = [] if level == "none" else self._ask("run", "harness.environments.primitives:offered", {})
+        return granted(level, asked)
 
     def run(self, function: str, **keywords: Plain) -> Plain:
         """Call one of Proctor's functions, by its import path, where the environment runs. Return its answer."""

@@ -16,6 +16,7 @@ from relational_structs.spaces import ObjectCentricBoxSpace
 from harness.environments.base import Plain
 from harness.environments.drawing import lock_renderer
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
+from harness.environments.kinder_primitives import KinderPrimitives
 
 _LARGEST = 1000
 """The largest number of a state. A world is a few units wide, and no feature is larger than the layer 101."""
@@ -49,6 +50,12 @@ class KinderEnvironment(GymnasiumEnvironment):
         # The outer environment gives its state in float32 only. The one that it wraps has all digits.
         unwrapped: Any = self.env.unwrapped
         self._world = unwrapped._object_centric_env
+        observed: Any = self.env.observation_space
+        primitives = KinderPrimitives(self._world, observed, self.action)
+        self.check_action_collision, self.inverse_kinematics = (
+            primitives.check_action_collision,
+            primitives.inverse_kinematics,
+        )
 
     def describe(self) -> str:
         """Return KinDER's own documentation, with every component of the observation and the action named."""

@@ -20,8 +20,8 @@ from harness.imports import is_import_path
 _OURS = {"proctor"}
 _MODULES = {"kinder": "kinder"}
 """The package to read for the environments of a kind, by the name under which it is imported."""
-_NEEDED = {"numpy", "gymnasium"}
-"""What every policy may use, whatever its environment comes from."""
+_NEEDED = {"numpy", "gymnasium", "relational-structs"}
+"""What observations and spaces are made of. A program needs these packages, whatever its environment comes from."""
 _DEBIAN = ("/usr/lib/python3/dist-packages", "/usr/local/lib/python3*/dist-packages")
 _SOLUTIONS = ("harness/policies", "harness/conf/scripts")
 """Folders of an installed Proctor with programs that solve environments."""

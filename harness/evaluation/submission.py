@@ -20,7 +20,7 @@ from harness.untrusted.words import kind, shown, size
 
 REQUIRED = "approach.py"
 _NOISE = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
-_OFFERED = frozenset({"env_client.py", "environment_source", "primitives"})
+_OFFERED = frozenset({"env_client.py", "environment_source"})
 """The links that the harness puts into a workspace (`harness.access`)."""
 _CHUNK = 1 << 20
 

@@ -32,6 +32,7 @@ FLOORS = (
         "imports",
         "malformed",
         "packaged",
+        "primitives",
         "private",
         "untrusted",
         "conf_path",
