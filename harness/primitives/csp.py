@@ -33,8 +33,9 @@ Values = Mapping[CSPVariable, Any]
 class CSPConstraint(Protocol):
     """A condition on some variables."""
 
-    name: str
-    variables: Sequence[CSPVariable]
+    @property
+    def variables(self) -> Sequence[CSPVariable]:
+        """The variables that it is about."""
 
     def check_solution(self, sol: Values) -> bool:
         """Return whether the values satisfy it."""
