@@ -11,6 +11,7 @@ import pytest
 
 from harness.access.kit import ENDPOINT, KIT, Access
 from harness.case_folder import CaseFolder
+from harness.endings import Ending
 from harness.environment_conf import EnvironmentConf, Visibility
 from harness.environments.factory import make_environment
 from harness.environments.provenance import hidden_from
@@ -19,6 +20,7 @@ from harness.sandbox.base import BoundedSandbox, Bounds
 from harness.sandbox.dirs import SandboxDirs
 from harness.telemetry import WorldUse
 from tests.security import black_box_probe
+from tests.support.project import Project
 from tests.support.sandboxes import bubblewrap, finish
 
 WORLDS: dict[str, tuple[dict[str, Any], list[Any]]] = {
@@ -33,9 +35,9 @@ WORLDS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "kinder": (
         {"id": "kinder/Motion2D-p1-v0"},
         [
-            ["kinder", "relational_structs", "tomsgeoms2d", "proctor"],
+            ["kinder", "tomsgeoms2d", "proctor"],
             ["kinder.envs", "KinderEnvironment"],
-            ["kinder", "kinder.envs.utils", "relational_structs", "tomsgeoms2d", "harness"],
+            ["kinder", "kinder.envs.utils", "tomsgeoms2d", "harness"],
         ],
     ),
 }
@@ -56,6 +58,8 @@ class GeneratedApproach:
     def get_action(self, state):
         return self.found
 """
+PATIENCE_S = 60.0
+"""The session would take 600 seconds if nothing ended it. The machine may be busy."""
 PROBE = Path(black_box_probe.__file__)
 
 
@@ -137,3 +141,55 @@ def test_a_probe_in_a_policys_box_finds_nothing_of_a_black_box(tmp_path: Path) -
     assert own(probed_by_a_policy(tmp_path / "hidden", "kinder", "api")) == []
     readable = own(probed_by_a_policy(tmp_path / "readable", "kinder", "source"))
     assert {"name", "content", "module", "listed", "package"} <= {line.partition(":")[0] for line in readable}
+
+
+DYING = """
+import os
+from harness.environments.maze import Maze
+
+
+class Dying(Maze):
+    def __init__(self, max_steps):
+        super().__init__(3, 5, max_steps)
+
+    def step(self, action):
+        os._exit(7)
+"""
+PLAYS = """\
+turns:
+  - calls:
+      - write: play.py
+        content: |
+          import time
+          import env_client
+          env = env_client.make()
+          env.reset(seed=0)
+          try:
+              env.step(0)
+          finally:
+              time.sleep(600)
+  - calls: [{run: python play.py}]
+  - text: Never reached.
+"""
+
+
+def test_sessions_play_a_black_box_and_end_with_it(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("dying.py", DYING)
+    project.write("conf/environment/dying.yaml", "name: dying\nkind: dying:Dying\nmax_steps: 20\nvisibility: api\n")
+    project.write("conf/scripts/dying.yaml", PLAYS)
+    cases = "backends: [claude]\nmodels: [scripted]\nenvironments: [small_maze_black_box, dying]\n"
+    project.write("conf/suite/dark.yaml", f"name: dark\n{cases}")
+    shown = project.pytest("--suite", "dark", "--set", "limits.retries=0", "--set", "evaluation.episodes=5").stdout
+    records = project.records
+    solved, dead = records["claude-scripted-small_maze_black_box"], records["claude-scripted-dying"]
+    assert solved.outcome == "passed", shown
+    assert solved.visibility == "api"
+    assert solved.telemetry is not None
+    assert (solved.telemetry.clients, solved.telemetry.trials, solved.telemetry.seeds) == (2, 1, 20)
+    assert solved.submission is not None
+    assert "approach.py" in solved.submission["files"]
+    assert not [name for name in (*solved.submission["files"], *solved.submission["left_out"]) if "env_client" in name]
+    assert (dead.ending, dead.outcome) == (Ending.ENVIRONMENT_FAILED, "error"), shown
+    assert dead.explanation == "environment dying: its process ended (exit code 7) during step()"
+    assert dead.attempts[0].seconds < PATIENCE_S
