@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -71,7 +71,7 @@ def _of_packages(place: Path, names: tuple[str, ...], modules: tuple[str, ...]) 
 
     Of a folder that another package has, too, these are single files.
     """
-    installed = {_plain(one.name): one for one in distributions(path=[str(place)]) if one.name}
+    installed = {_plain(path.name.partition("-")[0]): Distribution.at(path) for path in place.glob("*.dist-info")}
     wanted = {_plain(name) for name in names}
     wanted |= {name for name, one in installed.items() if not _tops(one).isdisjoint(modules)}
     brought = _closure(wanted, installed)
@@ -97,8 +97,13 @@ def _paths(place: Path, package: Distribution, shared: set[str]) -> Iterator[Pat
 
 
 def _tops(package: Distribution) -> set[str]:
-    """Return the first parts of the paths of a package: the names of its modules, as folders or files."""
-    return {part for file in package.files or () for part in (file.parts[0], file.parts[0].removesuffix(".py"))}
+    """Return the first parts of the paths of a package: the names of its modules, as folders or files.
+
+    This reads the list of files itself, because it reads those of all packages.
+    """
+    lines = (package.read_text("RECORD") or "").splitlines()
+    first = {line.partition("/")[0].partition(",")[0] for line in lines}
+    return first | {name.removesuffix(".py") for name in first}
 
 
 def _closure(names: Iterable[str], installed: Mapping[str, Distribution]) -> set[str]:
@@ -115,7 +120,11 @@ def _closure(names: Iterable[str], installed: Mapping[str, Distribution]) -> set
 
 def _needs(package: Distribution) -> Iterator[str]:
     """Yield the names of the packages that a package needs here, without those of its extras."""
-    for text in package.requires or ():
+    head = (package.read_text("METADATA") or "").partition("\n\n")[0]
+    for line in head.splitlines():
+        name, _, text = line.partition(": ")
+        if name != "Requires-Dist":
+            continue
         try:
             requirement = Requirement(text)
         except InvalidRequirement:

@@ -135,6 +135,7 @@ def test_a_probe_finds_nothing_of_a_black_box_and_the_source_where_it_is_readabl
         assert {"module", "listed", "package"} <= kinds
 
 
+@pytest.mark.nightly
 def test_a_probe_in_a_policys_box_finds_nothing_of_a_black_box(tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     (tmp_path / "readable").mkdir()
