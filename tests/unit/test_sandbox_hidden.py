@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.security.user import as_user_with_python
+from tests.support.ordinary_user import folder_of_an_ordinary_user
 from tests.support.sandboxes import PYTHON, bubblewrap, finish, python, request
 
 LOOK = """
@@ -50,3 +52,8 @@ EXPECTED = [
 
 def test_a_hidden_path_is_gone_with_its_name_and_everything_else_is_there(tmp_path: Path) -> None:
     assert seen(tmp_path) == EXPECTED
+
+
+def test_it_is_the_same_for_an_ordinary_user() -> None:
+    with folder_of_an_ordinary_user() as folder:
+        assert as_user_with_python(lambda: seen(folder)) == EXPECTED
