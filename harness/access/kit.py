@@ -68,6 +68,9 @@ class Access:
         if self._has_client:
             for file in (Path(env_client.__file__), *_PARTS, *self.granted.files.values()):
                 shutil.copyfile(file, kit / file.name)
+            (kit / _FACTS).touch()
+        for path in (kit, *kit.rglob("*")):  # whatever the umask, another user reads them in the box
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
     def serve(self, listener: socket.socket, kit: Path) -> ServedWorld:
         """Offer a black box, or else its primitives alone, on a listening socket. Tell the client where that is."""

@@ -69,10 +69,10 @@ class ServedWorld:
             return
         if connection.family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        host = Hosting(self._environment, self._use, self._pace, self._closed, self._fail, self._plays)
+        host = Hosting(self._environment, self._use, self._pace, self._closed, self._fail, self._alone, self._plays)
         visit = Visit(host, connection)
         thread = threading.Thread(target=_serve, args=(visit,), name="black-box-client", daemon=True)
-        self._visits.add(thread)
+        self._visits = self._visits | {thread}  # other threads may be looking at the old set
         thread.start()
 
     def _send_away(self, connection: socket.socket) -> None:
@@ -86,6 +86,9 @@ class ServedWorld:
         with suppress(OSError):
             connection.send(len(answer).to_bytes(4, "big") + answer)
         connection.close()
+
+    def _alone(self) -> bool:
+        return sum(visit.is_alive() for visit in self._visits) <= 1
 
     def _fail(self, why: str) -> None:
         self.fault = self.fault or why

@@ -65,7 +65,7 @@ class Hosting(NamedTuple):
     """What all clients of a session share.
 
     `closed` says that the session is over. `fail` is told when the environment does not work, whatever the agent did.
-    If `plays` is false, clients can call primitives only.
+    `alone` says whether there is only one client. If `plays` is false, clients can call primitives only.
     """
 
     environment: HostedEnvironment
@@ -73,6 +73,7 @@ class Hosting(NamedTuple):
     pace: Pace
     closed: threading.Event
     fail: Callable[[str], None]
+    alone: Callable[[], bool]
     plays: bool = True
 
 
@@ -82,6 +83,7 @@ class Visit:
     def __init__(self, host: Hosting, connection: socket.socket) -> None:
         self._environment, self._connection = host.environment, connection
         self._use, self._pace, self._closed, self._fail = host.use, host.pace, host.closed, host.fail
+        self._alone = host.alone
         self._world = PrivateWorld(host.environment)
         self._process: HostedProcess | None = None
         self._space: Plain = None
@@ -148,7 +150,8 @@ class Visit:
             self._process = self._environment.another()
         except (EnvironmentFailed, ValueError) as error:
             why = error.brief if isinstance(error, EnvironmentFailed) else "the environment cannot be made any more"
-            self._fail(why)
+            if self._alone():  # several may be more than this machine has memory for
+                self._fail(why)
             raise WorldEnded(why) from error
         spaces = self._ask("spaces")
         self._space = spaces.get("observation_space")

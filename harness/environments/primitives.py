@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from harness.environments.base import Environment, InvalidAction, Plain
+from harness.environments.scrubbing import scrubbed
 
 METHODS: Final = ("check_action_collision", "inverse_kinematics")
 """The methods that an adapter may have."""
@@ -29,8 +30,10 @@ def call_primitive(
         return {"error": f"the environment has no primitive {name!r:.80}"}
     try:
         return {"done": method(*arguments)}
-    except (ValueError, TypeError, InvalidAction) as error:
-        return {"error": f"{name}: {error}"}
+    except (ValueError, InvalidAction) as error:
+        return {"error": f"{name}: {scrubbed(str(error))}"}
+    except TypeError:
+        return {"error": f"{name}: it takes other arguments than these {len(arguments)}"}
 
 
 def _method(environment: Any, name: str) -> Callable[..., Plain] | None:

@@ -279,12 +279,19 @@ def test_places_in_code_are_taken_out_of_texts(text: str, said: str) -> None:
     assert scrubbed(text) == said
 
 
-def test_a_readable_source_is_copied_into_the_kit(tmp_path: Path) -> None:
-    conf = EnvironmentConf("m", "maze", {"min_size": 3, "max_size": 5})
+def test_a_readable_source_is_copied_into_the_kit_for_everyone_to_read(tmp_path: Path) -> None:
+    conf = EnvironmentConf("m", "maze", {"min_size": 3, "max_size": 5}, primitives="planning")
     with closing(make_environment(conf)) as environment:
         access = Access(conf, environment, WorldUse())
-        access.fill(tmp_path / "kit")
-    assert (access.endpoints, access.links, access.source) == ((), (SOURCE,), ("maze.py",))
+        before = os.umask(0o077)
+        try:
+            access.fill(tmp_path / "kit")
+        finally:
+            os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "kit", *(tmp_path / "kit").rglob("*"))}
+    assert {name for name, mode in modes.items() if mode != (0o644 if "." in name else 0o755)} == set()
+    assert (access.endpoints, access.links, access.source) == (("world",), (SOURCE, CLIENT), ("maze.py",))
+    assert {"access.json", "csp.py", "motion_planning.py", CLIENT} <= modes.keys()
     assert "def generate(seed" in (tmp_path / "kit" / SOURCE / "maze.py").read_text()
 
 
