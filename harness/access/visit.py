@@ -159,16 +159,19 @@ class Visit:
 
     def _reset(self, seed: Plain) -> Plain:
         check_seed(seed)
-        self._use.reset(seed)
-        return self._ask("reset", seed)
+        began = self._ask("reset", seed)
+        self._use.reset(int(seed))
+        return began
 
     def _step(self, action: Plain) -> Plain:
+        outcome = self._ask("step", action)
         self._use.count("steps")
-        return self._ask("step", action)
+        return outcome
 
     def _render(self) -> Plain:
+        picture = self._ask("render")
         self._use.count("renders")
-        return self._ask("render")
+        return picture
 
     def _get_state(self) -> Plain:
         self._use.count("states")
