@@ -59,7 +59,8 @@ class ClientEnvironment:
         spaces = made["spaces"]
         self.action_space: Any = _space(spaces["action_space"])
         self.observation_space: Any = _space(spaces["observation_space"])
-        self._seen: Callable[[Any], Any] = _module("worker_states").seen_by_program(spaces["observation_space"])
+        own = _module("worker_states").seen_by_program(spaces["observation_space"])
+        self._seen: Callable[[Any], Any] = getattr(self.observation_space, "from_plain", own)
 
     def reset(self, seed: int = 0) -> tuple[Any, dict[str, Any]]:
         """Begin the episode of a seed, 0 to 9999. Return the first observation, and further information."""

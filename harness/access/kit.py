@@ -30,6 +30,7 @@ _PARTS = (
     Path(plain.__file__),
     Path(plain.__file__).with_name("spaces.py"),
     Path(plain.__file__).with_name("object_space.py"),
+    Path(plain.__file__).with_name("object_centric.py"),
     Path(worker_states.__file__),
     Path(worker_primitives.__file__),
 )

@@ -18,7 +18,7 @@ from harness.environments.factory import PACKAGES, module_of_id
 from harness.imports import is_import_path
 
 _OURS = {"proctor"}
-_MODULES = {"kinder": "kinder"}
+_MODULES = {"kinder": "kinder", "kinder_objects": "kinder", "libero": "libero", "metaworld": "metaworld"}
 """The package to read for the environments of a kind, by the name under which it is imported."""
 _NEEDED = {"numpy", "gymnasium", "relational-structs"}
 """What observations and spaces are made of. A program needs these packages, whatever its environment comes from."""
@@ -36,7 +36,7 @@ def hidden_from(conf: EnvironmentConf) -> tuple[Path, ...]:
     places = _places()
     if conf.visibility == "source":
         return tuple(place / name for place in places for name in _SOLUTIONS if (place / name).is_dir())
-    modules = tuple(filter(None, (_module(conf.kind), module_of_id(conf))))
+    modules = tuple(filter(None, (_module(conf.kind), _top(module_of_id(conf)), _MODULES.get(conf.kind))))
     names = tuple(filter(None, (PACKAGES.get(conf.kind),)))
     found = [path for place in places for path in _of_packages(place, names, modules)]
     found += [path for module in modules for path in _of_module(module)]
@@ -48,13 +48,18 @@ def hidden_from(conf: EnvironmentConf) -> tuple[Path, ...]:
 def packages_of(conf: EnvironmentConf) -> list[str]:
     """Return the top-level packages whose source is that of the environment, besides its adapter."""
     if conf.kind == "gymnasium":
-        return [module_of_id(conf) or "gymnasium"]
+        return [_top(module_of_id(conf)) or "gymnasium"]
     return [_MODULES[conf.kind]] if conf.kind in _MODULES else []
 
 
 def _module(kind: str) -> str | None:
     """Return the top-level module of an import path, if it is one."""
-    return re.split("[.:]", kind)[0] if is_import_path(kind) else None
+    return _top(kind) if is_import_path(kind) else None
+
+
+def _top(module: str | None) -> str | None:
+    """Return the top-level module of a module or an import path."""
+    return re.split("[.:]", module)[0] if module else None
 
 
 def _places() -> tuple[Path, ...]:

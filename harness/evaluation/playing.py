@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.environments.base import Environment, InvalidAction, Plain, Policy, Step
 from harness.environments.channel import Channel
+from harness.environments.counted import set_count
 from harness.environments.judged import JudgedEnvironment
 from harness.evaluation.policy_link import (
     LONGEST_ANSWER,
@@ -45,7 +46,8 @@ class EpisodeOutcome(StrEnum):
 class Episode:
     """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
 
-    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
+    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong. `count` is the number
+    of objects, if that differs between episodes.
     """
 
     index: int
@@ -54,6 +56,7 @@ class Episode:
     reward: float = 0.0
     seconds: float = 0.0
     error: str | None = None
+    count: int | None = None
 
 
 def run_episode(
@@ -116,14 +119,17 @@ def play(
     seed: int,
     wall_s: float,
     step_wall_s: float | None = None,
+    count: int | None = None,
 ) -> dict[str, Plain]:
     """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
 
     A third one, if there is one, leads to the private environment of the policy's primitives.
+    `count` is the number of objects, if that differs between episodes.
 
     Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
     `gone`; the names in the info of the steps, which were `told`; and the `recording` of the episode, as bytes.
     """
+    set_count(environment, count)
     incoming, outgoing, *private = descriptors
     policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER), PrivateLink(private).answer))
     told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
@@ -140,7 +146,7 @@ def play(
     )
     fault = policy.fault
     return {
-        "episode": {**asdict(episode), "outcome": str(episode.outcome)},
+        "episode": {**asdict(episode), "outcome": str(episode.outcome), "count": count},
         "survived": policy.end(),
         "gone": isinstance(fault, PolicyGone),
         "told": sorted(told),

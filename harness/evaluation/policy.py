@@ -41,6 +41,8 @@ _PARTS = (
     _WORKER.with_name("worker_primitives.py"),
 )
 """The files that the worker loads, in the order of its arguments."""
+_OBJECT_CENTRIC = Path(plain.__file__).with_name("object_centric.py")
+"""A file that spaces.py loads if it is needed."""
 _VARIABLES = {
     "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
     "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
@@ -197,7 +199,7 @@ class PolicyHost:
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, *_PARTS, *self._primitives),
+            readable=(*python.readable, _WORKER, *_PARTS, _OBJECT_CENTRIC, *self._primitives),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,

@@ -78,6 +78,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.state_fidelity: str | None = None
         self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
@@ -87,6 +88,7 @@ class RecordBuilder:
         self.differences: list[Difference] = []
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
+        self.counts_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
@@ -188,7 +190,8 @@ class RecordBuilder:
             denials=self.denials,
             differences=self.differences,
             limits=case.limits,
-            **_configured(case.environment),
+            **_of_environment(case.environment),
+            state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             telemetry=self.telemetry,
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
@@ -197,6 +200,7 @@ class RecordBuilder:
             earlier=self.earlier,
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
+            counts_digest=self.counts_digest,
             submission=self.submission,
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
@@ -210,13 +214,16 @@ class RecordBuilder:
         return with_conditions(record, case, self.circumstances)
 
 
-def _configured(environment: EnvironmentConf) -> dict[str, Any]:
+def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
+    """Return what the record keeps of an environment's configuration: not the numbers of objects that are held out."""
+    told = None if conf.counts is None else msgspec.structs.asdict(conf.counts)
     return {
-        "pass_solve_rate": environment.pass_solve_rate,
-        "solved_when": environment.solved_when,
-        "max_steps": environment.max_steps,
-        "environment_arguments": environment.arguments,
-        "visibility": environment.visibility,
+        "pass_solve_rate": conf.pass_solve_rate,
+        "solved_when": conf.solved_when,
+        "max_steps": conf.max_steps,
+        "environment_arguments": conf.arguments,
+        "counts": told and {name: value for name, value in told.items() if name != "held_out"},
+        "visibility": conf.visibility,
     }
 
 
