@@ -124,8 +124,8 @@ def check_prompt(conf: PromptConf, environment: EnvironmentConf, evaluation: Eva
     """
     offered: dict[str, str] = {tool: tool for tool in environment.tools}
     primitives = granted(environment.primitives, PRIMITIVES).told
-    for tools in (offered, {}):
-        about = facts(environment, evaluation, limits, tools=tools, source=("source.py",), primitives=primitives)
+    for tools, source in ((offered, ("source.py",)), ({}, ())):
+        about = facts(environment, evaluation, limits, tools=tools, source=source, primitives=primitives)
         for text in TEXTS:
             render(conf, text, about)
         if not build_prompt(conf, about):
