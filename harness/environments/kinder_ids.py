@@ -131,6 +131,12 @@ def by_engine() -> dict[tuple[str, str | None], list[str]]:
     return found
 
 
+def engine_of_class(path: str) -> str | None:
+    """Return the engine that a class of KinDER needs, by its import path, or `None` if it needs none."""
+    package = path.removeprefix("kinder.envs.").partition(".")[0].replace("_", "")
+    return next((world.engine for world in CLASSES.values() if world.family == package), None)
+
+
 def require_id(kinder_id: str) -> World:
     """Return the class of an environment. Raise `ValueError` for an unknown id, and name near ones."""
     world = world_of(kinder_id)

@@ -43,6 +43,10 @@ from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 S = TypeVar("S", bound=Struct)
 
 
+GRADE = "grade"
+"""What stands for the suite of a run that grades one program."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """One run's configuration, complete and checked.
 
@@ -94,6 +98,16 @@ def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
         return _Loader(conf, "", ()).environments()
 
 
+def load_to_grade(conf: ConfPath, environment: str, settings: Sequence[str] = ()) -> Config:
+    """Return the configuration of a run that grades a program in one environment, without a suite or an agent.
+
+    `environment` is a name or an id of KinDER. The configuration is changed by `settings` (Hydra overrides). If the
+    environment names a module, the project's root folder becomes importable. Raise `ConfError`.
+    """
+    with conf.naming_files():
+        return _Loader(conf, GRADE, settings).to_grade(environment)
+
+
 class _Loader:
     def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
@@ -105,16 +119,19 @@ class _Loader:
 
     def load(self, further: Sequence[str]) -> Config:
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
-        sandbox = self.settings.sandbox() or self._default_sandbox()
-        base = {"suite": self.suite, "sandbox": sandbox}
+        base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
         named = [*suite.environments, *further]
         suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
         self.composer.add("environment", entries_without_files(named, self.conf))
+        return self._composed(suite, self._names(suite), base)
 
-        names = self._names(suite)
-        tree = self.composer.compose(base | _entries(names), self.settings.overrides(names))
+    def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
+        """Return the configuration with these entries of each group, once everything is checked."""
+        sandbox = self.settings.sandbox() or self._default_sandbox()
+        chosen = {**base, "sandbox": sandbox, **_entries(names)}
+        tree = self.composer.compose(chosen, self.settings.overrides(names))
         config = Config(
             path=self.conf,
             suite=suite,
@@ -131,6 +148,17 @@ class _Loader:
         )
         self._check_together(config)
         return config
+
+    def to_grade(self, environment: str) -> Config:
+        if self.settings.of_suite():
+            raise ConfError("--set suite.…: a program is graded without a suite, so leave this out")
+        suite = name_environments(SuiteConf(GRADE, [], [], [], allow_no_sandbox=True), [environment], "")
+        self.composer.add("environment", entries_without_files([environment], self.conf))
+        if not suite.environments:
+            require(self.conf, "environment", environment, f"--environment {environment}")
+            suite = msgspec.structs.replace(suite, environments=[environment])
+        names = {"backend": [], "model": [], "provider": [], "environment": suite.environments}
+        return self._composed(suite, names | {"prompt": self._every("prompt")}, {})
 
     def providers(self) -> dict[str, ProviderConf]:
         names = {"provider": self._every("provider")}
