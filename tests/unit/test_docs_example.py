@@ -24,10 +24,12 @@ def test_the_example_can_be_typed(tmp_path: Path) -> None:
 
 def test_the_files_and_settings_of_the_configuration_page_are_right(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "mylab")
-    config, suite, prompt, known = (block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml")
+    blocks = [block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml"]
+    config, suite, counted, prompt, known = blocks
     reader.run("proctor init")
     reader.write("conf/config.yaml", config)
     reader.write("conf/suite/pr.yaml", f"{suite}prompt: mine\n")
+    reader.write("conf/environment/motion2d_generalized.yaml", counted)
     reader.write("conf/prompt/mine.yaml", prompt)
     reader.write("conf/known_failures.yaml", re.sub(r"until: \S+", "until: 2999-12-31", known))
     changes = [row["write"] for row in table(CONFIGURATION, "Change something for one run")]
