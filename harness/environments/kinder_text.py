@@ -40,7 +40,7 @@ def description(id: str, kind: KinderClass, env: Any, max_steps: int) -> str:  #
         size=space.shape[0],
         dtype=space.dtype,
         observation=_observation(kind.family, space),
-        state=_STATES[kind.family.fidelity if kind.family != MUJOCO else "integration"],
+        state=_INTEGRATION if kind.family == MUJOCO else _STATES[kind.family.fidelity],
         fidelity=sentence(kind.family.fidelity),
         shape=actions.shape,
         action_dtype=actions.dtype,
@@ -184,15 +184,16 @@ Features {}:
 | --- | --- | --- |
 {}"""
 
-_STATES = {
+_STATES: dict[str, str] = {
     "exact": "The same vector is the environment's state.",
     "replay": 'A state, where a tool asks for one, is `{"seed": int, "actions": [...]}`.',
-    "integration": (
-        'A state, where a tool asks for one, is `{"seed": int, "state": [...]}` as the environment gives it: the seed, '
-        "and all numbers of the simulation."
-    ),
 }
-"""What a state looks like, by how faithful it is. `integration` is MuJoCo's."""
+"""What a state looks like, by how faithful it is."""
+
+_INTEGRATION = (
+    'A state, where a tool asks for one, is `{"seed": int, "state": [...]}` as the environment gives it: the seed, and '
+    "all numbers of the simulation."
+)
 
 _DESCRIPTION = """\
 ## Task

@@ -11,6 +11,7 @@ import pytest
 from harness.environments.base import InvalidAction
 from harness.environments.exploring import fixed_action
 from harness.environments.factory import make_environment
+from harness.environments.fidelity import sentence
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.spaces import build_space
 from tests.support.faithful import Draw, assert_faithful
@@ -47,7 +48,7 @@ def test_every_component_has_a_name_and_a_meaning(environment: HostedEnvironment
         assert covered == list(range(size))
     assert len(sections["Reward"].split()) >= 3
     assert "An episode is solved when it terminates" in text
-    assert "States are exact" in sections["Observation"]
+    assert sentence(environment.state_fidelity) in sections["Observation"]
     assert len(text) < 60_000
 
 
