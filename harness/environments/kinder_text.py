@@ -15,7 +15,7 @@ from harness.environments.kinder_meanings import action_components, action_rule,
 
 _FLAT = (KINEMATIC2D, DYNAMIC2D)
 _BORDER = frozenset({"bottom_wall", "left_wall", "right_wall", "top_wall"})
-_LONGEST_TABLE = 200
+_LONGEST_TABLE = 100
 """The largest size of an observation that is told component by component. A prompt has to be paid for."""
 _UNTOLD = ("color_", "static", "vx", "vy", "omega", "held")
 """How features of fixed things begin that tell nothing."""
