@@ -45,7 +45,9 @@ class Environment(Protocol):
     `set_state` can do. Without it, that is unknown.
     """
 
-    max_steps: int
+    @property
+    def max_steps(self) -> int:
+        """The step limit of an episode. An attribute will do."""
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin an episode. Return the first observation and the info as plain data."""
@@ -84,7 +86,7 @@ class Environment(Protocol):
 class Policy(Protocol):
     """A program that plays an environment.
 
-    Both methods raise what the program's host raises. `act` also raises `InvalidAction`.
+    Each method raises what the program's host raises. `act` also raises `InvalidAction`.
     """
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
@@ -92,3 +94,6 @@ class Policy(Protocol):
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         """Return the action for this observation."""
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        """Tell the program the outcome of its last action, if it wants to be told."""

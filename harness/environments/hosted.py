@@ -181,12 +181,14 @@ class HostedEnvironment:
     Every method raises `EnvironmentFailed` if the environment raises an error, or if its process dies or does not
     answer in time. The next call then starts a new process, in which the environment has not been reset. An action is
     checked by `action`, and cast where the environment runs. `call_s` is how many seconds a call may take.
+    `counts` are the numbers of objects, if episodes have different ones. The process does not know the held-out ones.
     """
 
     def __init__(self, conf: EnvironmentConf, described: Described, spec: HostSpec) -> None:
         """Start the process. Raise `ValueError` for a mistake in the configuration, and `EnvironmentFailed`."""
         self._conf, self._described, self._spec = conf, described, spec
         self.call_s = conf.call_s
+        self.counts = conf.counts
         self._turn = threading.RLock()
         self._rule = parse_rule(conf.solved_when)
         self._told: set[str] = set()

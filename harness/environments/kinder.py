@@ -16,6 +16,7 @@ from harness.environments.drawing import lock_renderer
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.kinder_families import LIMB, MUJOCO, class_of
 from harness.environments.kinder_limb import count_tries
+from harness.environments.kinder_meshes import remove_meshes, write_meshes_elsewhere
 from harness.environments.kinder_states import FeatureStates, IntegrationStates, States
 from harness.environments.kinder_text import description
 
@@ -39,6 +40,8 @@ class KinderEnvironment(GymnasiumEnvironment):
         self._class = class_of(id)
         if self._class.family == LIMB:
             count_tries()
+        elif self._class.family == MUJOCO:
+            write_meshes_elsewhere()
         super().__init__(id, max_steps, {"allow_state_access": True, **(kwargs or {})})
         if not isinstance(self.env.observation_space, ObjectCentricBoxSpace):
             raise ValueError(f"{id}: its observation is not a vector of object features")
@@ -72,6 +75,11 @@ class KinderEnvironment(GymnasiumEnvironment):
             super().set_state(state)
         else:
             self._states.set(state)
+
+    def close(self) -> None:
+        """Free the engine, and remove the meshes that it wrote. No environment of this process may be used then."""
+        super().close()
+        remove_meshes()
 
 
 @cache

@@ -35,6 +35,17 @@ _FAMILIES = {
 """The family of each category and backend, as KinDER registers its classes."""
 
 
+def family_of_class(path: str) -> Family:
+    """Return the family of a class, by its import path. Raise `ValueError` for one that is not KinDER's."""
+    package, _, module = path.removeprefix("kinder.envs.").replace("_v2", "v2").partition(".")
+    if module.startswith("limb"):
+        return LIMB
+    found = next((family for family in _FAMILIES.values() if family.name == package and family != LIMB), None)
+    if found is None:
+        raise ValueError(f"{path} does not belong to a family of KinDER's environments")
+    return found
+
+
 class KinderClass(NamedTuple):
     """A class of KinDER's environments, such as `Motion2D`."""
 

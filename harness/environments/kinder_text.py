@@ -30,24 +30,29 @@ def description(id: str, kind: KinderClass, env: Any, max_steps: int) -> str:  #
     space, world, metadata = env.observation_space, env.unwrapped._object_centric_env, env.unwrapped.metadata
     actions = env.action_space
     return _DESCRIPTION.format(
-        task=_task(kind.family, world, metadata["description"]),
+        task=task_text(kind.family, world, metadata["description"]),
         variant=_variant(metadata["variant_specific_description"]),
         id=id,
-        engine=_engine(kind.family),
+        engine=engine_text(kind.family),
         max_steps=max_steps,
-        world=_world(kind.family, world),
-        fixed=_fixed_things(kind.family, world, space),
+        world=world_text(kind.family, world),
+        fixed=fixed_things(kind.family, world, space),
         size=space.shape[0],
         dtype=space.dtype,
         observation=_observation(kind.family, space),
-        state=_INTEGRATION if kind.family == MUJOCO else _STATES[kind.family.fidelity],
+        state=state_text(kind.family),
         fidelity=sentence(kind.family.fidelity),
         shape=actions.shape,
         action_dtype=actions.dtype,
         actions="\n".join(action_rows(actions)),
         rule=f"\n{rule}\n" if (rule := action_rule(actions)) else "",
-        reward=_reward(kind, world, metadata["reward_description"]),
+        reward=reward_text(kind, world, metadata["reward_description"]),
     )
+
+
+def state_text(family: Family) -> str:
+    """Return what a state of an environment of this family looks like."""
+    return _INTEGRATION if family == MUJOCO else _STATES[family.fidelity]
 
 
 def observation_rows(family: Family, space: ObjectCentricBoxSpace) -> Iterator[str]:
@@ -98,7 +103,7 @@ def _inside(bound: Any, dtype: Any) -> str:
     return f"{bound - np.copysign(10.0**-_DECIMALS, bound):.{_DECIMALS}f}"
 
 
-def _task(family: Family, world: Any, told: str) -> str:
+def task_text(family: Family, world: Any, told: str) -> str:
     """Return the task. MuJoCo's descriptions go on to name actions that these environments do not have."""
     return str(world.task_config.get("description", told)) if family == MUJOCO else told.strip()
 
@@ -107,18 +112,20 @@ def _variant(told: str) -> str:
     return "" if told.startswith("No variant-specific") else f"{told.strip()} "
 
 
-def _engine(family: Family) -> str:
+def engine_text(family: Family) -> str:
+    """Return which engine simulates the environments of a family, as the rest of a sentence."""
     return "" if family == KINEMATIC2D else f", simulated by {family.engine}"
 
 
-def _world(family: Family, world: Any) -> str:
+def world_text(family: Family, world: Any) -> str:
+    """Return how large the world is, and what happens where things touch."""
     if family not in _FLAT:
         return _WORLD_3D
     bounds = (getattr(world.config, f"world_{end}_{axis}") for axis in "xy" for end in ("min", "max"))
     return (_WORLD_GEOMETRY if family == KINEMATIC2D else _WORLD_PHYSICS).format(*bounds)
 
 
-def _fixed_things(family: Family, world: Any, space: ObjectCentricBoxSpace) -> str:
+def fixed_things(family: Family, world: Any, space: ObjectCentricBoxSpace) -> str:
     """Return the things of a 2D world that never move and are not observed, without the walls round it."""
     if family not in _FLAT:
         return ""
@@ -133,7 +140,8 @@ def _fixed_things(family: Family, world: Any, space: ObjectCentricBoxSpace) -> s
     return _FIXED.format("\n".join(rows)) if rows else ""
 
 
-def _reward(kind: KinderClass, world: Any, told: str) -> str:
+def reward_text(kind: KinderClass, world: Any, told: str) -> str:
+    """Return what is rewarded, and for MuJoCo what solves an episode."""
     if kind.family == MUJOCO:
         return f"-1 a step. {goal_text(world)}"
     return _WRONG_REWARDS.get(kind.name, told.strip())
