@@ -1,4 +1,4 @@
-"""Finds the adapter of a backend in Proctor itself, in an installed package, or in the project."""
+"""Finds the adapter of a backend's agent in Proctor itself, in an installed package, or in the project."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ def adapter_of(conf: BackendConf) -> Backend:
     Raise `ConfError` if it does not exist, or if it is not a `Backend` of that name.
     """
     try:
-        return _adapter(conf.name, conf.adapter)
+        found = _adapter(conf.name, conf.adapter)
     except ValueError as error:
         key = f"backend.{conf.name}" if conf.adapter is None else f"backend.{conf.name}.adapter: {conf.adapter}"
         raise ConfError(f"conf/backend/{conf.name}.yaml: {key}: {error}") from error
+    if found.capabilities.tools is (conf.kind == "direct"):
+        offers = "offers tools" if found.capabilities.tools else "offers no tools"
+        kind = "agent" if found.capabilities.tools else "direct"
+        raise ConfError(f"conf/backend/{conf.name}.yaml: backend.{conf.name}.kind: the adapter {offers}: write {kind}")
+    return found
 
 
 def executable_of(conf: BackendConf) -> Path | None:

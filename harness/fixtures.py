@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import msgspec
 
     from backends.base import Backend
-    from harness import adapters, case_folder, endings, hosting, pipeline
+    from harness import adapters, case_folder, endings, hosting, pipeline, programs
     from harness import case as case_module
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
+    from harness.baselines import best_of
     from harness.case import Case, SandboxConf
     from harness.endings import Ending
     from harness.environments.hosted import HostedEnvironment
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
 else:  # where Proctor is installed, every session loads this module, and a session without cases needs none of these
     adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
+    best_of = LazyModule("harness.baselines.best_of")
     case_folder = LazyModule("harness.case_folder")
     case_module = LazyModule("harness.case")
     endings = LazyModule("harness.endings")
     hosting = LazyModule("harness.hosting")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
+    programs = LazyModule("harness.programs")
     sandbox_base = LazyModule("harness.sandbox.base")
     sandbox_dirs = LazyModule("harness.sandbox.dirs")
 
@@ -61,6 +64,17 @@ def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     if endings.ENDINGS[ending].outcome == "skipped" and not command_line(request.config).require_all:
         pytest.skip(why)
     raise endings.CaseEnded(ending, why)
+
+
+def _with_agent(request: pytest.FixtureRequest, case: Case) -> Case:
+    """Return the case. Skip a test of the agent if the case has none."""
+    if not _proctors(case).has_agent:
+        builder = request.node.stash.get(BUILDER, None)
+        why = f"backend {case.backend.name} grades a program: this case has no agent, no CLI and no model"
+        if builder is not None and not builder.recorded:  # another test has graded the program
+            builder.end(endings.Ending.UNAVAILABLE, why)
+        pytest.skip(why)
+    return case
 
 
 def _proctors(case: Case) -> Case:
@@ -140,9 +154,9 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
 
 
 @pytest.fixture
-def backend(case: Case) -> Backend:
-    """The adapter of the case's coding-agent CLI."""
-    return adapters.adapter_of(_proctors(case).backend)
+def backend(request: pytest.FixtureRequest, case: Case) -> Backend:
+    """The adapter of the case's coding-agent CLI. The test is skipped if the case has no agent."""
+    return adapters.adapter_of(_with_agent(request, case).backend)
 
 
 @pytest.fixture
@@ -218,7 +232,7 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
 def _lease(request: pytest.FixtureRequest, case: Case, sources: Sources) -> ModelServer:
     try:
-        server = pipeline.model_server(_proctors(case), sources)
+        server = pipeline.model_server(_with_agent(request, case), sources)
     except pipeline.ServerMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
     return pipeline.recorded(server, case, sources.conf) if command_line(request.config).record_cassettes else server
@@ -262,10 +276,22 @@ def submission(request: pytest.FixtureRequest, case: Case) -> Submission:
     The first test that asks for it runs the case's CLI on its task in the sandbox, and collects the files afterwards.
     All other tests of the case in this run get the same files. A test that is marked with `fresh_session` has a session
     of its own. If the session's ending leaves nothing to grade, each of these tests is skipped or ends with an error
-    that gives the reason. The table in `harness.endings` lists these endings.
+    that gives the reason. The table in `harness.endings` lists these endings. If the backend grades a program, no agent
+    runs, and these are the program's files.
     """
-    _proctors(case)
-    return session_of(request).once("submission", lambda: _run_session(request))
+    run = _run_session if _proctors(case).has_agent else _take_program
+    return session_of(request).once("submission", lambda: run(request))
+
+
+def _take_program(request: pytest.FixtureRequest) -> Submission:
+    """Return the program that a backend without an agent grades. Skip the test if there is none."""
+    builder = request.node.stash[BUILDER]
+    backend, environment = builder.case.backend, builder.case.environment
+    try:
+        folder = programs.program_folder(backend, environment.name, run_of(request.config).conf.root)
+    except programs.ProgramMissing as error:
+        _end(request, endings.Ending.UNAVAILABLE, str(error))
+    return pipeline.given_submission(builder, folder, f"backend {backend.name}")
 
 
 def _run_session(request: pytest.FixtureRequest) -> Submission:
@@ -287,7 +313,9 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
     result = pipeline.run_agent(builder, setup, environment, live)
     if not endings.ENDINGS[result.ending].graded:
         _end(request, result.ending, result.explanation)
-    return pipeline.collect_submission(builder)
+    candidates = setup.backend.candidates(adapters.own_options(builder.case.backend))
+    folder = best_of.choose(builder, environment, setup.dirs, candidates, live) if candidates else "."
+    return pipeline.collect_submission(builder, folder)
 
 
 @pytest.fixture

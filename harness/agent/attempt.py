@@ -215,6 +215,7 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
         ledger=dirs.folder.ledger,
         wire=case.wire,
         extra_fields=tuple(case.gateway.extra_fields),
+        toolless=not setup.backend.capabilities.tools,
     )
     stack.enter_context(closing(account))
     for server in setup.servers:

@@ -85,7 +85,7 @@ class AccountApp:
             raise AnswerError(404, f"{wire.NAME} is not served here: this session uses {account.wire}")
         allowed = account.allow_list(wire.NAME)
         try:
-            parsed = wire.parse(body, client.path)
+            parsed = account.placed(wire.parse(body, client.path))
         except WireError as error:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn

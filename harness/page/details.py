@@ -13,13 +13,12 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
-from harness.case import SUBMISSION
 from harness.evaluation.playing import Episode
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
 from harness.report.properties import wilson
-from harness.results.record import Record
+from harness.results.record import CaseNames, Record
 from harness.results.runs import folder_of
 from harness.transcript.read import read_transcripts
 from harness.visible import visible, visible_struct
@@ -67,7 +66,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
     folder = folder_of(run, record)
     score = record.score
-    adapter, fault = _adapter(record.case.backend)
+    adapter, fault = _adapter(record.case)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
         "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
@@ -94,12 +93,12 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     return found
 
 
-def _adapter(name: str) -> tuple[Backend | None, str | None]:
-    """Return the adapter of a backend, or why there is none."""
-    if name == SUBMISSION:
+def _adapter(case: CaseNames) -> tuple[Backend | None, str | None]:
+    """Return the adapter of the agent of a case, or why there is none."""
+    if not case.has_agent:
         return None, None
     try:
-        return backend(name), None
+        return backend(case.backend), None
     except ValueError as error:
         return None, f"The transcript cannot be read here: {visible(str(error))}."
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from backends.events import Usage
-from harness.case import KnownFailure, Limits
+from harness.case import NO_MODEL, KnownFailure, Limits
 from harness.endings import Cause, Ending
 from harness.grading import Score
 
@@ -27,6 +27,11 @@ class CaseNames(Struct, frozen=True):
     provider: str
     environment: str
     replicate: int
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether a model wrote the case's program. If not, its model and provider are only names."""
+        return (self.model, self.provider) != (NO_MODEL, NO_MODEL)
 
 
 class PlannedReplicates(Struct, frozen=True, kw_only=True):
@@ -166,6 +171,21 @@ class EarlierSession(Struct, frozen=True, kw_only=True):
     artifacts: str
 
 
+class CandidateTried(Struct, frozen=True, kw_only=True):
+    """One of several submissions that a session left, and how it did in public episodes.
+
+    `folder` is its folder in the workspace. `solved` counts the episodes that it solved. It is null if there was
+    nothing to try, and `reason` then says why. The `chosen` one is graded.
+    """
+
+    folder: str
+    digest: str | None = None
+    episodes: int
+    solved: int | None = None
+    reason: str | None = None
+    chosen: bool = False
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """A count that differs between the CLI's report and the gateway's ledger.
 
@@ -200,6 +220,8 @@ class Record(Struct, frozen=True, kw_only=True):
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
     environment's configuration. They are null in records of older versions. `known_failure` is set if the project
     expected the case to fail.
+
+    `candidates` are the submissions that the graded one was chosen from. The list is empty if there was no choice.
     """
 
     schema: int = SCHEMA
@@ -239,6 +261,7 @@ class Record(Struct, frozen=True, kw_only=True):
     seed_key: str | None = None
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None
+    candidates: list[CandidateTried] = field(default_factory=list)
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0
     unknown_sample: dict[str, Any] | None = None

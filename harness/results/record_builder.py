@@ -22,6 +22,7 @@ from harness.results.drafts import write_draft
 from harness.results.earlier import earlier_sessions
 from harness.results.record import (
     Attempt,
+    CandidateTried,
     CaseNames,
     CaseUsage,
     Difference,
@@ -86,6 +87,7 @@ class RecordBuilder:
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
+        self.candidates: list[CandidateTried] = []
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
         self.unknown_sample: dict[str, Any] | None = None
@@ -197,6 +199,7 @@ class RecordBuilder:
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
+            candidates=self.candidates,
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
             unknown_sample=self.unknown_sample,

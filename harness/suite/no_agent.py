@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from harness.case import SUBMISSION, BackendConf, Case, ModelConf, ProviderConf
-
-_NONE = "none"
+from harness.case import MODEL_OF_NONE, NO_MODEL, PROVIDER_OF_NONE, SUBMISSION, BackendConf, Case
 
 
 def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
@@ -23,9 +21,9 @@ def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
             found[name] = replace(
                 case,
                 id=name,
-                backend=BackendConf(SUBMISSION),
-                model=ModelConf(_NONE, _NONE),
-                provider=ProviderConf(_NONE, kind="remote", wires=[]),
-                wire=_NONE,
+                backend=BackendConf(SUBMISSION, kind="program"),
+                model=MODEL_OF_NONE,
+                provider=PROVIDER_OF_NONE,
+                wire=NO_MODEL,
             )
     return list(found.values())

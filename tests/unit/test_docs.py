@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
+from backends.direct.adapter import DirectOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
@@ -44,6 +45,7 @@ from harness.environments.maze import Maze
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.gateway.ledger import LedgerEntry
 from harness.grading import EvaluationConf
+from harness.programs import ProgramOptions
 from harness.results.begun import Begun
 from harness.results.record import Record
 from harness.servers.journal import JournalEntry
@@ -136,6 +138,8 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
     "`PiOptions`": PiOptions,
+    "`DirectOptions`": DirectOptions,
+    "`ProgramOptions`": ProgramOptions,
 }
 
 

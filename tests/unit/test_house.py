@@ -43,10 +43,10 @@ FLOORS = (
         "whole_file",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "hosting", "models", "report", "live", "verdict"},
+    {"adapters", "hosting", "models", "programs", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
     {"pipeline", "run", "shared_session", "transcript"},
-    {"exports", "stash", "page", "viewer"},
+    {"baselines", "exports", "stash", "page", "viewer"},
     {
         "fixtures",
         "given_submission",
