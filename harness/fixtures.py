@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from backends.base import Backend
-    from harness import adapters, case_folder, endings, hosting, pipeline, programs
+    from harness import adapters, case_folder, endings, growth, hosting, pipeline, programs
     from harness import case as case_module
     from harness.agent import cli as agent_cli
     from harness.agent.cli import Cli
@@ -47,6 +47,7 @@ else:  # where Proctor is installed, every session loads this module, and a sess
     case_folder = LazyModule("harness.case_folder")
     case_module = LazyModule("harness.case")
     endings = LazyModule("harness.endings")
+    growth = LazyModule("harness.growth")
     hosting = LazyModule("harness.hosting")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
@@ -331,7 +332,10 @@ def score(request: pytest.FixtureRequest, case: Case, submission: Submission | P
 
     def grade() -> Score:
         environment, sandbox = request.getfixturevalue("environment"), request.getfixturevalue("sandbox")
-        key = run_of(request.config).key_of(session.builder.case)
-        return pipeline.grade(session.builder, environment, sandbox, given, live_of(request.config), key)
+        key, live = run_of(request.config).key_of(session.builder.case), live_of(request.config)
+        score = pipeline.grade(session.builder, environment, sandbox, given, live, key)
+        if command_line(request.config).history:
+            growth.grade_versions(session.builder, environment, sandbox, live, key)
+        return score
 
     return session.once("score", grade)

@@ -45,6 +45,7 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
+from harness.evaluation.versions import VersionKeeper
 from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.grading import Score
@@ -201,7 +202,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
     if backend.capabilities.mcp and setup.mcp.fault:
         builder.warnings.append(setup.mcp.fault)
     about = _facts(setup, environment)
-    setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about))
+    versions = VersionKeeper(setup.dirs.folder)
+    setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about), versions=versions)
     prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
@@ -223,7 +225,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         builder.save()
         if result.raised is not None:
             raise result.raised
-    builder.warnings += setup.model_server.warnings()
+    builder.warnings += setup.model_server.warnings() + ([versions.fault] if versions.fault else [])
     return result
 
 

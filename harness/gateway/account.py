@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,8 @@ class Account:
     """One session's model traffic. `Gateway.open_account` makes it. Any thread may read it.
 
     All sessions of a case share its `budget`. `first_request` is what the first request of a turn asked for, or None
-    if there was none yet.
+    if there was none yet. `before_turn` is called on a thread of its own before each request of a turn goes on. It must
+    not raise. By then, the tools of the turn before are done.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Account:
         self.ledger = Ledger(ledger, price)
         self.served: Served | None = None
         self.first_request: FirstRequest | None = None
+        self.before_turn: Callable[[], None] | None = None
         self._ended: str | None = None
 
     def metered(self) -> Metered:

@@ -186,6 +186,25 @@ class CandidateTried(Struct, frozen=True, kw_only=True):
     chosen: bool = False
 
 
+class HistoryPoint(Struct, frozen=True, kw_only=True):
+    """A version of the submission that the agent had between two turns, and its solve rate in held-out episodes.
+
+    `turns`, `tokens` and `cost_usd` are what the case had used of its model by then. Cached input does not count as
+    tokens, and the cost is null if no price is known. `seconds` is the time since the first attempt began. `commit`
+    names the version in the case's `versions.git`, and `digest` is that of its files.
+    """
+
+    turns: int
+    tokens: int
+    cost_usd: float | None
+    seconds: float
+    commit: str
+    digest: str
+    solve_rate: float
+    solved: int
+    episodes: int
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """A count that differs between the CLI's report and the gateway's ledger.
 
@@ -222,6 +241,7 @@ class Record(Struct, frozen=True, kw_only=True):
     expected the case to fail.
 
     `candidates` are the submissions that the graded one was chosen from. The list is empty if there was no choice.
+    `history` has the versions of the submission in their order, if `--history` asked for them.
     """
 
     schema: int = SCHEMA
@@ -262,6 +282,7 @@ class Record(Struct, frozen=True, kw_only=True):
     seeds_digest: str | None = None
     submission: dict[str, Any] | None = None
     candidates: list[CandidateTried] = field(default_factory=list)
+    history: list[HistoryPoint] = field(default_factory=list)
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0
     unknown_sample: dict[str, Any] | None = None

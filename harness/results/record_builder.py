@@ -16,6 +16,7 @@ from backends.events import Usage
 from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.environment_conf import EnvironmentConf
 from harness.grading import Score
 from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
@@ -27,6 +28,7 @@ from harness.results.record import (
     CaseUsage,
     Difference,
     Digests,
+    HistoryPoint,
     PlannedReplicates,
     Record,
     Timing,
@@ -88,6 +90,7 @@ class RecordBuilder:
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.candidates: list[CandidateTried] = []
+        self.history: list[HistoryPoint] = []
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
         self.unknown_sample: dict[str, Any] | None = None
@@ -187,10 +190,7 @@ class RecordBuilder:
             denials=self.denials,
             differences=self.differences,
             limits=case.limits,
-            pass_solve_rate=case.environment.pass_solve_rate,
-            solved_when=case.environment.solved_when,
-            max_steps=case.environment.max_steps,
-            environment_arguments=case.environment.arguments,
+            **_of_environment(case.environment),
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
@@ -200,6 +200,7 @@ class RecordBuilder:
             seeds_digest=self.seeds_digest,
             submission=self.submission,
             candidates=self.candidates,
+            history=self.history,
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
             unknown_sample=self.unknown_sample,
@@ -210,6 +211,15 @@ class RecordBuilder:
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)
+
+
+def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
+    return {
+        "pass_solve_rate": conf.pass_solve_rate,
+        "solved_when": conf.solved_when,
+        "max_steps": conf.max_steps,
+        "environment_arguments": conf.arguments,
+    }
 
 
 def _names(case: Case) -> CaseNames:

@@ -43,6 +43,7 @@ from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
 from harness.evaluation.playing import Episode, EpisodeOutcome
+from harness.evaluation.versions import Version
 from harness.gateway.ledger import LedgerEntry
 from harness.grading import EvaluationConf
 from harness.programs import ProgramOptions
@@ -56,7 +57,7 @@ from tests.support.markdown import code, code_blocks, defaults, fields, page, st
 from tests.support.project import ROOT
 
 RECORDS = page("docs/records.md")
-KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry, Begun) if kind is not Limits]
+KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, Version, JournalEntry, Begun) if kind is not Limits]
 """The structs in the files of a run."""
 
 

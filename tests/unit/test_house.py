@@ -45,7 +45,7 @@ FLOORS = (
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "hosting", "models", "programs", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
-    {"pipeline", "run", "shared_session", "transcript"},
+    {"growth", "pipeline", "run", "shared_session", "transcript"},
     {"baselines", "exports", "stash", "page", "viewer"},
     {
         "fixtures",
