@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from harness import adapters, case_folder, endings, growth, hosting, pipeline, programs
     from harness import case as case_module
     from harness.agent import cli as agent_cli
+    from harness.agent.attempt import AttemptResult
     from harness.agent.cli import Cli
-    from harness.baselines import best_of
+    from harness.baselines import best_of, instances
     from harness.case import Case, SandboxConf
     from harness.endings import Ending
     from harness.environments.hosted import HostedEnvironment
@@ -49,6 +50,7 @@ else:  # where Proctor is installed, every session loads this module, and a sess
     endings = LazyModule("harness.endings")
     growth = LazyModule("harness.growth")
     hosting = LazyModule("harness.hosting")
+    instances = LazyModule("harness.baselines.instances")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
     programs = LazyModule("harness.programs")
@@ -295,6 +297,12 @@ def _take_program(request: pytest.FixtureRequest) -> Submission:
     return pipeline.given_submission(builder, folder, f"backend {backend.name}")
 
 
+def _require_graded(request: pytest.FixtureRequest, result: AttemptResult) -> None:
+    """Skip the test or raise `CaseEnded` if the last attempt leaves nothing to grade."""
+    if not endings.ENDINGS[result.ending].graded:
+        _end(request, result.ending, result.explanation)
+
+
 def _run_session(request: pytest.FixtureRequest) -> Submission:
     """Run the session of a case. What it needs is set up only now, because most tests find the session done."""
     live = live_of(request.config)
@@ -311,9 +319,13 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
         mcp=request.getfixturevalue("mcp_config"),
         progress=pipeline.show_progress(builder.case, live),
     )
-    result = pipeline.run_agent(builder, setup, environment, live)
-    if not endings.ENDINGS[result.ending].graded:
-        _end(request, result.ending, result.explanation)
+    if builder.case.backend.kind == "per_instance":
+        key = run_of(request.config).key_of(builder.case)
+        result, submissions = instances.run_instances(builder, setup, environment, live, key)
+        _require_graded(request, result)
+        return submissions
+    setup = msgspec.structs.replace(setup, versions=pipeline.VersionKeeper(builder.folder))
+    _require_graded(request, pipeline.run_agent(builder, setup, environment, live))
     candidates = setup.backend.candidates(adapters.own_options(builder.case.backend))
     folder = best_of.choose(builder, environment, setup.dirs, candidates, live) if candidates else "."
     return pipeline.collect_submission(builder, folder)
@@ -333,7 +345,8 @@ def score(request: pytest.FixtureRequest, case: Case, submission: Submission | P
     def grade() -> Score:
         environment, sandbox = request.getfixturevalue("environment"), request.getfixturevalue("sandbox")
         key, live = run_of(request.config).key_of(session.builder.case), live_of(request.config)
-        score = pipeline.grade(session.builder, environment, sandbox, given, live, key)
+        grader = instances.grade_instances if session.builder.instances else pipeline.grade
+        score = grader(session.builder, environment, sandbox, given, live, key)
         if command_line(request.config).history:
             growth.grade_versions(session.builder, environment, sandbox, live, key)
         return score

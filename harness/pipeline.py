@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -28,7 +27,6 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, ServerNeed
-from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available, version_of
@@ -36,6 +34,7 @@ from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
+from harness.evaluation.handed_in import collect_submission, given_submission
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.policy import PolicyHost
@@ -65,7 +64,6 @@ from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.untrusted.removal import discard
 
 __all__ = [
     "Budget",
@@ -76,6 +74,7 @@ __all__ = [
     "ServerPool",
     "SessionSetup",
     "Sources",
+    "VersionKeeper",
     "collect_submission",
     "given_submission",
     "grade",
@@ -195,6 +194,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
     }
+    builder.agent = backend.name
     server = setup.model_server
     builder.played_from = server.played_from
     builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
@@ -202,12 +202,11 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
     if backend.capabilities.mcp and setup.mcp.fault:
         builder.warnings.append(setup.mcp.fault)
     about = _facts(setup, environment)
-    versions = VersionKeeper(setup.dirs.folder)
-    setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about), versions=versions)
+    setup = msgspec.structs.replace(setup, instructions=render(case.prompt, "instructions", about))
     prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
-
+    before = len(builder.attempts)
     for result in attempts(
         lambda limits, order: _attempt(setup, prompts, limits, order),
         case.limits,
@@ -217,7 +216,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
             kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
             compact_alone=backend.compact_prompt is not None,
         ),
-        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
+        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, before + number, fresh=fresh),
         waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),
         clock=SystemClock(),
     ):
@@ -225,7 +224,8 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         builder.save()
         if result.raised is not None:
             raise result.raised
-    builder.warnings += setup.model_server.warnings() + ([versions.fault] if versions.fault else [])
+    builder.warnings += setup.model_server.warnings()
+    builder.warnings += [setup.versions.fault] if setup.versions and setup.versions.fault else []
     return result
 
 
@@ -297,57 +297,6 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     builder.unknown_sample = builder.unknown_sample or plain(session.unknown_sample)
     builder.malformed_lines += session.malformed_lines
     builder.malformed_sample = builder.malformed_sample or plain(session.malformed_sample)
-
-
-def collect_submission(builder: RecordBuilder, folder: str = ".") -> Submission:
-    """Copy out what the agent left in a folder of its workspace, then remove the agent's home.
-
-    Only graded sessions come here, so the home of a session that left nothing to grade is kept.
-    """
-    files = builder.folder
-    submission = collect(files.workspace, files.submission, folder=folder)
-    discard(files.home)
-    builder.submission = _handed_in(submission)
-    return submission
-
-
-def given_submission(builder: RecordBuilder, given: object, giver: str = "the fixture `submission`") -> Submission:
-    """Return the submission that a test is to grade. A folder is copied first. The record says if no agent ran.
-
-    `giver` says in messages where `given` comes from. Raise `ConfError` if it is neither a submission nor a folder.
-    """
-    if isinstance(given, Submission):
-        submission, source = given, given.path
-    elif isinstance(given, str | Path) and Path(given).is_dir():
-        source = Path(given).absolute()
-        submission = _copied(source, builder.folder, giver)
-    else:
-        raise ConfError(f"{giver} must give a folder, or what Proctor's own fixture gives, and not {given!r:.200}")
-    if not builder.attempts and builder.ending is not Ending.FINISHED:
-        builder.end(Ending.FINISHED, f"no agent ran: {giver} gave {source}")
-    builder.submission = _handed_in(submission)
-    return submission
-
-
-def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
-    """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
-    folder.make()
-    with folder.scratch() as scratch:
-        try:
-            copied = collect(source, scratch / "submission")
-        except ValueError as error:
-            raise ConfError(f"{giver} gave {source}: {error}") from error
-        discard(folder.submission)
-        copied.path.rename(folder.submission)
-    return msgspec.structs.replace(copied, path=folder.submission)
-
-
-def _handed_in(submission: Submission) -> dict[str, Any]:
-    return {
-        "digest": submission.digest,
-        "files": sorted(submission.files),
-        "left_out": list(submission.left_out),
-    }
 
 
 def grade(

@@ -38,7 +38,7 @@ def transcripts(record: Record, run: Path) -> list[Transcript]:
     if record.artifacts is None or not (run / record.artifacts).is_dir():
         raise BadInput(f"{record.case.id} left no folder in {run}, so its transcript is not there")
     try:
-        adapter = backend(record.case.backend)
+        adapter = backend(record.agent or record.case.backend)
     except ValueError as error:
         raise BadInput(str(error)) from error
     return read_transcripts(CaseFolder(run / record.artifacts), adapter)

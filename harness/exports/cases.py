@@ -72,7 +72,7 @@ def _read(run: Path, record: Record) -> tuple[list[Transcript], str | None]:
     if folder is None:
         return [], "its folder is not there"
     try:
-        found = read_transcripts(folder, backend(record.case.backend))
+        found = read_transcripts(folder, backend(record.agent or record.case.backend))
     except (ValueError, OSError) as error:
         return [], str(error)
     return found, None if found else "its CLI left no stream"

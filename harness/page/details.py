@@ -18,7 +18,7 @@ from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
 from harness.report.properties import wilson
-from harness.results.record import CaseNames, Record
+from harness.results.record import Record
 from harness.results.runs import folder_of
 from harness.transcript.read import read_transcripts
 from harness.visible import visible, visible_struct
@@ -66,7 +66,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
     folder = folder_of(run, record)
     score = record.score
-    adapter, fault = _adapter(record.case)
+    adapter, fault = _adapter(record)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
         "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
@@ -93,12 +93,12 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     return found
 
 
-def _adapter(case: CaseNames) -> tuple[Backend | None, str | None]:
+def _adapter(record: Record) -> tuple[Backend | None, str | None]:
     """Return the adapter of the agent of a case, or why there is none."""
-    if not case.has_agent:
+    if not record.case.has_agent:
         return None, None
     try:
-        return backend(case.backend), None
+        return backend(record.agent or record.case.backend), None
     except ValueError as error:
         return None, f"The transcript cannot be read here: {visible(str(error))}."
 

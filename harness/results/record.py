@@ -186,6 +186,22 @@ class CandidateTried(Struct, frozen=True, kw_only=True):
     chosen: bool = False
 
 
+class InstanceRecord(Struct, frozen=True, kw_only=True):
+    """The session of an agent that saw the one instance which its program must solve.
+
+    `index` is that of the held-out episode. `attempts` counts the session's attempts, and `usage` is their sum. An
+    instance without an attempt has no ending, and `explanation` says why it was left out. `outcome` is that of its
+    episode, or null as long as the program has not played it.
+    """
+
+    index: int
+    ending: Ending | None = None
+    explanation: str
+    attempts: int = 0
+    usage: CaseUsage = CaseUsage()
+    outcome: str | None = None
+
+
 class HistoryPoint(Struct, frozen=True, kw_only=True):
     """A version of the submission that the agent had between two turns, and its solve rate in held-out episodes.
 
@@ -241,11 +257,14 @@ class Record(Struct, frozen=True, kw_only=True):
     expected the case to fail.
 
     `candidates` are the submissions that the graded one was chosen from. The list is empty if there was no choice.
-    `history` has the versions of the submission in their order, if `--history` asked for them.
+    `history` has the versions of the submission in their order, if `--history` asked for them. `agent` is the backend
+    whose CLI ran. It differs from the case's own if that runs an agent for each instance, as `instances` tells. It is
+    null if no agent ran, and in records of older versions.
     """
 
     schema: int = SCHEMA
     case: CaseNames
+    agent: str | None = None
     replicates: PlannedReplicates | None = None
     session: str = ""
     try_number: int = 1
@@ -283,6 +302,7 @@ class Record(Struct, frozen=True, kw_only=True):
     submission: dict[str, Any] | None = None
     candidates: list[CandidateTried] = field(default_factory=list)
     history: list[HistoryPoint] = field(default_factory=list)
+    instances: list[InstanceRecord] = field(default_factory=list)
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0
     unknown_sample: dict[str, Any] | None = None

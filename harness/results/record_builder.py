@@ -29,6 +29,7 @@ from harness.results.record import (
     Difference,
     Digests,
     HistoryPoint,
+    InstanceRecord,
     PlannedReplicates,
     Record,
     Timing,
@@ -89,7 +90,9 @@ class RecordBuilder:
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
         self.submission: dict[str, Any] | None = None
+        self.agent: str | None = None
         self.candidates: list[CandidateTried] = []
+        self.instances: list[InstanceRecord] = []
         self.history: list[HistoryPoint] = []
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
@@ -199,7 +202,9 @@ class RecordBuilder:
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
             submission=self.submission,
+            agent=self.agent,
             candidates=self.candidates,
+            instances=self.instances,
             history=self.history,
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,

@@ -21,6 +21,7 @@ from backends.direct.adapter import DirectOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
 from harness.case import (
     BackendConf,
@@ -140,6 +141,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`OpenCodeOptions`": OpenCodeOptions,
     "`PiOptions`": PiOptions,
     "`DirectOptions`": DirectOptions,
+    "`InstanceOptions`": InstanceOptions,
     "`ProgramOptions`": ProgramOptions,
 }
 
