@@ -44,7 +44,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
         if self.versions is None:
             return
         used, known = self.budget.used, account.metered().cost_usd is not None
-        spent = Spent(turns=used.turns, tokens=used.tokens, cost_usd=used.cost_usd if known else None)
+        spent = Spent(turns=used.turns, tokens=used.tokens, cost_usd=round(used.cost_usd, 9) if known else None)
         self.versions.look(self.dirs.workspace if last else self.dirs.live_workspace, spent, last=last)
 
     @property
