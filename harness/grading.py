@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.bounds import Count, Seconds
+
+EPISODES = 100
+"""How many held-out episodes a real model's submission plays by default."""
+
+SCRIPTED_EPISODES = 20
+"""How many a scripted model's submission plays by default."""
 
 
 class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     """How a submission is graded: the number of held-out episodes, the seconds for each, and which ones they are.
+
+    If `episodes` is `None`, there are 100 for a real model, and 20 for a scripted one. `step_wall_s` limits the seconds
+    for one action, and `wall_s` those for all episodes together. `None` means no such limit. If the policy is to
+    `carry_over` what it learns, one process plays all episodes in order. Otherwise each begins with a fresh policy.
 
     `side_by_side` is how many of them are played at a time, at most. `None` means the cores of this machine, divided by
     the pytest processes that share it. The result does not depend on it. `seed` is public. Another number gives other
@@ -19,12 +30,24 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     asks for that; `None` means as many as the submission.
     """
 
-    episodes: Count = 20
+    episodes: Count | None = None
     episode_wall_s: Seconds = 60.0
+    step_wall_s: Seconds | None = None
+    wall_s: Seconds | None = None
+    carry_over: bool = False
     seed: int = 0
     side_by_side: Count | None = None
     pictures: Literal["never", "real", "always"] = "real"
     history_episodes: Count | None = None
+
+    @property
+    def scheduled(self) -> int:
+        """The number of held-out episodes. It is that of a real model if `episodes` is `None`."""
+        return EPISODES if self.episodes is None else self.episodes
+
+    def for_model(self, *, scripted: bool) -> EvaluationConf:
+        """Return this configuration with the number of episodes for a model."""
+        return replace(self, episodes=self.episodes or (SCRIPTED_EPISODES if scripted else EPISODES))
 
 
 def least_solved(rate: float, episodes: int) -> int:

@@ -32,7 +32,7 @@ def grade_versions(
     environment fails.
     """
     conf = builder.case.evaluation
-    seeds = episode_seeds(key, builder.case.environment.name, conf.history_episodes or conf.episodes, salt=conf.seed)
+    seeds = episode_seeds(key, builder.case.environment.name, conf.history_episodes or conf.scheduled, salt=conf.seed)
     versions = read_versions(builder.folder.versions)
     scores: dict[str, Score] = {}
     if builder.score is not None and builder.submission is not None and len(seeds) == builder.score.episodes:

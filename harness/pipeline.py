@@ -314,7 +314,7 @@ def grade(
     case, folder = builder.case, builder.folder
     _note_environment(builder, dirs, environment)
     conf = case.evaluation
-    seeds = episode_seeds(key, case.environment.name, conf.episodes, salt=conf.seed)
+    seeds = episode_seeds(key, case.environment.name, conf.scheduled, salt=conf.seed)
     builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)

@@ -6,23 +6,27 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from backends.options import read_options
 from harness.case import BackendConf
 from harness.endings import ConfError
+from harness.environment_conf import EnvironmentConf
+from harness.evaluation.policy_python import python_of_programs
+from harness.evaluation.program import GivenProgram, find_program
 
 PACKAGE: Final = Path(__file__).resolve().parent
 """The folder below which Proctor's own programs are."""
 
 
 class ProgramOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`folder` holds the program, an `approach.py` with the files that it needs.
+    """`program` is what `proctor grade` takes: a folder with an `approach.py`, a Python file, or `MODULE:CLASS`.
 
-    It is a path from the project's root folder. If there is no such folder, it is a path in Proctor's package. The text
+    A path counts from the project's root folder. If there is nothing, it is a path in Proctor's package. The text
     `{environment}` stands for the name of the case's environment.
     """
 
-    folder: Annotated[str, Meta(min_length=1)]
+    program: Annotated[str, Meta(min_length=1)]
 
 
 class ProgramMissing(Exception):
@@ -37,14 +41,16 @@ def program_options(conf: BackendConf) -> ProgramOptions:
         raise ConfError(f"conf/backend/{conf.name}.yaml: backend.{conf.name}.options: {error}") from error
 
 
-def program_folder(conf: BackendConf, environment: str, root: Path) -> Path:
-    """Return the folder of the program for an environment, in a project or in the package.
+def program_of(conf: BackendConf, environment: EnvironmentConf, root: Path) -> GivenProgram:
+    """Return the program for an environment, from a project or from the package. The environment's Python runs it.
 
     Raise `ProgramMissing` if there is none, and `ConfError` if the backend's options are wrong.
     """
-    name = program_options(conf).folder.replace("{environment}", environment)
-    places = [root / Path(name).expanduser(), PACKAGE / name]
-    for place in places:
-        if place.is_dir():
-            return place.resolve()
-    raise ProgramMissing(f"backend {conf.name} has no program for environment {environment}: there is no {places[0]}")
+    name = program_options(conf).program.replace("{environment}", environment.name)
+    here = PACKAGE if not (root / name).exists() and (PACKAGE / name).exists() else root
+    try:
+        found = find_program(name, here=here)
+    except ValueError as error:
+        told = f"backend {conf.name} has no program for environment {environment.name}: {error}"
+        raise ProgramMissing(told) from error
+    return replace(found, entry=replace(found.entry, python=python_of_programs(environment)))

@@ -51,6 +51,8 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
+    step_wall_s: float | None
+    carry_over: bool
     max_steps: int
     pass_solve_rate: float
     limits: Limits
@@ -68,9 +70,11 @@ def facts(
     return PromptFacts(
         description=description.strip(),
         tools=tools,
-        episodes=evaluation.episodes,
-        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
+        episodes=evaluation.scheduled,
+        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.scheduled),
         episode_wall_s=evaluation.episode_wall_s,
+        step_wall_s=evaluation.step_wall_s,
+        carry_over=evaluation.carry_over,
         max_steps=environment.max_steps,
         pass_solve_rate=environment.pass_solve_rate,
         limits=limits,

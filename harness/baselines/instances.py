@@ -121,7 +121,7 @@ def _run(
 
 
 def _seeds(case: Case, key: SeedKey) -> HeldOutSeeds:
-    count = instance_options(case.backend).instances or case.evaluation.episodes
+    count = instance_options(case.backend).instances or case.evaluation.scheduled
     return episode_seeds(key, case.environment.name, count, salt=case.evaluation.seed)
 
 

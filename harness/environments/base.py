@@ -73,7 +73,7 @@ class Environment(Protocol):
 class Policy(Protocol):
     """A program that plays an environment.
 
-    Both methods raise what the program's host raises. `act` also raises `InvalidAction`.
+    Each method raises what the program's host raises. `act` also raises `InvalidAction`.
     """
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
@@ -81,3 +81,6 @@ class Policy(Protocol):
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         """Return the action for this observation."""
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        """Tell the program the outcome of its last action, if it wants to be told."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.environments.actions import cast, check_supported
 from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step
+from harness.environments.object_space import object_space_to_plain
 from harness.environments.spaces import space_to_plain
 
 SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
@@ -122,10 +123,11 @@ class GymnasiumEnvironment:
         )
 
     def spaces(self) -> dict[str, Plain]:
-        """Return both spaces in the plain form of `harness.environments.spaces`."""
+        """Return both spaces in the plain form of `harness.environments.spaces` and `object_space`."""
+        seen = self.env.observation_space
         return {
             "action_space": space_to_plain(self.env.action_space),
-            "observation_space": space_to_plain(self.env.observation_space),
+            "observation_space": {**space_to_plain(seen), **object_space_to_plain(seen)},
         }
 
     def get_state(self) -> Plain:

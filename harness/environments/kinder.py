@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments.base import Plain
+from harness.environments.drawing import lock_renderer
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 
 _LARGEST = 1000
@@ -99,7 +101,9 @@ class KinderEnvironment(GymnasiumEnvironment):
 @cache
 def _register() -> None:
     mpl.use("agg")  # pictures are drawn off screen, from any thread
+    renderer = lock_renderer()
     kinder.register_all_environments()
+    os.environ.update(renderer)
 
 
 def _observation_rows(space: ObjectCentricBoxSpace) -> Iterator[str]:

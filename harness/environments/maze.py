@@ -87,7 +87,7 @@ class Maze:
         return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps)
 
     def spaces(self) -> dict[str, Plain]:
-        """Return `Discrete(4)` for actions and a `Dict` for observations, in which cells are pairs of integers."""
+        """Return `Discrete(4)` for actions, and a frozen `Dict` for observations. Cells are pairs of integers."""
         high = self._sizes[1]
         cell = {"type": "multidiscrete", "nvec": np.array([high, high]), "start": np.array([0, 0]), "dtype": "int64"}
         size = {"type": "discrete", "n": high - self._sizes[0] + 1, "start": self._sizes[0]}
@@ -100,7 +100,7 @@ class Maze:
         }
         return {
             "action_space": {"type": "discrete", "n": len(MOVES), "start": 0},
-            "observation_space": {"type": "dict", "spaces": observation},
+            "observation_space": {"type": "dict", "spaces": observation, "frozen": True},
         }
 
     def get_state(self) -> Plain:

@@ -94,7 +94,7 @@ class _Served:
 
     def _step(self, action: Plain) -> Plain:
         step = self._now.step(self._now.action(action))
-        info = {str(key): value for key, value in step.info.items() if _is_plain(value)}
+        info = {str(key): value for key, value in step.info.items() if plain.is_plain(value)}
         return [step.observation, float(step.reward), bool(step.terminated), bool(step.truncated), info]
 
     def _run(self, function: str, keywords: dict[str, Any]) -> Plain:
@@ -121,11 +121,3 @@ def _answer(served: _Served, do: str, arguments: list[Plain]) -> bytes:
         return plain.dumps({"done": result})
     except ValueError as error:
         return plain.dumps({"failed": f"it returned data that cannot be sent: {error}", "trace": ""})
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        plain.dumps(value)
-    except ValueError:
-        return False
-    return True

@@ -10,6 +10,7 @@
 | Dict | `{"type": "dict", "spaces": {key: plain}}` |
 | Tuple | `{"type": "tuple", "spaces": [plain]}` |
 | Sequence | `{"type": "sequence", "space": plain}` |
+| Dict whose members a program gets frozen | `{"type": "dict", "spaces": …, "frozen": true}` |
 | any other | `{"type": "other", "text": its repr}`; rebuilt as a bare `Space` |
 
 This file needs only NumPy and Gymnasium, so that it can be copied into the policy's sandbox and imported there.

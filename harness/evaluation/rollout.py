@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.held_out import HeldOutFault
-from harness.evaluation.lanes import Lanes, Match, Played
+from harness.evaluation.lanes import Lanes, Match, OutOfTime, Played
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.recordings import Recordings
@@ -48,8 +49,9 @@ def evaluate(
     As soon as an episode and those before it have ended, it is written to `files.episodes`, its recording to
     `files.actions`, and what the submission printed to `log`. `conf.episode_wall_s` limits each episode, and separately
     each loading of the submission. If loading fails, the remaining episodes are not attempted and count as crashed or
-    timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the
-    same however many are played at a time. Without a submission, the score has a reason and there are no episodes.
+    timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out, and so does what
+    has not ended after `conf.wall_s` seconds. Without that limit, the result is the same however many are played at a
+    time. Without a submission, the score has a reason and there are no episodes.
     `progress` is called with the number of episodes done and the number scheduled. Raise `SandboxError` if the sandbox
     does not work, and `HeldOutFault` if the environment fails twice in an episode.
     """
@@ -57,10 +59,10 @@ def evaluate(
     if submission.reason is not None:
         files.episodes.write_bytes(b"")
         return _no_score(len(seeds), submission.reason), episodes
-    match = Match(environment, environment.spaces(), sandbox, submission.path, scratch, conf.episode_wall_s, log)
+    match = Match(environment, environment.spaces(), sandbox, submission, scratch, conf, log)
     recordings = Recordings(files.actions)
-    with files.episodes.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
-        for played in _in_order(lanes, seeds):
+    with files.episodes.open("wb") as lines, Lanes(match, seeds) as lanes:
+        for played in _in_order(lanes, seeds, conf.wall_s):
             episode = played.episode
             lines.write(msgspec.json.encode(episode) + b"\n")
             lines.flush()
@@ -105,20 +107,25 @@ def _no_score(scheduled: int, reason: str) -> Score:
     )
 
 
-def _in_order(lanes: Lanes, seeds: Sequence[int]) -> Iterator[Played]:
-    """Yield what came of each episode.
+def _in_order(lanes: Lanes, seeds: Sequence[int], wall_s: float | None) -> Iterator[Played]:
+    """Yield what came of each episode. Those that have not ended after `wall_s` seconds are given up.
 
-    Once there is a reason to give up, the remaining episodes get that reason, also those that were already played. So
-    the result does not depend on how many are played at a time.
+    Once there is another reason to give up, the remaining episodes get that reason, also those that were already
+    played. So the result does not depend on how many are played at a time.
     """
     timeouts, count = 0, len(seeds)
+    until = None if wall_s is None else time.monotonic() + wall_s
     for index in range(count):
         if timeouts >= TIMEOUTS_IN_A_ROW:
             outcome, reason = EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
             yield from _given_up(range(index, count), outcome, reason)
             return
         try:
-            played = lanes.wait_for(index)
+            played = lanes.wait_for(index, until)
+        except OutOfTime:
+            over = f"{NOT_ATTEMPTED}, or not to its end: grading took its {wall_s:g} s (evaluation.wall_s)"
+            yield from _given_up(range(index, index + 1), EpisodeOutcome.TIMED_OUT, over)
+            continue
         except EnvironmentFailed as error:
             raise HeldOutFault(error, seeds) from None
         yield played

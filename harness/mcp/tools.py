@@ -144,11 +144,12 @@ class EnvironmentTools:
                     ending = f"not solved: stopped after {ROLLOUT_S:g} s, the time limit of this tool"
                     break
                 action = self._environment.action(policy.act(observation, left))
-                observation, gained, terminated, truncated, _ = self._environment.step(action)
-                steps, reward = steps + 1, reward + gained
+                step = self._environment.step(action)
+                observation, steps, reward = step.observation, steps + 1, reward + step.reward
                 frames.offer(steps, self._draw)
-                if terminated or truncated:
-                    ending = "solved" if terminated else "not solved: the episode is over"
+                policy.update(step, max(0.0, deadline - self._clock()))
+                if step.terminated or step.truncated:
+                    ending = "solved" if step.terminated else "not solved: the episode is over"
                     break
         except InvalidAction as error:
             ending = f"not solved: invalid action at step {steps}: {error}"

@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from harness.case import LOCAL_KINDS, Case
+from harness.grading import EvaluationConf
 from harness.results.record import Record
 
 UNLIMITED = "no limit"
 """The value of a limit that is not set."""
 
-OPTIONS = ("backend.", "provider.", "sandbox.", "server.")
+OPTIONS = ("backend.", "evaluation.", "provider.", "sandbox.", "server.")
 """How the names of options begin. Only options that are set are conditions."""
 
 OF_REQUESTS = frozenset({"api", "sampling", "tools_sent"})
@@ -129,10 +130,16 @@ def _configured(case: Case, *, unknown_weights: bool) -> dict[str, str | None]:
         "model": case.model.asked_as,
         "wire": case.wire,
         **_options("backend", backend),
+        **_options("evaluation", _of_evaluation(case.evaluation)),
         **_options("provider", {"base_url": case.provider.base_url}),
         **_options("sandbox", {**own_limits, **case.sandbox.options}),
         **_options("server", _of_server(case, unknown_weights=unknown_weights)),
     }
+
+
+def _of_evaluation(conf: EvaluationConf) -> dict[str, Any]:
+    """Return the options of grading that are set."""
+    return {"carry_over": conf.carry_over or None, "step_wall_s": conf.step_wall_s, "wall_s": conf.wall_s}
 
 
 def _of_server(case: Case, *, unknown_weights: bool) -> dict[str, Any]:

@@ -43,6 +43,10 @@ from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 S = TypeVar("S", bound=Struct)
 
 
+GRADE = "grade"
+"""What stands for the suite of a run that grades one program."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """One run's configuration, complete and checked.
 
@@ -93,6 +97,16 @@ def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
         return _Loader(conf, "", ()).environments()
 
 
+def load_to_grade(conf: ConfPath, environment: str, settings: Sequence[str] = ()) -> Config:
+    """Return the configuration of a run that grades a program in one environment, without a suite or an agent.
+
+    It is changed by `settings` (Hydra overrides). If the environment names a module, the project's root folder becomes
+    importable. Raise `ConfError`.
+    """
+    with conf.naming_files():
+        return _Loader(conf, GRADE, settings).to_grade(environment)
+
+
 class _Loader:
     def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
@@ -104,13 +118,16 @@ class _Loader:
 
     def load(self) -> Config:
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
-        sandbox = self.settings.sandbox() or self._default_sandbox()
-        base = {"suite": self.suite, "sandbox": sandbox}
+        base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
+        return self._composed(suite, self._names(suite), base)
 
-        names = self._names(suite)
-        tree = self.composer.compose(base | _entries(names), self.settings.overrides(names))
+    def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
+        """Return the configuration with these entries of each group, once everything is checked."""
+        sandbox = self.settings.sandbox() or self._default_sandbox()
+        chosen = {**base, "sandbox": sandbox, **_entries(names)}
+        tree = self.composer.compose(chosen, self.settings.overrides(names))
         config = Config(
             path=self.conf,
             suite=suite,
@@ -127,6 +144,14 @@ class _Loader:
         )
         self._check_together(config)
         return config
+
+    def to_grade(self, environment: str) -> Config:
+        require(self.conf, "environment", environment, f"--environment {environment}")
+        if self.settings.of_suite():
+            raise ConfError("--set suite.…: a program is graded without a suite, so leave this out")
+        names = {"backend": [], "model": [], "provider": [], "environment": [environment]}
+        suite = SuiteConf(GRADE, [], [], [environment], allow_no_sandbox=True)
+        return self._composed(suite, names | {"prompt": self._every("prompt")}, {})
 
     def providers(self) -> dict[str, ProviderConf]:
         names = {"provider": self._every("provider")}

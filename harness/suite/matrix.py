@@ -38,6 +38,7 @@ def cases(config: Config) -> list[Case]:
 
 def _combined(config: Config) -> Iterator[Case]:
     suite = config.suite
+    scripted = bool(config.model) and all(config.provider[model.provider].scripted for model in config.model.values())
     for backend, model, environment in _allowed(config):
         alone = model is MODEL_OF_NONE
         provider = PROVIDER_OF_NONE if alone else config.provider[model.provider]
@@ -53,7 +54,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 prompt=config.prompt_of(environment),
                 sandbox=config.sandbox,
                 limits=config.limits,
-                evaluation=config.evaluation,
+                evaluation=config.evaluation.for_model(scripted=scripted if alone else provider.scripted),
                 gateway=config.gateway,
                 replicate=replicate,
             )

@@ -38,14 +38,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which each baseline has run on one maze."""
     project = Project(tmp_path_factory.mktemp("project"))
     project.write("policies/small_maze/approach.py", GOOD)
+    project.write("lab/__init__.py", "")
+    project.write("lab/oracles.py", GOOD.replace("class GeneratedApproach", "class MazeOracle"))
+    oracle = "name: oracle\nkind: program\noptions: {program: 'lab.oracles:MazeOracle'}\n"
+    project.write("conf/backend/oracle.yaml", oracle)
     project.write("conf/scripts/small_maze.yaml", f"turns:\n{writing(WRONG, GOOD)}")
     for name, (fail, _) in FAILING.items():
         project.write(f"conf/model/{name}.yaml", f"name: {name}\nprovider: scripted\nscript: {name}\n")
         project.write(f"conf/scripts/{name}.yaml", f"turns:\n  - fail: {fail}\n{writing(GOOD)}")
     project.write(
         "conf/suite/compared.yaml",
-        "name: compared\nbackends: [random, reference, direct]\nmodels: [scripted, unknown_key, broken]\n"
-        "environments: [small_maze, large_maze]\nexclude: [{backend: direct, environment: large_maze}]\n",
+        "name: compared\nbackends: [random, reference, oracle, direct]\nmodels: [scripted, unknown_key, broken]\n"
+        "environments: [small_maze, large_maze]\nexclude: [{environment: large_maze, backend: direct}, "
+        "{environment: large_maze, backend: oracle}]\n",
     )
     settings = ("evaluation.episodes=3", "backend.direct.options.best_of=2", "limits.retry_s=0.01")
     done = project.pytest(
@@ -64,11 +69,12 @@ def test_a_backend_without_a_model_has_one_case_for_each_environment(project: Pr
         "random-small_maze",
         "reference-small_maze",
         "reference-large_maze",
+        "oracle-small_maze",
         *(f"direct-{model}-small_maze" for model in ("scripted", *FAILING)),
     }
 
 
-@pytest.mark.parametrize("backend", ["random", "reference"])
+@pytest.mark.parametrize("backend", ["random", "reference", "oracle"])
 def test_a_program_is_graded_without_an_agent(project: Project, backend: str) -> None:
     record = record_of(project, f"{backend}-small_maze")
     assert (record.attempts, record.usage, record.versions.cli) == ([], CaseUsage(), None)
@@ -77,13 +83,13 @@ def test_a_program_is_graded_without_an_agent(project: Project, backend: str) ->
     assert record.score.crashed == 0
     assert record.score.solve_rate == 1 or backend == "random"
     assert record.submission is not None
-    assert record.submission["files"] == ["approach.py"]
+    assert {"oracle": "lab/oracles.py"}.get(backend, "approach.py") in record.submission["files"]
 
 
 def test_a_missing_program_skips_its_case_and_says_where_it_belongs(project: Project) -> None:
     record = record_of(project, "reference-large_maze")
     assert (record.outcome, record.ending) == ("skipped", Ending.UNAVAILABLE)
-    assert f"there is no {project.folder / 'policies/large_maze'}" in record.explanation
+    assert f"{project.folder / 'policies/large_maze'} does not exist" in record.explanation
 
 
 def test_the_better_of_two_completions_is_graded_and_both_are_counted(project: Project) -> None:

@@ -37,7 +37,7 @@ from harness.case import (
     SuiteConf,
 )
 from harness.case_folder import CaseFolder
-from harness.commands import export, prune, view
+from harness.commands import export, grade, prune, view
 from harness.endings import ENDINGS
 from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import KINDS
@@ -198,6 +198,7 @@ class TestConfiguration:
     ("command", "name", "heading"),
     [
         (prune, "docs/running.md", "Remove old runs"),
+        (grade, "docs/programs.md", "The options of the command"),
         (view, "docs/running.md", "Watch runs in a browser"),
         (export, "docs/exports.md", "The options of the command"),
     ],

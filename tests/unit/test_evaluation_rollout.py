@@ -81,6 +81,9 @@ class Scripted:
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         return self._act(observation, timeout_s)
 
+    def update(self, step: Step, timeout_s: float) -> None:
+        pass
+
 
 def play(policy: Scripted, clock: Clock, *, seed: int = 3, seconds: float = 0.0) -> Episode:
     environment = Countdown(clock, seconds)

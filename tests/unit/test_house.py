@@ -43,9 +43,9 @@ FLOORS = (
         "whole_file",
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
-    {"adapters", "hosting", "models", "programs", "report", "live", "verdict"},
-    {"agent", "baseline", "evaluation", "mcp", "suite"},
-    {"growth", "pipeline", "run", "shared_session", "transcript"},
+    {"adapters", "hosting", "models", "report", "live", "verdict"},
+    {"agent", "baseline", "evaluation", "mcp", "programs", "suite"},
+    {"growth", "pipeline", "run", "graded_run", "shared_session", "transcript"},
     {"baselines", "exports", "stash", "page", "viewer"},
     {
         "fixtures",

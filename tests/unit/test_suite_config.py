@@ -178,7 +178,7 @@ def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: p
         ("++environment.motion2d_easy.arguments.idd=x", ["conf/environment/motion2d_easy.yaml", "takes: id, kwargs"]),
         ("~environment.small_maze.arguments.max_size", ["missing a required argument: 'max_size'"]),
         ("evaluation.episodes=0", ["evaluation.episodes", ">= 1"]),
-        ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int`, got `float`"]),
+        ("evaluation.episodes=1.5", ["evaluation.episodes", "Expected `int | null`, got `float`"]),
         ("limits.turns=${nowhere}", ["nowhere"]),
     ],
 )

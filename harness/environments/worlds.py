@@ -1,0 +1,50 @@
+"""Where the extra `worlds` is: all of KinDER with its physics engines, in a virtual environment of its own.
+
+These engines need other versions of packages than Proctor. `proctor setup --extra worlds` installs them in the user's
+cache. An environment with `interpreter: worlds` runs there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from harness.cache import NoHomeError, user_cache
+from harness.packaged import requirements
+
+WORLDS: Final = "worlds"
+"""The name of the extra, and the `interpreter` of the environments that run there."""
+
+
+def worlds_folder() -> Path:
+    """Return the folder in which `proctor setup` installs the extra. It may not exist yet.
+
+    The digest of the pins names it, so that every checkout with the same pins shares it. Raise `NoHomeError` for a user
+    without a home.
+    """
+    return user_cache() / WORLDS / hashlib.sha256(requirements(WORLDS).read_bytes()).hexdigest()[:16]
+
+
+def python_in(folder: Path) -> Path:
+    """Return the Python of a virtual environment. It may not exist."""
+    return folder / "bin" / "python"
+
+
+def packages_in(folder: Path) -> Path | None:
+    """Return the folder of the packages of a virtual environment, or `None` if there is none."""
+    return next(folder.glob("lib/python*/site-packages"), None)
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether the extra is installed in this folder, and the Python that it was made with still exists."""
+    return python_in(folder).exists()
+
+
+def missing_worlds() -> str | None:
+    """Return why the extra cannot be used and what to do, or `None` if it is installed."""
+    try:
+        folder = worlds_folder()
+    except NoHomeError as error:
+        return str(error)
+    return None if is_complete(folder) else f"the extra {WORLDS} is not installed: run `proctor setup --extra {WORLDS}`"
