@@ -23,6 +23,8 @@ from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.environments.base import Plain
 from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosts import EnvironmentFailed
+from harness.evaluation.held_out import HeldOutFault
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate, score
@@ -72,7 +74,8 @@ def run_instances(
 
     Return the attempt that decides the case, and all submissions as one: that of an instance is in a folder whose name
     is the number of its episode. The first ending that leaves nothing to grade ends the case. Once a limit is used up,
-    the other instances are left out. An agent learns the first observation of its instance, and never the seed.
+    the other instances are left out. An agent learns the first observation of its instance, and never the seed. Raise
+    `HeldOutFault` if the environment fails when it is reset.
     """
     case = setup.case
     observations = _observations(environment, _seeds(case, key))
@@ -126,10 +129,15 @@ def _seeds(case: Case, key: SeedKey) -> HeldOutSeeds:
 
 
 def _observations(environment: HostedEnvironment, seeds: HeldOutSeeds) -> list[str]:
-    """Return the first observation of each instance as JSON. A process of its own has them, and then ends."""
+    """Return the first observation of each instance as JSON. A process of its own has them, and then ends.
+
+    Raise `HeldOutFault` if the environment fails.
+    """
     process = environment.another()
     try:
         return [_shown(process.ask("reset", seed)[0]) for seed in seeds]
+    except EnvironmentFailed as error:
+        raise HeldOutFault(error, seeds) from None
     finally:
         process.close()
 
@@ -204,12 +212,12 @@ def grade_instances(
     log = _InstanceLog(folder.policy_log)
     episodes: list[Episode] = []
     with builder.timed("evaluation_s"), folder.episodes.open("wb") as lines:
-        for index, seed in enumerate(seeds):
+        for index in range(len(seeds)):
             live.show(f"{case.id}: episode {index} of {len(seeds)}")
             log.index = index
             program = submission.path / _name(index)
             episode = (
-                _play(builder, environment, dirs, program, HeldOutSeeds([seed]), log)
+                _play(builder, environment, dirs, program, HeldOutSeeds(seeds[index : index + 1]), log)
                 if (program / REQUIRED).is_file()
                 else Episode(index=index, outcome=EpisodeOutcome.UNSOLVED, error=_lack(builder, index))
             )
