@@ -11,6 +11,7 @@
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
+# make worlds   one environment of each class of KinDER in its engine; `make nightly` runs all 125
 # make environments  all of KinDER with PyBullet and MuJoCo, in a virtual environment in your cache
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
@@ -22,12 +23,12 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local environments peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -37,9 +38,9 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
-nightly: setup local
+nightly: setup local environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
@@ -115,6 +116,9 @@ local: setup
 
 environments: setup
 	@$(VENV)/bin/proctor setup --extra worlds
+
+worlds: environments
+	$(VENV)/bin/pytest -m "worlds and not nightly" $(ARGS)
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from harness.bounds import Count, Seconds
@@ -55,12 +55,26 @@ def least_solved(rate: float, episodes: int) -> int:
     return next(count for count in range(episodes + 1) if count / episodes >= rate)
 
 
+class CountScore(Struct, frozen=True, kw_only=True):
+    """The grade over the episodes with one number of objects. `held_out` is true if the agent did not know it."""
+
+    episodes: int
+    solved: int
+    solve_rate: float
+    held_out: bool
+
+
 class Score(Struct, frozen=True, kw_only=True):
     """The grade of a submission over all scheduled episodes.
 
     `solved`, `crashed` and `timed_out` count episodes. `solve_rate` is solved / scheduled. `mean_steps` and
     `mean_reward` cover the episodes that ran to an end (terminated or out of steps); they are null if there were none.
     `reason` says why nothing could be played (no submission). Every episode then counts as unsolved.
+
+    The rest is for an environment whose number of objects differs between episodes. `by_count` has the grade for each
+    number. `design_rate` is the solve rate over the numbers that the agent knew, and `held_out_rate` over the others.
+    They are null if no such episode was scheduled. `largest_count_all_solved` is the largest number with every episode
+    solved, and `largest_count_any_solved` the largest with at least one.
     """
 
     solve_rate: float
@@ -71,3 +85,8 @@ class Score(Struct, frozen=True, kw_only=True):
     mean_steps: float | None
     mean_reward: float | None
     reason: str | None = None
+    by_count: dict[int, CountScore] = field(default_factory=dict)
+    design_rate: float | None = None
+    held_out_rate: float | None = None
+    largest_count_all_solved: int | None = None
+    largest_count_any_solved: int | None = None

@@ -34,6 +34,7 @@ from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
+from harness.evaluation.counts import counts_digest
 from harness.evaluation.handed_in import collect_submission, given_submission
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.pictures import draw_pictures, wants_pictures
@@ -250,6 +251,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    builder.state_fidelity = environment.state_fidelity
     builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
@@ -316,6 +318,7 @@ def grade(
     conf = case.evaluation
     seeds = episode_seeds(key, case.environment.name, conf.scheduled, salt=conf.seed)
     builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
+    builder.counts_digest = counts_digest(key, environment.counts)
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:

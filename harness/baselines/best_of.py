@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from backends.base import Candidates
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
+from harness.evaluation.lanes import Scheduled
 from harness.evaluation.printed import PolicyLog
-from harness.evaluation.rollout import evaluate
+from harness.evaluation.rollout import play_schedule
 from harness.evaluation.submission import collect
 from harness.live.line import Live
 from harness.results.record import CandidateTried
@@ -49,12 +50,12 @@ def _tried(
         return CandidateTried(folder=folder, episodes=episodes, reason=submission.reason)
     files = CaseFolder(scratch / "files")
     files.make()
-    score, _ = evaluate(
+    score, _ = play_schedule(
         environment,
         submission,
         dirs.sandbox,
         conf=builder.case.evaluation,
-        seeds=range(episodes),
+        schedule=[Scheduled(seed, seed) for seed in range(episodes)],
         scratch=scratch,
         files=files,
         log=PolicyLog(files.policy_log),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time
@@ -24,10 +23,12 @@ from harness.endings import ENDINGS, Ending
 from harness.environments.base import Plain
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
+from harness.evaluation.counts import counts_digest
 from harness.evaluation.held_out import HeldOutFault
+from harness.evaluation.lanes import Scheduled
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
-from harness.evaluation.rollout import evaluate, score
+from harness.evaluation.rollout import play_schedule, schedule_of, score
 from harness.evaluation.seeds import HeldOutSeeds, digest, episode_seeds
 from harness.evaluation.submission import REQUIRED, Submission, collect, digest_of
 from harness.evaluation.summary import summarize
@@ -51,6 +52,8 @@ _SHARED: Final = {
 
 _MOST_SHOWN: Final = 60_000
 """How many characters of an observation the prompt has."""
+
+_FIRST: Final = "harness.evaluation.playing:first_observation"
 
 _TASK: Final = """
 # The instance
@@ -78,7 +81,7 @@ def run_instances(
     `HeldOutFault` if the environment fails when it is reset.
     """
     case = setup.case
-    observations = _observations(environment, _seeds(case, key))
+    observations = _observations(environment, _schedule(case, environment, key))
     collected: dict[int, Submission] = {}
     began = time.monotonic()
     for index, observation in enumerate(observations):
@@ -128,16 +131,20 @@ def _seeds(case: Case, key: SeedKey) -> HeldOutSeeds:
     return episode_seeds(key, case.environment.name, count, salt=case.evaluation.seed)
 
 
-def _observations(environment: HostedEnvironment, seeds: HeldOutSeeds) -> list[str]:
+def _schedule(case: Case, environment: HostedEnvironment, key: SeedKey) -> list[Scheduled]:
+    return schedule_of(environment, _seeds(case, key))
+
+
+def _observations(environment: HostedEnvironment, schedule: list[Scheduled]) -> list[str]:
     """Return the first observation of each instance as JSON. A process of its own has them, and then ends.
 
     Raise `HeldOutFault` if the environment fails.
     """
     process = environment.another()
     try:
-        return [_shown(process.ask("reset", seed)[0]) for seed in seeds]
+        return [_shown(process.ask("run", _FIRST, {"seed": one.seed, "count": one.count})) for one in schedule]
     except EnvironmentFailed as error:
-        raise HeldOutFault(error, seeds) from None
+        raise HeldOutFault(error, [one.seed for one in schedule]) from None
     finally:
         process.close()
 
@@ -207,26 +214,25 @@ def grade_instances(
     environment fails.
     """
     case, folder = builder.case, builder.folder
-    seeds = _seeds(case, key)
-    builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
-    log = _InstanceLog(folder.policy_log)
+    schedule = _schedule(case, environment, key)
+    builder.seed_key, builder.seeds_digest = key.digest, digest(key, _seeds(case, key))
+    builder.counts_digest = counts_digest(key, environment.counts)
+    log = PolicyLog(folder.policy_log)
     episodes: list[Episode] = []
     with builder.timed("evaluation_s"), folder.episodes.open("wb") as lines:
-        for index in range(len(seeds)):
-            live.show(f"{case.id}: episode {index} of {len(seeds)}")
-            log.index = index
-            program = submission.path / _name(index)
-            episode = (
-                _play(builder, environment, dirs, program, HeldOutSeeds(seeds[index : index + 1]), log)
-                if (program / REQUIRED).is_file()
-                else Episode(index=index, outcome=EpisodeOutcome.UNSOLVED, error=_lack(builder, index))
-            )
-            episodes.append(dataclasses.replace(episode, index=index))
+        for instance, one in zip(builder.instances, schedule, strict=True):
+            live.show(f"{case.id}: episode {one.index} of {len(schedule)}")
+            program = submission.path / _name(one.index)
+            if (program / REQUIRED).is_file():
+                episodes.append(_play(builder, environment, dirs, program, one, log))
+            else:
+                lack = f"no submission: {REQUIRED} is missing" if instance.attempts else instance.explanation
+                episodes.append(one.unplayed(EpisodeOutcome.UNSOLVED, lack))
             lines.write(msgspec.json.encode(episodes[-1]) + b"\n")
     builder.instances = [
         replace(one, outcome=str(episode.outcome)) for one, episode in zip(builder.instances, episodes, strict=True)
     ]
-    builder.score = found = _score(builder, episodes)
+    builder.score = found = _score(builder, episodes, environment)
     doubt = environment.doubt()
     builder.warnings += [doubt] if doubt else []
     if found.solve_rate < case.environment.pass_solve_rate:
@@ -236,30 +242,24 @@ def grade_instances(
     return found
 
 
-def _lack(builder: RecordBuilder, index: int) -> str:
-    """Return why there is no program for an instance."""
-    instance = builder.instances[index]
-    return f"no submission: {REQUIRED} is missing" if instance.attempts else instance.explanation
-
-
 def _play(
     builder: RecordBuilder,
     environment: HostedEnvironment,
     dirs: SandboxDirs,
     program: Path,
-    seeds: HeldOutSeeds,
+    scheduled: Scheduled,
     log: PolicyLog,
 ) -> Episode:
     with builder.folder.scratch() as scratch:
         shutil.copytree(program, scratch / "submission")
         files = CaseFolder(scratch / "files")
         files.make()
-        _, [episode] = evaluate(
+        _, [episode] = play_schedule(
             environment,
             Submission(path=scratch / "submission", files={}, digest="", left_out=(), reason=None),
             dirs.sandbox,
             conf=builder.case.evaluation,
-            seeds=seeds,
+            schedule=[scheduled],
             scratch=scratch,
             files=files,
             log=log,
@@ -268,22 +268,12 @@ def _play(
     return episode
 
 
-def _score(builder: RecordBuilder, episodes: list[Episode]) -> Score:
+def _score(builder: RecordBuilder, episodes: list[Episode], environment: HostedEnvironment) -> Score:
     """Return the score over all instances. The means are those of the episodes that were played."""
     played = [one for one, instance in zip(episodes, builder.instances, strict=True) if instance.attempts]
     means = score(played) if played else None
     return replace(
-        score(episodes),
+        score(episodes, environment.counts.design if environment.counts else ()),
         mean_steps=means.mean_steps if means else None,
         mean_reward=means.mean_reward if means else None,
     )
-
-
-class _InstanceLog(PolicyLog):
-    """The log of programs that each play one episode. `index` is the number of the instance."""
-
-    index = 0
-
-    def add(self, title: str, text: str) -> None:
-        """See `PolicyLog.add`."""
-        super().add(f"instance {self.index}, {title}", text)

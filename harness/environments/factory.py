@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from harness.cache import NoHomeError
 from harness.environment_conf import EnvironmentConf
-from harness.environments.arguments import Described, check_arguments
+from harness.environments.arguments import Described, DesignCounts, check_arguments
 from harness.environments.constructor import constructor
 from harness.environments.keeping import Keeping, not_kept
-from harness.environments.kinder_ids import require_id, world_of
+from harness.environments.kinder_ids import engine_of_class, require_id, world_of
 from harness.environments.worlds import WORLDS, missing_worlds, packages_in, python_in, worlds_folder
 from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
@@ -35,10 +35,11 @@ _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
     "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
     "kinder": "harness.environments.kinder:KinderEnvironment",
+    "kinder_objects": "harness.environments.kinder_objects:KinderObjects",
 }
 KINDS = tuple(_ADAPTERS)
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden", "kinder_objects": "kindergarden"}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -123,10 +124,15 @@ def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
 
 def _lacking(conf: EnvironmentConf) -> str | None:
     """Return what the environment lacks, as far as that can be told without starting its host, or None."""
+    if conf.kind == "kinder_objects" and not _installed("relational_structs"):
+        return (
+            f"environment {conf.name}: policies get its object-centric states by the package relational_structs, which "
+            f"{sys.executable} lacks: run `proctor setup --extra kinder`"
+        )
     if conf.interpreter is not None:
         missing = missing_worlds() if conf.interpreter == WORLDS else None
         return f"environment {conf.name}: {missing}" if missing else None
-    if conf.kind == "kinder" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
+    if _PACKAGES.get(conf.kind) == "kindergarden" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
         engine = _engine(conf)
         if engine is not None:
             return f"environment {conf.name}: it needs the engine {engine} of KinDER: set `interpreter: {WORLDS}`"
@@ -200,13 +206,19 @@ def python_for_programs(conf: EnvironmentConf) -> str | None:
 
 def _engine(conf: EnvironmentConf) -> str | None:
     """Return the engine of KinDER that an environment needs, if it needs one."""
+    if conf.kind == "kinder_objects":
+        return engine_of_class(str(conf.arguments.get("environment", "")))
     world = world_of(str(conf.arguments.get("id", ""))) if conf.kind == "kinder" else None
     return None if world is None else world.engine
 
 
 def described(conf: EnvironmentConf) -> Described:
-    """Return what an environment is made from."""
-    return Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    """Return what an environment is made from. Its held-out counts are not in it."""
+    facts = Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    if conf.counts is None:
+        return facts
+    counts = DesignCounts(conf.counts.argument, conf.counts.design, conf.counts.steps_per_object)
+    return facts._replace(counts=counts)
 
 
 def adapter_path(conf: EnvironmentConf) -> str:
@@ -220,6 +232,12 @@ def _module_of_id(conf: EnvironmentConf) -> str | None:
     return module if conf.kind == "gymnasium" and colon else None
 
 
+def _module_of_class(conf: EnvironmentConf) -> str | None:
+    """Return the module of the KinDER class of an environment, if any. The host imports it once for all processes."""
+    module, colon, _ = str(conf.arguments.get("environment", "")).partition(":")
+    return module if conf.kind == "kinder_objects" and colon else None
+
+
 def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """Return what the environment's host is started with.
 
@@ -228,7 +246,7 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    adapter, also = adapter_path(conf), _module_of_id(conf)
+    adapter, also = adapter_path(conf), _module_of_id(conf) or _module_of_class(conf)
     return hosts.HostSpec(_interpreter(conf), path, adapter, also, _engine(conf), keeping)
 
 

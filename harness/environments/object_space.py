@@ -56,7 +56,7 @@ def build_object_space(plain: Any, build_space: Callable[[Any], Any]) -> Any:
     if described is None:
         return build_space(plain)
     try:
-        with _no_drawing():
+        with no_drawing():
             structs = importlib.import_module("relational_structs")
             spaces = importlib.import_module("relational_structs.spaces")
     except (ImportError, AttributeError):
@@ -71,7 +71,7 @@ def build_object_space(plain: Any, build_space: Callable[[Any], Any]) -> Any:
 
 
 @contextmanager
-def _no_drawing() -> Iterator[None]:
+def no_drawing() -> Iterator[None]:
     """Let a module import pyplot for the type of an argument, as `prpl_utils` does, without loading it.
 
     To load it takes more than a second in each sandbox, whose home has no list of fonts yet.

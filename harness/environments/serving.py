@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import plain
-from harness.environments.arguments import Described
+from harness.environments.arguments import Described, DesignCounts
 from harness.environments.base import Environment, InvalidAction, Plain
 from harness.environments.channel import Channel
+from harness.environments.fidelity import fidelity_of
 from harness.environments.making import make
 from harness.imports import PackageMissing, load_object
 
@@ -85,9 +86,12 @@ class _Served:
             raise RuntimeError("there is no environment yet")
         return self._environment
 
-    def _make(self, path: str, *facts: Any) -> int:
-        self._environment = make(Described(*facts), path)
-        return self._environment.max_steps
+    def _make(self, path: str, *facts: Any) -> dict[str, Plain]:
+        described = Described(*facts)
+        if described.counts is not None:  # a list, as plain data
+            described = described._replace(counts=DesignCounts(*described.counts))
+        self._environment = environment = make(described, path)
+        return {"max_steps": environment.max_steps, "state_fidelity": fidelity_of(environment)}
 
     def _check(self, action: Plain) -> None:
         self._now.action(action)

@@ -11,10 +11,28 @@ from pathlib import Path
 from typing import Final
 
 from harness.cache import NoHomeError, user_cache
+from harness.environment_conf import EnvironmentConf
+from harness.environments.kinder_ids import require_id, short_name
 from harness.packaged import requirements
 
 WORLDS: Final = "worlds"
 """The name of the extra, and the `interpreter` of the environments that run there."""
+
+
+_START_S: Final = 300.0
+_CALL_S: Final = 60.0
+"""Seconds for engines that need up to 30 s to start, and 6 s to draw a picture, on a machine that does nothing else."""
+
+
+def conf_of(kinder_id: str) -> EnvironmentConf:
+    """Return the configuration of an environment of KinDER that has no file. Raise `ValueError` for an unknown id.
+
+    An environment that needs an engine runs in the extra.
+    """
+    name, arguments = short_name(kinder_id), {"id": kinder_id}
+    if require_id(kinder_id).engine is None:
+        return EnvironmentConf(name, "kinder", arguments)
+    return EnvironmentConf(name, "kinder", arguments, interpreter=WORLDS, start_s=_START_S, call_s=_CALL_S)
 
 
 def worlds_folder() -> Path:

@@ -53,6 +53,24 @@ class Match(NamedTuple):
     log: PolicyLog
 
 
+class Scheduled(Struct, frozen=True):
+    """An episode that is to be played: its index, its seed, and its number of objects if that differs.
+
+    A traceback that shows its variables does not show the seed.
+    """
+
+    index: int
+    seed: int
+    count: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<episode {self.index}>"
+
+    def unplayed(self, outcome: EpisodeOutcome, reason: str | None) -> Episode:
+        """Return the episode if it was not played for this reason."""
+        return Episode(index=self.index, outcome=outcome, error=reason, count=self.count)
+
+
 class Played(Struct, frozen=True):
     """An episode that was played, what the policy printed, the names in the info of its steps, and its recording.
 
@@ -99,13 +117,13 @@ class Lanes:
     the policy carries over what it learns, there is one.
     """
 
-    def __init__(self, match: Match, seeds: Sequence[int]) -> None:
+    def __init__(self, match: Match, episodes: Sequence[Scheduled]) -> None:
         self._match = match
-        self._tasks: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
-        for task in enumerate(seeds):
-            self._tasks.put(task)
+        self._tasks: queue.SimpleQueue[Scheduled] = queue.SimpleQueue()
+        for episode in episodes:
+            self._tasks.put(episode)
         most = 1 if match.conf.carry_over else match.conf.side_by_side or cores_each()
-        self._most = min(most, len(seeds))
+        self._most = min(most, len(episodes))
         self._results: queue.SimpleQueue[Played | BaseException] = queue.SimpleQueue()
         self._done: dict[int, Played] = {}
         self._stop = _Stop()
@@ -167,7 +185,7 @@ class Lanes:
             with _Lane(self._match, self._match.scratch / f"lane-{number}", self._stop) as lane:
                 loadable = True
                 while loadable and not self._stop.now:
-                    played = lane.play(*self._tasks.get_nowait(), self._loaded)
+                    played = lane.play(self._tasks.get_nowait(), self._loaded)
                     self._results.put(played)
                     loadable = not played.unloadable
         except (queue.Empty, _Stopped):
@@ -198,22 +216,22 @@ class _Lane:
         self._process: HostedProcess | None = None
         self._scratch = scratch
 
-    def play(self, index: int, seed: int, loaded: Callable[[], None]) -> Played:
+    def play(self, scheduled: Scheduled, loaded: Callable[[], None]) -> Played:
         """Play an episode. Call `loaded` when the policy is loaded."""
         tries = 1 if self._match.conf.carry_over else _TRIES  # the next policy would not know the earlier episodes
         try:
             for _try in range(tries - 1):
                 with suppress(EnvironmentFailed):
-                    return self._play(index, seed, loaded)
+                    return self._play(scheduled, loaded)
                 self._close_both()
                 self._policy.printed()  # the episode begins again
-            return self._play(index, seed, loaded)
+            return self._play(scheduled, loaded)
         except _Stopped:
             if self._stop.early:
-                self._note(index)
+                self._note(scheduled.index)
             raise
         except BaseException:
-            self._note(index)
+            self._note(scheduled.index)
             raise
 
     def __enter__(self) -> Self:
@@ -228,17 +246,17 @@ class _Lane:
         if self._scratch.exists():
             self._scratch.rmdir()
 
-    def _play(self, index: int, seed: int, loaded: Callable[[], None]) -> Played:
+    def _play(self, scheduled: Scheduled, loaded: Callable[[], None]) -> Played:
         wall_s = self._match.conf.episode_wall_s
         try:
             fresh = self._policy.load(wall_s)
         except PolicyError as error:
             outcome = EpisodeOutcome.TIMED_OUT if isinstance(error, PolicyTimeout) else EpisodeOutcome.CRASHED
             module = self._match.submission.entry.module
-            episode = Episode(index=index, outcome=outcome, error=f"{module}.py cannot be loaded: {error}")
+            episode = scheduled.unplayed(outcome, f"{module}.py cannot be loaded: {error}")
             return Played(episode, self._policy.printed(), unloadable=True)
         loaded()
-        if fresh and index > 0:
+        if fresh and scheduled.index > 0:
             self._policy.printed()  # what it prints when it is loaded belongs to the first episode
         if fresh or self._process is None:
             self._close_process()
@@ -246,9 +264,9 @@ class _Lane:
         answer = self._process.ask(
             "run",
             _PLAY,
-            {"index": index, "seed": seed, "wall_s": wall_s, "step_wall_s": self._match.conf.step_wall_s},
+            {**msgspec.structs.asdict(scheduled), "wall_s": wall_s, "step_wall_s": self._match.conf.step_wall_s},
             limit=wall_s + self._match.environment.call_s,
-            doing=f"episode {index}",
+            doing=f"episode {scheduled.index}",
             look=self._policy.reap,
             asides=(self._policy.output,) if self._policy.output else (),
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.environments.base import Environment, InvalidAction, Plain, Policy, Step
 from harness.environments.channel import Channel
+from harness.environments.counted import set_count
 from harness.environments.judged import JudgedEnvironment
 from harness.evaluation.policy_link import (
     LONGEST_ANSWER,
@@ -44,7 +45,8 @@ class EpisodeOutcome(StrEnum):
 class Episode:
     """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
 
-    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
+    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong. `count` is the number
+    of objects, if that differs between episodes.
     """
 
     index: int
@@ -53,6 +55,7 @@ class Episode:
     reward: float = 0.0
     seconds: float = 0.0
     error: str | None = None
+    count: int | None = None
 
 
 def run_episode(
@@ -115,12 +118,16 @@ def play(
     seed: int,
     wall_s: float,
     step_wall_s: float | None = None,
+    count: int | None = None,
 ) -> dict[str, Plain]:
     """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
+
+    `count` is the number of objects, if that differs between episodes.
 
     Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
     `gone`; the names in the info of the steps, which were `told`; and the `recording` of the episode, as bytes.
     """
+    set_count(environment, count)
     incoming, outgoing = descriptors
     policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER)))
     told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
@@ -137,12 +144,20 @@ def play(
     )
     fault = policy.fault
     return {
-        "episode": {**asdict(episode), "outcome": str(episode.outcome)},
+        "episode": {**asdict(episode), "outcome": str(episode.outcome), "count": count},
         "survived": policy.end(),
         "gone": isinstance(fault, PolicyGone),
         "told": sorted(told),
         "recording": np.frombuffer(recorder.recorded(), np.uint8),
     }
+
+
+def first_observation(
+    environment: Environment, _descriptors: Sequence[int], *, seed: int, count: int | None = None
+) -> Plain:
+    """Return the observation with which an episode begins. `count` is as for `play`."""
+    set_count(environment, count)
+    return environment.reset(seed)[0]
 
 
 class _Watched:

@@ -39,6 +39,8 @@ _PARTS = (
     _WORKER.with_name("worker_policy.py"),
 )
 """The files that the worker loads, in the order of its arguments."""
+_OBJECT_CENTRIC = Path(plain.__file__).with_name("object_centric.py")
+"""A file that spaces.py loads if it is needed."""
 _VARIABLES = {
     "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
     "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
@@ -192,7 +194,7 @@ class PolicyHost:
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, *_PARTS),
+            readable=(*python.readable, _WORKER, *_PARTS, _OBJECT_CENTRIC),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,

@@ -85,7 +85,7 @@ def main(
     described = plain.loads(connection.receive())["spaces"]
     action_space = spaces.build_space(described["action_space"])
     observation_space = objects.build_object_space(described["observation_space"], spaces.build_space)
-    seen = states.seen_by_program(described["observation_space"])
+    seen = getattr(observation_space, "from_plain", states.seen_by_program(described["observation_space"]))
     policy = program.LoadedProgram(folder, action_space, observation_space, seen)
     connection.send(plain.dumps({"done": None}))
     server = _Server(connection, policy, plain, _redirect())

@@ -20,8 +20,9 @@ MOST_VERSIONS: Final = 300
 MOST_BYTES: Final = 64_000_000
 """How many versions of a case are kept, and how many bytes of new contents."""
 
-_SHARE: Final = 20
-"""A look at the workspace is left out if the last one took more than this part of the time since it began."""
+_SPARE_S: Final = 2.0
+_SHARE: Final = 0.03
+"""A look at the workspace is left out if all looks together took more than these seconds and this share of the time."""
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -62,25 +63,25 @@ class VersionKeeper:
         self._marks: Mapping[str, str] = {}
         self._digest: str | None = None
         self._count = 0
-        self._not_before = 0.0
+        self._took_s = 0.0
         self._lock = threading.Lock()
 
     def look(self, workspace: Path, spent: Spent, *, last: bool = False) -> None:
         """Keep what is in the workspace if it is a submission that differs from the version before.
 
-        Any thread may call this while the agent works. It never raises. The cost is bounded: a look is left out if
-        looks take too long, except for the `last` one.
+        Any thread may call this while the agent works. It never raises. A look is left out if looks take too long,
+        except for the `last` one.
         """
         with self._lock:
             began = time.monotonic()
-            if self.fault is not None or (began < self._not_before and not last):
+            too_long = self._took_s > _SPARE_S + _SHARE * (began - self._began)
+            if self.fault is not None or (too_long and not last):
                 return
             try:
                 self._look(workspace, spent)
             except OSError as error:
                 self.fault = f"no further version of the submission is kept: {error.strerror or error}"
-            took = time.monotonic() - began
-            self._not_before = began + _SHARE * took
+            self._took_s += time.monotonic() - began
 
     def _look(self, workspace: Path, spent: Spent) -> None:
         marks = survey(workspace)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
+from harness.environments.fidelity import fidelity_of, sentence
 from harness.environments.hosts import EnvironmentFailed
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 from harness.mcp.states import absurd, outside
@@ -100,7 +101,8 @@ class EnvironmentTools:
             picture = self._save(self._draw(), name)
             now = json.dumps(self._environment.get_state(), default=_listed)
         shown = now if len(now) <= _STATE_LENGTH else f"too long to show ({len(now)} characters)"
-        return ToolAnswer(f"picture: {picture.path}\nstate: {shown}", [picture])
+        faithful = sentence(fidelity_of(self._environment))
+        return ToolAnswer(f"picture: {picture.path}\nstate: {shown}\n{faithful}", [picture])
 
     def _set_state(self, state: Plain) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from harness.case_folder import CaseFolder
+from harness.grading import CountScore
 from harness.report.properties import wilson
 from harness.results.episodes import SOLVED, EpisodeLine, brief_error, read_episodes
 from harness.results.record import Record
@@ -28,6 +29,8 @@ class Failures(Struct, frozen=True):
 class Graded(Struct, frozen=True, kw_only=True):
     """The grade of a program. `interval` holds the true solve rate with a confidence of 95 %.
 
+    `by_count` is the grade for each number of objects, if that differs between episodes.
+
     If the program could not be graded, `episodes` is 0, and `explanation` says why.
     """
 
@@ -42,6 +45,7 @@ class Graded(Struct, frozen=True, kw_only=True):
     solve_rate: float | None = None
     interval: tuple[float, float] | None = None
     pass_solve_rate: float | None = None
+    by_count: dict[int, CountScore] = {}
     mean_steps: float | None = None
     mean_reward: float | None = None
     seconds: float | None = None
@@ -60,6 +64,7 @@ def graded(record: Record, run: Path) -> Graded:
             "solved": score.solved,
             "solve_rate": score.solve_rate,
             "interval": wilson(score.solved, score.episodes),
+            "by_count": score.by_count,
             "mean_steps": score.mean_steps,
             "mean_reward": score.mean_reward,
             "failures": _failures(read_episodes(CaseFolder(run / str(record.artifacts)).episodes)),
@@ -89,6 +94,9 @@ def grade_lines(found: Graded) -> Iterator[str]:
         low, high = found.interval
         yield f"{found.environment}: {found.solved} of {found.episodes} solved"
         yield f"  solve rate   {found.solve_rate:.2f} (95 % interval {low:.2f} to {high:.2f})"
+        for count, one in found.by_count.items():
+            known = "held out" if one.held_out else "design"
+            yield f"  {f'count {count}':<12} {one.solved} of {one.episodes} solved ({known})"
         yield f"  mean steps   {_number(found.mean_steps)}"
         yield f"  mean reward  {_number(found.mean_reward)}"
         yield f"  seconds      {_number(found.seconds)}"

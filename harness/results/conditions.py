@@ -89,6 +89,7 @@ def _recorded(record: Record) -> dict[str, str | None]:
     """
     versions, digests = record.versions, record.digests
     return {
+        **_counts(record),
         "cli": versions.cli,
         "cli_path": versions.cli_path,
         "environment": versions.environment,
@@ -108,6 +109,13 @@ def _recorded(record: Record) -> dict[str, str | None]:
         "solved_when": record.solved_when,
         "tools": digests.tools,
     }
+
+
+def _counts(record: Record) -> dict[str, str | None]:
+    """Return the numbers of objects. Other environments have no such conditions."""
+    if record.counts is None:
+        return {}
+    return {"counts": _text(record.counts), "held_out_counts": record.counts_digest}
 
 
 def _limits(record: Record) -> dict[str, str | None]:

@@ -26,6 +26,7 @@ class EpisodeLine(Struct, frozen=True):
     reward: float | None = None
     seconds: float | None = None
     error: str | None = None
+    count: int | None = None
 
 
 class _EpisodeOutcomeLine(Struct):

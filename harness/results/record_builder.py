@@ -80,6 +80,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.state_fidelity: str | None = None
         self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
@@ -89,6 +90,7 @@ class RecordBuilder:
         self.differences: list[Difference] = []
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
+        self.counts_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.agent: str | None = None
         self.candidates: list[CandidateTried] = []
@@ -194,6 +196,7 @@ class RecordBuilder:
             differences=self.differences,
             limits=case.limits,
             **_of_environment(case.environment),
+            state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
@@ -201,11 +204,9 @@ class RecordBuilder:
             earlier=self.earlier,
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
+            counts_digest=self.counts_digest,
             submission=self.submission,
-            agent=self.agent,
-            candidates=self.candidates,
-            instances=self.instances,
-            history=self.history,
+            **self._of_baselines(),
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
             unknown_sample=self.unknown_sample,
@@ -217,13 +218,24 @@ class RecordBuilder:
         )
         return with_conditions(record, case, self.circumstances)
 
+    def _of_baselines(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent,
+            "candidates": self.candidates,
+            "instances": self.instances,
+            "history": self.history,
+        }
+
 
 def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
+    """Return what the record keeps of an environment's configuration: not the numbers of objects that are held out."""
+    told = None if conf.counts is None else msgspec.structs.asdict(conf.counts)
     return {
         "pass_solve_rate": conf.pass_solve_rate,
         "solved_when": conf.solved_when,
         "max_steps": conf.max_steps,
         "environment_arguments": conf.arguments,
+        "counts": told and {name: value for name, value in told.items() if name != "held_out"},
     }
 
 

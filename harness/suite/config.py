@@ -38,6 +38,7 @@ from harness.models.providers import PROVIDERS
 from harness.programs import program_options
 from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer, read_yaml
+from harness.suite.ids import entries_without_files, name_environments
 from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
 S = TypeVar("S", bound=Struct)
@@ -73,13 +74,14 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.prompt[environment.prompt or self.suite.prompt or self.default_prompt]
 
 
-def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
+def load(conf: ConfPath, suite: str, settings: Sequence[str] = (), further: Sequence[str] = ()) -> Config:
     """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
 
+    The ids of KinDER's environments in `further` are added to the environments of the suite; other names are ignored.
     If an environment or a backend of the suite names a module, the project's root folder becomes importable.
     """
     with conf.naming_files():
-        return _Loader(conf, suite, settings).load()
+        return _Loader(conf, suite, settings).load(further)
 
 
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
@@ -116,11 +118,14 @@ class _Loader:
         for file, document in self.composer.roots.items():
             self._require_keys(file, document)
 
-    def load(self) -> Config:
+    def load(self, further: Sequence[str]) -> Config:
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
         base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
+        named = [*suite.environments, *further]
+        suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
+        self.composer.add("environment", entries_without_files(named, self.conf))
         return self._composed(suite, self._names(suite), base)
 
     def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
@@ -196,7 +201,8 @@ class _Loader:
             if not chosen and not (group == "model" and programs):
                 raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
-                require(self.conf, group, name, f"{where}{group}s")
+                if not self.composer.has(group, name):
+                    require(self.conf, group, name, f"{where}{group}s")
         if Exclusion() in suite.exclude:
             raise ConfError(f"{where}exclude: a rule that names nothing leaves out every case")
         for rule in suite.exclude:

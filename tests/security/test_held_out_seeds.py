@@ -60,7 +60,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def configure(project: Project, *, thorough: bool = False) -> None:
-    told = {"environment": "large_maze", "sizes": [12, 20], "thorough": thorough}
+    told = {"environment": "large_maze", "sizes": [10, 15], "thorough": thorough}
     project.write("hunter/hunt.json", json.dumps(told))
 
 

@@ -39,7 +39,7 @@ from harness.case import (
 from harness.case_folder import CaseFolder
 from harness.commands import export, grade, prune, view
 from harness.endings import ENDINGS
-from harness.environment_conf import EnvironmentConf
+from harness.environment_conf import Counts, EnvironmentConf
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
@@ -124,6 +124,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`model`": ModelConf,
     "`provider`": ProviderConf,
     "`environment`": EnvironmentConf,
+    "`Counts`": Counts,
     "`prompt`": PromptConf,
     "`sandbox`": SandboxConf,
     "`limits`": Limits,

@@ -36,9 +36,10 @@ def test_the_default_suite_has_two_backends_the_scripted_model_and_two_environme
 
 
 def test_every_shipped_suite_and_entry_composes() -> None:
+    environments = ",".join(sorted(path.stem for path in (CONF.own / "environment").glob("*.yaml")))
+    assert cases(load(CONF, "default", [f"suite.environments=[{environments}]"]))
     for suite in sorted(path.stem for path in (CONF.own / "suite").glob("*.yaml")):
-        environments = ",".join(sorted(path.stem for path in (CONF.own / "environment").glob("*.yaml")))
-        assert cases(load(CONF, suite, [f"suite.environments=[{environments}]"]))
+        assert cases(load(CONF, suite))
 
 
 def test_replicates_are_numbered_only_if_there_are_several() -> None:
