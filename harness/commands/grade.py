@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from harness.commands.errors import BadInput
 from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
-from harness.environments.factory import interpreter_at
+from harness.environments.interpreters import python_of
+from harness.environments.kinder_ids import PREFIX
 from harness.evaluation.policy_python import python_fault
 from harness.evaluation.program import GivenProgram, find_program
 from harness.lazy import LazyModule
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EXAMPLES
     parser.add_argument("program", metavar="PROGRAM")
-    parser.add_argument("--environment", required=True, metavar="NAME", help="an environment of conf/environment")
+    parser.add_argument("--environment", required=True, metavar="NAME", help="a name in conf/environment, or kinder/ID")
     parser.add_argument("--policy", metavar="[MODULE:]CLASS", help="the class to grade, and its module in the folder")
     parser.add_argument(
         "--python",
@@ -114,7 +115,9 @@ def _settings(given: argparse.Namespace) -> list[str]:
 
 
 def _environment(name: str, root: Path) -> str:
-    """Return the name of the environment. Raise `BadInput` if there is none of that name."""
+    """Return the name or id of the environment. Raise `BadInput` if there is none of that name."""
+    if name.startswith(PREFIX):
+        return name
     choices = ConfPath.of(root).choices("environment")
     if name not in choices:
         near = nearest(name, choices)
@@ -127,7 +130,7 @@ def _with_python(program: GivenProgram, python: str | None) -> GivenProgram:
     """Return the program with the Python that runs it. Raise `BadInput` if there is no such Python."""
     if python is None:
         return program
-    path = Path(interpreter_at(python)).expanduser().absolute()
+    path = Path(python_of(python)).expanduser().absolute()
     if fault := python_fault(str(path)):
         raise BadInput(f"--python {python}: {path} cannot run programs: {fault}")
     return replace(program, entry=replace(program.entry, python=str(path)))

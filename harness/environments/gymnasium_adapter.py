@@ -20,6 +20,7 @@ from harness.environments.base import InvalidAction, Plain, Step, public_seed
 from harness.environments.fidelity import Fidelity, sentence
 from harness.environments.object_space import object_space_to_plain
 from harness.environments.spaces import space_to_plain
+from harness.environments.targets import make_target
 
 SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
     "terminated": lambda terminated, _truncated, _reward: terminated,
@@ -41,6 +42,7 @@ REPLAY_S = 15.0
 class GymnasiumEnvironment:
     """The environment with this Gymnasium id, made with `kwargs`. For `module:id`, the module is imported first.
 
+    In place of an id, `_target_` names the class of an environment, or a function that makes one, by its import path.
     `Step.terminated` means solved, so an episode that ends unsolved is reported as truncated. The state is the seed and
     the actions so far, and `set_state` replays them, for at most `REPLAY_S` seconds. This is exact if the environment
     is deterministic for a given seed. An environment that does not draw RGB pictures is made without a render mode, and
@@ -52,22 +54,25 @@ class GymnasiumEnvironment:
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - Gymnasium and the configuration use this name
-        max_steps: int,
+        id: str | None = None,  # noqa: A002 - Gymnasium and the configuration use this name
+        max_steps: int = 1000,
         kwargs: Mapping[str, Any] | None = None,
         solved_when: str = "terminated",
+        _target_: str | None = None,
     ) -> None:
+        if (id is None) == (_target_ is None):
+            raise ValueError("give either the argument id or the argument _target_")
         if solved_when not in SOLVED_WHEN:
             raise ValueError(
                 f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}; a rule about the info or "
                 "the return stands beside `arguments`, not in them"
             )
         self.max_steps = max_steps
-        self.id = id
+        self.id = str(id or _target_)
         self._solved = SOLVED_WHEN[solved_when]
         self._solved_when = solved_when
         self._undrawn: str | None = None
-        self.env = self._make(dict(kwargs or {}))
+        self.env = make_target(_target_, kwargs or {}) if _target_ else self._make(dict(kwargs or {}))
         check_supported(self.env.action_space)
         self._seed: int | None = None
         self._actions: list[Any] = []

@@ -22,8 +22,9 @@ try:
     from relational_structs.objects import Object, Type
     from relational_structs.spaces import ObjectCentricStateSpace
 except ModuleNotFoundError as error:
+    lacking = str(error.name).partition(".")[0]
     raise ModuleNotFoundError(
-        f"the observations of this environment are object-centric states, and this Python lacks {error.name}: run "
+        f"the observations of this environment are object-centric states, and this Python lacks {lacking}: run "
         "`proctor setup --extra kinder`",
         name=error.name,
     ) from error

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from harness.imports import importable_folders, is_import_path, make_importable, source_of
 
 _MODULE = "approach"
+_INSIDE = ("submission", "sandbox", "src")
+"""Folders in a given folder that may hold the program: in a case of Proctor, in a run of RoboCode, in a repository."""
 _NAME = re.compile(r"[^\W\d]\w*")
 _POLICY = re.compile(r"(?:([^\W\d]\w*(?:\.[^\W\d]\w*)*):)?([^\W\d]\w*)")
 
@@ -86,7 +88,7 @@ def _in_path(path: Path, policy: str | None) -> GivenProgram:
             raise ValueError(f"{path} is not a Python module: name a folder with an approach.py, or a Python file")
         path, module = path.parent, module or path.stem
     module = module or _MODULE
-    for folder in (path, path / "src"):
+    for folder in (path, *(path / name for name in _INSIDE)):
         for file in _files(module):
             if (folder / file).is_file():
                 return _program(folder.resolve(), file, PolicyEntry(module, name))

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.endings import ConfError
-from harness.packaged import packaged_conf
+from harness.packaged import kept_from_agents
 from harness.sandbox.base import BoxRequest, SandboxError
 from harness.seed_key import key_file
 
@@ -142,18 +142,18 @@ def _read_only(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def _covered(shown: Iterable[Path]) -> Iterator[str]:
-    """Yield options that hide the private seed, and the environments that Proctor ships, below a path that is shown.
+    """Yield options that hide the private seed, and what Proctor ships with solutions, below a path that is shown.
 
-    The files of environments say which numbers of objects are held out. In a wheel, they lie among Python's packages.
+    In a wheel, these folders lie among Python's packages.
     """
     places = [place.resolve() for place in (*map(Path, _SYSTEM), *shown)]
     with suppress(ConfError, OSError):  # this user has no home, or may not look into it
         file = key_file().resolve(strict=True)
         if any(map(file.is_relative_to, places)):
             yield from ("--ro-bind", "/dev/null", str(file))
-    folder = (packaged_conf() / "environment").resolve()
-    if any(map(folder.is_relative_to, places)):
-        yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
+    for folder in (kept.resolve() for kept in kept_from_agents()):
+        if any(map(folder.is_relative_to, places)):
+            yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
 
 
 def _bound(path: Path) -> tuple[str, str, str]:

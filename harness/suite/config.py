@@ -102,8 +102,8 @@ def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
 def load_to_grade(conf: ConfPath, environment: str, settings: Sequence[str] = ()) -> Config:
     """Return the configuration of a run that grades a program in one environment, without a suite or an agent.
 
-    It is changed by `settings` (Hydra overrides). If the environment names a module, the project's root folder becomes
-    importable. Raise `ConfError`.
+    `environment` is a name or an id of KinDER. The configuration is changed by `settings` (Hydra overrides). If the
+    environment names a module, the project's root folder becomes importable. Raise `ConfError`.
     """
     with conf.naming_files():
         return _Loader(conf, GRADE, settings).to_grade(environment)
@@ -151,11 +151,14 @@ class _Loader:
         return config
 
     def to_grade(self, environment: str) -> Config:
-        require(self.conf, "environment", environment, f"--environment {environment}")
         if self.settings.of_suite():
             raise ConfError("--set suite.…: a program is graded without a suite, so leave this out")
-        names = {"backend": [], "model": [], "provider": [], "environment": [environment]}
-        suite = SuiteConf(GRADE, [], [], [environment], allow_no_sandbox=True)
+        suite = name_environments(SuiteConf(GRADE, [], [], [], allow_no_sandbox=True), [environment], "")
+        self.composer.add("environment", entries_without_files([environment], self.conf))
+        if not suite.environments:
+            require(self.conf, "environment", environment, f"--environment {environment}")
+            suite = msgspec.structs.replace(suite, environments=[environment])
+        names = {"backend": [], "model": [], "provider": [], "environment": suite.environments}
         return self._composed(suite, names | {"prompt": self._every("prompt")}, {})
 
     def providers(self) -> dict[str, ProviderConf]:

@@ -28,6 +28,7 @@ from tests.support.sandboxes import PYTHON, bubblewrap, finish, request
 
 HELD_OUT = 73317
 HERE = Path(__file__).parent
+CONF = ROOT / "conf"
 
 POLICY = """\
 class GeneratedApproach:
@@ -153,13 +154,10 @@ def test_an_agent_that_searches_its_room_finds_no_held_out_count(tmp_path: Path)
     assert "I knew only Discrete(2) Dict(.doors.: Discrete(100)" in record.explanation.replace("'", ".")
 
 
-@pytest.mark.parametrize("name", ["motion2d_generalized", "small_maze"])
-def test_the_environments_that_proctor_ships_cannot_be_read_where_a_box_shows_their_folder(
-    tmp_path: Path, name: str
-) -> None:
-    conf = ROOT / "conf"
-    show = f"cat {conf}/config.yaml; ls -A {conf}/environment; cat {conf}/environment/{name}.yaml"
-    with bubblewrap().open(request(tmp_path / "room", readable=(conf, *PYTHON.readable))) as box:
-        _, output = finish(box, ["sh", "-c", show])
-    assert output == (conf / "config.yaml").read_text(), "the folder itself is shown"
-    assert "No such file" in (tmp_path / "room/stderr").read_text()
+@pytest.mark.parametrize("shown", [CONF, ROOT], ids=["the folder", "a folder above"])
+def test_what_proctor_ships_cannot_be_read_where_a_box_shows_its_folder(tmp_path: Path, shown: Path) -> None:
+    look = f"ls -A {CONF}; cat {CONF}/environment/motion2d_generalized.yaml {CONF}/scripts/small_maze.yaml"
+    with bubblewrap().open(request(tmp_path / "room", readable=(shown, *PYTHON.readable))) as box:
+        _, output = finish(box, ["sh", "-c", look])
+    assert output == ""
+    assert (tmp_path / "room/stderr").read_text().count("No such file") == 2

@@ -336,7 +336,7 @@ def test_it_can_write_none_of_our_files_and_open_no_connection(grade: Grade) -> 
 
         class GeneratedApproach(good.GeneratedApproach):
             def reset(self, state, info):
-                worker, *files = sys.argv[:3]
+                worker, _folder, *files = sys.argv
                 folder = os.path.dirname(__file__)
                 for file in (worker, *files, __file__, os.path.join(folder, "new.py"), os.__file__):
                     assert refused(lambda: open(file, "a")), file

@@ -8,8 +8,8 @@ import pytest
 
 from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available
+from harness.environments.interpreters import WORLDS
 from harness.environments.kinder_ids import CLASSES, ids_of
-from harness.environments.worlds import WORLDS
 
 MAX_STEPS = 200
 

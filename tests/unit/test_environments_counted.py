@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import Any
 
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.environment_conf import Counts, EnvironmentConf
+from harness.environments import factory
 from harness.environments.base import PUBLIC_SEEDS, Environment
 from harness.environments.counted import MOST_OPEN, set_count
 from harness.environments.factory import check_environment, make_environment
 from harness.environments.fingerprint import fingerprint
 from harness.environments.kinder_objects import KinderObjects
 from harness.environments.object_centric import build_space
+from harness.environments.spaces import build_space as space_of
 from harness.evaluation.counts import by_count, scheduled_counts
 from harness.suite.config import load_environments
 from tests.support.counted import Corridor, corridor
@@ -225,3 +228,15 @@ class TestKinderObjects:
         assert len(made.reset(0)[0]["objects"]) == 2 + 4
         with pytest.raises(ValueError, match="split: both is divided between arguments"):
             KinderObjects(path, 10, split={"both": ["num_passages"]})
+
+    def test_a_python_without_the_package_of_states_is_told_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain = made_here(self.CONF).spaces()["observation_space"]
+        for name in [name for name in sys.modules if name.startswith("relational_structs.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "relational_structs", None)
+        with pytest.raises(ImportError, match="this Python lacks relational_structs: run `proctor setup --extra kinde"):
+            space_of(plain)
+        monkeypatch.setattr(factory, "find_spec", lambda name: None if name == "relational_structs" else True)
+        lacking = factory.available(msgspec.structs.replace(self.CONF, interpreter="/nonesuch"))
+        assert lacking is not None
+        assert lacking.endswith("run `proctor setup --extra kinder`")

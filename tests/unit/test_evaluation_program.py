@@ -42,6 +42,12 @@ def test_a_folder_is_the_program_of_its_approach(here: Path) -> None:
     assert find_program("plain", "helper:Walk", here=here).file == "helper.py"
 
 
+@pytest.mark.parametrize("inside", ["submission", "sandbox", "src"])
+def test_the_program_in_the_folder_of_a_case_of_a_run_or_of_a_repository_is_found(here: Path, inside: str) -> None:
+    (here / "plain").rename(here / inside)
+    assert find_program(".", here=here).root == here / inside
+
+
 PUSH = PolicyEntry("lab_x.push.approach", None, ("lab_x/push", "."))
 
 

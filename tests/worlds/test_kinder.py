@@ -18,8 +18,9 @@ from harness.environments.exploring import fixed_action
 from harness.environments.factory import available, make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import close_hosts
+from harness.environments.interpreters import WORLDS, folder_of, missing, packages_in, python_in
 from harness.environments.kinder_ids import CLASSES, all_ids, ids_of
-from harness.environments.worlds import conf_of, missing_worlds, packages_in, python_in, worlds_folder
+from harness.environments.worlds import conf_of
 from tests.support.processes import gone
 
 pytestmark = pytest.mark.worlds
@@ -46,8 +47,8 @@ def installed_packages_do_not_change() -> Iterator[None]:
 
 
 def contents() -> dict[Path, tuple[int, int]]:
-    assert missing_worlds() is None
-    packages = packages_in(worlds_folder())
+    assert missing(WORLDS) is None
+    packages = packages_in(folder_of(WORLDS))
     assert packages is not None
     files = [path for path in packages.rglob("*") if path.is_file()]
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
@@ -98,7 +99,7 @@ def test_every_environment_runs(kinder_id: str) -> None:
 def test_the_table_of_ids_is_that_of_kinder() -> None:
     backends = {"tomsgeoms2d": None, "pybullet": "pybullet"}
     told = subprocess.run(
-        [python_in(worlds_folder()), "-B", "-c", TABLE],
+        [python_in(folder_of(WORLDS)), "-B", "-c", TABLE],
         env=os.environ | {"MPLBACKEND": "agg"},
         capture_output=True,
         text=True,
