@@ -35,7 +35,7 @@ def spent(turns: int) -> Spent:
 class TestRepository:
     """The git repository that the harness writes by itself."""
 
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(st.lists(FILES, min_size=1, max_size=3))
     def test_every_version_comes_back_as_it_was(self, kept: list[dict[str, bytes]]) -> None:
         with temporary_folder("test") as folder:
