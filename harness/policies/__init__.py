@@ -19,7 +19,7 @@ _FAMILIES = {
         "pushpullhook2d",
         "stickbutton2d",
     ),
-    "dynamic2d": ("dynpusht2d",),
+    "dynamic2d": ("dynobstruction2d", "dynpusht2d"),
 }
 """The folder of each policy, and the families that it is for: a part of an environment's name, between underscores."""
 
