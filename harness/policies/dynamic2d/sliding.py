@@ -1,7 +1,8 @@
-"""DynObstruction2D: slide the target block along the table onto the target surface.
+"""DynObstruction2D: bring the target block onto the target surface.
 
-The gripper points down, with its fingers open, and goes down beside the block. Whatever stands between it and the block
-slides along, and so does whatever stands in the way. A block that has no room behind it, beside a wall, cannot be moved.
+The gripper points down, with its fingers open. If the block fits between them and the surface is free, the robot lifts
+it there. Else the gripper goes down beside the block and slides it along the table. Whatever stands between the two
+slides along, and so does whatever stands in the way.
 """
 
 from __future__ import annotations
