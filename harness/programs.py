@@ -14,6 +14,7 @@ from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.evaluation.policy_python import python_of_programs
 from harness.evaluation.program import GivenProgram, find_program
+from harness.policies import reference_folder
 
 PACKAGE: Final = Path(__file__).resolve().parent
 """The folder below which Proctor's own programs are."""
@@ -23,10 +24,11 @@ class ProgramOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`program` is what `proctor grade` takes: a folder with an `approach.py`, a Python file, or `MODULE:CLASS`.
 
     A path counts from the project's root folder. If there is nothing, it is a path in Proctor's package. The text
-    `{environment}` stands for the name of the case's environment.
+    `{environment}` stands for the name of the case's environment. `None` means the folder `policies/ENVIRONMENT` of the
+    project, or else Proctor's own program for this environment.
     """
 
-    program: Annotated[str, Meta(min_length=1)]
+    program: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class ProgramMissing(Exception):
@@ -46,11 +48,19 @@ def program_of(conf: BackendConf, environment: EnvironmentConf, root: Path) -> G
 
     Raise `ProgramMissing` if there is none, and `ConfError` if the backend's options are wrong.
     """
-    name = program_options(conf).program.replace("{environment}", environment.name)
-    here = PACKAGE if not (root / name).exists() and (PACKAGE / name).exists() else root
+    name = _named(program_options(conf), environment.name, root)
+    here = root if (root / name).exists() or not (PACKAGE / name).exists() else PACKAGE
     try:
         found = find_program(name, here=here)
     except ValueError as error:
         told = f"backend {conf.name} has no program for environment {environment.name}: {error}"
         raise ProgramMissing(told) from error
     return replace(found, entry=replace(found.entry, python=python_of_programs(environment)))
+
+
+def _named(options: ProgramOptions, environment: str, root: Path) -> str:
+    """Return the path or the class of the program for an environment."""
+    if options.program is not None:
+        return options.program.replace("{environment}", environment)
+    of_project = root / "policies" / environment
+    return str(of_project if of_project.exists() else reference_folder(environment) or of_project)

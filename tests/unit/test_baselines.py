@@ -38,6 +38,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which each baseline has run on one maze."""
     project = Project(tmp_path_factory.mktemp("project"))
     project.write("policies/small_maze/approach.py", GOOD)
+    project.write(
+        "conf/environment/own_world.yaml", "name: own_world\nkind: maze\narguments: {min_size: 3, max_size: 3}\n"
+    )
     project.write("lab/__init__.py", "")
     project.write("lab/oracles.py", GOOD.replace("class GeneratedApproach", "class MazeOracle"))
     oracle = "name: oracle\nkind: program\noptions: {program: 'lab.oracles:MazeOracle'}\n"
@@ -49,14 +52,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.write(
         "conf/suite/compared.yaml",
         "name: compared\nbackends: [random, reference, oracle, direct]\nmodels: [scripted, unknown_key, broken]\n"
-        "environments: [small_maze, large_maze]\nexclude: [{environment: large_maze, backend: direct}, "
-        "{environment: large_maze, backend: oracle}]\n",
+        "environments: [small_maze, own_world]\nexclude: [{environment: own_world, backend: direct}, "
+        "{environment: own_world, backend: oracle}]\n",
     )
     settings = ("evaluation.episodes=3", "backend.direct.options.best_of=2", "limits.retry_s=0.01")
-    done = project.pytest(
-        "--suite", "compared", *(f"--set={setting}" for setting in settings), "-k", "not random-large"
-    )
-    assert "reference-large_maze" in project.records, done.stdout + done.stderr
+    done = project.pytest("--suite", "compared", *(f"--set={setting}" for setting in settings), "-k", "not random-own")
+    assert "reference-own_world" in project.records, done.stdout + done.stderr
     return project
 
 
@@ -68,7 +69,7 @@ def test_a_backend_without_a_model_has_one_case_for_each_environment(project: Pr
     assert set(project.records) == {
         "random-small_maze",
         "reference-small_maze",
-        "reference-large_maze",
+        "reference-own_world",
         "oracle-small_maze",
         *(f"direct-{model}-small_maze" for model in ("scripted", *FAILING)),
     }
@@ -87,9 +88,9 @@ def test_a_program_is_graded_without_an_agent(project: Project, backend: str) ->
 
 
 def test_a_missing_program_skips_its_case_and_says_where_it_belongs(project: Project) -> None:
-    record = record_of(project, "reference-large_maze")
+    record = record_of(project, "reference-own_world")
     assert (record.outcome, record.ending) == ("skipped", Ending.UNAVAILABLE)
-    assert f"{project.folder / 'policies/large_maze'} does not exist" in record.explanation
+    assert f"{project.folder / 'policies/own_world'} does not exist" in record.explanation
 
 
 def test_the_better_of_two_completions_is_graded_and_both_are_counted(project: Project) -> None:
