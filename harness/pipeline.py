@@ -45,6 +45,7 @@ from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
+from harness.evaluation.versions import VersionKeeper
 from harness.gateway.budget import Budget
 from harness.gateway.server import Gateway
 from harness.grading import Score
@@ -74,6 +75,7 @@ __all__ = [
     "ServerPool",
     "SessionSetup",
     "Sources",
+    "VersionKeeper",
     "collect_submission",
     "given_submission",
     "grade",
@@ -193,6 +195,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
     }
+    builder.agent = backend.name
     server = setup.model_server
     builder.played_from = server.played_from
     builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
@@ -204,7 +207,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
     prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
-
+    before = len(builder.attempts)
     for result in attempts(
         lambda limits, order: _attempt(setup, prompts, limits, order),
         case.limits,
@@ -214,7 +217,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
             kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
             compact_alone=backend.compact_prompt is not None,
         ),
-        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
+        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, before + number, fresh=fresh),
         waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),
         clock=SystemClock(),
     ):
@@ -223,6 +226,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         if result.raised is not None:
             raise result.raised
     builder.warnings += setup.model_server.warnings()
+    builder.warnings += [setup.versions.fault] if setup.versions and setup.versions.fault else []
     return result
 
 

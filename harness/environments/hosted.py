@@ -176,6 +176,8 @@ class HostedProcess:
 class HostedEnvironment:
     """The environment of a configuration, in a process of its own. It has the methods of `Environment`, and no others.
 
+    `state_fidelity` is the environment's own, or `unknown` if it has none.
+
     Every method raises `EnvironmentFailed` if the environment raises an error, or if its process dies or does not
     answer in time. The next call then starts a new process, in which the environment has not been reset. An action is
     checked by `action`, and cast where the environment runs. `call_s` is how many seconds a call may take.

@@ -9,8 +9,6 @@ from typing import Any
 
 import kinder
 import matplotlib as mpl
-import numpy as np
-from numpy.typing import NDArray
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments.base import Plain
@@ -66,10 +64,6 @@ class KinderEnvironment(GymnasiumEnvironment):
     def describe(self) -> str:
         """Return the task, with the meaning of every component of the observation and the action."""
         return description(self.id, self._class, self.env, self.max_steps)
-
-    def render(self) -> NDArray[np.uint8]:
-        """Return KinDER's picture. The axes of Pillow's and MuJoCo's arrays may be in another order in memory."""
-        return np.ascontiguousarray(super().render())
 
     def get_state(self) -> Plain:
         """Return the state."""

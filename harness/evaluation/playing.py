@@ -152,6 +152,14 @@ def play(
     }
 
 
+def first_observation(
+    environment: Environment, _descriptors: Sequence[int], *, seed: int, count: int | None = None
+) -> Plain:
+    """Return the observation with which an episode begins. `count` is as for `play`."""
+    set_count(environment, count)
+    return environment.reset(seed)[0]
+
+
 class _Watched:
     """A policy whose last fault is remembered."""
 

@@ -23,10 +23,13 @@ from harness.results.drafts import write_draft
 from harness.results.earlier import earlier_sessions
 from harness.results.record import (
     Attempt,
+    CandidateTried,
     CaseNames,
     CaseUsage,
     Difference,
     Digests,
+    HistoryPoint,
+    InstanceRecord,
     PlannedReplicates,
     Record,
     Timing,
@@ -89,6 +92,10 @@ class RecordBuilder:
         self.seeds_digest: str | None = None
         self.counts_digest: str | None = None
         self.submission: dict[str, Any] | None = None
+        self.agent: str | None = None
+        self.candidates: list[CandidateTried] = []
+        self.instances: list[InstanceRecord] = []
+        self.history: list[HistoryPoint] = []
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
         self.unknown_sample: dict[str, Any] | None = None
@@ -199,6 +206,7 @@ class RecordBuilder:
             seeds_digest=self.seeds_digest,
             counts_digest=self.counts_digest,
             submission=self.submission,
+            **self._of_baselines(),
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
             unknown_sample=self.unknown_sample,
@@ -209,6 +217,14 @@ class RecordBuilder:
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)
+
+    def _of_baselines(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent,
+            "candidates": self.candidates,
+            "instances": self.instances,
+            "history": self.history,
+        }
 
 
 def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:

@@ -13,6 +13,7 @@ async function showCase(page, main, key) {
     section("summary", "Summary", summary(record, row, data)),
     data.transcripts.map((one) => transcriptSection(one, data)),
     section("episodes", "Episodes", data.counts.length ? byCount(data.counts, record.counts ? record.counts.argument : "number of objects") : null, episodes(data)),
+    record.history.length ? section("growth", "How the submission grew", growth(record.history)) : null,
     data.submission.length ? section("submission", "Submission", data.submission.map(file)) : null,
     prompts(data.transcripts),
     section("conditions", "Conditions and limits", conditions(record)),
