@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pushing
+import sliding
 from numpy.typing import NDArray
 from world import Array, World
 
@@ -40,6 +41,8 @@ class GeneratedApproach:
 
 def strategy(world: World) -> Iterator[Array]:
     """Return the actions for a world. Raise `ValueError` if no strategy knows it."""
+    if "target_surface" in world.things:
+        return sliding.play(world)
     if "tblock" in world.things:
         return pushing.play(world)
     raise ValueError(f"no strategy knows a world with {', '.join(world.things)}")
