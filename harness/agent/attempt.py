@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import PurePosixPath
 
@@ -123,6 +124,7 @@ def _result(
     if trouble is None:
         try:
             settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+            setup.keep_version(account, last=True)
         except (SandboxError, OSError) as error:
             trouble = error
     trouble = trouble or setup.model_server.fault()
@@ -215,8 +217,10 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
         ledger=dirs.folder.ledger,
         wire=case.wire,
         extra_fields=tuple(case.gateway.extra_fields),
+        toolless=not setup.backend.capabilities.tools,
     )
     stack.enter_context(closing(account))
+    account.before_turn = partial(setup.keep_version, account)
     for server in setup.servers:
         listener = box.endpoints[server.name].listener
         offered = server.serve(listener, workspace=box.workspace, renders=box.mounts["renders"])

@@ -14,11 +14,11 @@ from functools import partial
 from backends.registry import backend, own_names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, clis, extras, page, pip, worlds
-from harness.environments.worlds import WORLDS
+from harness.commands.installing import bubblewrap, clis, extras, interpreters, page, pip
+from harness.environments.interpreters import INTERPRETERS
 
 _EXTRAS = extras.EXTRAS | {
-    WORLDS: "all of KinDER with PyBullet and MuJoCo, in a virtual environment of its own in your cache (1.9 GB)"
+    name: f"{extra.text}, in a virtual environment of its own in your cache" for name, extra in INTERPRETERS.items()
 }
 
 
@@ -41,10 +41,10 @@ def run(given: argparse.Namespace) -> int:
     failed = False
     for name, step in steps.items():
         try:
-            print(f"ok      {name:14}{step()}", flush=True)
+            print(f"ok      {name:16}{step()}", flush=True)
         except SetupFailed as error:
             failed = True
-            print(f"FAILED  {name:14}{error}", file=sys.stderr, flush=True)
+            print(f"FAILED  {name:16}{error}", file=sys.stderr, flush=True)
     return int(failed)
 
 
@@ -76,8 +76,8 @@ def _bubblewrap() -> str:
 
 
 def _extra(name: str) -> str:
-    if name == WORLDS:
-        return f"installed in {worlds.install(_tell)}"
+    if name in INTERPRETERS:
+        return f"installed in {interpreters.install(name, _tell)}"
     extras.install(name, _tell)
     return "installed"
 

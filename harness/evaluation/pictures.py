@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from harness.case import SUBMISSION, Case
+from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
@@ -34,7 +34,7 @@ class _Undrawn(Exception):
 def wants_pictures(case: Case) -> bool:
     """Return whether the episodes of a case are drawn, as `evaluation.pictures` says."""
     if case.evaluation.pictures == "real":
-        return not case.scripted and case.backend.name != SUBMISSION
+        return not case.scripted and case.has_agent
     return case.evaluation.pictures == "always"
 
 
@@ -72,7 +72,7 @@ def first_of_each(files: CaseFolder, episodes: Sequence[Episode]) -> list[Episod
 def _draw(environment: HostedEnvironment, files: CaseFolder, episode: Episode, seed: int, seconds: float) -> None:
     recording = recording_of(files.actions, episode.index)
     solved = episode.outcome is EpisodeOutcome.SOLVED
-    with Replay(environment, recording, seed=seed, solved=solved, limit_s=seconds) as replay:
+    with Replay(environment, recording, seed=seed, solved=solved, limit_s=seconds, count=episode.count) as replay:
         images = list(_frames(replay, len(recording.actions), time.monotonic() + seconds))
         if replay.divergence is not None:
             raise _Undrawn(f"the same actions lead to something else: {replay.divergence.told}")

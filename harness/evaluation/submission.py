@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from harness.evaluation.program import PolicyEntry
 from harness.untrusted.traps import is_git_directory, trap
 from harness.untrusted.tree import open_file, open_folder
 from harness.untrusted.words import kind, shown, size
@@ -39,12 +40,16 @@ class Caps(Struct, frozen=True, kw_only=True):
 
 DEFAULT_CAPS = Caps()
 
+GIVEN_CAPS = Caps(files=5_000, file_bytes=64_000_000, total_bytes=256_000_000, depth=16, entries=50_000)
+"""The caps for what a person gives to be graded, such as a package with all its modules."""
+
 
 class Submission(Struct, frozen=True, kw_only=True):
     """What the agent left behind, as copied to `path`.
 
     `files` maps each relative name to the SHA-256 of its content. `digest` covers all names and contents. `left_out`
     says what was not taken and why. `reason` says why there is no submission at all; it is `None` if there is one.
+    `entry` says where its policy is.
     """
 
     path: Path
@@ -52,14 +57,26 @@ class Submission(Struct, frozen=True, kw_only=True):
     digest: str
     left_out: tuple[str, ...]
     reason: str | None
+    entry: PolicyEntry = PolicyEntry()
 
 
 class _LeftOut(Exception):
     """An entry is not taken. The message says why."""
 
 
-def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folder: str = ".") -> Submission:
+def collect(
+    workspace: Path,
+    destination: Path,
+    caps: Caps = DEFAULT_CAPS,
+    folder: str = ".",
+    *,
+    part: str = ".",
+    required: str = REQUIRED,
+) -> Submission:
     """Copy the regular files of `workspace`/`folder` to `destination`, which is made and must be empty.
+
+    `part` limits this to one folder there. Names stay relative to `folder`. Without the file `required`, there is no
+    submission.
 
     Only regular files are read, through directory descriptors and without following links, so this is safe even while
     the agent is running. These are left out: links, devices, FIFOs and sockets; hard links to a file of another owner,
@@ -67,29 +84,40 @@ def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folde
     else a program on the host reads or runs by itself (`harness.untrusted.traps`); caches; whatever exceeds the caps.
     Raise `ValueError` if the destination is inside the workspace or not empty, and `OSError` if it cannot be written.
     """
-    if destination.resolve().is_relative_to(workspace.resolve()):
+    if destination.resolve().is_relative_to((workspace / part).resolve()):
         raise ValueError(f"{destination} lies in the agent's own workspace {workspace}: choose a folder outside")
     destination.mkdir(mode=0o755, parents=True, exist_ok=True)
     if any(destination.iterdir()):
         raise ValueError(f"{destination} is not empty: choose a new folder")
     copier = _Copier(destination, caps)
-    reason: str | None = None
-    try:
-        with _opened_below(workspace, folder, caps.depth) as top:
-            copier.owner = os.fstat(top).st_uid
-            copier.file(top, PurePosixPath(REQUIRED))
-            copier.folder(top, PurePosixPath())
-    except _LeftOut as error:
-        reason = f"no submission: {error}"
-    names = sorted(copier.files)
-    lines = "".join(f"{copier.files[name]}  {name}\n" for name in names)
+    reason = copier.walk(workspace, folder, part=part, required=required)
     return Submission(
         path=destination,
-        files={name: copier.files[name] for name in names},
-        digest=hashlib.sha256(lines.encode()).hexdigest(),
+        files={name: copier.files[name] for name in sorted(copier.files)},
+        digest=digest_of(copier.files),
         left_out=copier.notes(),
         reason=reason,
     )
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the digest of a submission: a SHA-256 of all names and of the SHA-256 of each content."""
+    return hashlib.sha256("".join(f"{files[name]}  {name}\n" for name in sorted(files)).encode()).hexdigest()
+
+
+def survey(workspace: Path, caps: Caps = DEFAULT_CAPS) -> Mapping[str, str]:
+    """Return a mark for each file that `collect` would take. It is empty if there is no submission.
+
+    The mark of a file differs once its content has changed. No file is read.
+    """
+    surveyor = _Surveyor(Path(), caps)
+    return surveyor.files if surveyor.walk(workspace) is None else {}
+
+
+def read_files(workspace: Path, caps: Caps = DEFAULT_CAPS) -> Mapping[str, bytes]:
+    """Return the content of each file that `collect` would take. It is empty if there is no submission."""
+    reader = _Reader(Path(), caps)
+    return reader.contents if reader.walk(workspace) is None else {}
 
 
 class _Copier:
@@ -104,6 +132,22 @@ class _Copier:
         self._looked_at = 0
         self._left_out: list[str] = []
         self._more = 0
+
+    def walk(self, workspace: Path, folder: str = ".", *, part: str = ".", required: str = REQUIRED) -> str | None:
+        """Take what lies in a part of a folder of the workspace. Return why there is no submission, or `None`."""
+        try:
+            with _opened_below(workspace, folder, self.caps.depth) as top:
+                self.owner = os.fstat(top).st_uid
+                needed = PurePosixPath(required)
+                with _opened_below(workspace, str(PurePosixPath(folder) / needed.parent), self.caps.depth) as place:
+                    self.file(place, needed)
+                if part == ".":
+                    self.folder(top, PurePosixPath())
+                else:
+                    self.enter(top, PurePosixPath(part))
+        except _LeftOut as error:
+            return f"no submission: {error}"
+        return None
 
     def notes(self) -> tuple[str, ...]:
         """Return what was left out, one line each. A last line counts what exceeds the cap on lines."""
@@ -121,7 +165,7 @@ class _Copier:
             where = path / name
             try:
                 if is_folder:
-                    self._enter(directory, where)
+                    self.enter(directory, where)
                 elif str(where) not in self.files:
                     self.file(directory, where)
             except _LeftOut as error:
@@ -144,10 +188,10 @@ class _Copier:
                 raise _LeftOut(f"{label} is {size(status.st_size)}, over the cap of {size(self.caps.file_bytes)}")
             if self._bytes + status.st_size > self.caps.total_bytes:
                 raise _LeftOut(f"{label} would bring the total over the cap of {size(self.caps.total_bytes)}")
-            self.files[str(where)] = self._copy(source, where, status.st_size)
+            self.files[str(where)] = self._take(source, where, status.st_size)
             self._bytes += status.st_size
 
-    def _copy(self, source: int, where: PurePosixPath, size: int) -> str:
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:
         """Copy at most `size` bytes, even if the file grows. Return their SHA-256."""
         target = self.destination / where
         for parent in reversed(where.parents[:-1]):
@@ -175,7 +219,7 @@ class _Copier:
             self._note(f"{shown(path)} has more entries: the cap is {self.caps.entries} entries in all")
         return sorted(listed[:room])
 
-    def _enter(self, directory: int, where: PurePosixPath) -> None:
+    def enter(self, directory: int, where: PurePosixPath) -> None:
         """Copy a folder of an open directory. Raise `_LeftOut` if it is not part of a submission."""
         label = shown(where)
         if where.name.startswith(".") or where.name in _NOISE:
@@ -191,6 +235,30 @@ class _Copier:
             self._left_out.append(line)
         else:
             self._more += 1
+
+
+class _Surveyor(_Copier):
+    """Notes what a submission would hold, and reads nothing."""
+
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:  # noqa: ARG002 - as in the class above
+        status = os.fstat(source)
+        return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+class _Reader(_Copier):
+    """Reads what a submission would hold, and copies nothing."""
+
+    def __init__(self, destination: Path, caps: Caps) -> None:
+        super().__init__(destination, caps)
+        self.contents: dict[str, bytes] = {}
+
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:
+        pieces = []
+        while size > 0 and (piece := os.read(source, min(size, _CHUNK))):
+            pieces.append(piece)
+            size -= len(piece)
+        content = self.contents[str(where)] = b"".join(pieces)
+        return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

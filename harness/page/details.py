@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +13,8 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
-from harness.case import SUBMISSION
 from harness.evaluation.playing import Episode
+from harness.grading import CountScore
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
@@ -67,10 +67,11 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
     folder = folder_of(run, record)
     score = record.score
-    adapter, fault = _adapter(record.case.backend)
+    adapter, fault = _adapter(record)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
         "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
+        "counts": _counts(score.by_count) if score else [],
         "folder": visible(str(folder.path)) if folder else None,
         "faults": [fault] if fault else [],
         "transcripts": [],
@@ -94,12 +95,21 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     return found
 
 
-def _adapter(name: str) -> tuple[Backend | None, str | None]:
-    """Return the adapter of a backend, or why there is none."""
-    if name == SUBMISSION:
+def _counts(by_count: Mapping[int, CountScore]) -> list[dict[str, Any]]:
+    """Return the grade for each number of objects, with the interval of its solve rate."""
+    return [
+        {"count": count, **msgspec.to_builtins(one), "interval": wilson(one.solved, one.episodes)}
+        for count, one in sorted(by_count.items())
+        if 0 <= one.solved <= one.episodes > 0
+    ]
+
+
+def _adapter(record: Record) -> tuple[Backend | None, str | None]:
+    """Return the adapter of the agent of a case, or why there is none."""
+    if not record.case.has_agent:
         return None, None
     try:
-        return backend(name), None
+        return backend(record.agent or record.case.backend), None
     except ValueError as error:
         return None, f"The transcript cannot be read here: {visible(str(error))}."
 

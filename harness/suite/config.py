@@ -35,11 +35,17 @@ from harness.environments.solved_when import parse_rule
 from harness.grading import EvaluationConf
 from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
+from harness.programs import program_options
 from harness.sandbox.factory import make_sandbox
-from harness.suite.compose import Composer
+from harness.suite.compose import Composer, read_yaml
+from harness.suite.ids import entries_without_files, name_environments
 from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
 S = TypeVar("S", bound=Struct)
+
+
+GRADE = "grade"
+"""What stands for the suite of a run that grades one program."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -68,13 +74,14 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.prompt[environment.prompt or self.suite.prompt or self.default_prompt]
 
 
-def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
+def load(conf: ConfPath, suite: str, settings: Sequence[str] = (), further: Sequence[str] = ()) -> Config:
     """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
 
+    The ids of KinDER's environments in `further` are added to the environments of the suite; other names are ignored.
     If an environment or a backend of the suite names a module, the project's root folder becomes importable.
     """
     with conf.naming_files():
-        return _Loader(conf, suite, settings).load()
+        return _Loader(conf, suite, settings).load(further)
 
 
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
@@ -92,6 +99,16 @@ def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
         return _Loader(conf, "", ()).environments()
 
 
+def load_to_grade(conf: ConfPath, environment: str, settings: Sequence[str] = ()) -> Config:
+    """Return the configuration of a run that grades a program in one environment, without a suite or an agent.
+
+    `environment` is a name or an id of KinDER. The configuration is changed by `settings` (Hydra overrides). If the
+    environment names a module, the project's root folder becomes importable. Raise `ConfError`.
+    """
+    with conf.naming_files():
+        return _Loader(conf, GRADE, settings).to_grade(environment)
+
+
 class _Loader:
     def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
@@ -101,15 +118,21 @@ class _Loader:
         for file, document in self.composer.roots.items():
             self._require_keys(file, document)
 
-    def load(self) -> Config:
+    def load(self, further: Sequence[str]) -> Config:
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
-        sandbox = self.settings.sandbox() or self._default_sandbox()
-        base = {"suite": self.suite, "sandbox": sandbox}
+        base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
+        named = [*suite.environments, *further]
+        suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
+        self.composer.add("environment", entries_without_files(named, self.conf))
+        return self._composed(suite, self._names(suite), base)
 
-        names = self._names(suite)
-        tree = self.composer.compose(base | _entries(names), self.settings.overrides(names))
+    def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
+        """Return the configuration with these entries of each group, once everything is checked."""
+        sandbox = self.settings.sandbox() or self._default_sandbox()
+        chosen = {**base, "sandbox": sandbox, **_entries(names)}
+        tree = self.composer.compose(chosen, self.settings.overrides(names))
         config = Config(
             path=self.conf,
             suite=suite,
@@ -126,6 +149,17 @@ class _Loader:
         )
         self._check_together(config)
         return config
+
+    def to_grade(self, environment: str) -> Config:
+        if self.settings.of_suite():
+            raise ConfError("--set suite.…: a program is graded without a suite, so leave this out")
+        suite = name_environments(SuiteConf(GRADE, [], [], [], allow_no_sandbox=True), [environment], "")
+        self.composer.add("environment", entries_without_files([environment], self.conf))
+        if not suite.environments:
+            require(self.conf, "environment", environment, f"--environment {environment}")
+            suite = msgspec.structs.replace(suite, environments=[environment])
+        names = {"backend": [], "model": [], "provider": [], "environment": suite.environments}
+        return self._composed(suite, names | {"prompt": self._every("prompt")}, {})
 
     def providers(self) -> dict[str, ProviderConf]:
         names = {"provider": self._every("provider")}
@@ -163,13 +197,15 @@ class _Loader:
         if backends == "all":
             if misnamed := self.conf.misnamed("backend/*.yaml"):
                 raise ConfError(f"{where}backends: all: {misnamed}")
-            backends = self.conf.choices("backend")
+            backends = self._agents()
         names = {"backend": backends, "model": suite.models, "environment": suite.environments}
+        programs = backends and not self._asking(backends)
         for group, chosen in names.items():
-            if not chosen:
+            if not chosen and not (group == "model" and programs):
                 raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
-                require(self.conf, group, name, f"{where}{group}s")
+                if not self.composer.has(group, name):
+                    require(self.conf, group, name, f"{where}{group}s")
         if Exclusion() in suite.exclude:
             raise ConfError(f"{where}exclude: a rule that names nothing leaves out every case")
         for rule in suite.exclude:
@@ -179,6 +215,20 @@ class _Loader:
                     raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
         used = {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()}
         return used | {group: self._every(group) for group in ("provider", "prompt")}
+
+    def _agents(self) -> list[str]:
+        """Return every backend that is a coding agent."""
+        return [name for name in self.conf.choices("backend") if self._kind(name) == "agent"]
+
+    def _asking(self, backends: Sequence[str]) -> list[str]:
+        """Return the backends that ask a model."""
+        return [name for name in backends if self._kind(name) != "program"]
+
+    def _kind(self, backend: str) -> str:
+        """Return the kind in the file of a backend, before it is checked."""
+        path = self.conf.find(f"backend/{backend}.yaml")
+        document = read_yaml(self.conf, path) if path is not None else {}
+        return str(document.get("kind", "agent")) if isinstance(document, dict) else "agent"
 
     def _every(self, group: str) -> list[str]:
         names = self.conf.choices(group)
@@ -222,7 +272,7 @@ class _Loader:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
             self._check_rule(environment)
         for backend in config.backend.values():
-            executable_of(backend)
+            program_options(backend) if backend.kind == "program" else executable_of(backend)
 
     def _check_prompts(self, config: Config) -> None:
         """Raise `ConfError` for a prompt that does not exist, or has a template that is wrong for an environment."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import libraries, worlds
-from harness.environments import worlds as place
+from harness.commands.installing import interpreters, libraries
+from harness.environments import interpreters as place
+from harness.environments.interpreters import INTERPRETERS, WORLDS, folder_of, missing, packages_in, python_in
 from harness.environments.kinder_ids import IKFAST
-from harness.environments.worlds import missing_worlds, packages_in, python_in, worlds_folder
 from harness.packaged import requirements
 
 SOURCE = """
@@ -46,7 +46,7 @@ def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         wheel(tmp_path, "kindergarden", {"kinder/__init__.py": ""})
         + wheel(tmp_path, "pybullet_helpers", {"pybullet_helpers/__init__.py": "", source: SOURCE})
     )
-    for module in (worlds, place):
+    for module in (interpreters, place):
         monkeypatch.setattr(module, "requirements", lambda _extra: file)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -57,18 +57,18 @@ def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.nightly
 def test_it_is_installed_once_and_its_module_is_compiled_once(pins: Path) -> None:
     told: list[str] = []
-    assert missing_worlds() == "the extra worlds is not installed: run `proctor setup --extra worlds`"
+    assert missing(WORLDS) == "the extra worlds is not installed: run `proctor setup --extra worlds`"
     for _ in range(2):
-        folder = worlds.install(told.append)
-    assert folder == worlds_folder()
+        folder = interpreters.install(WORLDS, told.append)
+    assert folder == folder_of(WORLDS)
     assert [line.split()[0] for line in told] == ["Installing", "Compiling"]
-    assert missing_worlds() is None
+    assert missing(WORLDS) is None
     packages = packages_in(folder)
     assert packages is not None
     [compiled] = (packages / IKFAST.folder).glob("*.so")
     python_in(folder).unlink()  # the Python that it was made with is gone
-    assert missing_worlds() is not None
-    worlds.install(told.append)
+    assert missing(WORLDS) is not None
+    interpreters.install(WORLDS, told.append)
     assert [line.split()[0] for line in told] == ["Installing", "Compiling", "Installing"]
     assert compiled.exists()
     assert {path.name for path in folder.parent.iterdir() if "partial" in path.name} == set()
@@ -78,8 +78,8 @@ def test_it_is_installed_once_and_its_module_is_compiled_once(pins: Path) -> Non
 def test_a_failed_installation_leaves_nothing(pins: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pins.write_text(pins.read_text().replace("sha256:", "sha256:0"))
     with pytest.raises(SetupFailed, match=r"pip install.*failed: see its output above"):
-        worlds.install(print)
-    assert not worlds_folder().exists()
+        interpreters.install(WORLDS, print)
+    assert not folder_of(WORLDS).exists()
 
 
 def test_a_python_that_kinder_does_not_support_is_replaced_or_named(
@@ -88,9 +88,9 @@ def test_a_python_that_kinder_does_not_support_is_replaced_or_named(
     pins.write_text(pins.read_text().replace("3.99", "3.9"))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(
-        SetupFailed, match=rf"KinDER 0.2.5 needs Python 3.11 or 3.12 .* runs on {sys.version.split()[0]}"
+        SetupFailed, match=rf"kindergarden 0.2.5 needs Python 3.11 or 3.12 .* runs on {sys.version.split()[0]}"
     ):
-        worlds.install(print)
+        interpreters.install(WORLDS, print)
 
 
 def test_an_ordinary_user_is_told_which_packages_of_the_system_are_missing(
@@ -124,9 +124,15 @@ def test_root_installs_what_is_missing_through_apt(tmp_path: Path, monkeypatch: 
     assert log.read_text().splitlines() == ["update -qq", "install --yes -qq libpython3.11-dev"]
 
 
-def test_the_lock_has_a_hash_for_each_package_and_no_address() -> None:
-    text = requirements("worlds").read_text()
+@pytest.mark.parametrize("extra", INTERPRETERS)
+def test_a_lock_has_a_hash_for_each_package_and_no_address(extra: str) -> None:
+    text = requirements(extra).read_text()
     pins = [line for line in text.splitlines() if not line.startswith(" ")]
     assert all("==" in line and line.endswith("\\") for line in pins)
     assert "://" not in text
-    assert {"numpy==2.4.6", "scipy==1.17.1", "gymnasium==1.4.0"} <= {line.split()[0] for line in pins}
+    assert {"numpy", INTERPRETERS[extra].package} <= {line.partition("==")[0] for line in pins}
+
+
+def test_kinder_runs_with_newer_packages_than_it_asks_for() -> None:
+    pins = requirements(WORLDS).read_text().splitlines()
+    assert {"numpy==2.4.6", "scipy==1.17.1", "gymnasium==1.4.0"} <= {line.split()[0] for line in pins if line.strip()}

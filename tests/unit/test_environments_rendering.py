@@ -79,7 +79,8 @@ def test_rendering_is_tried_once_for_each_environment() -> None:
             f"{sys.executable} -m pip install cairo",
         ),
         (raises(AttributeError("'NoneType' object has no attribute 'eglQueryString'")), "apt-get install libegl1"),
-        (raises(RuntimeError("an OpenGL platform library has not been loaded")), "MUJOCO_GL=osmesa"),
+        (raises(RuntimeError("an OpenGL platform library has not been loaded")), "install EGL or OSMesa"),
+        (raises(AttributeError("'NoneType' object has no attribute 'glGetError'")), "`libosmesa6`"),
         (raises(RuntimeError("SDL: No available video device")), "SDL_VIDEODRIVER=dummy"),
         (lambda: None, "returned NoneType, not a picture"),
         (lambda: np.zeros((4, 4, 3)), "an array of float64 and shape (4, 4, 3)"),
@@ -252,13 +253,18 @@ def test_the_doctor_says_which_environments_can_be_drawn(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no engines, whose environments take seconds to draw
     blind = f"blind{next(NUMBERS)}"
     (tmp_path / f"{blind}.py").write_text(f"{ENVIRONMENT}\n    def render(self):\n        return None\n")
     (tmp_path / "conf/environment").mkdir(parents=True)
     for name, kind in (("door", f"{blind}:Door"), ("lost", "gymnasium\narguments: {id: Nonesuch-v0}")):
         (tmp_path / f"conf/environment/{name}.yaml").write_text(f"name: {name}\nkind: {kind}\n")
     doctor.run(Namespace())
-    told = {line.split()[2]: line for line in capsys.readouterr().out.splitlines() if " render " in line}
+    lines = capsys.readouterr().out.splitlines()
+    told = {line.split()[2]: line for line in lines if " render " in line}
+    [limbs] = [line for line in lines if "engine ikfast" in line]
+    assert limbs.split()[:4] == ["-", "kinder", "dynamic3d", "16"]
+    assert limbs.endswith("do not run: the extra worlds is not installed: run `proctor setup --extra worlds`")
     assert told["small_maze"].split()[0] == "ok"
     assert told["door"].startswith("- ")
     assert told["door"].endswith("render() returned NoneType, not a picture")

@@ -45,9 +45,9 @@ FLOORS = (
     },
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "hosting", "models", "report", "live", "verdict"},
-    {"agent", "baseline", "evaluation", "mcp", "suite"},
-    {"pipeline", "run", "shared_session", "transcript"},
-    {"exports", "stash", "page", "viewer"},
+    {"agent", "baseline", "evaluation", "mcp", "programs", "suite"},
+    {"growth", "pipeline", "run", "graded_run", "shared_session", "transcript"},
+    {"baselines", "exports", "stash", "page", "viewer"},
     {
         "fixtures",
         "given_submission",

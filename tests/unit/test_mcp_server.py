@@ -17,7 +17,8 @@ from mcp.client.client import Client
 from PIL import Image
 
 from harness.environment_conf import TOOLS, ToolName
-from harness.environments.base import Plain
+from harness.environments.base import Plain, Step
+from harness.environments.fidelity import sentence
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
@@ -49,6 +50,9 @@ class Scripted:
         if isinstance(action, Exception):
             raise action
         return action() if callable(action) else action
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        pass
 
 
 class Session:
@@ -154,6 +158,7 @@ def test_render_state_draws_the_first_state_of_a_seed(session: Session) -> None:
     np.testing.assert_array_equal(picture, maze.render())
     assert text.startswith("picture: /sandbox/renders/0001-first.png\nstate: {")
     assert f'"agent": {observation["agent"]}' in text
+    assert text.endswith(f"\n{sentence('exact')}")
     np.testing.assert_array_equal(np.asarray(Image.open(session.folder / "0001-first.png")), picture)
 
 

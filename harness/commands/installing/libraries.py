@@ -1,4 +1,4 @@
-"""The libraries of the system that the extra `worlds` needs. If one is missing, root gets it through apt."""
+"""The libraries of the system that simulators need. If one is missing, root gets it through apt."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _STATIC: Final = {"liblapack-dev": "liblapack.a", "libblas-dev": "libblas.a"}
 COMPILER: Final = "c++"
 
 
-def require(header: Path, tell: Callable[[str], None]) -> None:
-    """Check that the libraries and a compiler are there. Install what is missing by apt if the user is root.
+def require(header: Path | None, tell: Callable[[str], None]) -> None:
+    """Check that the libraries are there. Install what is missing by apt if the user is root. Raise `SetupFailed`.
 
-    `header` is the file `Python.h` of the Python that will run the worlds. Raise `SetupFailed`.
+    For a `header`, the file `Python.h` of the Python that a module is compiled for, check for a compiler too.
     """
     lacking = list(_lacking(header))
     if not lacking:
@@ -50,9 +50,11 @@ def require(header: Path, tell: Callable[[str], None]) -> None:
         raise SetupFailed(f"apt has installed {names}, but this is still missing: {' '.join(still)}")
 
 
-def _lacking(header: Path) -> Iterator[str]:
+def _lacking(header: Path | None) -> Iterator[str]:
     """Yield the Debian packages that are missing."""
     yield from (package for package, library in _SHARED.items() if find_library(library) is None)
+    if header is None:
+        return
     compiler = shutil.which(COMPILER)
     if compiler is None:
         yield "g++"
