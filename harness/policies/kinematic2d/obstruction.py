@@ -12,7 +12,8 @@ from grasping import Hands, Step
 from scene import Array, Features, Held, Pose, Scene, box, corners, overlaps
 
 THINGS = {"robot", "target_block", "target_surface"}
-_TABLE = 0.1
+_TABLE = 0.1  # its height
+_ROOM = 0.12  # at each side of a block, for the robot above it
 
 
 def seen(things: dict[str, Features]) -> Scene:
@@ -26,7 +27,7 @@ def plan(scene: Scene) -> list[Step]:
     """Return the steps that put the target block on the surface, or else carry another block away."""
     hands = Hands(scene)
     surface, block = scene.things["target_surface"], scene.things["target_block"]
-    above = [box(thing["x"] - 0.02, _TABLE, thing["x"] + thing["width"] + 0.02, 1) for thing in (surface, block)]
+    above = [box(thing["x"] - _ROOM, _TABLE, thing["x"] + thing["width"] + _ROOM, 1) for thing in (surface, block)]
     others = [name for name in scene.things if name.startswith("obstruction")]
     on_surface = [name for name in others if overlaps(_place(scene), np.array([corners(scene.things[name])])).any()]
     if not on_surface and (found := hands.brings("target_block", lambda held: _on_surface(scene, held))):
