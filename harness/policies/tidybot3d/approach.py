@@ -46,6 +46,7 @@ class GeneratedApproach:
     def __init__(self, action_space: Any, observation_space: Any, primitives: Any = None) -> None:
         del primitives
         self._space = observation_space
+        self._rest = np.zeros(action_space.shape)
         self._world = World(float(action_space.high[0]))
 
     def reset(self, state: Any, info: Any) -> None:
@@ -61,7 +62,7 @@ class GeneratedApproach:
         action = next(self._motion, None)
         if action is None:
             self._motion = self._strategy(self._world)
-            action = next(self._motion)
+            action = next(self._motion, self._rest)
         return action.astype(np.float32)
 
     def _look(self, state: Any) -> None:

@@ -65,7 +65,7 @@ class Crane:
         joints = reach(np.array([self.ahead, 0.0, place[2] - self.floor]), turned, self._now()[3:])
         behind = self.ahead * np.array((np.cos(self.heading), np.sin(self.heading)))
         goal = np.concatenate([place[:2] - behind, [self.heading], joints])
-        for _ in range(200):
+        for _ in range(60):  # more than any move takes, unless something is in the way
             left = goal - self._now()
             if np.abs(left).max() < 1e-4:
                 return
