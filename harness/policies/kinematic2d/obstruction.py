@@ -26,17 +26,19 @@ def seen(things: dict[str, Features]) -> Scene:
 def plan(scene: Scene) -> list[Step]:
     """Return the steps that put the target block on the surface, or else carry another block away."""
     hands = Hands(scene)
-    surface, block = scene.things["target_surface"], scene.things["target_block"]
-    above = [box(thing["x"] - _ROOM, _TABLE, thing["x"] + thing["width"] + _ROOM, 1) for thing in (surface, block)]
+    surface = scene.things["target_surface"]
     others = [name for name in scene.things if name.startswith("obstruction")]
     on_surface = [name for name in others if overlaps(_place(scene), np.array([corners(scene.things[name])])).any()]
     if not on_surface and (found := hands.brings("target_block", lambda held: _on_surface(scene, held))):
         return found
     others.sort(key=lambda name: abs(scene.things[name]["x"] - surface["x"]))
-    for name in [*on_surface, *others]:
-        if found := hands.removes(name, np.array(above)):
-            return found
-    return [(scene.pose, 0)]
+    return hands.clears([*on_surface, *others, "target_block"], _above(scene, _ROOM), _above(scene, 0.02))
+
+
+def _above(scene: Scene, room: float) -> Array:
+    """Return the columns above the surface and the target block, with room at each side."""
+    things = (scene.things["target_surface"], scene.things["target_block"])
+    return np.array([box(thing["x"] - room, _TABLE, thing["x"] + thing["width"] + room, 1) for thing in things])
 
 
 def _place(scene: Scene) -> Array:
