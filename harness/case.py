@@ -155,9 +155,10 @@ PROVIDER_OF_NONE: Final = ProviderConf(NO_MODEL, kind="remote", wires=[])
 class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent is told (`conf/prompt/*.yaml`). Each text is a Jinja2 template.
 
-    The task's prompt consists of `task`, `interface`, `tools`, `limits` and `rules`, in this order. A part that renders
-    to nothing is left out. Without `tell_limits`, so is `limits`. Every CLI gets the standing `instructions`
-    (CLAUDE.md, AGENTS.md). `resume` is the prompt of an attempt that continues an earlier attempt's conversation.
+    The task's prompt consists of `task`, `interface`, `access`, `tools`, `limits` and `rules`, in this order. A part
+    that renders to nothing is left out. Without `tell_limits`, so is `limits`. Every CLI gets the standing
+    `instructions` (CLAUDE.md, AGENTS.md). `resume` is the prompt of an attempt that continues an earlier attempt's
+    conversation.
     """
 
     name: str
@@ -169,6 +170,7 @@ class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     instructions: str
     resume: str
     tell_limits: bool = True
+    access: str = ""
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -337,6 +339,8 @@ class Case(Struct, frozen=True):
             found.append(f"{limit} does not hold: the price of model {self.model.name} is `unknown`")
         if self.sandbox.kind == "none" and not self.scripted:
             found.append("sandbox none hides nothing: the agent and its program can read the private seed")
+        if self.sandbox.kind == "none" and self.environment.visibility == "api":
+            found.append("sandbox none hides nothing: the agent and its program can read the environment's source")
         return found
 
     @property

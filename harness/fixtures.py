@@ -153,7 +153,8 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(run_of(request.config).config.sandbox)
     bounds = sandbox_base.Bounds.of(builder.case.limits if builder else run_of(request.config).config.limits)
-    return sandbox_dirs.SandboxDirs(sandbox_base.BoundedSandbox(sealed, bounds), folder)
+    hidden = pipeline.hidden_from(builder.case.environment) if builder else ()
+    return sandbox_dirs.SandboxDirs(sandbox_base.BoundedSandbox(sealed, bounds, hidden), folder)
 
 
 @pytest.fixture
@@ -308,6 +309,7 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
     live = live_of(request.config)
     builder = request.node.stash[BUILDER]
     environment: HostedEnvironment = request.getfixturevalue("environment")
+    mcp: McpServer = request.getfixturevalue("mcp_config")
     setup = pipeline.SessionSetup(
         case=builder.case,
         backend=request.getfixturevalue("backend"),
@@ -316,7 +318,8 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
         budget=pipeline.Budget.within(builder.case.limits),
         gateway=request.getfixturevalue("gateway"),
         model_server=request.getfixturevalue("model_server"),
-        mcp=request.getfixturevalue("mcp_config"),
+        mcp=mcp,
+        access=pipeline.Access(builder.case.environment, environment, mcp.use),
         progress=pipeline.show_progress(builder.case, live),
     )
     if builder.case.backend.kind == "per_instance":

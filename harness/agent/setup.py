@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from backends.base import Backend
+from harness.access.kit import Access
 from harness.agent.cli import Cli
 from harness.agent.driver import Progress
 from harness.case import Case
@@ -23,8 +24,9 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
     `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
-    the session's progress. `instructions` are the standing instructions that the CLI gets. `versions` keeps what the
-    agent writes between its turns; `None` keeps nothing.
+    the session's progress. `access` is what the agent gets of its environment besides the MCP tools. `instructions` are
+    the standing instructions that the CLI gets. `versions` keeps what the agent writes between its turns; `None` keeps
+    nothing.
     """
 
     case: Case
@@ -36,6 +38,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     model_server: ModelServer
     mcp: McpServer
     progress: Callable[[Progress], None]
+    access: Access | None = None
     instructions: str = ""
     versions: VersionKeeper | None = None
 

@@ -132,6 +132,13 @@ class Maze:
             raise ValueError("agent and goal must stand on free cells")
         self._state = MazeState(agent, goal, walls, height, width)
 
+    def check_action_collision(self, state: Plain, action: Plain) -> bool:
+        """Return whether an action would move the agent against an obstacle or the border in a state."""
+        self.set_state(state)
+        down, right = MOVES[self.action(action)]
+        row, column = self._now().agent
+        return not self._now().free((row + down, column + right))
+
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
 

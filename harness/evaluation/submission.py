@@ -20,6 +20,8 @@ from harness.untrusted.words import kind, shown, size
 
 REQUIRED = "approach.py"
 _NOISE = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
+_OFFERED = frozenset({"env_client.py", "environment_source"})
+"""The links that the harness puts into a workspace (`harness.access`)."""
 _CHUNK = 1 << 20
 
 
@@ -163,6 +165,8 @@ class _Copier:
             raise _LeftOut(f"{shown(path)} is a git directory")
         for is_folder, name in entries:
             where = path / name
+            if not is_folder and str(where) in _OFFERED and stat.S_ISLNK(_mode(directory, name)):
+                continue
             try:
                 if is_folder:
                     self.enter(directory, where)
@@ -302,6 +306,14 @@ def _check_name(where: PurePosixPath, label: str, *, is_folder: bool = False) ->
     tool = trap(where.name, is_folder=is_folder)
     if tool is not None:
         raise _LeftOut(f"{label} has a name that {tool} reads or runs by itself")
+
+
+def _mode(directory: int, name: str) -> int:
+    """Return the mode of an entry, or 0 if it is gone."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return 0
 
 
 def _check_kind(status: os.stat_result, label: str, owner: int) -> None:

@@ -11,6 +11,7 @@ from backends.events import Usage
 from harness.case import NO_MODEL, KnownFailure, Limits
 from harness.endings import Cause, Ending
 from harness.grading import Score
+from harness.telemetry import Telemetry
 
 SCHEMA = 1
 
@@ -249,15 +250,18 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `replicates` is null if the number of replicates is fixed, and in records of older versions.
 
+    `telemetry` says how the agent used the environment while it worked. It is null if no agent ran, and in records of
+    older versions.
+
     `played_from` says whose answers a cassette played. It is null for any other case, and in records of older versions.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
-    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions. `state_fidelity` says what the environment
-    can do with a state that is set (`harness.environments.fidelity`). It is null if the environment was not made, and
-    in records of older versions. `counts` are the numbers of objects that the agent was told of, if the environment has
-    such, and `counts_digest` stands for those that were held out. `known_failure` is set if the project expected the
-    case to fail.
+    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps`, `environment_arguments` and
+    `visibility` are the environment's configuration. They are null in records of older versions. `state_fidelity` says
+    what the environment can do with a state that is set (`harness.environments.fidelity`). It is null if the
+    environment was not made, and in records of older versions. `counts` are the numbers of objects that the agent was
+    told of, if the environment has such, and `counts_digest` stands for those that were held out. `known_failure` is
+    set if the project expected the case to fail.
 
     `candidates` are the submissions that the graded one was chosen from. The list is empty if there was no choice.
     `history` has the versions of the submission in their order, if `--history` asked for them. `agent` is the backend
@@ -293,9 +297,11 @@ class Record(Struct, frozen=True, kw_only=True):
     solved_when: str | None = None
     max_steps: int | None = None
     environment_arguments: dict[str, Any] | None = None
+    visibility: str | None = None
     counts: dict[str, Any] | None = None
     state_fidelity: str | None = None
     timing: Timing = Timing()
+    telemetry: Telemetry | None = None
     versions: Versions
     digests: Digests = Digests()
     conditions: dict[str, str | None] = field(default_factory=dict)

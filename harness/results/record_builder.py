@@ -36,6 +36,7 @@ from harness.results.record import (
     Versions,
 )
 from harness.results.usage import added
+from harness.telemetry import Telemetry
 from harness.visible import visible, visible_struct
 
 
@@ -105,6 +106,7 @@ class RecordBuilder:
         self.played_from: str | None = None
         self.weaker_limits: list[str] = []
         self.timing: dict[str, float | None] = {}
+        self.telemetry: Telemetry | None = None
         self.outcome: str | None = None
         self.tests: dict[str, str] = {}
         self.failures: list[str] = []
@@ -198,6 +200,7 @@ class RecordBuilder:
             **_of_environment(case.environment),
             state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
+            telemetry=self.telemetry,
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
@@ -236,6 +239,7 @@ def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
         "max_steps": conf.max_steps,
         "environment_arguments": conf.arguments,
         "counts": told and {name: value for name, value in told.items() if name != "held_out"},
+        "visibility": conf.visibility,
     }
 
 
