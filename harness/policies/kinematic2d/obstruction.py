@@ -13,6 +13,7 @@ from scene import Array, Features, Held, Pose, Scene, box, corners, overlaps
 
 THINGS = {"robot", "target_block", "target_surface"}
 _TABLE = 0.1  # its height
+_TALL = 0.26  # the tallest block, and a little more
 _ROOM = 0.12  # at each side of a block, for the robot above it
 
 
@@ -32,13 +33,17 @@ def plan(scene: Scene) -> list[Step]:
     if not on_surface and (found := hands.brings("target_block", lambda held: _on_surface(scene, held))):
         return found
     others.sort(key=lambda name: abs(scene.things[name]["x"] - surface["x"]))
-    return hands.clears([*on_surface, *others, "target_block"], _above(scene, _ROOM), _above(scene, 0.02))
+    return hands.clears([*on_surface, *others, "target_block"], *_above(scene))
 
 
-def _above(scene: Scene, room: float) -> Array:
-    """Return the columns above the surface and the target block, with room at each side."""
+def _above(scene: Scene) -> list[Array]:
+    """Return where no obstruction shall be: above the surface and the target block, and if possible in the air."""
+    air, found = box(0, _TABLE + _TALL, scene.size[0], scene.size[1]), []
     things = (scene.things["target_surface"], scene.things["target_block"])
-    return np.array([box(thing["x"] - room, _TABLE, thing["x"] + thing["width"] + room, 1) for thing in things])
+    for room in (_ROOM, 0.02):
+        columns = [box(thing["x"] - room, _TABLE, thing["x"] + thing["width"] + room, 1) for thing in things]
+        found += [np.array([*columns, air]), np.array(columns)]
+    return found
 
 
 def _place(scene: Scene) -> Array:
