@@ -51,6 +51,17 @@ class Hands:
                 return [*self.picks(start), *steps(carry, 1), (carry[-1], 0)]
         return None
 
+    def clears(self, names: list[str], *places: Array) -> list[Step]:
+        """Return the steps that carry one of these things out of some places, or stand still if there is no way.
+
+        The first things and the first places are preferred. The last places are none: then a thing just goes elsewhere.
+        """
+        for clear in (*places, np.empty((0, 4, 2))):
+            for name in names:
+                if found := self.removes(name, clear):
+                    return found
+        return [(self.scene.pose, 0)]
+
     def removes(self, name: str, clear: Array) -> list[Step] | None:
         """Return the steps that put a thing down nearby, outside of its place and of those of `clear`, or `None`."""
         scene, found = self.scene, []
