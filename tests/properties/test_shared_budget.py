@@ -1,0 +1,125 @@
+"""A budget that several processes share is never overspent, whatever they do, and nothing stays reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.gateway.shared_budget import LEASE_S, Full, Held, Purse, SharedBudget, Spend
+
+NIGHT = Purse(name="suite/nightly", cost_usd=1.0, tokens=1000, requests=12)
+DAY = Purse(name="provider/openai/2026-11-26", cost_usd=0.7)
+OTHER = Purse(name="provider/google/2026-11-26", tokens=800)
+
+spends = st.builds(Spend.of, st.floats(0, 0.4), st.integers(0, 400))
+shares = st.floats(0, 1)
+purses = st.sampled_from([(NIGHT,), (NIGHT, DAY), (NIGHT, OTHER)])
+processes = st.integers(0, 3)
+operations = st.one_of(
+    st.tuples(st.just("ask"), processes, purses, spends),
+    st.tuples(st.just("send"), st.integers(0, 20)),
+    st.tuples(st.just("answer"), st.integers(0, 20), shares),
+    st.tuples(st.just("kill"), processes),
+    st.tuples(st.just("wait"), st.floats(0, LEASE_S)),
+)
+
+
+@dataclass
+class Request:
+    """A request of a process: what it may cost, and what the provider bills for it once it was sent."""
+
+    process: int
+    purses: tuple[Purse, ...]
+    worst: Spend
+    held: Held
+    sent: bool = False
+    answered: bool = False
+
+
+@dataclass
+class Schedule:
+    """Processes that share the purses of a file, and a provider that bills what was sent."""
+
+    file: Path
+    now: float = 1000.0
+    requests: list[Request] = field(default_factory=list)
+    billed: dict[str, Spend] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.running = [self.begin() for _ in range(4)]
+
+    def begin(self) -> SharedBudget:
+        return SharedBudget(self.file, lambda: self.now)
+
+    def ask(self, process: int, of: tuple[Purse, ...], worst: Spend) -> None:
+        answer = self.running[process].reserve(of, worst)
+        if isinstance(answer, Held):
+            self.requests.append(Request(process, of, worst, answer))
+
+    def send(self, number: int) -> None:
+        for request in self.requests[number : number + 1]:
+            if not request.sent:
+                request.sent = self.running[request.process].send(request.held)
+
+    def answer(self, number: int, share: float) -> None:
+        """Bill a request that was sent, and tell its process, which may have been taken for dead meanwhile."""
+        for request in self.requests[number : number + 1]:
+            if request.sent and not request.answered:
+                used = Spend(
+                    nano_usd=int(request.worst.nano_usd * share), tokens=int(request.worst.tokens * share), requests=1
+                )
+                self._bill(request, used)
+                self.running[request.process].settle(request.held, used)
+
+    def kill(self, process: int) -> None:
+        """End a process without a word. The provider answers what it had sent, and nobody reads it."""
+        for request in self.requests:
+            if request.process == process:
+                if request.sent and not request.answered:
+                    self._bill(request, request.worst)
+                request.sent = request.answered = True
+        self.running[process] = self.begin()
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.running[0].renew()  # the others do not, so they may be taken for dead although they live
+
+    def _bill(self, request: Request, used: Spend) -> None:
+        request.answered = True
+        for purse in request.purses:
+            self.billed[purse.name] = self.billed.get(purse.name, Spend()) + used
+
+    def end(self) -> None:
+        """Let all processes die, and another one come later."""
+        for request in self.requests:
+            if request.sent and not request.answered:
+                self._bill(request, request.worst)
+        self.now += 2 * LEASE_S
+        self.running = [self.begin()]
+
+
+@given(st.lists(operations, max_size=40))
+def test_no_schedule_overspends_or_leaks(schedule: list[tuple[str, *tuple[object, ...]]]) -> None:
+    with TemporaryDirectory() as folder:
+        world = Schedule(Path(folder) / "budget.sqlite")
+        for name, *arguments in schedule:
+            operation: Callable[..., None] = getattr(world, name)
+            operation(*arguments)
+            for purse in (NIGHT, DAY, OTHER):
+                assert purse.exceeded_by(world.billed.get(purse.name, Spend())) is None
+                assert purse.exceeded_by(world.running[0].spent(purse)) is None
+        world.end()
+        [last] = world.running
+        for purse in (NIGHT, DAY, OTHER):
+            spent, billed = last.spent(purse), world.billed.get(purse.name, Spend())
+            assert last.reserved(purse) == Spend()
+            assert (spent.nano_usd, spent.tokens, spent.requests) >= (billed.nano_usd, 0, 0)
+            assert spent.tokens >= billed.tokens
+            assert spent.requests >= billed.requests
+            answer = last.reserve((purse,), Spend(requests=1))
+            assert isinstance(answer, Held) or (isinstance(answer, Full) and answer.over), "nobody waits for ever"
