@@ -16,14 +16,14 @@ NIGHT = Purse(name="suite/nightly", cost_usd=1.0, tokens=1000, requests=12)
 DAY = Purse(name="provider/openai/2026-11-26", cost_usd=0.7)
 OTHER = Purse(name="provider/google/2026-11-26", tokens=800)
 
-spends = st.builds(Spend.of, st.floats(0, 0.4), st.integers(0, 400))
-shares = st.floats(0, 1)
+spends = st.builds(Spend.of, st.sampled_from([0.0, 0.1, 0.35, 0.6]), st.sampled_from([0, 10, 300, 600]))
+shares = st.sampled_from([1.0, 0.5, 0.0])
 purses = st.sampled_from([(NIGHT,), (NIGHT, DAY), (NIGHT, OTHER)])
 processes = st.integers(0, 3)
 operations = st.one_of(
-    st.tuples(st.just("ask"), processes, purses, spends),
-    st.tuples(st.just("send"), st.integers(0, 20)),
-    st.tuples(st.just("answer"), st.integers(0, 20), shares),
+    st.tuples(st.just("ask"), processes, purses, spends, st.booleans()),
+    st.tuples(st.just("send"), st.integers(0, 9)),
+    st.tuples(st.just("answer"), st.integers(0, 9), shares),
     st.tuples(st.just("kill"), processes),
     st.tuples(st.just("wait"), st.floats(0, LEASE_S)),
 )
@@ -56,10 +56,11 @@ class Schedule:
     def begin(self) -> SharedBudget:
         return SharedBudget(self.file, lambda: self.now)
 
-    def ask(self, process: int, of: tuple[Purse, ...], worst: Spend) -> None:
+    def ask(self, process: int, of: tuple[Purse, ...], worst: Spend, at_once: bool) -> None:
         answer = self.running[process].reserve(of, worst)
         if isinstance(answer, Held):
-            self.requests.append(Request(process, of, worst, answer))
+            sent = at_once and self.running[process].send(answer)
+            self.requests.append(Request(process, of, worst, answer, sent=sent))
 
     def send(self, number: int) -> None:
         for request in self.requests[number : number + 1]:
