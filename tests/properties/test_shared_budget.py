@@ -104,7 +104,7 @@ class Schedule:
         self.running = [self.begin()]
 
 
-@given(st.lists(operations, max_size=40))
+@given(st.lists(operations, min_size=15, max_size=40))
 def test_no_schedule_overspends_or_leaks(schedule: list[tuple[str, *tuple[object, ...]]]) -> None:
     with TemporaryDirectory() as folder:
         world = Schedule(Path(folder) / "budget.sqlite")
