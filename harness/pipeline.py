@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -28,7 +27,6 @@ from harness.agent.reconcile import reconcile
 from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, ServerNeed
-from harness.case_folder import CaseFolder
 from harness.endings import CaseFault, ConfError, Ending
 from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available, version_of
@@ -36,6 +34,8 @@ from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.rendering import render_fault
+from harness.evaluation.counts import counts_digest
+from harness.evaluation.handed_in import collect_submission, given_submission
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.policy import PolicyHost
@@ -64,7 +64,6 @@ from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
-from harness.untrusted.removal import discard
 
 __all__ = [
     "Budget",
@@ -248,6 +247,7 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "sandbox": dirs.sandbox.version,
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
+    builder.state_fidelity = environment.state_fidelity
     builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
@@ -297,57 +297,6 @@ def _write_down(builder: RecordBuilder, result: AttemptResult, backend: Backend)
     builder.malformed_sample = builder.malformed_sample or plain(session.malformed_sample)
 
 
-def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left, then remove the agent's home.
-
-    Only graded sessions come here, so the home of a session that left nothing to grade is kept.
-    """
-    folder = builder.folder
-    submission = collect(folder.workspace, folder.submission)
-    discard(folder.home)
-    builder.submission = _handed_in(submission)
-    return submission
-
-
-def given_submission(builder: RecordBuilder, given: object, giver: str = "the fixture `submission`") -> Submission:
-    """Return the submission that a test is to grade. A folder is copied first. The record says if no agent ran.
-
-    `giver` says in messages where `given` comes from. Raise `ConfError` if it is neither a submission nor a folder.
-    """
-    if isinstance(given, Submission):
-        submission, source = given, given.path
-    elif isinstance(given, str | Path) and Path(given).is_dir():
-        source = Path(given).absolute()
-        submission = _copied(source, builder.folder, giver)
-    else:
-        raise ConfError(f"{giver} must give a folder, or what Proctor's own fixture gives, and not {given!r:.200}")
-    if not builder.attempts and builder.ending is not Ending.FINISHED:
-        builder.end(Ending.FINISHED, f"no agent ran: {giver} gave {source}")
-    builder.submission = _handed_in(submission)
-    return submission
-
-
-def _copied(source: Path, folder: CaseFolder, giver: str) -> Submission:
-    """Copy a folder to where the submission of the case lies. It may be the same folder, or hold what an agent left."""
-    folder.make()
-    with folder.scratch() as scratch:
-        try:
-            copied = collect(source, scratch / "submission")
-        except ValueError as error:
-            raise ConfError(f"{giver} gave {source}: {error}") from error
-        discard(folder.submission)
-        copied.path.rename(folder.submission)
-    return msgspec.structs.replace(copied, path=folder.submission)
-
-
-def _handed_in(submission: Submission) -> dict[str, Any]:
-    return {
-        "digest": submission.digest,
-        "files": sorted(submission.files),
-        "left_out": list(submission.left_out),
-    }
-
-
 def grade(
     builder: RecordBuilder,
     environment: HostedEnvironment,
@@ -363,8 +312,9 @@ def grade(
     case, folder = builder.case, builder.folder
     _note_environment(builder, dirs, environment)
     conf = case.evaluation
-    seeds = episode_seeds(key, case.environment.name, conf.episodes, salt=conf.seed)
+    seeds = episode_seeds(key, case.environment.name, conf.scheduled, salt=conf.seed)
     builder.seed_key, builder.seeds_digest = key.digest, digest(key, seeds)
+    builder.counts_digest = counts_digest(key, environment.counts)
     if key is PUBLIC and not case.scripted:
         builder.warnings.append(_PUBLIC_SEEDS)
     with builder.timed("evaluation_s"), folder.scratch() as scratch:

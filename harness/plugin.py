@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import sharing
+from harness.environments.kinder_ids import with_names
 from harness.lazy import LazyModule
 from harness.options import add_options, command_line
 from harness.results.run_folder import is_run
@@ -99,6 +100,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check what the command line says about cases. For a worker, the main process has already done this."""
     given = command_line(config)
+    config.option.keyword = with_names(config.option.keyword)
     if given.submission is not None:
         config.pluginmanager.import_plugin("harness.given_submission")
     config.addinivalue_line("markers", sharing.MARKER)

@@ -44,13 +44,13 @@ from harness.untrusted import removal
 from harness.visible import visible
 
 if TYPE_CHECKING:
+    from harness.results import withheld
     from harness.sandbox import cgroup
     from harness.schedule import scheduler
-    from harness.secrecy import withholding
 else:  # only a session with workers needs xdist, and only one that runs cases looks for secrets
     cgroup = LazyModule("harness.sandbox.cgroup")
     scheduler = LazyModule("harness.schedule.scheduler")
-    withholding = LazyModule("harness.secrecy.withholding")
+    withheld = LazyModule("harness.results.withheld")
 
 _RECORD = "proctor_record"
 _REMOVAL_S = 3.0
@@ -108,8 +108,8 @@ class CaseRecorder:
             if builder is not None and not builder.recorded:
                 ending, why, _ = explain(error)
                 builder.end(ending, why)
-                self._withhold(builder)
-                self._leave(item, builder, self._cleared(builder.record("error")))
+                withheld.withhold_secrets(builder, self._run.secrets)
+                self._leave(item, builder, withheld.without_secrets(builder.record("error"), self._run.secrets))
             raise
         finally:
             name = self._folders.get(item)
@@ -143,8 +143,8 @@ class CaseRecorder:
             if report.failed and call.excinfo is not None:
                 self._explain(builder, report, call.excinfo)
             outcome = "error" if report.when == "setup" and report.failed else report.outcome
-            self._withhold(builder)
-            record = self._cleared(builder.record(outcome, without_group(item.nodeid)))
+            withheld.withhold_secrets(builder, self._run.secrets)
+            record = withheld.without_secrets(builder.record(outcome, without_group(item.nodeid)), self._run.secrets)
             before = ((visible(name), _visible(value)) for name, value in item.user_properties)
             item.user_properties[:] = properties(record, builder.folder.path, before)
             report.user_properties = list(item.user_properties)  # that of the teardown takes them from the test
@@ -153,22 +153,6 @@ class CaseRecorder:
                 self._leave(item, builder, record)
             setattr(report, _RECORD, msgspec.json.encode(record).decode())
         return report
-
-    def _withhold(self, builder: RecordBuilder) -> None:
-        """Remove what holds a secret of this host from the files of a case, and warn of it in the record."""
-        try:
-            found = withholding.withhold(builder.folder.path, self._run.secrets)
-        except OSError as error:
-            found = [
-                withholding.Withheld(str(error.filename or "a folder"), f"it cannot be searched: {error.strerror}")
-            ]
-        builder.warnings = list(dict.fromkeys([*builder.warnings, *withholding.warnings(found)]))
-
-    def _cleared(self, record: Record) -> Record:
-        """Return the record without secrets of this host, which an error message may quote."""
-        data = msgspec.json.encode(record)
-        shown = withholding.hidden(data, self._run.secrets)
-        return record if shown == data else msgspec.json.decode(shown, type=Record)
 
     def _leave(self, item: pytest.Item, builder: RecordBuilder, record: Record) -> None:
         """Leave the record of a case to the process that writes the results."""

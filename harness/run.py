@@ -57,7 +57,7 @@ class Run:
     @cached_property
     def config(self) -> configuration.Config:
         """The configuration, composed by Hydra. Raise `ConfError` if it is wrong."""
-        return configuration.load(self.conf, self.suite, self.given.settings)
+        return configuration.load(self.conf, self.suite, self.given.settings, self.given.environments)
 
     @cached_property
     def cases(self) -> list[Case]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.environments.kinder_ids import entry_name
 from harness.lazy import LazyModule
 from harness.options import command_line
 from harness.results.run_folder import run_name
@@ -96,7 +97,8 @@ def run_of(config: pytest.Config) -> Run:
         _check_packages()
         if given.submission is not None:
             submission_folder(config)
-        names = choice.Choice(backend=given.backends, model=given.models, environment=given.environments)
+        environments = tuple(map(entry_name, given.environments))
+        names = choice.Choice(backend=given.backends, model=given.models, environment=environments)
         config.stash[_RUN] = run.Run(config.rootpath, run_folder(config), given, names, part)
     return config.stash[_RUN]
 

@@ -43,7 +43,8 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     """The variables of a template.
 
     `tools` maps each tool of the environment that is offered to the name that the CLI shows. `episodes_to_pass` is the
-    number of held-out episodes that a submission must solve.
+    number of held-out episodes that a submission must solve. `max_steps` is a text, such as `300 + 150 * num_blocks`,
+    if it depends on the number of objects.
     """
 
     description: str
@@ -51,7 +52,9 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
-    max_steps: int
+    step_wall_s: float | None
+    carry_over: bool
+    max_steps: int | str
     pass_solve_rate: float
     limits: Limits
 
@@ -68,13 +71,22 @@ def facts(
     return PromptFacts(
         description=description.strip(),
         tools=tools,
-        episodes=evaluation.episodes,
-        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.episodes),
+        episodes=evaluation.scheduled,
+        episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.scheduled),
         episode_wall_s=evaluation.episode_wall_s,
-        max_steps=environment.max_steps,
+        step_wall_s=evaluation.step_wall_s,
+        carry_over=evaluation.carry_over,
+        max_steps=_max_steps(environment),
         pass_solve_rate=environment.pass_solve_rate,
         limits=limits,
     )
+
+
+def _max_steps(environment: EnvironmentConf) -> int | str:
+    counts = environment.counts
+    if counts is None or not counts.steps_per_object:
+        return environment.max_steps
+    return f"{environment.max_steps} + {counts.steps_per_object} * {counts.argument}"
 
 
 def build_prompt(conf: PromptConf, about: PromptFacts) -> str:

@@ -22,6 +22,8 @@ from harness.case import ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
+from harness.environments.kinder_ids import World, by_engine, world_of
+from harness.environments.worlds import conf_of
 from harness.gateway.credential import Credential, CredentialMissing
 from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
@@ -64,15 +66,12 @@ def examine() -> Iterator[Finding]:
     yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
     yield _limits()
     yield _seed()
-    kinder = find_spec("kinder") is not None
-    yield Finding(
-        "environments kinder", kinder, "installed" if kinder else "not installed: run `proctor setup --extra kinder`"
-    )
     yield _guarded("ollama", _ollama, OllamaMissing, ConfError)
     yield _vllm()
     yield _llamacpp()
     yield from _gpus()
     yield from _keys(ConfPath.of(Path.cwd()))
+    yield from _worlds()
     yield from _drawings(ConfPath.of(Path.cwd()))
 
 
@@ -87,7 +86,7 @@ def run(_given: argparse.Namespace) -> int:
         well = well and (finding.ok or not finding.needed)
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "-"
         first, *rest = finding.detail.splitlines()
-        print(f"{mark:8}{finding.name:24}{first}")
+        print(f"{mark:8}{finding.name:23} {first}")
         for line in rest:
             print(f"{'':32}{line}")
     return 0 if well else 1
@@ -166,18 +165,44 @@ def _keys(conf: ConfPath) -> Iterator[Finding]:
             yield _guarded(f"key of {provider.name}", partial(_key, provider), CredentialMissing)
 
 
+def _worlds() -> Iterator[Finding]:
+    """Yield, for each family of KinDER's environments and each physics engine, whether they run here."""
+    for (family, engine), ids in by_engine().items():
+        conf = conf_of(ids[0])
+        try:
+            fault = factory.available(conf)
+        except Exception as error:  # the engine may crash while it is imported
+            fault = " ".join(str(error).split())
+        told = f"{len(ids)} environments" + (f" (engine {engine})" if engine else "")
+        if fault is not None:
+            told += f" do not run: {fault.removeprefix(f'environment {conf.name}: ')}"
+        yield Finding(f"kinder {family}", fault is None, told)
+
+
 def _drawings(conf: ConfPath) -> Iterator[Finding]:
-    """Yield whether each environment can be drawn, from the project's configuration and the packaged one."""
+    """Yield whether each environment can be drawn, from the project's configuration and the packaged one.
+
+    One environment of a family of KinDER stands for all that are drawn in the same way.
+    """
     try:
         environments = configuration.load_environments(conf)
     except ConfError as error:
         yield Finding("environments", False, str(error))
         return
+    drawn: set[World] = set()
     for name, environment in environments.items():
+        world = world_of(str(environment.arguments.get("id", ""))) if environment.kind == "kinder" else None
+        alike = world._replace(variants="") if world is not None else None
+        if alike in drawn:
+            continue
         try:
+            if alike is not None and factory.available(environment):
+                continue
             fault = _draw(environment)
         except Exception as error:  # an environment can raise anything
             fault = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        if alike is not None:
+            drawn.add(alike)
         yield Finding(f"render {name}", fault is None, fault or "works")
 
 

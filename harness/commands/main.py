@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": Command(
         "say what this machine can run, and how to get what is missing", LazyModule("harness.commands.doctor")
     ),
+    "grade": Command("grade a program in an environment, without an agent", LazyModule("harness.commands.grade")),
     "decode": Command(
         "read a recorded stream of a CLI and print what happened, as JSON", LazyModule("harness.commands.decode")
     ),

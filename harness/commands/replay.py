@@ -69,6 +69,7 @@ class Past(Struct, frozen=True):
             seed=self.seeds[self.episode.index],
             solved=self.episode.outcome is EpisodeOutcome.SOLVED,
             limit_s=self.episode_wall_s + environment.call_s,
+            count=self.episode.count,
         )
 
 

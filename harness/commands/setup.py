@@ -14,18 +14,23 @@ from functools import partial
 from backends.registry import backend, own_names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, clis, extras, page, pip
+from harness.commands.installing import bubblewrap, clis, extras, interpreters, page, pip
+from harness.environments.interpreters import INTERPRETERS
+
+_EXTRAS = extras.EXTRAS | {
+    name: f"{extra.text}, in a virtual environment of its own in your cache" for name, extra in INTERPRETERS.items()
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor setup`."""
-    described = "; ".join(f"{name}: {text}" for name, text in extras.EXTRAS.items())
+    described = "; ".join(f"{name}: {text}" for name, text in _EXTRAS.items())
     parser.add_argument(
         "--extra",
         action="append",
         default=[],
-        choices=sorted(extras.EXTRAS),
-        help=f"install this into the running Python environment too (repeatable). {described}",
+        choices=sorted(_EXTRAS),
+        help=f"install this too, in the running Python environment or where the text says (repeatable). {described}",
     )
 
 
@@ -36,10 +41,10 @@ def run(given: argparse.Namespace) -> int:
     failed = False
     for name, step in steps.items():
         try:
-            print(f"ok      {name:14}{step()}", flush=True)
+            print(f"ok      {name:16}{step()}", flush=True)
         except SetupFailed as error:
             failed = True
-            print(f"FAILED  {name:14}{error}", file=sys.stderr, flush=True)
+            print(f"FAILED  {name:16}{error}", file=sys.stderr, flush=True)
     return int(failed)
 
 
@@ -71,6 +76,8 @@ def _bubblewrap() -> str:
 
 
 def _extra(name: str) -> str:
+    if name in INTERPRETERS:
+        return f"installed in {interpreters.install(name, _tell)}"
     extras.install(name, _tell)
     return "installed"
 

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+
+class DesignCounts(NamedTuple):
+    """What an environment's own process is told of `harness.environment_conf.Counts`: not which ones are held out."""
+
+    argument: str
+    design: Sequence[int]
+    steps_per_object: int
 
 
 class Described(NamedTuple):
@@ -15,10 +23,21 @@ class Described(NamedTuple):
     arguments: Mapping[str, Any]
     max_steps: int
     solved_when: str
+    counts: DesignCounts | None = None
+
+    def arguments_at(self, count: int | None) -> dict[str, Any]:
+        """Return the adapter's arguments for a number of objects."""
+        return dict(self.arguments) | ({} if self.counts is None else {self.counts.argument: count})
 
 
 def check_arguments(conf: Described, signature: inspect.Signature) -> None:
     """Raise `ValueError` if an adapter with this constructor does not take the arguments."""
+    if conf.counts is not None and conf.counts.argument in conf.arguments:
+        raise ValueError(
+            f"environment {conf.name}: counts.argument: {conf.counts.argument} is also in `arguments`, and it can have "
+            "one value only: leave it out there"
+        )
+    arguments = conf.arguments_at(None)
     takes = [key for key in signature.parameters if key != "max_steps"]
     where, accepted = (
         f"environment {conf.name}: arguments",
@@ -31,10 +50,10 @@ def check_arguments(conf: Described, signature: inspect.Signature) -> None:
     if "max_steps" in conf.arguments:
         raise ValueError(f"{where}.max_steps: write max_steps beside `arguments`, not inside")
     if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        for key in conf.arguments:
+        for key in arguments:
             if key not in takes:
                 raise ValueError(f"{where}.{key}: there is no such argument; {accepted}")
     try:
-        signature.bind(max_steps=conf.max_steps, **conf.arguments)
+        signature.bind(max_steps=conf.max_steps, **arguments)
     except TypeError as error:
         raise ValueError(f"{where}: {error}; {accepted}") from error

@@ -17,6 +17,13 @@ PUBLIC_SEEDS = range(10_000)
 """The seeds that an agent may look at. Graded episodes have larger ones."""
 
 
+def public_seed(seed: Plain) -> int:
+    """Return the seed of a state that an agent made up. Raise `ValueError` if an agent must not look at it."""
+    if type(seed) is not int or seed not in PUBLIC_SEEDS:
+        raise ValueError(f"the seed of a state must be a whole number from 0 to {PUBLIC_SEEDS[-1]}; got {seed!r:.80}")
+    return seed
+
+
 class InvalidAction(Exception):
     """The submission returned something that is not an action of this environment. The message says why."""
 
@@ -32,9 +39,15 @@ class Step(NamedTuple):
 
 
 class Environment(Protocol):
-    """One problem. It runs in the harness's process. The submission does not."""
+    """One problem. It runs in the harness's process. The submission does not.
 
-    max_steps: int
+    An environment may have the attribute `state_fidelity` of `harness.environments.fidelity`, which says what
+    `set_state` can do. Without it, that is unknown.
+    """
+
+    @property
+    def max_steps(self) -> int:
+        """The step limit of an episode. An attribute will do."""
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin an episode. Return the first observation and the info as plain data."""
@@ -73,7 +86,7 @@ class Environment(Protocol):
 class Policy(Protocol):
     """A program that plays an environment.
 
-    Both methods raise what the program's host raises. `act` also raises `InvalidAction`.
+    Each method raises what the program's host raises. `act` also raises `InvalidAction`.
     """
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
@@ -81,3 +94,6 @@ class Policy(Protocol):
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         """Return the action for this observation."""
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        """Tell the program the outcome of its last action, if it wants to be told."""

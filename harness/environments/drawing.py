@@ -5,25 +5,29 @@ This file needs only the standard library, NumPy, and what the adapter imports.
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import os
 import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
 
 from harness.environments.base import Environment
 
-_EGL = "libEGL.so.1"
+_BACKENDS = ("egl", "osmesa")
+"""How MuJoCo can draw without a screen, in the words of MUJOCO_GL."""
+
+_LONGEST = 1000
 
 _ADVICE = (
     (
-        re.compile(r"\b(E?GL\w*|GLFW|GLX|OpenGL|OSMesa|X11|DISPLAY)\b|\begl[A-Z]"),
-        "this machine has no screen: install EGL (on Debian: `apt-get install libegl1`), "
-        "or install OSMesa (`apt-get install libosmesa6`) and set MUJOCO_GL=osmesa",
+        re.compile(r"\b(E?GL\w*|GLFW|GLX|OpenGL|OSMesa|X11|DISPLAY)\b|\be?gl[A-Z]"),
+        "this machine has no screen: install EGL or OSMesa (on Debian: `apt-get install libegl1` or `libosmesa6`)",
     ),
     (
         re.compile(r"SDL|video device"),
@@ -34,18 +38,59 @@ _ADVICE = (
 
 
 def choose_renderer() -> None:
-    """Set MUJOCO_GL=egl, so that MuJoCo draws without a screen. Call this before MuJoCo is imported.
+    """Set MUJOCO_GL so that MuJoCo draws without a screen. Call this before MuJoCo is imported.
 
-    Nothing is set if there is a DISPLAY, or if the user has set MUJOCO_GL. Without libEGL, nothing is set either,
-    because that setting would then keep MuJoCo from being imported.
+    EGL is tried first, which can use a GPU, and then OSMesa. Nothing is set if neither works, if there is a DISPLAY, or
+    if the user has set MUJOCO_GL.
     """
     if "MUJOCO_GL" in os.environ or os.environ.get("DISPLAY") or find_spec("mujoco") is None:
         return
-    try:
-        ctypes.CDLL(_EGL)
-    except OSError:
-        return
-    os.environ["MUJOCO_GL"] = "egl"
+    backend = next((backend for backend in _BACKENDS if renderer_fault(backend) is None), None)
+    if backend is not None:
+        os.environ.update(_set(backend))
+
+
+def lock_renderer() -> dict[str, str]:
+    """Import MuJoCo, if it is there, so that it draws by the backend that is set now. Return the variables for that.
+
+    KinDER sets these variables to OSMesa when it registers its environments.
+    """
+    backend = os.environ.get("MUJOCO_GL")
+    if backend is None:
+        return {}
+    with suppress(Exception):  # what it raises without its libraries differs, and `harness.environments.engines` tells
+        importlib.import_module("mujoco")
+    return _set(backend)
+
+
+def _set(backend: str) -> dict[str, str]:
+    return {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": os.environ.get("PYOPENGL_PLATFORM", backend)}
+
+
+@cache
+def renderer_fault(backend: str) -> str | None:
+    """Return why MuJoCo cannot draw by this backend here, or `None` if it can.
+
+    Another process tries it: a failed try cannot be undone, and the threads of a renderer would not survive a fork.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.environ.update(_set(backend))
+            context = importlib.import_module("mujoco").GLContext(16, 16)
+            context.make_current()
+            code = 0
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode()[:_LONGEST])
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        said = " ".join(told.read().decode(errors="replace").split())
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return None if status == 0 else said or f"the process that tried it ended with {status}"
 
 
 def drawing_fault(environment: Environment, _descriptors: Sequence[int] = ()) -> str | None:
@@ -74,5 +119,9 @@ def _explained(error: Exception) -> str:
     text = said if isinstance(error, RuntimeError) and said else f"{type(error).__name__}: {said}".removesuffix(": ")
     if isinstance(error, ImportError) and error.name:
         return f"{text}; install it: {sys.executable} -m pip install {error.name.partition('.')[0]}"
-    advice = next((advice for words, advice in _ADVICE if words.search(text)), None)
-    return f"{text}; {advice}" if advice else text
+    return f"{text}{advice(text)}"
+
+
+def advice(text: str) -> str:
+    """Return what to do about an error of a renderer, after a semicolon, or an empty text."""
+    return next((f"; {advice}" for words, advice in _ADVICE if words.search(text)), "")

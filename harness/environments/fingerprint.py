@@ -5,6 +5,8 @@ It tells that a package has changed a problem without changing the problem's nam
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from msgspec import Struct
 
@@ -12,7 +14,7 @@ from harness.environment_conf import EnvironmentConf
 from harness.environments.base import Environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
-from harness.environments.looking import look
+from harness.environments.looking import look, put_together
 
 _FINGERPRINT_TRIES = 2
 
@@ -46,7 +48,7 @@ def _take(environment: Environment) -> Fingerprint:
     fault = ""
     for _ in range(_FINGERPRINT_TRIES):  # the process may have been killed by accident
         try:
-            return Fingerprint(*environment.run("harness.environments.looking:look"))
+            return Fingerprint(*put_together(partial(environment.run, "harness.environments.looking:look_at")))
         except EnvironmentFailed as error:
             fault = " ".join(str(error).split())
     return Fingerprint(None, fault)

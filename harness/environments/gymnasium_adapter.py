@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,8 +16,11 @@ from gymnasium.error import Error as GymnasiumError
 from numpy.typing import NDArray
 
 from harness.environments.actions import cast, check_supported
-from harness.environments.base import PUBLIC_SEEDS, InvalidAction, Plain, Step
+from harness.environments.base import InvalidAction, Plain, Step, public_seed
+from harness.environments.fidelity import Fidelity, sentence
+from harness.environments.object_space import object_space_to_plain
 from harness.environments.spaces import space_to_plain
+from harness.environments.targets import make_target
 
 SOLVED_WHEN: dict[str, Callable[[bool, bool, float], bool]] = {
     "terminated": lambda terminated, _truncated, _reward: terminated,
@@ -31,33 +35,44 @@ limit (CartPole).
 """
 
 
+REPLAY_S = 15.0
+"""Seconds that `set_state` may replay actions. A tool has to answer before a call may take no longer."""
+
+
 class GymnasiumEnvironment:
     """The environment with this Gymnasium id, made with `kwargs`. For `module:id`, the module is imported first.
 
+    In place of an id, `_target_` names the class of an environment, or a function that makes one, by its import path.
     `Step.terminated` means solved, so an episode that ends unsolved is reported as truncated. The state is the seed and
-    the actions so far, and `set_state` replays them. This is exact if the environment is deterministic for a given
-    seed. An environment that does not draw RGB pictures is made without a render mode, and `render` then raises. Raise
-    `ValueError` for an unknown id, for kwargs that it does not take, and for an action space that is not supported.
+    the actions so far, and `set_state` replays them, for at most `REPLAY_S` seconds. This is exact if the environment
+    is deterministic for a given seed. An environment that does not draw RGB pictures is made without a render mode, and
+    `render` then raises. Raise `ValueError` for an unknown id, for kwargs that it does not take, and for an action
+    space that is not supported.
     """
+
+    state_fidelity: Fidelity = "replay"
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - Gymnasium and the configuration use this name
-        max_steps: int,
+        id: str | None = None,  # noqa: A002 - Gymnasium and the configuration use this name
+        max_steps: int = 1000,
         kwargs: Mapping[str, Any] | None = None,
         solved_when: str = "terminated",
+        _target_: str | None = None,
     ) -> None:
+        if (id is None) == (_target_ is None):
+            raise ValueError("give either the argument id or the argument _target_")
         if solved_when not in SOLVED_WHEN:
             raise ValueError(
                 f"solved_when must be one of {', '.join(SOLVED_WHEN)}; got {solved_when!r}; a rule about the info or "
                 "the return stands beside `arguments`, not in them"
             )
         self.max_steps = max_steps
-        self.id = id
+        self.id = str(id or _target_)
         self._solved = SOLVED_WHEN[solved_when]
         self._solved_when = solved_when
         self._undrawn: str | None = None
-        self.env = self._make(dict(kwargs or {}))
+        self.env = make_target(_target_, kwargs or {}) if _target_ else self._make(dict(kwargs or {}))
         check_supported(self.env.action_space)
         self._seed: int | None = None
         self._actions: list[Any] = []
@@ -119,13 +134,15 @@ class GymnasiumEnvironment:
             action=self.env.action_space,
             solved=_SOLVED_TEXT[self._solved_when],
             max_steps=self.max_steps,
+            fidelity=sentence(self.state_fidelity),
         )
 
     def spaces(self) -> dict[str, Plain]:
-        """Return both spaces in the plain form of `harness.environments.spaces`."""
+        """Return both spaces in the plain form of `harness.environments.spaces` and `object_space`."""
+        seen = self.env.observation_space
         return {
             "action_space": space_to_plain(self.env.action_space),
-            "observation_space": space_to_plain(self.env.observation_space),
+            "observation_space": {**space_to_plain(seen), **object_space_to_plain(seen)},
         }
 
     def get_state(self) -> Plain:
@@ -139,16 +156,15 @@ class GymnasiumEnvironment:
         """
         if not isinstance(state, dict) or set(state) != {"seed", "actions"}:
             raise ValueError("a state is an object with exactly the keys seed, actions")
-        seed, actions = state["seed"], state["actions"]
-        if type(seed) is not int or seed not in PUBLIC_SEEDS:
-            raise ValueError(
-                f"the seed of a state must be a whole number from 0 to {PUBLIC_SEEDS[-1]}; got {seed!r:.80}"
-            )
+        seed, actions = public_seed(state["seed"]), state["actions"]
         if not isinstance(actions, list) or len(actions) > self.max_steps:
             raise ValueError(f"a state has a list of at most {self.max_steps} actions")
         checked = [self._checked(action, index) for index, action in enumerate(actions)]
         self.reset(seed)
+        deadline = time.monotonic() + REPLAY_S
         for index, action in enumerate(checked):
+            if time.monotonic() > deadline:
+                raise ValueError(f"the first {index} of {len(checked)} actions took {REPLAY_S:g} s: give fewer")
             step = self.step(action)
             if (step.terminated or step.truncated) and index + 1 < len(checked):
                 raise ValueError(f"the episode is over after {index + 1} of {len(checked)} actions")
@@ -217,6 +233,7 @@ The Gymnasium environment `{id}`. An episode is solved when {solved}; it ends un
 A member of `{observation}`, as NumPy arrays and plain Python values (a Tuple space arrives as a list).
 
 A state, where a tool asks for one, is `{{"seed": int, "actions": [...]}}`: what these actions lead to after a reset.
+{fidelity}
 
 ## Action
 A member of `{action}`; numbers are cast to its dtype. Anything outside the space is an invalid action and ends the

@@ -4,8 +4,8 @@ It runs in the environment's interpreter, which needs NumPy and the environment'
 packages. It imports an adapter once. Then it forks a process for each environment that is asked for, so that the next
 one starts in milliseconds. CONTROL is a SOCK_SEQPACKET socket to the harness. Each packet is a JSON object:
 
-- First comes `{"path": […], "adapter": "module:Class", "also": MODULE or null}`. The answer is `{"ready": true}`, or
-  `{"refused": TEXT, "missing": whether a package is missing}`.
+- First comes `{"path": […], "adapter": "module:Class", "also": MODULE or null, "engine": ENGINE or null}`. The answer
+  is `{"ready": true}`, or `{"refused": TEXT, "missing": whether a package is missing}`.
 - `{"fork": BYTES OF MEMORY}` comes with the descriptors LIFE, SOCKET, ERRORS and others. The answer is
   `{"forked": PID, "ward": PID}`: the guardian, and the process that it guards, in which the environment runs.
 - `{"abort": PID}` has no answer. PID is a guardian.
@@ -128,11 +128,11 @@ def find_harness(folder: str) -> None:
     spec.loader.exec_module(module)
 
 
-def prepare(path: Sequence[str], adapter: str, also: str | None) -> dict[str, Any]:
-    """Import the adapter, and the module `also` if it can be imported. Return the answer for the harness."""
+def prepare(path: Sequence[str], adapter: str, also: str | None, engine: str | None) -> dict[str, Any]:
+    """Import the adapter, and the module `also` if it can be imported. Check the engine. Return the answer."""
     sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
     try:
-        for module in ("harness.environments.serving", "harness.environments.drawing"):
+        for module in ("harness.environments.serving", "harness.environments.engines"):
             importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = f"{sys.executable} lacks {error.name}, which the host of environments needs"
@@ -141,6 +141,8 @@ def prepare(path: Sequence[str], adapter: str, also: str | None) -> dict[str, An
     drawing.choose_renderer()
     try:
         making.adapter_class(adapter)
+        if engine is not None:
+            sys.modules["harness.environments.engines"].require_engine(engine)
         if also is not None:
             importlib.import_module(also)
     except ValueError as error:
@@ -163,7 +165,7 @@ def main(control: str, life: str, folder: str) -> None:
     os.close(int(life))
     faulthandler.enable()
     request = json.loads(packet)
-    send(connection, prepare(request["path"], request["adapter"], request["also"]))
+    send(connection, prepare(**request))
     ForkServer(connection).serve()
 
 

@@ -19,6 +19,7 @@ from harness.environments import plain
 from harness.environments.arguments import Described
 from harness.environments.base import InvalidAction, Plain, Step
 from harness.environments.channel import Aside, Channel
+from harness.environments.fidelity import Fidelity
 from harness.environments.hosts import EnvironmentFailed, HostSpec, ended, forget, host_of
 from harness.environments.keeping import Kept
 from harness.environments.last_words import LastWords
@@ -70,7 +71,9 @@ class HostedProcess:
         try:
             self._kept = spec.keeping(forked.ward, memory, self._life)
             self._unkeep = weakref.finalize(self, self._kept.close)  # also for an environment that nobody closes
-            self.max_steps: int = self.ask("make", spec.adapter, *described, limit=conf.start_s)
+            made = self.ask("make", spec.adapter, *described, limit=conf.start_s)
+            self.max_steps: int = made["max_steps"]
+            self.state_fidelity: Fidelity = made["state_fidelity"]
         except BaseException:
             self.kill()
             raise
@@ -176,18 +179,21 @@ class HostedEnvironment:
     Every method raises `EnvironmentFailed` if the environment raises an error, or if its process dies or does not
     answer in time. The next call then starts a new process, in which the environment has not been reset. An action is
     checked by `action`, and cast where the environment runs. `call_s` is how many seconds a call may take.
+    `counts` are the numbers of objects, if episodes have different ones. The process does not know the held-out ones.
     """
 
     def __init__(self, conf: EnvironmentConf, described: Described, spec: HostSpec) -> None:
         """Start the process. Raise `ValueError` for a mistake in the configuration, and `EnvironmentFailed`."""
         self._conf, self._described, self._spec = conf, described, spec
         self.call_s = conf.call_s
+        self.counts = conf.counts
         self._turn = threading.RLock()
         self._rule = parse_rule(conf.solved_when)
         self._told: set[str] = set()
         self._played = 0
         self._process: HostedProcess | None = self.another()
         self.max_steps = self._process.max_steps
+        self.state_fidelity = self._process.state_fidelity
 
     def another(self, others: Sequence[int] = ()) -> HostedProcess:
         """Return a new process with such an environment, which has the descriptors `others`. The caller closes it."""

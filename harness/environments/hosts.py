@@ -47,13 +47,15 @@ class HostSpec(NamedTuple):
     """What a host is started with.
 
     These are the interpreter, the first entries of its module search path, the import path of the adapter, and a module
-    that the adapter will need. `keeping` keeps the host, and each process that it forks, within bounds.
+    and an engine of KinDER that the adapter will need. `keeping` keeps the host, and each process that it forks, within
+    bounds.
     """
 
     interpreter: str
     path: tuple[str, ...]
     adapter: str
     also: str | None
+    engine: str | None = None
     keeping: Keeping = not_kept
 
 
@@ -107,7 +109,8 @@ class ForkingHost:
         self._said.close_writing()
         self._kept = spec.keeping(self._process.pid, memory, self._process.terminate)
         with suppress(OSError):  # `ready` tells
-            self._control.send(json.dumps({"path": spec.path, "adapter": spec.adapter, "also": spec.also}).encode())
+            first = {"path": spec.path, "adapter": spec.adapter, "also": spec.also, "engine": spec.engine}
+            self._control.send(json.dumps(first).encode())
 
     def ready(self) -> None:
         """Wait until the host has imported the adapter. If that fails, close the host.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import Environment, Plain, Step
+from harness.environments.fidelity import fidelity_of
 from harness.environments.solved_when import SolvedRule, doubt
 
 _SUCCESS = """\
@@ -24,12 +25,17 @@ class JudgedEnvironment:
     """
 
     def __init__(self, judged: Environment, rule: SolvedRule) -> None:
-        self.max_steps = judged.max_steps
+        self.state_fidelity = fidelity_of(judged)
         self.judged = judged
         self._rule = rule
         self._steps = 0
         self._return = 0.0
         self.told: set[str] = set()
+
+    @property
+    def max_steps(self) -> int:
+        """The step limit of `judged`, which may be another one in another episode."""
+        return self.judged.max_steps
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin an episode. Its first info decides nothing."""

@@ -6,7 +6,8 @@ This file needs only the standard library, NumPy, and what the adapter imports.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,37 @@ _OFF_ROUND = 0.6931471805599453
 """A factor that moves round numbers, such as 0.15625, away from the middle between two rounded ones."""
 
 
-def look(environment: Environment, _descriptors: Sequence[int] = ()) -> tuple[str | None, str | None]:
+Seen = tuple[str | None, str | None]
+"""The digest of something that was looked at, or why there is none."""
+
+
+def look(environment: Environment) -> Seen:
     """Return the digest of what an environment shows, or why there is none."""
+    return put_together(partial(look_at, environment))
+
+
+def put_together(see: Callable[..., Seen]) -> Seen:
+    """Return the digest of what an environment shows. `see` looks at its spaces, or with `seed`, at that episode."""
+    told: list[str | None] = []
+    for again, seed in enumerate((None, *SEEDS, SEEDS[0])):
+        digest, fault = see(seed=seed)
+        if fault is not None:
+            return None, fault
+        if again > len(SEEDS) and digest != told[1]:
+            return None, f"seed {SEEDS[0]} does not give the same episode twice"
+        told.append(digest)
+    return _digest(told[:-1]), None
+
+
+def look_at(environment: Environment, _descriptors: Sequence[int] = (), *, seed: int | None = None) -> Seen:
+    """Return the digest of an environment's spaces, or with `seed` that of the first steps of this episode."""
     if isinstance(environment, JudgedEnvironment):
         environment = environment.judged
     try:
         spaces = environment.spaces()
-        first = _episode(environment, spaces, SEEDS[0])
-        told = [_digest(spaces), first, *(_episode(environment, spaces, seed) for seed in SEEDS[1:])]
-        again = _episode(environment, spaces, SEEDS[0])
+        return (_digest(spaces) if seed is None else _episode(environment, spaces, seed)), None
     except Exception as error:  # an environment can raise anything
         return None, f"{type(error).__name__}: {error}".removesuffix(": ")
-    if again != first:
-        return None, f"seed {SEEDS[0]} does not give the same episode twice"
-    return _digest(told), None
 
 
 def _episode(environment: Environment, spaces: dict[str, Plain], seed: int) -> str:

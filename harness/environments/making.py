@@ -6,10 +6,12 @@ This file needs only the standard library, NumPy, and what the adapter imports.
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 from harness.environments.arguments import Described, check_arguments
 from harness.environments.base import Environment
+from harness.environments.counted import CountedEnvironment
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.solved_when import parse_rule
 from harness.imports import PackageMissing, load_object
@@ -45,11 +47,22 @@ def make(conf: Described, path: str) -> Environment:
     check_arguments(conf, inspect.signature(adapter))
     if type(conf.max_steps) is not int or conf.max_steps < 1:
         raise ValueError(f"environment {conf.name}: max_steps must be at least 1, not {conf.max_steps!r}")
+
+    environment: Environment
+    if conf.counts is None:
+        environment = _made(conf, adapter, conf.max_steps)
+    else:
+        environment = CountedEnvironment(partial(_made, conf, adapter), conf.counts, conf.max_steps)
+    rule = parse_rule(conf.solved_when)
+    return environment if rule is None else JudgedEnvironment(environment, rule)
+
+
+def _made(conf: Described, adapter: type[Any], max_steps: int, count: int | None = None) -> Environment:
+    """Return the environment for a number of objects. Raise `ValueError` with the name of the environment."""
     try:
-        environment: Environment = adapter(max_steps=conf.max_steps, **conf.arguments)
+        environment: Environment = adapter(max_steps=max_steps, **conf.arguments_at(count))
     except ValueError as error:
         raise ValueError(f"environment {conf.name}: {error}") from error
     if not hasattr(environment, "max_steps"):
         raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
-    rule = parse_rule(conf.solved_when)
-    return environment if rule is None else JudgedEnvironment(environment, rule)
+    return environment

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import InvalidAction, Plain, Step
+from harness.environments.fidelity import Fidelity, sentence
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """The (row, column) change of each action 0..3: up, down, left, right."""
@@ -37,6 +38,8 @@ class MazeState(NamedTuple):
 
 class Maze:
     """The maze as an `Environment`. The seed draws its height and width from `min_size`..`max_size`."""
+
+    state_fidelity: Fidelity = "exact"
 
     def __init__(self, min_size: int, max_size: int, max_steps: int) -> None:
         if not all(type(size) is int for size in (min_size, max_size)) or not 2 <= min_size <= max_size <= 100:
@@ -84,10 +87,11 @@ class Maze:
     def describe(self) -> str:
         """Return the task in Markdown."""
         low, high = self._sizes
-        return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps)
+        fidelity = sentence(self.state_fidelity)
+        return _DESCRIPTION.format(low=low, high=high, max_steps=self.max_steps, fidelity=fidelity)
 
     def spaces(self) -> dict[str, Plain]:
-        """Return `Discrete(4)` for actions and a `Dict` for observations, in which cells are pairs of integers."""
+        """Return `Discrete(4)` for actions, and a frozen `Dict` for observations. Cells are pairs of integers."""
         high = self._sizes[1]
         cell = {"type": "multidiscrete", "nvec": np.array([high, high]), "start": np.array([0, 0]), "dtype": "int64"}
         size = {"type": "discrete", "n": high - self._sizes[0] + 1, "start": self._sizes[0]}
@@ -100,7 +104,7 @@ class Maze:
         }
         return {
             "action_space": {"type": "discrete", "n": len(MOVES), "start": 0},
-            "observation_space": {"type": "dict", "spaces": observation},
+            "observation_space": {"type": "dict", "spaces": observation, "frozen": True},
         }
 
     def get_state(self) -> Plain:
@@ -195,7 +199,7 @@ A dict of plain Python values; cells are lists `[row, column]`, row 0 on top, co
 | `height` | number of rows |
 | `width` | number of columns |
 
-The same dict is the environment's state.
+The same dict is the environment's state. {fidelity}
 
 ## Action
 An integer. A move against an obstacle or out of the grid leaves the agent in place.

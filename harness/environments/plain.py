@@ -80,6 +80,15 @@ def loads(data: bytes, limit: int = MAX_BYTES) -> Any:
     return value
 
 
+def is_plain(value: Any) -> bool:
+    """Return whether a value is plain data that can be sent."""
+    try:
+        dumps(value)
+    except ValueError:
+        return False
+    return True
+
+
 class _Contents:
     """The contents of the arrays of a message. Those before `start` are taken."""
 

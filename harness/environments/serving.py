@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import plain
-from harness.environments.arguments import Described
+from harness.environments.arguments import Described, DesignCounts
 from harness.environments.base import Environment, InvalidAction, Plain
 from harness.environments.channel import Channel
+from harness.environments.fidelity import fidelity_of
 from harness.environments.making import make
 from harness.imports import PackageMissing, load_object
 
@@ -85,16 +86,19 @@ class _Served:
             raise RuntimeError("there is no environment yet")
         return self._environment
 
-    def _make(self, path: str, *facts: Any) -> int:
-        self._environment = make(Described(*facts), path)
-        return self._environment.max_steps
+    def _make(self, path: str, *facts: Any) -> dict[str, Plain]:
+        described = Described(*facts)
+        if described.counts is not None:  # a list, as plain data
+            described = described._replace(counts=DesignCounts(*described.counts))
+        self._environment = environment = make(described, path)
+        return {"max_steps": environment.max_steps, "state_fidelity": fidelity_of(environment)}
 
     def _check(self, action: Plain) -> None:
         self._now.action(action)
 
     def _step(self, action: Plain) -> Plain:
         step = self._now.step(self._now.action(action))
-        info = {str(key): value for key, value in step.info.items() if _is_plain(value)}
+        info = {str(key): value for key, value in step.info.items() if plain.is_plain(value)}
         return [step.observation, float(step.reward), bool(step.terminated), bool(step.truncated), info]
 
     def _run(self, function: str, keywords: dict[str, Any]) -> Plain:
@@ -121,11 +125,3 @@ def _answer(served: _Served, do: str, arguments: list[Plain]) -> bytes:
         return plain.dumps({"done": result})
     except ValueError as error:
         return plain.dumps({"failed": f"it returned data that cannot be sent: {error}", "trace": ""})
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        plain.dumps(value)
-    except ValueError:
-        return False
-    return True

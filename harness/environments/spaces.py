@@ -10,6 +10,8 @@
 | Dict | `{"type": "dict", "spaces": {key: plain}}` |
 | Tuple | `{"type": "tuple", "spaces": [plain]}` |
 | Sequence | `{"type": "sequence", "space": plain}` |
+| Dict whose members a program gets frozen | `{"type": "dict", "spaces": …, "frozen": true}` |
+| of object-centric states | as `object_centric.py` says; that file must be beside this one |
 | any other | `{"type": "other", "text": its repr}`; rebuilt as a bare `Space` |
 
 This file needs only NumPy and Gymnasium, so that it can be copied into the policy's sandbox and imported there.
@@ -18,6 +20,8 @@ This file needs only NumPy and Gymnasium, so that it can be copied into the poli
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,9 +39,27 @@ def space_to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
 def build_space(plain: Any) -> spaces.Space[Any]:
     """Return the space that `plain` describes. Raise `ValueError` for anything but the output of `space_to_plain`."""
     try:
+        if plain["type"] == "objects":
+            built: spaces.Space[Any] = _object_centric().build_space(plain)
+            return built
         return spaces.Space() if plain["type"] == "other" else _FORMS[plain["type"]].build(plain)
     except (KeyError, TypeError, AttributeError, AssertionError, OverflowError, IndexError) as error:
         raise ValueError(f"not a space: {type(error).__name__}: {error}") from error
+
+
+def _object_centric() -> Any:
+    """Return the module `object_centric`. It is loaded from its file, as this one may be, and only if it is needed."""
+    with _beside("object_space").no_drawing():
+        return _beside("object_centric")
+
+
+def _beside(name: str) -> Any:
+    found = spec_from_file_location(f"_proctor_{name}", Path(__file__).with_name(f"{name}.py"))
+    if found is None or found.loader is None:
+        raise ImportError(f"{name}.py is not a Python file")
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 class _Form(NamedTuple):

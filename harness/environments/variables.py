@@ -22,11 +22,17 @@ _FAMILIES = (
 """How the names of groups of variables begin: locale, Python, drawing, simulators, threads, GPUs."""
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 
+_FIXED = {
+    "PYTHONHASHSEED": "0",
+    "DISABLE_AUTO_DYNAMIC3D_SCENES_DOWNLOAD": "1",  # KinDER would fetch 1 GB of scenery where it is installed
+}
+"""What every host gets, whatever ours say."""
+
 
 def variables() -> dict[str, str]:
     """Return the variables of a host. Libraries use one thread each, unless ours say otherwise."""
     kept = {name: value for name, value in os.environ.items() if _allowed(name)}
-    return {**dict.fromkeys(_THREADS, "1"), **kept, "PYTHONHASHSEED": "0"}
+    return {**dict.fromkeys(_THREADS, "1"), **kept, **_FIXED}
 
 
 def _allowed(name: str) -> bool:

@@ -27,7 +27,9 @@ from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.policy import PolicyHost
 from harness.evaluation.policy_link import PolicyError, PolicyTimeout
 from harness.evaluation.printed import PolicyLog
+from harness.evaluation.submission import Submission
 from harness.evaluation.text import printable
+from harness.grading import EvaluationConf
 from harness.sandbox.base import Sandbox
 
 _TRIES = 2
@@ -39,16 +41,34 @@ _PLAY = "harness.evaluation.playing:play"
 class Match(NamedTuple):
     """Who plays: an environment with these spaces, and a submission in boxes of a sandbox.
 
-    `wall_s` limits each episode. What a policy prints in an episode that does not end goes to `log`.
+    `conf` limits the episodes. What a policy prints in an episode that does not end goes to `log`.
     """
 
     environment: HostedEnvironment
     spaces: dict[str, Plain]
     sandbox: Sandbox
-    submission: Path
+    submission: Submission
     scratch: Path
-    wall_s: float
+    conf: EvaluationConf
     log: PolicyLog
+
+
+class Scheduled(Struct, frozen=True):
+    """An episode that is to be played: its index, its seed, and its number of objects if that differs.
+
+    A traceback that shows its variables does not show the seed.
+    """
+
+    index: int
+    seed: int
+    count: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<episode {self.index}>"
+
+    def unplayed(self, outcome: EpisodeOutcome, reason: str | None) -> Episode:
+        """Return the episode if it was not played for this reason."""
+        return Episode(index=self.index, outcome=outcome, error=reason, count=self.count)
 
 
 class Played(Struct, frozen=True):
@@ -74,6 +94,10 @@ class PlayedThere(Struct, frozen=True):
     recording: Any
 
 
+class OutOfTime(Exception):
+    """An episode has not ended at the time until which it was waited for."""
+
+
 class _Stopped(Exception):
     """The episodes are no longer wanted."""
 
@@ -89,15 +113,17 @@ class Lanes:
     """The lanes of a match. It is a context manager; leaving it stops all lanes.
 
     The first lane starts at once. The others start when the first has played for as long as it took to start, because
-    short episodes are over before another lane is ready. `most` is how many lanes there may be.
+    short episodes are over before another lane is ready. `match.conf.side_by_side` is how many lanes there may be. If
+    the policy carries over what it learns, there is one.
     """
 
-    def __init__(self, match: Match, seeds: Sequence[int], most: int | None) -> None:
+    def __init__(self, match: Match, episodes: Sequence[Scheduled]) -> None:
         self._match = match
-        self._tasks: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
-        for task in enumerate(seeds):
-            self._tasks.put(task)
-        self._most = min(most or cores_each(), len(seeds))
+        self._tasks: queue.SimpleQueue[Scheduled] = queue.SimpleQueue()
+        for episode in episodes:
+            self._tasks.put(episode)
+        most = 1 if match.conf.carry_over else match.conf.side_by_side or cores_each()
+        self._most = min(most, len(episodes))
         self._results: queue.SimpleQueue[Played | BaseException] = queue.SimpleQueue()
         self._done: dict[int, Played] = {}
         self._stop = _Stop()
@@ -105,12 +131,17 @@ class Lanes:
         self._began = time.monotonic()
         self._loaded_at: float | None = None
 
-    def wait_for(self, index: int) -> Played:
-        """Return what came of an episode. Raise what stopped a lane, such as `SandboxError`."""
+    def wait_for(self, index: int, until: float | None = None) -> Played:
+        """Return what came of an episode. Raise what stopped a lane, such as `SandboxError`.
+
+        Raise `OutOfTime` if the episode has not ended at the time `until` of the monotonic clock.
+        """
         while index not in self._done:
             try:
-                result = self._results.get(timeout=self._patience())
+                result = self._results.get(timeout=_shorter(self._patience(), until))
             except queue.Empty:
+                if until is not None and time.monotonic() >= until:
+                    raise OutOfTime from None
                 self._open_others()
                 continue
             if isinstance(result, BaseException):
@@ -154,7 +185,7 @@ class Lanes:
             with _Lane(self._match, self._match.scratch / f"lane-{number}", self._stop) as lane:
                 loadable = True
                 while loadable and not self._stop.now:
-                    played = lane.play(*self._tasks.get_nowait(), self._loaded)
+                    played = lane.play(self._tasks.get_nowait(), self._loaded)
                     self._results.put(played)
                     loadable = not played.unloadable
         except (queue.Empty, _Stopped):
@@ -173,25 +204,34 @@ class _Lane:
     def __init__(self, match: Match, scratch: Path, stop: _Stop) -> None:
         self._match = match
         self._stop = stop
-        self._policy = PolicyHost(match.sandbox, match.submission, scratch, match.spaces, self._look)
+        self._policy = PolicyHost(
+            match.sandbox,
+            match.submission.path,
+            scratch,
+            match.spaces,
+            self._look,
+            entry=match.submission.entry,
+            carry_over=match.conf.carry_over,
+        )
         self._process: HostedProcess | None = None
         self._scratch = scratch
 
-    def play(self, index: int, seed: int, loaded: Callable[[], None]) -> Played:
+    def play(self, scheduled: Scheduled, loaded: Callable[[], None]) -> Played:
         """Play an episode. Call `loaded` when the policy is loaded."""
+        tries = 1 if self._match.conf.carry_over else _TRIES  # the next policy would not know the earlier episodes
         try:
-            for _try in range(_TRIES - 1):
+            for _try in range(tries - 1):
                 with suppress(EnvironmentFailed):
-                    return self._play(index, seed, loaded)
+                    return self._play(scheduled, loaded)
                 self._close_both()
                 self._policy.printed()  # the episode begins again
-            return self._play(index, seed, loaded)
+            return self._play(scheduled, loaded)
         except _Stopped:
             if self._stop.early:
-                self._note(index)
+                self._note(scheduled.index)
             raise
         except BaseException:
-            self._note(index)
+            self._note(scheduled.index)
             raise
 
     def __enter__(self) -> Self:
@@ -206,16 +246,17 @@ class _Lane:
         if self._scratch.exists():
             self._scratch.rmdir()
 
-    def _play(self, index: int, seed: int, loaded: Callable[[], None]) -> Played:
-        wall_s = self._match.wall_s
+    def _play(self, scheduled: Scheduled, loaded: Callable[[], None]) -> Played:
+        wall_s = self._match.conf.episode_wall_s
         try:
             fresh = self._policy.load(wall_s)
         except PolicyError as error:
             outcome = EpisodeOutcome.TIMED_OUT if isinstance(error, PolicyTimeout) else EpisodeOutcome.CRASHED
-            episode = Episode(index=index, outcome=outcome, error=f"approach.py cannot be loaded: {error}")
+            module = self._match.submission.entry.module
+            episode = scheduled.unplayed(outcome, f"{module}.py cannot be loaded: {error}")
             return Played(episode, self._policy.printed(), unloadable=True)
         loaded()
-        if fresh and index > 0:
+        if fresh and scheduled.index > 0:
             self._policy.printed()  # what it prints when it is loaded belongs to the first episode
         if fresh or self._process is None:
             self._close_process()
@@ -223,9 +264,9 @@ class _Lane:
         answer = self._process.ask(
             "run",
             _PLAY,
-            {"index": index, "seed": seed, "wall_s": wall_s},
+            {**msgspec.structs.asdict(scheduled), "wall_s": wall_s, "step_wall_s": self._match.conf.step_wall_s},
             limit=wall_s + self._match.environment.call_s,
-            doing=f"episode {index}",
+            doing=f"episode {scheduled.index}",
             look=self._policy.reap,
             asides=(self._policy.output,) if self._policy.output else (),
         )
@@ -263,6 +304,14 @@ class _Lane:
     def _look(self) -> None:
         if self._stop.now:
             raise _Stopped
+
+
+def _shorter(seconds: float | None, until: float | None) -> float | None:
+    """Return these seconds, or those until a time if they are fewer. `None` means without end."""
+    if until is None:
+        return seconds
+    left = max(0.0, until - time.monotonic())
+    return left if seconds is None else min(seconds, left)
 
 
 def cores_each() -> int:

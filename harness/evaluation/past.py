@@ -53,6 +53,7 @@ def past_environment(record: Record, begun: Begun | None, now: Mapping[str, Envi
         "arguments": record.environment_arguments,
         "max_steps": record.max_steps,
         "solved_when": record.solved_when,
+        "counts": record.counts,
     }
     told = {field: value for field, value in told.items() if value is not None}
     try:

@@ -72,7 +72,7 @@ def first_of_each(files: CaseFolder, episodes: Sequence[Episode]) -> list[Episod
 def _draw(environment: HostedEnvironment, files: CaseFolder, episode: Episode, seed: int, seconds: float) -> None:
     recording = recording_of(files.actions, episode.index)
     solved = episode.outcome is EpisodeOutcome.SOLVED
-    with Replay(environment, recording, seed=seed, solved=solved, limit_s=seconds) as replay:
+    with Replay(environment, recording, seed=seed, solved=solved, limit_s=seconds, count=episode.count) as replay:
         images = list(_frames(replay, len(recording.actions), time.monotonic() + seconds))
         if replay.divergence is not None:
             raise _Undrawn(f"the same actions lead to something else: {replay.divergence.told}")

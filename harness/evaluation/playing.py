@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.environments.base import Environment, InvalidAction, Plain, Policy
+from harness.environments.base import Environment, InvalidAction, Plain, Policy, Step
 from harness.environments.channel import Channel
+from harness.environments.counted import set_count
 from harness.environments.judged import JudgedEnvironment
 from harness.evaluation.policy_link import (
     LONGEST_ANSWER,
@@ -44,7 +45,8 @@ class EpisodeOutcome(StrEnum):
 class Episode:
     """One line of `episodes.jsonl`. `index` counts the held-out seeds from 0. The seed itself is not kept.
 
-    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong.
+    `steps` and `reward` (the sum) cover the steps before the end. `error` says what went wrong. `count` is the number
+    of objects, if that differs between episodes.
     """
 
     index: int
@@ -53,6 +55,7 @@ class Episode:
     reward: float = 0.0
     seconds: float = 0.0
     error: str | None = None
+    count: int | None = None
 
 
 def run_episode(
@@ -63,12 +66,13 @@ def run_episode(
     seed: int,
     max_steps: int,
     wall_s: float,
+    step_wall_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Episode:
     """Play one episode of at most `max_steps` steps.
 
-    `wall_s` limits the whole episode, including the environment's own time. An exception from the environment is not
-    the policy's fault, so it is not caught.
+    `wall_s` limits the whole episode, including the environment's own time. `step_wall_s` limits the policy's time for
+    one action. An exception from the environment is not the policy's fault, so it is not caught.
     """
     start = clock()
     steps, reward = 0, 0.0
@@ -79,6 +83,9 @@ def run_episode(
             raise PolicyTimeout("no time is left")
         return seconds
 
+    def for_step() -> float:
+        return left() if step_wall_s is None else min(step_wall_s, left())
+
     def ended(outcome: EpisodeOutcome, error: str | None = None) -> Episode:
         seconds = round(clock() - start, 4)
         return Episode(index=index, outcome=outcome, steps=steps, reward=reward, seconds=seconds, error=error)
@@ -87,37 +94,57 @@ def run_episode(
         observation, info = environment.reset(seed)
         policy.reset(observation, info, left())
         while steps < max_steps:
-            step = environment.step(environment.action(policy.act(observation, left())))
+            step = environment.step(environment.action(policy.act(observation, for_step())))
             observation, steps, reward = step.observation, steps + 1, reward + float(step.reward)
-            left()
+            policy.update(step, left())
             if step.terminated or step.truncated:
                 return ended(EpisodeOutcome.SOLVED if step.terminated else EpisodeOutcome.UNSOLVED)
     except InvalidAction as error:
         return ended(EpisodeOutcome.INVALID_ACTION, printable(str(error)))
     except PolicyTimeout as error:
-        return ended(EpisodeOutcome.TIMED_OUT, f"over the episode's limit of {wall_s:g} s: {error}")
+        of_step = step_wall_s is not None and clock() < start + wall_s
+        limit = f"the limit of {step_wall_s:g} s for a step" if of_step else f"the episode's limit of {wall_s:g} s"
+        return ended(EpisodeOutcome.TIMED_OUT, f"over {limit}: {error}")
     except PolicyError as error:
         return ended(EpisodeOutcome.CRASHED, str(error))
     return ended(EpisodeOutcome.UNSOLVED)
 
 
 def play(
-    environment: Environment, descriptors: Sequence[int], *, index: int, seed: int, wall_s: float
+    environment: Environment,
+    descriptors: Sequence[int],
+    *,
+    index: int,
+    seed: int,
+    wall_s: float,
+    step_wall_s: float | None = None,
+    count: int | None = None,
 ) -> dict[str, Plain]:
     """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
+
+    `count` is the number of objects, if that differs between episodes.
 
     Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
     `gone`; the names in the info of the steps, which were `told`; and the `recording` of the episode, as bytes.
     """
+    set_count(environment, count)
     incoming, outgoing = descriptors
     policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER)))
     told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
     told.clear()
     recorder = EpisodeRecorder(environment)
-    episode = run_episode(recorder, policy, index=index, seed=seed, max_steps=environment.max_steps, wall_s=wall_s)
+    episode = run_episode(
+        recorder,
+        policy,
+        index=index,
+        seed=seed,
+        max_steps=environment.max_steps,
+        wall_s=wall_s,
+        step_wall_s=step_wall_s,
+    )
     fault = policy.fault
     return {
-        "episode": {**asdict(episode), "outcome": str(episode.outcome)},
+        "episode": {**asdict(episode), "outcome": str(episode.outcome), "count": count},
         "survived": policy.end(),
         "gone": isinstance(fault, PolicyGone),
         "told": sorted(told),
@@ -139,6 +166,9 @@ class _Watched:
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         return self._call(self._link.act, observation, timeout_s)
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        self._call(self._link.update, step, timeout_s)
 
     def end(self) -> bool:
         """End the episode. Return whether the policy can play another."""

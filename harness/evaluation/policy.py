@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.environments import plain
-from harness.environments.base import Plain
+from harness.environments.base import Plain, Step
 from harness.environments.channel import Channel
 from harness.environments.hosts import ended
 from harness.evaluation.policy_link import (
@@ -20,8 +20,10 @@ from harness.evaluation.policy_link import (
     PolicyTimeout,
 )
 from harness.evaluation.printed import OutputPipe, Printed
+from harness.evaluation.program import AGENTS_ENTRY, PolicyEntry
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
+from harness.sandbox.paths import python_at
 from harness.untrusted.removal import discard
 
 CALL_S = 60.0
@@ -29,8 +31,16 @@ CALL_S = 60.0
 _START_S = 60.0
 _DEATH_S = 1.0
 _WORKER = Path(__file__).with_name("policy_worker.py")
-_PLAIN = Path(plain.__file__)
-_SPACES = _PLAIN.with_name("spaces.py")
+_PARTS = (
+    Path(plain.__file__),
+    Path(plain.__file__).with_name("spaces.py"),
+    Path(plain.__file__).with_name("object_space.py"),
+    _WORKER.with_name("worker_states.py"),
+    _WORKER.with_name("worker_policy.py"),
+)
+"""The files that the worker loads, in the order of its arguments."""
+_OBJECT_CENTRIC = Path(plain.__file__).with_name("object_centric.py")
+"""A file that spaces.py loads if it is needed."""
 _VARIABLES = {
     "PYTHONHASHSEED": "0",  # sets iterate the same way in every run
     "OMP_NUM_THREADS": "1",  # episodes share the machine with other cases
@@ -42,13 +52,15 @@ _VARIABLES = {
 class PolicyHost:
     """A submission's policy, running in a sandbox.
 
-    `submission` is a folder with an `approach.py`; it is mounted read-only. The policy's own working directory and home
-    are below `scratch` and are removed with its process. `spaces` is what `Environment.spaces()` returned.
+    `submission` is a folder with the module of `entry`, which is `approach.py` by default. It is mounted read-only. The
+    policy's own working directory and home are below `scratch` and are removed with its process. `spaces` is what
+    `Environment.spaces()` returned.
 
     The first `load` or `reset` starts the process, which then serves one episode after the other. Each begins with the
-    policy as it was after `load`. A process that hangs, dies, sends nonsense or cannot load the submission is killed
-    with all its descendants. The next `load` or `reset` starts a new one. `load` and `reset` raise `SandboxError` if
-    the sandbox itself does not work. `look` is called a few times a second while this waits; it may raise an exception.
+    policy as it was after `load`, unless it is to `carry_over` what it learns. A process that hangs, dies, sends
+    nonsense or cannot load the submission is killed with all its descendants. The next `load` or `reset` starts a new
+    one. `load` and `reset` raise `SandboxError` if the sandbox itself does not work. `look` is called a few times a
+    second while this waits; it may raise an exception.
     """
 
     def __init__(
@@ -58,12 +70,23 @@ class PolicyHost:
         scratch: Path,
         spaces: dict[str, Plain],
         look: Callable[[], None] = lambda: None,
+        *,
+        entry: PolicyEntry = AGENTS_ENTRY,
+        carry_over: bool = False,
     ) -> None:
         self._sandbox = sandbox
         self._submission = submission
         self._scratch = scratch
         self._spaces = spaces
         self._on_look = look
+        self._entry = entry
+        self._program: dict[str, Plain] = {
+            "module": entry.module,
+            "class": entry.name,
+            "folders": list(entry.folders),
+            "primitives": None,
+            "carry_over": carry_over,
+        }
         self._starts = 0
         self._box: Box | None = None
         self._link: PolicyLink | None = None
@@ -71,7 +94,7 @@ class PolicyHost:
         self.output: OutputPipe | None = None
 
     def load(self, timeout_s: float = CALL_S) -> bool:
-        """Import the submission and make its `GeneratedApproach`, unless this is done. Return whether it was not.
+        """Import the submission and make its program, unless this is done. Return whether it was not.
 
         Raise `PolicyError` if the submission fails.
         """
@@ -80,7 +103,7 @@ class PolicyHost:
         self.close()
         link = self._start()
         try:
-            self._call(link.load, timeout_s)
+            self._call(link.load, self._program, timeout_s)
         except PolicyError:
             self.close()
             raise
@@ -97,6 +120,10 @@ class PolicyHost:
         Raise `PolicyError` if the policy fails, and `InvalidAction` if the action is not plain data.
         """
         return self._call(self._running().act, observation, timeout_s)
+
+    def update(self, step: Step, timeout_s: float = CALL_S) -> None:
+        """Tell the program the outcome of its last action, if it wants that. Raise `PolicyError` if it fails."""
+        self._call(self._running().update, step, timeout_s)
 
     def descriptors(self) -> tuple[int, int]:
         """Return the descriptors of the running policy's connection: for its answers, and for requests to it.
@@ -162,19 +189,19 @@ class PolicyHost:
         for name in ("workspace", "home"):
             (self._room / name).mkdir(parents=True)
         self.output = OutputPipe(self._room / "output", self._printed)
-        python = self._sandbox.python
+        python = self._sandbox.python if self._entry.python is None else python_at(Path(self._entry.python))
         request = BoxRequest(
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, _PLAIN, _SPACES),
+            readable=(*python.readable, _WORKER, *_PARTS, _OBJECT_CENTRIC),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,
         )
         try:
             self._box = box = self._sandbox.open(request)
-            arguments = (str(_PLAIN), str(_SPACES), box.mounts["submission"])
+            arguments = (box.mounts["submission"], *map(str, _PARTS))
             box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
             ends = (box.stdout.fileno(), box.stdin.fileno())
             self._link = link = PolicyLink(Channel(*ends, LONGEST_ANSWER, self._look, (self.output,)))

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from harness.environments import plain
-from harness.environments.base import InvalidAction, Plain
+from harness.environments.base import InvalidAction, Plain, Step
 from harness.environments.channel import Channel
 from harness.evaluation.text import printable
 
@@ -37,18 +37,20 @@ class PolicyLink:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._updated = False
 
     def open(self, spaces: dict[str, Plain], timeout_s: float) -> None:
         """Send the spaces. No code of the submission runs yet."""
         self.ask({"do": "open", "spaces": spaces}, timeout_s)
 
-    def load(self, timeout_s: float) -> None:
-        """Import the submission and make its `GeneratedApproach`."""
-        self.ask({"do": "load"}, timeout_s)
+    def load(self, program: dict[str, Plain], timeout_s: float) -> None:
+        """Import the submission and make its program. See the request "load" of `policy_worker.py`."""
+        self.ask({"do": "load", **program}, timeout_s)
 
     def reset(self, observation: Plain, info: dict[str, Plain], timeout_s: float) -> None:
-        """Begin an episode, with the policy as it was after `load`."""
-        self.ask({"do": "reset", "observation": observation, "info": info}, timeout_s)
+        """Begin an episode, with the policy as it was after `load`, or as it is if it carries over what it learns."""
+        answer = self.ask({"do": "reset", "observation": observation, "info": info}, timeout_s)
+        self._updated = answer.get("done") is True
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         """Return the policy's action, which is not checked yet. Raise `InvalidAction` if it is not plain data."""
@@ -57,8 +59,15 @@ class PolicyLink:
             raise InvalidAction(printable(str(answer["invalid"])))
         return answer.get("done")
 
+    def update(self, step: Step, timeout_s: float) -> None:
+        """Tell the outcome of the last action. This costs nothing if the program does not want to be told."""
+        if self._updated:
+            info = {name: value for name, value in step.info.items() if plain.is_plain(value)}
+            told = {"observation": step.observation, "reward": float(step.reward), "info": info}
+            self.ask({"do": "update", **told, "done": bool(step.terminated or step.truncated)}, timeout_s)
+
     def end(self, timeout_s: float) -> bool:
-        """End the episode, and forget what the policy has learned in it. Return whether it can play another."""
+        """End the episode. Return whether the policy can play another."""
         return self.ask({"do": "end"}, timeout_s).get("done") != "last"
 
     def ask(self, request: dict[str, Plain], timeout_s: float) -> dict[str, Any]:

@@ -1,24 +1,28 @@
-"""Serves a submission's policy from inside its sandbox: `policy_worker.py PLAIN_FILE SPACES_FILE SUBMISSION`.
+"""Serves a submission's policy from inside its sandbox: `policy_worker.py SUBMISSION FILE…`.
 
-The harness never imports this file. Requests come over standard input, and answers go over standard output, one after
-the other. A message is four bytes of length (big-endian), then that many bytes of plain data. These are the requests:
+The harness never imports this file. The FILEs are those in `policy.py`'s `_PARTS`, in that order. Requests come over
+standard input, and answers go over standard output, one after the other. A message is four bytes of length
+(big-endian), then that many bytes of plain data. These are the requests:
 
 | request | does |
 |---|---|
 | `{"do": "open", "spaces": …}` | builds the Gymnasium spaces |
-| `{"do": "load"}` | imports `approach` and makes its `GeneratedApproach` |
+| `{"do": "load", "module": …, "class": …, …}` | imports the module of the program, and makes the program |
 | `{"do": "reset", "observation": …, "info": …}` | begins an episode, and calls `reset` |
 | `{"do": "act", "observation": …}` | calls `get_action` |
+| `{"do": "update", "observation": …, "reward": …, "done": …, "info": …}` | calls `update` |
 | `{"do": "end"}` | ends the episode |
 
 The answer is `{"done": …}`, `{"error": TEXT}` if the submission raised, or `{"invalid": TEXT}` if the returned value
-cannot be sent. The answer to "end" is `{"done": "last"}` if this process can play no other episode. A failure before
-the answer to "open" is the harness's own and goes to standard error. From "load" on, what this process prints goes
-there too. An answer is sent after what the submission printed before it.
+cannot be sent. The answer to "reset" is true if the program has `update`. The answer to "end" is `{"done": "last"}` if
+this process can play no other episode. A failure before the answer to "open" is the harness's own and goes to standard
+error. From "load" on, what this process prints goes there too. An answer is sent after what the submission printed
+before it.
 
 Every episode begins with the policy as it was after "load", so that its result does not depend on the episodes before
 it: a fork of this process plays it, and this process ends as the fork does, unless the episode ended in order. A policy
-that has started threads cannot be forked. It is played here, for one episode, and then this process ends.
+that has started threads cannot be forked. It is played here, for one episode, and then this process ends. If "load"
+says `carry_over`, all episodes are played here, so that the policy remembers the earlier ones.
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ from typing import Any
 
 _MAX_ANSWER = 1_000_000
 _MAX_ERROR = 20_000
+_OURS = frozenset({"__main__", "_proctor_program"})
+"""The names of the modules that are ours."""
 _IN_ORDER = 86
 """The exit code of a process that has played its episode to the end."""
 
@@ -66,34 +72,21 @@ class _Connection:
         return bytes(data)
 
 
-class _Policy:
-    """The submission's policy, with one method for each request about it."""
-
-    def __init__(self, folder: str, action_space: Any, observation_space: Any) -> None:
-        self._folder = folder
-        self._arguments = (action_space, observation_space)
-        self._approach: Any = None
-
-    def load(self, _request: dict[str, Any]) -> None:
-        sys.path.insert(0, self._folder)
-        module = __import__("approach")
-        self._approach = module.GeneratedApproach(*self._arguments, primitives=None)
-
-    def reset(self, request: dict[str, Any]) -> None:
-        self._approach.reset(request["observation"], request["info"])
-
-    def act(self, request: dict[str, Any]) -> Any:
-        return self._approach.get_action(request["observation"])
-
-
-def main(plain_file: str, spaces_file: str, folder: str) -> None:
+def main(
+    folder: str, plain_file: str, spaces_file: str, objects_file: str, states_file: str, program_file: str
+) -> None:
     """Answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
     spaces = _module("_proctor_spaces", spaces_file)
+    objects = _module("_proctor_objects", objects_file)
+    states = _module("_proctor_states", states_file)
+    program = _module("_proctor_program", program_file)
     connection = _Connection()
     described = plain.loads(connection.receive())["spaces"]
-    names = ("action_space", "observation_space")
-    policy = _Policy(folder, *(spaces.build_space(described[name]) for name in names))
+    action_space = spaces.build_space(described["action_space"])
+    observation_space = objects.build_object_space(described["observation_space"], spaces.build_space)
+    seen = getattr(observation_space, "from_plain", states.seen_by_program(described["observation_space"]))
+    policy = program.LoadedProgram(folder, action_space, observation_space, seen)
     connection.send(plain.dumps({"done": None}))
     server = _Server(connection, policy, plain, _redirect())
     server.load()
@@ -104,20 +97,25 @@ def main(plain_file: str, spaces_file: str, folder: str) -> None:
 class _Server:
     """Answers requests about the policy."""
 
-    def __init__(
-        self, connection: _Connection, policy: _Policy, plain: Any, printed: tuple[TextIOWrapper, ...]
-    ) -> None:
+    def __init__(self, connection: _Connection, policy: Any, plain: Any, printed: tuple[TextIOWrapper, ...]) -> None:
         self._connection, self._policy, self._plain = connection, policy, plain
         self._printed = printed
         self._done = plain.dumps({"done": None})
+        self._carry_over = False
 
     def load(self) -> None:
         """Answer the request that loads the submission."""
         if message := self._connection.receive():
-            self._answer(self._plain.loads(message))
+            request = self._plain.loads(message)
+            self._carry_over = request["carry_over"]
+            self._answer(request)
 
     def episode(self, first: dict[str, Any]) -> None:
         """Play an episode, whose first request is given. Return if the next one can be played."""
+        if self._carry_over:
+            self._play(first)
+            self._connection.send(self._done)
+            return
         if _threads() > 1:
             self._play(first)
             self._connection.send(self._plain.dumps({"done": "last"}))
@@ -170,10 +168,7 @@ def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: 
     try:
         result = call(request)
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: the submission raised them
-        trace = error.__traceback__
-        for _ours in range(2):
-            trace = trace.tb_next if trace else None
-        return dumps({"error": "".join(traceback.format_exception(type(error), error, trace))[-_MAX_ERROR:]})
+        return dumps({"error": _told(error)})
     try:
         data = dumps({"done": result})
     except Exception as error:
@@ -183,12 +178,22 @@ def _answer(dumps: Callable[[Any], bytes], call: Callable[[Any], Any], request: 
     return data
 
 
+def _told(error: BaseException) -> str:
+    """Return the traceback of an error, without the lines that are ours. An error of ours has none."""
+    if type(error).__module__ in _OURS:
+        return str(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_ERROR:]
+
+
 def _module(name: str, file: str) -> Any:
     """Load a module from its file, under a name that a module of the submission is unlikely to have."""
     found = importlib.util.spec_from_file_location(name, file)
     if found is None or found.loader is None:
         raise ImportError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(found)
+    module = sys.modules[name] = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
 

@@ -42,27 +42,35 @@ class Moment(Struct, frozen=True):
 class Replay:
     """One episode that is played again, in a process of its own. It is a context manager.
 
-    `solved` is whether the recorded episode ended with a solution. `limit_s` is how long the environment may take for
-    one call. `step` counts the actions that were applied. `divergence` is where the replay first differs, or `None`.
-    After a divergence, the other actions are still applied, as far as the environment takes them.
+    `solved` is whether the recorded episode ended with a solution. `count` is its number of objects, if that differs
+    between episodes. `limit_s` is how long the environment may take for one call. `step` counts the actions that were
+    applied. `divergence` is where the replay first differs, or `None`. After a divergence, the other actions are still
+    applied, as far as the environment takes them.
 
     Every method raises `EnvironmentFailed` if the environment raises an error, or does not answer in time.
     """
 
     def __init__(
-        self, environment: HostedEnvironment, recording: Recording, *, seed: int, solved: bool, limit_s: float
+        self,
+        environment: HostedEnvironment,
+        recording: Recording,
+        *,
+        seed: int,
+        solved: bool,
+        limit_s: float,
+        count: int | None = None,
     ) -> None:
         self._recording = recording
         self._solved = solved
         self.limit_s = limit_s
-        self._seed = seed
+        self._seed, self._count = seed, count
         self._process = environment.another()
         self._start()
 
     def begin(self) -> Moment:
         """Begin the episode, for the first time or again."""
         self._start()
-        told = self._run(_BEGIN, seed=self._seed)
+        told = self._run(_BEGIN, seed=self._seed, count=self._count)
         self._seen.append(int(told["seen"]))
         if told["seen"] != int(self._recording.seen[0]):
             self._diverge(0, "the first observation is another one")

@@ -10,11 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.environments.base import Environment, InvalidAction, Plain
+from harness.environments.counted import set_count
 from harness.evaluation.recording import checksum
 
 
-def begin(environment: Environment, _descriptors: Sequence[int] = (), *, seed: int) -> dict[str, Plain]:
-    """Begin the episode of this seed. Return the `observation`, and its checksum as `seen`."""
+def begin(
+    environment: Environment, _descriptors: Sequence[int] = (), *, seed: int, count: int | None = None
+) -> dict[str, Plain]:
+    """Begin the episode of this seed. Return the `observation`, and its checksum as `seen`.
+
+    `count` is the number of objects, if that differs between episodes.
+    """
+    set_count(environment, count)
     observation, _info = environment.reset(seed)
     return {"observation": observation, "seen": checksum(observation)}
 

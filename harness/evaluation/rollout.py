@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -12,8 +13,9 @@ import msgspec
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
+from harness.evaluation.counts import by_count, scheduled_counts
 from harness.evaluation.held_out import HeldOutFault
-from harness.evaluation.lanes import Lanes, Match, Played
+from harness.evaluation.lanes import Lanes, Match, OutOfTime, Played, Scheduled
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.recordings import Recordings
@@ -48,19 +50,23 @@ def evaluate(
     As soon as an episode and those before it have ended, it is written to `files.episodes`, its recording to
     `files.actions`, and what the submission printed to `log`. `conf.episode_wall_s` limits each episode, and separately
     each loading of the submission. If loading fails, the remaining episodes are not attempted and count as crashed or
-    timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out. The result is the
-    same however many are played at a time. Without a submission, the score has a reason and there are no episodes.
+    timed out, as the loading did. After `TIMEOUTS_IN_A_ROW` timeouts, the rest counts as timed out, and so does what
+    has not ended after `conf.wall_s` seconds. Without that limit, the result is the same however many are played at a
+    time. Without a submission, the score has a reason and there are no episodes.
     `progress` is called with the number of episodes done and the number scheduled. Raise `SandboxError` if the sandbox
     does not work, and `HeldOutFault` if the environment fails twice in an episode.
     """
     episodes: list[Episode] = []
+    counts = scheduled_counts(environment.counts, len(seeds))
+    schedule = [Scheduled(index, *of_one) for index, of_one in enumerate(zip(seeds, counts, strict=True))]
+    design = environment.counts.design if environment.counts else ()
     if submission.reason is not None:
         files.episodes.write_bytes(b"")
-        return _no_score(len(seeds), submission.reason), episodes
-    match = Match(environment, environment.spaces(), sandbox, submission.path, scratch, conf.episode_wall_s, log)
+        return no_score(schedule, design, submission.reason), episodes
+    match = Match(environment, environment.spaces(), sandbox, submission, scratch, conf, log)
     recordings = Recordings(files.actions)
-    with files.episodes.open("wb") as lines, Lanes(match, seeds, conf.side_by_side) as lanes:
-        for played in _in_order(lanes, seeds):
+    with files.episodes.open("wb") as lines, Lanes(match, schedule) as lanes:
+        for played in _in_order(lanes, schedule, conf.wall_s):
             episode = played.episode
             lines.write(msgspec.json.encode(episode) + b"\n")
             lines.flush()
@@ -69,13 +75,14 @@ def evaluate(
             environment.note(played.told, episode.steps)
             episodes.append(episode)
             progress(len(episodes), len(seeds))
-    return score(episodes), episodes
+    return score(episodes, design), episodes
 
 
-def score(episodes: Sequence[Episode]) -> Score:
+def score(episodes: Sequence[Episode], design: Collection[int] = ()) -> Score:
     """Return the score over all scheduled episodes. An invalid action counts as a crash.
 
-    Raise `ValueError` if there are no episodes.
+    `design` are the numbers of objects that the agent knew, if that number differs between episodes. Raise `ValueError`
+    if there are no episodes.
     """
     if not episodes:
         raise ValueError("no episodes were scheduled: set evaluation.episodes to 1 or more")
@@ -89,45 +96,53 @@ def score(episodes: Sequence[Episode]) -> Score:
         timed_out=outcomes[EpisodeOutcome.TIMED_OUT],
         mean_steps=fmean(episode.steps for episode in whole) if whole else None,
         mean_reward=fmean(episode.reward for episode in whole) if whole else None,
+        **by_count([(episode.count, episode.outcome is EpisodeOutcome.SOLVED) for episode in episodes], design),
     )
 
 
-def _no_score(scheduled: int, reason: str) -> Score:
+def no_score(schedule: Sequence[Scheduled], design: Collection[int], reason: str) -> Score:
+    """Return the score if nothing could be played. Every episode counts as unsolved."""
     return Score(
         solve_rate=0.0,
-        episodes=scheduled,
+        episodes=len(schedule),
         solved=0,
         crashed=0,
         timed_out=0,
         mean_steps=None,
         mean_reward=None,
         reason=reason,
+        **by_count([(scheduled.count, False) for scheduled in schedule], design),
     )
 
 
-def _in_order(lanes: Lanes, seeds: Sequence[int]) -> Iterator[Played]:
-    """Yield what came of each episode.
+def _in_order(lanes: Lanes, schedule: Sequence[Scheduled], wall_s: float | None) -> Iterator[Played]:
+    """Yield what came of each episode. Those that have not ended after `wall_s` seconds are given up.
 
-    Once there is a reason to give up, the remaining episodes get that reason, also those that were already played. So
-    the result does not depend on how many are played at a time.
+    Once there is another reason to give up, the remaining episodes get that reason, also those that were already
+    played. So the result does not depend on how many are played at a time.
     """
-    timeouts, count = 0, len(seeds)
-    for index in range(count):
+    timeouts = 0
+    until = None if wall_s is None else time.monotonic() + wall_s
+    for index in range(len(schedule)):
         if timeouts >= TIMEOUTS_IN_A_ROW:
             outcome, reason = EpisodeOutcome.TIMED_OUT, f"{NOT_ATTEMPTED} after {timeouts} timeouts in a row"
-            yield from _given_up(range(index, count), outcome, reason)
+            yield from _given_up(schedule[index:], outcome, reason)
             return
         try:
-            played = lanes.wait_for(index)
+            played = lanes.wait_for(index, until)
+        except OutOfTime:
+            over = f"{NOT_ATTEMPTED}, or not to its end: grading took its {wall_s:g} s (evaluation.wall_s)"
+            yield from _given_up(schedule[index : index + 1], EpisodeOutcome.TIMED_OUT, over)
+            continue
         except EnvironmentFailed as error:
-            raise HeldOutFault(error, seeds) from None
+            raise HeldOutFault(error, [scheduled.seed for scheduled in schedule]) from None
         yield played
         if played.unloadable:
-            yield from _given_up(range(index + 1, count), played.episode.outcome, played.episode.error)
+            yield from _given_up(schedule[index + 1 :], played.episode.outcome, played.episode.error)
             return
         timeouts = timeouts + 1 if played.episode.outcome is EpisodeOutcome.TIMED_OUT else 0
 
 
-def _given_up(indices: range, outcome: EpisodeOutcome, reason: str | None) -> Iterator[Played]:
-    for index in indices:
-        yield Played(Episode(index=index, outcome=outcome, error=reason))
+def _given_up(rest: Sequence[Scheduled], outcome: EpisodeOutcome, reason: str | None) -> Iterator[Played]:
+    for scheduled in rest:
+        yield Played(scheduled.unplayed(outcome, reason))

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from harness.evaluation.program import PolicyEntry
 from harness.untrusted.traps import is_git_directory, trap
 from harness.untrusted.tree import open_file, open_folder
 from harness.untrusted.words import kind, shown, size
@@ -39,12 +40,16 @@ class Caps(Struct, frozen=True, kw_only=True):
 
 DEFAULT_CAPS = Caps()
 
+GIVEN_CAPS = Caps(files=5_000, file_bytes=64_000_000, total_bytes=256_000_000, depth=16, entries=50_000)
+"""The caps for what a person gives to be graded, such as a package with all its modules."""
+
 
 class Submission(Struct, frozen=True, kw_only=True):
     """What the agent left behind, as copied to `path`.
 
     `files` maps each relative name to the SHA-256 of its content. `digest` covers all names and contents. `left_out`
     says what was not taken and why. `reason` says why there is no submission at all; it is `None` if there is one.
+    `entry` says where its policy is.
     """
 
     path: Path
@@ -52,14 +57,26 @@ class Submission(Struct, frozen=True, kw_only=True):
     digest: str
     left_out: tuple[str, ...]
     reason: str | None
+    entry: PolicyEntry = PolicyEntry()
 
 
 class _LeftOut(Exception):
     """An entry is not taken. The message says why."""
 
 
-def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folder: str = ".") -> Submission:
+def collect(
+    workspace: Path,
+    destination: Path,
+    caps: Caps = DEFAULT_CAPS,
+    folder: str = ".",
+    *,
+    part: str = ".",
+    required: str = REQUIRED,
+) -> Submission:
     """Copy the regular files of `workspace`/`folder` to `destination`, which is made and must be empty.
+
+    `part` limits this to one folder there. Names stay relative to `folder`. Without the file `required`, there is no
+    submission.
 
     Only regular files are read, through directory descriptors and without following links, so this is safe even while
     the agent is running. These are left out: links, devices, FIFOs and sockets; hard links to a file of another owner,
@@ -67,7 +84,7 @@ def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folde
     else a program on the host reads or runs by itself (`harness.untrusted.traps`); caches; whatever exceeds the caps.
     Raise `ValueError` if the destination is inside the workspace or not empty, and `OSError` if it cannot be written.
     """
-    if destination.resolve().is_relative_to(workspace.resolve()):
+    if destination.resolve().is_relative_to((workspace / part).resolve()):
         raise ValueError(f"{destination} lies in the agent's own workspace {workspace}: choose a folder outside")
     destination.mkdir(mode=0o755, parents=True, exist_ok=True)
     if any(destination.iterdir()):
@@ -77,8 +94,13 @@ def collect(workspace: Path, destination: Path, caps: Caps = DEFAULT_CAPS, folde
     try:
         with _opened_below(workspace, folder, caps.depth) as top:
             copier.owner = os.fstat(top).st_uid
-            copier.file(top, PurePosixPath(REQUIRED))
-            copier.folder(top, PurePosixPath())
+            needed = PurePosixPath(required)
+            with _opened_below(workspace, str(PurePosixPath(folder) / needed.parent), caps.depth) as place:
+                copier.file(place, needed)
+            if part == ".":
+                copier.folder(top, PurePosixPath())
+            else:
+                copier.enter(top, PurePosixPath(part))
     except _LeftOut as error:
         reason = f"no submission: {error}"
     names = sorted(copier.files)
@@ -121,7 +143,7 @@ class _Copier:
             where = path / name
             try:
                 if is_folder:
-                    self._enter(directory, where)
+                    self.enter(directory, where)
                 elif str(where) not in self.files:
                     self.file(directory, where)
             except _LeftOut as error:
@@ -175,7 +197,7 @@ class _Copier:
             self._note(f"{shown(path)} has more entries: the cap is {self.caps.entries} entries in all")
         return sorted(listed[:room])
 
-    def _enter(self, directory: int, where: PurePosixPath) -> None:
+    def enter(self, directory: int, where: PurePosixPath) -> None:
         """Copy a folder of an open directory. Raise `_LeftOut` if it is not part of a submission."""
         label = shown(where)
         if where.name.startswith(".") or where.name in _NOISE:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.rollout import NOT_ATTEMPTED
 from harness.grading import Score, least_solved
-
-_FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
-_LONGEST = 120
+from harness.results.episodes import brief_error
 
 
 def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
@@ -34,7 +31,7 @@ def summarize(score: Score, episodes: Sequence[Episode], needed: float) -> str:
 
 def _kind(words: str, episodes: Iterable[Episode], outcome: EpisodeOutcome) -> str:
     """Return the number of episodes that ended this way, and their most common error. Without episodes, return ""."""
-    errors = [_brief(episode.error) for episode in episodes if episode.outcome is outcome]
+    errors = [brief_error(episode.error) for episode in episodes if episode.outcome is outcome]
     if not errors:
         return ""
     played = [error for error in errors if not error.startswith(NOT_ATTEMPTED)] or errors
@@ -44,14 +41,3 @@ def _kind(words: str, episodes: Iterable[Episode], outcome: EpisodeOutcome) -> s
     others = f", and {len(played) - times} for other reasons" if times < len(played) else ""
     skipped = f", and {len(errors) - len(played)} {NOT_ATTEMPTED} after them" if len(played) < len(errors) else ""
     return f"{len(errors)} {words}: {most}{others}{skipped}"
-
-
-def _brief(error: str | None) -> str:
-    """Return the last line of an error, and for a traceback the place in the submission where it happened."""
-    lines = (error or "").strip().splitlines()
-    if not lines:
-        return ""
-    frames = _FRAME.findall(error or "")
-    place = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
-    said = lines[-1].strip()
-    return (said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…") + place

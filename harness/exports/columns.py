@@ -101,7 +101,8 @@ RECORD_COLUMNS: Sequence[TableColumn] = [
     TableColumn("solve_rate", _NUMBER, "record.score.solve_rate"),
     *_columns(_NUMBER, "interval.", "low high", named="solve_rate_"),
     *_columns(_INTEGER, "record.score.", "episodes solved crashed timed_out"),
-    *_columns(_NUMBER, "record.score.", "mean_steps mean_reward"),
+    *_columns(_NUMBER, "record.score.", "mean_steps mean_reward design_rate held_out_rate"),
+    *_columns(_INTEGER, "record.score.", "largest_count_all_solved largest_count_any_solved"),
     TableColumn("pass_solve_rate", _NUMBER, "record.pass_solve_rate"),
     TableColumn("turns", _INTEGER, "used.turns"),
     TableColumn("tokens", _INTEGER, "tokens"),
@@ -144,6 +145,7 @@ EPISODE_COLUMNS: Sequence[TableColumn] = [
     TableColumn("reward", _NUMBER, "line.reward"),
     TableColumn("seconds", _NUMBER, "line.seconds"),
     TableColumn("error", _TEXT, "line.error"),
+    TableColumn("count", _INTEGER, "line.count"),
 ]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
+from harness.environments.fidelity import fidelity_of, sentence
 from harness.environments.hosts import EnvironmentFailed
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 from harness.mcp.states import absurd, outside
@@ -100,7 +101,8 @@ class EnvironmentTools:
             picture = self._save(self._draw(), name)
             now = json.dumps(self._environment.get_state(), default=_listed)
         shown = now if len(now) <= _STATE_LENGTH else f"too long to show ({len(now)} characters)"
-        return ToolAnswer(f"picture: {picture.path}\nstate: {shown}", [picture])
+        faithful = sentence(fidelity_of(self._environment))
+        return ToolAnswer(f"picture: {picture.path}\nstate: {shown}\n{faithful}", [picture])
 
     def _set_state(self, state: Plain) -> None:
         try:
@@ -144,11 +146,12 @@ class EnvironmentTools:
                     ending = f"not solved: stopped after {ROLLOUT_S:g} s, the time limit of this tool"
                     break
                 action = self._environment.action(policy.act(observation, left))
-                observation, gained, terminated, truncated, _ = self._environment.step(action)
-                steps, reward = steps + 1, reward + gained
+                step = self._environment.step(action)
+                observation, steps, reward = step.observation, steps + 1, reward + step.reward
                 frames.offer(steps, self._draw)
-                if terminated or truncated:
-                    ending = "solved" if terminated else "not solved: the episode is over"
+                policy.update(step, max(0.0, deadline - self._clock()))
+                if step.terminated or step.truncated:
+                    ending = "solved" if step.terminated else "not solved: the episode is over"
                     break
         except InvalidAction as error:
             ending = f"not solved: invalid action at step {steps}: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from backends.base import Backend
 from backends.registry import backend
 from harness.case import SUBMISSION
 from harness.evaluation.playing import Episode
+from harness.grading import CountScore
 from harness.malformed import MALFORMED
 from harness.page.coloured import coloured
 from harness.page.thread import Shower
@@ -71,6 +72,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
         "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
+        "counts": _counts(score.by_count) if score else [],
         "folder": visible(str(folder.path)) if folder else None,
         "faults": [fault] if fault else [],
         "transcripts": [],
@@ -92,6 +94,15 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     found["films"] = pictures.take(iter(sorted(folder.pictures.glob("*.webp"))))
     found["pictures"] = pictures.take(iter(sorted(folder.renders.glob("*.png"))))
     return found
+
+
+def _counts(by_count: Mapping[int, CountScore]) -> list[dict[str, Any]]:
+    """Return the grade for each number of objects, with the interval of its solve rate."""
+    return [
+        {"count": count, **msgspec.to_builtins(one), "interval": wilson(one.solved, one.episodes)}
+        for count, one in sorted(by_count.items())
+        if 0 <= one.solved <= one.episodes > 0
+    ]
 
 
 def _adapter(name: str) -> tuple[Backend | None, str | None]:

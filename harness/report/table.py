@@ -55,8 +55,16 @@ def named(record: Record) -> str:
 
 
 def solve_rate(record: Record) -> str:
-    """Return the share of episodes that were solved, or a dash if nothing was graded."""
-    return "-" if record.score is None else f"{record.score.solve_rate:.2f}"
+    """Return the share of episodes that were solved, or a dash if nothing was graded.
+
+    If the number of objects differs between episodes, the shares for design and held-out numbers follow.
+    """
+    score = record.score
+    if score is None:
+        return "-"
+    parts = {"design": score.design_rate, "held-out": score.held_out_rate}
+    told = ", ".join(f"{name} {rate:.2f}" for name, rate in parts.items() if rate is not None)
+    return f"{score.solve_rate:.2f}{f' ({told})' if told else ''}"
 
 
 def shown(number: float | None, form: str = "") -> str:

@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from harness.case import LOCAL_KINDS, Case
+from harness.grading import EvaluationConf
 from harness.results.record import Record
 
 UNLIMITED = "no limit"
 """The value of a limit that is not set."""
 
-OPTIONS = ("backend.", "provider.", "sandbox.", "server.")
+OPTIONS = ("backend.", "evaluation.", "provider.", "sandbox.", "server.")
 """How the names of options begin. Only options that are set are conditions."""
 
 OF_REQUESTS = frozenset({"api", "sampling", "tools_sent"})
@@ -88,6 +89,7 @@ def _recorded(record: Record) -> dict[str, str | None]:
     """
     versions, digests = record.versions, record.digests
     return {
+        **_counts(record),
         "cli": versions.cli,
         "cli_path": versions.cli_path,
         "environment": versions.environment,
@@ -107,6 +109,13 @@ def _recorded(record: Record) -> dict[str, str | None]:
         "solved_when": record.solved_when,
         "tools": digests.tools,
     }
+
+
+def _counts(record: Record) -> dict[str, str | None]:
+    """Return the numbers of objects. Other environments have no such conditions."""
+    if record.counts is None:
+        return {}
+    return {"counts": _text(record.counts), "held_out_counts": record.counts_digest}
 
 
 def _limits(record: Record) -> dict[str, str | None]:
@@ -129,10 +138,16 @@ def _configured(case: Case, *, unknown_weights: bool) -> dict[str, str | None]:
         "model": case.model.asked_as,
         "wire": case.wire,
         **_options("backend", backend),
+        **_options("evaluation", _of_evaluation(case.evaluation)),
         **_options("provider", {"base_url": case.provider.base_url}),
         **_options("sandbox", {**own_limits, **case.sandbox.options}),
         **_options("server", _of_server(case, unknown_weights=unknown_weights)),
     }
+
+
+def _of_evaluation(conf: EvaluationConf) -> dict[str, Any]:
+    """Return the options of grading that are set."""
+    return {"carry_over": conf.carry_over or None, "step_wall_s": conf.step_wall_s, "wall_s": conf.wall_s}
 
 
 def _of_server(case: Case, *, unknown_weights: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ from harness.malformed import MALFORMED
 from harness.visible import visible_struct
 
 SOLVED = "solved"
+
+_FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
+_LONGEST = 120
 
 
 class EpisodeLine(Struct, frozen=True):
@@ -22,6 +26,7 @@ class EpisodeLine(Struct, frozen=True):
     reward: float | None = None
     seconds: float | None = None
     error: str | None = None
+    count: int | None = None
 
 
 class _EpisodeOutcomeLine(Struct):
@@ -49,6 +54,17 @@ def read_episodes(episodes: Path) -> list[EpisodeLine]:
             if number < len(lines):
                 raise ValueError(f"{episodes}:{number}: not an episode: {error}") from error
     return found
+
+
+def brief_error(error: str | None) -> str:
+    """Return the last line of an error, and for a traceback the place in the submission where it happened."""
+    lines = (error or "").strip().splitlines()
+    if not lines:
+        return ""
+    frames = _FRAME.findall(error or "")
+    place = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
+    said = lines[-1].strip()
+    return (said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…") + place
 
 
 def solved_flags(episodes: Path) -> tuple[bool, ...] | None:

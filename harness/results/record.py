@@ -198,8 +198,11 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions. `known_failure` is set if the project
-    expected the case to fail.
+    environment's configuration. They are null in records of older versions. `state_fidelity` says what the environment
+    can do with a state that is set (`harness.environments.fidelity`). It is null if the environment was not made, and
+    in records of older versions. `counts` are the numbers of objects that the agent was told of, if the environment has
+    such, and `counts_digest` stands for those that were held out. `known_failure` is set if the project expected the
+    case to fail.
     """
 
     schema: int = SCHEMA
@@ -229,6 +232,8 @@ class Record(Struct, frozen=True, kw_only=True):
     solved_when: str | None = None
     max_steps: int | None = None
     environment_arguments: dict[str, Any] | None = None
+    counts: dict[str, Any] | None = None
+    state_fidelity: str | None = None
     timing: Timing = Timing()
     versions: Versions
     digests: Digests = Digests()
@@ -238,6 +243,7 @@ class Record(Struct, frozen=True, kw_only=True):
     earlier: list[EarlierSession] = field(default_factory=list)
     seed_key: str | None = None
     seeds_digest: str | None = None
+    counts_digest: str | None = None
     submission: dict[str, Any] | None = None
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0

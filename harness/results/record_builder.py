@@ -16,6 +16,7 @@ from backends.events import Usage
 from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
+from harness.environment_conf import EnvironmentConf
 from harness.grading import Score
 from harness.results.conditions import Circumstances, with_conditions
 from harness.results.drafts import write_draft
@@ -76,6 +77,7 @@ class RecordBuilder:
         self.score: Score | None = None
         self.usage = CaseUsage()
         self.digests = Digests()
+        self.state_fidelity: str | None = None
         self.circumstances = Circumstances(python=platform.python_version())
         self.usage_by_model: dict[str, Usage] = {}
         self.compactions = 0
@@ -85,6 +87,7 @@ class RecordBuilder:
         self.differences: list[Difference] = []
         self.seed_key: str | None = None
         self.seeds_digest: str | None = None
+        self.counts_digest: str | None = None
         self.submission: dict[str, Any] | None = None
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
@@ -185,10 +188,8 @@ class RecordBuilder:
             denials=self.denials,
             differences=self.differences,
             limits=case.limits,
-            pass_solve_rate=case.environment.pass_solve_rate,
-            solved_when=case.environment.solved_when,
-            max_steps=case.environment.max_steps,
-            environment_arguments=case.environment.arguments,
+            **_of_environment(case.environment),
+            state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
@@ -196,6 +197,7 @@ class RecordBuilder:
             earlier=self.earlier,
             seed_key=self.seed_key,
             seeds_digest=self.seeds_digest,
+            counts_digest=self.counts_digest,
             submission=self.submission,
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
@@ -207,6 +209,18 @@ class RecordBuilder:
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)
+
+
+def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
+    """Return what the record keeps of an environment's configuration: not the numbers of objects that are held out."""
+    told = None if conf.counts is None else msgspec.structs.asdict(conf.counts)
+    return {
+        "pass_solve_rate": conf.pass_solve_rate,
+        "solved_when": conf.solved_when,
+        "max_steps": conf.max_steps,
+        "environment_arguments": conf.arguments,
+        "counts": told and {name: value for name, value in told.items() if name != "held_out"},
+    }
 
 
 def _names(case: Case) -> CaseNames:

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.endings import ConfError
+from harness.packaged import kept_from_agents
 from harness.sandbox.base import BoxRequest, SandboxError
 from harness.seed_key import key_file
 
@@ -141,12 +142,18 @@ def _read_only(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def _covered(shown: Iterable[Path]) -> Iterator[str]:
-    """Yield options that make the private seed unreadable, if it lies below a path that is shown."""
+    """Yield options that hide the private seed, and what Proctor ships with solutions, below a path that is shown.
+
+    In a wheel, these folders lie among Python's packages.
+    """
+    places = [place.resolve() for place in (*map(Path, _SYSTEM), *shown)]
     with suppress(ConfError, OSError):  # this user has no home, or may not look into it
         file = key_file().resolve(strict=True)
-        places = (*map(Path, _SYSTEM), *shown)
-        if any(file.is_relative_to(place.resolve()) for place in places):
+        if any(map(file.is_relative_to, places)):
             yield from ("--ro-bind", "/dev/null", str(file))
+    for folder in (kept.resolve() for kept in kept_from_agents()):
+        if any(map(folder.is_relative_to, places)):
+            yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
 
 
 def _bound(path: Path) -> tuple[str, str, str]:

@@ -16,6 +16,12 @@ def host_python() -> Interpreter:
     return Interpreter(sys.executable, interpreter_paths())
 
 
+def python_at(executable: Path) -> Interpreter:
+    """Return another Python than the harness's, at this path, for kinds whose boxes show host paths."""
+    installed = _places(executable.resolve().parent.parent, *_links(executable))
+    return Interpreter(str(executable), _environment(executable) or installed)
+
+
 def interpreter_paths() -> tuple[Path, ...]:
     """Return the paths that `sys.executable` needs to run with its packages: its prefix and its installation.
 

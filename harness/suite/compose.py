@@ -28,6 +28,9 @@ ROOT_FILE: Final = "config.yaml"
 _MERGED: Final = "_proctor_"
 """The name of the merged `config.yaml` in Hydra's store."""
 
+_ADDED: Final = "_added_"
+"""The groups of the entries without files begin so, because Hydra would take these for the schemas of files."""
+
 _FAULTS: Final = (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError, RecursionError)
 
 
@@ -40,12 +43,23 @@ class Composer:
 
     def __init__(self, conf: ConfPath) -> None:
         self._conf = conf
+        self._added: set[tuple[str, str]] = set()
         if misnamed := conf.misnamed(ROOT_FILE):
             raise ConfError(misnamed)
         self.roots = {conf.shown(path): _mapping(conf, path) for path in conf.every(ROOT_FILE)}
         self.defaults = {"sandbox": "bubblewrap", "prompt": "default"}
         for file, document in reversed(self.roots.items()):
             self.defaults |= _chosen(file, document.pop("defaults", []))
+
+    def add(self, group: str, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add entries that have no file to a group."""
+        for name, entry in entries.items():
+            ConfigStore.instance().store(group=_ADDED + group, name=name, node=dict(entry))
+            self._added.add((group, name))
+
+    def has(self, group: str, name: str) -> bool:
+        """Return whether an entry was added to a group."""
+        return (group, name) in self._added
 
     def setter(self, key: str) -> str | None:
         """Return the first `config.yaml` that sets a key such as `limits.turns`, or None."""
@@ -59,7 +73,7 @@ class Composer:
         """
         first, *others = [folder.resolve() for folder in self._conf.folders if folder.is_dir()]
         chosen = {
-            "defaults": [*({group: name} for group, name in entries.items()), "_self_"],
+            "defaults": [*({self._place(group, name): name} for group, name in entries.items()), "_self_"],
             "hydra": {"searchpath": [f"file://{folder}" for folder in others]},
         }
         with self._naming_the_culprit(entries, overrides), initialize_config_dir(str(first), version_base="1.3"):
@@ -67,6 +81,10 @@ class Composer:
             ConfigStore.instance().store(_MERGED, merged)
             tree = OmegaConf.to_container(compose(_MERGED, list(overrides)), resolve=True)
         return {str(key): value for key, value in tree.items()} if isinstance(tree, dict) else {}
+
+    def _place(self, group: str, name: str) -> str:
+        """Return the group `environment@environment.NAME` as Hydra finds the entry."""
+        return f"{_ADDED}{group}" if self.has(group.partition("@")[0], name) else group
 
     def _file(self, group: str, name: str) -> Path:
         file = f"{group.partition('@')[0]}/{name}.yaml"
@@ -78,7 +96,11 @@ class Composer:
         try:
             yield
         except _FAULTS as error:
-            files = {group.partition("@")[2] or group: self._file(group, name) for group, name in entries.items()}
+            files = {
+                group.partition("@")[2] or group: self._file(group, name)
+                for group, name in entries.items()
+                if not self.has(group.partition("@")[0], name)
+            }
             for file in files.values():
                 defaults = _mapping(self._conf, file).get("defaults")
                 if isinstance(defaults, list) and file.stem in defaults:

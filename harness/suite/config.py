@@ -37,9 +37,14 @@ from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
 from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer
+from harness.suite.ids import entries_without_files, name_environments
 from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
 S = TypeVar("S", bound=Struct)
+
+
+GRADE = "grade"
+"""What stands for the suite of a run that grades one program."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -68,13 +73,14 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.prompt[environment.prompt or self.suite.prompt or self.default_prompt]
 
 
-def load(conf: ConfPath, suite: str, settings: Sequence[str] = ()) -> Config:
+def load(conf: ConfPath, suite: str, settings: Sequence[str] = (), further: Sequence[str] = ()) -> Config:
     """Return the configuration of a suite, changed by `settings` (Hydra overrides). Raise `ConfError`.
 
+    The ids of KinDER's environments in `further` are added to the environments of the suite; other names are ignored.
     If an environment or a backend of the suite names a module, the project's root folder becomes importable.
     """
     with conf.naming_files():
-        return _Loader(conf, suite, settings).load()
+        return _Loader(conf, suite, settings).load(further)
 
 
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
@@ -92,6 +98,16 @@ def load_environments(conf: ConfPath) -> dict[str, EnvironmentConf]:
         return _Loader(conf, "", ()).environments()
 
 
+def load_to_grade(conf: ConfPath, environment: str, settings: Sequence[str] = ()) -> Config:
+    """Return the configuration of a run that grades a program in one environment, without a suite or an agent.
+
+    `environment` is a name or an id of KinDER. The configuration is changed by `settings` (Hydra overrides). If the
+    environment names a module, the project's root folder becomes importable. Raise `ConfError`.
+    """
+    with conf.naming_files():
+        return _Loader(conf, GRADE, settings).to_grade(environment)
+
+
 class _Loader:
     def __init__(self, conf: ConfPath, suite: str, settings: Sequence[str]) -> None:
         self.conf = conf
@@ -101,15 +117,21 @@ class _Loader:
         for file, document in self.composer.roots.items():
             self._require_keys(file, document)
 
-    def load(self) -> Config:
+    def load(self, further: Sequence[str]) -> Config:
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
-        sandbox = self.settings.sandbox() or self._default_sandbox()
-        base = {"suite": self.suite, "sandbox": sandbox}
+        base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
+        named = [*suite.environments, *further]
+        suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
+        self.composer.add("environment", entries_without_files(named, self.conf))
+        return self._composed(suite, self._names(suite), base)
 
-        names = self._names(suite)
-        tree = self.composer.compose(base | _entries(names), self.settings.overrides(names))
+    def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
+        """Return the configuration with these entries of each group, once everything is checked."""
+        sandbox = self.settings.sandbox() or self._default_sandbox()
+        chosen = {**base, "sandbox": sandbox, **_entries(names)}
+        tree = self.composer.compose(chosen, self.settings.overrides(names))
         config = Config(
             path=self.conf,
             suite=suite,
@@ -126,6 +148,17 @@ class _Loader:
         )
         self._check_together(config)
         return config
+
+    def to_grade(self, environment: str) -> Config:
+        if self.settings.of_suite():
+            raise ConfError("--set suite.…: a program is graded without a suite, so leave this out")
+        suite = name_environments(SuiteConf(GRADE, [], [], [], allow_no_sandbox=True), [environment], "")
+        self.composer.add("environment", entries_without_files([environment], self.conf))
+        if not suite.environments:
+            require(self.conf, "environment", environment, f"--environment {environment}")
+            suite = msgspec.structs.replace(suite, environments=[environment])
+        names = {"backend": [], "model": [], "provider": [], "environment": suite.environments}
+        return self._composed(suite, names | {"prompt": self._every("prompt")}, {})
 
     def providers(self) -> dict[str, ProviderConf]:
         names = {"provider": self._every("provider")}
@@ -169,7 +202,8 @@ class _Loader:
             if not chosen:
                 raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
-                require(self.conf, group, name, f"{where}{group}s")
+                if not self.composer.has(group, name):
+                    require(self.conf, group, name, f"{where}{group}s")
         if Exclusion() in suite.exclude:
             raise ConfError(f"{where}exclude: a rule that names nothing leaves out every case")
         for rule in suite.exclude:

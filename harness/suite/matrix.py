@@ -42,7 +42,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 prompt=config.prompt_of(environment),
                 sandbox=config.sandbox,
                 limits=config.limits,
-                evaluation=config.evaluation,
+                evaluation=config.evaluation.for_model(scripted=provider.scripted),
                 gateway=config.gateway,
                 replicate=replicate,
             )

@@ -253,7 +253,7 @@ def test_an_unknown_extra_names_the_choices(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as exited:
         main(["setup", "--extra", "nonesuch"])
     assert exited.value.code == 2
-    assert "invalid choice: 'nonesuch' (choose from 'kinder', 'local')" in capsys.readouterr().err
+    assert "invalid choice: 'nonesuch' (choose from 'kinder', 'local', 'worlds')" in capsys.readouterr().err
 
 
 class Extra:

@@ -36,6 +36,7 @@ PUBLIC_CODE = (
     "evaluation/seeds.py",
     "environments/__init__.py",
     "environments/base.py",
+    "environments/fidelity.py",
     "environments/maze.py",
 )
 """The modules of `harness/` that derive seeds and make mazes."""
@@ -60,7 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def configure(project: Project, *, thorough: bool = False) -> None:
-    told = {"environment": "large_maze", "sizes": [12, 20], "thorough": thorough}
+    told = {"environment": "large_maze", "sizes": [10, 15], "thorough": thorough}
     project.write("hunter/hunt.json", json.dumps(told))
 
 
@@ -116,7 +117,7 @@ def test_with_public_seeds_the_same_submission_finds_them_and_the_record_warns(p
 def test_a_private_seed_that_lies_where_the_submission_can_read_is_found(project: Project, tmp_path: Path) -> None:
     project.write("hunter/notes.txt", f"the key is {SEED.upper()}.\n")
     submission = collect(project.folder / "hunter", tmp_path / "submission")
-    with hosted_maze(12, 20, max_steps=1000) as maze:
+    with hosted_maze(10, 15, max_steps=1000) as maze:
         score, _ = evaluate(
             maze,
             submission,

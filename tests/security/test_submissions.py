@@ -137,7 +137,7 @@ def test_a_policy_that_only_goes_up_fails_unless_the_goal_is_above(grade: Grade)
     assert errors(graded) == "\n" * 9
 
 
-def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
+def test_it_receives_real_spaces_and_a_state_that_reads_by_key_and_by_attribute(grade: Grade) -> None:
     total, _ = grade("""
         from gymnasium import spaces
 
@@ -145,7 +145,8 @@ def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
             def reset(self, state, info):
                 assert self.action_space == spaces.Discrete(4), self.action_space
                 assert isinstance(self.observation_space, spaces.Dict)
-                assert type(state["agent"]) is list and info == {}
+                assert info == {} and state["agent"] == list(state.agent) and {state["agent"]: 1}
+                assert state["obstacles"] == [list(cell) for cell in sorted(state.obstacles)]
     """)
     assert total.solve_rate == 1.0
 
@@ -156,7 +157,7 @@ def test_it_receives_real_spaces_and_plain_observations(grade: Grade) -> None:
         ("1 / 0", "line 8, in <module>\n    1 / 0\n    ~~^~~\nZeroDivisionError: division by zero"),
         ("class GeneratedApproach(:", "SyntaxError: invalid syntax"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("x = 1", "has no attribute 'GeneratedApproach'"),
+        ("x = 1", "approach.py has no class GeneratedApproach, and no other class with reset and get_action"),
         ("class GeneratedApproach: pass", "TypeError: GeneratedApproach() takes no arguments"),
         ("sys.exit('\\x1b[2Jbye')", "SystemExit: bye"),
         ("os._exit(7)", "the policy's process ended (exit code 7)"),
@@ -335,7 +336,7 @@ def test_it_can_write_none_of_our_files_and_open_no_connection(grade: Grade) -> 
 
         class GeneratedApproach(good.GeneratedApproach):
             def reset(self, state, info):
-                worker, *files = sys.argv[:3]
+                worker, _folder, *files = sys.argv
                 folder = os.path.dirname(__file__)
                 for file in (worker, *files, __file__, os.path.join(folder, "new.py"), os.__file__):
                     assert refused(lambda: open(file, "a")), file
@@ -393,6 +394,7 @@ def test_a_worker_that_cannot_start_is_an_error_of_the_harness(
     grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     (tmp_path / "spaces.py").write_text(trouble)
-    monkeypatch.setattr(policy_module, "_SPACES", tmp_path / "spaces.py")
+    parts = policy_module._PARTS
+    monkeypatch.setattr(policy_module, "_PARTS", (parts[0], tmp_path / "spaces.py", *parts[2:]))
     with pytest.raises(SandboxError, match=r"^[^\n]*No module named 'no_such_package'\n"):
         grade(GOOD)

@@ -15,7 +15,8 @@ MAY_DIFFER: Final = re.compile(
     r"|(overrides|options)(\.\d+)?"  # the command line
     r"|case\.(id|model|provider)|scripted|played_from|versions\.model_digest|conditions_digest"  # who answers
     r"|conditions\.(model_digest|provider|scripted|server|server_context|gpu_driver|provider\..*|server\..*)"
-    r"|(conditions\.)?(seed_key|seeds_digest)|score\.mean_(steps|reward)"  # a real model is graded by private seeds
+    r"|(conditions\.)?(seed_key|seeds_digest|counts_digest|held_out_counts)"  # a real model is graded by private seeds
+    r"|score\.mean_(steps|reward)"
 )
 """The fields of a record that a replay may change. Everything else must be the same."""
 

@@ -89,6 +89,13 @@ def _hold_on() -> None:
     os._exit(4)
 
 
+def _leak() -> None:
+    """Keep more and more memory, until there is no more."""
+    kept = []
+    while True:
+        kept.append(bytearray(1 << 24))
+
+
 def _close_all() -> None:
     os.closerange(0, 1000)
 
@@ -100,6 +107,7 @@ TROUBLES: dict[str, Any] = {
     "exit": lambda: os._exit(3),
     "sys.exit": lambda: sys.exit("bye"),
     "segfault": lambda: ctypes.string_at(0),
+    "leak": _leak,
     "memory": lambda: bytearray(1 << 40),
     "raise": _raise,
     "flood": _flood,

@@ -47,6 +47,13 @@ def test_a_limit_that_does_not_hold_is_not_told() -> None:
     assert "Tokens" not in told
 
 
+def test_it_tells_of_the_clock_for_an_action_and_of_learning_between_episodes_only_if_there_are_such() -> None:
+    assert "for an action" not in prompt()
+    assert "learn" not in prompt()
+    assert "may take 0.5 seconds for an action" in prompt(step_wall_s=0.5)
+    assert "it may learn from one to the next" in " ".join(prompt(carry_over=True).split())
+
+
 def test_it_keeps_the_limits_to_itself_if_told_so() -> None:
     told = prompt(Limits(turns=12), tell_limits=False)
     assert "Limits" not in told

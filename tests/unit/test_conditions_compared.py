@@ -21,7 +21,7 @@ from harness.environment_conf import EnvironmentConf
 from harness.environments import fingerprint, maze
 from harness.environments.base import PUBLIC_SEEDS
 from harness.environments.hosted import HostedEnvironment
-from harness.environments.looking import look
+from harness.environments.looking import look_at
 from harness.gateway.script import load_script
 from harness.gateway.scripted import ScriptedProvider
 from harness.grading import EvaluationConf
@@ -161,7 +161,7 @@ def test_another_prompt_is_refused_by_name(rooms: Rooms, played: RecordBuilder, 
 def look_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take fingerprints anew, of environments in this process, which the test can change."""
     monkeypatch.setattr(fingerprint, "_taken", {})
-    monkeypatch.setattr(HostedEnvironment, "run", lambda *_: look(made_here(CASE.environment)))
+    monkeypatch.setattr(HostedEnvironment, "run", lambda *_, seed: look_at(made_here(CASE.environment), seed=seed))
 
 
 def test_a_problem_that_changed_under_its_name_is_refused(

@@ -35,9 +35,9 @@ from harness.case import (
     SuiteConf,
 )
 from harness.case_folder import CaseFolder
-from harness.commands import export, prune, view
+from harness.commands import export, grade, prune, view
 from harness.endings import ENDINGS
-from harness.environment_conf import EnvironmentConf
+from harness.environment_conf import Counts, EnvironmentConf
 from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
@@ -120,6 +120,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`model`": ModelConf,
     "`provider`": ProviderConf,
     "`environment`": EnvironmentConf,
+    "`Counts`": Counts,
     "`prompt`": PromptConf,
     "`sandbox`": SandboxConf,
     "`limits`": Limits,
@@ -191,6 +192,7 @@ class TestConfiguration:
     ("command", "name", "heading"),
     [
         (prune, "docs/running.md", "Remove old runs"),
+        (grade, "docs/programs.md", "The options of the command"),
         (view, "docs/running.md", "Watch runs in a browser"),
         (export, "docs/exports.md", "The options of the command"),
     ],

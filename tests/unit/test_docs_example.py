@@ -24,7 +24,9 @@ def test_the_example_can_be_typed(tmp_path: Path) -> None:
 
 def test_the_files_and_settings_of_the_configuration_page_are_right(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "mylab")
-    config, suite, prompt, known = (block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml")
+    blocks = (block.text for block in code_blocks(CONFIGURATION) if block.language == "yaml")
+    config, suite, counted, prompt, known = blocks
+    assert page("conf/environment/motion2d_generalized.yaml").endswith(counted)
     reader.run("proctor init")
     reader.write("conf/config.yaml", config)
     reader.write("conf/suite/pr.yaml", f"{suite}prompt: mine\n")

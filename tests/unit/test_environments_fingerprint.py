@@ -203,10 +203,10 @@ def test_a_process_that_dies_meanwhile_is_given_another_chance(
     conf = msgspec.structs.replace(MAZE, name=f"dies {deaths} times")
     run, left = HostedEnvironment.run, [EnvironmentFailed(f"killed {number}") for number in range(deaths)]
 
-    def dies(environment: HostedEnvironment, function: str) -> Any:
+    def dies(environment: HostedEnvironment, function: str, seed: int | None) -> Any:
         if left:
             raise left.pop()
-        return run(environment, function)
+        return run(environment, function, seed=seed)
 
     monkeypatch.setattr(HostedEnvironment, "run", dies)
     with closing(make_environment(conf)) as environment:

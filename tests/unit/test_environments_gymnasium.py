@@ -178,3 +178,28 @@ def test_kinder_refuses_a_state_with_an_absurd_number(motion2d: Any) -> None:
     for index, number in ((3, 1e12), (0, -1e4), (16, 10**30)):
         with pytest.raises(ValueError, match=rf"number {index} of a state must lie in \[-1000, 1000\]"):
             motion2d.set_state([*state[:index], number, *state[index + 1 :]])
+
+
+@pytest.mark.parametrize("target", [f"{__name__}.Corridor", f"{__name__}:Corridor"])
+def test_a_class_outside_the_registry_is_named_by_its_target(target: str) -> None:
+    environment = GymnasiumEnvironment(_target_=target, max_steps=10, kwargs={"render_mode": "rgb_array"})
+    environment.reset(0)
+    assert environment.step(environment.action(1)).terminated
+    assert environment.render().shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "either the argument id or the argument _target_"),
+        ({"id": "CartPole-v1", "_target_": f"{__name__}.Corridor"}, "either the argument id or the argument _target_"),
+        ({"_target_": f"{__name__}.Nothing"}, "has no Nothing"),
+        ({"_target_": "Corridor"}, "not an import path"),
+        ({"_target_": f"{__name__}.SOLVED"}, "not a class or a function"),
+        ({"_target_": "collections.OrderedDict"}, "makes a OrderedDict, which is not a gymnasium.Env"),
+        ({"_target_": "gymnasium.envs.toy_text.TaxiEnv", "kwargs": {"size": 3}}, "size"),
+    ],
+)
+def test_a_wrong_target_is_told(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        GymnasiumEnvironment(**arguments)

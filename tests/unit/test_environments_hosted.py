@@ -210,6 +210,7 @@ def test_it_is_the_first_to_go_when_memory_runs_out_and_sees_only_variables_that
     assert [name for name in hidden if name in said] == []
     assert [name for name, value in shown.items() if f"'{name}': '{value}'" not in said] == []
     assert "'PYTHONHASHSEED': '0'" in said
+    assert "'DISABLE_AUTO_DYNAMIC3D_SCENES_DOWNLOAD': '1'" in said
     assert "'900\\n'" in said
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.environment_conf import EnvironmentConf
-from harness.environments.base import Environment, Plain, Policy
+from harness.environments.base import Environment, Plain, Policy, Step
 from harness.environments.factory import make_environment
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.maze import Maze
@@ -115,6 +115,9 @@ class Zero:
 
     def act(self, observation: Plain, timeout_s: float) -> Plain:
         return 0
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        pass
 
 
 def counting(solved_when: str, max_steps: int = 10) -> Environment:

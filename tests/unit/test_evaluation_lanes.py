@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
+from msgspec.structs import replace
 
 from harness.case_folder import CaseFolder
 from harness.environment_conf import EnvironmentConf
@@ -28,6 +29,8 @@ from tests.support.sandboxes import bubblewrap
 
 Play = Callable[..., list[Episode]]
 
+CONF = EvaluationConf(episode_wall_s=20.0)
+
 
 @pytest.fixture(scope="module")
 def _project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -44,7 +47,13 @@ def play(_project: None, tmp_path: Path) -> Play:
     """Grade a policy with this body of `get_action` and this code at its beginning. Return its episodes."""
 
     def play(
-        body: str, head: str = "", *, side_by_side: int = 1, episodes: int = 6, wall_s: float = 20.0, **trouble: str
+        body: str,
+        head: str = "",
+        *,
+        side_by_side: int = 1,
+        episodes: int = 6,
+        conf: EvaluationConf = CONF,
+        **trouble: str,
     ) -> list[Episode]:
         run = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
         (run / "workspace").mkdir(parents=True)
@@ -54,13 +63,13 @@ def play(_project: None, tmp_path: Path) -> Play:
             "    def reset(self, state, info):\n        self.first = state\n"
             f"    def get_action(self, state):\n{indent(dedent(body), ' ' * 8)}\n"
         )
-        conf = EnvironmentConf("mine", "troubled:Troubled", {**trouble}, 8, call_s=2.0)
-        with closing(make_environment(conf)) as environment:
+        mine = EnvironmentConf("mine", "troubled:Troubled", {**trouble}, 8, call_s=2.0)
+        with closing(make_environment(mine)) as environment:
             _score, played = evaluate(
                 environment,
                 collect(run / "workspace", run / "submission"),
                 bubblewrap(),
-                conf=EvaluationConf(episodes=episodes, episode_wall_s=wall_s, side_by_side=side_by_side),
+                conf=replace(conf, episodes=episodes, side_by_side=side_by_side),
                 seeds=range(50, 50 + episodes),
                 scratch=run / "scratch",
                 files=CaseFolder(run),
@@ -97,7 +106,9 @@ def test_a_policy_remembers_nothing_so_the_result_is_the_same_for_any_number(
 @pytest.mark.nightly
 def test_the_rest_is_given_up_after_the_same_timeouts_for_any_number(play: Play) -> None:
     for side_by_side in (1, 3):
-        played = play("time.sleep(3600)", episodes=8, wall_s=0.5, side_by_side=side_by_side)
+        played = play(
+            "time.sleep(3600)", episodes=8, conf=EvaluationConf(episode_wall_s=0.5), side_by_side=side_by_side
+        )
         assert {episode.outcome for episode in played} == {EpisodeOutcome.TIMED_OUT}
         given_up = [episode.error == "not attempted after 3 timeouts in a row" for episode in played]
         assert given_up == [False] * 3 + [True] * 5
@@ -107,7 +118,35 @@ def test_the_rest_is_given_up_after_the_same_timeouts_for_any_number(play: Play)
 @pytest.mark.parametrize("what", ["exit", "raise", "asleep"])
 def test_an_episode_in_which_the_environment_fails_is_played_again(play: Play, tmp_path: Path, what: str) -> None:
     well = play("return 1", episodes=3)
-    assert play("return 1", episodes=3, wall_s=1.0, where="step", what=what, once=str(tmp_path / "once")) == well
+    conf = EvaluationConf(episode_wall_s=1.0)
+    assert play("return 1", episodes=3, conf=conf, where="step", what=what, once=str(tmp_path / "once")) == well
+
+
+def test_a_policy_that_carries_over_remembers_every_episode_before_even_one_in_which_it_failed(play: Play) -> None:
+    counts = "COUNT.append(1); raise RuntimeError(len(COUNT))"
+    alone = play(counts, "COUNT = []", episodes=3, side_by_side=3)
+    assert {(episode.error or "").splitlines()[-1] for episode in alone} == {"RuntimeError: 1"}
+    carried = play(counts, "COUNT = []", episodes=3, side_by_side=3, conf=EvaluationConf(carry_over=True))
+    assert [(episode.error or "").splitlines()[-1] for episode in carried] == [f"RuntimeError: {n}" for n in (1, 2, 3)]
+
+
+def test_one_action_may_take_no_longer_than_the_limit_for_a_step(play: Play) -> None:
+    conf = EvaluationConf(episode_wall_s=30.0, step_wall_s=0.4)
+    [episode] = play("time.sleep(3600)", episodes=1, conf=conf)
+    assert episode.outcome is EpisodeOutcome.TIMED_OUT
+    assert episode.error == "over the limit of 0.4 s for a step: no answer to 'act' within 0.4 s"
+
+
+def test_what_has_not_ended_when_grading_has_taken_its_time_counts_as_timed_out(play: Play) -> None:
+    played = play("return 0", episodes=5, side_by_side=2, conf=EvaluationConf(wall_s=0.01))
+    assert {episode.outcome for episode in played} == {EpisodeOutcome.TIMED_OUT}
+    over = "not attempted, or not to its end: grading took its 0.01 s (evaluation.wall_s)"
+    assert {episode.error for episode in played} == {over}
+
+
+def test_a_world_that_cannot_be_reset_is_no_fault_of_the_policy(play: Play) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"mine: episode 0 failed: RuntimeError: the simulator broke"):
+        play("return 0", episodes=2, where="reset", what="raise")
 
 
 def test_an_environment_that_fails_twice_ends_the_case(play: Play, tmp_path: Path) -> None:

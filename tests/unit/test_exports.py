@@ -69,7 +69,15 @@ FULL = record(
     started_at="2026-11-26T11:02:21.244Z",
     explanation="12 of 20 solved",
     known_failure=KnownFailure(case="codex-*", reason="hard", until=datetime(2026, 12, 1, tzinfo=UTC).date()),
-    score=replace(score(12), mean_steps=7.5, mean_reward=-0.5),
+    score=replace(
+        score(12),
+        mean_steps=7.5,
+        mean_reward=-0.5,
+        design_rate=0.7,
+        held_out_rate=0.5,
+        largest_count_all_solved=3,
+        largest_count_any_solved=5,
+    ),
     usage=CaseUsage(reported=replace(TOTALS, turns=9), metered=TOTALS),
     usage_by_model={"m": Usage(1)},
     differences=[Difference(attempt=1, field="turns", reported=9, metered=1)],
@@ -201,6 +209,7 @@ class TestRuns:
             "reward": 0.0,
             "seconds": 0.0,
             "error": None,
+            "count": None,
         }
 
     def test_a_run_is_named_as_for_the_other_commands(self, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ FLOORS = (
     {"sandbox", "gateway", "servers", "environments", "results"},
     {"adapters", "hosting", "models", "report", "live", "verdict"},
     {"agent", "baseline", "evaluation", "mcp", "suite"},
-    {"pipeline", "run", "shared_session", "transcript"},
+    {"pipeline", "run", "graded_run", "shared_session", "transcript"},
     {"exports", "stash", "page", "viewer"},
     {
         "fixtures",

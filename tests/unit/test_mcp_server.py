@@ -17,7 +17,7 @@ from mcp.client.client import Client
 from PIL import Image
 
 from harness.environment_conf import TOOLS, ToolName
-from harness.environments.base import Plain
+from harness.environments.base import Plain, Step
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
@@ -49,6 +49,9 @@ class Scripted:
         if isinstance(action, Exception):
             raise action
         return action() if callable(action) else action
+
+    def update(self, step: Step, timeout_s: float) -> None:
+        pass
 
 
 class Session:

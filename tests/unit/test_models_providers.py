@@ -85,6 +85,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """A function that returns what the doctor says about keys, in a project with its own provider."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no engines, whose environments take seconds to draw
     conf = tmp_path / "conf/provider/ours.yaml"
     conf.parent.mkdir(parents=True)
     conf.write_text("name: ours\nkind: remote\nwires: []\nkey_variable: OUR_KEY\n")

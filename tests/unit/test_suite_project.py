@@ -66,7 +66,7 @@ def test_its_config_holds_only_what_it_changes(project: Loader) -> None:
     config = project({"conf/config.yaml": own})
     assert config.limits.turns == 10
     assert config.limits.wall_s == 1800.0
-    assert config.evaluation.episodes == 20
+    assert config.evaluation.episode_wall_s == 60.0
     assert config.sandbox.name == "bubblewrap"
     assert config.environment["door"].max_steps == 5, "it overrides the file of the environment"
     assert list(config.environment) == ["door"], "entries of other suites are left out"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from harness.case import SandboxConf
 from harness.commands.errors import SetupFailed
+from harness.commands.installing.apt import apt_install
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
 
@@ -60,14 +61,4 @@ def _install(found: str, tell: Callable[[str], None]) -> None:
     if os.geteuid() != 0:
         raise SetupFailed(f"bubblewrap {found}: run `sudo apt-get install bubblewrap` ({_OLDEST} or later is needed)")
     tell(f"bubblewrap {found}: installing it through apt")
-    for arguments in (["update", "-qq"], ["install", "--yes", "-qq", "bubblewrap"]):
-        ran = subprocess.run(
-            [apt, *arguments],
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ran.returncode:
-            words = (ran.stderr or ran.stdout).strip()
-            raise SetupFailed(f"bubblewrap {found}, and `apt-get {' '.join(arguments)}` failed:\n{words}")
+    apt_install(apt, ["bubblewrap"], f"bubblewrap {found}")

@@ -19,6 +19,7 @@ EXTRAS = {
     "kinder": "the KinDER environments (`motion2d_easy` and others), without their 3D dependencies",
     "local": "a real model for any CPU: SmolLM2 and llama.cpp",
 }
+"""The extras that are installed into the environment that runs Proctor."""
 
 
 def install(extra: str, tell: Callable[[str], None]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import IO
 
 from harness.commands.errors import SetupFailed
+from harness.commands.installing.watch import watch
 
 NODE = 20
 """The oldest major version of Node.js on which all CLIs run."""
@@ -47,7 +46,7 @@ def fill(folder: Path, lock: Path) -> None:
             umask=0o022,  # a sealed CLI runs as another user, who must be able to read its files
         )
         try:
-            _watch(process)
+            watch(process, "npm ci")
         finally:  # after Ctrl-C; it does nothing to a process that has ended
             process.terminate()
             process.wait()
@@ -65,21 +64,6 @@ def _npm() -> str:
     if version is None or int(version[1]) < NODE:
         raise SetupFailed(f"{node} is too old ({told or 'it prints no version'}): {_NODE_REMEDY}")
     return npm
-
-
-def _watch(process: subprocess.Popen[bytes]) -> None:
-    """Wait for npm and, on a terminal, show that time passes."""
-    begun = time.monotonic()
-    shown = sys.stderr.isatty()
-    while process.poll() is None:
-        if shown:
-            print(f"\r  npm ci: {time.monotonic() - begun:.0f} s ", end="", file=sys.stderr, flush=True)
-        try:
-            process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            continue
-    if shown:
-        print(end="\r\033[K", file=sys.stderr, flush=True)
 
 
 def _explained(log: IO[bytes]) -> str:

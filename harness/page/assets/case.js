@@ -12,7 +12,7 @@ async function showCase(page, main, key) {
   const parts = [
     section("summary", "Summary", summary(record, row, data)),
     data.transcripts.map((one) => transcriptSection(one, data)),
-    section("episodes", "Episodes", episodes(data)),
+    section("episodes", "Episodes", data.counts.length ? byCount(data.counts, record.counts ? record.counts.argument : "number of objects") : null, episodes(data)),
     data.submission.length ? section("submission", "Submission", data.submission.map(file)) : null,
     prompts(data.transcripts),
     section("conditions", "Conditions and limits", conditions(record)),
@@ -137,8 +137,8 @@ function episodes(data) {
   return [
     el("p", { class: "episodes", role: "img", "aria-label": `${data.episodes.filter((one) => one.outcome === "solved").length} of ${data.episodes.length} episodes solved` }, marks),
     el("div", { class: "films" }, films),
-    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "text"]],
-      data.episodes.map((one) => [String(one.index), one.outcome, count(one.steps), known(one.reward, (value) => String(value)), seconds(one.seconds), one.error || ""]))),
+    el("details", null, el("summary", null, "all episodes"), table("Episodes", [["episode"], ...(data.counts.length ? [["objects", "number"]] : []), ["outcome"], ["steps", "number"], ["reward", "number"], ["time", "number"], ["error", "text"]],
+      data.episodes.map((one) => [String(one.index), ...(data.counts.length ? [count(one.count)] : []), one.outcome, count(one.steps), known(one.reward, (value) => String(value)), seconds(one.seconds), one.error || ""]))),
   ];
 }
 

@@ -81,6 +81,25 @@ function frontier(cases, indices) {
     points.map((point) => [link(goto(point), point.key), value(point.x), rate(point.y), count(point.members)]));
 }
 
+// The solve rate for each number of objects. The numbers that the agent knew and the others differ in shape and colour.
+function byCount(counts, name) {
+  const points = counts.map((one) => ({ ...one, kind: one.held_out ? "held-out" : "design" }));
+  const kinds = ["design", "held-out"].filter((kind) => points.some((point) => point.kind === kind));
+  const told = (point) => `${point.count}, ${point.kind}: solve rate ${rate(point.solve_rate)}, ${point.solved} of ${point.episodes} episodes`;
+  const drawn = plot(`Solve rate against ${name}`, {
+    width: room(), height: 240, marginLeft: 46, marginRight: 20,
+    x: { label: name, ticks: points.map((point) => point.count), tickFormat: String, inset: 12 }, y: { label: "solve rate", domain: [0, 1], grid: true },
+    color: { domain: kinds, range: COLOURS }, symbol: { domain: kinds, range: SYMBOLS },
+    marks: [
+      Plot.line(points, { x: "count", y: "solve_rate", stroke: "currentColor", strokeOpacity: 0.4 }),
+      Plot.ruleX(points, { x: "count", y1: (point) => point.interval[0], y2: (point) => point.interval[1], stroke: "kind", strokeWidth: 2 }),
+      Plot.dot(points, { x: "count", y: "solve_rate", stroke: "kind", symbol: "kind", fill: "var(--surface)", r: 5, strokeWidth: 2, title: told }),
+    ],
+  });
+  return chart(`Solve rate against ${name}, with 95% intervals`, [drawn, marksKey(kinds)], [[name], ["kind"], ["solve rate", "number"], ["95% interval", "number"], ["episodes", "number"]],
+    points.map((point) => [count(point.count), point.kind, rate(point.solve_rate), interval(...point.interval), count(point.episodes)]));
+}
+
 const PLACES = [["model_s", "model"], ["tools_s", "tools"], ["experiment_s", "experiments"], ["other_s", "harness"]];
 
 function timeSpent(cases, indices) {

