@@ -46,6 +46,7 @@ from harness.evaluation.seeds import digest, episode_seeds
 from harness.evaluation.submission import Submission, collect
 from harness.evaluation.summary import summarize
 from harness.gateway.budget import Budget
+from harness.gateway.purses import CasePurses
 from harness.gateway.server import Gateway
 from harness.grading import Score
 from harness.http_host import HttpHost
@@ -164,7 +165,7 @@ def mcp_config(
     return McpServer(environment, tools, dirs.folder.renders, open_policy, errors, http_host, fault=fault)
 
 
-def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
+def show_progress(case: Case, live: Live, purses: CasePurses | None = None) -> Callable[[Progress], None]:
     """Return a function that shows how far the session of a case is."""
 
     def show(so_far: Progress) -> None:
@@ -175,6 +176,7 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
                 last_tool=so_far.last_tool or None,
                 seconds=so_far.seconds,
                 output_tokens=so_far.output_tokens,
+                budget="" if purses is None else purses.latest,
             )
         )
 

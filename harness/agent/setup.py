@@ -11,6 +11,7 @@ from harness.agent.cli import Cli
 from harness.agent.driver import Progress
 from harness.case import Case
 from harness.gateway.budget import Budget
+from harness.gateway.purses import CasePurses
 from harness.gateway.server import Gateway
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
@@ -20,7 +21,8 @@ from harness.sandbox.dirs import SandboxDirs
 class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
-    `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
+    `budget` limits what all attempts together may use of the model. `purses` are the budgets that the case shares with
+    other cases, or `None` if there are none. `progress` is called several times a second with
     the session's progress. `instructions` are the standing instructions that the CLI gets.
     """
 
@@ -34,6 +36,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     mcp: McpServer
     progress: Callable[[Progress], None]
     instructions: str = ""
+    purses: CasePurses | None = None
 
     @property
     def servers(self) -> tuple[McpServer, ...]:

@@ -134,10 +134,10 @@ class AccountApp:
         """Reserve a request's worst case, and let the provider answer it."""
         account = self._account
         with _refusals(entry):
-            reservation = await account.reserve(call)
-        with reservation:
+            admission = await account.reserve(call, entry)
+        with admission:
             account.ledger.started(entry)
-            client.exchange = Exchange(call, entry, account, reservation)
+            client.exchange = Exchange(call, entry, account, admission)
             await client.exchange.run(account.provider, send)
 
     def _tell(self, request: Request, body: bytes) -> Response:

@@ -11,7 +11,7 @@ provider may bill it, and any other is given back.
 
 from __future__ import annotations
 
-import math
+import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from harness.gateway.purse import Full, HeldSpend, Purse, Spend
+from harness.private import private_folder
 
 LEASE_S: Final = 60.0
 """Seconds after which a process that has not renewed its lease counts as dead."""
@@ -27,76 +28,30 @@ LEASE_S: Final = 60.0
 _PATIENCE_S: Final = 30.0
 """Seconds that a transaction waits for those of other processes."""
 
-_NANO: Final = 1_000_000_000
+_SHARDS_S: Final = 24 * 3600.0
+"""How long after a run began its other shards may begin and share its purse."""
+
+KEPT_S: Final = 60 * 24 * 3600.0
+"""Seconds after which a purse that nobody uses is forgotten."""
+
+_MOST: Final = 4 * 10**18
+"""The most that a purse counts, so that no sum leaves 64 bits."""
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS purse(
     name TEXT PRIMARY KEY, cost INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
-    requests INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    requests INTEGER NOT NULL DEFAULT 0, wanted_cost INTEGER NOT NULL DEFAULT 0,
+    wanted_tokens INTEGER NOT NULL DEFAULT 0, wanted_requests INTEGER NOT NULL DEFAULT 1,
+    used REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS run(
+    folder TEXT PRIMARY KEY, purse TEXT NOT NULL, suite TEXT NOT NULL, part INTEGER NOT NULL,
+    begun REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holder(name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reservation(
     id TEXT NOT NULL, purse TEXT NOT NULL, holder TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
     cost INTEGER NOT NULL, tokens INTEGER NOT NULL, requests INTEGER NOT NULL, PRIMARY KEY(id, purse)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS reservation_by_purse ON reservation(purse);
 """
-
-
-class Spend(Struct, frozen=True, kw_only=True):
-    """What requests use, or may use. `tokens` counts input and output, without cached input.
-
-    `nano_usd` is in billionths of a US dollar, so that sums are exact.
-    """
-
-    nano_usd: int = 0
-    tokens: int = 0
-    requests: int = 0
-
-    @classmethod
-    def of(cls, cost_usd: float, tokens: int, requests: int = 1) -> Spend:
-        """Return the spend of requests that cost so much. A cost is rounded up."""
-        return cls(nano_usd=math.ceil(cost_usd * _NANO), tokens=tokens, requests=requests)
-
-    def __add__(self, other: Spend) -> Spend:
-        return Spend(
-            nano_usd=self.nano_usd + other.nano_usd,
-            tokens=self.tokens + other.tokens,
-            requests=self.requests + other.requests,
-        )
-
-
-class Purse(Struct, frozen=True, kw_only=True):
-    """A limit that requests of several processes share. `None` means no limit.
-
-    `name` tells it from others in the file, such as `provider/openai/2026-11-26`.
-    """
-
-    name: str
-    cost_usd: float | None = None
-    tokens: int | None = None
-    requests: int | None = None
-
-    def exceeded_by(self, spend: Spend) -> str | None:
-        """Return the name of a limit that `spend` is beyond, or `None`."""
-        limits = {
-            "cost_usd": (spend.nano_usd, None if self.cost_usd is None else math.floor(self.cost_usd * _NANO)),
-            "tokens": (spend.tokens, self.tokens),
-            "requests": (spend.requests, self.requests),
-        }
-        return next((name for name, (used, most) in limits.items() if most is not None and used > most), None)
-
-
-class Held(Struct, frozen=True):
-    """A reservation, by its name in the file. No two reservations ever have the same name."""
-
-    name: str
-
-
-class Full(Struct, frozen=True):
-    """A request has no room now. It is `over` if it never will have: then what is spent already leaves too little."""
-
-    purse: Purse
-    limit: str
-    over: bool
 
 
 class SharedBudget:
@@ -107,7 +62,8 @@ class SharedBudget:
     """
 
     def __init__(self, file: Path, clock: Callable[[], float]) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(file.parent)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._clock = clock
         self._holder = uuid.uuid4().hex
         self._database = sqlite3.connect(
@@ -116,14 +72,16 @@ class SharedBudget:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_TABLES)
-        self.renew()
+        with self._transaction():
+            self._renew()
+            self._forget()
 
     def renew(self) -> None:
         """Show that this process lives, and settle the reservations of those that do not."""
         with self._transaction():
             self._renew()
 
-    def reserve(self, purses: Sequence[Purse], worst: Spend) -> Held | Full:
+    def reserve(self, purses: Sequence[Purse], worst: Spend) -> HeldSpend | Full:
         """Reserve a request's worst case in all purses, or in none. Return why there is no room, if there is none."""
         with self._transaction():
             self._renew()
@@ -131,20 +89,72 @@ class SharedBudget:
             for purse in purses:
                 spent = self._spent(purse.name)
                 if limit := purse.exceeded_by(spent + worst):
-                    return Full(purse, limit, over=True)
+                    return Full(purse, limit, over=True, spent=spent)
                 if limit := purse.exceeded_by(spent + self._reserved(purse.name) + worst):
-                    full = Full(purse, limit, over=False)
+                    full = Full(purse, limit, over=False, spent=spent)
             return full or self._hold(purses, worst)
 
-    def send(self, held: Held) -> bool:
+    def refuse(self, purse: Purse, wanted: Spend) -> Full | None:
+        """Note that a request that may use `wanted` has no room in a purse, unless it has.
+
+        From now on, `full` says that the purse is spent, as long as such a request has no room. Return why it has none.
+        """
+        with self._transaction():
+            spent = self._spent(purse.name)
+            limit = purse.exceeded_by(spent + wanted)
+            if limit is None:
+                return None
+            self._database.execute(
+                "INSERT INTO purse(name, wanted_cost, wanted_tokens, wanted_requests, used) VALUES(?, ?, ?, ?, ?) "
+                "ON CONFLICT(name) DO UPDATE SET wanted_cost = excluded.wanted_cost, "
+                "wanted_tokens = excluded.wanted_tokens, wanted_requests = excluded.wanted_requests",
+                [purse.name, wanted.nano_usd, wanted.tokens, wanted.requests, self._clock()],
+            )
+            return Full(purse, limit, over=True, spent=spent)
+
+    def full(self, purses: Sequence[Purse]) -> tuple[Full, Spend] | None:
+        """Return the first purse that is spent, and what a request wanted of it. Return `None` if none is spent.
+
+        A purse is spent if it has no room for a request like the latest one that was refused.
+        """
+        for purse in purses:
+            spent, wanted = self._spent(purse.name), self._wanted(purse.name)
+            if limit := purse.exceeded_by(spent + wanted):
+                return Full(purse, limit, over=True, spent=spent), wanted
+        return None
+
+    def run_purse(self, folder: Path, suite: str, part: int) -> str:
+        """Return the name of the purse of the run in this folder: always the same for the same folder.
+
+        A run that is only a part of a suite shares the purse of a run of the same `suite` that began in the last 24
+        hours, if no run of that purse is the same part. `suite` names the suite, its project and the number of parts.
+        `part` is the number of the part, and 0 for a whole run, which shares with no other.
+        """
+        now = self._clock()
+        with self._transaction():
+            known = self._database.execute("SELECT purse FROM run WHERE folder = ?", [str(folder)]).fetchone()
+            if known is None and part:
+                known = self._database.execute(
+                    "SELECT purse FROM run WHERE suite = ? AND begun > ? GROUP BY purse HAVING sum(part = ?) = 0 "
+                    "ORDER BY max(begun) DESC",
+                    [suite, now - _SHARDS_S, part],
+                ).fetchone()
+            purse: str = known[0] if known else f"run/{folder}"
+            self._database.execute(
+                "INSERT OR IGNORE INTO run VALUES(?, ?, ?, ?, ?)", [str(folder), purse, suite, part, now]
+            )
+            return purse
+
+    def send(self, held: HeldSpend) -> bool:
         """Note that the request is about to be sent. From now on, the provider may bill it.
 
         Return whether the reservation is still there. If this process was taken for dead, it is not: reserve again.
         """
         with self._transaction():
+            self._renew()
             return self._database.execute("UPDATE reservation SET sent = 1 WHERE id = ?", [held.name]).rowcount > 0
 
-    def settle(self, held: Held, spent: Spend) -> bool:
+    def settle(self, held: HeldSpend, spent: Spend) -> bool:
         """Charge what the request has used, and end its reservation.
 
         Return whether the reservation was still there. If this process was taken for dead, its request was settled
@@ -193,22 +203,38 @@ class SharedBudget:
             self._settle(name, _spend(worst) if sent else Spend())
         self._database.execute("DELETE FROM holder WHERE name = ?", [holder])
 
-    def _hold(self, purses: Sequence[Purse], worst: Spend) -> Held:
+    def _hold(self, purses: Sequence[Purse], worst: Spend) -> HeldSpend:
         name = uuid.uuid4().hex
         self._database.executemany(
             "INSERT INTO reservation(id, purse, holder, cost, tokens, requests) VALUES(?, ?, ?, ?, ?, ?)",
             [(name, purse.name, self._holder, worst.nano_usd, worst.tokens, worst.requests) for purse in purses],
         )
-        return Held(name)
+        return HeldSpend(name)
 
     def _settle(self, name: str, spent: Spend) -> bool:
         rows = self._database.execute("DELETE FROM reservation WHERE id = ? RETURNING purse", [name]).fetchall()
         self._database.executemany(
-            "INSERT INTO purse VALUES(?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET cost = cost + excluded.cost, "
-            "tokens = tokens + excluded.tokens, requests = requests + excluded.requests",
-            [(purse, spent.nano_usd, spent.tokens, spent.requests) for (purse,) in rows],
+            "INSERT INTO purse(name, cost, tokens, requests, used) VALUES(?, ?, ?, ?, ?) "
+            f"ON CONFLICT(name) DO UPDATE SET cost = min(cost + excluded.cost, {_MOST}), "
+            f"tokens = min(tokens + excluded.tokens, {_MOST}), requests = requests + excluded.requests, "
+            "used = excluded.used",
+            [(purse, spent.nano_usd, spent.tokens, spent.requests, self._clock()) for (purse,) in rows],
         )
         return bool(rows)
+
+    def _forget(self) -> None:
+        """Forget old purses and runs. Those with open requests stay."""
+        before = self._clock() - KEPT_S
+        self._database.execute("DELETE FROM run WHERE begun < ?", [before])
+        self._database.execute(
+            "DELETE FROM purse WHERE used < ? "
+            "AND name NOT IN (SELECT purse FROM reservation UNION SELECT purse FROM run)",
+            [before],
+        )
+
+    def _wanted(self, name: str) -> Spend:
+        wanted = "SELECT wanted_cost, wanted_tokens, wanted_requests FROM purse WHERE name = ?"
+        return _spend(self._database.execute(wanted, [name]).fetchone() or (0, 0, 1))
 
     def _spent(self, name: str) -> Spend:
         row = self._database.execute("SELECT cost, tokens, requests FROM purse WHERE name = ?", [name]).fetchone()

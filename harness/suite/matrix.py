@@ -45,6 +45,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 evaluation=config.evaluation.for_model(scripted=provider.scripted),
                 gateway=config.gateway,
                 replicate=replicate,
+                budget=suite.budget,
             )
 
 

@@ -21,6 +21,7 @@ from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
 from harness.agent.prompt import PromptFacts
+from harness.budget_conf import BudgetConf
 from harness.case import (
     BackendConf,
     Exclusion,
@@ -127,6 +128,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`evaluation`": EvaluationConf,
     "`gateway`": GatewayConf,
     "`Exclusion`": Exclusion,
+    "`BudgetConf`": BudgetConf,
     "`KnownFailure`": KnownFailure,
     "`Price`": Price,
     "`OllamaOptions`": OllamaOptions,

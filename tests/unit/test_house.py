@@ -18,6 +18,7 @@ FLOORS = (
         "cache",
         "case",
         "bounds",
+        "budget_conf",
         "environment_conf",
         "grading",
         "case_folder",
@@ -48,6 +49,7 @@ FLOORS = (
     {"pipeline", "run", "graded_run", "shared_session", "transcript"},
     {"exports", "stash", "page", "viewer"},
     {
+        "budgets",
         "fixtures",
         "given_submission",
         "schedule",
