@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from harness.case import Case
     from harness.gateway import purses
     from harness.gateway.purses import Purses
+    from harness.results.record import Record
 else:  # a session without shared budgets needs none of these
     endings = LazyModule("harness.endings")
     purses = LazyModule("harness.gateway.purses")
@@ -42,8 +44,11 @@ def share_budgets(case: Case) -> bool:
     return case.budget is not None or case.provider.daily_budget is not None
 
 
-def budgets_at_the_end(config: pytest.Config) -> Closing:
-    """Return what is used and what is left of each budget that the cases of the session share."""
+def budgets_at_the_end(config: pytest.Config, records: Iterable[Record]) -> Closing:
+    """Return what is used and left of each budget that cases share, and how to go on once one is spent.
+
+    `records` are those of the run.
+    """
     shared = {case.provider.name: case for case in cases_of(config) if share_budgets(case)}
     lines = list[str]()
     try:
@@ -52,4 +57,7 @@ def budgets_at_the_end(config: pytest.Config) -> Closing:
             lines += [] if of_case is None else of_case.told()
     except endings.ConfError as error:
         return Closing(warning=str(error), title="budgets")
-    return Closing([*dict.fromkeys(lines)], title="budgets")
+    cut = sum(record.ending is endings.Ending.BUDGET_SPENT for record in records)
+    resume = f"`pytest --resume {run_of(config).folder.name}` runs them once there is room"
+    warning = f"a budget is spent, and {cut} cases were not measured: {resume}" if cut else None
+    return Closing([*dict.fromkeys(lines)], warning, title="budgets")

@@ -281,7 +281,7 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
         )
         closings += [*([decider.closing] if decider else []), verdict.verdict, verdict.regressions]
     if any(map(share_budgets, cases_of(config))):
-        closings.append(lambda: budgets_at_the_end(config))
+        closings.append(lambda: budgets_at_the_end(config, writer.records))
     if _PAGE in config.stash:
         closings[0] = _write_page_at_the_end(config, writer, closings[0])
     config.pluginmanager.register(closing.AtTheEnd(*closings))

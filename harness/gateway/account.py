@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from harness.endings import ENDINGS, Cause, Ending
@@ -13,6 +14,7 @@ from harness.gateway.ledger import Ledger, LedgerEntry, Metered, RequestFailure,
 from harness.gateway.messages import TokenCounts, pseudo_count
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Call, Provider
+from harness.gateway.purse import Spend
 from harness.gateway.purses import CasePurses, SharedReservation, Wanted
 from harness.gateway.worst_case import fits_the_context, largest_spend, worst_spend
 from harness.http_host import Served
@@ -99,10 +101,14 @@ class Account:
             raise
         return held
 
+    @cached_property
+    def _usual(self) -> Spend:
+        return largest_spend(self.context, self._price)
+
     async def _reserve_shared(self, purses: CasePurses, call: Call, entry: LedgerEntry) -> SharedReservation:
         wanted = Wanted(
             worst=worst_spend(call, self.context, self._price),
-            usual=largest_spend(self.context, self._price),
+            usual=self._usual,
             fits=fits_the_context(call, self.context),
         )
 

@@ -147,16 +147,22 @@ class CasePurses:
         self.latest = ""
 
     def spent(self) -> str | None:
-        """Return why no further case may begin, or `None` if one may."""
-        found = self._purses.submit(self._look).result()
+        """Return why no further case may begin, or `None` if one may. Raise `ConfError` if the file cannot be read."""
+        found = self._waited(self._look)
         if found is None:
             return None
         full, wanted = found
         return full.purse.spent(full.limit, full.spent, wanted)
 
     def told(self) -> list[str]:
-        """Return what is used and what is left of each budget, for people."""
-        return self._purses.submit(lambda budget: [one.told(budget.spent(one)) for one in self._today()]).result()
+        """Return what is used and left of each budget, for people. Raise `ConfError` if the file cannot be read."""
+        return self._waited(lambda budget: [one.told(budget.spent(one)) for one in self._today()])
+
+    def _waited(self, work: Callable[[SharedBudget], T]) -> T:
+        try:
+            return self._purses.submit(work).result()
+        except sqlite3.Error as error:
+            raise ConfError(f"cannot read the budget that cases share in {budget_file()}: {error}") from error
 
     def _look(self, budget: SharedBudget) -> tuple[Full, Spend] | None:
         self.latest = "; ".join(one.told(budget.spent(one)) for one in self._today())

@@ -41,7 +41,7 @@ class Workers:
         assert found is not None
         return found
 
-    def session(self, purses: CasePurses, provider: Provider) -> Session:
+    def session(self, purses: CasePurses | None, provider: Provider) -> Session:
         """Open a session of a case."""
         ledger = self._folder / f"gateway{next(self._numbers)}.jsonl"
         listener = socket.create_server(("127.0.0.1", 0))

@@ -215,7 +215,7 @@ def test_the_file_is_private_and_forgets_old_days(tmp_path: Path) -> None:
     budget = SharedBudget(file, lambda: now)
     held = budget.reserve([day], Spend(requests=1))
     assert not hasattr(held, "limit")
-    budget.settle(held, Spend(requests=1))  # type: ignore[arg-type]  # it was not refused
+    budget.settle(held, Spend(requests=1))
     budget.close()
     assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
     for age, kept in ((KEPT_S - 1, 1), (KEPT_S + 1, 0)):
