@@ -49,7 +49,11 @@ class OnPath(Struct, frozen=True, kw_only=True):
     version_arguments: tuple[str, ...] = ("--version",)
 
 
-Installation = NpmPackage | PipPackage | OnPath
+class Bundled(Struct, frozen=True):
+    """A program that comes with its adapter, which writes it into the home. Proctor's own Python runs it."""
+
+
+Installation = NpmPackage | PipPackage | OnPath | Bundled
 """How a CLI is installed, and so where its executable and its version are found."""
 
 
@@ -114,7 +118,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """What a CLI can do. A case or contract clause that needs a missing capability is refused at collection.
 
     `wires` are the protocols that the CLI can speak with its model, by the gateway's names for them. `compact`: when it
-    resumes a conversation, it can be told to compact it first.
+    resumes a conversation, it can be told to compact it first. `tools`: it offers tools to its model. For a CLI that
+    does not, each request without tools is a turn.
     """
 
     mcp: bool
@@ -122,6 +127,17 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     subagents: bool
     wires: tuple[str, ...]
     compact: bool = False
+    tools: bool = True
+
+
+class Candidates(Struct, frozen=True, kw_only=True):
+    """Several submissions that one session leaves, each in a folder of the workspace.
+
+    Each plays `episodes` public episodes. The one that solves the most is handed in; of equal ones, it is the first.
+    """
+
+    folders: tuple[str, ...]
+    episodes: int
 
 
 class Backend(ABC):
@@ -180,6 +196,10 @@ class Backend(ABC):
         A script that calls any other tool is refused at collection. Return `None` if they are not known: then nothing
         is checked.
         """
+        return None
+
+    def candidates(self, options: Mapping[str, Any]) -> Candidates | None:  # noqa: ARG002 - for subclasses
+        """Return the submissions that a session leaves, or `None` if it leaves one, in the workspace itself."""
         return None
 
     def prompt_hints(self, spec: SessionSpec) -> str:

@@ -16,15 +16,14 @@ GROUP = "proctor.backends"
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of all adapters, sorted: those in this package, and those of entry points."""
+    """Return the names of all coding agents, sorted: those in this package, and those of entry points."""
     return tuple(sorted({*own_names(), *_others()}))
 
 
 @cache
 def own_names() -> tuple[str, ...]:
-    """Return the names of the adapters in this package, sorted: its modules and packages that have a `BACKEND`."""
-    modules = (module.name for module in pkgutil.iter_modules(backends.__path__))
-    return tuple(sorted(name for name in modules if hasattr(import_module(f"backends.{name}"), "BACKEND")))
+    """Return the names of the coding agents in this package, sorted. A baseline, which offers no tools, is none."""
+    return tuple(sorted(name for name, adapter in _own().items() if adapter.capabilities.tools))
 
 
 @cache
@@ -33,8 +32,8 @@ def backend(name: str) -> Backend:
 
     Raise `ValueError` if the adapter does not exist or cannot be loaded.
     """
-    if name in own_names():
-        return checked(import_module(f"backends.{name}").BACKEND, name)
+    if name in _own():
+        return checked(_own()[name], name)
     point = _others().get(name)
     if point is None:
         raise ValueError(f"there is no backend {name!r}; choose one of: {', '.join(names())}")
@@ -60,6 +59,15 @@ def checked(found: object, name: str) -> Backend:
     if found.name != name:
         raise ValueError(f"the name of {type(found).__name__} must be {name!r}, not {found.name!r}")
     return found
+
+
+@cache
+def _own() -> dict[str, Backend]:
+    """Return the adapters in this package by name: the `BACKEND` of each module or package that has one."""
+    modules = {
+        module.name: import_module(f"backends.{module.name}") for module in pkgutil.iter_modules(backends.__path__)
+    }
+    return {name: module.BACKEND for name, module in modules.items() if hasattr(module, "BACKEND")}
 
 
 @cache

@@ -41,7 +41,7 @@ def purses_of(config: pytest.Config) -> Purses:
 
 def share_budgets(case: Case) -> bool:
     """Return whether a case shares a budget with others."""
-    return case.budget is not None or case.provider.daily_budget is not None
+    return case.has_agent and (case.budget is not None or case.provider.daily_budget is not None)
 
 
 def budgets_at_the_end(config: pytest.Config, records: Iterable[Record]) -> Closing:

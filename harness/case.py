@@ -15,17 +15,27 @@ from harness.grading import EvaluationConf
 ExtraField = Annotated[str, Meta(pattern=r"^(body|headers|query)\.\S+$")]
 
 SUBMISSION = "submission"
-"""The name that stands for the backend of a case without an agent (`--submission`), also in the case's id."""
+"""The name that stands for the backend of a case of `--submission`, also in the case's id."""
+
+NO_MODEL = "none"
+"""The name that stands for the model and the provider of a case without an agent."""
+
+BackendKind = Literal["agent", "direct", "per_instance", "program"]
 
 
 class BackendConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One coding-agent CLI (`conf/backend/*.yaml`). `options` are settings of its adapter.
+    """One coding-agent CLI, or a baseline to compare with (`conf/backend/*.yaml`).
+
+    `kind` is `agent`, or that of a baseline, which `backends: all` leaves out. `direct` asks a model without tools. For
+    `per_instance`, an agent sees the one instance that its program must solve. `program` grades a program that is
+    there already, so it has no agent and no model. `options` are settings of the adapter, or of the baseline.
 
     `adapter` is the import path of an adapter in the project or an installed package: `mylab.backends:BACKEND`. `None`
     means the one that is known by the backend's name.
     """
 
     name: str
+    kind: BackendKind = "agent"
     adapter: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -141,12 +151,17 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
         return self.kind in {"scripted", "cassette"}
 
 
+MODEL_OF_NONE: Final = ModelConf(NO_MODEL, NO_MODEL)
+PROVIDER_OF_NONE: Final = ProviderConf(NO_MODEL, kind="remote", wires=[])
+
+
 class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent is told (`conf/prompt/*.yaml`). Each text is a Jinja2 template.
 
-    The task's prompt consists of `task`, `interface`, `tools`, `limits` and `rules`, in this order. A part that renders
-    to nothing is left out. Without `tell_limits`, so is `limits`. Every CLI gets the standing `instructions`
-    (CLAUDE.md, AGENTS.md). `resume` is the prompt of an attempt that continues an earlier attempt's conversation.
+    The task's prompt consists of `task`, `interface`, `access`, `tools`, `limits` and `rules`, in this order. A part
+    that renders to nothing is left out. Without `tell_limits`, so is `limits`. Every CLI gets the standing
+    `instructions` (CLAUDE.md, AGENTS.md). `resume` is the prompt of an attempt that continues an earlier attempt's
+    conversation.
     """
 
     name: str
@@ -158,6 +173,7 @@ class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
     instructions: str
     resume: str
     tell_limits: bool = True
+    access: str = ""
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,9 +257,9 @@ class Exclusion(Struct, frozen=True, forbid_unknown_fields=True):
 class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of cases (`conf/suite/*.yaml`).
 
-    `backends: all` means every backend that has a file in `conf/backend/`. `prompt` names the prompt of its cases;
-    `None` means that of the root configuration. An environment's own prompt has precedence. All cases of a run share
-    its `budget`, with any number of workers.
+    `backends: all` means every coding agent that has a file in `conf/backend/`, without baselines. `prompt` names the
+    prompt of its cases; `None` means that of the root configuration. An environment's own prompt has precedence. All
+    cases of a run share its `budget`, with any number of workers.
     """
 
     name: str
@@ -311,6 +327,11 @@ class Case(Struct, frozen=True):
         return f"Case({self.id!r})"
 
     @property
+    def has_agent(self) -> bool:
+        """Whether a model writes the case's program. If not, its model and provider are only names."""
+        return self.backend.kind != "program"
+
+    @property
     def scripted(self) -> bool:
         """Whether the answers were written or recorded beforehand. Such a result measures the pipeline only."""
         return self.provider.scripted
@@ -324,6 +345,8 @@ class Case(Struct, frozen=True):
             found.append(f"{limit} does not hold: the price of model {self.model.name} is `unknown`")
         if self.sandbox.kind == "none" and not self.scripted:
             found.append("sandbox none hides nothing: the agent and its program can read the private seed")
+        if self.sandbox.kind == "none" and self.environment.visibility == "api":
+            found.append("sandbox none hides nothing: the agent and its program can read the environment's source")
         return found
 
     @property

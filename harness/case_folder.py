@@ -97,6 +97,16 @@ class CaseFolder(Struct, frozen=True):
         return self.path / "submission"
 
     @property
+    def versions(self) -> Path:
+        """One line for each version of the submission that the agent had in its workspace between two turns."""
+        return self.path / "versions.jsonl"
+
+    @property
+    def repository(self) -> Path:
+        """A git repository with these versions. `git -C versions.git log -p` shows how the submission grew."""
+        return self.path / "versions.git"
+
+    @property
     def episodes(self) -> Path:
         """One line for each held-out episode."""
         return self.path / "episodes.jsonl"

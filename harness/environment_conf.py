@@ -13,6 +13,12 @@ ToolName = Literal["render_state", "render_policy"]
 
 TOOLS: Final[tuple[ToolName, ...]] = get_args(ToolName)
 
+PrimitiveLevel = Literal["none", "low_level", "planning"]
+"""Which primitives a program is given: none; motion planning and a check of collisions; or all."""
+
+Visibility = Literal["source", "api"]
+"""What an agent may know of an environment: its source, or only what its interface shows."""
+
 
 _Number = Annotated[int, Meta(ge=0)]
 
@@ -49,7 +55,9 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     `kind` is `maze`, `gymnasium`, `kinder`, or the import path of an adapter class: `mylab.envs:Door`. `needs_mcp`
     means that the problem cannot be solved without the tools of its MCP server. A suite that combines it with a backend
     without MCP is refused. `tools` are the tools that the agent is offered. `prompt` names the prompt of its cases;
-    `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`.
+    `None` means that of the suite. `solved_when` is a rule of `harness.environments.solved_when`. `visibility` is
+    `source` if the agent may read the environment's source, and `api` if the environment is a black box. `primitives`
+    is the level of the primitives that the agent's program is given.
 
     The environment runs in a process of its own. `interpreter` is the path of its Python, or `worlds` for that of the
     extra; `None` means Proctor's own. The process may use `memory_mb` (MB: 2**20 bytes). It may take `start_s` seconds
@@ -65,6 +73,8 @@ class EnvironmentConf(Struct, frozen=True, forbid_unknown_fields=True):
     counts: Counts | None = None
     needs_mcp: bool = False
     tools: list[ToolName] = field(default_factory=lambda: list(TOOLS))
+    visibility: Visibility = "source"
+    primitives: PrimitiveLevel = "none"
     prompt: str | None = None
     interpreter: str | None = None
     memory_mb: Count = 4096

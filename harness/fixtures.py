@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     import msgspec
 
     from backends.base import Backend
-    from harness import adapters, case_folder, endings, hosting, pipeline
+    from harness import adapters, case_folder, endings, growth, hosting, pipeline, programs
     from harness import case as case_module
     from harness.agent import cli as agent_cli
+    from harness.agent.attempt import AttemptResult
     from harness.agent.cli import Cli
+    from harness.baselines import best_of, instances
     from harness.case import Case, SandboxConf
     from harness.endings import Ending
     from harness.environments.hosted import HostedEnvironment
@@ -43,12 +45,16 @@ if TYPE_CHECKING:
 else:  # where Proctor is installed, every session loads this module, and a session without cases needs none of these
     adapters = LazyModule("harness.adapters")
     agent_cli = LazyModule("harness.agent.cli")
+    best_of = LazyModule("harness.baselines.best_of")
     case_folder = LazyModule("harness.case_folder")
     case_module = LazyModule("harness.case")
     endings = LazyModule("harness.endings")
+    growth = LazyModule("harness.growth")
     hosting = LazyModule("harness.hosting")
+    instances = LazyModule("harness.baselines.instances")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
+    programs = LazyModule("harness.programs")
     sandbox_base = LazyModule("harness.sandbox.base")
     sandbox_dirs = LazyModule("harness.sandbox.dirs")
 
@@ -62,6 +68,17 @@ def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
     if endings.ENDINGS[ending].outcome == "skipped" and not command_line(request.config).require_all:
         pytest.skip(why)
     raise endings.CaseEnded(ending, why)
+
+
+def _with_agent(request: pytest.FixtureRequest, case: Case) -> Case:
+    """Return the case. Skip a test of the agent if the case has none."""
+    if not _proctors(case).has_agent:
+        builder = request.node.stash.get(BUILDER, None)
+        why = f"backend {case.backend.name} grades a program: this case has no agent, no CLI and no model"
+        if builder is not None and not builder.recorded:  # another test has graded the program
+            builder.end(endings.Ending.UNAVAILABLE, why)
+        pytest.skip(why)
+    return case
 
 
 def _proctors(case: Case) -> Case:
@@ -137,13 +154,14 @@ def sandbox(request: pytest.FixtureRequest, proven_sandbox: Callable[[SandboxCon
     folder = builder.folder if builder else case_folder.CaseFolder(request.getfixturevalue("tmp_path") / "sandbox")
     sealed = proven_sandbox(run_of(request.config).config.sandbox)
     bounds = sandbox_base.Bounds.of(builder.case.limits if builder else run_of(request.config).config.limits)
-    return sandbox_dirs.SandboxDirs(sandbox_base.BoundedSandbox(sealed, bounds), folder)
+    hidden = pipeline.hidden_from(builder.case.environment) if builder else ()
+    return sandbox_dirs.SandboxDirs(sandbox_base.BoundedSandbox(sealed, bounds, hidden), folder)
 
 
 @pytest.fixture
-def backend(case: Case) -> Backend:
-    """The adapter of the case's coding-agent CLI."""
-    return adapters.adapter_of(_proctors(case).backend)
+def backend(request: pytest.FixtureRequest, case: Case) -> Backend:
+    """The adapter of the case's coding-agent CLI. The test is skipped if the case has no agent."""
+    return adapters.adapter_of(_with_agent(request, case).backend)
 
 
 @pytest.fixture
@@ -219,7 +237,7 @@ def model_server(request: pytest.FixtureRequest, case: Case, server_pool: Server
 
 def _lease(request: pytest.FixtureRequest, case: Case, sources: Sources) -> ModelServer:
     try:
-        server = pipeline.model_server(_proctors(case), sources)
+        server = pipeline.model_server(_with_agent(request, case), sources)
     except pipeline.ServerMissing as error:
         _end(request, endings.Ending.UNAVAILABLE, str(error))
     return pipeline.recorded(server, case, sources.conf) if command_line(request.config).record_cassettes else server
@@ -263,10 +281,28 @@ def submission(request: pytest.FixtureRequest, case: Case) -> Submission:
     The first test that asks for it runs the case's CLI on its task in the sandbox, and collects the files afterwards.
     All other tests of the case in this run get the same files. A test that is marked with `fresh_session` has a session
     of its own. If the session's ending leaves nothing to grade, each of these tests is skipped or ends with an error
-    that gives the reason. The table in `harness.endings` lists these endings.
+    that gives the reason. The table in `harness.endings` lists these endings. If the backend grades a program, no agent
+    runs, and these are the program's files.
     """
-    _proctors(case)
-    return session_of(request).once("submission", lambda: _run_session(request))
+    run = _run_session if _proctors(case).has_agent else _take_program
+    return session_of(request).once("submission", lambda: run(request))
+
+
+def _take_program(request: pytest.FixtureRequest) -> Submission:
+    """Return the program that a backend without an agent grades. Skip the test if there is none."""
+    builder = request.node.stash[BUILDER]
+    backend, environment = builder.case.backend, builder.case.environment
+    try:
+        program = programs.program_of(backend, environment, run_of(request.config).conf.root)
+    except programs.ProgramMissing as error:
+        _end(request, endings.Ending.UNAVAILABLE, str(error))
+    return pipeline.given_submission(builder, program, f"backend {backend.name}")
+
+
+def _require_graded(request: pytest.FixtureRequest, result: AttemptResult) -> None:
+    """Skip the test or raise `CaseEnded` if the last attempt leaves nothing to grade."""
+    if not endings.ENDINGS[result.ending].graded:
+        _end(request, result.ending, result.explanation)
 
 
 def _run_session(request: pytest.FixtureRequest) -> Submission:
@@ -278,6 +314,7 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
     if spent is not None:
         _end(request, endings.Ending.BUDGET_SPENT, spent)
     environment: HostedEnvironment = request.getfixturevalue("environment")
+    mcp: McpServer = request.getfixturevalue("mcp_config")
     setup = pipeline.SessionSetup(
         case=builder.case,
         backend=request.getfixturevalue("backend"),
@@ -287,13 +324,20 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
         purses=purses,
         gateway=request.getfixturevalue("gateway"),
         model_server=request.getfixturevalue("model_server"),
-        mcp=request.getfixturevalue("mcp_config"),
+        mcp=mcp,
+        access=pipeline.Access(builder.case.environment, environment, mcp.use),
         progress=pipeline.show_progress(builder.case, live, purses),
     )
-    result = pipeline.run_agent(builder, setup, environment, live)
-    if not endings.ENDINGS[result.ending].graded:
-        _end(request, result.ending, result.explanation)
-    return pipeline.collect_submission(builder)
+    if builder.case.backend.kind == "per_instance":
+        key = run_of(request.config).key_of(builder.case)
+        result, submissions = instances.run_instances(builder, setup, environment, live, key)
+        _require_graded(request, result)
+        return submissions
+    setup = msgspec.structs.replace(setup, versions=pipeline.VersionKeeper(builder.folder))
+    _require_graded(request, pipeline.run_agent(builder, setup, environment, live))
+    candidates = setup.backend.candidates(adapters.own_options(builder.case.backend))
+    folder = best_of.choose(builder, environment, setup.dirs, candidates, live) if candidates else "."
+    return pipeline.collect_submission(builder, folder)
 
 
 @pytest.fixture
@@ -309,7 +353,11 @@ def score(request: pytest.FixtureRequest, case: Case, submission: Submission | P
 
     def grade() -> Score:
         environment, sandbox = request.getfixturevalue("environment"), request.getfixturevalue("sandbox")
-        key = run_of(request.config).key_of(session.builder.case)
-        return pipeline.grade(session.builder, environment, sandbox, given, live_of(request.config), key)
+        key, live = run_of(request.config).key_of(session.builder.case), live_of(request.config)
+        grader = instances.grade_instances if session.builder.instances else pipeline.grade
+        score = grader(session.builder, environment, sandbox, given, live, key)
+        if command_line(request.config).history:
+            growth.grade_versions(session.builder, environment, sandbox, live, key)
+        return score
 
     return session.once("score", grade)

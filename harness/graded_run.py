@@ -103,7 +103,8 @@ class GradedRun:
         capability = pipeline.probe(sandbox)
         if not capability.ok:
             raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-        dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits)), builder.folder)
+        hidden = pipeline.hidden_from(self.case.environment)
+        dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits), hidden), builder.folder)
         program = self._order.program
         python = program.entry.python or python_of_programs(self.case.environment)
         program = replace(program, entry=replace(program.entry, python=python))

@@ -26,7 +26,8 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     `side_by_side` is how many of them are played at a time, at most. `None` means the cores of this machine, divided by
     the pytest processes that share it. The result does not depend on it. `seed` is public. Another number gives other
     held-out episodes. What keeps them from agents is the private key of `harness.seed_key`. `pictures` says in which
-    cases episodes are drawn.
+    cases episodes are drawn. `history_episodes` is how many episodes each version of a submission plays if `--history`
+    asks for that; `None` means as many as the submission.
     """
 
     episodes: Count | None = None
@@ -37,6 +38,7 @@ class EvaluationConf(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     side_by_side: Count | None = None
     pictures: Literal["never", "real", "always"] = "real"
+    history_episodes: Count | None = None
 
     @property
     def scheduled(self) -> int:

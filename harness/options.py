@@ -32,6 +32,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "FOLDER",
         "help": "grade the submission in this folder in each environment of the suite, without an agent",
     },
+    "--history": {
+        **_FLAG,
+        "help": "also grade each version of a submission that its agent had between two turns",
+    },
     "--resume": {
         "metavar": "RUN",
         "help": "go on with this run: the folder or name of a run that was killed or interrupted, `latest` or tag:NAME",
@@ -79,6 +83,7 @@ _OF_A_RUN = (
     "--shard",
     "--set",
     "--submission",
+    "--history",
     "--allow-empty",
     "--require-all",
     "--record-cassettes",
@@ -98,6 +103,7 @@ class CommandLine(NamedTuple):
     shard: str | None = None
     settings: tuple[str, ...] = ()
     submission: str | None = None
+    history: bool = False
     resume: str | None = None
     keep_errors: bool = False
     runs_dir: str | None = None
@@ -156,6 +162,7 @@ def command_line(config: pytest.Config) -> CommandLine:
         shard=given("--shard"),
         settings=tuple(given("--set") or ()),
         submission=given("--submission"),
+        history=bool(given("--history")),
         resume=given("--resume"),
         keep_errors=bool(given("--keep-errors")),
         runs_dir=given("--runs-dir"),

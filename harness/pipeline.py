@@ -28,7 +28,6 @@ from harness.agent.retry import CliCan, Order, attempts
 from harness.agent.setup import SessionSetup
 from harness.case import Case, Limits, ModelConf, ProviderConf, ServerNeed
 from harness.endings import CaseFault, ConfError, Ending
-from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import available, version_of
 from harness.environments.factory import make_environment as make
 from harness.environments.fingerprint import fingerprint
@@ -38,25 +37,23 @@ from harness.evaluation.counts import counts_digest
 from harness.evaluation.handed_in import collect_submission, given_submission
 from harness.evaluation.packages import installed_packages
 from harness.evaluation.pictures import draw_pictures, wants_pictures
-from harness.evaluation.policy import PolicyHost
-from harness.evaluation.policy_link import PolicyError
 from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.seeds import digest, episode_seeds
-from harness.evaluation.submission import Submission, collect
+from harness.evaluation.submission import Submission
 from harness.evaluation.summary import summarize
+from harness.evaluation.versions import VersionKeeper
 from harness.gateway.budget import Budget
 from harness.gateway.purses import CasePurses
 from harness.gateway.server import Gateway
 from harness.grading import Score
 from harness.http_host import HttpHost
 from harness.live.line import CaseProgress, Live
-from harness.mcp.server import McpServer
 from harness.models.cassettes import recorded
 from harness.models.providers import Sources, model_server
+from harness.offering import Access, hidden_from, mcp_config
 from harness.results.record import Asked
 from harness.results.record_builder import RecordBuilder
-from harness.sandbox.base import SandboxError
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.probe import probe
@@ -67,6 +64,7 @@ from harness.servers.ollama import BARE, Ollama, OllamaMissing, find_ollama
 from harness.servers.pool import ServerPool
 
 __all__ = [
+    "Access",
     "Budget",
     "Gateway",
     "HttpHost",
@@ -75,9 +73,11 @@ __all__ = [
     "ServerPool",
     "SessionSetup",
     "Sources",
+    "VersionKeeper",
     "collect_submission",
     "given_submission",
     "grade",
+    "hidden_from",
     "make_environment",
     "make_sandbox",
     "mcp_config",
@@ -140,31 +140,6 @@ def make_environment(case: Case) -> HostedEnvironment:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
-def mcp_config(
-    conf: EnvironmentConf, environment: HostedEnvironment, dirs: SandboxDirs, http_host: HttpHost
-) -> McpServer:
-    """Return the case's MCP server. Its tool `render_policy` runs the agent's program in a sandbox of its own.
-
-    If the environment cannot be drawn on this machine, the server offers no tools, and its `fault` says why.
-    """
-
-    @contextmanager
-    def open_policy(approach_dir: str) -> Iterator[PolicyHost]:
-        with dirs.folder.scratch() as scratch:
-            copied = collect(dirs.live_workspace, scratch / "submission", folder=approach_dir)
-            if copied.reason:
-                raise PolicyError(copied.reason)
-            with PolicyHost(dirs.sandbox, copied.path, scratch, environment.spaces()) as policy:
-                yield policy
-
-    errors = (PolicyError, SandboxError)
-    fault = render_fault(conf, environment) if conf.tools else None
-    if fault is not None:
-        fault = f"{' and '.join(conf.tools)} not offered, because environment {conf.name} cannot be drawn: {fault}"
-    tools = () if fault else conf.tools
-    return McpServer(environment, tools, dirs.folder.renders, open_policy, errors, http_host, fault=fault)
-
-
 def show_progress(case: Case, live: Live, purses: CasePurses | None = None) -> Callable[[Progress], None]:
     """Return a function that shows how far the session of a case is."""
 
@@ -195,6 +170,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
         "cli_path": str(setup.cli.executable) if setup.cli.given else None,
         "model_digest": setup.model_server.digest,
     }
+    builder.agent = backend.name
     server = setup.model_server
     builder.played_from = server.played_from
     builder.learn(server=server.version, server_context=server.context, gpu_driver=server.gpu_driver)
@@ -206,7 +182,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
     prompts = {Asked.TASK: build_prompt(case.prompt, about), Asked.GO_ON: render(case.prompt, "resume", about)}
     prompts |= FOLLOW_UPS | {Asked.COMPACT: backend.compact_prompt or ""}
     builder.save()
-
+    before = len(builder.attempts)
     for result in attempts(
         lambda limits, order: _attempt(setup, prompts, limits, order),
         case.limits,
@@ -216,15 +192,17 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
             kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
             compact_alone=backend.compact_prompt is not None,
         ),
-        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, number, fresh=fresh),
+        set_aside=lambda number, fresh: set_aside(setup.dirs.folder, before + number, fresh=fresh),
         waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),
         clock=SystemClock(),
     ):
         _write_down(builder, result, backend)
+        builder.telemetry = setup.mcp.use.told(builder.timing.get("agent_s"))
         builder.save()
         if result.raised is not None:
             raise result.raised
     builder.warnings += setup.model_server.warnings()
+    builder.warnings += [setup.versions.fault] if setup.versions and setup.versions.fault else []
     return result
 
 
@@ -268,6 +246,8 @@ def _facts(setup: SessionSetup, environment: HostedEnvironment) -> PromptFacts:
         case.limits,
         description=environment.describe(),
         tools={tool: backend.tool_name(server.name, tool) for server in setup.servers for tool in server.tools},
+        source=setup.access.source if setup.access else (),
+        primitives=environment.granted.told,
     )
 
 

@@ -113,13 +113,13 @@ class Run:
     def key_of(self, case: Case) -> SeedKey:
         """Return the key of a case's held-out seeds: the public one for a scripted case, else the private one.
 
-        If there is no private key, raise `ConfError`. Only `--submission` then uses the public key.
+        If there is no private key, raise `ConfError`. Only a case without an agent then uses the public key.
         """
         if case.scripted:
             return PUBLIC
         if self._private_key is not None:
             return self._private_key
-        if self.given.submission is not None:
+        if not case.has_agent:
             return PUBLIC
         raise ConfError(
             f"the held-out episodes of real models derive from a private seed, and there is none for {case.id}: run "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import PurePosixPath
 
@@ -15,12 +16,14 @@ from backends.base import Backend, McpEndpoint, SessionSpec
 from backends.reading.errors import reset_hint
 from backends.reading.resets import reset_time
 from backends.session import Session
+from harness.access.kit import ENDPOINT, KIT
+from harness.access.server import ServedWorld
 from harness.adapters import own_options
 from harness.agent.clock import SystemClock
 from harness.agent.driver import SessionOutcome, drive
 from harness.agent.ending import classify
 from harness.agent.evidence import LedgerEvidence, broken, ended_by_signal, evidence, of_the_agent, proven, weighed
-from harness.agent.files import write_inside
+from harness.agent.files import link_inside, write_inside
 from harness.agent.settle import settle
 from harness.agent.setup import SessionSetup
 from harness.agent.stream import stderr_tail
@@ -123,6 +126,7 @@ def _result(
     if trouble is None:
         try:
             settle_s = settle((dirs.workspace, dirs.home), SystemClock())
+            setup.keep_version(account, last=True)
         except (SandboxError, OSError) as error:
             trouble = error
     trouble = trouble or setup.model_server.fault()
@@ -186,20 +190,32 @@ def _troubled(
 
 
 class _Room(Struct, frozen=True):
-    """An open box, and the account that answers at its model endpoint."""
+    """An open box, and the account that answers at its model endpoint.
+
+    `world` is the environment of a black box, served at another endpoint.
+    """
 
     box: Box
     account: Account
+    world: ServedWorld | None = None
+
+    def fault(self) -> str | None:
+        """Return why the environment does not work, whatever the agent did, or `None` if it does."""
+        return None if self.world is None else self.world.fault
 
 
 def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
     """Seal a box and serve its endpoints, until `stack` is closed."""
     case, dirs, mcp = setup.case, setup.dirs, setup.mcp
     mcp.renders.mkdir(parents=True, exist_ok=True)
+    access, kit = setup.access, stack.enter_context(dirs.folder.scratch()) / "kit"
+    if access is not None:
+        access.use.begin()
+        access.fill(kit)
     box = stack.enter_context(
         dirs.open(
-            endpoints=("model", *(server.name for server in setup.servers)),
-            mounts={"renders": mcp.renders},
+            endpoints=("model", *(server.name for server in setup.servers), *(access.endpoints if access else ())),
+            mounts={"renders": mcp.renders} | ({KIT: kit} if access else {}),
             readable=program_paths(setup.cli.executable),
         )
     )
@@ -216,13 +232,18 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
         ledger=dirs.folder.ledger,
         wire=case.wire,
         extra_fields=tuple(case.gateway.extra_fields),
+        toolless=not setup.backend.capabilities.tools,
     )
     stack.enter_context(closing(account))
+    account.before_turn = partial(setup.keep_version, account)
     for server in setup.servers:
         listener = box.endpoints[server.name].listener
         offered = server.serve(listener, workspace=box.workspace, renders=box.mounts["renders"])
         stack.enter_context(closing(offered))
-    return _Room(box, account)
+    world = None
+    if access is not None and access.endpoints:
+        world = stack.enter_context(closing(access.serve(box.endpoints[ENDPOINT].listener, kit)))
+    return _Room(box, account, world)
 
 
 def _run_session(
@@ -231,6 +252,8 @@ def _run_session(
     """Start the CLI and follow it to its end. Return the outcome, and the seconds from `began` to the CLI's start."""
     backend, box, dirs = setup.backend, room.box, setup.dirs
     _write_config(backend, spec, box, dirs)
+    for name in setup.access.links if setup.access else ():
+        link_inside(dirs.where(dirs.workspace), name, f"{box.mounts[KIT]}/{name}")
     box.exec(backend.command(spec), backend.environment(spec))
     setup_s = time.monotonic() - began
     outcome = drive(
@@ -242,6 +265,7 @@ def _run_session(
         stream=dirs.folder.stream,
         stderr=dirs.stderr,
         progress=setup.progress,
+        fault=room.fault,
     )
     return outcome, setup_s
 

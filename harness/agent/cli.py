@@ -8,15 +8,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 
 from msgspec import Struct
 
-from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
+from backends.base import Backend, Bundled, Installation, NpmPackage, OnPath, PipPackage
 from harness.cache import NoHomeError, user_cache
-from harness.packaged import cli_lock, cli_requirements
+from harness.packaged import cli_lock, cli_requirements, harness_version
 from harness.seed_key import VARIABLE
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
@@ -64,6 +65,8 @@ def find_cli(backend: Backend, root: Path | None = None) -> Cli:
             return _from_pip(pip, root or pinned_clis())
         case OnPath() as program:
             return _from_path(program)
+        case Bundled():
+            return Cli(Path(sys.executable), harness_version())
 
 
 def given_cli(backend: Backend, executable: Path) -> Cli:
@@ -84,7 +87,7 @@ def pinned_version(installation: Installation) -> str | None:
             lines = "".join(file.read_text() for file in cli_requirements() if file.stem == package)
             pinned = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", lines, re.MULTILINE)
             return pinned[1] if pinned else None
-        case OnPath():
+        case OnPath() | Bundled():
             return None
 
 

@@ -18,7 +18,7 @@ from harness.agent.clock import Clock, SystemClock
 from harness.agent.stream import OutputFiles, StreamReader
 from harness.agent.watchdog import MB, Snapshot, Stop, Traffic, hangs, spent
 from harness.case import Limits
-from harness.endings import Terminated, explain
+from harness.endings import Ending, Terminated, explain
 from harness.sandbox.base import Box
 
 _LOOK_S = 0.1
@@ -66,16 +66,18 @@ def drive(
     progress: Callable[[Progress], None],
     stderr: Path | None = None,
     clock: Clock | None = None,
+    fault: Callable[[], str | None] = lambda: None,
 ) -> SessionOutcome:
     """Follow the command that `box` has started until it ends or reaches a limit, then close the box.
 
     Every byte of standard output is written to `stream` unchanged, up to the limit on output. `stderr` is the file to
     which the box appends standard error; it counts too. An exception that a signal raises meanwhile, such as
     Ctrl-C or pytest-timeout, ends the session in the same way as a limit, and is then in the outcome. A second one cuts
-    the grace period short.
+    the grace period short. The session also ends when `fault` says why the environment that the agent plays does not
+    work any more.
     """
     clock = clock or SystemClock()
-    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock, stderr) as running:
+    with stream.open("wb") as file, Drive(box, backend, prompt, limits, traffic, file, clock, stderr, fault) as running:
         try:
             while running.step():
                 progress(running.progress)
@@ -100,7 +102,9 @@ class Drive:
         stream: IO[bytes],
         clock: Clock,
         stderr: Path | None = None,
+        fault: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._fault = fault
         self.stop: Stop | None = None
         self._raised: BaseException | None = None
         self._box, self._limits, self._traffic, self._clock = box, limits, traffic, clock
@@ -160,6 +164,8 @@ class Drive:
         stop = spent(self._limits, self._traffic, snapshot) or hangs(
             self._limits, self._traffic, self.session, snapshot
         )
+        if (broken := self._fault()) is not None:
+            stop = Stop(Ending.ENVIRONMENT_FAILED, broken)
         if stop is not None:
             self.end(stop)
         return True

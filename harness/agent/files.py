@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,21 @@ def write_inside(folder: Path, name: PurePosixPath, text: str) -> None:
         with os.fdopen(file, "w", encoding="utf-8") as stream:
             os.fchown(file, owner.st_uid, owner.st_gid)
             stream.write(text)
+    finally:
+        os.close(here)
+
+
+def link_inside(folder: Path, name: str, target: str) -> None:
+    """Make a link to a path that exists in the box only. Leave a file or folder of this name alone. Raise `OSError`."""
+    here = open_folder(folder, rights=CHANGE)
+    owner = os.fstat(here)
+    try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                return
+            os.unlink(name, dir_fd=here)
+        os.symlink(target, name, dir_fd=here)
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=here, follow_symlinks=False)
     finally:
         os.close(here)
 

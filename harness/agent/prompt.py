@@ -6,7 +6,7 @@ They are the same for every backend, except for the names that its CLI gives to 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ from harness.case import Limits, PromptConf
 from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf, least_solved
+from harness.primitives.granting import PRIMITIVES, granted
 
-PARTS: Final = ("task", "interface", "tools", "limits", "rules")
+PARTS: Final = ("task", "interface", "access", "tools", "limits", "rules")
 """The parts of the task's prompt, in their order."""
 
 TEXTS: Final = (*PARTS, "instructions", "resume")
@@ -42,13 +43,17 @@ class TemplateFault(ConfError):
 class PromptFacts(Struct, frozen=True, kw_only=True):
     """The variables of a template.
 
-    `tools` maps each tool of the environment that is offered to the name that the CLI shows. `episodes_to_pass` is the
-    number of held-out episodes that a submission must solve. `max_steps` is a text, such as `300 + 150 * num_blocks`,
-    if it depends on the number of objects.
+    `tools` maps each tool of the environment that is offered to the name that the CLI shows. `source` names what the
+    agent may read of the environment's source. `primitives` tells about each primitive that the program is given, by
+    name. `episodes_to_pass` is the number of held-out episodes that a submission must solve. `max_steps` is a text,
+    such as `300 + 150 * num_blocks`, if it depends on the number of objects.
     """
 
     description: str
     tools: Mapping[str, str]
+    visibility: str
+    source: Sequence[str] = ()
+    primitives: Mapping[str, str] = {}
     episodes: int
     episodes_to_pass: int
     episode_wall_s: float
@@ -66,11 +71,16 @@ def facts(
     *,
     description: str = "",
     tools: Mapping[str, str],
+    source: Sequence[str] = (),
+    primitives: Mapping[str, str] | None = None,
 ) -> PromptFacts:
     """Return the variables for the templates of a case. `description` is the environment's own."""
     return PromptFacts(
         description=description.strip(),
         tools=tools,
+        visibility=environment.visibility,
+        source=source,
+        primitives=primitives or {},
         episodes=evaluation.scheduled,
         episodes_to_pass=least_solved(environment.pass_solve_rate, evaluation.scheduled),
         episode_wall_s=evaluation.episode_wall_s,
@@ -113,8 +123,9 @@ def check_prompt(conf: PromptConf, environment: EnvironmentConf, evaluation: Eva
     A prompt that renders to nothing is a fault, too, because a CLI cannot be asked nothing.
     """
     offered: dict[str, str] = {tool: tool for tool in environment.tools}
-    for tools in (offered, {}):
-        about = facts(environment, evaluation, limits, tools=tools)
+    primitives = granted(environment.primitives, PRIMITIVES).told
+    for tools, source in ((offered, ("source.py",)), ({}, ())):
+        about = facts(environment, evaluation, limits, tools=tools, source=source, primitives=primitives)
         for text in TEXTS:
             render(conf, text, about)
         if not build_prompt(conf, about):

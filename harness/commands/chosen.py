@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backends.registry import backend
-from harness.case import SUBMISSION
 from harness.case_folder import CaseFolder
 from harness.commands.errors import BadInput
 from harness.results.record import Record
@@ -34,12 +33,12 @@ def chosen(records: Sequence[Record], name: str, run: Path) -> Record:
 
 def transcripts(record: Record, run: Path) -> list[Transcript]:
     """Return the transcripts of a case. There are none without an agent. Raise `BadInput` if they cannot be read."""
-    if record.case.backend == SUBMISSION:
+    if not record.case.has_agent:
         return []
     if record.artifacts is None or not (run / record.artifacts).is_dir():
         raise BadInput(f"{record.case.id} left no folder in {run}, so its transcript is not there")
     try:
-        adapter = backend(record.case.backend)
+        adapter = backend(record.agent or record.case.backend)
     except ValueError as error:
         raise BadInput(str(error)) from error
     return read_transcripts(CaseFolder(run / record.artifacts), adapter)

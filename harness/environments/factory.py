@@ -42,7 +42,7 @@ _ADAPTERS = {
 KINDS = tuple(_ADAPTERS)
 _TARGET = "_target_"
 
-_PACKAGES = {
+PACKAGES = {
     "gymnasium": "gymnasium",
     "kinder": "kindergarden",
     "kinder_objects": "kindergarden",
@@ -141,12 +141,12 @@ def _lacking(conf: EnvironmentConf) -> str | None:
     if conf.interpreter is not None:
         lacking = missing(conf.interpreter) if conf.interpreter in INTERPRETERS else None
         return f"environment {conf.name}: {lacking}" if lacking else None
-    if _PACKAGES.get(conf.kind) == "kindergarden" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
+    if PACKAGES.get(conf.kind) == "kindergarden" and not all(map(_installed, ("kinder", "tomsgeoms2d"))):
         engine = _engine(conf)
         if engine is not None:
             return f"environment {conf.name}: it needs the engine {engine} of KinDER: set `interpreter: {WORLDS}`"
         return "KinDER is not installed: run `proctor setup --extra kinder`"
-    module = _module_of_id(conf)
+    module = module_of_id(conf)
     if module is not None and not _installed(module.partition(".")[0]):
         return (
             f"environment {conf.name}: there is no module {module}: it is neither in the project's root folder nor "
@@ -177,7 +177,7 @@ def version_of(conf: EnvironmentConf, proctor: str | None) -> str | None:
         module = re.split("[.:]", conf.kind)[0]
         package = next(iter(packages_distributions().get(module, [])), None)
     else:
-        package = _PACKAGES.get(conf.kind)
+        package = PACKAGES.get(conf.kind)
         if package is None:
             return f"proctor {proctor}"
     found = _version(package, conf) if package else None
@@ -230,7 +230,7 @@ def adapter_path(conf: EnvironmentConf) -> str:
     return _ADAPTERS.get(conf.kind, conf.kind)
 
 
-def _module_of_id(conf: EnvironmentConf) -> str | None:
+def module_of_id(conf: EnvironmentConf) -> str | None:
     """Return the module that has the class of a Gymnasium environment, or that registers its id, if any is named."""
     if conf.kind != "gymnasium":
         return None
@@ -254,7 +254,7 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     """
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
-    adapter, also = adapter_path(conf), _module_of_id(conf) or _module_of_class(conf)
+    adapter, also = adapter_path(conf), module_of_id(conf) or _module_of_class(conf)
     return hosts.HostSpec(_interpreter(conf), path, adapter, also, _engine(conf), keeping)
 
 

@@ -19,7 +19,8 @@ FIDELITIES: Final[tuple[Fidelity, ...]] = get_args(Fidelity)
 _SENTENCES: Final[dict[Fidelity, str]] = {
     "exact": "States are exact: after a state is set, the same actions have the same results.",
     "replay": (
-        "States are exact by replay: a state is the seed with the actions so far, and setting it plays them again."
+        "A state is the seed with the actions so far. Setting it plays them again, and the same actions then have the "
+        "same results."
     ),
     "none": "States are not faithful: after a state is set, the same actions may have other results.",
     "unknown": "It is not known whether the same actions have the same results after a state is set.",

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,6 +25,7 @@ from harness.environments.keeping import Kept
 from harness.environments.last_words import LastWords
 from harness.environments.solved_when import doubt, parse_rule
 from harness.imports import PackageMissing
+from harness.primitives.granting import Granted, granted
 
 _TRIES = 2
 _DEATH_S = 2.0
@@ -60,7 +61,8 @@ class HostedProcess:
                 host = host_of(spec, conf.start_s, memory)
                 forked = host.fork(memory, self._said.writing, others)
         except OSError as error:
-            raise EnvironmentFailed(self._said.told(f"environment {conf.name} cannot start: {error}")) from error
+            brief = f"environment {conf.name} cannot start: {error}"
+            raise EnvironmentFailed(self._said.told(brief), brief) from error
         finally:
             self._said.close_writing()
         self._host, self._pid, self._connection = host, forked.pid, forked.connection
@@ -95,7 +97,8 @@ class HostedProcess:
         limit = self._conf.call_s if limit is None else limit
         doing = doing or f"{do}()"
         if not self.alive:
-            raise EnvironmentFailed(f"environment {self._conf.name}: its process has ended")
+            brief = f"environment {self._conf.name}: its process has ended"
+            raise EnvironmentFailed(brief, brief)
         message = plain.dumps({"do": do, "with": list(arguments)})
         deadline = time.monotonic() + limit
         try:
@@ -117,6 +120,17 @@ class HostedProcess:
             self.kill()
             raise
         return self._answered(answer, doing)
+
+    def descriptor(self) -> int:
+        """Return the descriptor of the connection to the process, for another process to use."""
+        return self._connection
+
+    def died(self) -> str | None:
+        """Return how the process has ended by itself, in words, or `None` if it runs."""
+        if not self.alive or not self._note_end(0):
+            return None
+        self.kill()
+        return f"environment {self._conf.name}: {ended(self._code)}"
 
     def close(self) -> None:
         """Let the environment free what it holds, and end the process. It is killed if it does not end soon."""
@@ -153,9 +167,8 @@ class HostedProcess:
             raise _REFUSALS.get(str(answer["refused"]), ValueError)(str(answer.get("text")))
         if "failed" in answer:
             trace = str(answer.get("trace"))
-            raise EnvironmentFailed(
-                self._said.told(f"environment {self._conf.name}: {doing} failed: {answer['failed']}", trace)
-            )
+            brief = f"environment {self._conf.name}: {doing} failed"
+            raise EnvironmentFailed(self._said.told(f"{brief}: {answer['failed']}", trace), brief)
         return answer.get("done")
 
     def _freeze(self, what: str) -> NoReturn:
@@ -168,13 +181,16 @@ class HostedProcess:
     def _fail(self, what: str) -> NoReturn:
         why = self._kept.exceeded() if self._kept is not None else None
         because = f": {why}" if why else ""
-        error = EnvironmentFailed(self._said.told(f"environment {self._conf.name}: {what}{because}"))
+        brief = f"environment {self._conf.name}: {what}{because}"
+        error = EnvironmentFailed(self._said.told(brief), brief)
         self.kill()
         raise error
 
 
 class HostedEnvironment:
     """The environment of a configuration, in a process of its own. It has the methods of `Environment`, and no others.
+
+    `state_fidelity` is the environment's own, or `unknown` if it has none.
 
     Every method raises `EnvironmentFailed` if the environment raises an error, or if its process dies or does not
     answer in time. The next call then starts a new process, in which the environment has not been reset. An action is
@@ -201,6 +217,13 @@ class HostedEnvironment:
             with suppress(EnvironmentFailed):
                 return HostedProcess(self._conf, self._described, self._spec, others)
         return HostedProcess(self._conf, self._described, self._spec, others)
+
+    @cached_property
+    def granted(self) -> Granted:
+        """The primitives that a program which plays this environment is given."""
+        level = self._conf.primitives
+        asked = [] if level == "none" else self._ask("run", "harness.environments.primitives:offered", {})
+        return granted(level, asked)
 
     def run(self, function: str, **keywords: Plain) -> Plain:
         """Call one of Proctor's functions, by its import path, where the environment runs. Return its answer."""

@@ -37,10 +37,15 @@ _CLOSE_S = 2.0
 class EnvironmentFailed(CaseFault):
     """An environment raised an error, or its process died, froze, or did not start.
 
-    The message names the environment, says what it was doing, and ends with what it said last.
+    The message names the environment, says what it was doing, and ends with what it said last. `brief` is the part of
+    the message that tells nothing of the environment's source: no error of its own, no path, and nothing that it said.
     """
 
     ending = Ending.ENVIRONMENT_FAILED
+
+    def __init__(self, message: str, brief: str = "the environment failed") -> None:
+        super().__init__(message)
+        self.brief = brief
 
 
 class HostSpec(NamedTuple):

@@ -9,8 +9,6 @@ from typing import Any
 
 import kinder
 import matplotlib as mpl
-import numpy as np
-from numpy.typing import NDArray
 from relational_structs.spaces import ObjectCentricBoxSpace
 
 from harness.environments.base import Plain
@@ -19,6 +17,7 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.kinder_families import LIMB, MUJOCO, class_of
 from harness.environments.kinder_limb import count_tries
 from harness.environments.kinder_meshes import remove_meshes, write_meshes_elsewhere
+from harness.environments.kinder_primitives import KinderPrimitives
 from harness.environments.kinder_states import FeatureStates, IntegrationStates, States
 from harness.environments.kinder_text import description
 
@@ -50,6 +49,12 @@ class KinderEnvironment(GymnasiumEnvironment):
         # The outer environment gives its state in float32 only. The one that it wraps has all digits.
         unwrapped: Any = self.env.unwrapped
         self._world = unwrapped._object_centric_env
+        observed: Any = self.env.observation_space
+        primitives = KinderPrimitives(self._world, observed, self.action)
+        self.check_action_collision, self.inverse_kinematics = (
+            primitives.check_action_collision,
+            primitives.inverse_kinematics,
+        )
         self.state_fidelity = self._class.family.fidelity
         self._states = self._own_states(self.env.observation_space)
         if self._class.family == MUJOCO and (camera := self._world._render_camera_name):
@@ -66,10 +71,6 @@ class KinderEnvironment(GymnasiumEnvironment):
     def describe(self) -> str:
         """Return the task, with the meaning of every component of the observation and the action."""
         return description(self.id, self._class, self.env, self.max_steps)
-
-    def render(self) -> NDArray[np.uint8]:
-        """Return KinDER's picture. The axes of Pillow's and MuJoCo's arrays may be in another order in memory."""
-        return np.ascontiguousarray(super().render())
 
     def get_state(self) -> Plain:
         """Return the state."""

@@ -13,8 +13,9 @@ def goal_text(world: Any) -> str:
 
     `world` is KinDER's object-centric environment. It must have been reset.
     """
-    conditions = [condition for condition in world.task_config.get("goal_state", []) if isinstance(condition, list)]
-    combined = "one of these holds" if world.task_config.get("goal_state", [""])[0] == "or" else "all of these hold"
+    goal = world.task_config.get("goal_state", [])
+    conditions = [condition for condition in goal if isinstance(condition, list)]
+    combined = "one of these holds" if "or" in goal else "all of these hold"
     placed: dict[str, list[str]] = {}
     lines = []
     for name, *arguments in conditions:

@@ -8,7 +8,14 @@ from typing import Any
 from harness.environments.fidelity import sentence
 from harness.environments.kinder_families import MUJOCO, KinderClass
 from harness.environments.kinder_meanings import action_rule, feature_meaning
-from harness.environments.kinder_text import STATES, action_rows, engine_text, fixed_things, reward_text, task_text
+from harness.environments.kinder_text import (
+    action_rows,
+    engine_text,
+    fixed_things,
+    reward_text,
+    state_text,
+    task_text,
+)
 from harness.environments.kinder_text import world_text as world_of
 
 BY_NAME = "A state, where a tool asks for one, has every object by its name: `{object: {feature: number}}`."
@@ -21,7 +28,7 @@ def objects_description(kind: KinderClass, env: Any, given: Mapping[str, Any]) -
     KinDER's own description of the variant is left out, because it also tells of others.
     """
     space, world, metadata, actions = env.observation_space, env._object_centric_env, env.metadata, env.action_space
-    state = STATES["integration"] if kind.family == MUJOCO else STATES[kind.family.fidelity]
+    state = state_text(kind.family)
     return _DESCRIPTION.format(
         task=task_text(kind.family, world, metadata["description"]),
         name=type(env).__name__,

@@ -15,7 +15,7 @@ from harness.environments.kinder_meanings import action_components, action_rule,
 
 _FLAT = (KINEMATIC2D, DYNAMIC2D)
 _BORDER = frozenset({"bottom_wall", "left_wall", "right_wall", "top_wall"})
-_LONGEST_TABLE = 200
+_LONGEST_TABLE = 100
 """The largest size of an observation that is told component by component. A prompt has to be paid for."""
 _UNTOLD = ("color_", "static", "vx", "vy", "omega", "held")
 """How features of fixed things begin that tell nothing."""
@@ -40,7 +40,7 @@ def description(id: str, kind: KinderClass, env: Any, max_steps: int) -> str:  #
         size=space.shape[0],
         dtype=space.dtype,
         observation=_observation(kind.family, space),
-        state=STATES[kind.family.fidelity if kind.family != MUJOCO else "integration"],
+        state=state_text(kind.family),
         fidelity=sentence(kind.family.fidelity),
         shape=actions.shape,
         action_dtype=actions.dtype,
@@ -48,6 +48,11 @@ def description(id: str, kind: KinderClass, env: Any, max_steps: int) -> str:  #
         rule=f"\n{rule}\n" if (rule := action_rule(actions)) else "",
         reward=reward_text(kind, world, metadata["reward_description"]),
     )
+
+
+def state_text(family: Family) -> str:
+    """Return what a state of an environment of this family looks like."""
+    return _INTEGRATION if family == MUJOCO else _STATES[family.fidelity]
 
 
 def observation_rows(family: Family, space: ObjectCentricBoxSpace) -> Iterator[str]:
@@ -187,15 +192,16 @@ Features {}:
 | --- | --- | --- |
 {}"""
 
-STATES = {
+_STATES: dict[str, str] = {
     "exact": "The same vector is the environment's state.",
     "replay": 'A state, where a tool asks for one, is `{"seed": int, "actions": [...]}`.',
-    "integration": (
-        'A state, where a tool asks for one, is `{"seed": int, "state": [...]}` as the environment gives it: the seed, '
-        "and all numbers of the simulation."
-    ),
 }
-"""What a state looks like, by how faithful it is. `integration` is MuJoCo's."""
+"""What a state looks like, by how faithful it is."""
+
+_INTEGRATION = (
+    'A state, where a tool asks for one, is `{"seed": int, "state": [...]}` as the environment gives it: the seed, and '
+    "all numbers of the simulation."
+)
 
 _DESCRIPTION = """\
 ## Task

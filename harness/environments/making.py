@@ -12,6 +12,7 @@ from typing import Any
 from harness.environments.arguments import Described, check_arguments
 from harness.environments.base import Environment
 from harness.environments.counted import CountedEnvironment
+from harness.environments.fidelity import fidelity_of
 from harness.environments.judged import JudgedEnvironment
 from harness.environments.solved_when import parse_rule
 from harness.imports import PackageMissing, load_object
@@ -65,4 +66,8 @@ def _made(conf: Described, adapter: type[Any], max_steps: int, count: int | None
         raise ValueError(f"environment {conf.name}: {error}") from error
     if not hasattr(environment, "max_steps"):
         raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
+    try:
+        fidelity_of(environment)
+    except ValueError as error:
+        raise ValueError(f"environment {conf.name}: {adapter.__name__}: {error}") from error
     return environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -15,7 +14,9 @@ from harness.environments.fidelity import Fidelity, sentence
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """The (row, column) change of each action 0..3: up, down, left, right."""
 
-_DENSITY = 0.3
+_DENSITY = 0.25
+_GOES_ON = 0.99
+"""The chance that the walk to the goal goes on, at each step that ends elsewhere than it began."""
 _CELL = 32
 _FREE, _WALL, _GOAL, _AGENT, _LINE = (255, 255, 255), (40, 40, 40), (60, 170, 80), (50, 100, 220), (200, 200, 200)
 
@@ -66,9 +67,7 @@ class Maze:
     def step(self, action: Any) -> Step:
         """Move one cell. An obstacle or the border keeps the agent in place."""
         state = self._now()
-        cell = (state.agent[0] + MOVES[action][0], state.agent[1] + MOVES[action][1])
-        if state.free(cell):
-            self._state = state = state._replace(agent=cell)
+        self._state = state = state._replace(agent=_beside(state, state.agent, action))
         return Step(self.get_state(), -1.0, state.agent == state.goal, truncated=False, info={})
 
     def render(self) -> NDArray[np.uint8]:
@@ -133,6 +132,13 @@ class Maze:
             raise ValueError("agent and goal must stand on free cells")
         self._state = MazeState(agent, goal, walls, height, width)
 
+    def check_action_collision(self, state: Plain, action: Plain) -> bool:
+        """Return whether an action would move the agent against an obstacle or the border in a state."""
+        self.set_state(state)
+        down, right = MOVES[self.action(action)]
+        row, column = self._now().agent
+        return not self._now().free((row + down, column + right))
+
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
 
@@ -143,15 +149,28 @@ class Maze:
 
 
 def generate(seed: int, min_size: int, max_size: int) -> MazeState:
-    """Return the maze of a seed. Its cells are drawn at random until a path joins agent and goal."""
-    rng = random.Random(seed)  # noqa: S311 - puzzles must be repeatable, not secret
-    height, width = rng.randint(min_size, max_size), rng.randint(min_size, max_size)
-    cells = [(row, column) for row in range(height) for column in range(width)]
-    while True:
-        agent, goal, *others = rng.sample(cells, len(cells))
-        state = MazeState(agent, goal, frozenset(others[: int(_DENSITY * len(cells))]), height, width)
-        if distance(state) is not None:
-            return state
+    """Return the maze of a seed. A random walk from the agent's cell ends at the goal, so there is a path.
+
+    A quarter of the cells that the walk did not visit are obstacles. The draws are those of the reference project, so a
+    seed gives the same maze there.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = (int(rng.integers(min_size, max_size + 1)) for _ in range(2))
+    agent = goal = (int(rng.integers(height)), int(rng.integers(width)))
+    empty = MazeState(agent, goal, frozenset(), height, width)
+    visited = {agent}
+    while goal == agent or rng.random() <= _GOES_ON:
+        goal = _beside(empty, goal, int(rng.integers(len(MOVES))))
+        visited.add(goal)
+    others = [(row, column) for row in range(height) for column in range(width) if (row, column) not in visited]
+    drawn = rng.choice(len(others), size=int(_DENSITY * len(others)), replace=False)
+    return MazeState(agent, goal, frozenset(others[index] for index in drawn), height, width)
+
+
+def _beside(state: MazeState, cell: Cell, action: int) -> Cell:
+    """Return the cell that an action leads to. An obstacle or the border keeps the agent in place."""
+    after = (cell[0] + MOVES[action][0], cell[1] + MOVES[action][1])
+    return after if state.free(after) else cell
 
 
 def distance(state: MazeState) -> int | None:

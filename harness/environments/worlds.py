@@ -9,8 +9,8 @@ from harness.environments.interpreters import WORLDS
 from harness.environments.kinder_ids import require_id, short_name
 
 _START_S: Final = 300.0
-_CALL_S: Final = 60.0
-"""Seconds for engines that need up to 30 s to start, and 6 s to draw a picture, on a machine that does nothing else."""
+_CALL_S: Final = 120.0
+"""Seconds for engines that need up to 30 s to start and 10 s for a reset, on a machine that does nothing else."""
 
 
 def conf_of(kinder_id: str) -> EnvironmentConf:

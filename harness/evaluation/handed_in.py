@@ -15,14 +15,14 @@ from harness.results.record_builder import RecordBuilder
 from harness.untrusted.removal import discard
 
 
-def collect_submission(builder: RecordBuilder) -> Submission:
-    """Copy out what the agent left, then remove the agent's home.
+def collect_submission(builder: RecordBuilder, folder: str = ".") -> Submission:
+    """Copy out what the agent left in a folder of its workspace, then remove the agent's home.
 
     Only graded sessions come here, so the home of a session that left nothing to grade is kept.
     """
-    folder = builder.folder
-    submission = collect(folder.workspace, folder.submission)
-    discard(folder.home)
+    files = builder.folder
+    submission = collect(files.workspace, files.submission, folder=folder)
+    discard(files.home)
     builder.submission = _handed_in(submission)
     return submission
 

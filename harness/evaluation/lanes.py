@@ -27,6 +27,7 @@ from harness.evaluation.playing import Episode, EpisodeOutcome
 from harness.evaluation.policy import PolicyHost
 from harness.evaluation.policy_link import PolicyError, PolicyTimeout
 from harness.evaluation.printed import PolicyLog
+from harness.evaluation.private_world import PrivateWorld
 from harness.evaluation.submission import Submission
 from harness.evaluation.text import printable
 from harness.grading import EvaluationConf
@@ -204,6 +205,7 @@ class _Lane:
     def __init__(self, match: Match, scratch: Path, stop: _Stop) -> None:
         self._match = match
         self._stop = stop
+        self._world = PrivateWorld(match.environment)
         self._policy = PolicyHost(
             match.sandbox,
             match.submission.path,
@@ -212,6 +214,7 @@ class _Lane:
             self._look,
             entry=match.submission.entry,
             carry_over=match.conf.carry_over,
+            world=self._world,
         )
         self._process: HostedProcess | None = None
         self._scratch = scratch
@@ -258,9 +261,10 @@ class _Lane:
         loaded()
         if fresh and scheduled.index > 0:
             self._policy.printed()  # what it prints when it is loaded belongs to the first episode
-        if fresh or self._process is None:
+        if fresh or self._process is None or self._world.died():
             self._close_process()
-            self._process = self._match.environment.another(self._policy.descriptors())
+            descriptors = (*self._policy.descriptors(), *self._world.descriptors())
+            self._process = self._match.environment.another(descriptors)
         answer = self._process.ask(
             "run",
             _PLAY,
@@ -294,6 +298,7 @@ class _Lane:
 
     def _close_process(self) -> None:
         process, self._process = self._process, None
+        self._world.close()
         if process is not None:
             process.kill()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from harness.case import SUBMISSION, Case
+from harness.case import Case
 from harness.case_folder import CaseFolder
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.hosts import EnvironmentFailed
@@ -34,7 +34,7 @@ class _Undrawn(Exception):
 def wants_pictures(case: Case) -> bool:
     """Return whether the episodes of a case are drawn, as `evaluation.pictures` says."""
     if case.evaluation.pictures == "real":
-        return not case.scripted and case.backend.name != SUBMISSION
+        return not case.scripted and case.has_agent
     return case.evaluation.pictures == "always"
 
 

@@ -25,6 +25,7 @@ from harness.evaluation.policy_link import (
     PolicyLink,
     PolicyTimeout,
 )
+from harness.evaluation.private_link import PrivateLink
 from harness.evaluation.recording import EpisodeRecorder, Playable
 from harness.evaluation.text import printable
 
@@ -122,14 +123,15 @@ def play(
 ) -> dict[str, Plain]:
     """Play one episode with the policy at two descriptors: the one that brings its answers, and the one for requests.
 
+    A third one, if there is one, leads to the private environment of the policy's primitives.
     `count` is the number of objects, if that differs between episodes.
 
     Return the `episode`; whether the policy's process `survived` it, so that it can play the next one; whether it is
     `gone`; the names in the info of the steps, which were `told`; and the `recording` of the episode, as bytes.
     """
     set_count(environment, count)
-    incoming, outgoing = descriptors
-    policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER)))
+    incoming, outgoing, *private = descriptors
+    policy = _Watched(PolicyLink(Channel(incoming, outgoing, LONGEST_ANSWER), PrivateLink(private).answer))
     told = environment.told if isinstance(environment, JudgedEnvironment) else set[str]()
     told.clear()
     recorder = EpisodeRecorder(environment)
@@ -150,6 +152,14 @@ def play(
         "told": sorted(told),
         "recording": np.frombuffer(recorder.recorded(), np.uint8),
     }
+
+
+def first_observation(
+    environment: Environment, _descriptors: Sequence[int], *, seed: int, count: int | None = None
+) -> Plain:
+    """Return the observation with which an episode begins. `count` is as for `play`."""
+    set_count(environment, count)
+    return environment.reset(seed)[0]
 
 
 class _Watched:

@@ -20,6 +20,7 @@ from harness.evaluation.policy_link import (
     PolicyTimeout,
 )
 from harness.evaluation.printed import OutputPipe, Printed
+from harness.evaluation.private_world import PrivateWorld
 from harness.evaluation.program import AGENTS_ENTRY, PolicyEntry
 from harness.evaluation.text import printable
 from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
@@ -37,6 +38,7 @@ _PARTS = (
     Path(plain.__file__).with_name("object_space.py"),
     _WORKER.with_name("worker_states.py"),
     _WORKER.with_name("worker_policy.py"),
+    _WORKER.with_name("worker_primitives.py"),
 )
 """The files that the worker loads, in the order of its arguments."""
 _OBJECT_CENTRIC = Path(plain.__file__).with_name("object_centric.py")
@@ -60,7 +62,7 @@ class PolicyHost:
     policy as it was after `load`, unless it is to `carry_over` what it learns. A process that hangs, dies, sends
     nonsense or cannot load the submission is killed with all its descendants. The next `load` or `reset` starts a new
     one. `load` and `reset` raise `SandboxError` if the sandbox itself does not work. `look` is called a few times a
-    second while this waits; it may raise an exception.
+    second while this waits; it may raise an exception. `world` answers the primitives that the policy is given.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class PolicyHost:
         *,
         entry: PolicyEntry = AGENTS_ENTRY,
         carry_over: bool = False,
+        world: PrivateWorld | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._submission = submission
@@ -80,11 +83,13 @@ class PolicyHost:
         self._spaces = spaces
         self._on_look = look
         self._entry = entry
+        self._primitives = tuple(world.granted.files.values()) if world else ()
+        self._answer = world.answer if world else None
         self._program: dict[str, Plain] = {
             "module": entry.module,
             "class": entry.name,
             "folders": list(entry.folders),
-            "primitives": None,
+            "primitives": world.granted.request() if world else None,
             "carry_over": carry_over,
         }
         self._starts = 0
@@ -194,7 +199,7 @@ class PolicyHost:
             workspace=self._room / "workspace",
             home=self._room / "home",
             stderr=self.output.path,
-            readable=(*python.readable, _WORKER, *_PARTS, _OBJECT_CENTRIC),
+            readable=(*python.readable, _WORKER, *_PARTS, _OBJECT_CENTRIC, *self._primitives),
             mounts={"submission": self._submission},
             shared=frozenset({"submission"}),  # by the boxes that play side by side
             kept=False,
@@ -204,7 +209,8 @@ class PolicyHost:
             arguments = (box.mounts["submission"], *map(str, _PARTS))
             box.exec([python.inside, "-s", "-P", "-B", str(_WORKER), *arguments], _VARIABLES)
             ends = (box.stdout.fileno(), box.stdin.fileno())
-            self._link = link = PolicyLink(Channel(*ends, LONGEST_ANSWER, self._look, (self.output,)))
+            channel = Channel(*ends, LONGEST_ANSWER, self._look, (self.output,))
+            self._link = link = PolicyLink(channel, self._answer)
             link.open(self._spaces, _START_S)
         except (PolicyError, SandboxError, OSError) as error:
             why = self.ending() if isinstance(error, PolicyGone) else str(error)

@@ -6,6 +6,7 @@ This file needs only the standard library and NumPy. `policy_worker.py` is at th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.environments import plain
@@ -14,6 +15,11 @@ from harness.environments.channel import Channel
 from harness.evaluation.text import printable
 
 LONGEST_ANSWER = 1_100_000
+MOST_QUESTIONS = 100_000
+"""How many primitives a policy may ask of the environment for one request."""
+
+Answerer = Callable[[str, Sequence[Plain], float], dict[str, Plain]]
+"""Answers what a policy asks of its environment: the name of a primitive, its arguments, and the deadline."""
 
 
 class PolicyError(Exception):
@@ -33,10 +39,14 @@ class PolicyTimeout(PolicyError):
 
 
 class PolicyLink:
-    """A policy at the other end of a channel. It serves one episode after the other."""
+    """A policy at the other end of a channel. It serves one episode after the other.
 
-    def __init__(self, channel: Channel) -> None:
+    While the policy works on a request, it may ask `primitives`.
+    """
+
+    def __init__(self, channel: Channel, primitives: Answerer | None = None) -> None:
         self._channel = channel
+        self._primitives = primitives
         self._updated = False
 
     def open(self, spaces: dict[str, Plain], timeout_s: float) -> None:
@@ -76,9 +86,7 @@ class PolicyLink:
         deadline = time.monotonic() + timeout_s
         try:
             self._channel.send(message, deadline)
-            answer = plain.loads(self._channel.receive(deadline), LONGEST_ANSWER)
-            if not isinstance(answer, dict):
-                raise ValueError("not a dict")
+            answer = self._received(deadline)
         except TimeoutError:
             raise PolicyTimeout(f"no answer to {request['do']!r} within {timeout_s:.3g} s") from None
         except OSError:
@@ -88,3 +96,16 @@ class PolicyLink:
         if "error" in answer:
             raise PolicyError(printable(str(answer["error"])).strip())
         return answer
+
+    def _received(self, deadline: float) -> dict[str, Any]:
+        """Return the answer to a request, and answer the policy's own questions until it comes."""
+        for _ in range(MOST_QUESTIONS):
+            answer = plain.loads(self._channel.receive(deadline), LONGEST_ANSWER)
+            match answer:
+                case {"primitive": str(name), "with": list(arguments)} if self._primitives is not None:
+                    self._channel.send(plain.dumps(self._primitives(name, arguments, deadline)), deadline)
+                case dict() if "primitive" not in answer:
+                    return answer
+                case _:
+                    raise ValueError("not a dict")
+        raise ValueError(f"it has called primitives more than {MOST_QUESTIONS} times for one action")

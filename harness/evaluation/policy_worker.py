@@ -13,6 +13,9 @@ standard input, and answers go over standard output, one after the other. A mess
 | `{"do": "update", "observation": …, "reward": …, "done": …, "info": …}` | calls `update` |
 | `{"do": "end"}` | ends the episode |
 
+Before it answers a request from "load" on, this process may ask for primitives: `{"primitive": NAME, "with":
+[ARGUMENT, …]}`. It gets `{"done": …}` or `{"error": TEXT}`.
+
 The answer is `{"done": …}`, `{"error": TEXT}` if the submission raised, or `{"invalid": TEXT}` if the returned value
 cannot be sent. The answer to "reset" is true if the program has `update`. The answer to "end" is `{"done": "last"}` if
 this process can play no other episode. A failure before the answer to "open" is the harness's own and goes to standard
@@ -32,6 +35,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -73,7 +77,13 @@ class _Connection:
 
 
 def main(
-    folder: str, plain_file: str, spaces_file: str, objects_file: str, states_file: str, program_file: str
+    folder: str,
+    plain_file: str,
+    spaces_file: str,
+    objects_file: str,
+    states_file: str,
+    program_file: str,
+    primitives_file: str,
 ) -> None:
     """Answer requests until the other side closes the connection."""
     plain = _module("_proctor_plain", plain_file)
@@ -89,7 +99,7 @@ def main(
     policy = program.LoadedProgram(folder, action_space, observation_space, seen)
     connection.send(plain.dumps({"done": None}))
     server = _Server(connection, policy, plain, _redirect())
-    server.load()
+    server.load(_module("_proctor_primitives", primitives_file).build_primitives)
     while message := connection.receive():
         server.episode(plain.loads(message))
 
@@ -102,13 +112,25 @@ class _Server:
         self._printed = printed
         self._done = plain.dumps({"done": None})
         self._carry_over = False
+        self._asking = threading.Lock()
 
-    def load(self) -> None:
+    def load(self, build_primitives: Callable[..., Any]) -> None:
         """Answer the request that loads the submission."""
         if message := self._connection.receive():
             request = self._plain.loads(message)
             self._carry_over = request["carry_over"]
+            request["primitives"] = build_primitives(request["primitives"], self._ask)
             self._answer(request)
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        """Ask the environment something while a request is being answered. Return the answer."""
+        message = self._plain.dumps(question)
+        with self._asking:
+            self._flush()
+            self._connection.send(message)
+            if not (answer := self._connection.receive()):
+                os._exit(0)
+            return self._plain.loads(answer)
 
     def episode(self, first: dict[str, Any]) -> None:
         """Play an episode, whose first request is given. Return if the next one can be played."""

@@ -45,7 +45,42 @@ def evaluate(
     log: PolicyLog,
     progress: Callable[[int, int], None],
 ) -> tuple[Score, list[Episode]]:
-    """Play one episode for each seed, several side by side. Return the score and the episodes, in the order of seeds.
+    """Play one held-out episode for each seed. Return the score and the episodes, in the order of seeds.
+
+    See `play_schedule`.
+    """
+    return play_schedule(
+        environment,
+        submission,
+        sandbox,
+        conf=conf,
+        schedule=schedule_of(environment, seeds),
+        scratch=scratch,
+        files=files,
+        log=log,
+        progress=progress,
+    )
+
+
+def schedule_of(environment: HostedEnvironment, seeds: Sequence[int]) -> list[Scheduled]:
+    """Return the held-out episodes of these seeds, each with its number of objects if that differs."""
+    counts = scheduled_counts(environment.counts, len(seeds))
+    return [Scheduled(index, *of_one) for index, of_one in enumerate(zip(seeds, counts, strict=True))]
+
+
+def play_schedule(
+    environment: HostedEnvironment,
+    submission: Submission,
+    sandbox: Sandbox,
+    *,
+    conf: EvaluationConf,
+    schedule: Sequence[Scheduled],
+    scratch: Path,
+    files: CaseFolder,
+    log: PolicyLog,
+    progress: Callable[[int, int], None],
+) -> tuple[Score, list[Episode]]:
+    """Play these episodes, several side by side. Return the score and the episodes, in their order.
 
     As soon as an episode and those before it have ended, it is written to `files.episodes`, its recording to
     `files.actions`, and what the submission printed to `log`. `conf.episode_wall_s` limits each episode, and separately
@@ -57,8 +92,6 @@ def evaluate(
     does not work, and `HeldOutFault` if the environment fails twice in an episode.
     """
     episodes: list[Episode] = []
-    counts = scheduled_counts(environment.counts, len(seeds))
-    schedule = [Scheduled(index, *of_one) for index, of_one in enumerate(zip(seeds, counts, strict=True))]
     design = environment.counts.design if environment.counts else ()
     if submission.reason is not None:
         files.episodes.write_bytes(b"")
@@ -74,7 +107,7 @@ def evaluate(
             log.add(f"episode {episode.index}: {episode.outcome}", played.printed)
             environment.note(played.told, episode.steps)
             episodes.append(episode)
-            progress(len(episodes), len(seeds))
+            progress(len(episodes), len(schedule))
     return score(episodes, design), episodes
 
 
@@ -129,7 +162,7 @@ def _in_order(lanes: Lanes, schedule: Sequence[Scheduled], wall_s: float | None)
             yield from _given_up(schedule[index:], outcome, reason)
             return
         try:
-            played = lanes.wait_for(index, until)
+            played = lanes.wait_for(schedule[index].index, until)
         except OutOfTime:
             over = f"{NOT_ATTEMPTED}, or not to its end: grading took its {wall_s:g} s (evaluation.wall_s)"
             yield from _given_up(schedule[index : index + 1], EpisodeOutcome.TIMED_OUT, over)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,8 @@ from harness.untrusted.words import kind, shown, size
 
 REQUIRED = "approach.py"
 _NOISE = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
+_OFFERED = frozenset({"env_client.py", "environment_source"})
+"""The links that the harness puts into a workspace (`harness.access`)."""
 _CHUNK = 1 << 20
 
 
@@ -90,28 +92,34 @@ def collect(
     if any(destination.iterdir()):
         raise ValueError(f"{destination} is not empty: choose a new folder")
     copier = _Copier(destination, caps)
-    reason: str | None = None
-    try:
-        with _opened_below(workspace, folder, caps.depth) as top:
-            copier.owner = os.fstat(top).st_uid
-            needed = PurePosixPath(required)
-            with _opened_below(workspace, str(PurePosixPath(folder) / needed.parent), caps.depth) as place:
-                copier.file(place, needed)
-            if part == ".":
-                copier.folder(top, PurePosixPath())
-            else:
-                copier.enter(top, PurePosixPath(part))
-    except _LeftOut as error:
-        reason = f"no submission: {error}"
-    names = sorted(copier.files)
-    lines = "".join(f"{copier.files[name]}  {name}\n" for name in names)
+    reason = copier.walk(workspace, folder, part=part, required=required)
     return Submission(
         path=destination,
-        files={name: copier.files[name] for name in names},
-        digest=hashlib.sha256(lines.encode()).hexdigest(),
+        files={name: copier.files[name] for name in sorted(copier.files)},
+        digest=digest_of(copier.files),
         left_out=copier.notes(),
         reason=reason,
     )
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the digest of a submission: a SHA-256 of all names and of the SHA-256 of each content."""
+    return hashlib.sha256("".join(f"{files[name]}  {name}\n" for name in sorted(files)).encode()).hexdigest()
+
+
+def survey(workspace: Path, caps: Caps = DEFAULT_CAPS) -> Mapping[str, str]:
+    """Return a mark for each file that `collect` would take. It is empty if there is no submission.
+
+    The mark of a file differs once its content has changed. No file is read.
+    """
+    surveyor = _Surveyor(Path(), caps)
+    return surveyor.files if surveyor.walk(workspace) is None else {}
+
+
+def read_files(workspace: Path, caps: Caps = DEFAULT_CAPS) -> Mapping[str, bytes]:
+    """Return the content of each file that `collect` would take. It is empty if there is no submission."""
+    reader = _Reader(Path(), caps)
+    return reader.contents if reader.walk(workspace) is None else {}
 
 
 class _Copier:
@@ -127,6 +135,22 @@ class _Copier:
         self._left_out: list[str] = []
         self._more = 0
 
+    def walk(self, workspace: Path, folder: str = ".", *, part: str = ".", required: str = REQUIRED) -> str | None:
+        """Take what lies in a part of a folder of the workspace. Return why there is no submission, or `None`."""
+        try:
+            with _opened_below(workspace, folder, self.caps.depth) as top:
+                self.owner = os.fstat(top).st_uid
+                needed = PurePosixPath(required)
+                with _opened_below(workspace, str(PurePosixPath(folder) / needed.parent), self.caps.depth) as place:
+                    self.file(place, needed)
+                if part == ".":
+                    self.folder(top, PurePosixPath())
+                else:
+                    self.enter(top, PurePosixPath(part))
+        except _LeftOut as error:
+            return f"no submission: {error}"
+        return None
+
     def notes(self) -> tuple[str, ...]:
         """Return what was left out, one line each. A last line counts what exceeds the cap on lines."""
         return (*self._left_out, f"… and {self._more} more") if self._more else tuple(self._left_out)
@@ -141,6 +165,8 @@ class _Copier:
             raise _LeftOut(f"{shown(path)} is a git directory")
         for is_folder, name in entries:
             where = path / name
+            if not is_folder and str(where) in _OFFERED and stat.S_ISLNK(_mode(directory, name)):
+                continue
             try:
                 if is_folder:
                     self.enter(directory, where)
@@ -166,10 +192,10 @@ class _Copier:
                 raise _LeftOut(f"{label} is {size(status.st_size)}, over the cap of {size(self.caps.file_bytes)}")
             if self._bytes + status.st_size > self.caps.total_bytes:
                 raise _LeftOut(f"{label} would bring the total over the cap of {size(self.caps.total_bytes)}")
-            self.files[str(where)] = self._copy(source, where, status.st_size)
+            self.files[str(where)] = self._take(source, where, status.st_size)
             self._bytes += status.st_size
 
-    def _copy(self, source: int, where: PurePosixPath, size: int) -> str:
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:
         """Copy at most `size` bytes, even if the file grows. Return their SHA-256."""
         target = self.destination / where
         for parent in reversed(where.parents[:-1]):
@@ -215,6 +241,30 @@ class _Copier:
             self._more += 1
 
 
+class _Surveyor(_Copier):
+    """Notes what a submission would hold, and reads nothing."""
+
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:  # noqa: ARG002 - as in the class above
+        status = os.fstat(source)
+        return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+class _Reader(_Copier):
+    """Reads what a submission would hold, and copies nothing."""
+
+    def __init__(self, destination: Path, caps: Caps) -> None:
+        super().__init__(destination, caps)
+        self.contents: dict[str, bytes] = {}
+
+    def _take(self, source: int, where: PurePosixPath, size: int) -> str:
+        pieces = []
+        while size > 0 and (piece := os.read(source, min(size, _CHUNK))):
+            pieces.append(piece)
+            size -= len(piece)
+        content = self.contents[str(where)] = b"".join(pieces)
+        return hashlib.sha256(content).hexdigest()
+
+
 @contextmanager
 def _opened(name: str | Path, opener: Callable[..., int], directory: int | None, label: str) -> Iterator[int]:
     """Open a name in an open directory and yield its descriptor. Raise `_LeftOut` if it cannot be opened."""
@@ -256,6 +306,14 @@ def _check_name(where: PurePosixPath, label: str, *, is_folder: bool = False) ->
     tool = trap(where.name, is_folder=is_folder)
     if tool is not None:
         raise _LeftOut(f"{label} has a name that {tool} reads or runs by itself")
+
+
+def _mode(directory: int, name: str) -> int:
+    """Return the mode of an entry, or 0 if it is gone."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return 0
 
 
 def _check_kind(status: os.stat_result, label: str, owner: int) -> None:

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from backends.registry import backend
-from harness.case import SUBMISSION
 from harness.results.record import Record
 from harness.results.runs import folder_of
 from harness.transcript.read import read_transcripts
@@ -66,14 +65,14 @@ def asked(call: ToolUse) -> str:
 
 def _read(run: Path, record: Record) -> tuple[list[Transcript], str | None]:
     folder = folder_of(run, record)
-    if record.case.backend == SUBMISSION:
+    if not record.case.has_agent:
         return [], "it had no agent"
     if record.outcome == "skipped":
         return [], "it was skipped"
     if folder is None:
         return [], "its folder is not there"
     try:
-        found = read_transcripts(folder, backend(record.case.backend))
+        found = read_transcripts(folder, backend(record.agent or record.case.backend))
     except (ValueError, OSError) as error:
         return [], str(error)
     return found, None if found else "its CLI left no stream"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+
+import msgspec
 
 from harness.endings import ENDINGS, Cause, Ending
 from harness.gateway.admission import Admission
@@ -11,7 +14,7 @@ from harness.gateway.allowlist import AllowList, allow_list
 from harness.gateway.budget import Amounts, Budget, RequestRefused
 from harness.gateway.first_request import FirstRequest, first_request
 from harness.gateway.ledger import Ledger, LedgerEntry, Metered, RequestFailure, Waiting
-from harness.gateway.messages import TokenCounts, pseudo_count
+from harness.gateway.messages import ModelRequest, TokenCounts, pseudo_count
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Call, Provider
 from harness.gateway.purse import Spend
@@ -24,7 +27,9 @@ class Account:
     """One session's model traffic. `Gateway.open_account` makes it. Any thread may read it.
 
     All sessions of a case share its `budget`. `purses` are the budgets that the case shares with other cases, or None
-    if there are none. `first_request` is what the first request with tools asked for, or None if there was none yet.
+    if there are none. `first_request` is what the first request of a turn asked for, or None if there was none yet.
+    `before_turn` is called on a thread of its own before each request of a turn goes on. It must not raise. By then,
+    the tools of the turn before are done.
     """
 
     def __init__(
@@ -40,8 +45,10 @@ class Account:
         price: Pricing | None = None,
         wire: str | None = None,
         extra_fields: tuple[str, ...] = (),
+        toolless: bool = False,
     ) -> None:
         self.model = model
+        self._toolless = toolless
         self.wire = wire
         self._extra_fields = extra_fields
         self.context = context
@@ -54,6 +61,7 @@ class Account:
         self._spent: RequestRefused | None = None
         self.served: Served | None = None
         self.first_request: FirstRequest | None = None
+        self.before_turn: Callable[[], None] | None = None
         self._ended: str | None = None
 
     def metered(self) -> Metered:
@@ -80,9 +88,13 @@ class Account:
         """Return what a request over this wire may carry."""
         return allow_list(wire, self._extra_fields)
 
+    def placed(self, request: ModelRequest) -> ModelRequest:
+        """Return a request as one of this session, which may be one that never offers tools."""
+        return msgspec.structs.replace(request, toolless=True) if self._toolless else request
+
     def asked(self, call: Call) -> None:
-        """Note what the session's first request with tools asks for."""
-        if self.first_request is None and call.request.tools:
+        """Note what the first request of a turn asks for."""
+        if self.first_request is None and not call.request.side:
             self.first_request = first_request(call)
 
     async def reserve(self, call: Call, entry: LedgerEntry) -> Admission:

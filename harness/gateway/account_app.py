@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -85,7 +86,7 @@ class AccountApp:
             raise AnswerError(404, f"{wire.NAME} is not served here: this session uses {account.wire}")
         allowed = account.allow_list(wire.NAME)
         try:
-            parsed = wire.parse(body, client.path)
+            parsed = account.placed(wire.parse(body, client.path))
         except WireError as error:
             raise AnswerError(400, str(error)) from None
         entry.model, entry.stream, entry.turn = parsed.model, parsed.stream, parsed.turn
@@ -133,6 +134,8 @@ class AccountApp:
     async def _exchange(self, call: Call, client: _Client, entry: LedgerEntry, send: Send) -> None:
         """Reserve a request's worst case, and let the provider answer it."""
         account = self._account
+        if entry.kind == "turn" and account.before_turn is not None:
+            await anyio.to_thread.run_sync(account.before_turn)
         with _refusals(entry):
             admission = await account.reserve(call, entry)
         with admission:

@@ -34,7 +34,7 @@ _SAMPLING: Final = (
 
 
 class FirstRequest(Struct, frozen=True):
-    """The first request of a session that offers tools.
+    """The first request of a session's turns.
 
     `api` is the version of the API: the beginning of the path, and what the header `anthropic-version` says. `tools` is
     a SHA-256 in hexadecimal of the names of all tools and the schemas of their arguments. `sampling` lists the settings

@@ -67,7 +67,8 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     would run or fetch: tools such as a web search, or a URL in the content.
 
     `max_output` is the most tokens that one answer may have, or None if the request does not say. `answers` is the
-    number of alternative answers that the request asks for.
+    number of alternative answers that the request asks for. `toolless` means that its session never offers tools, so
+    that a request without tools is a turn.
     """
 
     model: str
@@ -80,11 +81,12 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     hosted: tuple[str, ...] = ()
     max_output: int | None = None
     answers: int = 1
+    toolless: bool = False
 
     @property
     def side(self) -> bool:
         """Whether this is a side request, such as for a title or a summary. It offers no tools and uses no turn."""
-        return not self.tools
+        return not self.tools and not self.toolless
 
 
 class ReplyToolCall(Struct, frozen=True):

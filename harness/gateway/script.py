@@ -25,6 +25,9 @@
 If a conversation's first message contains the text of an `opening`, as a subagent's may, it plays the turns of that
 entry. Any other conversation plays the top-level `turns`. Calls of one turn are made in parallel. Paths are relative to
 the workspace. An optional call is left out if its tool is not offered. So is a turn whose calls are all left out.
+
+In a session without tools (backend `direct`), each answer plays the next turn that writes a file or has no calls. The
+files are code blocks in its text.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from collections import Counter
@@ -29,21 +30,23 @@ class ScriptedProvider:
     """Plays `script` for one case.
 
     The number of model turns in the request says which turn to play, so a retry plays the same turn again. The provider
-    only remembers how often each failing turn has failed.
+    only remembers how often each failing turn has failed, and how many completions a session without tools has had.
     """
 
     def __init__(self, script: Script) -> None:
         self._script = script
         self._failures: Counter[int] = Counter()
+        self._completions = 0
 
     async def answer(self, call: Call) -> Answer:
         """Play the turn. Raise `AnswerError` 400 if the request does not offer a tool that the turn calls."""
         request = call.request
-        turn = SIDE if request.side else self._turn(request)
+        turn = SIDE if request.side else self._completion(request) if request.toolless else self._turn(request)
         await asyncio.sleep(turn.delay_s)
         fail = turn.fail if turn.fail and self._fails(turn.fail) else None
         if fail and fail.status is not None:
             return _refusal(call.wire, fail.status, fail)
+        self._completions += request.toolless and fail is None
         reply = _reply(turn, call)
         if request.stream:
             chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
@@ -59,10 +62,32 @@ class ScriptedProvider:
         turns = _playable(self._script.played_in(request.opening), request.tools)
         return turns[request.turn] if request.turn < len(turns) else CLOSING
 
+    def _completion(self, request: ModelRequest) -> ScriptedTurn:
+        """Return the next turn of a session without tools: those that write files, and those without calls."""
+        turns = [turn for turn in self._script.played_in(request.opening) if not turn.calls or _writes(turn)]
+        return _in_words(turns[self._completions]) if self._completions < len(turns) else CLOSING
+
     def _fails(self, fail: Fail) -> bool:
         """Return whether this turn fails once more. Each turn has its own count."""
         self._failures[id(fail)] += 1
         return fail.times is None or self._failures[id(fail)] <= fail.times
+
+
+def _writes(turn: ScriptedTurn) -> bool:
+    return any(call.write is not None for call in turn.calls)
+
+
+def _in_words(turn: ScriptedTurn) -> ScriptedTurn:
+    """Return the turn as a text alone: each file that it writes is a code block that begins with the file's name."""
+    shown = [_code_block(call.write, call.content or "") for call in turn.calls if call.write is not None]
+    text = "\n\n".join([turn.text or "", *shown]).strip() if shown else turn.text
+    return msgspec.structs.replace(turn, text=text, calls=())
+
+
+def _code_block(name: str, content: str) -> str:
+    longest = max(map(len, re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}python\n# file: {name}\n{content.rstrip()}\n{fence}"
 
 
 def _playable(turns: Iterable[ScriptedTurn], tools: Sequence[OfferedTool]) -> list[ScriptedTurn]:

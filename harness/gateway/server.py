@@ -39,6 +39,7 @@ class Gateway:
         price: Pricing | None = None,
         wire: str | None = None,
         extra_fields: tuple[str, ...] = (),
+        toolless: bool = False,
     ) -> Account:
         """Serve `model` on `listener` until the account is closed.
 
@@ -47,8 +48,9 @@ class Gateway:
         file that gets one JSON line for each request. `context` (in tokens) is what Ollama's API reports, and what a
         request without an output limit may fill. `workspace` is the workspace's path as the CLI sees it; scripted
         answers need it. Without a `price`, costs are not known. `wire` is the only wire that is served; None means all
-        of them. A request may carry what `harness.gateway.allowlist` lists, and the `extra_fields`. Raise
-        `HttpHostError` if the account cannot be served, and `OSError` if `ledger` cannot be written.
+        of them. A request may carry what `harness.gateway.allowlist` lists, and the `extra_fields`. A request without
+        tools is a side request, unless the session is `toolless`. Raise `HttpHostError` if the account cannot be
+        served, and `OSError` if `ledger` cannot be written.
         """
         account = Account(
             model=model,
@@ -61,6 +63,7 @@ class Gateway:
             price=price,
             wire=wire,
             extra_fields=extra_fields,
+            toolless=toolless,
         )
         app = Starlette(routes=[Mount("/", app=AccountApp(account))], lifespan=_holding(provider))
         try:

@@ -14,6 +14,7 @@ from harness.mcp import app as server
 from harness.mcp.names import NAME
 from harness.mcp.renders import Renders
 from harness.mcp.tools import EnvironmentTools
+from harness.telemetry import WorldUse
 
 
 class OfferedTools:
@@ -35,7 +36,8 @@ class McpServer:
     `name` and `path` make its address. `tools` are the tools that it offers. `fault` says why it does not offer
     all that the environment's configuration names, and is `None` if it does. `renders` is the host's folder for the
     pictures that they draw. `open_policy` runs the agent's program from a folder of its workspace, and raises
-    `policy_errors`.
+    `policy_errors`. `use` counts what the agent does with the tools. `opaque` says that the source of the environment
+    is hidden.
     """
 
     name = NAME
@@ -51,10 +53,14 @@ class McpServer:
         http_host: HttpHost,
         *,
         fault: str | None = None,
+        use: WorldUse | None = None,
+        opaque: bool = False,
     ) -> None:
         self.tools = tuple(dict.fromkeys(tools))
         self.fault = fault
         self.renders = renders
+        self.use = use or WorldUse()
+        self._opaque = opaque
         self._environment = environment
         self._open_policy = open_policy
         self._policy_errors = policy_errors
@@ -76,6 +82,8 @@ class McpServer:
             open_policy=self._open_policy,
             policy_errors=self._policy_errors,
             workspace=workspace,
+            use=self.use,
+            opaque=self._opaque,
         )
         app = server.build_app(tools, self.tools)
         return OfferedTools(tools, self._http_host.serve(app, listener, server.intake()))

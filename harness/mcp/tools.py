@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from harness.environments.base import PUBLIC_SEEDS, Environment, InvalidAction, Plain, Policy
 from harness.environments.fidelity import fidelity_of, sentence
 from harness.environments.hosts import EnvironmentFailed
+from harness.environments.scrubbing import scrubbed
 from harness.mcp.renders import Picture, Renders, RendersFull, clean_label
 from harness.mcp.states import absurd, outside
+from harness.telemetry import WorldUse
 
 MAX_SEED = PUBLIC_SEEDS[-1]
 """The largest seed that the tools accept, also as a part of a state. Held-out seeds are larger."""
@@ -59,7 +61,8 @@ class EnvironmentTools:
     `open_policy` takes a folder relative to the agent's workspace, and gives the running policy. The folder is checked
     to name nothing outside the workspace; `open_policy` must deal with links itself. `policy_errors` are what it and
     the policy raise for the agent's own mistakes; their messages are for the agent. `workspace` is the path of the
-    workspace as the agent sees it.
+    workspace as the agent sees it. `use` counts what the agent does. `opaque` says that the environment's source is
+    hidden: errors then tell nothing of it.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class EnvironmentTools:
         open_policy: Callable[[str], AbstractContextManager[Policy]],
         policy_errors: tuple[type[Exception], ...],
         workspace: str,
+        use: WorldUse | None = None,
+        opaque: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._environment = environment
@@ -77,6 +82,8 @@ class EnvironmentTools:
         self._open_policy = open_policy
         self._policy_errors = policy_errors
         self._workspace = PurePosixPath(workspace)
+        self._use = use or WorldUse()
+        self._opaque = opaque
         self._clock = clock
         self._turn = threading.Lock()
         self._closed = False
@@ -89,13 +96,18 @@ class EnvironmentTools:
 
     def render_state(self, seed: int, state: Plain, label: str) -> ToolAnswer:
         """Draw the first state of a seed, or `state` if it is given. Raise `ToolFault` if that is not possible."""
-        _check_seed(seed)
-        _check_seeds_in(state)
+        with self._counted():
+            return self._render_state(seed, state, label)
+
+    def _render_state(self, seed: int, state: Plain, label: str) -> ToolAnswer:
+        check_seed(seed)
+        check_seeds_in(state)
         if why := absurd(state):
             raise ToolFault(f"bad state: {why}")
         name = _label(label)
         with self._environment_to_itself():
             self._environment.reset(seed)
+            self._use.reset(seed)
             if state is not None:
                 self._set_state(state)
             picture = self._save(self._draw(), name)
@@ -105,10 +117,11 @@ class EnvironmentTools:
         return ToolAnswer(f"picture: {picture.path}\nstate: {shown}\n{faithful}", [picture])
 
     def _set_state(self, state: Plain) -> None:
+        self._use.count("states")
         try:
             self._environment.set_state(state)
         except ValueError as error:
-            raise ToolFault(f"bad state: {error}") from error
+            raise ToolFault(f"bad state: {self._told(str(error))}") from error
         if why := outside(self._environment.spaces().get("observation_space"), state):
             raise ToolFault(f"bad state: {why}")
 
@@ -117,11 +130,16 @@ class EnvironmentTools:
 
         Raise `ToolFault` if that is not possible.
         """
-        _check_seed(seed)
+        with self._counted():
+            return self._render_policy(approach_dir, seed, max_steps, max_frames)
+
+    def _render_policy(self, approach_dir: str, seed: int, max_steps: int, max_frames: int) -> ToolAnswer:
+        check_seed(seed)
         if max_steps < 1 or max_frames < 1:
             raise ToolFault("max_steps and max_frames must be at least 1")
         folder = self._below_workspace(approach_dir)
         with self._environment_to_itself():
+            self._use.trial()
             try:
                 with self._open_policy(folder) as policy:
                     rollout = self._roll_out(policy, seed, min(max_steps, self._environment.max_steps), max_frames)
@@ -136,6 +154,7 @@ class EnvironmentTools:
         deadline = self._clock() + ROLLOUT_S
         frames = _Frames(min(max_frames, MAX_FRAMES))
         observation, info = self._environment.reset(seed)
+        self._use.reset(seed)
         frames.offer(0, self._draw)
         steps, reward, ending = 0, 0.0, f"not solved within {max_steps} steps"
         try:
@@ -147,6 +166,7 @@ class EnvironmentTools:
                     break
                 action = self._environment.action(policy.act(observation, left))
                 step = self._environment.step(action)
+                self._use.count("steps")
                 observation, steps, reward = step.observation, steps + 1, reward + step.reward
                 frames.offer(steps, self._draw)
                 policy.update(step, max(0.0, deadline - self._clock()))
@@ -154,7 +174,7 @@ class EnvironmentTools:
                     ending = "solved" if step.terminated else "not solved: the episode is over"
                     break
         except InvalidAction as error:
-            ending = f"not solved: invalid action at step {steps}: {error}"
+            ending = f"not solved: invalid action at step {steps}: {self._told(str(error))}"
         except self._policy_errors as error:
             ending = f"not solved: the program failed at step {steps}: {error}"
         return Rollout(ending, steps, reward, frames.chosen(steps, self._draw))
@@ -167,15 +187,33 @@ class EnvironmentTools:
             try:
                 yield
             except EnvironmentFailed as error:
-                raise ToolFault(f"the environment failed: {str(error).splitlines()[0]}") from error
+                raise ToolFault(f"the environment failed: {self._brief(error)}") from error
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the time of a call, and its error if it has one."""
+        with self._use.working():
+            try:
+                yield
+            except ToolFault:
+                self._use.count("errors")
+                raise
+
+    def _brief(self, error: EnvironmentFailed) -> str:
+        return error.brief if self._opaque else str(error).splitlines()[0]
+
+    def _told(self, text: str) -> str:
+        return scrubbed(text) if self._opaque else text
 
     def _draw(self) -> NDArray[np.uint8]:
+        self._use.count("renders")
         try:
             return self._environment.render()
         except EnvironmentFailed as error:
-            raise ToolFault(f"this state cannot be drawn: {str(error).splitlines()[0]}") from error
+            raise ToolFault(f"this state cannot be drawn: {self._brief(error)}") from error
         except Exception as error:  # a state that the agent invented can break any assumption of the drawing code
-            raise ToolFault(f"this state cannot be drawn: {type(error).__name__}: {error}") from error
+            said = self._told(f"{type(error).__name__}: {error}")
+            raise ToolFault(f"this state cannot be drawn: {said}") from error
 
     def _save(self, picture: NDArray[np.uint8], label: str) -> Picture:
         try:
@@ -225,19 +263,20 @@ class _Frames:
         return [self._held[index] for index in sorted(ends)]
 
 
-def _check_seed(seed: Plain) -> None:
+def check_seed(seed: Plain) -> None:
+    """Raise `ToolFault` for anything but a seed that an agent may look at."""
     if type(seed) is not int or seed not in PUBLIC_SEEDS:
         raise ToolFault(f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r:.80}")
 
 
-def _check_seeds_in(state: Plain) -> None:
+def check_seeds_in(state: Plain) -> None:
     """Raise `ToolFault` for a state with the seed of a graded episode, whatever the environment makes of it."""
     parts = [state]
     while parts:
         part = parts.pop()
         if isinstance(part, dict):
             if isinstance(seed := part.get("seed"), int | float | str):
-                _check_seed(seed)
+                check_seed(seed)
             parts += part.values()
         elif isinstance(part, list):
             parts += part

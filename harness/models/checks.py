@@ -62,7 +62,7 @@ def check_prices(cases: Iterable[Case]) -> None:
 
 def check_budgets(cases: Iterable[Case]) -> None:
     """Raise `ConfError` for a shared budget that cannot hold: without a limit, a price, or a place to keep it."""
-    for case in {case.model.name: case for case in cases}.values():
+    for case in {case.model.name: case for case in cases if case.has_agent}.values():
         provider = case.provider
         daily = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.daily_budget"
         for where, budget in (("suite.budget", case.budget), (daily, provider.daily_budget)):

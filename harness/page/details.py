@@ -13,7 +13,6 @@ import msgspec
 
 from backends.base import Backend
 from backends.registry import backend
-from harness.case import SUBMISSION
 from harness.evaluation.playing import Episode
 from harness.grading import CountScore
 from harness.malformed import MALFORMED
@@ -68,7 +67,7 @@ def details(record: Record, run: Path, pictures: Pictures) -> dict[str, Any]:
     """Return the details of a case as plain data. Nothing in its folder makes this raise."""
     folder = folder_of(run, record)
     score = record.score
-    adapter, fault = _adapter(record.case.backend)
+    adapter, fault = _adapter(record)
     found: dict[str, Any] = {
         "record": msgspec.to_builtins(visible_struct(record)),
         "interval": wilson(score.solved, score.episodes) if score and 0 <= score.solved <= score.episodes > 0 else None,
@@ -105,12 +104,12 @@ def _counts(by_count: Mapping[int, CountScore]) -> list[dict[str, Any]]:
     ]
 
 
-def _adapter(name: str) -> tuple[Backend | None, str | None]:
-    """Return the adapter of a backend, or why there is none."""
-    if name == SUBMISSION:
+def _adapter(record: Record) -> tuple[Backend | None, str | None]:
+    """Return the adapter of the agent of a case, or why there is none."""
+    if not record.case.has_agent:
         return None, None
     try:
-        return backend(name), None
+        return backend(record.agent or record.case.backend), None
     except ValueError as error:
         return None, f"The transcript cannot be read here: {visible(str(error))}."
 

@@ -108,6 +108,7 @@ def _recorded(record: Record) -> dict[str, str | None]:
         "seeds_digest": record.seeds_digest,
         "solved_when": record.solved_when,
         "tools": digests.tools,
+        "visibility": record.visibility,
     }
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from backends.events import Usage
-from harness.case import KnownFailure, Limits
+from harness.case import NO_MODEL, KnownFailure, Limits
 from harness.endings import Cause, Ending
 from harness.grading import Score
+from harness.telemetry import Telemetry
 
 SCHEMA = 1
 
@@ -27,6 +28,11 @@ class CaseNames(Struct, frozen=True):
     provider: str
     environment: str
     replicate: int
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether a model wrote the case's program. If not, its model and provider are only names."""
+        return (self.model, self.provider) != (NO_MODEL, NO_MODEL)
 
 
 class PlannedReplicates(Struct, frozen=True, kw_only=True):
@@ -166,6 +172,56 @@ class EarlierSession(Struct, frozen=True, kw_only=True):
     artifacts: str
 
 
+class CandidateTried(Struct, frozen=True, kw_only=True):
+    """One of several submissions that a session left, and how it did in public episodes.
+
+    `folder` is its folder in the workspace. `solved` counts the episodes that it solved. It is null if there was
+    nothing to try, and `reason` then says why. The `chosen` one is graded.
+    """
+
+    folder: str
+    digest: str | None = None
+    episodes: int
+    solved: int | None = None
+    reason: str | None = None
+    chosen: bool = False
+
+
+class InstanceRecord(Struct, frozen=True, kw_only=True):
+    """The session of an agent that saw the one instance which its program must solve.
+
+    `index` is that of the held-out episode. `attempts` counts the session's attempts, and `usage` is their sum. An
+    instance without an attempt has no ending, and `explanation` says why it was left out. `outcome` is that of its
+    episode, or null as long as the program has not played it.
+    """
+
+    index: int
+    ending: Ending | None = None
+    explanation: str
+    attempts: int = 0
+    usage: CaseUsage = CaseUsage()
+    outcome: str | None = None
+
+
+class HistoryPoint(Struct, frozen=True, kw_only=True):
+    """A version of the submission that the agent had between two turns, and its solve rate in held-out episodes.
+
+    `turns`, `tokens` and `cost_usd` are what the case had used of its model by then. Cached input does not count as
+    tokens, and the cost is null if no price is known. `seconds` is the time since the first attempt began. `commit`
+    names the version in the case's `versions.git`, and `digest` is that of its files.
+    """
+
+    turns: int
+    tokens: int
+    cost_usd: float | None
+    seconds: float
+    commit: str
+    digest: str
+    solve_rate: float
+    solved: int
+    episodes: int
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """A count that differs between the CLI's report and the gateway's ledger.
 
@@ -194,19 +250,28 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `replicates` is null if the number of replicates is fixed, and in records of older versions.
 
+    `telemetry` says how the agent used the environment while it worked. It is null if no agent ran, and in records of
+    older versions.
+
     `played_from` says whose answers a cassette played. It is null for any other case, and in records of older versions.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
-    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps` and `environment_arguments` are the
-    environment's configuration. They are null in records of older versions. `state_fidelity` says what the environment
-    can do with a state that is set (`harness.environments.fidelity`). It is null if the environment was not made, and
-    in records of older versions. `counts` are the numbers of objects that the agent was told of, if the environment has
-    such, and `counts_digest` stands for those that were held out. `known_failure` is set if the project expected the
-    case to fail.
+    Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps`, `environment_arguments` and
+    `visibility` are the environment's configuration. They are null in records of older versions. `state_fidelity` says
+    what the environment can do with a state that is set (`harness.environments.fidelity`). It is null if the
+    environment was not made, and in records of older versions. `counts` are the numbers of objects that the agent was
+    told of, if the environment has such, and `counts_digest` stands for those that were held out. `known_failure` is
+    set if the project expected the case to fail.
+
+    `candidates` are the submissions that the graded one was chosen from. The list is empty if there was no choice.
+    `history` has the versions of the submission in their order, if `--history` asked for them. `agent` is the backend
+    whose CLI ran. It differs from the case's own if that runs an agent for each instance, as `instances` tells. It is
+    null if no agent ran, and in records of older versions.
     """
 
     schema: int = SCHEMA
     case: CaseNames
+    agent: str | None = None
     replicates: PlannedReplicates | None = None
     session: str = ""
     try_number: int = 1
@@ -232,9 +297,11 @@ class Record(Struct, frozen=True, kw_only=True):
     solved_when: str | None = None
     max_steps: int | None = None
     environment_arguments: dict[str, Any] | None = None
+    visibility: str | None = None
     counts: dict[str, Any] | None = None
     state_fidelity: str | None = None
     timing: Timing = Timing()
+    telemetry: Telemetry | None = None
     versions: Versions
     digests: Digests = Digests()
     conditions: dict[str, str | None] = field(default_factory=dict)
@@ -245,6 +312,9 @@ class Record(Struct, frozen=True, kw_only=True):
     seeds_digest: str | None = None
     counts_digest: str | None = None
     submission: dict[str, Any] | None = None
+    candidates: list[CandidateTried] = field(default_factory=list)
+    history: list[HistoryPoint] = field(default_factory=list)
+    instances: list[InstanceRecord] = field(default_factory=list)
     mcp_servers: dict[str, str] = field(default_factory=dict)
     unknown_events: int = 0
     unknown_sample: dict[str, Any] | None = None

@@ -23,16 +23,20 @@ from harness.results.drafts import write_draft
 from harness.results.earlier import earlier_sessions
 from harness.results.record import (
     Attempt,
+    CandidateTried,
     CaseNames,
     CaseUsage,
     Difference,
     Digests,
+    HistoryPoint,
+    InstanceRecord,
     PlannedReplicates,
     Record,
     Timing,
     Versions,
 )
 from harness.results.usage import added
+from harness.telemetry import Telemetry
 from harness.visible import visible, visible_struct
 
 
@@ -89,6 +93,10 @@ class RecordBuilder:
         self.seeds_digest: str | None = None
         self.counts_digest: str | None = None
         self.submission: dict[str, Any] | None = None
+        self.agent: str | None = None
+        self.candidates: list[CandidateTried] = []
+        self.instances: list[InstanceRecord] = []
+        self.history: list[HistoryPoint] = []
         self.mcp_servers: dict[str, str] = {}
         self.unknown_events = 0
         self.unknown_sample: dict[str, Any] | None = None
@@ -98,6 +106,7 @@ class RecordBuilder:
         self.played_from: str | None = None
         self.weaker_limits: list[str] = []
         self.timing: dict[str, float | None] = {}
+        self.telemetry: Telemetry | None = None
         self.outcome: str | None = None
         self.tests: dict[str, str] = {}
         self.failures: list[str] = []
@@ -191,6 +200,7 @@ class RecordBuilder:
             **_of_environment(case.environment),
             state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
+            telemetry=self.telemetry,
             versions=Versions(**self.versions),  # type: ignore[arg-type]  # its keys are the fields of Versions
             digests=self.digests,
             attempts=self.attempts,
@@ -199,6 +209,7 @@ class RecordBuilder:
             seeds_digest=self.seeds_digest,
             counts_digest=self.counts_digest,
             submission=self.submission,
+            **self._of_baselines(),
             mcp_servers=self.mcp_servers,
             unknown_events=self.unknown_events,
             unknown_sample=self.unknown_sample,
@@ -210,6 +221,14 @@ class RecordBuilder:
         )
         return with_conditions(record, case, self.circumstances)
 
+    def _of_baselines(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent,
+            "candidates": self.candidates,
+            "instances": self.instances,
+            "history": self.history,
+        }
+
 
 def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
     """Return what the record keeps of an environment's configuration: not the numbers of objects that are held out."""
@@ -220,6 +239,7 @@ def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:
         "max_steps": conf.max_steps,
         "environment_arguments": conf.arguments,
         "counts": told and {name: value for name, value in told.items() if name != "held_out"},
+        "visibility": conf.visibility,
     }
 
 

@@ -61,7 +61,8 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     """What one box holds, and within which bounds.
 
     `workspace` and `home` are host directories that the processes inside may write. They are created if they are
-    missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `mounts` are host
+    missing. `readable` are host paths that appear read-only at the same path (an interpreter, a CLI). `hidden` are host
+    paths that do not appear there, although they lie in one that does. `mounts` are host
     directories that appear read-only under a name, at the path in `Box.mounts`. `shared` names the mounts that other
     boxes may show too. What the host changes in them while the box is open may not show in it. `endpoints` names the
     loopback ports to open inside. The command's standard error is appended to the host file `stderr`. If `kept` is
@@ -74,6 +75,7 @@ class BoxRequest(Struct, frozen=True, kw_only=True):
     home: Path
     stderr: Path
     readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
     mounts: Mapping[str, Path] = {}
     shared: frozenset[str] = frozenset()
     endpoints: tuple[str, ...] = ()
@@ -193,11 +195,11 @@ class Sandbox(Protocol):
 
 
 class BoundedSandbox:
-    """A sandbox whose boxes all have the same bounds: those of one case."""
+    """A sandbox whose boxes all have the same bounds, and hide the same paths of the host: those of one case."""
 
-    def __init__(self, sandbox: Sandbox, bounds: Bounds) -> None:
+    def __init__(self, sandbox: Sandbox, bounds: Bounds, hidden: tuple[Path, ...] = ()) -> None:
         self.name, self.seals = sandbox.name, sandbox.seals
-        self._sandbox, self._bounds = sandbox, bounds
+        self._sandbox, self._bounds, self._hidden = sandbox, bounds, hidden
 
     @property
     def version(self) -> str:
@@ -215,5 +217,5 @@ class BoundedSandbox:
         return self._sandbox.weaker
 
     def open(self, request: BoxRequest) -> Box:
-        """See `Sandbox.open`. The bounds of the request are replaced."""
-        return self._sandbox.open(replace(request, bounds=self._bounds))
+        """See `Sandbox.open`. The bounds of the request are replaced, and what it hides."""
+        return self._sandbox.open(replace(request, bounds=self._bounds, hidden=self._hidden))

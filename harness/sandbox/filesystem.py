@@ -12,6 +12,7 @@ from msgspec import Struct
 from harness.endings import ConfError
 from harness.packaged import kept_from_agents
 from harness.sandbox.base import BoxRequest, SandboxError
+from harness.sandbox.hidden import without
 from harness.seed_key import key_file
 
 ROOM = "/sandbox"
@@ -68,6 +69,7 @@ def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: in
         *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point, no file is made
         *_read_only(shown := (*filter(Path.exists, _ETC), *_checked(readable))),
         *_covered(shown),
+        *without(request.hidden, [place.resolve() for place in (*map(Path, _SYSTEM), *shown)], shown),
         *("--bind", str(request.workspace), WORKSPACE, "--bind", str(request.home), HOME),
     ]
     for name, path in zip(request.mounts, _checked(request.mounts.values()), strict=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.adapters import adapter_of
 from harness.agent.cli import pinned_version
-from harness.case import SUBMISSION, Case, SuiteConf
+from harness.case import Case, SuiteConf
 from harness.conf_path import ConfPath
 from harness.packaged import harness_version
 from harness.suite.scripts import script_of
@@ -54,7 +54,7 @@ def _compared(part: Any) -> dict[str, Any]:
 
 def _pinned(case: Case) -> str | None:
     """Return the version of the case's CLI that Proctor pins, or `None` if it pins none, or no agent runs."""
-    if case.backend.name == SUBMISSION or "executable" in case.backend.options:
+    if not case.has_agent or "executable" in case.backend.options:
         return None
     return pinned_version(adapter_of(case.backend).installation)
 

@@ -35,8 +35,9 @@ from harness.environments.solved_when import parse_rule
 from harness.grading import EvaluationConf
 from harness.imports import make_importable
 from harness.models.providers import PROVIDERS
+from harness.programs import program_options
 from harness.sandbox.factory import make_sandbox
-from harness.suite.compose import Composer
+from harness.suite.compose import Composer, read_yaml
 from harness.suite.ids import entries_without_files, name_environments
 from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
 
@@ -196,10 +197,11 @@ class _Loader:
         if backends == "all":
             if misnamed := self.conf.misnamed("backend/*.yaml"):
                 raise ConfError(f"{where}backends: all: {misnamed}")
-            backends = self.conf.choices("backend")
+            backends = self._agents()
         names = {"backend": backends, "model": suite.models, "environment": suite.environments}
+        programs = backends and not self._asking(backends)
         for group, chosen in names.items():
-            if not chosen:
+            if not chosen and not (group == "model" and programs):
                 raise ConfError(f"{where}{group}s is empty; choose from: {listed(self.conf.choices(group))}")
             for name in chosen:
                 if not self.composer.has(group, name):
@@ -213,6 +215,20 @@ class _Loader:
                     raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
         used = {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()}
         return used | {group: self._every(group) for group in ("provider", "prompt")}
+
+    def _agents(self) -> list[str]:
+        """Return every backend that is a coding agent."""
+        return [name for name in self.conf.choices("backend") if self._kind(name) == "agent"]
+
+    def _asking(self, backends: Sequence[str]) -> list[str]:
+        """Return the backends that ask a model."""
+        return [name for name in backends if self._kind(name) != "program"]
+
+    def _kind(self, backend: str) -> str:
+        """Return the kind in the file of a backend, before it is checked."""
+        path = self.conf.find(f"backend/{backend}.yaml")
+        document = read_yaml(self.conf, path) if path is not None else {}
+        return str(document.get("kind", "agent")) if isinstance(document, dict) else "agent"
 
     def _every(self, group: str) -> list[str]:
         names = self.conf.choices(group)
@@ -256,7 +272,7 @@ class _Loader:
                 raise ConfError(f"conf/environment/{environment.name}.yaml: {error}") from error
             self._check_rule(environment)
         for backend in config.backend.values():
-            executable_of(backend)
+            program_options(backend) if backend.kind == "program" else executable_of(backend)
 
     def _check_prompts(self, config: Config) -> None:
         """Raise `ConfError` for a prompt that does not exist, or has a template that is wrong for an environment."""

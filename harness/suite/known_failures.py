@@ -101,7 +101,8 @@ def mark_known(cases: Iterable[Case], known: Sequence[KnownFailure]) -> list[Cas
 
 def matches(entry: KnownFailure, case: Case) -> bool:
     """Return whether an entry concerns a case: its pattern matches the id, with or without the replicate."""
-    without = f"{case.backend.name}-{case.model.name}-{case.environment.name}"
+    parts = (case.backend, case.model, case.environment) if case.has_agent else (case.backend, case.environment)
+    without = "-".join(part.name for part in parts)
     return any(fnmatchcase(name, entry.case) for name in (case.id, without))
 
 

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from itertools import product
 
 from harness.adapters import adapter_of
-from harness.case import BackendConf, Case, Exclusion, ModelConf, ProviderConf
+from harness.case import (
+    MODEL_OF_NONE,
+    NO_MODEL,
+    PROVIDER_OF_NONE,
+    BackendConf,
+    Case,
+    Exclusion,
+    ModelConf,
+    ProviderConf,
+)
 from harness.endings import ConfError
 from harness.environment_conf import TOOLS, EnvironmentConf
 from harness.suite.config import Config
@@ -15,12 +24,13 @@ from harness.suite.config import Config
 def cases(config: Config) -> list[Case]:
     """Return every backend x model x environment x replicate of the suite, except those that a rule excludes.
 
-    Raise `ConfError` for a case that its backend cannot run.
+    A backend that grades a program has no model, and so one case for each environment and replicate. Raise `ConfError`
+    for a case that its backend cannot run.
     """
     with config.path.naming_files():
         _require_wires(config)
         found = list(_combined(config))
-        for case in found:
+        for case in filter(lambda case: case.has_agent, found):
             _require_capabilities(case, config.suite.name)
             _require_overflow(case)
     return _by_server(found)
@@ -28,9 +38,11 @@ def cases(config: Config) -> list[Case]:
 
 def _combined(config: Config) -> Iterator[Case]:
     suite = config.suite
+    scripted = bool(config.model) and all(config.provider[model.provider].scripted for model in config.model.values())
     for backend, model, environment in _allowed(config):
-        provider = config.provider[model.provider]
-        wire = _wires(backend, provider)[0]
+        alone = model is MODEL_OF_NONE
+        provider = PROVIDER_OF_NONE if alone else config.provider[model.provider]
+        wire = NO_MODEL if alone else _wires(backend, provider)[0]
         for replicate in range(1, suite.replicates + 1):
             yield Case(
                 id=_id(backend, model, environment) + (f"-r{replicate}" if suite.replicates > 1 else ""),
@@ -42,7 +54,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 prompt=config.prompt_of(environment),
                 sandbox=config.sandbox,
                 limits=config.limits,
-                evaluation=config.evaluation.for_model(scripted=provider.scripted),
+                evaluation=config.evaluation.for_model(scripted=scripted if alone else provider.scripted),
                 gateway=config.gateway,
                 replicate=replicate,
                 budget=suite.budget,
@@ -51,14 +63,16 @@ def _combined(config: Config) -> Iterator[Case]:
 
 def _allowed(config: Config) -> Iterator[tuple[BackendConf, ModelConf, EnvironmentConf]]:
     """Return the combinations, except those that a rule excludes."""
-    named = (config.backend.values(), config.model.values(), config.environment.values())
-    for backend, model, environment in product(*named):
-        if not any(_matches(rule, backend, model, environment) for rule in config.suite.exclude):
-            yield backend, model, environment
+    for backend in config.backend.values():
+        models = [MODEL_OF_NONE] if backend.kind == "program" else config.model.values()
+        for model, environment in product(models, config.environment.values()):
+            if not any(_matches(rule, backend, model, environment) for rule in config.suite.exclude):
+                yield backend, model, environment
 
 
 def _id(backend: BackendConf, model: ModelConf, environment: EnvironmentConf) -> str:
-    return f"{backend.name}-{model.name}-{environment.name}"
+    parts = (backend, environment) if model is MODEL_OF_NONE else (backend, model, environment)
+    return "-".join(part.name for part in parts)
 
 
 def _by_server(found: list[Case]) -> list[Case]:
@@ -75,7 +89,8 @@ def _wires(backend: BackendConf, provider: ProviderConf) -> list[str]:
 
 def _require_wires(config: Config) -> None:
     """Raise `ConfError` if a backend speaks no wire of a model's provider, and list all rules that exclude this."""
-    pairs = {(backend.name, model.name): (backend, model) for backend, model, _ in _allowed(config)}
+    asking = ((backend, model) for backend, model, _ in _allowed(config) if model is not MODEL_OF_NONE)
+    pairs = {(backend.name, model.name): (backend, model) for backend, model in asking}
     apart = [pair for pair in pairs.values() if not _wires(pair[0], config.provider[pair[1].provider])]
     if not apart:
         return

@@ -6,13 +6,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from harness.case import SUBMISSION, BackendConf, Case, ModelConf, ProviderConf
+from harness.case import MODEL_OF_NONE, NO_MODEL, PROVIDER_OF_NONE, SUBMISSION, BackendConf, Case
 from harness.suite.config import Config
 
-_NONE = "none"
-_BACKEND = BackendConf(SUBMISSION)
-_MODEL = ModelConf(_NONE, _NONE)
-_PROVIDER = ProviderConf(_NONE, kind="remote", wires=[])
+_BACKEND = BackendConf(SUBMISSION, kind="program")
 
 
 def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
@@ -24,7 +21,9 @@ def without_agent(cases: Iterable[Case], replicates: int) -> list[Case]:
     for case in cases:
         name = f"{SUBMISSION}-{case.environment.name}" + (f"-r{case.replicate}" if replicates > 1 else "")
         if name not in found:
-            found[name] = replace(case, id=name, backend=_BACKEND, model=_MODEL, provider=_PROVIDER, wire=_NONE)
+            found[name] = replace(
+                case, id=name, backend=_BACKEND, model=MODEL_OF_NONE, provider=PROVIDER_OF_NONE, wire=NO_MODEL
+            )
     return list(found.values())
 
 
@@ -34,9 +33,9 @@ def case_to_grade(config: Config) -> Case:
     return Case(
         id=f"{SUBMISSION}-{environment.name}",
         backend=_BACKEND,
-        model=_MODEL,
-        provider=_PROVIDER,
-        wire=_NONE,
+        model=MODEL_OF_NONE,
+        provider=PROVIDER_OF_NONE,
+        wire=NO_MODEL,
         environment=environment,
         prompt=config.prompt_of(environment),
         sandbox=config.sandbox,

@@ -54,6 +54,8 @@ def _loaded(path: Path, conf: ConfPath) -> Script:
 def _require_tools(script: Script, case: Case, file: str) -> None:
     """Raise `ConfError` for a call that the case's backend can never carry out."""
     backend = adapter_of(case.backend)
+    if not backend.capabilities.tools:
+        return
     builtin = backend.builtin_tools(own_options(case.backend))
     tools = case.environment.tools if backend.capabilities.mcp else []
     offered = [backend.tool_name(NAME, tool) for tool in tools]

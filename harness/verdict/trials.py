@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from harness.case import SUBMISSION
+from harness.case import NO_MODEL
 from harness.results.record import Record, UsageTotals
 from harness.results.usage import own_usage
 
@@ -23,8 +23,8 @@ class CaseKey(Struct, frozen=True, order=True):
     environment: str
 
     def __str__(self) -> str:
-        if self.backend == SUBMISSION:  # its model is only a name
-            return f"{SUBMISSION}-{self.environment}"
+        if self.model == NO_MODEL:
+            return f"{self.backend}-{self.environment}"
         return f"{self.backend}-{self.model}-{self.environment}"
 
 
@@ -45,7 +45,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     missing data. `ending` says why. `solved` has one flag for each held-out episode, in the order of the seeds; it is
     null if the flags are not known. `added` says that the replicate was not planned: the case got it because it was
     undecided. `fixed` says that the program does not vary between replicates, because the model's answers were written
-    beforehand, or because no agent ran (`--submission`). `program` is the digest of the submission, and `seeds` that of
+    beforehand, or because no agent ran. `program` is the digest of the submission, and `seeds` that of
     the held-out seeds.
     """
 
@@ -99,7 +99,7 @@ def trial_of(record: Record, *, run: str, conditions: Conditions, solved: Sequen
         solved=tuple(solved) if score and solved is not None and len(solved) == score.episodes else None,
         added=record.replicates is not None and case.replicate > record.replicates.planned,
         passed=record.outcome == "passed",
-        fixed=record.scripted or case.backend == SUBMISSION,
+        fixed=record.scripted or not case.has_agent,
         program=digest if isinstance(digest, str) else None,
         seeds=record.seeds_digest,
         cost_usd=usage.cost_usd if usage else None,

@@ -92,7 +92,7 @@ class FollowedCase:
     def _read_stream(self) -> None:
         """Decode what is new in the stream of the last attempt."""
         if self._reader is None or self._stream.is_new():
-            self._reader = None if self.record is None else _reader(self.record.case.backend)
+            self._reader = None if self.record is None else _reader(self.record.agent or self.record.case.backend)
         data = self._stream.read(_MOST)
         if self._reader is not None:
             self._reader.feed(data)

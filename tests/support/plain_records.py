@@ -21,6 +21,9 @@ def plain(record: Record) -> object:
     same = replace(record, started_at=None, timing=Timing(), artifacts=None, earlier=[], usage=CaseUsage())
     same = replace(same, versions=versions)
     values = to_builtins(same) | {"usage": to_builtins(usage)}
+    if record.telemetry is not None:
+        counts = replace(record.telemetry, first_trial_s=None, world_s=0.0, world_share=None)
+        values["telemetry"] = to_builtins(counts)
     values["attempts"] = [
         {key: value for key, value in attempt.items() if key not in OF_A_MOMENT} for attempt in values["attempts"]
     ]

@@ -12,6 +12,7 @@ from harness.results.record import Record
 
 MAY_DIFFER: Final = re.compile(
     r"started_at|session|artifacts|tests|timing\..*|attempts\.\d+\.(seconds|\w+_s)"  # times and names of this session
+    r"|telemetry\.(\w+_s|world_share)"
     r"|(overrides|options)(\.\d+)?"  # the command line
     r"|case\.(id|model|provider)|scripted|played_from|versions\.model_digest|conditions_digest"  # who answers
     r"|conditions\.(model_digest|provider|scripted|server|server_context|gpu_driver|provider\..*|server\..*)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.case import Limits
+from harness.case import NO_MODEL, SUBMISSION, Limits
 from harness.case_folder import CaseFolder
 from harness.endings import Cause, Ending
 from harness.evaluation.playing import Episode, EpisodeOutcome
@@ -22,9 +22,10 @@ EPISODES = 20
 def record(backend: str, environment: str, replicate: int, *, solved: int | None, **changes: object) -> Record:
     """Return the record of a session that solved so many of 20 episodes, or of one that left nothing to grade."""
     graded = solved is not None
-    case = f"{backend}-qwen-{environment}-r{replicate}"
+    model, provider = (NO_MODEL, NO_MODEL) if backend == SUBMISSION else ("qwen", "local")
+    case = f"{backend}-{model}-{environment}-r{replicate}"
     base = Record(
-        case=CaseNames(case, backend, "qwen", "local", environment, replicate),
+        case=CaseNames(case, backend, model, provider, environment, replicate),
         session=case,
         scripted=False,
         ending=Ending.FINISHED if graded else Ending.MODEL_ERROR,

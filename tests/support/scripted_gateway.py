@@ -32,6 +32,7 @@ class Opener(Protocol):
         turns: int | None = None,
         budget: Budget | None = None,
         provider: Provider | None = None,
+        toolless: bool = False,
     ) -> Session: ...
 
 
@@ -47,6 +48,7 @@ def scripted_gateway(folder: Path) -> Iterator[Opener]:
             turns: int | None = None,
             budget: Budget | None = None,
             provider: Provider | None = None,
+            toolless: bool = False,
         ) -> Session:
             number = next(numbers)
             path = folder / f"script{number}.yaml"
@@ -61,6 +63,7 @@ def scripted_gateway(folder: Path) -> Iterator[Opener]:
                 workspace="/sandbox/workspace",
                 budget=budget or Budget(turns),
                 ledger=ledger,
+                toolless=toolless,
             )
             stack.callback(account.close)
             return Session(account, stack.enter_context(httpx2.Client(base_url=url, timeout=30)), ledger)

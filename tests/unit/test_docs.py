@@ -17,9 +17,11 @@ from msgspec import Struct
 
 from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
+from backends.direct.adapter import DirectOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
 from harness.budget_conf import BudgetConf
 from harness.case import (
@@ -43,8 +45,10 @@ from harness.environments.factory import KINDS
 from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.maze import Maze
 from harness.evaluation.playing import Episode, EpisodeOutcome
+from harness.evaluation.versions import Version
 from harness.gateway.ledger import LedgerEntry
 from harness.grading import EvaluationConf
+from harness.programs import ProgramOptions
 from harness.results.begun import Begun
 from harness.results.record import Record
 from harness.servers.journal import JournalEntry
@@ -55,7 +59,7 @@ from tests.support.markdown import code, code_blocks, defaults, fields, page, st
 from tests.support.project import ROOT
 
 RECORDS = page("docs/records.md")
-KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, JournalEntry, Begun) if kind is not Limits]
+KEPT = [kind for kind in structs_in(Record, LedgerEntry, Episode, Version, JournalEntry, Begun) if kind is not Limits]
 """The structs in the files of a run."""
 
 
@@ -139,6 +143,9 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
     "`PiOptions`": PiOptions,
+    "`DirectOptions`": DirectOptions,
+    "`InstanceOptions`": InstanceOptions,
+    "`ProgramOptions`": ProgramOptions,
 }
 
 

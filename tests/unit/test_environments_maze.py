@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.environments.maze import MOVES, Maze, distance, generate
+from harness.environments.maze import MOVES, Maze, MazeState, distance, generate
 
 MAZE = {"agent": [0, 0], "goal": [2, 2], "obstacles": [[0, 1]], "height": 3, "width": 4}
 
@@ -32,9 +32,20 @@ def test_every_maze_can_be_solved(seed: int, sizes: tuple[int, int]) -> None:
 
 def test_different_seeds_give_different_kinds_of_mazes() -> None:
     mazes = [generate(seed, 3, 5) for seed in range(300)]
-    assert len(set(mazes)) > 290
     assert {(state.height, state.width) for state in mazes} == {(h, w) for h in (3, 4, 5) for w in (3, 4, 5)}
-    assert any((distance(state) or 0) > state.height + state.width - 2 for state in mazes), "no detour anywhere"
+    large = [generate(seed, 10, 15) for seed in range(100)]
+    assert len(set(large)) == 100
+    assert any((distance(state) or 0) > _straight(state) for state in large), "no detour anywhere"
+
+
+def _straight(state: MazeState) -> int:
+    return abs(state.agent[0] - state.goal[0]) + abs(state.agent[1] - state.goal[1])
+
+
+def test_a_seed_gives_the_maze_of_the_reference_project() -> None:
+    walls = [(0, 0), (0, 3), (1, 0), (3, 0), (3, 4)]
+    assert generate(5, 3, 5) == MazeState((0, 4), (2, 3), frozenset(walls), 5, 5)
+    assert generate(7, 3, 5) == MazeState((3, 3), (4, 2), frozenset([(1, 2), (3, 0), (3, 1)]), 5, 4)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class GeneratedApproach:
         return self.actions % 4
 """
 
-SEEDS = (20_000, 20_001)
+SEEDS = (20_000, 20_014)
 """The seeds of a maze that the program does not solve, and of one that it solves in one step."""
 
 

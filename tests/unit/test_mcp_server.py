@@ -18,6 +18,7 @@ from PIL import Image
 
 from harness.environment_conf import TOOLS, ToolName
 from harness.environments.base import Plain, Step
+from harness.environments.fidelity import sentence
 from harness.environments.maze import Maze
 from harness.http_host import HttpHost
 from harness.mcp import renders
@@ -157,6 +158,7 @@ def test_render_state_draws_the_first_state_of_a_seed(session: Session) -> None:
     np.testing.assert_array_equal(picture, maze.render())
     assert text.startswith("picture: /sandbox/renders/0001-first.png\nstate: {")
     assert f'"agent": {observation["agent"]}' in text
+    assert text.endswith(f"\n{sentence('exact')}")
     np.testing.assert_array_equal(np.asarray(Image.open(session.folder / "0001-first.png")), picture)
 
 

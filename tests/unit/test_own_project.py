@@ -30,6 +30,7 @@ def test_its_backend_solves_its_environment_with_its_script(project: OwnProject)
     assert (record.case.id, record.ending) == ("lean-scripted-door", Ending.FINISHED)
     assert record.score is not None
     assert (record.score.solved, record.score.episodes) == (3, 3), "three episodes, as its conf/config.yaml says"
+    assert record.state_fidelity == "unknown", "its adapter does not say"
 
 
 def test_an_environment_that_cannot_run_is_skipped_or_an_error_with_the_reason(project: OwnProject) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from harness.agent.watchdog import Snapshot, spent
 from harness.budget_conf import BudgetConf
-from harness.case import Limits
+from harness.case import BackendConf, Limits
 from harness.endings import ConfError, Ending
 from harness.gateway.provider import Answer, AnswerError, StreamCut, Unreachable
 from harness.gateway.purse import Purse, Spend
@@ -231,6 +231,7 @@ def test_a_budget_that_cannot_hold_is_refused_at_collection(monkeypatch: pytest.
     with pytest.raises(ConfError, match="no price"):
         check_budgets([replace(case, model=replace(case.model, price="unknown"))])
     check_budgets([replace(case, model=replace(case.model, price=PRICE)), case_with(BudgetConf(tokens=5)), make_case()])
+    check_budgets([replace(case, backend=BackendConf("random", kind="program"))])
     with pytest.raises(ConfError, match=r"remote\.daily_budget has no limit: give it cost_usd, tokens or requests"):
         check_budgets([case_with(daily=BudgetConf())])
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")

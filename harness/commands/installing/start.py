@@ -17,6 +17,7 @@ _START_S = 60.0
 
 def require_start(adapter: Backend, cli: Cli) -> None:
     """Let a CLI print its version. Raise `SetupFailed` if it does not start."""
+    name = getattr(adapter.installation, "executable", adapter.name)
     with temporary_folder("setup") as folder:
         home = str(folder)
         try:
@@ -31,12 +32,10 @@ def require_start(adapter: Backend, cli: Cli) -> None:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupFailed(f"{adapter.installation.executable} {cli.version} does not start: {error}") from error
+            raise SetupFailed(f"{name} {cli.version} does not start: {error}") from error
     if cli.version not in ran.stdout + ran.stderr:
         words = (ran.stdout + ran.stderr).strip()
-        raise SetupFailed(
-            f"{adapter.installation.executable} {cli.version} does not start (status {ran.returncode}): {words}"
-        )
+        raise SetupFailed(f"{name} {cli.version} does not start (status {ran.returncode}): {words}")
 
 
 def _search_path() -> str:

@@ -13,6 +13,7 @@ async function showCase(page, main, key) {
     section("summary", "Summary", summary(record, row, data)),
     data.transcripts.map((one) => transcriptSection(one, data)),
     section("episodes", "Episodes", data.counts.length ? byCount(data.counts, record.counts ? record.counts.argument : "number of objects") : null, episodes(data)),
+    record.history.length ? section("growth", "How the submission grew", growth(record.history)) : null,
     data.submission.length ? section("submission", "Submission", data.submission.map(file)) : null,
     prompts(data.transcripts),
     section("conditions", "Conditions and limits", conditions(record)),
@@ -87,6 +88,7 @@ function summary(record, row, data) {
     record.known_failure ? el("p", { class: "note" }, `A known failure: ${record.known_failure.reason}`) : null,
     [...record.warnings, ...record.weaker_limits.map((limit) => `A weaker limit: ${limit}`)].map((text) => el("p", { class: "warning" }, text)),
     limits(record),
+    worldUse(record.telemetry),
     record.differences.length ? table("Differences between the CLI's report and the ledger",
       [["attempt", "number"], ["count"], ["the CLI reports", "number"], ["the ledger has", "number"], ["explained by", "text"]],
       record.differences.map((one) => [one.attempt, one.field.replaceAll("_", " "), count(one.reported), count(one.metered), one.explained || el("strong", null, "nothing")])) : null,
@@ -107,6 +109,16 @@ function limits(record) {
       value === null ? NOTHING : el("span", { class: "meter", "aria-hidden": "true" }, el("span", { "--share": Math.min(1, value / most) })),
     ]);
   return rows.length ? table("Limits", [["limit"], ["used", "number"], ["allowed", "number"], ["left", "number"], ["", "wide"]], rows) : null;
+}
+
+// What the agent did with its environment while it worked. Records of older versions do not tell.
+function worldUse(used) {
+  if (!used) return null;
+  const counts = [["trials", "trials"], ["resets", "resets"], ["steps", "steps"], ["renders", "pictures"], ["seeds", "seeds"], ["states", "states"], ["clients", "clients"], ["errors", "errors"]];
+  const share = known(used.world_share, (one) => `${(100 * one).toFixed(one < 0.1 ? 1 : 0)}%`);
+  return table("Use of the environment",
+    [...counts.map(([, title]) => [title, "number"]), ["first trial after", "number"], ["its time", "number"], ["of the agent's", "number"]],
+    [[...counts.map(([name]) => count(used[name])), seconds(used.first_trial_s), seconds(used.world_s), share]]);
 }
 
 function transcriptSection(data, all) {

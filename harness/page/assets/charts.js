@@ -81,6 +81,21 @@ function frontier(cases, indices) {
     points.map((point) => [link(goto(point), point.key), value(point.x), rate(point.y), count(point.members)]));
 }
 
+// The solve rate of each version of a submission, over what its case had used by then.
+function growth(history) {
+  const over = [["turns", "turns"], ["tokens", "tokens, without cached input", "~s"], ["cost_usd", "cost ($)"]].filter(([name]) => history.every((one) => one[name] !== null));
+  const drawn = over.map(([name, label, ticks]) => plot(`Solve rate over ${label}`, {
+    width: Math.min(300, room()), height: 200, marginLeft: 46, marginRight: 20,
+    x: { label, zero: true, nice: true, ticks: 4, tickFormat: ticks }, y: { label: "solve rate", domain: [0, 1], grid: true },
+    marks: [
+      Plot.lineY(history, { x: name, y: "solve_rate", curve: "step-after", stroke: COLOURS[0] }),
+      Plot.dot(history, { x: name, y: "solve_rate", stroke: COLOURS[0], fill: "var(--surface)", r: 3.5, title: (one) => `after ${count(one.turns)} turns: ${rate(one.solve_rate)}` }),
+    ],
+  }));
+  return chart("Solve rate of each version", el("div", { class: "side-by-side" }, drawn), [["turns", "number"], ["tokens", "number"], ["cost", "number"], ["time", "number"], ["solve rate", "number"], ["commit"]],
+    history.map((one) => [count(one.turns), count(one.tokens), dollars(one.cost_usd), seconds(one.seconds), `${rate(one.solve_rate)} (${one.solved} of ${one.episodes})`, one.commit.slice(0, 10)]));
+}
+
 // The solve rate for each number of objects. The numbers that the agent knew and the others differ in shape and colour.
 function byCount(counts, name) {
   const points = counts.map((one) => ({ ...one, kind: one.held_out ? "held-out" : "design" }));

@@ -1,0 +1,33 @@
+"""Policies of our own, which solve the environments that they are for.
+
+Each folder here is a submission, as an agent would hand it in: `proctor grade` and `pytest --submission` grade it. So
+its modules import each other by their plain names, and import nothing of Proctor. One folder serves all environments of
+its families. A solve rate far below those in `docs/environments.md` shows a fault of the harness, or a changed world.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FAMILIES = {
+    "maze": ("maze",),
+    "kinematic2d": (
+        "clutteredretrieval2d",
+        "clutteredstorage2d",
+        "motion2d",
+        "obstruction2d",
+        "pushpullhook2d",
+        "stickbutton2d",
+    ),
+    "dynamic2d": ("dynobstruction2d", "dynpusht2d"),
+}
+"""The folder of each policy, and the families that it is for: a part of an environment's name, between underscores."""
+
+
+def reference_folder(environment_name: str) -> Path | None:
+    """Return the folder of the policy for an environment, such as `motion2d_easy`, or `None` if there is none."""
+    parts = set(environment_name.split("_"))
+    for folder, families in _FAMILIES.items():
+        if not parts.isdisjoint(families):
+            return Path(__file__).with_name(folder)
+    return None

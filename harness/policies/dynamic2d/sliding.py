@@ -1,0 +1,125 @@
+"""DynObstruction2D: bring the target block onto the target surface.
+
+The gripper points down, with its fingers open. If the block fits between them and the surface is free, the robot lifts
+it there. Else the gripper goes down beside the block and slides it along the table. Whatever stands between the two
+slides along, and so does whatever stands in the way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from world import Array, World
+
+_LIMITS = np.array([0.05, 0.05, math.pi / 16, 0.1, 0.02]) * 0.999
+_WIDTH, _TABLE = 1 + math.sqrt(5), 0.1
+_HIGH = 1.3  # the base passes above all blocks, and turns there
+_HALF = 0.19  # half of the width of the open gripper
+_CLEAR = 0.02
+_NEAR = 5e-3
+_SLOW = 0.03
+_OPEN = 0.32  # the widest gap between the middles of the fingers
+_ROOM = 0.6  # to turn beside a wall
+_WALL = 0.245  # how close the base may come to a wall
+
+
+def play(world: World) -> Iterator[Array]:
+    """Yield the changes of x, y, theta, arm and gripper for each step."""
+    yield from _go(world, y=_HIGH)
+    yield from _go(world, x=max(world.things["robot"]["x"], _ROOM))
+    yield from _go(world, theta=-math.pi / 2)
+    while True:
+        yield from _go(world, y=_HIGH, gap=_OPEN)
+        block, surface = world.things["target_block"], world.things["target_surface"]
+        names = [name for name in world.things if name.startswith("obstruction")]
+        between = any(abs(world.things[name]["x"] - surface["x"]) < _ROOM for name in names)
+        if _fits(world) and not between:
+            yield from _carry(world)
+        else:
+            yield from _push(world, 1 if surface["x"] > block["x"] else -1)
+        yield from _go(world, y=_HIGH, slack=0.05)
+
+
+def _fits(world: World) -> bool:
+    """Return whether the target block stands upright and fits between the fingers."""
+    block, robot = world.things["target_block"], world.things["robot"]
+    return abs(math.sin(block["theta"])) < 0.05 and block["width"] < robot["gripper_base_height"] - 0.07
+
+
+def _carry(world: World) -> Iterator[Array]:
+    """Take the target block from above, and put it on the surface."""
+    robot, block = world.things["robot"], world.things["target_block"]
+    yield from _go(world, x=block["x"])
+    top = block["y"] + block["height"] / 2
+    grip = max(top + 0.04, _TABLE + _CLEAR + robot["finger_width"]) + robot["arm_length"]
+    yield from _go(world, y=grip, arm=robot["arm_length"])
+    for _ in range(12):
+        if world.things["target_block"]["held"]:
+            break
+        yield _change(world, gap=0.0)
+    yield from _go(world, y=_HIGH)
+    offset = world.things["target_block"]["x"] - world.things["robot"]["x"]
+    yield from _go(world, x=world.things["target_surface"]["x"] - offset)
+    yield from _go(world, y=grip + 0.005)
+    yield from _go(world, gap=_OPEN)
+
+
+def _push(world: World, way: int) -> Iterator[Array]:
+    """Go down behind the target block, or behind its neighbours, and push until it is on the surface."""
+    robot = world.things["robot"]
+    x = _slot(world, way)
+    yield from _go(world, x=x)
+    low = _TABLE + _CLEAR + robot["finger_width"] + robot["arm_length"]
+    yield from _go(world, y=low, arm=robot["arm_length"])
+    for _ in range(150):
+        missing = way * (world.things["target_surface"]["x"] - world.things["target_block"]["x"])
+        if missing < _NEAR:
+            break
+        before = world.things["robot"]["x"]
+        yield _change(world, x=before + way * min(_SLOW, missing + 0.002), y=low, arm=robot["arm_length"])
+    yield from _go(world, x=world.things["robot"]["x"] - 0.05 * way)
+
+
+def _slot(world: World, way: int) -> float:
+    """Return where the gripper can go down: behind the target block, seen in the direction of the push."""
+    edge = _edges(world, "target_block", way)[0]
+    behind = [_edges(world, name, way) for name in world.things if name.startswith("obstruction")]
+    for back, front in sorted(behind, key=lambda edges: -edges[1]):
+        if front <= edge + 0.05 and edge - front < 2 * _HALF + 2 * _CLEAR:
+            edge = min(edge, back)
+    return min(max(way * (edge - _HALF - _CLEAR), _WALL), _WIDTH - _WALL)
+
+
+def _edges(world: World, name: str, way: int) -> tuple[float, float]:
+    """Return the back and the front of a block, on an axis in the direction of the push."""
+    thing = world.things[name]
+    c, s = abs(math.cos(thing["theta"])), abs(math.sin(thing["theta"]))
+    half = (thing["width"] * c + thing["height"] * s) / 2
+    return way * thing["x"] - half, way * thing["x"] + half
+
+
+def _go(world: World, slack: float = 0.01, **goal: float) -> Iterator[Array]:
+    """Yield actions until the robot is where it shall be, or no longer moves."""
+    stuck = 0
+    while stuck < 4:
+        change = _change(world, **goal)
+        if (np.abs(change) < slack).all():
+            return
+        before = _pose(world)
+        yield change
+        stuck = stuck + 1 if np.abs(_pose(world) - before).max() < 1e-3 else 0
+
+
+def _pose(world: World) -> Array:
+    robot = world.things["robot"]
+    return np.array([robot[name] for name in ("x", "y", "theta", "arm_joint", "finger_gap")])
+
+
+def _change(world: World, **goal: float) -> Array:
+    """Return the action towards a pose. What is not named stays."""
+    names = ("x", "y", "theta", "arm", "gap")
+    here = _pose(world)
+    there = np.array([goal.get(name, value) for name, value in zip(names, here, strict=True)])
+    return np.clip(there - here, -_LIMITS, _LIMITS)

@@ -1,0 +1,50 @@
+"""Obstruction2D: carry what stands on the target surface away, then put the target block on it.
+
+There is no gravity, so that a block stays where it is left, even in the air.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from grasping import Hands, Step
+from scene import Array, Features, Held, Pose, Scene, box, corners, overlaps
+
+THINGS = {"robot", "target_block", "target_surface"}
+_TABLE = 0.1
+
+
+def seen(things: dict[str, Features]) -> Scene:
+    """Return the scene of a state. The table is not in the state, but always there."""
+    width = (1 + math.sqrt(5)) / 2
+    table = {"x": 0, "y": 0, "theta": 0, "width": width, "height": _TABLE, "static": 1, "z_order": 100}
+    return Scene({**things, "table": table}, (width, 1.0))
+
+
+def plan(scene: Scene) -> list[Step]:
+    """Return the steps that put the target block on the surface, or else carry another block away."""
+    hands = Hands(scene)
+    surface, block = scene.things["target_surface"], scene.things["target_block"]
+    above = [box(thing["x"] - 0.02, _TABLE, thing["x"] + thing["width"] + 0.02, 1) for thing in (surface, block)]
+    others = [name for name in scene.things if name.startswith("obstruction")]
+    on_surface = [name for name in others if overlaps(_place(scene), np.array([corners(scene.things[name])])).any()]
+    if not on_surface and (found := hands.brings("target_block", lambda held: _on_surface(scene, held))):
+        return found
+    others.sort(key=lambda name: abs(scene.things[name]["x"] - surface["x"]))
+    for name in [*on_surface, *others]:
+        if found := hands.removes(name, np.array(above)):
+            return found
+    return [(scene.pose, 0)]
+
+
+def _place(scene: Scene) -> Array:
+    """Return the place of the target block on the surface."""
+    surface, block = scene.things["target_surface"], scene.things["target_block"]
+    return box(surface["x"], _TABLE, surface["x"] + surface["width"], _TABLE + block["height"])[None]
+
+
+def _on_surface(scene: Scene, held: Held) -> list[Pose]:
+    surface, block = scene.things["target_surface"], scene.things["target_block"]
+    x = surface["x"] + (surface["width"] - block["width"]) / 2
+    return [scene.placed(held, x, _TABLE + 2e-3, 0, arm) for arm in (scene.reach, scene.radius)]
