@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from msgspec import Meta, Struct, field
 
 from harness.bounds import Count, Dollars, Positive, Seconds, Words
-from harness.budget_conf import BudgetConf
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf
 
@@ -132,7 +132,7 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     The host's variable `key_variable` holds the key. The gateway sends it in the header `key_header`; for
     `authorization` it sends a bearer token. `prices` is the provider's name in the price list `genai-prices`. With
     `None`, it has no prices. All runs of this user on this machine share its `daily_budget`, which begins anew each day
-    at 00:00 UTC.
+    at 00:00 UTC, and its `pace`.
     """
 
     name: str
@@ -144,6 +144,7 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     daily_budget: BudgetConf | None = None
+    pace: PaceConf | None = None
 
     @property
     def scripted(self) -> bool:

@@ -26,6 +26,7 @@ from harness.endings import ConfError, Ending
 from harness.gateway.budget import RequestRefused
 from harness.gateway.purse import Full, HeldSpend, Purse, Spend
 from harness.gateway.shared_budget import LEASE_S, SharedBudget
+from harness.gateway.shared_pace import SharedPace, TooFast
 
 POLL_S: Final = 0.25
 """Seconds after which a request that waits for room looks again, because another process may have made some."""
@@ -74,11 +75,12 @@ class Purses:
         self._closing = threading.Event()
 
     def of(self, case: Case) -> CasePurses | None:
-        """Return the budgets that a case shares with others, or `None` if there are none.
+        """Return the budgets and the pace that a case shares with others, or `None` if there are none.
 
         Raise `ConfError` if they cannot be kept on this machine.
         """
-        if case.budget is None and case.provider.daily_budget is None:
+        provider = case.provider
+        if case.budget is None and provider.daily_budget is None and provider.pace is None:
             return None
         try:
             self._open()
@@ -86,7 +88,8 @@ class Purses:
             raise ConfError(f"the budget that cases share is kept in the user's cache, and {error}") from error
         except (OSError, sqlite3.Error) as error:
             raise ConfError(f"cannot keep the budget that cases share in {budget_file()}: {error}") from error
-        return CasePurses(self, case.budget, case.provider.name, case.provider.daily_budget)
+        pace = None if provider.pace is None else SharedPace(provider.name, provider.pace)
+        return CasePurses(self, case.budget, provider.name, provider.daily_budget, pace)
 
     def named(self, suite: BudgetConf | None, provider: str, daily: BudgetConf | None) -> list[Purse]:
         """Return the purses of these budgets today."""
@@ -139,8 +142,16 @@ class CasePurses:
     Reserve and settle on the gateway's event loop. `latest` says what is used and left, as of the latest answer.
     """
 
-    def __init__(self, purses: Purses, suite: BudgetConf | None, provider: str, daily: BudgetConf | None) -> None:
+    def __init__(
+        self,
+        purses: Purses,
+        suite: BudgetConf | None,
+        provider: str,
+        daily: BudgetConf | None,
+        pace: SharedPace | None = None,
+    ) -> None:
         self._purses = purses
+        self._pace = pace
         self._conf = suite, provider, daily
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
@@ -180,22 +191,22 @@ class CasePurses:
                 answer = await self._asked(wanted)
                 if isinstance(answer, HeldSpend):
                     return SharedReservation(answer, wanted.worst, self._settle)
-                if answer.over:
+                if isinstance(answer, Full) and answer.over:
                     raise _refused(answer, wanted)
                 waits()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._moved.wait()
 
-    async def _asked(self, wanted: Wanted) -> HeldSpend | Full:
-        asked = self._purses.submit(lambda budget: _ask(budget, self._today(), wanted))
+    async def _asked(self, wanted: Wanted) -> HeldSpend | Full | TooFast:
+        asked = self._purses.submit(lambda budget: _ask(budget, self._today(), wanted, self._pace))
         try:
             return await asyncio.wrap_future(asked)
         except asyncio.CancelledError:
             asked.add_done_callback(self._give_back)
             raise
 
-    def _give_back(self, asked: Future[HeldSpend | Full]) -> None:
+    def _give_back(self, asked: Future[HeldSpend | Full | TooFast]) -> None:
         """Give back what was reserved for a request that nobody waits for any more."""
         if not asked.cancelled() and asked.exception() is None and isinstance(held := asked.result(), HeldSpend):
             with suppress(RuntimeError):  # when the file was closed, it was settled
@@ -237,13 +248,15 @@ def budget_file() -> Path:
     return user_cache() / "budget.sqlite"
 
 
-def _ask(budget: SharedBudget, purses: list[Purse], wanted: Wanted) -> HeldSpend | Full:
+def _ask(
+    budget: SharedBudget, purses: list[Purse], wanted: Wanted, pace: SharedPace | None
+) -> HeldSpend | Full | TooFast:
     """Reserve for a request. Once there is no room for it, no further case may begin, unless the request is unusual."""
-    answer = budget.reserve(purses, wanted.worst)
+    answer = budget.reserve(purses, wanted.worst, pace)
     if isinstance(answer, HeldSpend):
         budget.send(answer)  # nothing keeps the request from leaving now
         return answer
-    if not answer.over:
+    if isinstance(answer, TooFast) or not answer.over:
         return answer
     return budget.refuse(answer.purse, wanted.worst if wanted.fits else wanted.usual) or Full(
         answer.purse, OVERSIZED, over=True, spent=answer.spent

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.gateway.purse import Full, HeldSpend, Purse, Spend
+from harness.gateway.shared_pace import TABLE, SharedPace, TooFast, enter, leave, leave_all, too_fast
 from harness.private import private_folder
 
 LEASE_S: Final = 60.0
@@ -71,7 +72,7 @@ class SharedBudget:
         )
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_TABLES)
+        self._database.executescript(_TABLES + TABLE)
         with self._transaction():
             self._renew()
             self._forget()
@@ -81,8 +82,13 @@ class SharedBudget:
         with self._transaction():
             self._renew()
 
-    def reserve(self, purses: Sequence[Purse], worst: Spend) -> HeldSpend | Full:
-        """Reserve a request's worst case in all purses, or in none. Return why there is no room, if there is none."""
+    def reserve(
+        self, purses: Sequence[Purse], worst: Spend, pace: SharedPace | None = None
+    ) -> HeldSpend | Full | TooFast:
+        """Reserve a request's worst case in all purses, or in none, once the provider's pace has room for it.
+
+        Return why there is no room, if there is none.
+        """
         with self._transaction():
             self._renew()
             full: Full | None = None
@@ -92,7 +98,11 @@ class SharedBudget:
                     return Full(purse, limit, over=True, spent=spent)
                 if limit := purse.exceeded_by(spent + self._reserved(purse.name) + worst):
                     full = Full(purse, limit, over=False, spent=spent)
-            return full or self._hold(purses, worst)
+            if full is None and pace is not None:
+                wait = too_fast(self._database, pace, worst.tokens, self._clock())
+                if wait is not None:
+                    return wait
+            return full or self._hold(purses, worst, pace)
 
     def refuse(self, purse: Purse, wanted: Spend) -> Full | None:
         """Note that a request that may use `wanted` has no room in a purse, unless it has.
@@ -201,17 +211,21 @@ class SharedBudget:
         rows = "SELECT DISTINCT id, sent, cost, tokens, requests FROM reservation WHERE holder = ?"
         for name, sent, *worst in self._database.execute(rows, [holder]).fetchall():
             self._settle(name, _spend(worst) if sent else Spend())
+        leave_all(self._database, holder)
         self._database.execute("DELETE FROM holder WHERE name = ?", [holder])
 
-    def _hold(self, purses: Sequence[Purse], worst: Spend) -> HeldSpend:
+    def _hold(self, purses: Sequence[Purse], worst: Spend, pace: SharedPace | None) -> HeldSpend:
         name = uuid.uuid4().hex
         self._database.executemany(
             "INSERT INTO reservation(id, purse, holder, cost, tokens, requests) VALUES(?, ?, ?, ?, ?, ?)",
             [(name, purse.name, self._holder, worst.nano_usd, worst.tokens, worst.requests) for purse in purses],
         )
+        if pace is not None:
+            enter(self._database, pace, name, self._holder, worst.tokens, self._clock())
         return HeldSpend(name)
 
     def _settle(self, name: str, spent: Spend) -> bool:
+        leave(self._database, name, spent.tokens)
         rows = self._database.execute("DELETE FROM reservation WHERE id = ? RETURNING purse", [name]).fetchall()
         self._database.executemany(
             "INSERT INTO purse(name, cost, tokens, requests, used) VALUES(?, ?, ?, ?, ?) "

@@ -61,9 +61,11 @@ def check_prices(cases: Iterable[Case]) -> None:
 
 
 def check_budgets(cases: Iterable[Case]) -> None:
-    """Raise `ConfError` for a shared budget that cannot hold: without a limit, a price, or a place to keep it."""
+    """Raise `ConfError` for a shared budget or pace that cannot hold: it lacks a limit, a price or a place."""
     for case in {case.model.name: case for case in cases if case.has_agent}.values():
         provider = case.provider
+        if provider.pace is not None:
+            _check_place(f"conf/provider/{provider.name}.yaml: provider.{provider.name}.pace")
         daily = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.daily_budget"
         for where, budget in (("suite.budget", case.budget), (daily, provider.daily_budget)):
             if budget is None:

@@ -18,7 +18,7 @@ from harness.suite.scripts import script_of
 
 _GROUPS = ("backend", "model", "provider", "environment", "prompt", "sandbox")
 _SECTIONS = ("limits", "evaluation")
-_BUDGETS = frozenset(("budget", "daily_budget"))
+_BUDGETS = frozenset(("budget", "daily_budget", "pace"))
 """What no result depends on. A run whose budget was spent goes on with a larger one."""
 _LONGEST = 100
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness.agent.watchdog import Snapshot, spent
-from harness.budget_conf import BudgetConf
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.case import BackendConf, Limits
 from harness.endings import ConfError, Ending
 from harness.gateway.provider import Answer, AnswerError, StreamCut, Unreachable
@@ -20,7 +20,7 @@ from harness.gateway.purse import Purse, Spend
 from harness.gateway.purses import POLL_S, CasePurses, RunPart, budget_file
 from harness.gateway.shared_budget import KEPT_S, SharedBudget
 from harness.models.checks import check_budgets
-from tests.support.cases import make_case
+from tests.support.cases import REMOTE, make_case
 from tests.support.gateway_client import CHAT, Forwarder, eventually
 from tests.support.shared_purses import PRICE, Workers, case_with, workers
 
@@ -161,6 +161,23 @@ def test_a_request_that_waits_and_goes_away_holds_nothing(team: Workers) -> None
         slow.go_on.set()
         assert asked.result(10).status_code == 200
     assert used(purses) == "suite.budget: 1 of 1 requests used, 0 left"
+
+
+def test_workers_share_the_pace_of_a_provider(team: Workers) -> None:
+    case = make_case(provider=replace(REMOTE, pace=PaceConf(concurrent=1)))
+    slow, purses = Forwarder([], ANSWER), team.purses(case)
+    first, second = team.session(purses, slow), team.session(team.purses(case), answering())
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(first.ask, CHAT)
+        eventually(lambda: slow.asked == 1)
+        waiting = pool.submit(second.ask, CHAT)
+        eventually(lambda: second.account.metered().requests == 1)
+        seen = second.account.last_activity
+        eventually(lambda: second.account.last_activity > seen, 10 * POLL_S)
+        assert second.account.waiting == [], "it is not yet sent"
+        slow.go_on.set()
+        assert (asked.result(10).status_code, waiting.result(10).status_code) == (200, 200)
+    assert (purses.spent(), purses.told()) == (None, [])
 
 
 def test_a_request_larger_than_the_context_cannot_end_the_suite(team: Workers) -> None:
