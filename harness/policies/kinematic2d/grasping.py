@@ -52,15 +52,16 @@ class Hands:
         return None
 
     def clears(self, names: list[str], *places: Array) -> list[Step]:
-        """Return the steps that carry one of these things out of some places, or stand still if there is no way.
+        """Return the steps that carry one of these things out of some places, or no steps if there is no way.
 
-        The first things and the first places are preferred. The last places are none: then a thing just goes elsewhere.
+        The first things and the first places are preferred. Without places, a thing just goes elsewhere.
         """
-        for clear in (*places, np.empty((0, 4, 2))):
+        for clear in places or (np.empty((0, 4, 2)),):
             for name in names:
-                if found := self.removes(name, clear):
+                inside = not places or overlaps(np.array(rectangles(self.scene.things[name])), clear).any()
+                if inside and (found := self.removes(name, clear)):
                     return found
-        return [(self.scene.pose, 0)]
+        return []
 
     def removes(self, name: str, clear: Array) -> list[Step] | None:
         """Return the steps that put a thing down nearby, outside of its place and of those of `clear`, or `None`."""

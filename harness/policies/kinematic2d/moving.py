@@ -18,6 +18,7 @@ Node = tuple[int, int]
 _PRECISION = 1 - 1e-3  # stay inside the bounds of an action after its rounding to float32
 LIMITS = np.array([0.05, 0.05, math.pi / 16, 0.1]) * _PRECISION
 """The largest change of x, y, theta and arm in one step."""
+_ROUNDING = 1e-6  # two neighbours of a lattice are one step apart: the place between them may not be free
 _STRIDE = float(LIMITS[0])
 _REACH = 5  # how many nodes away a pose may be joined
 _ROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
@@ -36,7 +37,7 @@ def difference(start: Pose, end: Pose) -> Array:
 def straight(start: Pose, end: Pose) -> Path:
     """Return the poses of the steps that lead straight from one pose to another."""
     change = difference(start, end)
-    steps = max(1, math.ceil(float((np.abs(change) / LIMITS).max())))
+    steps = max(1, math.ceil(float((np.abs(change) / LIMITS).max()) - _ROUNDING))
     first = np.array([start.x, start.y, start.theta, start.arm])
     return [Pose(*map(float, first + change * step / steps)) for step in range(1, steps + 1)]
 

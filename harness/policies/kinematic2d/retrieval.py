@@ -29,7 +29,8 @@ def plan(scene: Scene) -> list[Step]:
     ends = [_middle(scene, name) for name in ("target_block", "target_region")]
     others = [name for name in scene.things if name.startswith("obstruction")]
     others.sort(key=lambda name: min(float(np.linalg.norm(_middle(scene, name) - end)) for end in ends))
-    return hands.clears([*others, "target_block"], wide, narrow)
+    others.append("target_block")
+    return hands.clears(others, wide, narrow) or hands.clears(others) or [(scene.pose, 0)]
 
 
 def _middle(scene: Scene, name: str) -> Array:
