@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.closing import Closing
 from harness.lazy import LazyModule
 from harness.stash import cases_of, run_of
 
 if TYPE_CHECKING:
-    from harness import endings
+    from harness import closing, endings
     from harness.case import Case
+    from harness.closing import Closing
     from harness.gateway import purses
     from harness.gateway.purses import Purses
     from harness.results.record import Record
 else:  # a session without shared budgets needs none of these
+    closing = LazyModule("harness.closing")
     endings = LazyModule("harness.endings")
     purses = LazyModule("harness.gateway.purses")
 
@@ -56,8 +57,8 @@ def budgets_at_the_end(config: pytest.Config, records: Iterable[Record]) -> Clos
             of_case = purses_of(config).of(case)
             lines += [] if of_case is None else of_case.told()
     except endings.ConfError as error:
-        return Closing(warning=str(error), title="budgets")
+        return closing.Closing(warning=str(error), title="budgets")
     cut = sum(record.ending is endings.Ending.BUDGET_SPENT for record in records)
     resume = f"`pytest --resume {run_of(config).folder.name}` runs them once there is room"
     warning = f"a budget is spent, and {cut} cases were not measured: {resume}" if cut else None
-    return Closing([*dict.fromkeys(lines)], warning, title="budgets")
+    return closing.Closing([*dict.fromkeys(lines)], warning, title="budgets")

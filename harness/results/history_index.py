@@ -43,6 +43,10 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_FORMAT}",
 )
+_WHOSE = (  # one statement, so that another process cannot make the tables in the middle
+    "SELECT application_id, user_version, EXISTS(SELECT 1 FROM sqlite_master WHERE type = 'table') "
+    "FROM pragma_application_id, pragma_user_version"
+)
 _INSERT = f"INSERT INTO entries VALUES ({', '.join('?' * (1 + len(_FIELDS)))})"  # noqa: S608 - only question marks
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM entries WHERE run = ?"  # noqa: S608 - only names of fields
 
@@ -134,10 +138,8 @@ def indexed_entries(file: Path, wanted: Mapping[str, Stamp]) -> dict[str, list[H
 
 def _is_current_format(connection: sqlite3.Connection) -> bool:
     """Return whether the tables are those of this version. Raise `HistoryError` for the file of another program."""
-    [application], [version] = (
-        connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-    )
-    if application != _APPLICATION and _tables(connection):
+    application, version, has_tables = connection.execute(_WHOSE).fetchone()
+    if application != _APPLICATION and has_tables:
         raise HistoryError(f"{INDEX} is a database of another program: move it away")
     return bool(application == _APPLICATION and version == _FORMAT)
 

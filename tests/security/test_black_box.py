@@ -20,7 +20,7 @@ from harness.sandbox.base import BoundedSandbox, Bounds
 from harness.sandbox.dirs import SandboxDirs
 from harness.telemetry import WorldUse
 from tests.security import black_box_probe
-from tests.support.project import Project
+from tests.support.project import ROOT, Project
 from tests.support.sandboxes import bubblewrap, finish
 
 WORLDS: dict[str, tuple[dict[str, Any], list[Any]]] = {
@@ -116,8 +116,14 @@ def probed_by_a_policy(folder: Path, kind: str, visibility: Visibility) -> list[
 
 
 def own(lines: list[str]) -> list[str]:
-    """Return the lines that are not about the probe's own files and arguments."""
-    return [line for line in lines if "black_box_probe" not in line and "wanted.json" not in line]
+    """Return the lines that are not about the probe's own files and arguments, nor about the name of the checkout."""
+    names = {name for _, wanted in WORLDS.values() for name in wanted[0]}
+
+    def only_the_checkout(line: str) -> bool:
+        return str(ROOT) in line and not any(name in line.replace(str(ROOT), "") for name in names)
+
+    ours = ("black_box_probe", "wanted.json")
+    return [line for line in lines if not any(name in line for name in ours) and not only_the_checkout(line)]
 
 
 @pytest.mark.parametrize("kind", ["kinder", pytest.param("maze", marks=pytest.mark.nightly)])
