@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from msgspec import Meta, Struct, field
 
 from harness.bounds import Count, Dollars, Positive, Seconds, Words
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf
 
@@ -130,7 +131,8 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
 
     The host's variable `key_variable` holds the key. The gateway sends it in the header `key_header`; for
     `authorization` it sends a bearer token. `prices` is the provider's name in the price list `genai-prices`. With
-    `None`, it has no prices.
+    `None`, it has no prices. All runs of this user on this machine share its `daily_budget`, which begins anew each day
+    at 00:00 UTC, and its `pace`.
     """
 
     name: str
@@ -141,6 +143,8 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     key_header: str = "authorization"
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    daily_budget: BudgetConf | None = None
+    pace: PaceConf | None = None
 
     @property
     def scripted(self) -> bool:
@@ -255,7 +259,8 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of cases (`conf/suite/*.yaml`).
 
     `backends: all` means every coding agent that has a file in `conf/backend/`, without baselines. `prompt` names the
-    prompt of its cases; `None` means that of the root configuration. An environment's own prompt has precedence.
+    prompt of its cases; `None` means that of the root configuration. An environment's own prompt has precedence. All
+    cases of a run share its `budget`, with any number of workers.
     """
 
     name: str
@@ -266,6 +271,7 @@ class SuiteConf(Struct, frozen=True, forbid_unknown_fields=True):
     exclude: list[Exclusion] = field(default_factory=list)
     allow_no_sandbox: bool = False
     prompt: str | None = None
+    budget: BudgetConf | None = None
 
 
 class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -300,7 +306,7 @@ class ServerNeed(Struct, frozen=True):
 class Case(Struct, frozen=True):
     """One backend x model x environment x replicate. The backend reaches the model over `wire`.
 
-    `known_failure` is set if the project expects the case to fail.
+    `known_failure` is set if the project expects the case to fail. `budget` is that of the suite.
     """
 
     id: str
@@ -316,6 +322,7 @@ class Case(Struct, frozen=True):
     replicate: int = 1
     known_failure: KnownFailure | None = None
     gateway: GatewayConf = GatewayConf()
+    budget: BudgetConf | None = None
 
     def __repr__(self) -> str:
         return f"Case({self.id!r})"

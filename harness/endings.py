@@ -28,6 +28,7 @@ class Ending(StrEnum):
     TURN_LIMIT = "turn_limit"
     COST_LIMIT = "cost_limit"
     TOKEN_LIMIT = "token_limit"
+    BUDGET_SPENT = "budget_spent"
     WALL_LIMIT = "wall_limit"
     IDLE_LIMIT = "idle_limit"
     OUTPUT_LIMIT = "output_limit"
@@ -82,6 +83,7 @@ ENDINGS: dict[Ending, EndingPolicy] = {
     Ending.TURN_LIMIT: _LIMIT,
     Ending.COST_LIMIT: _LIMIT,
     Ending.TOKEN_LIMIT: _LIMIT,
+    Ending.BUDGET_SPENT: EndingPolicy(Cause.LIMIT, retried=False, graded=False, outcome="skipped"),
     Ending.WALL_LIMIT: _LIMIT,
     Ending.IDLE_LIMIT: _LIMIT,
     Ending.OUTPUT_LIMIT: _LIMIT,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from harness.budgets import purses_of
 from harness.lazy import LazyModule
 from harness.options import command_line
 from harness.stash import BUILDER, POOL, SESSION, live_of, run_of
@@ -308,6 +309,10 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
     """Run the session of a case. What it needs is set up only now, because most tests find the session done."""
     live = live_of(request.config)
     builder = request.node.stash[BUILDER]
+    purses = purses_of(request.config).of(builder.case)
+    spent = None if purses is None else purses.spent()
+    if spent is not None:
+        _end(request, endings.Ending.BUDGET_SPENT, spent)
     environment: HostedEnvironment = request.getfixturevalue("environment")
     mcp: McpServer = request.getfixturevalue("mcp_config")
     setup = pipeline.SessionSetup(
@@ -316,11 +321,12 @@ def _run_session(request: pytest.FixtureRequest) -> Submission:
         cli=request.getfixturevalue("cli"),
         dirs=request.getfixturevalue("sandbox"),
         budget=pipeline.Budget.within(builder.case.limits),
+        purses=purses,
         gateway=request.getfixturevalue("gateway"),
         model_server=request.getfixturevalue("model_server"),
         mcp=mcp,
         access=pipeline.Access(builder.case.environment, environment, mcp.use),
-        progress=pipeline.show_progress(builder.case, live),
+        progress=pipeline.show_progress(builder.case, live, purses),
     )
     if builder.case.backend.kind == "per_instance":
         key = run_of(request.config).key_of(builder.case)

@@ -44,6 +44,7 @@ from harness.evaluation.submission import Submission
 from harness.evaluation.summary import summarize
 from harness.evaluation.versions import VersionKeeper
 from harness.gateway.budget import Budget
+from harness.gateway.purses import CasePurses
 from harness.gateway.server import Gateway
 from harness.grading import Score
 from harness.http_host import HttpHost
@@ -139,7 +140,7 @@ def make_environment(case: Case) -> HostedEnvironment:
         raise ConfError(f"conf/environment/{case.environment.name}.yaml: {error}") from error
 
 
-def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
+def show_progress(case: Case, live: Live, purses: CasePurses | None = None) -> Callable[[Progress], None]:
     """Return a function that shows how far the session of a case is."""
 
     def show(so_far: Progress) -> None:
@@ -150,6 +151,7 @@ def show_progress(case: Case, live: Live) -> Callable[[Progress], None]:
                 last_tool=so_far.last_tool or None,
                 seconds=so_far.seconds,
                 output_tokens=so_far.output_tokens,
+                budget="" if purses is None else purses.latest,
             )
         )
 

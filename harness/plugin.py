@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import sharing
+from harness.budgets import budgets_at_the_end, share_budgets
 from harness.environments.kinder_ids import with_names
 from harness.lazy import LazyModule
 from harness.options import add_options, command_line
@@ -279,6 +280,8 @@ def _begin(config: pytest.Config, folders: dict[str, str], nodeids: Sequence[str
             until_decided.until_decided_of(config, verdict, writer, nodeids, folders) if looks_of(config) else None
         )
         closings += [*([decider.closing] if decider else []), verdict.verdict, verdict.regressions]
+    if any(map(share_budgets, cases_of(config))):
+        closings.append(lambda: budgets_at_the_end(config, writer.records))
     if _PAGE in config.stash:
         closings[0] = _write_page_at_the_end(config, writer, closings[0])
     config.pluginmanager.register(closing.AtTheEnd(*closings))

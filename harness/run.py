@@ -13,7 +13,7 @@ from harness.case import Case
 from harness.commit import commit_of
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
-from harness.models.checks import check_prices
+from harness.models.checks import check_budgets, check_prices
 from harness.options import CommandLine
 from harness.packaged import checkout, harness_version
 from harness.results.record import PlannedReplicates
@@ -148,6 +148,7 @@ class Run:
         require_scripts(chosen, self.conf)
         with self.conf.naming_files():
             check_prices(chosen)
+            check_budgets(chosen)
         return chosen
 
     def _marked(self, cases: list[Case]) -> list[Case]:

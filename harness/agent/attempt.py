@@ -228,6 +228,7 @@ def _open_room(setup: SessionSetup, stack: ExitStack) -> _Room:
         provider=setup.model_server.provider(),
         price=pricing(case.model, case.provider),
         budget=setup.budget,
+        purses=setup.purses,
         ledger=dirs.folder.ledger,
         wire=case.wire,
         extra_fields=tuple(case.gateway.extra_fields),

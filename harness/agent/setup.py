@@ -14,6 +14,7 @@ from harness.case import Case
 from harness.evaluation.versions import Spent, VersionKeeper
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
+from harness.gateway.purses import CasePurses
 from harness.gateway.server import Gateway
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
@@ -23,10 +24,10 @@ from harness.sandbox.dirs import SandboxDirs
 class SessionSetup(Struct, frozen=True, kw_only=True):
     """What the attempts of a case share: the case, its CLI, its sandbox folders, and the servers outside the sandbox.
 
-    `budget` limits what all attempts together may use of the model. `progress` is called several times a second with
-    the session's progress. `access` is what the agent gets of its environment besides the MCP tools. `instructions` are
-    the standing instructions that the CLI gets. `versions` keeps what the agent writes between its turns; `None` keeps
-    nothing.
+    `budget` limits what all attempts together may use of the model. `purses` are the budgets that the case shares with
+    other cases, or `None` if there are none. `progress` is called several times a second with the session's progress.
+    `access` is what the agent gets of its environment besides the MCP tools. `instructions` are the standing
+    instructions that the CLI gets. `versions` keeps what the agent writes between its turns; `None` keeps nothing.
     """
 
     case: Case
@@ -40,6 +41,7 @@ class SessionSetup(Struct, frozen=True, kw_only=True):
     progress: Callable[[Progress], None]
     access: Access | None = None
     instructions: str = ""
+    purses: CasePurses | None = None
     versions: VersionKeeper | None = None
 
     def keep_version(self, account: Account, *, last: bool = False) -> None:

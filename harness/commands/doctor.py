@@ -22,7 +22,7 @@ from harness.case import ProviderConf, SandboxConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
-from harness.environments.kinder_ids import World, by_engine, world_of
+from harness.environments.kinder_ids import by_engine
 from harness.environments.worlds import conf_of
 from harness.gateway.credential import Credential, CredentialMissing
 from harness.lazy import LazyModule
@@ -182,17 +182,16 @@ def _worlds() -> Iterator[Finding]:
 def _drawings(conf: ConfPath) -> Iterator[Finding]:
     """Yield whether each environment can be drawn, from the project's configuration and the packaged one.
 
-    One environment of a family of KinDER stands for all that are drawn in the same way.
+    One environment of KinDER stands for all with its engine, because they are drawn in the same way.
     """
     try:
         environments = configuration.load_environments(conf)
     except ConfError as error:
         yield Finding("environments", False, str(error))
         return
-    drawn: set[World] = set()
+    drawn: set[tuple[str, str | None]] = set()
     for name, environment in environments.items():
-        world = world_of(str(environment.arguments.get("id", ""))) if environment.kind == "kinder" else None
-        alike = world._replace(variants="") if world is not None else None
+        alike = factory.drawn_by(environment)
         if alike in drawn:
             continue
         try:

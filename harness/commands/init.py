@@ -22,8 +22,8 @@ TEST = '''\
 """Run each case of the suite (backend x model x environment): `pytest -k opencode --suite default`."""
 
 from harness.case import Case
-from harness.grading import Score
 from harness.evaluation.submission import Submission
+from harness.grading import Score
 
 
 def test_case(case: Case, submission: Submission, score: Score) -> None:

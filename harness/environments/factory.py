@@ -208,6 +208,15 @@ def python_for_programs(conf: EnvironmentConf) -> str | None:
     return python_of(WORLDS) if conf.kind == "kinder" and missing(WORLDS) is None else None
 
 
+def drawn_by(conf: EnvironmentConf) -> tuple[str, str | None] | None:
+    """Return what draws an environment of KinDER: environments with equal answers are drawn in the same way.
+
+    Return `None` for any other environment.
+    """
+    package = PACKAGES.get(conf.kind)
+    return (package, _engine(conf)) if package == "kindergarden" else None
+
+
 def _engine(conf: EnvironmentConf) -> str | None:
     """Return the engine of KinDER that an environment needs, if it needs one."""
     if conf.kind == "kinder_objects":

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from harness.endings import ENDINGS, Cause, Ending
+from harness.gateway.admission import Admission
 from harness.gateway.allowlist import AllowList, allow_list
-from harness.gateway.budget import Amounts, Budget, RequestRefused, Reservation
+from harness.gateway.budget import Amounts, Budget, RequestRefused
 from harness.gateway.first_request import FirstRequest, first_request
-from harness.gateway.ledger import Ledger, Metered, RequestFailure, Waiting
+from harness.gateway.ledger import Ledger, LedgerEntry, Metered, RequestFailure, Waiting
 from harness.gateway.messages import ModelRequest, TokenCounts, pseudo_count
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Call, Provider
+from harness.gateway.purse import Spend
+from harness.gateway.purses import CasePurses, SharedReservation, Wanted
+from harness.gateway.worst_case import fits_the_context, largest_spend, worst_spend
 from harness.http_host import Served
 
 
 class Account:
     """One session's model traffic. `Gateway.open_account` makes it. Any thread may read it.
 
-    All sessions of a case share its `budget`. `first_request` is what the first request of a turn asked for, or None
-    if there was none yet. `before_turn` is called on a thread of its own before each request of a turn goes on. It must
-    not raise. By then, the tools of the turn before are done.
+    All sessions of a case share its `budget`. `purses` are the budgets that the case shares with other cases, or None
+    if there are none. `first_request` is what the first request of a turn asked for, or None if there was none yet.
+    `before_turn` is called on a thread of its own before each request of a turn goes on. It must not raise. By then,
+    the tools of the turn before are done.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class Account:
         provider: Provider,
         budget: Budget,
         ledger: Path,
+        purses: CasePurses | None = None,
         workspace: str = "",
         price: Pricing | None = None,
         wire: str | None = None,
@@ -49,6 +56,9 @@ class Account:
         self.provider = provider
         self.budget = budget
         self.ledger = Ledger(ledger, price)
+        self._price = price
+        self._purses = purses
+        self._spent: RequestRefused | None = None
         self.served: Served | None = None
         self.first_request: FirstRequest | None = None
         self.before_turn: Callable[[], None] | None = None
@@ -61,11 +71,11 @@ class Account:
     @property
     def passed(self) -> str | None:
         """The limit that a request of the case has reached, by the name of its ending, or None."""
-        return self.budget.passed
+        return self.budget.passed or (self._spent.limit if self._spent else None)
 
     def explain(self, limit: str) -> str:
         """Return a sentence about a limit that the case has reached: how much it has used, and how much is allowed."""
-        return self.budget.explain(limit)
+        return str(self._spent) if self._spent and self._spent.limit == limit else self.budget.explain(limit)
 
     def end(self, why: str) -> None:
         """Refuse every further request, because the session is being stopped. `why` is the name of its ending.
@@ -87,16 +97,43 @@ class Account:
         if self.first_request is None and not call.request.side:
             self.first_request = first_request(call)
 
-    async def reserve(self, call: Call) -> Reservation:
-        """Reserve a request's worst case in the budget. Raise `RequestRefused`."""
+    async def reserve(self, call: Call, entry: LedgerEntry) -> Admission:
+        """Reserve a request's worst case in the budget of the case, and then in those that it shares.
+
+        Raise `RequestRefused`. While the request waits for room, the session does not wait for its agent.
+        """
         self.refuse_once_ended()
-        reservation = await self.budget.reserve(self._worst_case(call))
+        held = Admission(await self.budget.reserve(self._worst_case(call)))
         try:
+            if self._purses is not None:
+                held.share(await self._reserve_shared(self._purses, call, entry))
             self.refuse_once_ended()
-        except RequestRefused:
-            reservation.give_back()
+        except BaseException:
+            held.give_back()
             raise
-        return reservation
+        return held
+
+    @cached_property
+    def _usual(self) -> Spend:
+        return largest_spend(self.context, self._price)
+
+    async def _reserve_shared(self, purses: CasePurses, call: Call, entry: LedgerEntry) -> SharedReservation:
+        wanted = Wanted(
+            worst=worst_spend(call, self.context, self._price),
+            usual=self._usual,
+            fits=fits_the_context(call, self.context),
+        )
+
+        def waits() -> None:
+            self.refuse_once_ended()
+            self.ledger.touch(entry)
+
+        try:
+            return await purses.reserve(wanted, waits)
+        except RequestRefused as refusal:
+            if refusal.limit == Ending.BUDGET_SPENT:
+                self._spent = refusal
+            raise
 
     def refuse_once_ended(self) -> None:
         """Raise `RequestRefused` if the session is being stopped."""

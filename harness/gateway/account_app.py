@@ -137,10 +137,10 @@ class AccountApp:
         if entry.kind == "turn" and account.before_turn is not None:
             await anyio.to_thread.run_sync(account.before_turn)
         with _refusals(entry):
-            reservation = await account.reserve(call)
-        with reservation:
+            admission = await account.reserve(call, entry)
+        with admission:
             account.ledger.started(entry)
-            client.exchange = Exchange(call, entry, account, reservation)
+            client.exchange = Exchange(call, entry, account, admission)
             await client.exchange.run(account.provider, send)
 
     def _tell(self, request: Request, body: bytes) -> Response:

@@ -6,17 +6,19 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
 import msgspec
 
 from harness.gateway.account import Account
-from harness.gateway.budget import Reservation
+from harness.gateway.admission import Admission
 from harness.gateway.decoding import within
 from harness.gateway.ledger import LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
+from harness.gateway.purse import Spend
 from harness.gateway.wires.reader import Reader
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,7 +30,7 @@ MAX_WHOLE: Final = 16 * 1024 * 1024
 """The most bytes of an answer without streaming. It is held in memory."""
 
 DRAIN_S: Final = 5.0
-"""How many seconds the rest of an answer may take after its client left. After that, the reservation is charged."""
+"""How many seconds the rest of an answer may take after its client left. After that, its worst case is charged."""
 
 LEFT: Final = "the client went away before the answer was complete"
 
@@ -36,27 +38,28 @@ _NOTHING: Final = AnswerOutcome()
 
 
 class Exchange:
-    """A model request on its way. `run` lets the provider answer it, and settles its reservation.
+    """A model request on its way. `run` lets the provider answer it, and settles what it holds (`admission`).
 
     The totals are settled before the CLI can see the end of its answer. So whoever sees the end finds them up to date.
     If the client leaves, the answer is still read to its end, because only its end tells what it used.
     """
 
-    def __init__(self, call: Call, entry: LedgerEntry, account: Account, reservation: Reservation) -> None:
+    def __init__(self, call: Call, entry: LedgerEntry, account: Account, admission: Admission) -> None:
         self._call = call
         self._entry = entry
         self._account = account
         self._ledger = account.ledger
-        self._reservation = reservation
+        self._admission = admission
         self._reader = Reader(call.wire, streamed=True)
         self._unreachable = False
+        self._unbilled: Spend | None = None
         self._left = False
         self._seen = 0
 
     @property
     def is_settled(self) -> bool:
         """Whether it is known what the request has used."""
-        return self._reservation.settled
+        return self._admission.settled
 
     def leave(self) -> None:
         """Note that the client went away. From now on, the session does not wait for this answer."""
@@ -79,6 +82,8 @@ class Exchange:
         except AnswerError as error:
             self._entry.status, self._entry.error = error.status, str(error)
             self._unreachable = isinstance(error, Unreachable)
+            if self._unreachable or error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._unbilled = Spend(requests=int(not self._unreachable))
             self._settle()
             raise
         finally:
@@ -99,7 +104,7 @@ class Exchange:
         the CLI can use although its end is missing. An answer that broke off (`cut`) is charged by an estimate if it
         has not reported what it used.
         """
-        if self._reservation.settled:
+        if self._admission.settled:
             return
         entry, is_turn = self._entry, self._entry.kind == "turn"
         whole = outcome.complete and outcome.error is None
@@ -116,7 +121,7 @@ class Exchange:
         Otherwise, a client could have its requests answered for free, if it leaves before their answers. But if the
         session is being stopped because the model failed, its requests use no turn, and only an estimate is charged.
         """
-        if self._reservation.settled:
+        if self._admission.settled:
             return
         lost, worst = self._account.lost_to_model, self._account.worst_usage(self._call)
         self._entry.charged = self._estimate() if lost else worst
@@ -129,7 +134,17 @@ class Exchange:
         if self._entry.charged:
             self._entry.charged = usage
         self._ledger.answered(self._entry, outcome, turn=turn)
-        self._reservation.settle(usage, self._ledger.cost_usd(usage), counts=used)
+        self._admission.settle(usage, self._ledger.cost_usd(usage), counts=used, billed=self._billed(outcome))
+
+    def _billed(self, outcome: AnswerOutcome) -> Spend | None:
+        """Return what the provider bills, or None if that is not known. It bills no request that it answers as failed.
+
+        What an answer reports before its end may be only a part.
+        """
+        if self._unbilled is not None or outcome.usage is None or outcome.error is not None or not outcome.complete:
+            return self._unbilled
+        cost_usd = self._ledger.cost_usd(outcome.usage) or 0.0
+        return Spend.of(cost_usd, outcome.usage.input_tokens + outcome.usage.output_tokens)
 
     def _failed(self) -> None:
         entry = self._entry
@@ -143,6 +158,7 @@ class Exchange:
 
     async def _pass_on(self, answer: Answer, send: Send) -> None:
         self._entry.status, self._entry.note = answer.status, answer.note
+        self._unbilled = Spend(requests=1) if answer.status >= HTTPStatus.BAD_REQUEST else None
         self._entry.retry_after_s = _retry_after_s(answer.headers)
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -15,6 +15,7 @@ from harness.gateway.account_app import AccountApp
 from harness.gateway.budget import Budget
 from harness.gateway.prices import Pricing
 from harness.gateway.provider import Provider
+from harness.gateway.purses import CasePurses
 from harness.http_host import HttpHost
 
 
@@ -32,6 +33,7 @@ class Gateway:
         provider: Provider,
         budget: Budget,
         ledger: Path,
+        purses: CasePurses | None = None,
         context: int = 65_536,
         workspace: str = "",
         price: Pricing | None = None,
@@ -42,12 +44,12 @@ class Gateway:
         """Serve `model` on `listener` until the account is closed.
 
         If the provider is an async context manager, it is entered on the gateway's event loop, and left when the
-        account closes. All sessions of a case share its `budget`. `ledger` is the file that gets one JSON line for each
-        request. `context` (in tokens) is what Ollama's API reports, and what a request without an output limit may
-        fill. `workspace` is the workspace's path as the CLI sees it; scripted answers need it. Without a `price`, costs
-        are not known. `wire` is the only wire that is served; None means all of them. A request may carry what
-        `harness.gateway.allowlist` lists, and the `extra_fields`. A request without tools is a side request, unless the
-        session is `toolless`. Raise `HttpHostError` if the account cannot be
+        account closes. All sessions of a case share its `budget`, and several cases share the `purses`. `ledger` is the
+        file that gets one JSON line for each request. `context` (in tokens) is what Ollama's API reports, and what a
+        request without an output limit may fill. `workspace` is the workspace's path as the CLI sees it; scripted
+        answers need it. Without a `price`, costs are not known. `wire` is the only wire that is served; None means all
+        of them. A request may carry what `harness.gateway.allowlist` lists, and the `extra_fields`. A request without
+        tools is a side request, unless the session is `toolless`. Raise `HttpHostError` if the account cannot be
         served, and `OSError` if `ledger` cannot be written.
         """
         account = Account(
@@ -57,6 +59,7 @@ class Gateway:
             provider=provider,
             budget=budget,
             ledger=ledger,
+            purses=purses,
             price=price,
             wire=wire,
             extra_fields=extra_fields,

@@ -14,17 +14,22 @@ _EVERY_S = 0.2
 
 
 class CaseProgress(Struct, frozen=True, kw_only=True):
-    """How far the session of a case is: turns, the last tool called, seconds, and the output tokens metered so far."""
+    """How far the session of a case is: turns, the last tool called, seconds, and the output tokens metered so far.
+
+    `budget` says what is used and left of the budgets that the case shares with others. It is empty if there are none.
+    """
 
     case: str
     turn: int
     last_tool: str | None = None
     seconds: float = 0.0
     output_tokens: int | None = None
+    budget: str = ""
 
     def __str__(self) -> str:
         tool = f", {self.last_tool}" if self.last_tool else ""
-        return f"{self.case}: turn {self.turn}{tool}, {self.seconds:.0f} s"
+        budget = f"; {self.budget}" if self.budget else ""
+        return f"{self.case}: turn {self.turn}{tool}, {self.seconds:.0f} s{budget}"
 
 
 class Live(Protocol):

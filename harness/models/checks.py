@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
+from harness.cache import NoHomeError, user_cache
 from harness.case import LOCAL_KINDS, Case, ModelConf, ProviderConf
 from harness.endings import ConfError
 from harness.gateway.prices import pricing
@@ -57,6 +58,35 @@ def check_prices(cases: Iterable[Case]) -> None:
             "output: 15}, US dollars per million tokens), limit tokens instead (limits.tokens), or write "
             "`price: unknown` to run it without a limit in dollars"
         )
+
+
+def check_budgets(cases: Iterable[Case]) -> None:
+    """Raise `ConfError` for a shared budget or pace that cannot hold: it lacks a limit, a price or a place."""
+    for case in {case.model.name: case for case in cases if case.has_agent}.values():
+        provider = case.provider
+        if provider.pace is not None:
+            _check_place(f"conf/provider/{provider.name}.yaml: provider.{provider.name}.pace")
+        daily = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.daily_budget"
+        for where, budget in (("suite.budget", case.budget), (daily, provider.daily_budget)):
+            if budget is None:
+                continue
+            if budget.empty:
+                raise ConfError(f"{where} has no limit: give it cost_usd, tokens or requests, or leave it out")
+            _check_place(where)
+            price = pricing(case.model, provider)
+            if budget.cost_usd is not None and price is None and not case.scripted:
+                raise ConfError(
+                    f"{where}.cost_usd={budget.cost_usd:g} cannot hold for model {case.model.name}, because it has no "
+                    f"price: give it one in conf/model/{case.model.name}.yaml (price: {{input: 3, output: 15}}, US "
+                    "dollars per million tokens; 0 for a model on this machine), or give the budget in tokens"
+                )
+
+
+def _check_place(where: str) -> None:
+    try:
+        user_cache()
+    except NoHomeError as error:
+        raise ConfError(f"{where} is kept in the user's cache, and {error}") from error
 
 
 def check_address(provider: ProviderConf) -> None:

@@ -20,13 +20,30 @@ _FAMILIES = {
         "stickbutton2d",
     ),
     "dynamic2d": ("dynobstruction2d", "dynpusht2d"),
+    "tidybot3d": (
+        "basemotion3d",
+        "dynamo3d",
+        "limbrepositioning3d_isolated_left_arm",
+        "obstruction3d",
+        "packing3d",
+        "shelf3d_easy",
+        "shelf3d_medium",
+        "shelf3d_hard",
+        "shelf3d_generalized",
+        "table3d",
+        "transport3d",
+    ),
+    "vega3d": ("vegamotion3d",),
 }
-"""The folder of each policy, and the families that it is for: a part of an environment's name, between underscores."""
+"""The folder of each policy, and the families that it is for: a part of an environment's name, between underscores.
+
+Where a policy is for some environments of a family, their whole names stand here.
+"""
 
 
 def reference_folder(environment_name: str) -> Path | None:
     """Return the folder of the policy for an environment, such as `motion2d_easy`, or `None` if there is none."""
-    parts = set(environment_name.split("_"))
+    parts = {environment_name, *environment_name.split("_")}
     for folder, families in _FAMILIES.items():
         if not parts.isdisjoint(families):
             return Path(__file__).with_name(folder)

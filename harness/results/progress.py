@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from harness.endings import Ending
 from harness.results.record import RERUN, Record
 
 
@@ -21,7 +22,7 @@ def unfinished(tests: Mapping[str, str], records: Iterable[Record], *, keep_erro
 
     `tests` maps every test of the run to its session. All tests of a session run again together. They do so if the
     last try was stopped before a test had an outcome, if one of them has no outcome in any try, or if one ended with an
-    error and `keep_errors` is false.
+    error and `keep_errors` is false. They also run again if a budget of several cases was spent.
     """
     records = sorted(records, key=lambda record: record.try_number)
     last = {record.session: record for record in records}
@@ -29,6 +30,8 @@ def unfinished(tests: Mapping[str, str], records: Iterable[Record], *, keep_erro
     again = {RERUN} if keep_errors else {RERUN, "error"}
 
     def is_open(test: str, session: str) -> bool:
+        if session in last and last[session].ending is Ending.BUDGET_SPENT:
+            return True
         outcome = known.get(session, {}).get(test)
         return outcome is None or outcome in again
 

@@ -18,6 +18,8 @@ from harness.suite.scripts import script_of
 
 _GROUPS = ("backend", "model", "provider", "environment", "prompt", "sandbox")
 _SECTIONS = ("limits", "evaluation")
+_BUDGETS = frozenset(("budget", "daily_budget", "pace"))
+"""What no result depends on. A run whose budget was spent goes on with a larger one."""
 _LONGEST = 100
 
 
@@ -40,10 +42,14 @@ def composition(suite: SuiteConf, cases: Iterable[Case], conf: ConfPath) -> dict
         script = case.model.script or case.environment.name
         if case.provider.kind == "scripted" and script not in scripts:
             scripts[script] = script_of(case, conf)
-    values = {key: value for prefix, part in parts.items() for key, value in _flat(prefix, msgspec.to_builtins(part))}
+    values = {key: value for prefix, part in parts.items() for key, value in _flat(prefix, _compared(part))}
     values |= {f"cli.{name}": version for name, version in clis.items() if version is not None}
     values |= {f"script.{conf.shown(path)}": _digest(path.read_bytes()) for path in scripts.values()}
     return values | {"harness": harness_version()}
+
+
+def _compared(part: Any) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.to_builtins(part).items() if key not in _BUDGETS}
 
 
 def _pinned(case: Case) -> str | None:

@@ -57,6 +57,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 evaluation=config.evaluation.for_model(scripted=scripted if alone else provider.scripted),
                 gateway=config.gateway,
                 replicate=replicate,
+                budget=suite.budget,
             )
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import calibration, collection, decode, gateway, history, recording, scheduling, sealed, startup
+from tests.benchmarks import (
+    budgets,
+    calibration,
+    collection,
+    decode,
+    gateway,
+    history,
+    recording,
+    scheduling,
+    sealed,
+    startup,
+)
 
 if __name__ == "__main__":
     startup.main()
@@ -13,4 +24,5 @@ if __name__ == "__main__":
     sealed.main()
     recording.main()
     gateway.main()
+    budgets.main()
     calibration.main()

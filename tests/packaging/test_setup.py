@@ -22,6 +22,7 @@ from harness.agent.cli import CliMissing, find_cli, pinned_clis
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
 from harness.commands.main import main
+from harness.environments.interpreters import INTERPRETERS
 from harness.packaged import requirements
 from harness.sandbox.probe import Capability
 from tests.support.bare_machine import BareMachine
@@ -198,7 +199,7 @@ def test_every_step_is_tried_and_each_failure_is_reported(
     assert main(["setup"]) == 1
     told = capsys.readouterr().err
     assert "FAILED  clis" in told
-    assert "FAILED  bubblewrap    bubblewrap 0.8.0 does not seal: " in told
+    assert "FAILED  bubblewrap      bubblewrap 0.8.0 does not seal: " in told
 
 
 @pytest.mark.parametrize(("version", "found"), [(None, "is not installed"), ("0.4.1", "is too old (0.4.1)")])
@@ -253,7 +254,10 @@ def test_an_unknown_extra_names_the_choices(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as exited:
         main(["setup", "--extra", "nonesuch"])
     assert exited.value.code == 2
-    assert "invalid choice: 'nonesuch' (choose from 'kinder', 'local', 'worlds')" in capsys.readouterr().err
+    assert (
+        f"invalid choice: 'nonesuch' (choose from {', '.join(map(repr, sorted(extras.EXTRAS | INTERPRETERS)))})"
+        in capsys.readouterr().err
+    )
 
 
 class Extra:

@@ -62,7 +62,11 @@ _STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.UnionType: lambda type_: st.one_of(*map(instances, type_.types)),
     inspect.ListType: lambda type_: st.lists(instances(type_.item_type), max_size=2),
     inspect.VarTupleType: lambda type_: st.lists(instances(type_.item_type), max_size=2).map(tuple),
-    inspect.DictType: lambda type_: st.dictionaries(st.text(max_size=4), instances(type_.value_type), max_size=2),
+    inspect.DictType: lambda type_: st.dictionaries(
+        instances(type_.key_type) if isinstance(type_.key_type, inspect.IntType) else st.text(max_size=4),
+        instances(type_.value_type),
+        max_size=2,
+    ),
 }
 
 

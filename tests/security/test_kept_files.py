@@ -71,7 +71,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_no_plain_file_of_a_run_is_a_trap(run: Path) -> None:
-    assert plain_traps(run) == []
+    ours = {str(path.relative_to(run)) for path in run.glob("*/versions.git/HEAD")}
+    assert set(plain_traps(run)) == ours, "the harness alone writes the repository of a case's versions"
     assert not list(run.rglob("pipe"))
     git = shutil.which("git") or "git"
     for folder in [run, *(path for path in run.rglob("*") if path.is_dir())]:
@@ -83,7 +84,8 @@ def test_the_workspace_is_kept_as_an_archive_with_a_listing(run: Path) -> None:
     graded = CaseFolder(run / "claude-graded-small_maze")
     assert sorted(path.name for path in graded.path.iterdir()) == [
         "gateway.jsonl", "instructions.md", "packages.json", "prompt.md", "renders", "result.json",
-        "stderr.log", "stream.jsonl", "submission", "workspace.tar.gz", "workspace.txt",
+        "stderr.log", "stream.jsonl", "submission", "versions.git", "versions.jsonl", "workspace.tar.gz",
+        "workspace.txt",
     ]  # fmt: skip
     assert sorted(path.name for path in graded.submission.rglob("*")) == ["CLAUDE.md", "approach.py", "notes.txt"]
     assert content(graded.workspace_archive, "notes.txt") == b"my notes\n"

@@ -73,7 +73,7 @@ def close(one: Any, other: Any) -> None:
         assert one.keys() == other.keys()
         for key in one:
             close(one[key], other[key])
-    elif isinstance(one, list) and one and isinstance(one[0], float):
+    elif isinstance(one, float) or (isinstance(one, list) and one and isinstance(one[0], float)):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
     elif isinstance(one, float):
         assert abs(one - other) <= 1e-12

@@ -51,6 +51,7 @@ def test_only_the_ledger_and_the_host_can_unmake_the_grade_of_an_agent_that_has_
         assert found == told(ending)
     if not failure and not side:
         assert policy.graded or found.ending in {
+            Ending.BUDGET_SPENT,
             Ending.CLI_MISSING,
             Ending.ENVIRONMENT_FAILED,
             Ending.UNAVAILABLE,

@@ -23,6 +23,7 @@ from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
 from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.case import (
     BackendConf,
     Exclusion,
@@ -131,6 +132,8 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`evaluation`": EvaluationConf,
     "`gateway`": GatewayConf,
     "`Exclusion`": Exclusion,
+    "`BudgetConf`": BudgetConf,
+    "`PaceConf`": PaceConf,
     "`KnownFailure`": KnownFailure,
     "`Price`": Price,
     "`OllamaOptions`": OllamaOptions,

@@ -140,7 +140,7 @@ def test_pictures_become_smaller_until_they_fit(monkeypatch: pytest.MonkeyPatch)
 def test_which_cases_are_drawn_is_configured() -> None:
     scripted = replace(REMOTE, kind="scripted")
     real, written = make_case(provider=REMOTE), make_case(provider=scripted)
-    given = replace(real, backend=BackendConf(SUBMISSION))
+    given = replace(real, backend=BackendConf(SUBMISSION, kind="program"))
     asked: dict[Literal["never", "real", "always"], list[bool]] = {
         "never": [False, False, False],
         "real": [True, False, False],

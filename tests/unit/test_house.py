@@ -18,6 +18,7 @@ FLOORS = (
         "cache",
         "case",
         "bounds",
+        "budget_conf",
         "environment_conf",
         "grading",
         "case_folder",
@@ -51,6 +52,7 @@ FLOORS = (
     {"growth", "offering", "pipeline", "run", "graded_run", "shared_session", "transcript"},
     {"baselines", "exports", "stash", "page", "viewer"},
     {
+        "budgets",
         "fixtures",
         "given_submission",
         "schedule",

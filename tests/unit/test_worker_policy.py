@@ -124,7 +124,7 @@ def test_a_program_without_an_action_is_a_mistake(monkeypatch: pytest.MonkeyPatc
 
 
 def maze_state() -> FrozenState:
-    maze = Maze(3, 5, max_steps=10)
+    maze = Maze(10, 15, max_steps=10)
     observation, _ = maze.reset(3)
     seen = seen_by_program(maze.spaces()["observation_space"])
     state: FrozenState = seen(observation)

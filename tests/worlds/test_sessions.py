@@ -15,7 +15,8 @@ ENVIRONMENTS = {
     "dynamic2d": "dynpusht2d",
     "kinematic3d": "basemotion3d",
     "kinematic3dv2": "vegamotion3d",
-    "dynamic3d": "limbrepositioning3d_isolated_left_arm",
+    "dynamic3d by MuJoCo": "dynamo3d_o1",
+    "dynamic3d by PyBullet": "limbrepositioning3d_isolated_left_arm",
 }
 BACKENDS = ("claude", "opencode", "codex", "pi", "direct", "per_instance", "random")
 

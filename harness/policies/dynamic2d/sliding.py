@@ -33,35 +33,56 @@ def play(world: World) -> Iterator[Array]:
     while True:
         yield from _go(world, y=_HIGH, gap=_OPEN)
         block, surface = world.things["target_block"], world.things["target_surface"]
-        names = [name for name in world.things if name.startswith("obstruction")]
-        between = any(abs(world.things[name]["x"] - surface["x"]) < _ROOM for name in names)
-        if _fits(world) and not between:
-            yield from _carry(world)
+        blocking = [name for name in world.things if name.startswith("obstruction") and _on_surface(world, name)]
+        light = [(name, x) for name in blocking if _fits(world, name) and (x := _free(world, name)) is not None]
+        if light:
+            yield from _carry(world, *light[0])
+        elif not blocking and _fits(world, "target_block"):
+            yield from _carry(world, "target_block", surface["x"])
         else:
             yield from _push(world, 1 if surface["x"] > block["x"] else -1)
         yield from _go(world, y=_HIGH, slack=0.05)
 
 
-def _fits(world: World) -> bool:
-    """Return whether the target block stands upright and fits between the fingers."""
-    block, robot = world.things["target_block"], world.things["robot"]
+def _on_surface(world: World, name: str) -> bool:
+    """Return whether a block is so close to the surface that the target block or a finger would touch it there."""
+    surface, (left, right) = world.things["target_surface"], _edges(world, name, 1)
+    half = surface["width"] / 2 + 0.08
+    return left < surface["x"] + half and right > surface["x"] - half
+
+
+def _free(world: World, name: str) -> float | None:
+    """Return the nearest place on the table, away from the surface, with room for a block and for the gripper."""
+    here, surface = world.things[name]["x"], world.things["target_surface"]
+    taken = [_edges(world, other, 1) for other in world.things if other.startswith(("obstruction", "target_block"))]
+    taken.append((surface["x"] - surface["width"] / 2 - 0.1, surface["x"] + surface["width"] / 2 + 0.1))
+    room = [
+        x
+        for x in np.arange(_WALL, _WIDTH - _WALL, 0.02)
+        if all(right < x - _HALF - _CLEAR or left > x + _HALF + _CLEAR for left, right in taken)
+    ]
+    return min((float(x) for x in room), key=lambda x: abs(x - here), default=None)
+
+
+def _fits(world: World, name: str) -> bool:
+    """Return whether a block stands upright and fits between the fingers, which have room beside it."""
+    block, robot = world.things[name], world.things["robot"]
     return abs(math.sin(block["theta"])) < 0.05 and block["width"] < robot["gripper_base_height"] - 0.07
 
 
-def _carry(world: World) -> Iterator[Array]:
-    """Take the target block from above, and put it on the surface."""
-    robot, block = world.things["robot"], world.things["target_block"]
+def _carry(world: World, name: str, x: float) -> Iterator[Array]:
+    """Take a block from above, and put it down elsewhere."""
+    robot, block = world.things["robot"], world.things[name]
     yield from _go(world, x=block["x"])
     top = block["y"] + block["height"] / 2
     grip = max(top + 0.04, _TABLE + _CLEAR + robot["finger_width"]) + robot["arm_length"]
     yield from _go(world, y=grip, arm=robot["arm_length"])
     for _ in range(12):
-        if world.things["target_block"]["held"]:
+        if world.things[name]["held"]:
             break
         yield _change(world, gap=0.0)
     yield from _go(world, y=_HIGH)
-    offset = world.things["target_block"]["x"] - world.things["robot"]["x"]
-    yield from _go(world, x=world.things["target_surface"]["x"] - offset)
+    yield from _go(world, x=x - world.things[name]["x"] + world.things["robot"]["x"])
     yield from _go(world, y=grip + 0.005)
     yield from _go(world, gap=_OPEN)
 

@@ -8,12 +8,13 @@ from itertools import islice
 
 import numpy as np
 from moving import Lattice, Path, along, straight, trail, turning
-from scene import Array, Held, Pose, Scene, overlaps, rectangles
+from scene import Array, Held, Pose, Scene, box, overlaps, rectangles
 
 Step = tuple[Pose, float]
 """Where the robot shall be after an action, and the vacuum: 1 is on."""
 
 _MOST, _FEW = 6, 3  # how many grasps are tried
+_AWAY = 0.1  # how far a thing goes that is in the way, at least
 
 
 def steps(path: Path, vacuum: float) -> list[Step]:
@@ -50,9 +51,24 @@ class Hands:
                 return [*self.picks(start), *steps(carry, 1), (carry[-1], 0)]
         return None
 
+    def clears(self, names: list[str], *places: Array) -> list[Step]:
+        """Return the steps that carry one of these things out of some places, or no steps if there is no way.
+
+        The first things and the first places are preferred. Without places, a thing just goes elsewhere.
+        """
+        for clear in places or (np.empty((0, 4, 2)),):
+            for name in names:
+                inside = not places or overlaps(np.array(rectangles(self.scene.things[name])), clear).any()
+                if inside and (found := self.removes(name, clear)):
+                    return found
+        return []
+
     def removes(self, name: str, clear: Array) -> list[Step] | None:
-        """Return the steps that put a thing down nearby, outside of the places `clear`, or `None`."""
+        """Return the steps that put a thing down nearby, outside of its place and of those of `clear`, or `None`."""
         scene, found = self.scene, []
+        shape = rectangles(scene.things[name])[0]
+        here = box(*(shape.min(0) - _AWAY), *(shape.max(0) + _AWAY))
+        clear = np.concatenate([clear, here[None]])
         for start, held in islice(self.holds(name), _FEW):
             lattice = Lattice(scene, scene.solid(name), start.theta, held)
             flood = lattice.flood(start.moved(arm=scene.radius))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from scene import MARGIN, Array, Held, Pose, Scene, distances
@@ -18,7 +18,9 @@ Node = tuple[int, int]
 _PRECISION = 1 - 1e-3  # stay inside the bounds of an action after its rounding to float32
 LIMITS = np.array([0.05, 0.05, math.pi / 16, 0.1]) * _PRECISION
 """The largest change of x, y, theta and arm in one step."""
+_ROUNDING = 1e-6  # two neighbours of a lattice are one step apart: the place between them may not be free
 _STRIDE = float(LIMITS[0])
+_REACH = 5  # how many nodes away a pose may be joined
 _ROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
@@ -35,7 +37,7 @@ def difference(start: Pose, end: Pose) -> Array:
 def straight(start: Pose, end: Pose) -> Path:
     """Return the poses of the steps that lead straight from one pose to another."""
     change = difference(start, end)
-    steps = max(1, math.ceil(float((np.abs(change) / LIMITS).max())))
+    steps = max(1, math.ceil(float((np.abs(change) / LIMITS).max()) - _ROUNDING))
     first = np.array([start.x, start.y, start.theta, start.arm])
     return [Pose(*map(float, first + change * step / steps)) for step in range(1, steps + 1)]
 
@@ -73,10 +75,11 @@ class Lattice:
         """Return the free nodes close to a pose from which the robot can go straight to the pose, and back."""
         i, j = round(pose.x / _STRIDE), round(pose.y / _STRIDE)
         nodes = sorted(
-            ((i + di, j + dj) for di in range(-2, 3) for dj in range(-2, 3)),
+            ((i + di, j + dj) for di in range(-_REACH, _REACH + 1) for dj in range(-_REACH, _REACH + 1)),
             key=lambda node: math.hypot(node[0] * _STRIDE - pose.x, node[1] * _STRIDE - pose.y),
         )
-        return [node for node in nodes if self._inside(node) and self.free[node] and self._joined(pose, node)][:4]
+        gates = (node for node in nodes if self._inside(node) and self.free[node] and self._joined(pose, node))
+        return list(islice(gates, 4))
 
     def _inside(self, node: Node) -> bool:
         return 0 <= node[0] < self.shape[0] and 0 <= node[1] < self.shape[1]

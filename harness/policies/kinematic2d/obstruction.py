@@ -12,7 +12,9 @@ from grasping import Hands, Step
 from scene import Array, Features, Held, Pose, Scene, box, corners, overlaps
 
 THINGS = {"robot", "target_block", "target_surface"}
-_TABLE = 0.1
+_TABLE = 0.1  # its height
+_TALL = 0.26  # the tallest block, and a little more
+_ROOM = 0.12  # at each side of a block, for the robot above it
 
 
 def seen(things: dict[str, Features]) -> Scene:
@@ -25,17 +27,26 @@ def seen(things: dict[str, Features]) -> Scene:
 def plan(scene: Scene) -> list[Step]:
     """Return the steps that put the target block on the surface, or else carry another block away."""
     hands = Hands(scene)
-    surface, block = scene.things["target_surface"], scene.things["target_block"]
-    above = [box(thing["x"] - 0.02, _TABLE, thing["x"] + thing["width"] + 0.02, 1) for thing in (surface, block)]
+    surface = scene.things["target_surface"]
     others = [name for name in scene.things if name.startswith("obstruction")]
     on_surface = [name for name in others if overlaps(_place(scene), np.array([corners(scene.things[name])])).any()]
     if not on_surface and (found := hands.brings("target_block", lambda held: _on_surface(scene, held))):
         return found
     others.sort(key=lambda name: abs(scene.things[name]["x"] - surface["x"]))
-    for name in [*on_surface, *others]:
-        if found := hands.removes(name, np.array(above)):
-            return found
-    return [(scene.pose, 0)]
+    others.append("target_block")
+    places = _above(scene)
+    found = hands.clears(on_surface, *places) or hands.clears(others, *places) or hands.clears(others)
+    return found or [(scene.pose, 0)]
+
+
+def _above(scene: Scene) -> list[Array]:
+    """Return where no obstruction shall be: above the surface and the target block, and if possible in the air."""
+    air, found = box(0, _TABLE + _TALL, scene.size[0], scene.size[1]), []
+    things = (scene.things["target_surface"], scene.things["target_block"])
+    for room in (_ROOM, 0.02):
+        columns = [box(thing["x"] - room, _TABLE, thing["x"] + thing["width"] + room, 1) for thing in things]
+        found += [np.array([*columns, air]), np.array(columns)]
+    return found
 
 
 def _place(scene: Scene) -> Array:
@@ -45,6 +56,9 @@ def _place(scene: Scene) -> Array:
 
 
 def _on_surface(scene: Scene, held: Held) -> list[Pose]:
+    """Return the poses at which the held block stands in the middle of the surface, or at one of its ends."""
     surface, block = scene.things["target_surface"], scene.things["target_block"]
-    x = surface["x"] + (surface["width"] - block["width"]) / 2
-    return [scene.placed(held, x, _TABLE + 2e-3, 0, arm) for arm in (scene.reach, scene.radius)]
+    spare = surface["width"] - block["width"]
+    shares = (0.5, 0.2, 0.8)  # of what is spare
+    places = [surface["x"] + share * spare for share in shares]
+    return [scene.placed(held, x, _TABLE + 2e-3, 0, arm) for x in places for arm in (scene.reach, scene.radius)]

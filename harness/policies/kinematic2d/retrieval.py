@@ -24,14 +24,13 @@ def plan(scene: Scene) -> list[Step]:
     hands = Hands(scene)
     if found := hands.brings("target_block", lambda held: _inside(scene, held)):
         return found
-    clear = np.array([_around(scene, "target_block", 0.6), _around(scene, "target_region", 0.35)])
+    wide = np.array([_around(scene, "target_block", 0.6), _around(scene, "target_region", 0.35)])
+    narrow = np.array([_around(scene, "target_block", 0.3), _around(scene, "target_region", 0.2)])
     ends = [_middle(scene, name) for name in ("target_block", "target_region")]
     others = [name for name in scene.things if name.startswith("obstruction")]
     others.sort(key=lambda name: min(float(np.linalg.norm(_middle(scene, name) - end)) for end in ends))
-    for name in others:
-        if found := hands.removes(name, clear):
-            return found
-    return [(scene.pose, 0)]
+    others.append("target_block")
+    return hands.clears(others, wide, narrow) or hands.clears(others) or [(scene.pose, 0)]
 
 
 def _middle(scene: Scene, name: str) -> Array:
