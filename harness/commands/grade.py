@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from harness.commands.errors import BadInput
 from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
-from harness.environments.interpreters import python_of
+from harness.environments.interpreters import INTERPRETERS, missing, python_of
 from harness.environments.kinder_ids import PREFIX
 from harness.evaluation.policy_python import python_fault
 from harness.evaluation.program import GivenProgram, find_program
@@ -130,6 +130,8 @@ def _with_python(program: GivenProgram, python: str | None) -> GivenProgram:
     """Return the program with the Python that runs it. Raise `BadInput` if there is no such Python."""
     if python is None:
         return program
+    if python in INTERPRETERS and (fault := missing(python)):
+        raise BadInput(f"--python {python}: {fault}")
     path = Path(python_of(python)).expanduser().absolute()
     if fault := python_fault(str(path)):
         raise BadInput(f"--python {python}: {path} cannot run programs: {fault}")

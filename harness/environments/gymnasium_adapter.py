@@ -117,6 +117,8 @@ class GymnasiumEnvironment:
                 picture = np.asarray(self.env.render())
             except GymnasiumError as error:
                 raise RuntimeError(_for_this_python(error)) from error
+            except NotImplementedError as error:
+                raise RuntimeError(f"{self.id} has no render()") from error
             if picture.ndim == 3 and picture.shape[2] in (3, 4):
                 return picture[:, :, :3].astype(np.uint8)
         modes = self.env.metadata.get("render_modes") or ["none"]

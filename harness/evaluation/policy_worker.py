@@ -45,6 +45,7 @@ from typing import Any
 
 _MAX_ANSWER = 1_000_000
 _MAX_ERROR = 20_000
+_MAX_SAID = 2_000
 _OURS = frozenset({"__main__", "_proctor_program"})
 """The names of the modules that are ours."""
 _IN_ORDER = 86
@@ -207,7 +208,9 @@ def _told(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_ERROR:]
+    *frames, last = traceback.format_exception(type(error), error, trace)
+    said = last if len(last) <= _MAX_SAID else f"{last[: _MAX_SAID - 1]}…"  # its beginning has the type of the error
+    return "".join([*frames, said])[-_MAX_ERROR:]
 
 
 def _module(name: str, file: str) -> Any:

@@ -14,6 +14,7 @@ from harness.visible import visible_struct
 SOLVED = "solved"
 
 _FRAME = re.compile(r'File "[^"\n]*/submission/([^"\n]+)", line (\d+)')
+_ANY_FRAME = '  File "'
 _LONGEST = 120
 
 
@@ -57,14 +58,23 @@ def read_episodes(episodes: Path) -> list[EpisodeLine]:
 
 
 def brief_error(error: str | None) -> str:
-    """Return the last line of an error, and for a traceback the place in the submission where it happened."""
+    """Return an error in one line: its last line.
+
+    Of a traceback, return the first line of the exception instead, with its type, and the place in the submission.
+    """
     lines = (error or "").strip().splitlines()
     if not lines:
         return ""
     frames = _FRAME.findall(error or "")
     place = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
-    said = lines[-1].strip()
+    said = _exception_line(lines).strip()
     return (said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…") + place
+
+
+def _exception_line(lines: list[str]) -> str:
+    """Return the first line that is not indented after the last frame of a traceback, or else the last line."""
+    last = max((number for number, line in enumerate(lines) if line.startswith(_ANY_FRAME)), default=len(lines))
+    return next((line for line in lines[last + 1 :] if line.strip() and not line[0].isspace()), lines[-1])
 
 
 def solved_flags(episodes: Path) -> tuple[bool, ...] | None:

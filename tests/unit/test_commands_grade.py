@@ -58,7 +58,7 @@ class Up:
 
     def get_action(self, state):
         if state["height"] % 2:
-            raise KeyError("nope")
+            raise KeyError("nope", "x" * 9000)
         return 0
 
 class Down(Up):
@@ -128,7 +128,8 @@ def test_what_went_wrong_is_told_by_error(proctor: Command) -> None:
     status, out, _ = proctor(*command, "--set=environment.small_maze.max_steps=3", "--set=evaluation.seed=1")
     assert status == 0
     assert "of 9 solved\n" in out
-    assert "KeyError: 'nope' (approach.py:10)\n" in out
+    assert ": KeyError: ('nope', 'xxx" in out
+    assert "x… (approach.py:10)\n" in out
     assert "\n  unsolved " in out
     assert "see one: proctor replay " in out
 
@@ -166,6 +167,15 @@ def test_bad_input_is_told_before_anything_is_written(
     assert status == 2
     assert told in err
     assert sorted(folder.glob("runs/*")) == before
+
+
+def test_the_python_of_a_missing_extra_says_how_to_install_it(
+    proctor: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    status, _, err = proctor("grade", "astray", "--environment", "small_maze", "--python", "libero")
+    assert status == 2
+    assert "--python libero: the extra libero is not installed: run `proctor setup --extra libero`" in err
 
 
 def test_a_world_that_fails_is_told_and_not_graded(proctor: Command, folder: Path) -> None:

@@ -180,6 +180,19 @@ def test_kinder_refuses_a_state_with_an_absurd_number(motion2d: Any) -> None:
             motion2d.set_state([*state[:index], number, *state[index + 1 :]])
 
 
+class Undrawn(gymnasium.Env[Any, Any]):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, **_: Any) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+
+def test_a_class_without_render_is_told_in_words() -> None:
+    environment = GymnasiumEnvironment(_target_=f"{__name__}.Undrawn", max_steps=10)
+    with pytest.raises(RuntimeError, match=r"Undrawn has no render\(\)"):
+        environment.render()
+
+
 @pytest.mark.parametrize("target", [f"{__name__}.Corridor", f"{__name__}:Corridor"])
 def test_a_class_outside_the_registry_is_named_by_its_target(target: str) -> None:
     environment = GymnasiumEnvironment(_target_=target, max_steps=10, kwargs={"render_mode": "rgb_array"})
