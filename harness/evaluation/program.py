@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -56,8 +57,15 @@ def find_program(given: str, policy: str | None = None, *, here: Path) -> GivenP
 
     `policy` is `CLASS` or `MODULE:CLASS` in it. `here` is the folder from which a relative path counts, and in which
     modules are looked for. If the folder is a package, or is in one, the whole package belongs to the program, because
-    its modules may import each other by their full names. Raise `ValueError` if there is no such program.
+    its modules may import each other by their full names. Raise `ValueError` if there is no such program, or if its
+    module has no such class.
     """
+    program = _found(given, policy, here)
+    _require_class(program)
+    return program
+
+
+def _found(given: str, policy: str | None, here: Path) -> GivenProgram:
     path = (here / given).absolute()
     before, colon, after = given.rpartition(":")
     if not path.exists() and colon:
@@ -71,6 +79,25 @@ def find_program(given: str, policy: str | None = None, *, here: Path) -> GivenP
     if not path.exists():
         raise ValueError(f"{path} does not exist: name a folder with an approach.py, or a class as MODULE:CLASS")
     return _in_path(path, policy)
+
+
+def _require_class(program: GivenProgram) -> None:
+    """Raise `ValueError` if the source of the program's module shows that it has no class of the given name."""
+    file = program.root / program.file
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # its own Python tells it when it is loaded, with the line
+        return
+    imported = [
+        alias for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+    ]
+    bound = {alias.asname or alias.name for alias in imported}
+    bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    name = program.entry.name
+    if name is None or name in classes | bound or "*" in bound:
+        return
+    raise ValueError(f"{file} has no class {name}; it has {', '.join(sorted(classes)) or 'no class'}")
 
 
 def program_in(folder: Path) -> GivenProgram:

@@ -25,7 +25,7 @@ def here(tmp_path: Path) -> Iterator[Path]:
         "repo/src/other/secret.py",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("" if name.endswith("__init__.py") else "class Walk: ...\nPush = Walk\n")
     before = list(sys.path)
     yield tmp_path.resolve()
     sys.path[:] = before
@@ -88,6 +88,8 @@ def test_a_class_is_named_by_its_import_path_alone(here: Path, monkeypatch: pyte
         ("repo", None, "repo has no approach.py; name the folder that holds it, or a class with --policy"),
         ("plain", "no:such:thing", "'no:such:thing' is not a policy: write CLASS or MODULE:CLASS"),
         ("plain", "lab.walk:Walk", "plain has no lab/walk.py"),
+        ("plain", "Run", "plain/approach.py has no class Run; it has Walk"),
+        ("repo/src/lab_x/push:Run", None, "approach.py has no class Run; it has Walk"),
         ("plain:Walk", "Walk", "plain:Walk names the class Walk, so --policy Walk cannot"),
         ("no_such_module_x.policies:Walk", None, "there is no module no_such_module_x"),
         ("repo/src/lab_x", None, "lab_x has no approach.py"),
