@@ -196,8 +196,7 @@ class Visit:
     def _ask(self, do: str, *arguments: Plain) -> Any:
         """Return the answer of the environment.
 
-        Raise `WorldEnded` if its process has ended. If the agent has set no state, that is no fault of the agent, and
-        the session ends.
+        Raise `WorldEnded` if its process has ended. The session then ends, unless the agent has set a state.
         """
         if self._process is None:
             raise ToolFault("make comes first")

@@ -1,7 +1,7 @@
 """Environments without a file: a suite may name an environment of KinDER by its id, `kinder/Motion2D-p1-v0`.
 
-The id stands for the entry with its short name, `motion2d_p1`. If there is no file of that name, the entry is what
-`harness.environments.worlds` says of the id.
+The id stands for the entry with its short name, `motion2d_p1`. Without a file of that name,
+`harness.environments.worlds` makes the entry.
 """
 
 from __future__ import annotations

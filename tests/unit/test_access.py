@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -25,10 +24,9 @@ from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosts import EnvironmentFailed
 from harness.environments.scrubbing import scrubbed
-from harness.imports import make_importable
 from harness.telemetry import WorldUse
-from tests.support import troubled
 from tests.support.hosted import made_here
+from tests.support.troubled_project import troubled_project
 
 MAZE = EnvironmentConf("dark", "maze", {"min_size": 3, "max_size": 5}, 20, visibility="api")
 INVENTED = {"agent": [0, 0], "goal": [0, 2], "obstacles": [], "height": 3, "width": 3}
@@ -73,12 +71,8 @@ Opened = Callable[..., BlackBox]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The root folder of a project with the module `troubled`."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "troubled.py").write_bytes(Path(troubled.__file__).read_bytes())
-    before = list(sys.path)
-    make_importable(folder)
-    yield
-    sys.path[:] = before
+    with troubled_project(tmp_path_factory.mktemp("project")):
+        yield
 
 
 @pytest.fixture

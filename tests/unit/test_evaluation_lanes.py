@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,9 +22,8 @@ from harness.evaluation.printed import PolicyLog
 from harness.evaluation.rollout import evaluate
 from harness.evaluation.submission import collect
 from harness.grading import EvaluationConf
-from harness.imports import make_importable
-from tests.support import troubled
 from tests.support.sandboxes import bubblewrap
+from tests.support.troubled_project import troubled_project
 
 Play = Callable[..., list[Episode]]
 
@@ -34,12 +32,8 @@ CONF = EvaluationConf(episode_wall_s=20.0)
 
 @pytest.fixture(scope="module")
 def _project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "troubled.py").write_bytes(Path(troubled.__file__).read_bytes())
-    before = list(sys.path)
-    make_importable(folder)
-    yield
-    sys.path[:] = before
+    with troubled_project(tmp_path_factory.mktemp("project")):
+        yield
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,10 +24,9 @@ from harness.evaluation.animation import small, small_webp
 from harness.evaluation.pictures import draw_pictures, wants_pictures
 from harness.evaluation.playing import Episode
 from harness.grading import EvaluationConf
-from harness.imports import make_importable
-from tests.support import troubled
 from tests.support.cases import REMOTE, make_case
 from tests.support.replayed import graded
+from tests.support.troubled_project import troubled_project
 
 TURNS_ROUND = """\
 class GeneratedApproach:
@@ -49,12 +47,8 @@ SEEDS = (20_000, 20_014)
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "troubled.py").write_bytes(Path(troubled.__file__).read_bytes())
-    before = list(sys.path)
-    make_importable(folder)
-    yield
-    sys.path[:] = before
+    with troubled_project(tmp_path_factory.mktemp("project")):
+        yield
 
 
 def mine(**trouble: str) -> HostedEnvironment:

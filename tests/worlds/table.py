@@ -11,11 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
-import yaml
 from PIL import Image
 
 from harness.environment_conf import EnvironmentConf
@@ -24,8 +21,9 @@ from harness.environments.factory import available, make_environment
 from harness.environments.hosted import HostedEnvironment
 from harness.environments.kinder_ids import CLASSES, ids_of
 from harness.environments.worlds import conf_of
+from harness.suite.config import load_environments
+from tests.support.project import CONF, ROOT
 
-ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs/environments.md"
 PICTURES: Final = ROOT / "docs/environments"
 BEGIN: Final = "<!-- `python -m tests.worlds.table` writes what follows. -->"
@@ -66,11 +64,9 @@ class Subject(NamedTuple):
 
 def subjects() -> Iterator[Subject]:
     """Yield what the table has a row for."""
+    packaged = load_environments(CONF)
     for name, engine in _OTHERS.items():
-        conf = msgspec.convert(
-            yaml.safe_load((ROOT / f"conf/environment/{name}.yaml").read_text()), EnvironmentConf, strict=False
-        )
-        yield Subject(name, f"`{name}`", engine, conf)
+        yield Subject(name, f"`{name}`", engine, packaged[name])
     for name, world in CLASSES.items():
         ids = ids_of(name)
         shown = f"{len(ids)}: `{ids[0]}`" if len(ids) == 1 else f"{len(ids)}: `{ids[0]}`, …"

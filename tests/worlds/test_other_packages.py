@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
-import yaml
 
 from harness.environment_conf import EnvironmentConf
 from harness.environments import plain
 from harness.environments.exploring import fixed_action
 from harness.environments.factory import available, make_environment, version_of
 from harness.environments.hosted import HostedEnvironment
+from harness.suite.config import load_environments
+from tests.support.project import CONF
 
-ROOT = Path(__file__).parents[2]
 VERSIONS = {
     "minigrid_doorkey": "gymnasium 1.4.0",
     "fetch_reach": "gymnasium 1.4.0",
@@ -30,8 +28,7 @@ pytestmark = pytest.mark.worlds
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def conf(request: pytest.FixtureRequest) -> EnvironmentConf:
-    file = ROOT / f"conf/environment/{request.param}.yaml"
-    return msgspec.convert(yaml.safe_load(file.read_text()), EnvironmentConf)
+    return load_environments(CONF)[request.param]
 
 
 @pytest.fixture(scope="module")
