@@ -27,6 +27,8 @@ FLOORS = (
         "commit",
         "endings",
         "lazy",
+        "logins",
+        "signing_conf",
         "http_host",
         "http_intake",
         "json_scan",
