@@ -130,12 +130,12 @@ def read_login(subscription: Subscription) -> Login:
         raise LoginMissing(
             f"no login of {place.product} on this host: log in with `{place.command}`{variable}"
         ) from None
-    except (OSError, *MALFORMED, KeyError, TypeError) as error:
+    except (OSError, *MALFORMED, KeyError) as error:
         raise LoginMissing(
             f"{path} is not a login of {place.product} ({type(error).__name__}): log in again with `{place.command}`"
         ) from None
-    for token in login.tokens:
-        _require_usable(token, str(path))
+    for text in filter(None, (*login.tokens, login.account)):
+        _require_usable(text, str(path))
     return _seen(subscription, login)
 
 
@@ -194,19 +194,35 @@ def _seen(subscription: Subscription, login: Login) -> Login:
     return login
 
 
+class ClaudeTokens(Struct, rename="camel"):
+    """The part of Claude Code's login file that the gateway needs. `expires_at` is in milliseconds since 1970."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_at: float | None = None
+
+
+class CodexTokens(Struct):
+    """The part of Codex's login file that the gateway needs."""
+
+    access_token: str
+    refresh_token: str | None = None
+    id_token: str | None = None
+    account_id: str | None = None
+
+
 def _read(subscription: Subscription, document: Mapping[str, Any]) -> Login:
     if subscription == "claude":
-        kept = document["claudeAiOauth"]
-        expires = kept.get("expiresAt")
-        at = expires / 1000 if isinstance(expires, int | float) else None
-        return Login(access=kept["accessToken"], refresh=kept.get("refreshToken") or None, expires_at=at)
-    kept = document["tokens"]
+        claude = msgspec.convert(document["claudeAiOauth"], ClaudeTokens)
+        at = None if claude.expires_at is None else claude.expires_at / 1000
+        return Login(access=claude.access_token, refresh=claude.refresh_token or None, expires_at=at)
+    codex = msgspec.convert(document["tokens"], CodexTokens)
     return Login(
-        access=kept["access_token"],
-        refresh=kept.get("refresh_token") or None,
-        expires_at=_end(kept["access_token"]),
-        account=kept.get("account_id") or None,
-        identity=kept.get("id_token") or None,
+        access=codex.access_token,
+        refresh=codex.refresh_token or None,
+        expires_at=_end(codex.access_token),
+        account=codex.account_id or None,
+        identity=codex.id_token or None,
     )
 
 
@@ -221,6 +237,6 @@ def _end(token: str) -> float | None:
     return float(end) if isinstance(end, int | float) else None
 
 
-def _require_usable(token: object, where: str) -> None:
-    if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
-        raise LoginMissing(f"no usable token in {where}: it is not a text, or has a line break or a strange character")
+def _require_usable(token: str, where: str) -> None:
+    if not (token.isascii() and token.isprintable()):
+        raise LoginMissing(f"no usable token in {where}: it has a line break, or a character outside ASCII")

@@ -38,6 +38,7 @@ FLOORS = (
         "policies",
         "primitives",
         "private",
+        "quota",
         "untrusted",
         "conf_path",
         "options",
