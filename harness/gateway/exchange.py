@@ -162,6 +162,7 @@ class Exchange:
         self._unbilled = Spend(requests=1) if answer.status >= HTTPStatus.BAD_REQUEST else None
         self._entry.retry_after_s = _retry_after_s(answer.headers)
         self._entry.quota = quota(answer.headers)
+        self._admission.told(answer.status, self._entry.retry_after_s)
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.is_streamed:
