@@ -20,6 +20,7 @@ from harness.endings import ConfError
 from harness.gateway.credential import Credential, CredentialMissing
 from harness.gateway.doors import Door, VariableMissing, door_of, filled
 from harness.gateway.forward import Forwarder
+from harness.gateway.prices import pricing
 from harness.gateway.provider import Answer, Call
 from harness.gateway.routes import route
 from harness.gateway.script import Script, ScriptedTurn
@@ -82,6 +83,7 @@ DOORS: Mapping[tuple[str, str], tuple[str, tuple[str, str]]] = {
 }
 """For each provider and path of a CLI: the address of its service, and the header that shows who asks."""
 
+BILLED = ("deepseek", "bedrock_claude", "vertex_gemini")
 PAID_FOR = {"anthropic", "openai", "google", "openrouter", "claude_subscription", "chatgpt_subscription"}
 """Remote providers that other tests cover."""
 
@@ -139,6 +141,13 @@ def test_every_packaged_service_is_in_the_table(providers: dict[str, ProviderCon
     assert remote == PAID_FOR | {provider for provider, _ in DOORS}
     for name in remote:
         PROVIDERS["remote"].check(ModelConf("m", name), providers[name])
+
+
+def test_every_packaged_model_of_a_service_that_bills_has_a_price() -> None:
+    config = load(CONF, "default", [f"suite.models=[{','.join(BILLED)}]", "suite.backends=[claude, pi]"])
+    for name in BILLED:
+        model = config.model[name]
+        assert pricing(model, config.provider[model.provider]) is not None, name
 
 
 @pytest.mark.parametrize(("provider", "path"), DOORS)
