@@ -33,7 +33,7 @@ _PATIENCE_S: Final = 60.0
 """How many seconds a renewal may take, and the wait for another worker's."""
 
 _BETWEEN_S: Final = 60.0
-"""How many seconds lie at least between two renewals of a token that the service refuses before its end."""
+"""How many seconds lie at least between two renewals of a token that has not ended."""
 
 _BETA: Final = "oauth-2025-04-20"
 """What a request with a token of a Claude subscription must name in `anthropic-beta`."""
@@ -54,7 +54,7 @@ class SubscriptionCredential(Credential):
         self._token_url = token_url
         self._clock = clock
         self._sent: list[str] = []
-        self._forced: float | None = None
+        self._tried: float | None = None
         try:
             read_login(subscription)
         except LoginMissing as error:
@@ -86,22 +86,35 @@ class SubscriptionCredential(Credential):
             return login
         with self._locked():
             login = self._read()  # another worker may have renewed it in the meantime
-            return self._renew(login) if self._ends(login) else login
+            if not self._ends(login):
+                return login
+            try:
+                return self._renew(login)
+            except AnswerError:
+                if self._clock() < (login.expires_at or 0.0):
+                    return login  # it may still be used
+                raise
 
     def _renewed(self, used: str) -> bool:
         with self._locked():
             login = self._read()
             if login.access != used:
                 return True
-            now = time.monotonic()
-            if login.refresh is None or (self._forced is not None and now - self._forced < _BETWEEN_S):
+            if login.refresh is None or self._has_just_tried:
                 return False
-            self._forced = now
             self._renew(login)
             return True
 
     def _ends(self, login: Login) -> bool:
-        return login.refresh is not None and login.expires_at is not None and self._clock() > login.expires_at - EARLY_S
+        """Return whether a login ends soon and is to be renewed. If that was just tried, it is used up to its end."""
+        if login.refresh is None or login.expires_at is None:
+            return False
+        left = login.expires_at - self._clock()
+        return left < (0.0 if self._has_just_tried else EARLY_S)
+
+    @property
+    def _has_just_tried(self) -> bool:
+        return self._tried is not None and time.monotonic() - self._tried < _BETWEEN_S
 
     def _read(self) -> Login:
         try:
@@ -114,6 +127,7 @@ class SubscriptionCredential(Credential):
         path = self._place.path
         if not os.access(path.resolve().parent, os.W_OK):
             raise self._refused(f"{path} cannot be written")
+        self._tried = time.monotonic()
         renewal = self._asked(login)  # from now on, the service may refuse the old token
         try:
             store(path, renewed(self._subscription, read_document(path), renewal, self._clock()))

@@ -269,6 +269,15 @@ def test_a_login_that_cannot_be_renewed_is_a_clear_ending(
         assert failed(RequestFailure(401, str(refused.value)), "it failed").ending is Ending.AUTH_FAILED
 
 
+@BOTH
+def test_a_token_that_has_not_ended_is_used_even_if_it_cannot_be_renewed(host: Host, kind: Subscription) -> None:
+    host.log_in(kind, end=NOW + 60)
+    credential = host.credential(kind)
+    with host.service.behaving(body=b"{}", at={"/token": b"no JSON"}):
+        assert [host.ask(kind, credential)[0], host.ask(kind, credential)[0]] == [200, 200]
+        assert [came.path for came in host.service.requests].count("/token") == 1, "not tried with each request"
+
+
 def test_a_login_service_that_cannot_be_reached_ends_as_unreachable(host: Host) -> None:
     host.log_in("claude", end=NOW)
     credential = SubscriptionCredential("claude", "http://127.0.0.1:9/token", lambda: NOW)
