@@ -127,7 +127,7 @@ environments: setup
 	@$(VENV)/bin/proctor setup --extra worlds --extra minigrid --extra robotics --extra metaworld --extra libero
 
 worlds: environments
-	$(VENV)/bin/pytest -m "worlds and not nightly" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "worlds and not nightly" $(ARGS)
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
