@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 from world import Array, World
 
-_LIMITS = np.array([0.05, 0.05, math.pi / 16, 0.1, 0.02]) * 0.999
 _WIDTH, _TABLE = 1 + math.sqrt(5), 0.1
 _HIGH = 1.3  # the base passes above all blocks, and turns there
 _HALF = 0.19  # half of the width of the open gripper
@@ -27,11 +26,11 @@ _WALL = 0.245  # how close the base may come to a wall
 
 def play(world: World) -> Iterator[Array]:
     """Yield the changes of x, y, theta, arm and gripper for each step."""
-    yield from _go(world, y=_HIGH)
-    yield from _go(world, x=max(world.things["robot"]["x"], _ROOM))
-    yield from _go(world, theta=-math.pi / 2)
+    yield from world.go(y=_HIGH)
+    yield from world.go(x=max(world.things["robot"]["x"], _ROOM))
+    yield from world.go(theta=-math.pi / 2)
     while True:
-        yield from _go(world, y=_HIGH, gap=_OPEN)
+        yield from world.go(y=_HIGH, gap=_OPEN)
         block, surface = world.things["target_block"], world.things["target_surface"]
         blocking = [name for name in world.things if name.startswith("obstruction") and _on_surface(world, name)]
         light = [(name, x) for name in blocking if _fits(world, name) and (x := _free(world, name)) is not None]
@@ -41,7 +40,7 @@ def play(world: World) -> Iterator[Array]:
             yield from _carry(world, "target_block", surface["x"])
         else:
             yield from _push(world, 1 if surface["x"] > block["x"] else -1)
-        yield from _go(world, y=_HIGH, slack=0.05)
+        yield from world.go(y=_HIGH, slack=0.05)
 
 
 def _on_surface(world: World, name: str) -> bool:
@@ -73,34 +72,34 @@ def _fits(world: World, name: str) -> bool:
 def _carry(world: World, name: str, x: float) -> Iterator[Array]:
     """Take a block from above, and put it down elsewhere."""
     robot, block = world.things["robot"], world.things[name]
-    yield from _go(world, x=block["x"])
+    yield from world.go(x=block["x"])
     top = block["y"] + block["height"] / 2
     grip = max(top + 0.04, _TABLE + _CLEAR + robot["finger_width"]) + robot["arm_length"]
-    yield from _go(world, y=grip, arm=robot["arm_length"])
+    yield from world.go(y=grip, arm=robot["arm_length"])
     for _ in range(12):
         if world.things[name]["held"]:
             break
-        yield _change(world, gap=0.0)
-    yield from _go(world, y=_HIGH)
-    yield from _go(world, x=x - world.things[name]["x"] + world.things["robot"]["x"])
-    yield from _go(world, y=grip + 0.005)
-    yield from _go(world, gap=_OPEN)
+        yield world.change(gap=0.0)
+    yield from world.go(y=_HIGH)
+    yield from world.go(x=x - world.things[name]["x"] + world.things["robot"]["x"])
+    yield from world.go(y=grip + 0.005)
+    yield from world.go(gap=_OPEN)
 
 
 def _push(world: World, way: int) -> Iterator[Array]:
     """Go down behind the target block, or behind its neighbours, and push until it is on the surface."""
     robot = world.things["robot"]
     x = _slot(world, way)
-    yield from _go(world, x=x)
+    yield from world.go(x=x)
     low = _TABLE + _CLEAR + robot["finger_width"] + robot["arm_length"]
-    yield from _go(world, y=low, arm=robot["arm_length"])
+    yield from world.go(y=low, arm=robot["arm_length"])
     for _ in range(150):
         missing = way * (world.things["target_surface"]["x"] - world.things["target_block"]["x"])
         if missing < _NEAR:
             break
         before = world.things["robot"]["x"]
-        yield _change(world, x=before + way * min(_SLOW, missing + 0.002), y=low, arm=robot["arm_length"])
-    yield from _go(world, x=world.things["robot"]["x"] - 0.05 * way)
+        yield world.change(x=before + way * min(_SLOW, missing + 0.002), y=low, arm=robot["arm_length"])
+    yield from world.go(x=world.things["robot"]["x"] - 0.05 * way)
 
 
 def _slot(world: World, way: int) -> float:
@@ -119,28 +118,3 @@ def _edges(world: World, name: str, way: int) -> tuple[float, float]:
     c, s = abs(math.cos(thing["theta"])), abs(math.sin(thing["theta"]))
     half = (thing["width"] * c + thing["height"] * s) / 2
     return way * thing["x"] - half, way * thing["x"] + half
-
-
-def _go(world: World, slack: float = 0.01, **goal: float) -> Iterator[Array]:
-    """Yield actions until the robot is where it shall be, or no longer moves."""
-    stuck = 0
-    while stuck < 4:
-        change = _change(world, **goal)
-        if (np.abs(change) < slack).all():
-            return
-        before = _pose(world)
-        yield change
-        stuck = stuck + 1 if np.abs(_pose(world) - before).max() < 1e-3 else 0
-
-
-def _pose(world: World) -> Array:
-    robot = world.things["robot"]
-    return np.array([robot[name] for name in ("x", "y", "theta", "arm_joint", "finger_gap")])
-
-
-def _change(world: World, **goal: float) -> Array:
-    """Return the action towards a pose. What is not named stays."""
-    names = ("x", "y", "theta", "arm", "gap")
-    here = _pose(world)
-    there = np.array([goal.get(name, value) for name, value in zip(names, here, strict=True)])
-    return np.clip(there - here, -_LIMITS, _LIMITS)
