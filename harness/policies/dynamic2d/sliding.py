@@ -8,7 +8,7 @@ slides along, and so does whatever stands in the way.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from world import Array, World
@@ -26,20 +26,21 @@ _WALL = 0.245  # how close the base may come to a wall
 
 def play(world: World) -> Iterator[Array]:
     """Yield the changes of x, y, theta, arm and gripper for each step."""
-    yield from world.go(y=_HIGH)
+    yield from world.go(y=_HIGH, arm=world.things["robot"]["base_radius"])
     yield from world.go(x=max(world.things["robot"]["x"], _ROOM))
     yield from world.go(theta=-math.pi / 2)
     while True:
         yield from world.go(y=_HIGH, gap=_OPEN)
-        block, surface = world.things["target_block"], world.things["target_surface"]
         blocking = [name for name in world.things if name.startswith("obstruction") and _on_surface(world, name)]
         light = [(name, x) for name in blocking if _fits(world, name) and (x := _free(world, name)) is not None]
         if light:
             yield from _carry(world, *light[0])
-        elif not blocking and _fits(world, "target_block"):
-            yield from _carry(world, "target_block", surface["x"])
+        elif _fits(world, "target_block") and not blocking:
+            yield from _carry(world, "target_block", world.things["target_surface"]["x"])
+        elif _fits(world, "target_block") and (way := _away(world, blocking[0])):
+            yield from _shove(world, blocking[0], way)
         else:
-            yield from _push(world, 1 if surface["x"] > block["x"] else -1)
+            yield from _push(world)
         yield from world.go(y=_HIGH, slack=0.05)
 
 
@@ -51,16 +52,51 @@ def _on_surface(world: World, name: str) -> bool:
 
 
 def _free(world: World, name: str) -> float | None:
-    """Return the nearest place on the table, away from the surface, with room for a block and for the gripper."""
-    here, surface = world.things[name]["x"], world.things["target_surface"]
+    """Return a place for an obstruction: behind the target block, with room to push this, or else anywhere."""
+    surface, block, here = (world.things[thing]["x"] for thing in ("target_surface", "target_block", name))
+    way = 1 if surface > block else -1
+    back = _edges(world, "target_block", way)[0]
+    room = _room(world)
+    behind = [x for x in room if back - way * x > 3 * _HALF + 2 * _CLEAR]
+    return min(behind or room, key=lambda x: abs(x - here), default=None)
+
+
+def _room(world: World) -> list[float]:
+    """Return places on the table, away from the surface, with room for a block and for the gripper."""
+    surface = world.things["target_surface"]
     taken = [_edges(world, other, 1) for other in world.things if other.startswith(("obstruction", "target_block"))]
     taken.append((surface["x"] - surface["width"] / 2 - 0.1, surface["x"] + surface["width"] / 2 + 0.1))
-    room = [
-        x
+    return [
+        float(x)
         for x in np.arange(_WALL, _WIDTH - _WALL, 0.02)
         if all(right < x - _HALF - _CLEAR or left > x + _HALF + _CLEAR for left, right in taken)
     ]
-    return min((float(x) for x in room), key=lambda x: abs(x - here), default=None)
+
+
+def _away(world: World, name: str) -> int:
+    """Return the direction, 1 or -1, in which there is room to push an obstruction off the surface, or 0."""
+    surface, here = world.things["target_surface"], world.things[name]["x"]
+    others = [other for other in world.things if other.startswith("obstruction")]
+    ways = (1, -1) if world.things["target_block"]["x"] < here else (-1, 1)
+    for way in ways:
+        widths = [2 * _half(world, other) for other in others if way * (world.things[other]["x"] - here) >= 0]
+        end = _WIDTH if way > 0 else 0.0
+        if sum(widths) < way * (end - surface["x"]) - surface["width"] / 2 - 0.1:
+            return way
+    return 0
+
+
+def _shove(world: World, name: str, way: int) -> Iterator[Array]:
+    """Push an obstruction off the surface. First carry the target block out of the way."""
+    back = _edges(world, name, way)[0]
+    gap = back - _edges(world, "target_block", way)[1]
+    behind = [x for x in _room(world) if back - way * x > 3 * _HALF + 2 * _CLEAR]
+    if gap < 2 * _HALF + 2 * _CLEAR and behind:
+        yield from _carry(world, "target_block", max(behind, key=lambda x: way * x))
+        return
+    surface = world.things["target_surface"]
+    goal = way * surface["x"] + surface["width"] / 2 + 0.1
+    yield from _slide(world, way, _slot(world, name, way), _TABLE, lambda: goal - _edges(world, name, way)[0])
 
 
 def _fits(world: World, name: str) -> bool:
@@ -80,41 +116,61 @@ def _carry(world: World, name: str, x: float) -> Iterator[Array]:
         if world.things[name]["held"]:
             break
         yield world.change(gap=0.0)
-    yield from world.go(y=_HIGH)
+    yield from world.go(y=_HIGH, arm=robot["base_radius"])
     yield from world.go(x=x - world.things[name]["x"] + world.things["robot"]["x"])
-    yield from world.go(y=grip + 0.005)
+    yield from world.go(y=grip + 0.005, arm=robot["arm_length"])
     yield from world.go(gap=_OPEN)
 
 
-def _push(world: World, way: int) -> Iterator[Array]:
-    """Go down behind the target block, or behind its neighbours, and push until it is on the surface."""
-    robot = world.things["robot"]
-    x = _slot(world, way)
+def _push(world: World) -> Iterator[Array]:
+    """Push the target block onto the surface. Where it is on other blocks, push it down from these."""
+    block, surface = world.things["target_block"], world.things["target_surface"]
+    bottom = block["y"] - _half(world, "target_block", up=True)
+    if bottom > _TABLE + 0.06:
+        way = 1 if block["x"] < _WIDTH / 2 else -1
+        slot = _beside(_edges(world, "target_block", way)[0], way)
+        yield from _slide(world, way, slot, bottom, lambda: world.things["target_block"]["y"] - bottom)
+    else:
+        way = 1 if surface["x"] > block["x"] else -1
+        slot = _slot(world, "target_block", way)
+        yield from _slide(world, way, slot, _TABLE, lambda: way * (surface["x"] - world.things["target_block"]["x"]))
+
+
+def _slide(world: World, way: int, x: float, bottom: float, missing: Callable[[], float]) -> Iterator[Array]:
+    """Go down at a place, and push what is there until nothing is missing."""
+    arm = world.things["robot"]["arm_length"]
+    low = bottom + _CLEAR + world.things["robot"]["finger_width"] + arm
     yield from world.go(x=x)
-    low = _TABLE + _CLEAR + robot["finger_width"] + robot["arm_length"]
-    yield from world.go(y=low, arm=robot["arm_length"])
+    yield from world.go(y=low, arm=arm)
     for _ in range(150):
-        missing = way * (world.things["target_surface"]["x"] - world.things["target_block"]["x"])
-        if missing < _NEAR:
+        if missing() < _NEAR:
             break
-        before = world.things["robot"]["x"]
-        yield world.change(x=before + way * min(_SLOW, missing + 0.002), y=low, arm=robot["arm_length"])
+        yield world.change(x=world.things["robot"]["x"] + way * min(_SLOW, missing() + 0.002), y=low, arm=arm)
     yield from world.go(x=world.things["robot"]["x"] - 0.05 * way)
 
 
-def _slot(world: World, way: int) -> float:
-    """Return where the gripper can go down: behind the target block, seen in the direction of the push."""
-    edge = _edges(world, "target_block", way)[0]
-    behind = [_edges(world, name, way) for name in world.things if name.startswith("obstruction")]
+def _slot(world: World, name: str, way: int) -> float:
+    """Return where the gripper can go down: behind a block and its neighbours, seen in the direction of the push."""
+    edge = _edges(world, name, way)[0]
+    behind = [_edges(world, other, way) for other in world.things if other.startswith("obstruction") and other != name]
     for back, front in sorted(behind, key=lambda edges: -edges[1]):
         if front <= edge + 0.05 and edge - front < 2 * _HALF + 2 * _CLEAR:
             edge = min(edge, back)
+    return _beside(edge, way)
+
+
+def _beside(edge: float, way: int) -> float:
     return min(max(way * (edge - _HALF - _CLEAR), _WALL), _WIDTH - _WALL)
 
 
 def _edges(world: World, name: str, way: int) -> tuple[float, float]:
     """Return the back and the front of a block, on an axis in the direction of the push."""
+    middle, half = way * world.things[name]["x"], _half(world, name)
+    return middle - half, middle + half
+
+
+def _half(world: World, name: str, *, up: bool = False) -> float:
+    """Return half of how wide, or how high, a block is as it stands or lies."""
     thing = world.things[name]
     c, s = abs(math.cos(thing["theta"])), abs(math.sin(thing["theta"]))
-    half = (thing["width"] * c + thing["height"] * s) / 2
-    return way * thing["x"] - half, way * thing["x"] + half
+    return (thing["width"] * (s if up else c) + thing["height"] * (c if up else s)) / 2
