@@ -1,8 +1,8 @@
 """DynObstruction2D: bring the target block onto the target surface.
 
-The gripper points down, with its fingers open. If the block fits between them and the surface is free, the robot lifts
-it there. Else the gripper goes down beside the block and slides it along the table. Whatever stands between the two
-slides along, and so does whatever stands in the way.
+The gripper points down, with its fingers open. Blocks that fit between them are carried: obstructions away from the
+surface, and the target block onto it. A target block that does not fit is pushed along the table, with whatever stands
+in the way. A target block that fits is not pushed, because it would fall: the obstructions are pushed off the surface.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _HALF = 0.19  # half of the width of the open gripper
 _CLEAR = 0.02
 _NEAR = 5e-3
 _SLOW = 0.03
+_PART = 0.4  # a push goes so far at most, where there may be things to carry away
 _OPEN = 0.32  # the widest gap between the middles of the fingers
 _ROOM = 0.6  # to turn beside a wall
 _WALL = 0.245  # how close the base may come to a wall
@@ -32,7 +33,8 @@ def play(world: World) -> Iterator[Array]:
     while True:
         yield from world.go(y=_HIGH, gap=_OPEN)
         blocking = [name for name in world.things if name.startswith("obstruction") and _on_surface(world, name)]
-        light = [(name, x) for name in blocking if _fits(world, name) and (x := _free(world, name)) is not None]
+        away = [*blocking, *_between(world)]
+        light = [(name, x) for name in away if _fits(world, name) and (x := _free(world, name)) is not None]
         if light:
             yield from _carry(world, *light[0])
         elif _fits(world, "target_block") and not blocking:
@@ -51,14 +53,33 @@ def _on_surface(world: World, name: str) -> bool:
     return left < surface["x"] + half and right > surface["x"] - half
 
 
+def _between(world: World) -> list[str]:
+    """Return the obstructions before the target block on its way, if there is no room for all beyond the surface."""
+    block, surface = world.things["target_block"]["x"], world.things["target_surface"]
+    way = 1 if surface["x"] > block else -1
+    before = [
+        name for name in world.things if name.startswith("obstruction") and way * world.things[name]["x"] > way * block
+    ]
+    return before if sum(2 * _half(world, name) for name in before) > _beyond(world, way) else []
+
+
+def _beyond(world: World, way: int) -> float:
+    """Return how much room there is between the surface and the wall."""
+    surface = world.things["target_surface"]
+    return way * ((_WIDTH if way > 0 else 0.0) - surface["x"]) - surface["width"] / 2
+
+
 def _free(world: World, name: str) -> float | None:
-    """Return a place for an obstruction: behind the target block, with room to push this, or else anywhere."""
+    """Return a place for an obstruction: behind the target block, with room to push this.
+
+    What is on the surface may also go to another place.
+    """
     surface, block, here = (world.things[thing]["x"] for thing in ("target_surface", "target_block", name))
     way = 1 if surface > block else -1
     back = _edges(world, "target_block", way)[0]
     room = _room(world)
     behind = [x for x in room if back - way * x > 3 * _HALF + 2 * _CLEAR]
-    return min(behind or room, key=lambda x: abs(x - here), default=None)
+    return min(behind or (room if _on_surface(world, name) else []), key=lambda x: abs(x - here), default=None)
 
 
 def _room(world: World) -> list[float]:
@@ -75,28 +96,29 @@ def _room(world: World) -> list[float]:
 
 def _away(world: World, name: str) -> int:
     """Return the direction, 1 or -1, in which there is room to push an obstruction off the surface, or 0."""
-    surface, here = world.things["target_surface"], world.things[name]["x"]
+    here = world.things[name]["x"]
     others = [other for other in world.things if other.startswith("obstruction")]
     ways = (1, -1) if world.things["target_block"]["x"] < here else (-1, 1)
     for way in ways:
         widths = [2 * _half(world, other) for other in others if way * (world.things[other]["x"] - here) >= 0]
-        end = _WIDTH if way > 0 else 0.0
-        if sum(widths) < way * (end - surface["x"]) - surface["width"] / 2 - 0.1:
+        if sum(widths) < _beyond(world, way) - 0.1:
             return way
     return 0
 
 
 def _shove(world: World, name: str, way: int) -> Iterator[Array]:
     """Push an obstruction off the surface. First carry the target block out of the way."""
-    back = _edges(world, name, way)[0]
-    gap = back - _edges(world, "target_block", way)[1]
-    behind = [x for x in _room(world) if back - way * x > 3 * _HALF + 2 * _CLEAR]
-    if gap < 2 * _HALF + 2 * _CLEAR and behind:
-        yield from _carry(world, "target_block", max(behind, key=lambda x: way * x))
-        return
+    slot, back = _slot(world, name, way), _edges(world, name, way)[0]
+    left, right = _edges(world, "target_block", 1)
+    if left - _HALF < slot < right + _HALF:
+        room = sorted(_room(world), key=lambda x: way * x)
+        behind = [x for x in room if back - way * x > 3 * _HALF + 2 * _CLEAR]
+        if places := behind[::-1] or room:
+            yield from _carry(world, "target_block", places[0])
+            return
     surface = world.things["target_surface"]
     goal = way * surface["x"] + surface["width"] / 2 + 0.1
-    yield from _slide(world, way, _slot(world, name, way), _TABLE, lambda: goal - _edges(world, name, way)[0])
+    yield from _slide(world, way, slot, _TABLE, lambda: goal - _edges(world, name, way)[0])
 
 
 def _fits(world: World, name: str) -> bool:
@@ -133,7 +155,9 @@ def _push(world: World) -> Iterator[Array]:
     else:
         way = 1 if surface["x"] > block["x"] else -1
         slot = _slot(world, "target_block", way)
-        yield from _slide(world, way, slot, _TABLE, lambda: way * (surface["x"] - world.things["target_block"]["x"]))
+        far = way * surface["x"]
+        goal = min(far, way * block["x"] + _PART) if _between(world) else far
+        yield from _slide(world, way, slot, _TABLE, lambda: goal - way * world.things["target_block"]["x"])
 
 
 def _slide(world: World, way: int, x: float, bottom: float, missing: Callable[[], float]) -> Iterator[Array]:
