@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from harness.environments import plain
 from harness.environments.exploring import fixed_action
 from harness.environments.factory import available, make_environment, version_of
 from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosts import EnvironmentFailed
 from harness.suite.config import load_environments
 from tests.support.project import CONF
 
@@ -74,3 +76,12 @@ def test_it_is_drawn_and_described(conf: EnvironmentConf, environment: HostedEnv
     assert str(conf.max_steps) in text
     assert {"## Task", "## Observation", "## Action"} <= set(text.splitlines())
     assert version_of(conf, "0") == VERSIONS[conf.name]
+
+
+def test_libero_that_runs_out_of_memory_fails_with_its_name_instead_of_trying_for_ever() -> None:
+    conf = load_environments(CONF)["libero_goal_drawer"]
+    if missing := available(conf):
+        pytest.skip(missing)
+    little = msgspec.structs.replace(conf, name="crowded", memory_mb=3072, start_s=60)
+    with pytest.raises(EnvironmentFailed, match=r"environment crowded: make\(\) failed: "):
+        make_environment(little)
