@@ -5,7 +5,7 @@ This file needs only the standard library, NumPy, and what the adapter imports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,7 @@ class CountedEnvironment:
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the episode of this seed."""
-        design = self._counts.design
-        self._now = design[seed % len(design)] if self.count is None else self.count
+        self._now = self._counts.of_seed(seed) if self.count is None else self.count
         self._steps = 0
         return self._at(self._now).reset(seed)
 
@@ -121,6 +120,11 @@ class CountedEnvironment:
             environment = self._make(self._limit(count), count)
         self._open[count] = environment
         return environment
+
+
+def prepare(environment: Environment, _descriptors: Sequence[int], *, count: int) -> None:
+    """Make what is needed for a number of objects now. Raise `ValueError` if that cannot be done."""
+    set_count(environment, count)
 
 
 def set_count(environment: Environment, count: int | None) -> None:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import harness
 from harness.endings import CaseFault, Ending
 from harness.environments import host as program
+from harness.environments.interpreters import INTERPRETERS
 from harness.environments.keeping import Keeping, not_kept
 from harness.environments.last_words import LastWords
 from harness.environments.variables import variables
@@ -107,7 +108,10 @@ class ForkingHost:
             )
         except OSError as error:
             self._release()
-            raise ValueError(f"cannot run the interpreter {spec.interpreter}: {error.strerror}") from error
+            raise ValueError(
+                f"cannot run the interpreter {spec.interpreter}: {error.strerror}; write the path of a Python, or the "
+                f"name of an extra: {', '.join(INTERPRETERS)}"
+            ) from error
         finally:
             far_control.close()
             os.close(far_life)
