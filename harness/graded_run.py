@@ -103,7 +103,7 @@ class GradedRun:
         capability = pipeline.probe(sandbox)
         if not capability.ok:
             raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-        hidden = pipeline.hidden_from(self.case.environment)
+        hidden = pipeline.hidden_from(self.case.environment, self._order.program.entry.python)
         dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits), hidden), builder.folder)
         program = self._order.program
         python = program.entry.python or python_of_programs(self.case.environment)

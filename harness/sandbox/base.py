@@ -199,7 +199,7 @@ class BoundedSandbox:
 
     def __init__(self, sandbox: Sandbox, bounds: Bounds, hidden: tuple[Path, ...] = ()) -> None:
         self.name, self.seals = sandbox.name, sandbox.seals
-        self._sandbox, self._bounds, self._hidden = sandbox, bounds, hidden
+        self._sandbox, self.bounds, self._hidden = sandbox, bounds, hidden
 
     @property
     def version(self) -> str:
@@ -218,4 +218,4 @@ class BoundedSandbox:
 
     def open(self, request: BoxRequest) -> Box:
         """See `Sandbox.open`. The bounds of the request are replaced, and what it hides."""
-        return self._sandbox.open(replace(request, bounds=self._bounds, hidden=self._hidden))
+        return self._sandbox.open(replace(request, bounds=self.bounds, hidden=self._hidden))

@@ -124,7 +124,7 @@ def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) 
         (
             "config.yaml",
             "environment: {dor: {}}\n",
-            "conf/config.yaml: environment.dor: .*choose from: .*door",
+            "conf/config.yaml: environment.dor: .*; did you mean door",
         ),
         (
             "config.yaml",
