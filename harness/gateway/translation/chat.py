@@ -5,6 +5,7 @@ A message is a dictionary of that API. Some have keys of litellm besides, in whi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ def plain(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with nothing but what the API itself documents.
 
     It takes pictures only in a user's message. So those of tool results follow after the results, in such a message.
+    Messages of the user that follow one another become one, because some models take only one at a time.
     """
     found: list[Message] = []
     pictures: list[Message] = []
@@ -60,7 +62,11 @@ def plain(messages: Sequence[Message]) -> list[Message]:
             if pictures:
                 found.append({"role": "user", "content": [{"type": "text", "text": PICTURES}, *pictures]})
                 pictures = []
-            if message is not None:
+            if message is None:
+                break
+            if message["role"] == "user" and found and found[-1]["role"] == "user":
+                found[-1]["content"] = [*_parts(found[-1]["content"]), *_parts(message["content"])]
+            else:
                 found.append(_said(message))
         else:
             parts = _parts(message.get("content"))
@@ -68,6 +74,27 @@ def plain(messages: Sequence[Message]) -> list[Message]:
             result = {"role": "tool", "tool_call_id": message["tool_call_id"], "content": text_of(parts)}
             found.append(result)
     return found
+
+
+def with_objects(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages, in which the arguments of every call are an object.
+
+    A model may have written something else. The CLI has told it so, but services refuse such a conversation.
+    """
+    return [
+        {**one, "tool_calls": [_with_object(call) for call in one["tool_calls"]]} if one.get("tool_calls") else one
+        for one in messages
+    ]
+
+
+def _with_object(call: Message) -> Message:
+    function = call["function"]
+    try:
+        if isinstance(json.loads(function["arguments"] or "{}"), dict):
+            return call
+    except ValueError:
+        pass
+    return {**call, "function": {**function, "arguments": json.dumps({"malformed": function["arguments"]})}}
 
 
 def _said(message: Message) -> Message:

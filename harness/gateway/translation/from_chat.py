@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from harness.gateway.translation.chat import Chat, instructions, plain, with_systems
+from harness.gateway.translation.chat import Chat, instructions, plain, with_objects, with_systems
 from harness.gateway.translation.library import (
     AnthropicConfig,
     GoogleAIStudioGeminiConfig,
@@ -91,13 +91,17 @@ def _to_anthropic(chat: Chat, model: str) -> Sent:
     params = {"max_tokens": longest_answer(model) or LONGEST, **_without_format(chat.params)}
     mapped = config.map_openai_params(non_default_params=params, optional_params={}, model=model, drop_params=True)
     body = config.transform_request(
-        model=model, messages=with_systems(chat.messages), optional_params=mapped, litellm_params={}, headers={}
+        model=model,
+        messages=with_objects(with_systems(chat.messages)),
+        optional_params=mapped,
+        litellm_params={},
+        headers={},
     )
     return Sent("/v1/messages", {"anthropic-version": "2023-06-01"}, {**_only(body, _ANTHROPIC), "stream": True})
 
 
 def _to_google(chat: Chat, model: str) -> Sent:
-    messages = with_systems(chat.messages)
+    messages = with_objects(with_systems(chat.messages))
     config = GoogleAIStudioGeminiConfig()
     mapped = config.map_openai_params(
         non_default_params=_without_format(chat.params), optional_params={}, model=model, drop_params=True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Self
 
+import anyio
 import anyio.to_thread
 import msgspec
 from msgspec import Struct
@@ -29,6 +30,9 @@ from harness.gateway.wires.base import Wire, dumps
 
 MAX_REFUSAL: Final = 1024 * 1024
 """The most bytes of a provider's error answer that are read."""
+
+REST_S: Final = 0.5
+"""How many seconds to wait for the end of a body whose answer is complete."""
 
 _STREAM: Final = {"content-type": "text/event-stream; charset=utf-8"}
 _BODY: Final = {"content-type": "application/json"}
@@ -135,14 +139,15 @@ class _Translation:
             raise self._cut
         if self.metered.outcome.error:
             yield _fault(self._wire, self.metered.outcome.error)
-        async for rest in self._answer.chunks:  # so that the connection can be used again
-            self.metered.read(rest)
+        with anyio.move_on_after(REST_S), suppress(Exception):  # then the connection can be used again
+            async for rest in self._answer.chunks:
+                self.metered.read(rest)
 
     async def body(self) -> bytes:
-        """Return the whole answer as one body of the CLI's wire. Raise `AnswerError` 502 if it breaks off."""
+        """Return the whole answer as one body of the CLI's wire. Raise `AnswerError` 500 if it breaks off."""
         chunks = [chunk async for chunk in self._chunks()]
         if self._broken:
-            raise AnswerError(502, str(self._cut or self.metered.outcome.error or "the answer has no proper end"))
+            raise AnswerError(500, str(self._cut or self.metered.outcome.error or "the answer has no proper end"))
         return dumps(self._speaker.body(stream_chunk_builder(chunks))).encode()
 
     async def _chunks(self) -> AsyncGenerator[Any]:
