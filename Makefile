@@ -10,6 +10,7 @@
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
+# make translate  the contract, and tests of each pair of wires, with models that speak other wires than the CLIs, by the extra `translate`
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
 # make environments  KinDER with its engines, MiniGrid, Gymnasium-Robotics, Meta-World and LIBERO-PRO, in your cache
@@ -23,12 +24,12 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: setup lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -38,7 +39,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate" $(ARGS)
 
 nightly: setup local environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
@@ -81,8 +82,18 @@ bench: setup
 corpus: setup
 	$(VENV)/bin/python -m tests.corpus.record $(ARGS)
 
+# A CLI, and the only wire that the model speaks.
+PAIRS := claude:openai_chat claude:openai_responses claude:google_generate codex:anthropic_messages codex:openai_chat \
+  codex:google_generate opencode:anthropic_messages pi:google_generate
+
 contract: setup
 	$(VENV)/bin/pytest -n 2 --dist loadgroup -m contract tests/contracts $(ARGS)
+
+translate: setup
+	@$(VENV)/bin/proctor setup --extra translate
+	$(VENV)/bin/pytest -m translate tests/translation $(ARGS)
+	for pair in $(PAIRS); do PROCTOR_UPSTREAM=$${pair#*:} $(VENV)/bin/pytest -n 2 --dist loadgroup -m contract \
+	  tests/contracts/test_contract.py -k $${pair%:*} $(ARGS) || exit 1; done
 
 allowed: setup
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)

@@ -44,6 +44,8 @@ async def google_events(chunks: AsyncIterator[Any]) -> AsyncIterator[bytes]:
             calls.add(choice.delta.tool_calls)
             for part in _texts(choice.delta):
                 yield _event(_chunk([part], model, key))
+    if usage is None:  # the answer has broken off
+        return
     for part in calls.parts():
         yield _event(_chunk([part], model, key))
     end = _chunk([{"text": ""}], model, key, finishReason=_REASONS.get(reason, "STOP"))
