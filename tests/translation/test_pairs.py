@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx2
 import pytest
@@ -152,7 +153,7 @@ def test_the_models_own_broken_arguments_do_not_end_the_conversation(opened: Ope
 
 @pairs
 def test_a_tool_that_the_service_itself_would_run_is_refused(opened: Opened, wire: str, spoken: str) -> None:
-    hosted = {
+    hosted: dict[str, dict[str, Any]] = {
         "openai_chat": {"web_search_options": {}},
         "openai_responses": {"tools": [{"type": "web_search"}]},
         "anthropic_messages": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},

@@ -97,7 +97,17 @@ def _to_anthropic(chat: Chat, model: str) -> Sent:
         litellm_params={},
         headers={},
     )
-    return Sent("/v1/messages", {"anthropic-version": "2023-06-01"}, {**_only(body, _ANTHROPIC), "stream": True})
+    kept = {**_only(body, _ANTHROPIC), "stream": True}
+    if not _may_think(kept["messages"]):
+        kept.pop("thinking", None)
+    return Sent("/v1/messages", {"anthropic-version": "2023-06-01"}, kept)
+
+
+def _may_think(messages: list[dict[str, Any]]) -> bool:
+    """Return whether the model may think. It must not if the turn that goes on has begun without a signed thought."""
+    last = next((one["content"] for one in reversed(messages) if one["role"] == "assistant"), None)
+    kinds = [block["type"] for block in last] if isinstance(last, list) else []
+    return "tool_use" not in kinds or kinds[0] in {"thinking", "redacted_thinking"}
 
 
 def _to_google(chat: Chat, model: str) -> Sent:

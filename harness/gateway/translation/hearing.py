@@ -15,6 +15,7 @@ from harness.gateway.translation.library import (
     OpenAiResponsesToChatCompletionStreamIterator,
     Usage,
 )
+from harness.gateway.translation.memory import Signatures
 
 Parse = Callable[[dict[str, Any]], Any]
 
@@ -22,10 +23,14 @@ _DONE: Final = "[DONE]"
 
 
 class Hearer:
-    """Reads one answer. `finish_reason` is the last one that the provider gave, in the words of the Chat API."""
+    """Reads one answer. `finish_reason` is the last one that the provider gave, in the words of the Chat API.
+
+    `signatures` collects what the provider signs.
+    """
 
     def __init__(self, upstream: str, model: str) -> None:
         self.finish_reason = "stop"
+        self.signatures = Signatures()
         self._parse: Parse = _PARSERS[upstream]()
         self._model = model
         self._id: str | None = None
@@ -45,6 +50,7 @@ class Hearer:
         choice.finish_reason = None
         chunk.choices = [choice]
         chunk.usage = None
+        self.signatures.take(choice.delta)
         return self._named(chunk) if _says_something(choice.delta) else None
 
     def ends(self, usage: TokenCounts) -> list[ModelResponseStream]:

@@ -7,23 +7,19 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from harness.gateway.translation.chat import Chat
+
 
 class _Loss(Struct, frozen=True):
-    """A key of a request, what it stands for, and the wires over which it is carried all the same."""
+    """What a key of a request stands for, and the wires over which it is carried all the same."""
 
     name: str
     carried_by: frozenset[str] = frozenset()
 
 
-_THINKING: Final = frozenset(("anthropic_messages", "openai_responses"))
-
 _LOSSES: Final[Mapping[str, _Loss]] = {
     "cache_control": _Loss("marks for the prompt cache (cache_control)", frozenset(("anthropic_messages",))),
     "prompt_cache_key": _Loss("the key of the prompt cache (prompt_cache_key)"),
-    "signature": _Loss("thoughts of earlier turns and their signatures", _THINKING),
-    "encrypted_content": _Loss("thoughts of earlier turns and their signatures", _THINKING),
-    "thoughtSignature": _Loss("thoughts of earlier turns and their signatures"),
-    "reasoning_content": _Loss("thoughts of earlier turns and their signatures"),
     "is_error": _Loss("the mark of a failed tool call (is_error); its text is carried"),
     "context_management": _Loss("the service's own forgetting of old thoughts (context_management)"),
     "verbosity": _Loss("the verbosity of answers"),
@@ -37,11 +33,14 @@ _OF_TOOLS: Final = frozenset(("input_schema", "parameters", "parametersJsonSchem
 """Keys whose contents belong to the tools."""
 
 
-def losses(body: Mapping[str, Any], chat: Mapping[str, Any], sent: Mapping[str, Any], upstream: str) -> set[str]:
-    """Return what a request loses: `body` became the parameters `chat`, and then the body `sent` over `upstream`."""
-    keys = {*_keys(body), *chat}
+def losses(body: Mapping[str, Any], chat: Chat, sent: Mapping[str, Any], upstream: str) -> set[str]:
+    """Return what a request loses: `body` became `chat`, and then the body `sent` over `upstream`."""
+    keys = {*_keys(body), *chat.params}
     found = {loss.name for key, loss in _LOSSES.items() if key in keys and upstream not in loss.carried_by}
-    if "reasoning_effort" in chat and not _tells_effort(sent):
+    thought = any(one.get("thinking_blocks") or one.get("reasoning_content") for one in chat.messages)
+    if thought and upstream == "openai_chat":
+        found.add("thoughts of earlier turns")
+    if "reasoning_effort" in chat.params and not _tells_effort(sent):
         found.add("the effort of thinking, because litellm does not list the model as one that thinks")
     return found
 

@@ -52,6 +52,8 @@ class _Chat:
 
     async def events(self, chunks: Chunks) -> AsyncIterator[bytes]:
         async for chunk in chunks:
+            for choice in chunk.choices:
+                choice.delta.thinking_blocks = None  # litellm's own, beside `reasoning_content`
             if chunk.choices or self._with_usage:
                 yield f"data: {dumps(_dumped(chunk))}\n\n".encode()
         yield b"data: [DONE]\n\n"

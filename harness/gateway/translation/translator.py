@@ -23,6 +23,7 @@ from harness.gateway.translation.from_chat import from_chat
 from harness.gateway.translation.hearing import Hearer
 from harness.gateway.translation.library import stream_chunk_builder
 from harness.gateway.translation.losses import losses
+from harness.gateway.translation.memory import Memory
 from harness.gateway.translation.speaking import speaker
 from harness.gateway.translation.to_chat import to_chat
 from harness.gateway.upstream_reader import UpstreamReader
@@ -52,6 +53,7 @@ class Translator:
         self._upstream = upstream
         self._allowed = allowed
         self._lost = lost
+        self._memory = Memory()
         self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -74,7 +76,7 @@ class Translator:
             return await _refusal(call.wire, answer)
         if not answer.is_streamed:  # not a model service, or one that cannot stream: the CLI says so in its own way
             return answer
-        translation = _Translation(call, asked, answer, self._upstream)
+        translation = _Translation(call, asked, answer, self._upstream, self._memory)
         note = f"translated to {self._upstream.NAME}"
         streamed = call.request.stream
         return Answer(
@@ -91,7 +93,8 @@ class Translator:
         try:
             body = json.loads(call.body)
             chat = to_chat(call.wire.NAME, body, call.request.model, upstream.NAME)
-            sent = from_chat(chat, call.request.model, upstream.NAME)
+            recalled = msgspec.structs.replace(chat, messages=self._memory.recall(chat.messages))
+            sent = from_chat(recalled, call.request.model, upstream.NAME)
             raw = dumps(sent.body).encode()
             parsed = upstream.parse(raw, sent.path)
             place, _, query = sent.path.partition("?")
@@ -102,7 +105,7 @@ class Translator:
             raise AnswerError(400, said) from error
         if parsed.hosted:
             raise AnswerError(400, f"translated to {upstream.NAME}, the request would use {', '.join(parsed.hosted)}")
-        self._lost(losses(body, chat.params, sent.body, upstream.NAME))
+        self._lost(losses(body, recalled, sent.body, upstream.NAME))
         request = msgspec.structs.replace(parsed, toolless=call.request.toolless)
         made = msgspec.structs.replace(
             call, request=request, wire=upstream, path=sent.path, headers=sent.headers, body=raw
@@ -120,12 +123,13 @@ class _Asked(Struct, frozen=True):
 class _Translation:
     """One answer on its way back. `metered` reads what the provider sends."""
 
-    def __init__(self, call: Call, asked: _Asked, answer: Answer, upstream: Wire) -> None:
+    def __init__(self, call: Call, asked: _Asked, answer: Answer, upstream: Wire, memory: Memory) -> None:
         self.metered = UpstreamReader(upstream)
         self._wire = call.wire
         self._answer = answer
         self._hearer = Hearer(upstream.NAME, call.request.model)
         self._speaker = speaker(call.wire.NAME, asked.chat, call.request)
+        self._memory = memory
         self._broken = False
         self._cut: Exception | None = None
 
@@ -168,6 +172,7 @@ class _Translation:
         if not outcome.complete or outcome.error:
             self._broken = True
             return
+        self._memory.keep(self._hearer.signatures.found, self._hearer.signatures.ids)
         for chunk in self._hearer.ends(outcome.usage or TokenCounts()):
             yield chunk
 
