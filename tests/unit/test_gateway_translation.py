@@ -35,7 +35,7 @@ def call(key: str, arguments: str = "{}") -> dict[str, Any]:
 
 def test_pictures_of_tool_results_follow_after_all_results() -> None:
     picture = {"type": "image_url", "image_url": {"url": URL, "detail": "auto"}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": "Go."},
         {"role": "assistant", "content": None, "tool_calls": [call("a"), call("b")], "thinking_blocks": [{}]},
@@ -105,7 +105,7 @@ def test_events_of_an_item_wait_for_the_end_of_the_item_before(data: st.DataObje
         for at in range(data.draw(st.integers(1, 4)))
     }
     turns = data.draw(st.permutations([at for at, row in rows.items() for _ in row]))
-    events = [{"type": "response.created"}, *(rows[at].pop(0) for at in turns), {"type": "response.completed"}]
+    events: list[dict[str, Any]] = [{"type": "response.created"}, *(rows[at].pop(0) for at in turns), {"type": "response.completed"}]
     in_order = InOrder()
     sent = [one for event in events for one in in_order.add(event)]
     items = [one["output_index"] for one in sent if "output_index" in one]
