@@ -105,7 +105,11 @@ def test_events_of_an_item_wait_for_the_end_of_the_item_before(data: st.DataObje
         for at in range(data.draw(st.integers(1, 4)))
     }
     turns = data.draw(st.permutations([at for at, row in rows.items() for _ in row]))
-    events: list[dict[str, Any]] = [{"type": "response.created"}, *(rows[at].pop(0) for at in turns), {"type": "response.completed"}]
+    events: list[dict[str, Any]] = [
+        {"type": "response.created"},
+        *(rows[at].pop(0) for at in turns),
+        {"type": "response.completed"},
+    ]
     in_order = InOrder()
     sent = [one for event in events for one in in_order.add(event)]
     items = [one["output_index"] for one in sent if "output_index" in one]

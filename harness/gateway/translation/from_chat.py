@@ -12,6 +12,7 @@ from harness.gateway.translation.library import (
     AnthropicConfig,
     GoogleAIStudioGeminiConfig,
     LiteLLMResponsesTransformationHandler,
+    is_openais,
     longest_answer,
     reasons,
     transform_request_body,
@@ -60,6 +61,8 @@ def _to_chat(chat: Chat, model: str) -> Sent:
     kept = _only(chat.params, _CHAT)
     if reasons(model) is not True:
         kept.pop("reasoning_effort", None)
+    if "max_tokens" in kept and is_openais(model):
+        kept["max_completion_tokens"] = kept.pop("max_tokens")
     if "tools" not in kept:
         kept.pop("tool_choice", None)
         kept.pop("parallel_tool_calls", None)

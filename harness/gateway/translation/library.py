@@ -7,6 +7,7 @@ the network and read the `.env` files of the working directory.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,9 @@ def _settings() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(_SETTINGS)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -43,7 +46,10 @@ with _settings():
         LiteLLMCompletionStreamingIterator,
     )
     from litellm.responses.litellm_completion_transformation.transformation import LiteLLMCompletionResponsesConfig
-    from litellm.types.utils import ModelResponse, ModelResponseStream, Usage
+    from litellm.types.utils import Delta, Message, ModelResponse, ModelResponseStream, Usage
+
+    for made_late in (Delta, Message):  # pydantic builds their validators on first use, and warns while it does
+        made_late(content="")
 
 __all__ = [
     "AnthropicAdapter",
@@ -72,6 +78,11 @@ def reasons(model: str) -> bool | None:
     name = model.rpartition("/")[2]
     known = [about for key, about in litellm.model_cost.items() if key.rpartition("/")[2] == name]
     return any(about.get("supports_reasoning") for about in known) if known else None
+
+
+def is_openais(model: str) -> bool:
+    """Return whether litellm lists a model as OpenAI's own. The newest ones know `max_tokens` no more."""
+    return bool(litellm.model_cost.get(model, {}).get("litellm_provider") == "openai")
 
 
 def longest_answer(model: str) -> int | None:
