@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from harness.gateway.translation.from_chat import LONGEST, from_chat
-from harness.gateway.translation.to_chat import to_chat
 from tests.translation.conftest import Canned, Opened, Pair
 from tests.translation.conversations import Talk, written
 
@@ -219,17 +217,3 @@ def test_what_a_request_loses_is_named(opened: Opened) -> None:
     assert any("context_management" in name for name in pair.lost)
     assert any("effort of thinking" in name for name in pair.lost)
     assert pair.asked == 1, "litellm itself would ask the model to forget"
-
-
-@pytest.mark.parametrize(("model", "limit"), [("gpt-5", "max_completion_tokens"), ("llama-4", "max_tokens")])
-def test_the_limit_of_an_answer_has_the_name_that_the_model_knows(model: str, limit: str) -> None:
-    body = {**written("anthropic_messages", NEW), "thinking": {"type": "enabled", "budget_tokens": 2000}}
-    sent = from_chat(to_chat("anthropic_messages", body, model, "openai_chat"), model, "openai_chat").body
-    assert sent[limit] == 999
-    assert ("reasoning_effort" in sent) is (model == "gpt-5")
-
-
-def test_anthropic_gets_a_limit_although_the_client_sets_none() -> None:
-    body = written("openai_responses", NEW)
-    sent = from_chat(to_chat("openai_responses", body, "demo", "anthropic_messages"), "demo", "anthropic_messages")
-    assert sent.body["max_tokens"] == LONGEST

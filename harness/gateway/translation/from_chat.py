@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from harness.gateway.translation.chat import Chat, instructions, plain, with_objects, with_systems
@@ -19,7 +20,10 @@ from harness.gateway.translation.library import (
 )
 
 LONGEST: Final = 32_000
-"""The most tokens of an answer over Anthropic's wire, which needs a number, if neither CLI nor litellm knows one."""
+"""The most tokens of an answer over Anthropic's wire, which needs a number, if the CLI gives none.
+
+The service takes them from the context. So it must not be all that the model could write.
+"""
 
 _CHAT: Final = (
     *("tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "seed"),
@@ -54,6 +58,9 @@ def from_chat(chat: Chat, model: str, upstream: str) -> Sent:
 
     It raises whatever litellm raises for a request that it cannot translate.
     """
+    asked, most = chat.params.get("max_tokens"), longest_answer(model)
+    if asked is not None and most is not None:  # services refuse a limit that the model does not have
+        chat = msgspec.structs.replace(chat, params={**chat.params, "max_tokens": min(asked, most)})
     return _WRITERS[upstream](chat, model)
 
 
@@ -85,13 +92,15 @@ def _to_responses(chat: Chat, model: str) -> Sent:
     kept = _only(body, _RESPONSES)
     if "tools" in kept:  # by default, the service would take every schema as a strict one
         kept["tools"] = [{**tool, "strict": bool(tool.get("strict"))} for tool in kept["tools"]]
-    own = {"stream": True, "store": False, "include": ["reasoning.encrypted_content"]}
-    return Sent("/v1/responses", {}, {**kept, **own})
+    if reasons(model) is not False:  # OpenAI refuses this for other models
+        kept["include"] = ["reasoning.encrypted_content"]
+    return Sent("/v1/responses", {}, {**kept, "stream": True, "store": False})
 
 
 def _to_anthropic(chat: Chat, model: str) -> Sent:
     config = AnthropicConfig()
-    params = {"max_tokens": longest_answer(model) or LONGEST, **_without_format(chat.params)}
+    longest = min(longest_answer(model) or LONGEST, LONGEST)
+    params = {"max_tokens": longest, **_without_format(chat.params)}
     mapped = config.map_openai_params(non_default_params=params, optional_params={}, model=model, drop_params=True)
     body = config.transform_request(
         model=model,
