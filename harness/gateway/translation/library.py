@@ -1,4 +1,4 @@
-"""The parts of litellm that translate plain data. Importing this module takes 3 seconds and 150 MB.
+"""The parts of litellm that translate plain data. Importing this module takes 2 seconds and 150 MB.
 
 litellm reads its settings from the environment when it is imported. Without them, it would fetch a list of prices over
 the network and read the `.env` files of the working directory.
