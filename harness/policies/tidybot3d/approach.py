@@ -16,6 +16,7 @@ import obstruction
 import packing
 import shelf
 import table
+import tossing
 import transport
 from world import Motion, World
 
@@ -26,6 +27,7 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("shelf", "cube"), shelf.play),
     (("table", "box", "cube"), transport.play),
     (("table", "cube"), table.play),
+    (("bin", "cuboid_barrier"), tossing.play),
     (("limb",), limb.play),
     (("target",), drive.play),
 )
