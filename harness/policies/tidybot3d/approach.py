@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cupboard
 import drive
 import limb
 import numpy as np
@@ -28,6 +29,7 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("table", "box", "cube"), transport.play),
     (("table", "cube"), table.play),
     (("bin", "cuboid_barrier"), tossing.play),
+    (("cupboard", "cuboid"), cupboard.play),
     (("limb",), limb.play),
     (("target",), drive.play),
 )

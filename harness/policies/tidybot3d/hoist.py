@@ -32,7 +32,7 @@ class Hoist:
 
     def move(self, place: Vector, turn: float = 0.0, steps: int = 120) -> Motion:
         """Bring the hand to a place, turned as if it had been turned around a vertical axis."""
-        turned = Rotation.from_euler("z", turn - self.heading).as_matrix() @ DOWN
+        turned = Rotation.from_euler("z", turn).as_matrix() @ DOWN
         joints = reach(np.array([self.ahead, 0.0, place[2]]), turned, NEAR)
         behind = self.ahead * np.array((np.cos(self.heading), np.sin(self.heading)))
         yield from self.go(np.concatenate([place[:2] - behind, [self.heading], joints]), steps)
