@@ -19,12 +19,15 @@ GRIP = 0.012
 FLOORS = (0.02, 0.14)
 """The heights of the cells' floors: of the lower one, and of that above a flat one."""
 ABOVE = 0.045
-HIGH = 0.45
-AWAY = 1.2
+"""How far above the floor of its cell a rod goes in, in metres."""
+HIGH, AWAY = 0.45, 1.2
+"""The height at which the hand carries a rod, and its x while it waits in front of the cupboards."""
+SLOW = 0.03
+"""How far a rod goes in per action, in metres."""
 
 
 def play(world: World) -> Motion:
-    """Bring one rod after another. From the third cupboard on..."""
+    """Bring one rod after another. A rod that is in a cupboard stays there."""
     rods = world.named("cuboid")
     for number, name in enumerate(rods):
         cupboard, floor, more = _cell(number, len(rods))
@@ -39,7 +42,7 @@ def play(world: World) -> Motion:
 
 def _cell(number: int, count: int) -> tuple[str, float, float]:
     """Return the cupboard of a rod, the height of the cell's floor, and how far above that it goes in."""
-    if count < 3:
+    if count < 3:  # the second rod goes in above the first
         return "cupboard_1", FLOORS[0], 0.08 * number
     return f"cupboard_{number}", FLOORS[1] if number < 3 else FLOORS[0], 0.0
 
@@ -63,7 +66,7 @@ def _insert(hoist: Hoist, name: str, spot: Vector) -> Motion:
     yield from hoist.move(np.array((AWAY, spot[1], low)))
     off = spot - world.read(name, "x", "y", "z")
     hand = np.array((AWAY, spot[1], low)) + off
-    hoist.quick = 0.03
+    hoist.quick = SLOW
     yield from hoist.move(hand)
     yield from hoist.hold(0.0, 8)
     yield from hoist.move(np.append(hand[:2] - (0.3, 0.0), HIGH))

@@ -7,8 +7,11 @@ from hoist import Hoist
 from world import Motion, Vector, World, up
 
 GRIP = 0.01
-HIGH, OVER = 0.45, 0.3
-FAR = 0.78
+"""How far the hand is above the middle of a cube that it grips, in metres."""
+HIGH = 0.45
+"""The height at which the hand carries a cube, and lets it fall."""
+NEAR, FAR = 0.62, 0.78
+"""How far in front of the base the hand hangs over a cube on the floor, and over the bin."""
 
 
 def play(world: World) -> Motion:
@@ -17,12 +20,12 @@ def play(world: World) -> Motion:
         place, bin_ = _place(world, name), _place(world, "bin")
         if np.abs(place - bin_)[:2].max() < 0.14:
             continue
-        hoist = Hoist(world)
+        hoist = Hoist(world, NEAR)
         yield from hoist.take(place + up(GRIP), _yaw(world, name), HIGH)
         hoist.ahead = FAR
         yield from hoist.move(bin_ + up(HIGH))
         yield from hoist.hold(0.0, 8)
-        hoist.ahead = 0.62
+        hoist.ahead = NEAR
         yield from hoist.move(np.append(place[:2], HIGH))
 
 
