@@ -16,7 +16,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from harness.case import SandboxConf
-from harness.sandbox import bubblewrap, filesystem, launch
+from harness.sandbox import bubblewrap, filesystem, launch, preparing
 from harness.sandbox.base import Box, BoxRequest, Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.sandbox.filesystem import INIT, Files, _directories
@@ -47,7 +47,7 @@ _ALLOW_ALL = struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
 _NAMESPACES = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "cgroup": "--unshare-cgroup-try"}
 _INIT = {
     "landlock": [("Init(control, ruleset())", "Init(control, None)")],
-    "descriptors": [("os.set_inheritable(number, False)", "os.set_inheritable(number, True)")],
+    "descriptors": [("os.set_inheritable(int(place), False)", "os.set_inheritable(int(place), True)")],
     "endpoint": [("_socket.SO_REUSEADDR", "_socket.SO_REUSEPORT")],
     "rights": [("    drop_bounding_set()\n    drop_privileges(int(uid) if uid else None)\n", "")],
 }
@@ -83,7 +83,7 @@ def sandbox_without(without: frozenset[str], shown: Mapping[str, Path]) -> Sandb
 
 @contextmanager
 def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[None]:
-    files, arguments, limits = filesystem.files, launch._arguments, bubblewrap._limits
+    files, arguments, limits = filesystem.files, launch._arguments, preparing.limits_of
     with ExitStack() as stack:
 
         def put(module: Any, name: str, value: object) -> None:
@@ -92,13 +92,13 @@ def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[No
         gone = {option for layer, option in _NAMESPACES.items() if layer in without}
         put(bubblewrap, "_NAMESPACES", tuple(one for one in bubblewrap._NAMESPACES if one not in gone))
         put(bubblewrap, "files", lambda *a, **k: _weak_files(files(*a, **k), without, shown))
-        put(bubblewrap, "_limits", lambda *a: {} if "limits" in without else limits(*a))
+        put(bubblewrap, "limits_of", lambda *a: {} if "limits" in without else limits(*a))
         if "pid" in without:
             put(bubblewrap, "_LIFE", tuple(one for one in bubblewrap._LIFE if one != "--as-pid-1"))
         if without & {"views", "mounts"}:  # the views hide /sys, which a room without private files shows
             put(bubblewrap, "own_views", lambda options, *_, **__: Views(tuple(options)))
         if "seccomp" in without:
-            put(bubblewrap, "_seccomp_filter", lambda machine: _ALLOW_ALL)
+            put(bubblewrap, "seccomp_filter", lambda machine: _ALLOW_ALL)
         if "userns" in without:
             put(bubblewrap, "_AS_USER", tuple(one for one in bubblewrap._AS_USER if one != "--disable-userns"))
         if "rights" in without:
