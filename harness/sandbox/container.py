@@ -12,7 +12,6 @@ import os
 import platform
 import secrets
 import select
-import shutil
 import socket
 import struct
 import subprocess
@@ -32,6 +31,7 @@ from harness.sandbox.disk import can_make_disks
 from harness.sandbox.filesystem import INIT, ROOM, files, visible
 from harness.sandbox.image import Image, current_image
 from harness.sandbox.keeper import weaker
+from harness.sandbox.kernel import hide, inside_mounts
 from harness.sandbox.launched import START_S, Launched, last_words, spawn
 from harness.sandbox.layout import Layout, lay_out
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
@@ -39,6 +39,7 @@ from harness.sandbox.preparing import disk_of, limits_of, prepare_folder, seccom
 from harness.sandbox.process import search_path
 from harness.sandbox.state import boxes_folder
 from harness.sandbox.uids import UidLease, lease_uid
+from harness.untrusted.removal import discard
 
 CONTROL, FILTER = f"{ROOM}/control/socket", f"{ROOM}/filter"
 INNER_UID = 1000
@@ -183,7 +184,7 @@ def _launch(engine: Engine, container: Container, folder: Path) -> Launched:
 
     def remove() -> None:
         engine.ended(container)
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
     (container.layout.root / FILTER.lstrip("/")).write_bytes(seccomp_filter(platform.machine()))
     with contextlib.ExitStack() as undo:
@@ -200,6 +201,8 @@ def _launch(engine: Engine, container: Container, folder: Path) -> Launched:
             process.kill()
             process.wait()
             raise explain(f"its init has uid {uid} and pid {pid} on this machine, and not uid {container.uid}")
+        if os.geteuid() == 0:
+            _mask(pid, container.layout.masked)
         undo.pop_all()
     return Launched(
         process=process,
@@ -250,6 +253,21 @@ def _accepted(listener: socket.socket, process: subprocess.Popen[bytes]) -> sock
     if not ready:
         process.kill()
     return None
+
+
+def _mask(pid: int, paths: Sequence[str]) -> None:
+    """Hide paths below /proc from a container that has not started anything yet, and make the rest read-only.
+
+    Only root can do this.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+        try:
+            inside_mounts(pidfd, lambda: hide(paths))
+        finally:
+            os.close(pidfd)
+    except OSError as error:
+        raise SandboxError(f"cannot hide the host's /proc from a container: {error}\nsee the kernel's log") from error
 
 
 def _peer(control: socket.socket) -> tuple[int, int]:

@@ -27,6 +27,7 @@ _SEALED = (
     *("--userns", "host"),  # the daemon's own map of uids, if it has one, would be unknown
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--security-opt", "seccomp=unconfined"),  # init puts on the filter of bubblewrap, which is stricter
+    *("--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"),  # the kernel's own default, which docker changes
     *("--log-driver", "none", "--pull", "never"),
 )
 _PASSED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -141,7 +142,7 @@ def _limits(container: Container) -> Iterator[str]:
 
 def _folders(layout: Layout) -> Iterator[str]:
     """Yield options that show the folders of the layout's root. Docker has no root but that of an image."""
-    mounted = {bind.place for bind in layout.binds} | {"/dev", "/proc", "/tmp"}  # noqa: S108 - mount points
+    mounted = {bind.place for bind in layout.binds} | {"/dev", "/proc", "/run", "/tmp"}  # noqa: S108 - mount points
     for path in sorted(layout.root.iterdir()):
         place = f"/{path.name}"
         if place not in mounted and path.is_dir() and not path.is_symlink():

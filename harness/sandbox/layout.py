@@ -59,6 +59,7 @@ def lay_out(folder: Path, files: Files) -> Layout:
     for place, text in files.texts.items():
         plan.at(place, is_folder=False).write_text(text)
     (plan.root / "tmp").chmod(0o1777)
+    (plan.root / "run").chmod(0o111)  # nobody needs to list it
     return Layout(plan.root, tuple(plan.binds.values()), plan.tmp_bytes, tuple(plan.masked))
 
 

@@ -10,12 +10,13 @@ from harness.sandbox.filesystem import IN_MEMORY
 from harness.sandbox.layout import Bind, Layout
 
 
-def mounts(layout: Layout) -> Iterator[str]:
-    """Yield the options that mount a layout, except for its root."""
+def mounts(layout: Layout, *of_memory: str) -> Iterator[str]:
+    """Yield the options that mount a layout, except for its root. `of_memory` are an engine's for folders in memory."""
     for bind in layout.binds:
         yield from ("--mount", bound(bind))
     for place in IN_MEMORY:
-        yield from ("--mount", f"type=tmpfs,destination={place},tmpfs-mode=1777,tmpfs-size={layout.tmp_bytes}")
+        size = f"tmpfs-size={layout.tmp_bytes}"
+        yield from ("--mount", ",".join(("type=tmpfs", f"destination={place}", "tmpfs-mode=1777", size, *of_memory)))
 
 
 def bound(bind: Bind) -> str:

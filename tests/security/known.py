@@ -22,6 +22,23 @@ _EVENT = (
     "locks these."
 )
 
+_SHARED = (
+    "Container engines mount the host's own files. So the kernel has one inode for a program that several rooms read, "
+    "and rooms that both want it can tell each other something by it."
+)
+_OF_CONTAINERS: dict[str, Places] = {
+    name: _everywhere(_SHARED, "root", "user")
+    for name in ("see another room's lock", "see another room's record lock", "watch who opens a shared file")
+}
+_COVERED = (
+    "An ordinary user's podman covers a file of /proc with an empty device. It can be opened, and has no content."
+)
+_COVERS = (
+    *("open kmsg", "open page counts", "read the kernel's symbols", "read the kernel's command line"),
+    *("read the kernel's configuration", "read the key rings", "read timers", "read interrupts", "read locks"),
+    "read disks",
+)
+
 BREACHES: dict[str, Places] = {
     "see another room's lock on a device": _everywhere(_DEVICE, "user"),
     "see another room's lock on a namespace": _everywhere(_EVENT, "root", "user"),
@@ -35,3 +52,17 @@ BREACHES: dict[str, Places] = {
     },
 }
 """Where an attempt is breached, by its name."""
+
+
+BREACHES_OF: dict[str, dict[str, Places]] = {
+    "bubblewrap": BREACHES,
+    "docker": BREACHES | _OF_CONTAINERS,
+    "podman": BREACHES
+    | _OF_CONTAINERS
+    | {
+        name: _everywhere(_DEVICE, "root", "user")
+        for name in ("see another room's lock on a device", "watch who opens a device")
+    }
+    | {name: _everywhere(_COVERED, "user") for name in _COVERS},
+}
+"""The same for each kind of sandbox."""

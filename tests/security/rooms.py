@@ -6,6 +6,7 @@ the layers which should have held it.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from harness.case import SandboxConf
 from harness.sandbox import bubblewrap, filesystem, launch, preparing
 from harness.sandbox.base import Box, BoxRequest, Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
+from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import INIT, Files, _directories
 from harness.sandbox.none import NoSandbox
 from harness.sandbox.views import Views
@@ -72,13 +74,21 @@ class Weakened:
             return self._sandbox.open(request)
 
 
+def sealing_kind() -> str:
+    """Return the kind of sandbox that attempts are made in: the variable SANDBOX names it."""
+    return os.environ.get("SANDBOX", "bubblewrap")
+
+
+def sealed_sandbox(**limits: int) -> Sandbox:
+    """Return a sandbox of the kind that attempts are made in."""
+    return make_sandbox(replace(SandboxConf("sealed", sealing_kind()), **limits))
+
+
 def sandbox_without(without: frozenset[str], shown: Mapping[str, Path]) -> Sandbox:
-    """Return a sandbox without these layers. Without none, it is the real one."""
+    """Return a sandbox without these layers: a weaker bubblewrap, for a control. Without none, it is the real one."""
     if "none" in without:
         return NoSandbox(SandboxConf("none", "none"))
-    if not without:
-        return BubblewrapSandbox(SandboxConf("sealed", "bubblewrap"))
-    return Weakened(without, shown)
+    return Weakened(without, shown) if without else sealed_sandbox()
 
 
 @contextmanager
