@@ -26,12 +26,20 @@ import sys
 from pathlib import Path
 from harness.case import SandboxConf
 from harness.sandbox.factory import make_sandbox
+from harness.sandbox.state import state_folder
 from tests.support.sandboxes import python, request
 folder, kind, program, token = sys.argv[1:]
 box = make_sandbox(SandboxConf("doomed", kind)).open(request(Path(folder), endpoints=("model",)))
 box.exec(python(program, token), {})
-print(box.pid, box.stdout.read(1).decode(), flush=True)
+state = state_folder(kind) if kind != "bubblewrap" else "none"
+print(box.pid, box.stdout.read(1).decode(), state, flush=True)
 sys.stdin.read()
+"""
+NEXT = """
+import sys
+from harness.case import SandboxConf
+from harness.sandbox.factory import prove
+prove(SandboxConf("next", sys.argv[1]))
 """
 
 
@@ -40,14 +48,15 @@ def test_a_harness_that_is_killed_leaves_nothing(place: Place) -> None:
     require(place)
     token = f"token-{secrets.token_hex(8)}"
     mounts = Path("/proc/self/mountinfo").read_text()
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
     with folder_of_an_ordinary_user() as folder:
         folder.chmod(0o755)
         doomed = [sys.executable, "-c", HARNESS, str(folder / "box"), place.kind, STUBBORN, token]
-        command = doomed if place.user == "root" else command_of_an_ordinary_user(doomed)
-        variables = os.environ | {"PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=variables) as dying:
+        with subprocess.Popen(
+            _as_in(place, doomed), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=variables
+        ) as dying:
             assert dying.stdout
-            init, up = dying.stdout.readline().split()
+            init, up, state = dying.stdout.readline().split()
             assert up == b"x"
             everyone = [psutil.Process(int(init)), *psutil.Process(dying.pid).children(recursive=True)]
             os.kill(dying.pid, signal.SIGKILL)
@@ -56,6 +65,12 @@ def test_a_harness_that_is_killed_leaves_nothing(place: Place) -> None:
         assert processes_with(token) == []
         assert Path("/proc/self/mountinfo").read_text() == mounts
         assert _containers(place.kind) == []
+    subprocess.run(_as_in(place, [sys.executable, "-c", NEXT, place.kind]), cwd=ROOT, env=variables, check=True)
+    assert not Path(os.fsdecode(state)).exists(), "the next start removes what engines keep in files"
+
+
+def _as_in(place: Place, command: list[str]) -> list[str]:
+    return command if place.user == "root" else command_of_an_ordinary_user(command)
 
 
 def _containers(kind: str) -> list[str]:
