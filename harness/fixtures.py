@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harness.agent.cli import Cli
     from harness.baselines import best_of, instances
     from harness.case import Case, SandboxConf
+    from harness.commands import errors as setup_errors
+    from harness.commands.installing import clis as installing
     from harness.endings import Ending
     from harness.environments.hosted import HostedEnvironment
     from harness.evaluation.submission import Submission
@@ -51,12 +53,14 @@ else:  # where Proctor is installed, every session loads this module, and a sess
     endings = LazyModule("harness.endings")
     growth = LazyModule("harness.growth")
     hosting = LazyModule("harness.hosting")
+    installing = LazyModule("harness.commands.installing.clis")
     instances = LazyModule("harness.baselines.instances")
     msgspec = LazyModule("msgspec")
     pipeline = LazyModule("harness.pipeline")
     programs = LazyModule("harness.programs")
     sandbox_base = LazyModule("harness.sandbox.base")
     sandbox_dirs = LazyModule("harness.sandbox.dirs")
+    setup_errors = LazyModule("harness.commands.errors")
 
 
 def _end(request: pytest.FixtureRequest, ending: Ending, why: str) -> NoReturn:
@@ -162,11 +166,17 @@ def backend(request: pytest.FixtureRequest, case: Case) -> Backend:
 
 @pytest.fixture
 def cli(request: pytest.FixtureRequest, case: Case, backend: Backend) -> Cli:
-    """The case's installed CLI, or the one whose path its options give. The test is skipped if it is not installed."""
+    """The case's installed CLI, or the one whose path its options give.
+
+    A pinned CLI that is not installed is installed now. The test is skipped if that fails, or if the CLI is not pinned
+    and not there.
+    """
     try:
         executable = adapters.executable_of(_proctors(case).backend)
-        return agent_cli.given_cli(backend, executable) if executable else agent_cli.find_cli(backend)
-    except agent_cli.CliMissing as error:
+        if executable:
+            return agent_cli.given_cli(backend, executable)
+        return installing.install(backend, live_of(request.config).show)
+    except (agent_cli.CliMissing, setup_errors.SetupFailed) as error:
         _end(request, endings.Ending.CLI_MISSING, str(error))
 
 

@@ -33,14 +33,12 @@ def requirements(extra: str) -> Path:
     return _shipped("requirements") / f"{extra}.txt"
 
 
-def cli_lock() -> Path:
-    """Return npm's lock of the pinned CLIs. Its `package.json` is beside it."""
-    return Path(backends.__file__).resolve().parent / "cli" / "package-lock.json"
+def cli_pins() -> Path:
+    """Return the folder of the pinned CLIs. Each has a folder in it, named by its executable.
 
-
-def cli_requirements() -> list[Path]:
-    """Return the requirements files of the pinned CLIs that pip installs: `PACKAGE.txt`, beside npm's lock."""
-    return sorted(cli_lock().parent.glob("*.txt"))
+    For npm, that one holds `package.json` and `package-lock.json`; for pip, `requirements.txt`.
+    """
+    return Path(backends.__file__).resolve().parent / "cli"
 
 
 def harness_version() -> str:

@@ -48,7 +48,12 @@ class Claude(Backend):
     """The adapter of Claude Code."""
 
     name = "claude"
-    installation = NpmPackage(package="@anthropic-ai/claude-code", executable="claude")
+    installation = NpmPackage(
+        package="@anthropic-ai/claude-code",
+        executable="claude",
+        licence="proprietary: Anthropic's commercial terms",
+        megabytes=241,
+    )
     options = ClaudeOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",), compact=True)
     own_limits = stream.OWN_LIMITS

@@ -42,7 +42,7 @@ class OpenCode(Backend):
     """The adapter of OpenCode."""
 
     name = "opencode"
-    installation = NpmPackage(package="opencode-ai", executable="opencode")
+    installation = NpmPackage(package="opencode-ai", executable="opencode", licence="MIT", megabytes=355)
     options = OpenCodeOptions
     capabilities = Capabilities(
         mcp=True,

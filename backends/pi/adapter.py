@@ -38,7 +38,7 @@ class Pi(Backend):
     """The adapter of Pi."""
 
     name = "pi"
-    installation = NpmPackage(package="@mariozechner/pi-coding-agent", executable="pi")
+    installation = NpmPackage(package="@mariozechner/pi-coding-agent", executable="pi", licence="MIT", megabytes=195)
     options = PiOptions
     capabilities = Capabilities(
         mcp=False,

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from backends.base import Backend, Bundled, Installation, NpmPackage, OnPath, PipPackage
 from harness.cache import NoHomeError, user_cache
-from harness.packaged import cli_lock, cli_requirements, harness_version
+from harness.packaged import cli_pins, harness_version
 from harness.seed_key import VARIABLE
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
@@ -30,43 +30,70 @@ class CliMissing(Exception):
 
 
 class Cli(Struct, frozen=True):
-    """An installed CLI: its executable and its version. `given`: the configuration gives its path."""
+    """An installed CLI: its executable and its version.
+
+    `given`: the configuration gives its path. `node` is the Node.js that was installed with it and runs it, or `None`
+    for a CLI that runs by itself or on the Node.js of this machine.
+    """
 
     executable: Path
     version: str
     given: bool = False
+    node: Path | None = None
+
+    @property
+    def runner(self) -> tuple[str, ...]:
+        """What stands before the executable on a command line: the Node.js of its own, if it has one."""
+        return () if self.node is None else (str(self.node),)
 
 
 def pinned_clis() -> Path:
-    """Return the folder in which `proctor setup` installs the CLIs that this Proctor pins. It may not exist yet.
+    """Return the folder in which `proctor setup` installs CLIs, in the user's cache. It may not exist yet.
 
-    It lies in the user's cache. The digest of the pins names it, so that every checkout and environment with the same
-    pins shares it. Raise `CliMissing` for a user without a home.
+    Raise `CliMissing` for a user without a home.
     """
-    digest = hashlib.sha256(cli_lock().read_bytes())
-    for pins in cli_requirements():
-        digest.update(pins.read_bytes())
     try:
-        return user_cache() / "clis" / digest.hexdigest()[:16]
+        return user_cache() / "clis"
     except NoHomeError as error:
         raise CliMissing(str(error)) from error
 
 
-def find_cli(backend: Backend, root: Path | None = None) -> Cli:
+def pinned_folder(package: NpmPackage | PipPackage) -> Path:
+    """Return the folder in which `proctor setup` installs this CLI. It may not exist yet.
+
+    The digest of the CLI's pins names it, so that every checkout and environment with the same pins shares it. Raise
+    `CliMissing` for a user without a home.
+    """
+    pins = lock_of(package)
+    digest = hashlib.sha256(pins.read_bytes() if pins.is_file() else b"").hexdigest()
+    return pinned_clis() / f"{package.executable}-{digest[:16]}"
+
+
+def lock_of(package: NpmPackage | PipPackage) -> Path:
+    """Return the file that pins this CLI and all that it depends on. It does not exist if the CLI is not pinned."""
+    name = "package-lock.json" if isinstance(package, NpmPackage) else "requirements.txt"
+    return cli_pins() / package.executable / name
+
+
+def find_cli(backend: Backend, clis: Path | None = None) -> Cli:
     """Return the backend's CLI. Raise `CliMissing` if it is not installed.
 
-    `root` is the folder into which npm (`node_modules/`) and pip (`venvs/PACKAGE/`) installed CLIs, by default the
-    folder of the pinned ones.
+    `clis` is a folder that holds a folder for each CLI, named by its executable. `None` stands for the pinned CLIs.
     """
     match backend.installation:
         case NpmPackage() as npm:
-            return _from_npm(npm, root or pinned_clis())
+            return cli_in(clis / npm.executable if clis else pinned_folder(npm), npm)
         case PipPackage() as pip:
-            return _from_pip(pip, root or pinned_clis())
+            return cli_in(clis / pip.executable if clis else pinned_folder(pip), pip)
         case OnPath() as program:
             return _from_path(program)
         case Bundled():
             return Cli(Path(sys.executable), harness_version())
+
+
+def cli_in(folder: Path, package: NpmPackage | PipPackage) -> Cli:
+    """Return the CLI that npm or pip installed in this folder. Raise `CliMissing` if it is not there."""
+    return _from_npm(package, folder) if isinstance(package, NpmPackage) else _from_pip(package, folder)
 
 
 def given_cli(backend: Backend, executable: Path) -> Cli:
@@ -79,34 +106,29 @@ def given_cli(backend: Backend, executable: Path) -> Cli:
 def pinned_version(installation: Installation) -> str | None:
     """Return the version that `backends/cli/` pins, or `None` for a CLI that it does not pin."""
     match installation:
-        case NpmPackage(package=package):
-            manifest = json.loads(cli_lock().with_name("package.json").read_text())
-            versions: dict[str, str] = manifest["dependencies"]
+        case NpmPackage(package=package) as npm:
+            manifest = lock_of(npm).with_name("package.json")
+            versions: dict[str, str] = json.loads(manifest.read_text())["dependencies"] if manifest.is_file() else {}
             return versions.get(package)
-        case PipPackage(package=package):
-            lines = "".join(file.read_text() for file in cli_requirements() if file.stem == package)
+        case PipPackage(package=package) as pip:
+            lines = lock_of(pip).read_text() if lock_of(pip).is_file() else ""
             pinned = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", lines, re.MULTILINE)
             return pinned[1] if pinned else None
         case OnPath() | Bundled():
             return None
 
 
-def virtual_environment(pip: PipPackage, root: Path) -> Path:
-    """Return the folder of the virtual environment of this CLI, where `root` is the folder of all CLIs."""
-    return root / "venvs" / pip.package
-
-
-def _from_npm(npm: NpmPackage, root: Path) -> Cli:
-    modules = root / "node_modules"
+def _from_npm(npm: NpmPackage, folder: Path) -> Cli:
+    modules = folder / "node_modules"
     executable, manifest = modules / ".bin" / npm.executable, modules / npm.package / "package.json"
     if not executable.exists() or not manifest.exists():
         raise CliMissing(f"{npm.executable} ({npm.package}) is not installed{_remedy(npm)}")
-    return Cli(executable, json.loads(manifest.read_text())["version"])
+    node = modules / ".bin" / "node"
+    return Cli(executable, json.loads(manifest.read_text())["version"], node=node if node.exists() else None)
 
 
-def _from_pip(pip: PipPackage, root: Path) -> Cli:
-    own = virtual_environment(pip, root)
-    executable, sites = own / "bin" / pip.executable, own.glob("lib/python*/site-packages")
+def _from_pip(pip: PipPackage, folder: Path) -> Cli:
+    executable, sites = folder / "bin" / pip.executable, folder.glob("lib/python*/site-packages")
     installed = Distribution.discover(name=pip.package, path=[str(site) for site in sites])
     version = next((one.version for one in installed), None)
     if version is None or not executable.exists():
@@ -116,7 +138,7 @@ def _from_pip(pip: PipPackage, root: Path) -> Cli:
 
 def _remedy(package: NpmPackage | PipPackage) -> str:
     if pinned_version(package) is not None:
-        return ": run `proctor setup`"
+        return f": run `proctor setup --backend {package.executable}`"
     return ", and backends/cli/ does not pin it: pin it there, or have its adapter find it on PATH (`OnPath`)"
 
 

@@ -1,6 +1,6 @@
 """`proctor setup`: installs what Proctor needs besides its Python packages, and checks that it works.
 
-It installs the pinned CLIs and the libraries of the page in the user's cache, and bubblewrap. A second call installs
+It installs pinned CLIs and the libraries of the page in the user's cache, and bubblewrap. A second call installs
 nothing.
 """
 
@@ -11,19 +11,29 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from backends.registry import backend, own_names
-from harness.agent.cli import CliMissing, find_cli, pinned_clis
+from backends.registry import backend
+from harness.agent.cli import CliMissing
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import bubblewrap, clis, extras, interpreters, page, pip
+from harness.commands.installing import bubblewrap, clis, extras, interpreters, page
 from harness.environments.interpreters import INTERPRETERS
 
 _EXTRAS = extras.EXTRAS | {
     name: f"{extra.text}, in a virtual environment of its own in your cache" for name, extra in INTERPRETERS.items()
 }
 
+_ALL = "all"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `proctor setup`."""
+    parser.add_argument(
+        "--backend",
+        action="append",
+        default=[],
+        choices=[*clis.pinned_backends(), _ALL],
+        help="install the CLI of this backend (repeatable), or of all. Without this option, those of "
+        f"{' and '.join(clis.DEFAULT)}. Another CLI is installed when a case first needs it",
+    )
     described = "; ".join(f"{name}: {text}" for name, text in _EXTRAS.items())
     parser.add_argument(
         "--extra",
@@ -36,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run every step, even after one has failed. Return 1 if a step failed."""
-    steps: dict[str, Callable[[], str]] = {"clis": _clis, "page": _page, "bubblewrap": _bubblewrap}
+    steps: dict[str, Callable[[], str]] = {f"cli {name}": partial(_cli, name) for name in _wanted(given.backend)}
+    steps |= {"page": _page, "bubblewrap": _bubblewrap}
     steps |= {f"extra {name}": partial(_extra, name) for name in dict.fromkeys(given.extra)}
     failed = False
     for name, step in steps.items():
@@ -48,22 +59,16 @@ def run(given: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _clis() -> str:
+def _wanted(given: list[str]) -> tuple[str, ...]:
+    """Return the backends whose CLIs to install: those given, or else the default ones."""
+    return clis.pinned_backends() if _ALL in given else tuple(dict.fromkeys(given or clis.DEFAULT))
+
+
+def _cli(name: str) -> str:
     try:
-        root = pinned_clis()
+        return f"{name} {clis.install(backend(name), _tell).version}"
     except CliMissing as error:
         raise SetupFailed(str(error)) from error
-    clis.install(root, _tell)
-    pip.install(root, _tell)
-    return ", ".join(map(_version, own_names()))
-
-
-def _version(name: str) -> str:
-    """Return the name and version of a CLI. If the user must install it, return how to do that."""
-    try:
-        return f"{name} {find_cli(backend(name)).version}"
-    except CliMissing as error:
-        return str(error)
 
 
 def _page() -> str:

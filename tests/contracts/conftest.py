@@ -1,6 +1,6 @@
 """Fixtures of the contract: its sessions run among the canaries of a user who has configured every CLI.
 
-`make contract-latest` sets `PROCTOR_CLI_ROOT` to test CLIs in another folder than the pinned ones.
+`make contract-latest` sets `PROCTOR_CLIS` to test CLIs in another folder than the pinned ones.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import pytest
 
 from backends.registry import backend
 from tests.contracts import canaries, rich
-from tests.support.sessions import PINNED, Stage
+from tests.support.sessions import Stage
 
 
 @pytest.fixture(scope="session")
-def cli_root() -> Path:
-    """The folder of the CLIs under test."""
-    return Path(os.environ.get("PROCTOR_CLI_ROOT", PINNED))
+def clis() -> Path | None:
+    """The folder of the CLIs under test, or `None` for the pinned ones."""
+    given = os.environ.get("PROCTOR_CLIS")
+    return Path(given) if given else None
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def stage(cli_root: Path, sessions: Path) -> Iterator[Stage]:
+def stage(clis: Path | None, sessions: Path) -> Iterator[Stage]:
     """The stage that plays sessions."""
-    with Stage(cli_root) as stage:
+    with Stage(clis) as stage:
         yield stage
 
 

@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 from backends.base import Backend, NpmPackage
 from backends.registry import backend, names
 from harness.agent.cli import find_cli
-from harness.packaged import cli_lock
+from harness.packaged import cli_pins
 from tests.contracts import rich
 from tests.contracts.changes import changed_request, changed_shapes
-from tests.support.sessions import PINNED, Stage
+from tests.support.sessions import Stage
 
-MANIFESTS = cli_lock().parent
+MANIFESTS = cli_pins()
 LATEST = MANIFESTS.with_name("cli-latest")
 ROOT = MANIFESTS.parents[1]
 
@@ -41,7 +41,8 @@ def main() -> int:
     given = parser.parse_args()
     everyone = [name for name in names() if isinstance(backend(name).installation, NpmPackage)]
     wanted = [backend(name) for name in ([given.bump] if given.bump else given.backends or everyone)]
-    _install(wanted)
+    for adapter in wanted:
+        _install(adapter)
     failed = False
     for adapter in wanted:
         clauses, report = _report(adapter)
@@ -52,18 +53,22 @@ def main() -> int:
     return int(failed)
 
 
-def _package(adapter: Backend) -> str:
+def _package(adapter: Backend) -> NpmPackage:
     """Return the npm package of the CLI. Exit with a message if the CLI is installed in another way."""
     if isinstance(adapter.installation, NpmPackage):
-        return adapter.installation.package
+        return adapter.installation
     sys.exit(f"{adapter.name}: only npm packages can be compared; raise the pin by hand, then run `make contract`")
 
 
-def _install(adapters: list[Backend]) -> None:
-    LATEST.mkdir(exist_ok=True)
-    packages = {_package(adapter): "latest" for adapter in adapters}
-    (LATEST / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
-    _npm(LATEST, "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
+def _install(adapter: Backend) -> None:
+    """Install the newest version of the CLI, and the Node.js that its pins name."""
+    npm = _package(adapter)
+    folder = LATEST / npm.executable
+    folder.mkdir(parents=True, exist_ok=True)
+    pinned = json.loads((MANIFESTS / npm.executable / "package.json").read_text())["dependencies"]
+    newest = pinned | {npm.package: "latest"}
+    (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": newest}))
+    _npm(folder, "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
 
 
 def _npm(folder: Path, *arguments: str) -> None:
@@ -75,12 +80,12 @@ def _npm(folder: Path, *arguments: str) -> None:
 def _report(adapter: Backend) -> tuple[list[str], str]:
     """Return the clauses that the newest version breaks, and the text of the report."""
     pinned, newest = find_cli(adapter).version, find_cli(adapter, LATEST).version
-    title = f"{adapter.name}: {_package(adapter)} {pinned} -> {newest}"
+    title = f"{adapter.name}: {_package(adapter).package} {pinned} -> {newest}"
     if pinned == newest:
-        return [], f"{adapter.name}: {_package(adapter)} {pinned} is the newest\n"
+        return [], f"{adapter.name}: {_package(adapter).package} {pinned} is the newest\n"
     clauses = _broken_clauses(adapter)
     with TemporaryDirectory(prefix="contract-") as scratch:
-        old = _play(adapter, PINNED, Path(scratch) / "pinned")
+        old = _play(adapter, None, Path(scratch) / "pinned")
         new = _play(adapter, LATEST, Path(scratch) / "newest")
         shapes = changed_shapes(old.played.stream, new.played.stream)
         request = changed_request(old.played.requests[0].body, new.played.requests[0].body)
@@ -95,8 +100,8 @@ def _report(adapter: Backend) -> tuple[list[str], str]:
     return clauses, "\n".join(lines)
 
 
-def _play(adapter: Backend, root: Path, folder: Path) -> rich.Rich:
-    with Stage(root) as stage:
+def _play(adapter: Backend, clis: Path | None, folder: Path) -> rich.Rich:
+    with Stage(clis) as stage:
         return rich.play(stage, adapter, folder)
 
 
@@ -107,7 +112,7 @@ def _broken_clauses(adapter: Backend) -> list[str]:
     ran = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | {"PROCTOR_CLI_ROOT": str(LATEST)},
+        env=os.environ | {"PROCTOR_CLIS": str(LATEST)},
         capture_output=True,
         text=True,
         check=False,
@@ -120,16 +125,16 @@ def _broken_clauses(adapter: Backend) -> list[str]:
 
 def _bump(adapter: Backend, report: str) -> None:
     """Write the new pin and its lock, and the report as a commit message."""
-    manifest = MANIFESTS / "package.json"
+    npm, version = _package(adapter), find_cli(adapter, LATEST).version
+    manifest = MANIFESTS / npm.executable / "package.json"
     content = json.loads(manifest.read_text())
-    version = find_cli(adapter, LATEST).version
-    content["dependencies"][_package(adapter)] = version
+    content["dependencies"][npm.package] = version
     manifest.write_text(json.dumps(content, indent=2) + "\n")
-    _npm(MANIFESTS, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
-    _npm(MANIFESTS, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
+    _npm(manifest.parent, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error")
+    _npm(manifest.parent, "ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error")
     message = LATEST / f"bump-{adapter.name}.txt"
     message.write_text(f"Raise {report}")
-    print(f"pinned {_package(adapter)} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
+    print(f"pinned {npm.package} {version}; now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
     print(f"git commit -F {message.relative_to(ROOT)} backends/cli tests/corpus")
 
 

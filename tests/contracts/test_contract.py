@@ -17,7 +17,7 @@ import pytest
 
 from backends.events import Text, ToolResult
 from backends.registry import backend, names
-from harness.agent.cli import find_cli, pinned_version
+from harness.agent.cli import pinned_version
 from harness.agent.driver import Progress
 from harness.agent.reconcile import reconcile
 from harness.case import Limits, Price
@@ -31,7 +31,7 @@ from harness.sandbox.paths import program_paths
 from harness.transcript.read import read_transcripts
 from tests.contracts import canaries, rich
 from tests.contracts.rich import Rich, capable
-from tests.support.sessions import PINNED, Play, Stage
+from tests.support.sessions import Play, Stage, installed
 from tests.support.words import words
 
 pytestmark = pytest.mark.contract
@@ -54,18 +54,18 @@ ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCoun
 
 
 @pytest.mark.parametrize("name", [name for name in names() if pinned_version(backend(name).installation)])
-def test_the_cli_has_the_pinned_version(name: str, cli_root: Path) -> None:
-    if cli_root != PINNED:
+def test_the_cli_has_the_pinned_version(name: str, clis: Path | None) -> None:
+    if clis is not None:
         pytest.skip("other versions than the pinned ones are tested")
     adapter = backend(name)
-    assert find_cli(adapter, cli_root).version == pinned_version(adapter.installation)
+    assert installed(adapter).version == pinned_version(adapter.installation)
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_cli_starts_and_tells_its_version(name: str, stage: Stage, sessions: Path, cli_root: Path) -> None:
-    cli = find_cli(backend(name), cli_root)
+def test_the_cli_starts_and_tells_its_version(name: str, stage: Stage, sessions: Path, clis: Path | None) -> None:
+    cli = installed(backend(name), clis)
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
-    ran = place.run([str(cli.executable), "--version"])
+    ran = place.run([*cli.runner, str(cli.executable), "--version"])
     assert ran.exit_code == 0, ran.stderr
     assert cli.version in (ran.stdout + ran.stderr).decode()
 

@@ -15,6 +15,7 @@ from harness.gateway.scripted import ScriptedProvider
 from harness.results.record import Record
 from harness.sandbox.filesystem import WORKSPACE
 from harness.seed_key import VARIABLE
+from tests.support.backends import PLAYED
 from tests.support.project import ROOT, Project
 from tests.support.replays import changed
 from tests.support.seed import SEED
@@ -43,8 +44,8 @@ def test_the_shipped_cassettes_are_played_by_every_cli_and_a_misfit_is_an_error(
     project.write(cassette_of("claude", "old"), damaged(ROOT / cassette_of("claude", "stand_in")))
     project.write(
         "conf/suite/mine.yaml",
-        "name: mine\nbackends: all\nmodels: [stand_in_replayed, old]\nenvironments: [small_maze]\n"
-        f"exclude: [{', '.join(f'{{model: old, backend: {name}}}' for name in names() if name != 'claude')}]\n",
+        f"name: mine\nbackends: [{', '.join(PLAYED)}]\nmodels: [stand_in_replayed, old]\nenvironments: [small_maze]\n"
+        f"exclude: [{', '.join(f'{{model: old, backend: {name}}}' for name in PLAYED if name != 'claude')}]\n",
     )
     shown = project.pytest("--suite", "mine", "--record-cassettes").stdout
     records = project.records
@@ -54,7 +55,7 @@ def test_the_shipped_cassettes_are_played_by_every_cli_and_a_misfit_is_an_error(
         "does not fit the request of turn 2: the tool Bash, which the answer calls, takes other" in misfit.explanation
     )
     assert "record it again with `pytest --record-cassettes -k claude-old-small_maze`" in misfit.explanation
-    assert {record.case.backend for record in records.values()} == set(names())
+    assert {record.case.backend for record in records.values()} == set(PLAYED)
     for record in records.values():
         assert (record.outcome, record.scripted) == ("passed", True), record.explanation
         assert record.played_from == "the stand-in stand_in (a script, not a model)"
@@ -63,7 +64,7 @@ def test_the_shipped_cassettes_are_played_by_every_cli_and_a_misfit_is_an_error(
         first = load_cassette(ROOT / cassette_of(record.case.backend, "stand_in"))
         assert again.takes == first.takes, "a recording of the replay is the same"
         assert again.head.stand_in
-    assert shown.count("a cassette of the stand-in stand_in (a script, not a model)") == len(names()) + 1
+    assert shown.count("a cassette of the stand-in stand_in (a script, not a model)") == len(PLAYED) + 1
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

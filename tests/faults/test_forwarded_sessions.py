@@ -32,6 +32,7 @@ from harness.models.forwarding import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import WORKSPACE
+from tests.support.backends import each
 from tests.support.cases import PROMPT
 from tests.support.stand_in_upstream import Certificate, Upstream
 
@@ -143,7 +144,7 @@ def test_a_service_that_refuses_and_quotes_the_key_reveals_it_to_nobody(
     check_that_the_key_is_nowhere(tmp_path)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", each())
 def test_a_service_that_is_gone_ends_the_session_at_once_whatever_the_cli_would_do(
     tmp_path: Path, host: HttpHost, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.main import COMMANDS, main
-from harness.packaged import cli_lock, harness_version, packaged_conf, requirements
+from harness.packaged import cli_pins, harness_version, packaged_conf, requirements
 from tests.support.project import ROOT
 
 
@@ -110,5 +110,5 @@ def test_a_command_imports_only_what_it_needs() -> None:
 
 def test_a_checkout_finds_its_packaged_files() -> None:
     assert packaged_conf() == ROOT / "conf"
-    assert cli_lock() == ROOT / "backends/cli/package-lock.json"
+    assert cli_pins() == ROOT / "backends/cli"
     assert requirements("local") == ROOT / "requirements/local.txt"

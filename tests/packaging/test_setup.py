@@ -17,10 +17,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from backends.registry import backend, names
-from harness.agent.cli import CliMissing, find_cli, pinned_clis
+from backends.base import NpmPackage
+from backends.registry import backend
+from harness.agent.cli import CliMissing, find_cli, pinned_clis, pinned_folder
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
+from harness.commands.installing.clis import DEFAULT, pinned_backends
 from harness.commands.main import main
 from harness.environments.interpreters import INTERPRETERS
 from harness.packaged import requirements
@@ -36,9 +38,19 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BareMachine:
 
 def installed() -> bool:
     try:
-        return bool([find_cli(backend(name)) for name in names()])
+        return bool([find_cli(backend(name)) for name in DEFAULT])
     except CliMissing:
         return False
+
+
+def folder_of(name: str) -> Path:
+    package = backend(name).installation
+    assert isinstance(package, NpmPackage)
+    return pinned_folder(package)
+
+
+WHOLE = {folder_of(name).name for name in DEFAULT}
+"""What a set-up leaves in the folder of the CLIs."""
 
 
 @pytest.fixture
@@ -66,16 +78,17 @@ def start(machine: BareMachine) -> Iterator[Callable[..., subprocess.Popen[str]]
 
 
 def test_the_pinned_clis_are_installed_once(machine: BareMachine, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CliMissing, match=r"claude .*is not installed: run `proctor setup`"):
+    with pytest.raises(CliMissing, match=r"claude .*is not installed: run `proctor setup --backend claude`"):
         find_cli(backend("claude"))
     assert main(["setup"]) == 0
     assert installed()
-    assert machine.left == {pinned_clis().name}
+    assert machine.left == WHOLE
     told = capsys.readouterr().out
-    assert f"Installing {len(names())} coding-agent CLIs in {pinned_clis()}" in told
-    assert f"claude {find_cli(backend('claude')).version}" in told
+    version = find_cli(backend("claude")).version
+    assert f"Installing claude {version} (241 MB, proprietary: Anthropic's commercial terms) in {pinned_clis()}" in told
+    assert f"claude {version}" in told
     assert main(["setup"]) == 0
-    assert machine.npm_calls == 1
+    assert machine.npm_calls == len(DEFAULT)
     assert "Installing" not in capsys.readouterr().out
 
 
@@ -85,14 +98,22 @@ def test_the_cache_is_named_by_the_lock_and_is_in_the_users_cache(
     monkeypatch.setenv("HOME", str(tmp_path))
     for given in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert pinned_clis().parent == tmp_path / ".cache/proctor/clis"
+        assert folder_of("claude").parent == tmp_path / ".cache/proctor/clis"
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    here = pinned_clis()
+    here = folder_of("claude")
     assert here.parent == Path("/elsewhere/proctor/clis")
     lock = tmp_path / "package-lock.json"
     lock.write_text("{}")
-    monkeypatch.setattr("harness.agent.cli.cli_lock", lambda: lock)
-    assert pinned_clis() != here
+    monkeypatch.setattr("harness.agent.cli.lock_of", lambda _package: lock)
+    assert folder_of("claude") != here
+
+
+def test_other_clis_are_installed_by_name_or_all_at_once(machine: BareMachine) -> None:
+    assert main(["setup", "--backend", "pi"]) == 0
+    assert machine.left == {folder_of("pi").name}
+    assert main(["setup", "--backend", "all"]) == 0
+    assert all(find_cli(backend(name)) for name in pinned_backends())
+    assert machine.npm_calls == len([name for name in pinned_backends() if folder_of(name)])
 
 
 def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: BareMachine) -> None:
@@ -101,7 +122,7 @@ def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: BareMachine) ->
         assert main(["setup"]) == 0
     finally:
         os.umask(before)
-    for path in (pinned_clis() / "node_modules").rglob("*"):
+    for path in pinned_clis().glob("*/node_modules/**/*"):
         assert path.stat().st_mode & 0o004, path
 
 
@@ -144,8 +165,8 @@ def test_an_unwritable_cache_is_reported(
     (tmp_path / "file").touch()
     machine.sets("XDG_CACHE_HOME", tmp_path / "file")
     assert main(["setup"]) == 1
-    assert "cannot install the CLIs: " in (told := capsys.readouterr().err)
-    assert "set XDG_CACHE_HOME to install them elsewhere" in told
+    assert "cannot install claude: " in (told := capsys.readouterr().err)
+    assert "set XDG_CACHE_HOME to install elsewhere" in told
 
 
 def test_two_simultaneous_setups_install_once(
@@ -154,9 +175,9 @@ def test_two_simultaneous_setups_install_once(
     started = [start(), start(), start()]
     told = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], told
-    assert machine.npm_calls == 1
-    assert sum("Installing" in text for text in told) == 1
-    assert machine.left == {pinned_clis().name}
+    assert machine.npm_calls == len(DEFAULT)
+    assert sum(text.count("Installing claude") for text in told) == 1
+    assert machine.left == WHOLE
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -164,8 +185,7 @@ def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
     machine: BareMachine, start: Callable[..., subprocess.Popen[str]], way: signal.Signals
 ) -> None:
     process = start(NPM_DOES="hang")
-    everything = len(names())
-    wait_until(lambda: len(list(pinned_clis().parent.glob("*/*/node_modules/.bin/*"))) == everything, "npm's files")
+    wait_until(lambda: len(list(pinned_clis().glob("*/*/node_modules/.bin/*"))) == 1, "npm's files")
     npm = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(way)
     assert process.wait() == (130 if way is signal.SIGINT else -way)
@@ -177,15 +197,15 @@ def test_an_interrupted_setup_does_not_count_and_is_cleared_away(
     else:  # npm survives, except for a child that ends by itself
         kill_all(npm)
     assert main(["setup"]) == 0
-    assert machine.left == {pinned_clis().name}
+    assert machine.left == WHOLE
 
 
 def test_an_installation_that_lost_a_cli_is_rebuilt(machine: BareMachine) -> None:
     assert main(["setup"]) == 0
-    find_cli(backend("pi")).executable.unlink()
+    find_cli(backend("claude")).executable.unlink()
     assert main(["setup"]) == 0
     assert installed()
-    assert machine.npm_calls == 2
+    assert machine.npm_calls == len(DEFAULT) + 1
 
 
 # bubblewrap
@@ -198,7 +218,7 @@ def test_every_step_is_tried_and_each_failure_is_reported(
     machine.has("bwrap", "echo bubblewrap 0.8.0; exit 1")
     assert main(["setup"]) == 1
     told = capsys.readouterr().err
-    assert "FAILED  clis" in told
+    assert "FAILED  cli claude" in told
     assert "FAILED  bubblewrap      bubblewrap 0.8.0 does not seal: " in told
 
 

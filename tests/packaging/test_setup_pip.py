@@ -11,11 +11,11 @@ import pytest
 from backends.base import Backend, PipPackage
 from backends.registry import backend
 from harness.agent import cli
-from harness.agent.cli import find_cli, virtual_environment
+from harness.agent.cli import find_cli, pinned_folder
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import pip
+from harness.commands.installing import clis
 
-PACKAGE = PipPackage(package="mylab-agent", executable="agent")
+PACKAGE = PipPackage(package="mylab-agent", executable="agent", licence="MIT", megabytes=1)
 
 
 def wheel(folder: Path, version: str) -> str:
@@ -31,47 +31,42 @@ def wheel(folder: Path, version: str) -> str:
 
 
 @pytest.fixture
-def adapter(monkeypatch: pytest.MonkeyPatch) -> Backend:
+def adapter() -> Backend:
     adapter: Backend = type("Fifth", (type(backend("pi")),), {"name": "fifth", "installation": PACKAGE})()
-    monkeypatch.setattr(pip, "own_names", lambda: ("pi", "fifth"))
-    monkeypatch.setattr(pip, "backend", lambda name: adapter if name == "fifth" else backend(name))
     return adapter
 
 
 @pytest.fixture
 def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The requirements file of the CLI. The wheels are in the same folder, so pip asks no index."""
-    file = tmp_path / "mylab-agent.txt"
+    file = tmp_path / "agent" / "requirements.txt"
+    file.parent.mkdir()
     file.write_text(wheel(tmp_path, "4.5"))
-    for module in (cli, pip):
-        monkeypatch.setattr(module, "cli_requirements", lambda: [file])
+    monkeypatch.setattr(cli, "cli_pins", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     return file
 
 
-def test_the_pinned_cli_is_installed_once_and_rebuilt_if_incomplete(
-    tmp_path: Path, adapter: Backend, pins: Path
-) -> None:
+@pytest.mark.usefixtures("pins")
+def test_the_pinned_cli_is_installed_once_and_rebuilt_if_incomplete(adapter: Backend) -> None:
     told: list[str] = []
     for _ in range(2):
-        pip.install(tmp_path, told.append)
-    own = virtual_environment(PACKAGE, tmp_path)
-    assert told == [f"Installing mylab-agent in {own}"]
-    assert find_cli(adapter, tmp_path).version == "4.5"
+        assert clis.install(adapter, told.append) == find_cli(adapter)
+    own = pinned_folder(PACKAGE)
+    assert told == [f"Installing agent 4.5 (1 MB, MIT) in {own}"]
+    assert find_cli(adapter).version == "4.5"
     (own / "complete").unlink()
     (own / "bin/agent").write_text("half a script")
-    pip.install(tmp_path, told.append)
+    clis.install(adapter, told.append)
     assert len(told) == 2
     assert "half" not in (own / "bin/agent").read_text()
 
 
 @pytest.mark.nightly
-def test_a_package_other_than_the_pinned_one_is_refused(
-    tmp_path: Path, adapter: Backend, pins: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_package_other_than_the_pinned_one_is_refused(adapter: Backend, pins: Path) -> None:
     pins.write_text(f"mylab-agent==4.5 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(SetupFailed, match="pip could not install mylab-agent: see its output above"):
-        pip.install(tmp_path, print)
-    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
-    assert not (virtual_environment(PACKAGE, tmp_path) / "complete").exists()
+    with pytest.raises(SetupFailed, match="DO NOT MATCH THE HASHES"):
+        clis.install(adapter, print)
+    assert not (pinned_folder(PACKAGE) / "complete").exists()

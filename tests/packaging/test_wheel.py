@@ -17,7 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.cli import pinned_clis
+from backends.base import NpmPackage
+from backends.registry import backend
+from harness.agent.cli import pinned_folder
+from harness.commands.installing.clis import DEFAULT
 from harness.packaged import harness_version
 from harness.page.library_files import libraries_folder
 from harness.results.store import read
@@ -27,8 +30,8 @@ pytestmark = pytest.mark.xdist_group("wheel")
 
 SHIPPED = {
     "proctor.py",
-    "backends/cli/package.json",
-    "backends/cli/package-lock.json",
+    "backends/cli/claude/package.json",
+    "backends/cli/claude/package-lock.json",
     "harness/conf/config.yaml",
     "harness/conf/suite/default.yaml",
     "harness/conf/scripts/small_maze.yaml",
@@ -41,6 +44,7 @@ SHIPPED = {
     "harness/sandbox/seccomp/x86_64.bpf",
     "harness/sandbox/seccomp/aarch64.bpf",
 }
+_PACKAGES = [one for name in DEFAULT if isinstance(one := backend(name).installation, NpmPackage)]
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
@@ -129,8 +133,8 @@ def reuse_packages(user: User) -> None:
 
 def reuse_clis(user: User) -> None:
     """Give the user the CLIs that are installed for the user who runs this test."""
-    for kind, installed in (("clis", pinned_clis()), ("page", libraries_folder())):
-        here = user.home / ".cache/proctor" / kind / installed.name
+    for installed in (*map(pinned_folder, _PACKAGES), libraries_folder()):
+        here = user.home / ".cache/proctor" / installed.parent.name / installed.name
         shutil.copytree(installed, here, symlinks=True, copy_function=link)
 
 

@@ -37,6 +37,7 @@ from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from tests.properties.grammar import SPACE, Said, as_shown, grammar
+from tests.support.backends import each
 from tests.support.cases import PROMPT
 
 pytestmark = pytest.mark.nightly
@@ -175,7 +176,7 @@ def read(adapter: Backend, stream: Path) -> list[Said]:
     return [said(texts.get(turn, ""), calls) for turn, calls in made.items()]
 
 
-@pytest.mark.parametrize("name", [name for name in names() if "turns" in grammar(name).SHOWS])
+@pytest.mark.parametrize("name", each(*(name for name in names() if "turns" in grammar(name).SHOWS)))
 def test_what_the_gateway_sent_is_what_was_read(name: str, gateway: Gateway) -> None:
     adapter = backend(name)
 

@@ -10,18 +10,17 @@ import pytest
 
 from backends.base import NpmPackage
 from backends.registry import backend, names
-from harness.agent.cli import pinned_clis
-from harness.packaged import cli_lock
+from harness.agent.cli import pinned_clis, pinned_version
 from harness.page.library_files import missing_libraries
 
-NPM = """\
-test "$1" = ci && test -f package.json && test -f package-lock.json || exit 99
+NPM = r"""test "$1" = ci && test -f package.json && test -f package-lock.json || exit 99
 case "$NPM_DOES" in "fail "*) echo "${{NPM_DOES#fail }}" >&2; exit 1 ;; esac
 if grep -q proctor-page package.json; then exec cp -r {modules}-page node_modules; fi
 echo "$@" >> {log}
-cp -r {modules} node_modules
+cli=$(sed -n 's/.*"proctor-cli-\([a-z]*\)".*/\1/p' package.json)
+cp -r {modules}/$cli node_modules
 test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
-    printf '#!/bin/sh\\necho no binary >&2; exit 1\\n' > $cli
+    printf '#!/bin/sh\necho no binary >&2; exit 1\n' > $cli
 done
 test "$NPM_DOES" != hang || exec sleep 600
 """
@@ -68,18 +67,19 @@ class BareMachine:
     @property
     def left(self) -> set[str]:
         """The content of the CLIs' cache, without the lock files."""
-        folder = pinned_clis().parent
+        folder = pinned_clis()
         return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
 
 
-def _write_clis(modules: Path) -> None:
-    pins = json.loads(cli_lock().with_name("package.json").read_text())["dependencies"]
-    (modules / ".bin").mkdir(parents=True)
+def _write_clis(served: Path) -> None:
     for npm in (backend(name).installation for name in names()):
         if isinstance(npm, NpmPackage):
+            version = pinned_version(npm)
+            modules = served / npm.executable
+            (modules / ".bin").mkdir(parents=True)
             (package := modules / npm.package).mkdir(parents=True)
-            (package / "package.json").write_text(json.dumps({"version": pins[npm.package]}))
-            (package / "cli").write_text(f"#!/bin/sh\necho {pins[npm.package]}\n")
+            (package / "package.json").write_text(json.dumps({"version": version}))
+            (package / "cli").write_text(f"#!/bin/sh\necho {version}\n")
             (package / "cli").chmod(0o755)
             (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
 

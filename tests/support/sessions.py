@@ -14,10 +14,10 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from backends.base import Backend
+from backends.base import Backend, NpmPackage, PipPackage
 from harness import pipeline
 from harness.agent.attempt import AttemptResult, run_attempt
-from harness.agent.cli import find_cli, pinned_clis
+from harness.agent.cli import Cli, cli_in, find_cli, pinned_clis, pinned_folder
 from harness.agent.driver import Progress
 from harness.agent.files import holds
 from harness.agent.setup import SessionSetup
@@ -40,7 +40,7 @@ from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from tests.support.cases import PROMPT
 
-PINNED = pinned_clis()
+_CLIS = pinned_clis()
 """The folder of the pinned CLIs. It is read here because a test may later act as another user, with another cache."""
 
 MODEL = "scripted"
@@ -148,11 +148,19 @@ def ignore(*_: Any) -> None:
     """Ignore a request: the default for `watch`."""
 
 
-class Stage:
-    """A place to play sessions; a context manager. `cli_root` is the folder of the installed CLIs."""
+def installed(backend: Backend, clis: Path | None = None) -> Cli:
+    """Return the CLI of a backend from the folder `clis`, or the pinned one of the user who began the tests."""
+    package = backend.installation
+    if clis is None and isinstance(package, NpmPackage | PipPackage):
+        return cli_in(_CLIS / pinned_folder(package).name, package)
+    return find_cli(backend, clis)
 
-    def __init__(self, cli_root: Path = PINNED) -> None:
-        self._cli_root = cli_root
+
+class Stage:
+    """A place to play sessions; a context manager. `clis` is a folder of other CLIs than the pinned ones."""
+
+    def __init__(self, clis: Path | None = None) -> None:
+        self._clis = clis
         self._sandbox = make_sandbox(SANDBOX)
 
     def __enter__(self) -> Self:
@@ -224,7 +232,7 @@ class Stage:
                     evaluation=EvaluationConf(),
                 ),
                 backend=backend,
-                cli=find_cli(backend, self._cli_root),
+                cli=installed(backend, self._clis),
                 dirs=dirs,
                 budget=Budget.within(play.limits),
                 gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),

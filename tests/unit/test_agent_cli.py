@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
-from backends.registry import backend, names
+from backends.registry import backend
 from harness.agent import cli
-from harness.agent.cli import Cli, CliMissing, find_cli, given_cli, pinned_clis, pinned_version
+from harness.agent.cli import Cli, CliMissing, find_cli, given_cli, pinned_folder, pinned_version
 from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
+from harness.commands.installing.clis import DEFAULT
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import program_paths
 from harness.seed_key import VARIABLE
 
-NPM = NpmPackage(package="@mylab/agent", executable="agent")
-PIP = PipPackage(package="mylab-agent", executable="agent")
+NPM = NpmPackage(package="@mylab/agent", executable="agent", licence="MIT", megabytes=1)
+PIP = PipPackage(package="mylab-agent", executable="agent", licence="MIT", megabytes=1)
 BINARY = OnPath(executable="agent", how_to_install="see https://example.org/agent")
 
 
@@ -39,15 +40,18 @@ def write(path: Path, text: str) -> Path:
 def test_an_npm_package_has_its_version_in_its_manifest(tmp_path: Path) -> None:
     with pytest.raises(CliMissing, match=r"agent \(@mylab/agent\) is not installed, and backends/cli/ does not pin it"):
         find_cli(installed_as(NPM), tmp_path)
-    executable = write(tmp_path / "node_modules/.bin/agent", "")
-    write(tmp_path / "node_modules/@mylab/agent/package.json", json.dumps({"version": "1.2.3"}))
+    modules = tmp_path / "agent/node_modules"
+    executable = write(modules / ".bin/agent", "")
+    write(modules / "@mylab/agent/package.json", json.dumps({"version": "1.2.3"}))
     assert find_cli(installed_as(NPM), tmp_path) == Cli(executable, "1.2.3")
+    node = write(modules / ".bin/node", "")
+    assert find_cli(installed_as(NPM), tmp_path).runner == (str(node),)
 
 
 def test_a_pip_package_runs_sealed_from_its_own_virtual_environment(tmp_path: Path) -> None:
     with pytest.raises(CliMissing, match=r"agent \(mylab-agent\) is not installed"):
         find_cli(installed_as(PIP), tmp_path)
-    own = tmp_path / "venvs/mylab-agent"
+    own = tmp_path / "agent"
     venv.create(own, symlinks=True)
     (site,) = own.glob("lib/python*/site-packages")
     write(site / "mylab_agent-4.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: mylab-agent\nVersion: 4.5\n")
@@ -84,7 +88,7 @@ def test_a_cli_at_a_given_path_prints_its_version(tmp_path: Path, installation: 
         given_cli(installed_as(installation), executable)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", DEFAULT)
 def test_the_pinned_version_is_installed(name: str) -> None:
     pinned = pinned_version(backend(name).installation)
     assert pinned in {None, find_cli(backend(name)).version}
@@ -92,14 +96,14 @@ def test_the_pinned_version_is_installed(name: str) -> None:
 
 def test_a_pip_package_is_pinned_by_its_requirements_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["click==8.1 \\", "    --hash=sha256:00", "mylab-agent==4.5 \\", "    --hash=sha256:11"]
-    pins = write(tmp_path / "mylab-agent.txt", "\n".join(lines))
-    monkeypatch.setattr(cli, "cli_requirements", lambda: [pins])
+    pins = write(tmp_path / "agent/requirements.txt", "\n".join(lines))
+    monkeypatch.setattr(cli, "cli_pins", lambda: tmp_path)
     assert pinned_version(PIP) == "4.5"
-    with pytest.raises(CliMissing, match="is not installed: run `proctor setup`"):
-        find_cli(installed_as(PIP), tmp_path)
-    here = pinned_clis()
+    with pytest.raises(CliMissing, match="is not installed: run `proctor setup --backend agent`"):
+        find_cli(installed_as(PIP))
+    here = pinned_folder(PIP)
     pins.write_text("mylab-agent==4.6\n")
-    assert pinned_clis() != here, "another pin needs another installation"
+    assert pinned_folder(PIP) != here, "another pin needs another installation"
     assert pinned_version(NPM) is None
     assert pinned_version(BINARY) is None
 

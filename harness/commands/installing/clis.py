@@ -1,50 +1,63 @@
-"""Installs the pinned CLIs that come from npm."""
+"""Installs the pinned CLI of a backend in the user's cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from backends.base import Backend, NpmPackage
+from backends.base import Backend, NpmPackage, PipPackage
 from backends.registry import backend, own_names
-from harness.agent.cli import Cli, CliMissing, find_cli, pinned_version
+from harness.agent.cli import Cli, CliMissing, cli_in, find_cli, lock_of, pinned_folder, pinned_version
 from harness.commands.errors import SetupFailed
-from harness.commands.installing import npm
+from harness.commands.installing import npm, pip
 from harness.commands.installing.start import require_start
 from harness.commands.installing.whole import install_whole
-from harness.packaged import cli_lock
+
+DEFAULT = ("claude", "opencode")
+"""The backends whose CLIs `proctor setup` installs if it is not told which. Others are installed at their first use."""
 
 
-def installed(root: Path) -> dict[str, Cli]:
-    """Return the CLIs of the lock in the folder `root`, by backend. Raise `CliMissing` if one is missing."""
-    return {adapter.name: find_cli(adapter, root) for adapter in _adapters()}
+def pinned_backends() -> tuple[str, ...]:
+    """Return the names of the backends whose CLIs `proctor setup` can install, sorted."""
+    return tuple(name for name in own_names() if pinned_version(backend(name).installation) is not None)
 
 
-def _adapters() -> list[Backend]:
-    """Return the backends whose CLIs are packages of the lock."""
-    found = [backend(name) for name in own_names() if isinstance(backend(name).installation, NpmPackage)]
-    return [adapter for adapter in found if pinned_version(adapter.installation) is not None]
+def install(adapter: Backend, tell: Callable[[str], None]) -> Cli:
+    """Install the CLI of a backend, unless it is there, and return it.
 
+    A CLI that Proctor does not pin is only looked for. Raise `CliMissing` if it is not there, and `SetupFailed` if a
+    pinned one cannot be installed. A second set-up at the same time waits for the first.
+    """
+    package = adapter.installation
+    if not isinstance(package, NpmPackage | PipPackage) or pinned_version(package) is None:
+        return find_cli(adapter)
+    folder = pinned_folder(package)
 
-def install(root: Path, tell: Callable[[str], None]) -> None:
-    """Install the CLIs of the lock in the folder `root`, unless they are there. Raise `SetupFailed`."""
+    def announce() -> None:
+        words = f"{package.executable} {pinned_version(package)} ({package.megabytes} MB, {package.licence})"
+        tell(f"Installing {words} in {folder}")
+
+    def complete(root: Path) -> bool:
+        try:
+            return bool(cli_in(root, package).version)
+        except CliMissing:
+            return False
 
     def fill(partial: Path) -> None:
-        tell(f"Installing {len(_adapters())} coding-agent CLIs in {root} (about 1.3 GB)")
-        npm.fill(partial, cli_lock())
-        for name, cli in installed(partial).items():
-            require_start(backend(name), cli)
+        announce()
+        npm.fill(partial, lock_of(package))
+        require_start(cli_in(partial, package), package.executable)
 
     try:
-        install_whole(root, fill, complete=_complete, tell=tell)
+        if isinstance(package, NpmPackage):
+            install_whole(folder, fill, complete=complete, tell=tell)
+        else:
+            pip.install(folder, lock_of(package), announce)
+            require_start(cli_in(folder, package), package.executable)
+        return find_cli(adapter)
     except CliMissing as error:
-        raise SetupFailed(f"npm has installed the CLIs, but {error}") from error
+        raise SetupFailed(f"the installation has succeeded, but {error}") from error
     except OSError as error:
-        raise SetupFailed(f"cannot install the CLIs: {error} (set XDG_CACHE_HOME to install them elsewhere)") from error
-
-
-def _complete(root: Path) -> bool:
-    try:
-        return bool(installed(root))
-    except CliMissing:
-        return False
+        raise SetupFailed(
+            f"cannot install {package.executable}: {error} (set XDG_CACHE_HOME to install elsewhere)"
+        ) from error

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from backends.base import Backend
 from harness.agent.cli import Cli
 from harness.commands.errors import SetupFailed
 from harness.temporary import temporary_folder
@@ -15,14 +14,13 @@ _START_S = 60.0
 """Seconds that a CLI may take to print its version."""
 
 
-def require_start(adapter: Backend, cli: Cli) -> None:
-    """Let a CLI print its version. Raise `SetupFailed` if it does not start."""
-    name = getattr(adapter.installation, "executable", adapter.name)
+def require_start(cli: Cli, name: str) -> None:
+    """Let the CLI of this name print its version. Raise `SetupFailed` if it does not start."""
     with temporary_folder("setup") as folder:
         home = str(folder)
         try:
             ran = subprocess.run(
-                [cli.executable, "--version"],
+                [*cli.runner, cli.executable, "--version"],
                 cwd=home,
                 env={"HOME": home, "PATH": _search_path()},
                 stdin=subprocess.DEVNULL,
