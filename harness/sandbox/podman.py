@@ -28,7 +28,7 @@ from harness.sandbox.state import abandoned_folders, state_folder
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ROOTS_UID = 65533
 """The host's uid of root inside: unused in systemd's table of uids. Nothing runs under it but the engine's runtime."""
-_MOST = 32768
+MOST = 32768
 """What podman may ask for in any case: it lowers the limit of processes to this before it starts a container."""
 _SEALED = (
     *("--network", "none", "--no-hosts", "--hostname", "sandbox"),
@@ -73,15 +73,7 @@ class Podman:
 
     def prepare(self, _image: Image, /) -> None:
         """See `Engine.prepare`. An ordinary user needs further uids."""
-        if os.geteuid() == 0:
-            _write_configuration(state_folder(self.kind))
-            return
-        if not (shutil.which("newuidmap") and _has_further_ids()):
-            raise SandboxError(f"this user has no further uids for a user namespace\n{_FURTHER_IDS}")
-        for abandoned in abandoned_folders(self.kind):
-            _clean(abandoned)
-        _write_configuration(state_folder(self.kind))
-        atexit.register(_clean, state_folder(self.kind))
+        own_podman()
 
     def argv(self, container: Container) -> Sequence[str]:
         """See `Engine.argv`."""
@@ -113,6 +105,24 @@ class Podman:
         if "newuidmap" in reason or "subuid" in reason:
             return _FURTHER_IDS
         return "see `podman info`, or choose another sandbox: proctor doctor lists those that work here"
+
+
+def own_podman() -> Mapping[str, str]:
+    """Return the variables for a podman whose state ends with this process.
+
+    Raise `SandboxError` if this user has no further uids.
+    """
+    kind = Podman.kind
+    if os.geteuid() == 0:
+        _write_configuration(state_folder(kind))
+        return _variables(state_folder(kind))
+    if not (shutil.which("newuidmap") and _has_further_ids()):
+        raise SandboxError(f"this user has no further uids for a user namespace\n{_FURTHER_IDS}")
+    for abandoned in abandoned_folders(kind):
+        _clean(abandoned)
+    _write_configuration(state_folder(kind))
+    atexit.register(_clean, state_folder(kind))
+    return _variables(state_folder(kind))
 
 
 def podman_sandbox(conf: SandboxConf) -> ContainerSandbox:
@@ -148,7 +158,7 @@ def _ulimits() -> Iterator[str]:
     """Yield options that keep podman from raising limits, which not every root may. Init lowers them further."""
     for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         _, hard = resource.getrlimit(kind)
-        most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+        most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
         yield from ("--ulimit", f"{name}={most}:{most}")
 
 

@@ -94,6 +94,39 @@ def test_a_build_that_fails_leaves_the_old_image(images: Path) -> None:
     assert sorted(path.name for path in images.iterdir()) == sorted([first.digest, "current"])
 
 
+ENGINE = """#!/bin/sh
+echo "$*" >> "$0.calls"
+case "$1" in
+  create) echo made;;
+  export) cp "$0.tar" "$3";;
+esac
+"""
+
+
+def test_an_engine_builds_the_containerfile_and_gives_its_files(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tmp_path / "podman"
+    engine.write_text(ENGINE)
+    engine.chmod(0o755)
+    system()(tmp_path / "podman.tar")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert main(["image", "--engine", "podman", "--base", "localhost/debian"]) == 0
+    build, create, export, remove = (tmp_path / "podman.calls").read_text().splitlines()
+    assert "--build-arg BASE=localhost/debian" in build
+    assert "ripgrep" in build
+    assert create.endswith("proctor-system true")
+    assert export.endswith(" made")
+    assert remove == "rm --force made"
+    assert (current_image().root / "usr/bin/su").exists()
+
+
+def test_a_base_needs_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["image", "--base", "debian"])
+    assert "--base needs --engine" in capsys.readouterr().err
+
+
 def test_without_an_image_the_command_is_named(images: Path) -> None:
     with pytest.raises(SandboxError, match="proctor image"):
         current_image()

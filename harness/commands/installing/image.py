@@ -65,7 +65,7 @@ def build(folder: Path, tell: Callable[[str], None]) -> Image:
     if not sources or release is None:
         raise SetupFailed(
             "this machine has no Debian sources of apt: build from the Containerfile instead "
-            "(proctor image --containerfile)"
+            "(proctor image --engine podman)"
         )
     _require_bootstrap(tell)
     wanted = packages()
