@@ -30,7 +30,7 @@ from harness.sandbox.cgroup import parents
 from harness.sandbox.disk import can_make_disks
 from harness.sandbox.filesystem import INIT, ROOM, files, visible
 from harness.sandbox.image import Image, current_image
-from harness.sandbox.keeper import weaker
+from harness.sandbox.keeper import PATIENCE, weaker
 from harness.sandbox.kernel import hide, inside_mounts
 from harness.sandbox.launched import START_S, Launched, last_words, spawn
 from harness.sandbox.layout import Layout, lay_out
@@ -119,9 +119,7 @@ class ContainerSandbox:
         found = weaker(parents(), disks=can_make_disks(), root=self.as_root)
         if not self._engine_limits:
             return found
-        return tuple(
-            words for words in found if not words.startswith(("the limit of memory", "the limit of processes"))
-        )
+        return tuple(words for words in found if words not in {LIMITS[MEMORY], LIMITS[PROCESSES]})
 
     @property
     def _engine_limits(self) -> bool:
@@ -163,7 +161,7 @@ class ContainerSandbox:
             image=image,
             uid=uid,
             command=("/usr/bin/env", "-i", str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, CONTROL, FILTER),
-            memory_bytes=request.bounds.memory_bytes if self._engine_limits else None,
+            memory_bytes=_with_patience(request.bounds.memory_bytes) if self._engine_limits else None,
             tasks=request.bounds.tasks if self._engine_limits else None,
         )
         return SealedBox(
@@ -174,6 +172,11 @@ class ContainerSandbox:
             limits=limits_of(self.conf, request.bounds),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
+
+
+def _with_patience(limit: int | None) -> int | None:
+    """Return the limit that an engine gets, above that of the box: who watches the box ends it in a gentler way."""
+    return None if limit is None else int(limit * PATIENCE)
 
 
 def _launch(engine: Engine, container: Container, folder: Path) -> Launched:

@@ -33,10 +33,9 @@ _OF_CONTAINERS: dict[str, Places] = {
 _COVERED = (
     "An ordinary user's podman covers a file of /proc with an empty device. It can be opened, and has no content."
 )
-_COVERS = (
-    *("open kmsg", "open page counts", "read the kernel's symbols", "read the kernel's command line"),
-    *("read the kernel's configuration", "read the key rings", "read timers", "read interrupts", "read locks"),
-    "read disks",
+_READ = (
+    *("read the kernel's symbols", "read the kernel's command line", "read the kernel's configuration"),
+    *("read the key rings", "read timers", "read interrupts", "read locks", "read disks"),
 )
 
 BREACHES: dict[str, Places] = {
@@ -54,15 +53,22 @@ BREACHES: dict[str, Places] = {
 """Where an attempt is breached, by its name."""
 
 
+_BOUND = "A user namespace can have no devices of its own. So podman shows the host's, and rooms share their locks."
+_UNCOVERED = "An ordinary user cannot cover a file of /proc in docker, which covers only a few itself."
+_DEVICES = ("see another room's lock on a device", "watch who opens a device")
+
 BREACHES_OF: dict[str, dict[str, Places]] = {
     "bubblewrap": BREACHES,
-    "docker": BREACHES | _OF_CONTAINERS,
-    "podman": BREACHES
-    | _OF_CONTAINERS
-    | {
-        name: _everywhere(_DEVICE, "root", "user")
-        for name in ("see another room's lock on a device", "watch who opens a device")
-    }
-    | {name: _everywhere(_COVERED, "user") for name in _COVERS},
+    "docker": {
+        **{name: places for name, places in BREACHES.items() if name not in _DEVICES},
+        **_OF_CONTAINERS,
+        **{name: _everywhere(_UNCOVERED, "user") for name in (*_READ, "read pressure", "read shared memory's table")},
+    },
+    "podman": {
+        **BREACHES,
+        **_OF_CONTAINERS,
+        **{name: _everywhere(_BOUND, "root", "user") for name in _DEVICES},
+        **{name: _everywhere(_COVERED, "user") for name in ("open kmsg", "open page counts", *_READ)},
+    },
 }
 """The same for each kind of sandbox."""

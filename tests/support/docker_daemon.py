@@ -1,7 +1,11 @@
-"""A Docker daemon of the tests' own. Its state lies in one folder. It makes no network and no rule of a firewall."""
+"""A Docker daemon of the tests' own. Its state lies in one folder. It makes no network and no rule of a firewall.
+
+The ordinary user of the tests may talk to it.
+"""
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 import subprocess
@@ -12,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.untrusted.removal import remove
+from tests.support.become_ordinary import NOBODY
 
 START_S = 60.0
 
@@ -24,9 +29,11 @@ def docker_daemon() -> Iterator[str | None]:
         yield None
         return
     folder = Path(tempfile.mkdtemp(prefix="proctor-dockerd-"))
+    folder.chmod(0o711)
     address = f"unix://{folder}/socket"
     places = [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
-    alone = ["--iptables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"]
+    group = grp.getgrgid(NOBODY).gr_name
+    alone = ["--iptables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false", f"--group={group}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, *places, *alone, f"--host={address}"], stdout=log, stderr=log)
     try:
