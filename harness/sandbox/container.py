@@ -30,7 +30,7 @@ from harness.sandbox.cgroup import parents
 from harness.sandbox.disk import can_make_disks
 from harness.sandbox.filesystem import INIT, ROOM, files, visible
 from harness.sandbox.image import Image, current_image
-from harness.sandbox.keeper import PATIENCE, weaker
+from harness.sandbox.keeper import LIMITS, MEMORY, PATIENCE, PROCESSES, weaker
 from harness.sandbox.kernel import hide, inside_mounts
 from harness.sandbox.launched import START_S, Launched, last_words, spawn
 from harness.sandbox.layout import Layout, lay_out
