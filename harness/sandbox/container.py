@@ -189,7 +189,9 @@ def _launch(engine: Engine, container: Container, folder: Path) -> Launched:
         engine.ended(container)
         discard(folder)
 
-    (container.layout.root / FILTER.lstrip("/")).write_bytes(seccomp_filter(platform.machine()))
+    filter_file = container.layout.root / FILTER.lstrip("/")
+    filter_file.write_bytes(seccomp_filter(platform.machine()))
+    filter_file.chmod(0o644)
     with contextlib.ExitStack() as undo:
         undo.callback(remove)
         log = undo.enter_context(os.fdopen(os.memfd_create("log"), "r+b"))

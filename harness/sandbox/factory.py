@@ -55,7 +55,10 @@ def prove(conf: SandboxConf) -> ProvenSandbox:
 
 def require_limits(conf: SandboxConf) -> None:
     """Raise `ConfError` if this machine and user cannot guarantee every limit of the sandbox."""
-    weaker = make_sandbox(conf).weaker
+    try:
+        weaker = make_sandbox(conf).weaker
+    except SandboxError as error:  # `auto` finds no kind that works here
+        raise ConfError(f"--require-limits: sandbox {conf.name}: {error}") from error
     if weaker:
         raise ConfError(
             f"--require-limits: sandbox {conf.name} cannot guarantee every limit here: {'; '.join(weaker)}\n{STRONGER}"

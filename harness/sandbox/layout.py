@@ -117,7 +117,8 @@ class _Plan:
             return _made(path)
         if own:
             _made(path.parent)
-            path.touch(0o644)
+            path.touch()
+            path.chmod(0o644)
         elif not place.startswith(_OF_THE_ENGINE) and not path.exists():
             raise SandboxError(f"a container has no place to show {place}: its image lacks it\n{REMEDY}")
         return path

@@ -85,7 +85,7 @@ def build_from(folder: Path, fill: Callable[[Path], None], tell: Callable[[str],
         archive, new = Path(scratch, "system.tar"), Path(scratch, "image")
         fill(archive)
         tell("Unpacking it")
-        new.mkdir(mode=0o755)
+        new.mkdir()
         installed = unpack(archive, new / "root")
         lent = lent_paths()
         for path in lent:
@@ -104,7 +104,8 @@ def unpack(archive: Path, root: Path) -> dict[str, str]:
 
     Files lose owner and setuid bits. Devices, documentation and translations are left out.
     """
-    root.mkdir(mode=0o755)
+    root.mkdir()
+    root.chmod(0o755)
     status = b""
     with tarfile.open(archive) as system:
         for member in system:
@@ -146,13 +147,17 @@ def _make_place(root: Path, path: Path) -> None:
     place = root / path.relative_to("/")
     if place.is_symlink() or place.exists() or _through_link(root, path):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    for missing in reversed([each for each in place.parents if not each.exists()]):
+        missing.mkdir()
+        missing.chmod(0o755)
     if path.is_symlink():
         place.symlink_to(path.readlink())
     elif path.is_dir():
         place.mkdir()
+        place.chmod(0o755)
     else:
-        place.touch(0o644)
+        place.touch()
+        place.chmod(0o644)
 
 
 def _through_link(root: Path, path: Path) -> bool:
