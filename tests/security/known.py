@@ -28,7 +28,10 @@ _SHARED = (
 )
 _OF_CONTAINERS: dict[str, Places] = {
     name: _everywhere(_SHARED, "root", "user")
-    for name in ("see another room's lock", "see another room's record lock", "watch who opens a shared file")
+    for name in (
+        *("see another room's lock", "see another room's record lock", "see another room's lock on a system file"),
+        *("watch who opens a shared file", "watch who runs a system program"),
+    )
 }
 _COVERED = (
     "An ordinary user's podman covers a file of /proc with an empty device. It can be opened, and has no content."
