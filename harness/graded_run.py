@@ -134,7 +134,7 @@ class GradedRun:
     @cached_property
     def _secrets(self) -> dict[str, str]:
         providers = load_providers(self._conf)
-        return host_secrets(provider.key_variable for provider in providers.values())
+        return host_secrets(providers.values())
 
     @cached_property
     def _origin(self) -> Origin:

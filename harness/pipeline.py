@@ -151,6 +151,7 @@ def show_progress(case: Case, live: Live, purses: CasePurses | None = None) -> C
                 seconds=so_far.seconds,
                 output_tokens=so_far.output_tokens,
                 budget="" if purses is None else purses.latest,
+                budget_at=0.0 if purses is None else purses.latest_at,
             )
         )
 

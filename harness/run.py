@@ -126,10 +126,13 @@ class Run:
             f"`proctor seed`, which makes {key_file()}, or set PROCTOR_SEED"
         )
 
-    @cached_property
+    @property
     def secrets(self) -> dict[str, str]:
-        """The secrets of this host that a run may use, by names for people: the keys of providers, the private seed."""
-        return host_secrets(provider.key_variable for provider in self.config.provider.values())
+        """The secrets of this host that a run may use, by names for people: the keys of providers, the private seed.
+
+        A login may be renewed during a run, so this is read anew each time.
+        """
+        return host_secrets(self.config.provider.values())
 
     @cached_property
     def _private_key(self) -> SeedKey | None:

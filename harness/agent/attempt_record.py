@@ -35,6 +35,7 @@ def attempt_record(result: AttemptResult) -> Attempt:
         tools_s=None if session.tool_s is None else _rounded(session.tool_s),
         experiment_s=None if session.experiment_s is None else _rounded(session.experiment_s),
         usage=_usage(result),
+        quota=result.metered.quota,
     )
 
 

@@ -24,7 +24,8 @@ from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.environments.kinder_ids import by_engine
 from harness.environments.worlds import conf_of
-from harness.gateway.credential import Credential, CredentialMissing
+from harness.gateway.credential import CredentialMissing
+from harness.gateway.signing import credential_of
 from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
@@ -160,14 +161,14 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _keys(conf: ConfPath) -> Iterator[Finding]:
-    """Yield the key of each provider that needs one, from the project's configuration and the packaged one."""
+    """Yield the key or login of each provider that needs one, from the project's configuration and the packaged one."""
     try:
         providers = configuration.load_providers(conf)
     except ConfError as error:
         yield Finding("providers", False, str(error))
         return
     for provider in providers.values():
-        if provider.key_variable is not None:
+        if provider.key_variable is not None or provider.signing is not None:
             yield _guarded(f"key of {provider.name}", partial(_key, provider), CredentialMissing)
 
 
@@ -217,8 +218,10 @@ def _draw(conf: EnvironmentConf) -> str | None:
 
 
 def _key(provider: ProviderConf) -> str:
-    Credential.of(provider)
-    return f"set, in {provider.key_variable}"
+    credential_of(provider)
+    if provider.signing is None:
+        return f"set, in {provider.key_variable}"
+    return f"set, by provider.{provider.name}.signing"
 
 
 def _ollama() -> str:

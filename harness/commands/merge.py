@@ -42,7 +42,7 @@ def _secrets() -> dict[str, str]:
         providers = configuration.load_providers(ConfPath.of(Path.cwd()))
     except ConfError as error:
         raise BadInput(f"the keys to search for are not known: {error}") from error
-    return host_secrets(provider.key_variable for provider in providers.values())
+    return host_secrets(providers.values())
 
 
 def run(given: argparse.Namespace) -> int:

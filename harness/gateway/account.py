@@ -15,8 +15,9 @@ from harness.gateway.budget import Amounts, Budget, RequestRefused
 from harness.gateway.first_request import FirstRequest, first_request
 from harness.gateway.ledger import Ledger, LedgerEntry, Metered, RequestFailure, Waiting
 from harness.gateway.messages import ModelRequest, TokenCounts, pseudo_count
+from harness.gateway.patience import Patient
 from harness.gateway.prices import Pricing
-from harness.gateway.provider import Call, Provider
+from harness.gateway.provider import Call, HeldBack, Provider
 from harness.gateway.purse import Spend
 from harness.gateway.purses import CasePurses, SharedReservation, Wanted
 from harness.gateway.worst_case import fits_the_context, largest_spend, worst_spend
@@ -53,7 +54,7 @@ class Account:
         self._extra_fields = extra_fields
         self.context = context
         self.workspace = workspace
-        self.provider = provider
+        self.provider = Patient(provider, purses)
         self.budget = budget
         self.ledger = Ledger(ledger, price)
         self._price = price
@@ -134,6 +135,12 @@ class Account:
             if refusal.limit == Ending.BUDGET_SPENT:
                 self._spent = refusal
             raise
+
+    def held_back(self, entry: LedgerEntry, held: HeldBack) -> None:
+        """Note that a request was not sent because its service wants to be asked later: a failure like any other."""
+        entry.retry_after_s = held.retry_after_s
+        if entry.kind == "turn":
+            self.ledger.failed(RequestFailure(held.status, str(held), held.retry_after_s))
 
     def refuse_once_ended(self) -> None:
         """Raise `RequestRefused` if the session is being stopped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,7 +20,7 @@ from harness.gateway.budget import RequestRefused
 from harness.gateway.exchange import DRAIN_S, LEFT, Exchange, Send
 from harness.gateway.ledger import LedgerEntry
 from harness.gateway.messages import WireError
-from harness.gateway.provider import AnswerError, Call
+from harness.gateway.provider import AnswerError, Call, HeldBack
 from harness.gateway.routes import Route, dialect, route
 from harness.gateway.wires.base import Wire
 from harness.http_intake import IntakeRefused
@@ -137,7 +138,11 @@ class AccountApp:
         if entry.kind == "turn" and account.before_turn is not None:
             await anyio.to_thread.run_sync(account.before_turn)
         with _refusals(entry):
-            admission = await account.reserve(call, entry)
+            try:
+                admission = await account.reserve(call, entry)
+            except HeldBack as held:
+                account.held_back(entry, held)
+                raise
         with admission:
             account.ledger.started(entry)
             client.exchange = Exchange(call, entry, account, admission)
@@ -222,7 +227,8 @@ def _error(request: Request, error: AnswerError) -> Response:
         body: dict[str, Any] = ollama.error(str(error))
     else:
         body = _wire(request).error(error.status, str(error))
-    return JSONResponse(body, error.status)
+    wait = {"retry-after": f"{math.ceil(error.retry_after_s)}"} if isinstance(error, HeldBack) else None
+    return JSONResponse(body, error.status, wait)
 
 
 async def _read(request: Request) -> bytes:

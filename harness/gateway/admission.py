@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from harness.gateway.budget import Reservation
 from harness.gateway.messages import TokenCounts
 from harness.gateway.purse import Spend
 from harness.gateway.purses import SharedReservation
+
+_BUSY: Final = {429, 503, 529}
+"""The statuses by which a service says that it takes no request now."""
 
 
 class Admission:
@@ -35,6 +38,11 @@ class Admission:
         self._own.settle(usage, cost_usd, counts=counts)
         if self._shared is not None:
             self._shared.settle(self._shared.worst if billed is None else billed)
+
+    def told(self, status: int, retry_after_s: float | None) -> None:
+        """Note the status of an answer, and when the service wants to be asked again: for all who share its pace."""
+        if self._shared is not None and retry_after_s and status in _BUSY:
+            self._shared.hold_back(retry_after_s)
 
     def give_back(self) -> None:
         """Settle for a request that was never sent, unless it is already settled."""

@@ -7,19 +7,33 @@ taken out of every answer, however it is written there.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Self
+
+from msgspec import Struct
 
 from harness.case import ProviderConf
 from harness.secrecy.hiding import Hider, hide
-from harness.secrecy.spellings import spellings
+from harness.secrecy.spellings import Spelling, spellings
 
 
 class CredentialMissing(Exception):
     """The host has no usable key for a provider. The message names the environment variable."""
 
 
+class Unsigned(Struct, frozen=True):
+    """A request to a provider, before it carries anything that says who asks. Its headers have lower-case names."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class Credential:
-    """A key, and the header that carries it. Without a key, it sends nothing and hides nothing."""
+    """A key, and the header that carries it. Without a key, it sends nothing and hides nothing.
+
+    A subclass shows in another way who asks.
+    """
 
     def __init__(self, key: str | None = None, header: str = "authorization") -> None:
         self._key = key
@@ -51,10 +65,28 @@ class Credential:
             return {}
         return {self._header: f"Bearer {self._key}" if self._header.lower() == "authorization" else self._key}
 
+    async def signed(self, request: Unsigned) -> Mapping[str, str]:  # noqa: ARG002 - a subclass signs the request
+        """Return the headers that show who sends a request. Raise `AnswerError` if there are none."""
+        return self.headers
+
+    async def renewed(self, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - a subclass compares it
+        """Return whether a request that the service refused with 401 is worth a second try.
+
+        `sent` are the headers that it was signed with. Raise `AnswerError` if the key cannot be renewed.
+        """
+        return False
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no answer may quote."""
+        return (self._key,) if self._key else ()
+
     def hide(self, text: bytes) -> bytes:
         """Return a whole text without the key."""
-        return hide(text, spellings(self._key)) if self._key else text
+        return hide(text, self._spellings())
 
     def hider(self) -> Hider:
         """Return what takes the key out of a text that comes in pieces."""
-        return Hider(spellings(self._key) if self._key else ())
+        return Hider(self._spellings())
+
+    def _spellings(self) -> tuple[Spelling, ...]:
+        return tuple(way for secret in self.secrets() for way in spellings(secret))

@@ -20,6 +20,7 @@ from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
 from harness.gateway.purse import Spend
 from harness.gateway.wires.reader import Reader
+from harness.quota import quota
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -160,6 +161,8 @@ class Exchange:
         self._entry.status, self._entry.note = answer.status, answer.note
         self._unbilled = Spend(requests=1) if answer.status >= HTTPStatus.BAD_REQUEST else None
         self._entry.retry_after_s = _retry_after_s(answer.headers)
+        self._entry.quota = quota(answer.headers)
+        self._admission.told(answer.status, self._entry.retry_after_s)
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.is_streamed:

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import lru_cache
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -18,9 +19,9 @@ from urllib.request import getproxies
 
 import httpx2
 
-from harness.gateway.allowlist import sent_query
-from harness.gateway.credential import Credential
+from harness.gateway.credential import Credential, Unsigned
 from harness.gateway.decoding import PACKED, PLAIN, unpacked, within
+from harness.gateway.doors import Door
 from harness.gateway.messages import pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut, Unreachable
 from harness.gateway.reach import CONNECT_S, LOOPBACK, PAUSES_S, unreachable
@@ -56,7 +57,9 @@ _parsed: Final = lru_cache(maxsize=64)(httpx2.URL)  # a session asks for the sam
 
 
 class Forwarder:
-    """Forwards requests to `base_url`, the address before `/v1`, with the credential's key if it has one.
+    """Forwards requests to a service, with the credential's key if it has one.
+
+    `service` is its address before `/v1`, or its addresses.
 
     It is an async context manager. Its connections live on the event loop where it was entered. Unless `trusted` is
     given, it trusts the host's certificates, or those in the file that the host's variable `SSL_CERT_FILE` names. It
@@ -65,12 +68,13 @@ class Forwarder:
 
     def __init__(
         self,
-        base_url: str,
+        service: str | Door,
         credential: Credential | None = None,
         *,
         trusted: ssl.SSLContext | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._door = service if isinstance(service, Door) else Door(service.rstrip("/"))
+        self._base_url = self._door.base_url
         self._credential = credential or Credential()
         self._trusted = trusted
         self._client: httpx2.AsyncClient | None = None
@@ -124,10 +128,9 @@ class Forwarder:
             raise RuntimeError("enter a Forwarder (`async with`) before you use it")
         # The body was read as JSON. Another type would let the service read it in another way.
         headers = {**call.headers, "accept-encoding": "identity", "content-type": "application/json"}
-        url = _parsed(self._base_url + _path(call.path))
-        request = self._client.build_request("POST", url, headers=headers, content=body)
+        unsigned = Unsigned(self._door.address(call), headers, self._door.body(call, body))
         try:
-            return await self._readable(await self._connected(self._client, request))
+            return await self._readable(await self._signed(self._client, unsigned))
         except _NO_CONNECTION as error:
             raise Unreachable(502, self._hidden(unreachable(self._base_url, _said(error)))) from None
         except httpx2.TransportError as error:
@@ -143,19 +146,27 @@ class Forwarder:
             raise AnswerError(502, self._hidden(said))
         return response
 
-    async def _connected(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+    async def _signed(self, client: httpx2.AsyncClient, unsigned: Unsigned) -> httpx2.Response:
+        """Send the request with what shows who asks. If the service knows a newer key, send it a second time."""
+        signature = await self._credential.signed(unsigned)
+        response = await self._connected(client, unsigned, signature)
+        if response.status_code == HTTPStatus.UNAUTHORIZED and await self._credential.renewed(signature):
+            await response.aclose()
+            response = await self._connected(client, unsigned, await self._credential.signed(unsigned))
+        return response
+
+    async def _connected(
+        self, client: httpx2.AsyncClient, unsigned: Unsigned, signature: Mapping[str, str]
+    ) -> httpx2.Response:
         """Send the request. If no connection can be made, try again after each pause."""
+        headers = unsigned.headers | {name.lower(): value for name, value in signature.items()}
+        request = client.build_request("POST", _parsed(unsigned.url), headers=headers, content=unsigned.body)
         for pause_s in PAUSES_S:
             try:
-                return await client.send(request, stream=True, auth=self._signed)
+                return await client.send(request, stream=True, auth=_as_it_is)
             except httpx2.ConnectError:
                 await asyncio.sleep(pause_s)
-        return await client.send(request, stream=True, auth=self._signed)
-
-    def _signed(self, request: httpx2.Request) -> httpx2.Request:
-        """Add the key when the request is sent. The client takes no other credentials then, such as those of .netrc."""
-        request.headers.update(self._credential.headers)
-        return request
+        return await client.send(request, stream=True, auth=_as_it_is)
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield the body without the key, each piece as soon as it has come."""
@@ -206,11 +217,9 @@ def _with_usage(call: Call) -> tuple[bytes, str | None]:
     return json.dumps(data, separators=(",", ":")).encode(), USAGE_ASKED
 
 
-def _path(path: str) -> str:
-    """Return the path without a key in its query."""
-    place, _, query = path.partition("?")
-    query = sent_query(query)
-    return f"{place}?{query}" if query else place
+def _as_it_is(request: httpx2.Request) -> httpx2.Request:
+    """Add no other credentials to a request, such as those of .netrc."""
+    return request
 
 
 def _encoding(response: httpx2.Response) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from harness.gateway.leaks import leaks
 from harness.gateway.messages import AnswerOutcome, TokenCounts
 from harness.gateway.prices import Pricing
+from harness.quota import QuotaWindow
 from harness.visible import visible_struct
 
 MAX_TEXT: Final = 500
@@ -36,7 +37,7 @@ class Metered(Struct, frozen=True, kw_only=True):
     that offered no tools. `turns` and `tool_calls` count whole answers, and `broken_turns` counts answers that broke
     off. Tokens include those of side requests (`side`) and those that broken answers reported (`broken`). `tools_used`
     are the names of the tools called. `cost_usd` is None if no price is known. `leaked_calls` counts the answers that
-    hold a tool call as text.
+    hold a tool call as text. `quota` is what the service said last about a subscription's quota.
     """
 
     turns: int = 0
@@ -53,6 +54,7 @@ class Metered(Struct, frozen=True, kw_only=True):
     broken: TokenCounts = TokenCounts()
     tools_used: frozenset[str] = frozenset()
     leaked_calls: int = 0
+    quota: list[QuotaWindow] | None = None
 
 
 class RequestFailure(Struct, frozen=True):
@@ -84,8 +86,9 @@ class LedgerEntry(Struct, kw_only=True):
     output tokens that the request allows, or null if it does not say. `status` is null if there was no answer. `usage`
     is what the answer reported. `charged` is what the budget was charged instead, because the answer did not end: the
     most that the request can have used, or an estimate. `leaked_call` means that the answer holds a tool call as text.
-    `refused` names the limit that was used up. `note` says what was changed in the request. `duration_s` runs from the
-    request's arrival to the last byte of its answer.
+    `quota` is what the service says about the quota of a subscription. `refused` names the limit that was used up.
+    `note` says what was changed in the request. `duration_s` runs from the request's arrival to the last byte of its
+    answer.
     """
 
     time: str
@@ -107,6 +110,7 @@ class LedgerEntry(Struct, kw_only=True):
     leaked_call: bool = False
     cost_usd: float | None = None
     retry_after_s: float | None = None
+    quota: list[QuotaWindow] | None = None
     refused: str | None = None
     note: str | None = None
     error: str | None = None
@@ -252,6 +256,7 @@ class Ledger:
             broken=totals.broken + usage if broken else totals.broken,
             tools_used=totals.tools_used | set(entry.tools_called),
             leaked_calls=totals.leaked_calls + entry.leaked_call,
+            quota=entry.quota or totals.quota,
         )
 
     def failed(self, failure: RequestFailure) -> None:

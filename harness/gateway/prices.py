@@ -62,9 +62,14 @@ class ListedPrice:
         return float(genai_prices.calc_price(usage, self._name, provider_id=self._provider).total_price)
 
 
+def subscribed(provider: ProviderConf) -> bool:
+    """Return whether a subscription pays for a provider's answers, so that none of them has a cost."""
+    return provider.signing is not None and provider.signing.subscription is not None
+
+
 def pricing(model: ModelConf, provider: ProviderConf) -> Pricing | None:
-    """Return what the model's answers cost, or None if that is not known."""
-    if model.price == "unknown":
+    """Return what the model's answers cost, or None if that is not known. A subscription bills no answer."""
+    if model.price == "unknown" or subscribed(provider):
         return None
     if model.price is not None or provider.prices is None:
         return model.price

@@ -22,6 +22,14 @@ class AnswerError(Exception):
         self.status = status
 
 
+class HeldBack(AnswerError):
+    """The service has told when it wants to be asked again, and that is too long for a request to wait."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(429, message)
+        self.retry_after_s = retry_after_s
+
+
 class Unreachable(AnswerError):
     """No connection to the model service can be made, although it was tried for a while. The session ends."""
 

@@ -7,6 +7,7 @@ while it holds something that others need. A second thread renews the lease of t
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import threading
 import time
@@ -19,17 +20,22 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from harness.budget_conf import BudgetConf
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.cache import NoHomeError, user_cache
 from harness.case import Case
 from harness.endings import ConfError, Ending
 from harness.gateway.budget import RequestRefused
+from harness.gateway.provider import HeldBack
 from harness.gateway.purse import Full, HeldSpend, Purse, Spend
 from harness.gateway.shared_budget import LEASE_S, SharedBudget
-from harness.gateway.shared_pace import SharedPace, TooFast
+from harness.gateway.shared_pace import SharedPace, TooFast, Why
 
 POLL_S: Final = 0.25
 """Seconds after which a request that waits for room looks again, because another process may have made some."""
+
+HELD_S: Final = 30.0
+"""How many seconds a request waits for a service that told when it wants to be asked again. If it is longer, the CLI
+gets the same answer as the request that was told."""
 
 OVERSIZED: Final = "oversized_request"
 """What refuses a request that is larger than the model's context, and has no room. No session ends by it."""
@@ -77,18 +83,20 @@ class Purses:
     def of(self, case: Case) -> CasePurses | None:
         """Return the budgets and the pace that a case shares with others, or `None` if there are none.
 
-        Raise `ConfError` if they cannot be kept on this machine.
+        All cases of a service share when it wants to be asked again, if that can be kept on this machine. Raise
+        `ConfError` if budgets cannot.
         """
         provider = case.provider
-        if case.budget is None and provider.daily_budget is None and provider.pace is None:
+        limited = case.budget is not None or provider.daily_budget is not None or provider.pace is not None
+        if not limited and provider.scripted:
             return None
         try:
             self._open()
-        except NoHomeError as error:
-            raise ConfError(f"the budget that cases share is kept in the user's cache, and {error}") from error
-        except (OSError, sqlite3.Error) as error:
-            raise ConfError(f"cannot keep the budget that cases share in {budget_file()}: {error}") from error
-        pace = None if provider.pace is None else SharedPace(provider.name, provider.pace)
+        except (NoHomeError, OSError, sqlite3.Error) as error:
+            if not limited:
+                return None
+            raise _unkept(error) from error
+        pace = SharedPace(provider.name, provider.pace or PaceConf(), f"{provider.name} {provider.base_url}")
         return CasePurses(self, case.budget, provider.name, provider.daily_budget, pace)
 
     def named(self, suite: BudgetConf | None, provider: str, daily: BudgetConf | None) -> list[Purse]:
@@ -139,7 +147,8 @@ class Purses:
 class CasePurses:
     """The budgets that a case shares with others: that of its suite, and its provider's of this day.
 
-    Reserve and settle on the gateway's event loop. `latest` says what is used and left, as of the latest answer.
+    Reserve and settle on the gateway's event loop. `latest` says what is used and left, as of the latest answer, which
+    ended at the time `latest_at` (`time.monotonic`, the same for all processes).
     """
 
     def __init__(
@@ -148,18 +157,20 @@ class CasePurses:
         suite: BudgetConf | None,
         provider: str,
         daily: BudgetConf | None,
-        pace: SharedPace | None = None,
+        pace: SharedPace,
     ) -> None:
         self._purses = purses
         self._pace = pace
         self._conf = suite, provider, daily
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
+        self._limited = suite is not None or daily is not None or pace.limits != PaceConf()
         self.latest = ""
+        self.latest_at = 0.0
 
     def spent(self) -> str | None:
         """Return why no further case may begin, or `None` if one may. Raise `ConfError` if the file cannot be read."""
-        found = self._waited(self._look)
+        found = self._waited(self._look) if self._limited else None
         if found is None:
             return None
         full, wanted = found
@@ -177,22 +188,35 @@ class CasePurses:
 
     def _look(self, budget: SharedBudget) -> tuple[Full, Spend] | None:
         self.latest = "; ".join(one.told(budget.spent(one)) for one in self._today())
+        self.latest_at = time.monotonic()
         return budget.full(self._today())
 
     async def reserve(self, wanted: Wanted, waits: Callable[[], None]) -> SharedReservation:
         """Reserve what a request may use at the worst, and note that it is about to be sent.
 
         Wait while the open requests of all processes leave too little room. Meanwhile, `waits` is called again and
-        again. Raise `RequestRefused` if there will never be room.
+        again. Raise `RequestRefused` if there will never be room, and `HeldBack` if the service wants to be asked again
+        in more than `HELD_S` seconds.
         """
         async with self._turn:
             while True:
                 self._moved.clear()
-                answer = await self._asked(wanted)
+                try:
+                    answer = await self._asked(wanted)
+                except sqlite3.Error:
+                    if self._limited:
+                        raise
+                    answer = HeldSpend("")  # there is nothing to hold, and so nothing to settle
                 if isinstance(answer, HeldSpend):
-                    return SharedReservation(answer, wanted.worst, self._settle)
+                    return SharedReservation(answer, wanted.worst, self)
                 if isinstance(answer, Full) and answer.over:
                     raise _refused(answer, wanted)
+                if isinstance(answer, TooFast) and answer.seconds > HELD_S:
+                    raise HeldBack(
+                        f"rate limit: the service of provider {self._conf[1]} wants to be asked again in "
+                        f"{math.ceil(answer.seconds)} s, as it told another request",
+                        answer.seconds,
+                    )
                 waits()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
@@ -212,7 +236,13 @@ class CasePurses:
             with suppress(RuntimeError):  # when the file was closed, it was settled
                 self._purses.submit(lambda budget: budget.settle(held, Spend()))
 
-    def _settle(self, held: HeldSpend, spent: Spend) -> None:
+    def hold_back(self, why: Why, seconds: float) -> None:
+        """Let no case of any process ask the provider for so many seconds. With 0, they may ask again."""
+        with suppress(RuntimeError):  # the file is closed: this process has ended its cases
+            self._purses.submit(lambda budget: budget.hold_back(self._pace, why, seconds))
+
+    def settle(self, held: HeldSpend, spent: Spend) -> None:
+        """Charge what a request has used. It looks again whether others have room."""
         loop = asyncio.get_running_loop()
 
         def settle(budget: SharedBudget) -> None:
@@ -233,14 +263,18 @@ class CasePurses:
 class SharedReservation:
     """What an open request holds of the budgets that its case shares. Settle it once, on the gateway's event loop."""
 
-    def __init__(self, held: HeldSpend, worst: Spend, settle: Callable[[HeldSpend, Spend], None]) -> None:
+    def __init__(self, held: HeldSpend, worst: Spend, purses: CasePurses) -> None:
         self._held = held
-        self._settle = settle
+        self._purses = purses
         self.worst = worst
 
     def settle(self, spent: Spend) -> None:
         """Charge what the request has used. This happens soon, and surely before any later work with the file."""
-        self._settle(self._held, spent)
+        self._purses.settle(self._held, spent)
+
+    def hold_back(self, seconds: float) -> None:
+        """Let no case of any process ask the provider for so many seconds, because it told so."""
+        self._purses.hold_back("retry_after", seconds)
 
 
 def budget_file() -> Path:
@@ -248,9 +282,13 @@ def budget_file() -> Path:
     return user_cache() / "budget.sqlite"
 
 
-def _ask(
-    budget: SharedBudget, purses: list[Purse], wanted: Wanted, pace: SharedPace | None
-) -> HeldSpend | Full | TooFast:
+def _unkept(error: Exception) -> ConfError:
+    if isinstance(error, NoHomeError):
+        return ConfError(f"the budget that cases share is kept in the user's cache, and {error}")
+    return ConfError(f"cannot keep the budget that cases share in {budget_file()}: {error}")
+
+
+def _ask(budget: SharedBudget, purses: list[Purse], wanted: Wanted, pace: SharedPace) -> HeldSpend | Full | TooFast:
     """Reserve for a request. Once there is no room for it, no further case may begin, unless the request is unusual."""
     answer = budget.reserve(purses, wanted.worst, pace)
     if isinstance(answer, HeldSpend):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.gateway.purse import Full, HeldSpend, Purse, Spend
-from harness.gateway.shared_pace import TABLE, SharedPace, TooFast, enter, leave, leave_all, too_fast
+from harness.gateway.shared_pace import TABLE, SharedPace, TooFast, Why, enter, hold_back, leave, leave_all, too_fast
 from harness.private import private_folder
 
 LEASE_S: Final = 60.0
@@ -172,6 +172,11 @@ class SharedBudget:
         """
         with self._transaction():
             return self._settle(held.name, spent)
+
+    def hold_back(self, pace: SharedPace, why: Why, seconds: float) -> None:
+        """Let no process ask a provider for so many seconds. With 0, they may ask again."""
+        with self._transaction():
+            hold_back(self._database, pace, why, seconds, self._clock())
 
     def spent(self, purse: Purse) -> Spend:
         """Return what the settled requests of a purse have used."""

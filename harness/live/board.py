@@ -21,6 +21,7 @@ class Board:
         self._expected = dict(expected)
         self._began: dict[str, float] = {}
         self._took: list[float] = []
+        self._budgets: dict[str, tuple[float, str]] = {}
 
     def add(self, cases: Iterable[str]) -> None:
         """Count these cases too."""
@@ -55,13 +56,27 @@ class Board:
     def lines(
         self, statuses: Mapping[str, WorkerStatus], *, now: float, workers: int, columns: int, rows: int
     ) -> list[str]:
-        """Return at most `rows` lines of at most `columns` columns. The last one is the bar."""
+        """Return at most `rows` lines of at most `columns` columns.
+
+        The last one is the bar. The one before it tells what is used and left of the budgets that cases share.
+        """
         lines = _aligned([_cells(name, status) for name, status in statuses.items()])
-        if len(lines) > rows - 1:
-            shown = max(0, rows - 2)
+        end = [*self._budget(statuses.values()), self._bar(now, workers)]
+        if len(lines) > rows - len(end):
+            shown = max(0, rows - len(end) - 1)
             lines = [*lines[:shown], f"… and {len(lines) - shown} more"]
-        lines.append(self._bar(now, workers))
+        lines += end
         return [fitted(line, columns) for line in lines[-rows:]]
+
+    def _budget(self, statuses: Iterable[WorkerStatus]) -> list[str]:
+        """Return the line about budgets: of each, what the latest answer left of it. There is none without a budget."""
+        for status in statuses:
+            for told in (status.budget or "").split("; "):
+                name = told.partition(": ")[0]
+                if told and self._budgets.get(name, (0.0, ""))[0] <= status.budget_at:
+                    self._budgets[name] = status.budget_at, told
+        told_now = [told for _, told in self._budgets.values()]
+        return ["; ".join(told_now)] if told_now else []
 
     def _bar(self, now: float, workers: int) -> str:
         done = self._total - len(self._left)

@@ -17,6 +17,7 @@ class CaseProgress(Struct, frozen=True, kw_only=True):
     """How far the session of a case is: turns, the last tool called, seconds, and the output tokens metered so far.
 
     `budget` says what is used and left of the budgets that the case shares with others. It is empty if there are none.
+    `budget_at` is the time of the answer after which this was so (`time.monotonic`).
     """
 
     case: str
@@ -25,6 +26,7 @@ class CaseProgress(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     output_tokens: int | None = None
     budget: str = ""
+    budget_at: float = 0.0
 
     def __str__(self) -> str:
         tool = f", {self.last_tool}" if self.last_tool else ""

@@ -23,7 +23,8 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     """What a worker is doing: a case's session, or something else (`doing`), such as waiting for a GPU.
 
     `tokens_per_s` is the rate of output tokens over the last ten seconds or a little more. `gpu_memory_mb` is the
-    memory in use on the GPUs of its model server. `None` means not known.
+    memory in use on the GPUs of its model server. `budget` is what is used and left of the budgets that the case
+    shares, as of the time `budget_at`. `None` means not known.
     """
 
     case: str | None = None
@@ -32,6 +33,8 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     doing: str | None = None
     tokens_per_s: float | None = None
     gpu_memory_mb: float | None = None
+    budget: str | None = None
+    budget_at: float = 0.0
 
 
 class Rate:
@@ -93,7 +96,13 @@ class StatusFile:
             return WorkerStatus(doing=what, gpu_memory_mb=memory)
         rate = None if what.output_tokens is None else self._rate.update(what.output_tokens, now)
         return WorkerStatus(
-            case=what.case, turn=what.turn, last_tool=what.last_tool, tokens_per_s=rate, gpu_memory_mb=memory
+            case=what.case,
+            turn=what.turn,
+            last_tool=what.last_tool,
+            tokens_per_s=rate,
+            gpu_memory_mb=memory,
+            budget=what.budget or None,
+            budget_at=what.budget_at,
         )
 
 

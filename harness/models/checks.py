@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 from harness.cache import NoHomeError, user_cache
 from harness.case import LOCAL_KINDS, Case, ModelConf, ProviderConf
 from harness.endings import ConfError
-from harness.gateway.prices import pricing
+from harness.gateway.prices import pricing, subscribed
 from harness.servers.kinds import kind_of
+
+_LOOPBACK = ("http://127.0.0.1:", "http://localhost:")
 
 _OF_SERVERS = ("gpus", "gpu_memory_gb", "server")
 """The keys of a model that only a server on this machine uses."""
@@ -34,6 +36,23 @@ def check_remote(model: ModelConf, provider: ProviderConf) -> None:
     """Raise `ConfError` for a wrong address, and for settings that have no effect for a service."""
     check_address(provider)
     check_played(model, provider)
+    _check_signing(provider)
+    for wire, path in provider.paths.items():
+        if not path.startswith("/"):
+            raise ConfError(
+                f"conf/provider/{provider.name}.yaml: provider.{provider.name}.paths.{wire}: {path} must begin with /"
+            )
+
+
+def _check_signing(provider: ProviderConf) -> None:
+    signing = provider.signing
+    if signing is None:
+        return
+    where = f"conf/provider/{provider.name}.yaml: provider.{provider.name}.signing"
+    if signing.kind == "aws" and (signing.service is None or signing.region is None):
+        raise ConfError(f"{where}: kind aws needs a service and a region (service: bedrock, region: us-east-1)")
+    if signing.subscription is not None and not (signing.token_url or "").startswith(("https://", *_LOOPBACK)):
+        raise ConfError(f"{where}.token_url: a subscription needs the https address at which its token is renewed")
 
 
 def check_local(model: ModelConf, provider: ProviderConf) -> None:
@@ -49,6 +68,7 @@ def check_prices(cases: Iterable[Case]) -> None:
         model, provider = case.model, case.provider
         if model.price == "unknown" or pricing(model, provider) is not None:
             continue
+        _refuse_subscription(case, "limits.cost_usd")
         why = (
             f"prices of provider {provider.name} do not list it" if provider.prices else "its provider lists no prices"
         )
@@ -75,11 +95,20 @@ def check_budgets(cases: Iterable[Case]) -> None:
             _check_place(where)
             price = pricing(case.model, provider)
             if budget.cost_usd is not None and price is None and not case.scripted:
+                _refuse_subscription(case, f"{where}.cost_usd")
                 raise ConfError(
                     f"{where}.cost_usd={budget.cost_usd:g} cannot hold for model {case.model.name}, because it has no "
                     f"price: give it one in conf/model/{case.model.name}.yaml (price: {{input: 3, output: 15}}, US "
                     "dollars per million tokens; 0 for a model on this machine), or give the budget in tokens"
                 )
+
+
+def _refuse_subscription(case: Case, limit: str) -> None:
+    if subscribed(case.provider):
+        raise ConfError(
+            f"{limit} cannot hold for model {case.model.name}: provider {case.provider.name} is paid by a "
+            "subscription, which bills no request: limit turns or tokens instead"
+        )
 
 
 def _check_place(where: str) -> None:

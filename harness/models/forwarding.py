@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from harness.case import Case, ProviderConf
 from harness.gateway.credential import Credential, CredentialMissing
+from harness.gateway.doors import Door, VariableMissing, door_of
 from harness.gateway.forward import Forwarder
 from harness.gateway.provider import Provider
 from harness.gateway.reach import unreachable, why_unreachable
+from harness.gateway.signing import credential_of
 from harness.models.checks import check_address
 from harness.models.model_server import ModelServer
 from harness.servers.acquire import Lease
@@ -16,11 +18,11 @@ from harness.servers.base import ServerFault, ServerMissing
 def remote_server(case: Case) -> ModelServer:
     """Return the service that serves the case's model.
 
-    Raise `ServerMissing` if the host has no key for it, and `ConfError` for a wrong address.
+    Raise `ServerMissing` if the host lacks a key, a library or a variable for it, and `ConfError` for a wrong address.
     """
     check_address(case.provider)
-    url, credential = str(case.provider.base_url), _credential(case.provider)
-    return ModelServer(case.model.name, lambda: Forwarder(url, credential))
+    door, credential = _door(case.provider), _credential(case.provider)
+    return ModelServer(case.model.name, lambda: Forwarder(door, credential))
 
 
 def reached_server(case: Case) -> ModelServer:
@@ -29,7 +31,7 @@ def reached_server(case: Case) -> ModelServer:
     The errors are those of `remote_server`, and `ServerFault` for a service that cannot be reached.
     """
     server = remote_server(case)
-    url = str(case.provider.base_url)
+    url = _door(case.provider).base_url
     if why := why_unreachable(url):
         raise ServerFault(f"{unreachable(url, why)}; provider.{case.provider.name}.base_url sets the address")
     return server
@@ -61,6 +63,13 @@ def local_server(case: Case, lease: Lease) -> ModelServer:
 
 def _credential(provider: ProviderConf) -> Credential:
     try:
-        return Credential.of(provider)
+        return credential_of(provider)
     except CredentialMissing as error:
+        raise ServerMissing(str(error)) from error
+
+
+def _door(provider: ProviderConf) -> Door:
+    try:
+        return door_of(provider)
+    except VariableMissing as error:
         raise ServerMissing(str(error)) from error

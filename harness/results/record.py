@@ -11,6 +11,7 @@ from backends.events import Usage
 from harness.case import NO_MODEL, KnownFailure, Limits
 from harness.endings import Cause, Ending
 from harness.grading import Score
+from harness.quota import QuotaWindow
 from harness.telemetry import Telemetry
 
 SCHEMA = 1
@@ -135,6 +136,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     time of the CLI. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0 if the CLI ended by itself),
     and `kill_s`, the time until the last process was gone. `settle_s` is the time after that until the session's
     folders stopped changing. The other times are as in `Timing`.
+    `quota` is what the service said last about the quota of the subscription that pays, or null if none pays.
     """
 
     ending: Ending
@@ -153,6 +155,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     tools_s: float | None = None
     experiment_s: float | None = None
     usage: CaseUsage
+    quota: list[QuotaWindow] | None = None
 
 
 class EarlierSession(Struct, frozen=True, kw_only=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import Final
 
 from harness.adapters import adapter_of
 from harness.case import (
@@ -18,6 +19,7 @@ from harness.case import (
 )
 from harness.endings import ConfError
 from harness.environment_conf import TOOLS, EnvironmentConf
+from harness.signing_conf import Subscription
 from harness.suite.config import Config
 
 
@@ -32,6 +34,7 @@ def cases(config: Config) -> list[Case]:
         found = list(_combined(config))
         for case in filter(lambda case: case.has_agent, found):
             _require_capabilities(case, config.suite.name)
+            _require_terms(case, config.suite.name)
             _require_overflow(case)
     return _by_server(found)
 
@@ -117,6 +120,27 @@ def _require_capabilities(case: Case, suite: str) -> None:
             f"conf/suite/{suite}.yaml: {case.id} cannot run: environment {environment} needs MCP "
             f"(environment.{environment}.needs_mcp), and {backend} does not support it; "
             f"add to suite.exclude: {{backend: {backend}, environment: {environment}}}"
+        )
+
+
+_SUBSCRIBED: Final[Mapping[Subscription, tuple[str, str]]] = {
+    "claude": ("claude", "Anthropic's terms allow the token of a Claude subscription only in Claude Code"),
+    "chatgpt": ("codex", "OpenAI offers to pay with a ChatGPT subscription only for Codex"),
+}
+"""The adapter of the CLI that each subscription is for, and why no other may use it."""
+
+
+def _require_terms(case: Case, suite: str) -> None:
+    """Raise `ConfError` for a subscription that pays for another CLI than its terms allow."""
+    signing = case.provider.signing
+    if signing is None or signing.subscription is None:
+        return
+    only, why = _SUBSCRIBED[signing.subscription]
+    if adapter_of(case.backend).name != only:
+        raise ConfError(
+            f"conf/suite/{suite}.yaml: {case.id} cannot run: {why}, and provider {case.provider.name} is paid by one; "
+            f"add to suite.exclude: {{backend: {case.backend.name}, model: {case.model.name}}}, or use a model of a "
+            "provider with a key"
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args, get_origin
 
+import msgspec
 from hydra.core.override_parser.types import Override
 from msgspec import Struct
 
@@ -87,6 +89,9 @@ class Settings:
                 f"--set {text}: unknown key {value.key_or_group} ({self._file(prefix)}); "
                 f"valid: {listed(f'{prefix}.{field}' for field in kind.__struct_fields__)}"
             )
+        if len(path) > 1 and not path[1].isdigit() and _is_list(kind, path[0]):
+            key = f"{prefix}.{path[0]}"
+            raise ConfError(f"--set {text}: {key} is a list: write it whole, --set {key}=[a, b]")
         return text if value.is_delete() else f"++{text.lstrip('+')}"
 
     def _file(self, prefix: str) -> str:
@@ -124,6 +129,11 @@ def require(conf: ConfPath, group: str, name: str, where: str) -> None:
 def listed(names: Iterable[str]) -> str:
     """Return names as a list for messages."""
     return ", ".join(names) or "(none)"
+
+
+def _is_list(kind: type[Struct], name: str) -> bool:
+    declared = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    return any(get_origin(part) is list for part in (declared, *get_args(declared)))
 
 
 def _unknown(key: str) -> str:

@@ -50,7 +50,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     `body` replaces the model's answer; `status` is its status. `sizes` are the sizes of the pieces in which the service
     sends it (the rest follows in one piece). A gate is shut before the headers (`hold_headers`) or after a number of
     pieces (`hold_after`) until the test opens it. The service cuts the connection after `cut_after` pieces. `count` is
-    its count of a prompt's tokens; if it is `None`, there is no such endpoint.
+    its count of a prompt's tokens; if it is `None`, there is no such endpoint. `at` has whole answers of further paths.
     """
 
     status: int = 200
@@ -62,6 +62,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     cut_after: int | None = None
     gzip: bool = False
     count: int | None = None
+    at: Mapping[str, bytes] = {}
 
 
 class Received(Struct, frozen=True):
@@ -227,6 +228,8 @@ class Upstream:
     async def _said(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, AsyncIterator[bytes]]:
         """Return the status, content type and body of the answer by the model or the manner."""
         manner, asked = self.manner, route(path.partition("?")[0])
+        if path in manner.at:
+            return 200, "application/json", _bytes(manner.at[path])
         if manner.body is not None:
             return manner.status, "application/json", _bytes(manner.body)
         if asked is None or (asked.counts and manner.count is None):

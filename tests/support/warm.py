@@ -1,8 +1,8 @@
 """Runs pytest in a forked process, which starts in a third of the time of a new Python.
 
-A process of its own imports the packages that Proctor depends on. It forks for each session of pytest. The session
-imports Proctor's own modules itself, so that a test sees how Proctor starts. A test of what else a session loads, or
-of `sitecustomize`, needs a new Python: `Project.pytest_in_new_python`.
+A process of its own imports Proctor and the packages that it depends on. It forks for each session of pytest. A test of
+what a session loads, of the order in which it does, or of `sitecustomize`, needs a new Python:
+`Project.pytest_in_new_python`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,32 @@ PACKAGES: Final = (
 
 xdist is not one of them: when it is imported, it copies the module search path for its workers.
 """
+
+OURS: Final = (
+    "backends.claude.adapter",
+    "backends.codex.adapter",
+    "backends.direct.adapter",
+    "backends.opencode.adapter",
+    "backends.pi.adapter",
+    "harness.evaluation.submission",
+    "harness.expected",
+    "harness.fixtures",
+    "harness.live.view",
+    "harness.models.scripted",
+    "harness.pipeline",
+    "harness.plugin",
+    "harness.recorder",
+    "harness.resuming",
+    "harness.rounds",
+    "harness.run",
+    "harness.schedule.machine",
+    "harness.session_page",
+    "harness.session_verdict",
+    "harness.untrusted.archive",
+    "harness.untrusted.rooms",
+    "harness.until_decided",
+)
+"""What a session with cases loads of Proctor itself, apart from the scheduler, which imports xdist."""
 
 _OPTIONS: Final = "-W 'ignore:Module already imported:pytest.PytestAssertRewriteWarning'"
 """pytest cannot rewrite the assertions in a package that is imported already. No test needs that."""
@@ -158,7 +184,7 @@ def _become(command: Sequence[str], files: Sequence[int], cwd: str, env: Mapping
 
 def _main() -> None:
     """Serve the process at the other end of the socket that the argument names."""
-    for name in (*(f"_pytest.{plugin}" for plugin in default_plugins), *PACKAGES):
+    for name in (*(f"_pytest.{plugin}" for plugin in default_plugins), *PACKAGES, *OURS):
         importlib.import_module(name)
     gc.freeze()  # a collection would copy the memory that forked processes share
     _serve(socket.socket(fileno=int(sys.argv[1])))

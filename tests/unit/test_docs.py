@@ -55,6 +55,7 @@ from harness.servers.journal import JournalEntry
 from harness.servers.llamacpp import LlamaCppOptions
 from harness.servers.ollama import OllamaOptions
 from harness.servers.vllm import VllmOptions
+from harness.signing_conf import SigningConf
 from tests.support.markdown import code, code_blocks, defaults, fields, page, structs_in, table
 from tests.support.project import ROOT
 
@@ -134,6 +135,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`Exclusion`": Exclusion,
     "`BudgetConf`": BudgetConf,
     "`PaceConf`": PaceConf,
+    "`SigningConf`": SigningConf,
     "`KnownFailure`": KnownFailure,
     "`Price`": Price,
     "`OllamaOptions`": OllamaOptions,

@@ -41,6 +41,19 @@ def test_without_an_earlier_run_there_is_no_estimate_until_a_case_ends() -> None
     assert lines(board, now=30.0, statuses={}) == [f"[{'#' * 8}{'-' * 16}] 1 of 3 cases, about 30 s left"]
 
 
+def test_the_latest_state_of_each_budget_stands_above_the_bar() -> None:
+    board = Board(["a", "b"], {})
+    one = WorkerStatus(case="a", turn=2, budget="suite.budget: 3 of 9 requests used, 6 left", budget_at=7.0)
+    both = "suite.budget: 2 of 9 requests used, 7 left; provider.x.daily_budget: 1 of 5 requests used, 4 left"
+    other = WorkerStatus(case="b", turn=1, budget=both, budget_at=5.0)
+    told = "suite.budget: 3 of 9 requests used, 6 left; provider.x.daily_budget: 1 of 5 requests used, 4 left"
+    bar = f"[{'-' * 24}] 0 of 2 cases"
+    shown = board.lines({"gw0": one, "gw1": other}, now=0.0, workers=2, columns=200, rows=10)
+    assert shown == ["gw0  a  turn 2", "gw1  b  turn 1", told, bar]
+    assert board.lines({}, now=1.0, workers=2, columns=200, rows=10) == [told, bar], "also between cases"
+    assert board.lines({"gw0": one, "gw1": other}, now=0.0, workers=2, columns=200, rows=3)[-2:] == [told, bar]
+
+
 def test_the_last_case_takes_its_time_with_any_number_of_workers() -> None:
     board = Board(["a", "b"], {"a": 100.0, "b": 10.0})
     assert board.seconds_left(0.0, 50) == 100.0

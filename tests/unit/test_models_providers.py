@@ -103,14 +103,16 @@ def test_the_doctor_looks_for_the_key_of_every_provider_that_needs_one(
 ) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.setenv("OUR_KEY", KEY)
-    lines = told().splitlines()
-    names = [line.partition("key of ")[2].split()[0] for line in lines]
-    assert names == ["anthropic", "google", "openai", "openrouter", "ours"]
-    assert lines[0].startswith("-  ")
-    assert "set ANTHROPIC_API_KEY" in lines[0]
-    assert lines[-1].startswith("ok ")
-    assert "set, in OUR_KEY" in lines[-1]
-    assert KEY not in "".join(lines)
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", KEY)
+    lines = {line.partition("key of ")[2].split()[0]: line for line in told().splitlines()}
+    packaged = {path.stem for path in (ROOT / "conf/provider").glob("*.yaml")}
+    assert set(lines) == packaged - {"scripted", "cassette", "ollama", "vllm", "llamacpp"} | {"ours"}
+    assert lines["anthropic"].startswith("-  ")
+    assert "set ANTHROPIC_API_KEY" in lines["anthropic"]
+    assert lines["ours"].startswith("ok ")
+    assert "set, in OUR_KEY" in lines["ours"]
+    assert lines["claude_subscription"].startswith("ok ")
+    assert KEY not in "".join(lines.values())
 
 
 def test_the_doctor_names_a_provider_file_that_is_wrong(told: Callable[[], str], tmp_path: Path) -> None:

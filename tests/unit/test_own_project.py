@@ -80,7 +80,7 @@ def test_the_adapter_of_the_page_on_backends_runs(project: OwnProject) -> None:
 def test_a_package_that_hides_proctors_backends_is_a_usage_error(project: OwnProject) -> None:
     project.write("backends/__init__.py", "")
     add_to_conftest(project, "import sys\n\nsys.path.insert(0, '.')\n")
-    done = project.pytest("--suite", "mine")
+    done = project.pytest_in_new_python("--suite", "mine")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
     assert "backends hides Proctor's package of the same name: rename it" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

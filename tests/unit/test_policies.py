@@ -16,14 +16,14 @@ from harness.suite.config import load_environments
 from tests.support.project import CONF
 
 TOO_SLOW = {"clutteredretrieval2d_hard", "clutteredretrieval2d_generalized"}
-"""With 25 obstructions, the policy plans for longer than an episode may take."""
+"""With 25 obstructions, the policy plans for longer than most episodes may take."""
 
 OWN = {
     name: conf
     for name, conf in load_environments(CONF).items()
     if reference_folder(name) is not None and name not in TOO_SLOW
 }
-UNSOLVED = {"dynobstruction2d_o3": 15, "dynobstruction2d_generalized": 16}
+UNSOLVED = {"dynobstruction2d_o3": 17, "dynobstruction2d_generalized": 18}
 """How many of 20 episodes are solved at least, where it is not 19."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from harness.case import ModelConf, ProviderConf
 from harness.endings import ConfError
+from harness.servers import health
 from harness.servers.base import ServerFault, ServerMissing
 from harness.servers.kinds import kind_of
 from harness.servers.llamacpp import LlamaCppServers
@@ -202,3 +205,40 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: s
     (folder / "__init__.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     return folder
+
+
+@pytest.mark.parametrize("loads", [True, False], ids=["loads", "dies"])
+def test_a_configured_server_that_is_loading_is_waited_for_by_one_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: bool
+) -> None:
+    monkeypatch.setenv("PROCTOR_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setattr(health, "_POLL_S", 0.02)
+    looks: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            looks.append(self.path)
+            is_loading = len(looks) < 40
+            body = b'{"error": {"code": 503, "message": "Loading model"}}' if is_loading else b"{}"
+            self.send_response(503 if is_loading or not loads else 200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(4) as threads:
+        threads.submit(server.serve_forever, 0.01)
+        configured = provider(base_url=f"http://127.0.0.1:{server.server_port}")
+        try:
+            workers = [threads.submit(KIND.external_url, configured) for _ in range(3)]
+            if loads:
+                assert {worker.result(30) for worker in workers} == {configured.base_url}
+                assert len(looks) < 55, "the others do not look meanwhile"
+            else:
+                for worker in workers:
+                    with pytest.raises(ServerFault, match="does not answer with 200"):
+                        worker.result(30)
+        finally:
+            server.shutdown()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands.doctor import examine
+from harness.commands.doctor import Finding, examine
 from harness.endings import ConfError
 from harness.servers.base import ServerMissing
 from harness.servers.ollama import find_ollama
@@ -57,7 +57,7 @@ def test_a_wrong_address_is_a_clear_error(host: str, said: str, monkeypatch: pyt
     monkeypatch.setenv("OLLAMA_HOST", host)
     with pytest.raises(ConfError, match=rf"^the environment variable OLLAMA_HOST={re.escape(host)}: .*{said}"):
         find_ollama()
-    [finding] = [finding for finding in examine() if finding.name == "ollama"]
+    finding = finding_of_doctor()
     assert not finding.ok
     assert said in finding.detail
 
@@ -85,8 +85,12 @@ def without_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.servers.ollama.shutil.which", lambda _: None)
 
 
+def finding_of_doctor() -> Finding:
+    return next(finding for finding in examine() if finding.name == "ollama")  # the later checks take long
+
+
 def doctor() -> str:
-    [finding] = [finding for finding in examine() if finding.name == "ollama"]
+    finding = finding_of_doctor()
     return ("ok " if finding.ok else "- ") + finding.detail
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from harness.agent.watchdog import Snapshot, spent
+from harness.agent.watchdog import Snapshot, failed, spent
 from harness.budget_conf import BudgetConf, PaceConf
 from harness.case import BackendConf, Limits
 from harness.endings import ConfError, Ending
+from harness.gateway import patience
 from harness.gateway.provider import Answer, AnswerError, StreamCut, Unreachable
 from harness.gateway.purse import Purse, Spend
-from harness.gateway.purses import POLL_S, CasePurses, RunPart, budget_file
+from harness.gateway.purses import POLL_S, CasePurses, Purses, RunPart, budget_file
 from harness.gateway.shared_budget import KEPT_S, SharedBudget
 from harness.models.checks import check_budgets
 from tests.support.cases import REMOTE, make_case
@@ -266,3 +267,92 @@ def test_a_file_that_cannot_be_opened_is_told(team: Workers) -> None:
     budget_file().write_text("not a database, but a text that is long enough to be taken for one\n" * 20)
     with pytest.raises(ConfError, match=r"cannot keep the budget that cases share in .*budget\.sqlite: "):
         team.purses(case_with(BudgetConf(requests=3)))
+
+
+class Told:
+    """A provider whose answers follow one another: each has a status, headers and a body. The last one stays."""
+
+    def __init__(self, *answers: tuple[int, dict[str, str], list[bytes]]) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    async def answer(self, call: Any) -> Answer:
+        self.asked += 1
+        status, headers, body = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        kind = "text/event-stream" if status == 200 else "application/json"
+        return Answer(status=status, headers={"content-type": kind, **headers}, chunks=_pieces(body))
+
+    async def count_tokens(self, call: Any) -> int:
+        return 1
+
+
+async def _pieces(body: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in body:
+        yield piece
+
+
+BUSY = [b'{"error": {"message": "slow down"}}']
+LOADING = [b'{"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}']
+GOOD = (200, dict[str, str](), ANSWER)
+
+
+def test_what_a_service_tells_one_worker_holds_for_all(team: Workers) -> None:
+    service = Told((429, {"retry-after": "100"}, BUSY))
+    first, second = (team.session(team.purses(case_with()), service) for _ in range(2))
+    assert first.ask(CHAT).status_code == 429
+    held = second.ask(CHAT)
+    assert service.asked == 1, "the second was not sent"
+    assert held.status_code == 429
+    assert 98 <= int(held.headers["retry-after"]) <= 100
+    assert "wants to be asked again in" in held.json()["error"]["message"]
+    [line] = second.ledger()
+    assert (line["status"], line["usage"], line["charged"]) == (429, None, None)
+    assert line["retry_after_s"] == pytest.approx(100, abs=2)
+    failure = second.account.last_failure
+    assert failure is not None
+    assert failed(failure, "it failed").ending is Ending.RATE_LIMITED
+
+
+def test_a_request_waits_for_a_service_that_wants_to_be_asked_soon(team: Workers) -> None:
+    service = Told((429, {"retry-after": "0.3"}, BUSY), GOOD)
+    first, second = (team.session(team.purses(case_with()), service) for _ in range(2))
+    assert [first.ask(CHAT).status_code, second.ask(CHAT).status_code, service.asked] == [429, 200, 2]
+
+
+def test_services_of_other_addresses_do_not_hold_back_one_another(team: Workers) -> None:
+    busy, free = Told((429, {"retry-after": "100"}, BUSY)), Told(GOOD)
+    elsewhere = make_case(provider=replace(REMOTE, base_url="https://other.example.org"))
+    team.session(team.purses(case_with()), busy).ask(CHAT)
+    assert team.session(team.purses(elsewhere), free).ask(CHAT).status_code == 200
+
+
+def test_one_request_looks_at_a_loading_model_and_the_others_wait_for_it(
+    team: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "AGAIN_S", 0.02)
+    service = Told(*[(503, dict[str, str](), LOADING)] * 20, GOOD)
+    first, *others = (team.session(team.purses(case_with()), service) for _ in range(3))
+    with ThreadPoolExecutor(3) as threads:
+        looking = threads.submit(first.ask, CHAT)
+        eventually(lambda: service.asked > 2)
+        waiting = [threads.submit(one.ask, CHAT) for one in others]
+        assert {one.result().status_code for one in (looking, *waiting)} == {200}
+    assert service.asked == 23, "each of the others asked once"
+    assert [line["status"] for line in first.ledger()] == [200]
+
+
+def test_another_failure_of_a_service_is_passed_on(team: Workers) -> None:
+    service = Told((503, {}, [b"overloaded"]))
+    answer = team.session(team.purses(case_with()), service).ask(CHAT)
+    assert (answer.status_code, answer.content, service.asked) == (503, b"overloaded", 1)
+
+
+def test_a_case_without_budgets_runs_also_where_nothing_can_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proctor").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    alone = Purses(RunPart(folder=tmp_path, suite="nightly"))
+    assert alone.of(case_with()) is None
+    with pytest.raises(ConfError, match="cannot keep the budget"):
+        alone.of(case_with(BudgetConf(requests=1)))

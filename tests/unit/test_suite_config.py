@@ -9,6 +9,7 @@ import pytest
 
 from backends.registry import names
 from harness.adapters import executable_of, own_options
+from harness.budget_conf import BudgetConf, PaceConf
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.suite.config import load
@@ -71,6 +72,9 @@ def test_an_exclusion_leaves_out_cases_that_match_all_its_fields() -> None:
         ("model.scripted.context=8192", lambda c: c.model["scripted"].context == 8192),
         ("backend.opencode.options.variant=high", lambda c: c.backend["opencode"].options["variant"] == "high"),
         ("+backend.claude.options.max_retries=2", lambda c: c.backend["claude"].options["max_retries"] == 2),
+        ("suite.budget.cost_usd=5", lambda c: c.suite.budget == BudgetConf(cost_usd=5)),
+        ("provider.scripted.daily_budget.tokens=9", lambda c: c.provider["scripted"].daily_budget.tokens == 9),
+        ("provider.scripted.pace.concurrent=2", lambda c: c.provider["scripted"].pace == PaceConf(concurrent=2)),
         ("sandbox.tmp_mb=64", lambda c: c.sandbox.tmp_mb == 64),
         ("sandbox.options.uid=60001", lambda c: c.sandbox.options == {"uid": 60_001}),
     ],
@@ -78,6 +82,11 @@ def test_an_exclusion_leaves_out_cases_that_match_all_its_fields() -> None:
 def test_any_key_can_be_set(setting: str, reads: object) -> None:
     assert callable(reads)
     assert reads(load(CONF, "default", [setting]))
+
+
+def test_a_key_of_a_part_that_is_null_can_be_set() -> None:
+    config = load(CONF, "default", ["suite.budget=null", "suite.budget.cost_usd=5", "suite.budget.tokens=7"])
+    assert config.suite.budget == BudgetConf(cost_usd=5, tokens=7)
 
 
 @pytest.mark.parametrize("name", names())
@@ -154,6 +163,7 @@ def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: p
         ("sandbox.kind=jail", ["conf/sandbox/bubblewrap.yaml", "sandbox.kind", "jail", "bubblewrap, docker, none"]),
         ("sandbox.options.user=1", ["conf/sandbox/bubblewrap.yaml", "sandbox.options", "user", "uid"]),
         ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
+        ("suite.backends.first=pi", ["suite.backends is a list: write it whole, --set suite.backends=[a, b]"]),
         ("suite.models=[]", ["suite.models is empty", "scripted"]),
         ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),
         ("suite.exclude=[{backnd: pi}]", ["suite.exclude[0]", "`backnd`; valid: backend, model, environment"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import hooking
 import numpy as np
 import pushing
 import sliding
@@ -19,13 +20,14 @@ class GeneratedApproach:
     """The policy."""
 
     def __init__(self, action_space: Any, observation_space: Any, primitives: Any = None) -> None:
-        del action_space, primitives
+        del primitives
+        self._limits = np.asarray(action_space.high)
         self._space = observation_space
 
     def reset(self, state: Any, info: Any) -> None:
         """Begin an episode."""
         del info
-        self._world = World(self._things(state))
+        self._world = World(self._things(state), self._limits)
         self._actions = strategy(self._world)
 
     def get_action(self, state: Any) -> NDArray[np.float64]:
@@ -43,6 +45,8 @@ def strategy(world: World) -> Iterator[Array]:
     """Return the actions for a world. Raise `ValueError` if no strategy knows it."""
     if "target_surface" in world.things:
         return sliding.play(world)
+    if "hook" in world.things:
+        return hooking.play(world)
     if "tblock" in world.things:
         return pushing.play(world)
     raise ValueError(f"no strategy knows a world with {', '.join(world.things)}")

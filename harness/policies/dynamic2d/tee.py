@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import numpy as np
+from grid import Grid, places
 from numpy.typing import NDArray
 from world import Array
 
-Node = tuple[int, int]
-STRIDE = 0.05
 _SIZE = 5.0  # the world is a square
 _SPACING = 0.1  # of the points on the outline
 
@@ -88,51 +86,24 @@ class Tee:
 
 
 _GRIP = math.cos(math.radians(40))  # how straight a force must be, so that the robot does not slip: friction is 1
-_ROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
 def ways(tee: Tee, robot: Array, radius: float, ends: Array) -> dict[int, list[Array]]:
     """Return the ways of the robot round the T to each of these points that it can reach, by the point's index."""
-    count = int(_SIZE / STRIDE) + 1
-    nodes = np.array(np.argwhere(np.ones((count, count), bool)) * STRIDE)
-    free = (_within(nodes, radius + 0.02) & (tee.distances(nodes) > radius + 0.03)).reshape(count, count)
-    start = _nearest(free, robot)
-    before: dict[Node, Node | None] = {start: None}
-    queue = deque([start])
-    while queue:
-        i, j = node = queue.popleft()
-        for di, dj in _ROUND:
-            there = (i + di, j + dj)
-            if free[there] and there not in before:
-                before[there] = node
-                queue.append(there)
+    nodes = places(_SIZE, _SIZE)
+    grid = Grid(_within(nodes, radius + 0.02) & (tee.distances(nodes) > radius + 0.03), robot)
     found: dict[int, list[Array]] = {}
     usable = _within(ends, radius) & (tee.distances(ends) > radius + 0.01)
     for index, end in enumerate(ends):
         if np.linalg.norm(end - robot) < 0.04:
             found[index] = []
-        elif usable[index] and (last := _nearest(free, end)) in before:
-            found[index] = [*(np.array(node) * STRIDE for node in _trail(before, last)), end]
+        elif usable[index] and (way := grid.way(end)):
+            found[index] = way
     return found
-
-
-def _trail(before: dict[Node, Node | None], end: Node) -> list[Node]:
-    nodes: list[Node] = []
-    node: Node | None = end
-    while node is not None:
-        nodes.append(node)
-        node = before[node]
-    return nodes[::-1]
 
 
 def _within(points: Array, edge: float) -> NDArray[np.bool_]:
     return np.asarray(((points > edge) & (points < _SIZE - edge)).all(-1))
-
-
-def _nearest(free: NDArray[np.bool_], point: Array) -> Node:
-    nodes = np.argwhere(free)
-    i, j = nodes[np.linalg.norm(nodes * STRIDE - point, axis=1).argmin()]
-    return int(i), int(j)
 
 
 def _matrix(theta: float) -> Array:

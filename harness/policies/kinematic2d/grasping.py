@@ -43,6 +43,10 @@ class Hands:
         self._lattice = Lattice(scene, self._fixed)
         self._home = scene.pose.moved(arm=scene.radius)
         self._flood = self._lattice.flood(self._home)
+        self._first: dict[str, list[tuple[Pose, Held]]] = {}
+        movable = [name for name, thing in scene.things.items() if name != "robot" and not thing["static"]]
+        shapes = [(name, shape) for name in movable for shape in rectangles(scene.things[name])]
+        self._names, self._shapes = [name for name, _ in shapes], np.array([shape for _, shape in shapes])
 
     def brings(self, name: str, goals: Callable[[Held], list[Pose]]) -> list[Step] | None:
         """Return the steps that put a thing down at one of the poses that `goals` returns, or `None`."""
@@ -69,7 +73,9 @@ class Hands:
         shape = rectangles(scene.things[name])[0]
         here = box(*(shape.min(0) - _AWAY), *(shape.max(0) + _AWAY))
         clear = np.concatenate([clear, here[None]])
-        for start, held in islice(self.holds(name), _FEW):
+        if name not in self._first:
+            self._first[name] = list(islice(self.holds(name), _FEW))
+        for start, held in self._first[name]:
             lattice = Lattice(scene, scene.solid(name), start.theta, held)
             flood = lattice.flood(start.moved(arm=scene.radius))
             outside = (n for n in flood if not overlaps(scene.carried(held, lattice.pose(n)), clear).any())
@@ -85,7 +91,7 @@ class Hands:
         for grasp in grasps(scene, name):
             draw = straight(grasp, grasp.moved(arm=scene.radius))
             touches = scene.hits([grasp, *draw], self._fixed).any()
-            if not touches and self._catches(grasp) == [name] and self._gate(grasp) is not None:
+            if not touches and self._catches(grasp) == {name} and self._gate(grasp) is not None:
                 held = scene.hold(name, grasp)
                 if grasp.arm == scene.radius or not scene.hits(draw, others, held).any():
                     yield grasp, held
@@ -123,11 +129,7 @@ class Hands:
                     return along([start, start.moved(arm=arm), *way, *home, before, goal])
         return None
 
-    def _catches(self, pose: Pose) -> list[str]:
+    def _catches(self, pose: Pose) -> set[str]:
         """Return the names of the movable things that the vacuum catches at a pose."""
-        area = self.scene.suction(pose)[None]
-        return [
-            name
-            for name, thing in self.scene.things.items()
-            if name != "robot" and not thing["static"] and overlaps(area, np.array(rectangles(thing)), 0).any()
-        ]
+        caught = overlaps(self.scene.suction(pose)[None], self._shapes, 0)[0]
+        return {name for name, hit in zip(self._names, caught, strict=True) if hit}
