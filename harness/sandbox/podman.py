@@ -110,9 +110,10 @@ class Podman:
 def own_podman() -> Mapping[str, str]:
     """Return the variables for a podman whose state ends with this process.
 
-    Raise `SandboxError` if this user has no further uids.
+    Raise `SandboxError` if podman is not installed, or this user has no further uids.
     """
     kind = Podman.kind
+    _program()
     if os.geteuid() == 0:
         _write_configuration(state_folder(kind))
         return _variables(state_folder(kind))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / kind).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if os.geteuid() != 0:  # whether this user may map further uids does not matter here
+        shutil.copy(programs / "docker", programs / "newuidmap")
+        monkeypatch.setattr("harness.sandbox.podman._has_further_ids", lambda: True)
     image = tmp_path / "cache/proctor/image/0123"
     for name in ("usr/bin", "usr/local", "etc/ssl/certs"):
         (image / "root" / name).mkdir(parents=True)
