@@ -30,7 +30,7 @@ from harness.sandbox.cgroup import parents
 from harness.sandbox.disk import can_make_disks
 from harness.sandbox.filesystem import INIT, ROOM, files, visible
 from harness.sandbox.image import Image, current_image
-from harness.sandbox.keeper import LIMITS, MEMORY, PATIENCE, PROCESSES, weaker
+from harness.sandbox.keeper import LIMITS, PROCESSES, weaker
 from harness.sandbox.kernel import hide, inside_mounts
 from harness.sandbox.launched import START_S, Launched, last_words, spawn
 from harness.sandbox.layout import Layout, lay_out
@@ -42,6 +42,8 @@ from harness.sandbox.uids import UidLease, lease_uid
 from harness.untrusted.removal import discard
 
 CONTROL, FILTER = f"{ROOM}/control/socket", f"{ROOM}/filter"
+_BACKSTOP = 1.5
+"""An engine's limit of memory, over that of the box. The harness measures, and ends the box before that."""
 INNER_UID = 1000
 """The uid inside, for an engine that makes a user namespace."""
 
@@ -119,11 +121,11 @@ class ContainerSandbox:
         found = weaker(parents(), disks=can_make_disks(), root=self.as_root)
         if not self._engine_limits:
             return found
-        return tuple(words for words in found if words not in {LIMITS[MEMORY], LIMITS[PROCESSES]})
+        return tuple(words for words in found if words != LIMITS[PROCESSES])
 
     @property
     def _engine_limits(self) -> bool:
-        """Whether the engine keeps the limits of memory and processes, because the harness has no cgroup for them."""
+        """Whether the engine limits memory and processes, because the harness has no cgroup for them."""
         return self.engine.keeps_limits and "memory" not in parents().folders
 
     def open(self, request: BoxRequest) -> SealedBox:
@@ -155,13 +157,14 @@ class ContainerSandbox:
         )
         request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
         disk = disk_of(request, lease)
+        memory = request.bounds.memory_bytes
         container = Container(
             name=f"proctor-{os.getpid()}-{secrets.token_hex(6)}",
             layout=lay_out(folder := boxes_folder(self.name), content),
             image=image,
             uid=uid,
             command=("/usr/bin/env", "-i", str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, CONTROL, FILTER),
-            memory_bytes=_with_patience(request.bounds.memory_bytes) if self._engine_limits else None,
+            memory_bytes=int(memory * _BACKSTOP) if memory is not None and self._engine_limits else None,
             tasks=request.bounds.tasks if self._engine_limits else None,
         )
         return SealedBox(
@@ -172,11 +175,6 @@ class ContainerSandbox:
             limits=limits_of(self.conf, request.bounds),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
-
-
-def _with_patience(limit: int | None) -> int | None:
-    """Return the limit that an engine gets, above that of the box: who watches the box ends it in a gentler way."""
-    return None if limit is None else int(limit * PATIENCE)
 
 
 def _launch(engine: Engine, container: Container, folder: Path) -> Launched:

@@ -183,6 +183,7 @@ def _clean(folder: Path) -> None:
     That process keeps the user namespace. Files belong to uids that exist only there.
     """
     with suppress(OSError, ValueError, SandboxError, subprocess.TimeoutExpired):
+        _write_configuration(folder)  # an earlier removal may have got that far
         storage = str(folder / ".local")
         subprocess.run(
             [_program(), "unshare", "rm", "-rf", storage],

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.docker_daemon import docker_daemon
+from tests.support.ordinary_user import command_of_an_ordinary_user
+
+SWEEP = """
+from harness.sandbox.podman import own_podman
+from harness.temporary import sweep
+sweep("docker")
+own_podman()
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +27,10 @@ def daemon() -> Iterator[None]:
         if address is not None:
             patch.setenv("DOCKER_HOST", address)
         yield
+        subprocess.run(  # the processes that act as the ordinary user end at once, and leave folders to the next start
+            command_of_an_ordinary_user([sys.executable, "-c", SWEEP]),
+            cwd=Path(__file__).parents[3],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True,
+            check=False,
+        )

@@ -12,7 +12,7 @@ import pytest
 from harness.case import SandboxConf
 from harness.sandbox.canaries import GRADED, MUST, USERS
 from harness.sandbox.factory import make_sandbox
-from harness.sandbox.keeper import CPU, DISK, LIMITS, UIDS
+from harness.sandbox.keeper import CPU, DISK, LIMITS, MEMORY, UIDS
 from harness.sandbox.probe import Capability, probe
 from tests.security.user import as_user_with_python
 
@@ -38,7 +38,7 @@ LACKING: dict[Place, set[str]] = {
     Place("podman", "root"): {_SHARED_FILES, _SHARED_DEVICES},
     Place("podman", "user"): {_SHARED_FILES, _SHARED_DEVICES, *LIMITS},
     Place("docker", "root"): {_SHARED_FILES, USERS},
-    Place("docker", "user"): {_SHARED_FILES, USERS, "small /proc", CPU, DISK, UIDS},
+    Place("docker", "user"): {_SHARED_FILES, USERS, "small /proc", MEMORY, CPU, DISK, UIDS},
 }
 """What each place does not guarantee on a machine with Landlock and cgroups. `docs/security.md` has the same table."""
 
