@@ -100,7 +100,7 @@ class GradedRun:
 
     def _score(self, builder: RecordBuilder, live: Live) -> Score:
         sandbox = pipeline.prove(self.case.sandbox)
-        hidden = pipeline.hidden_from(self.case.environment)
+        hidden = pipeline.hidden_from(self.case.environment, self._order.program.entry.python)
         dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits), hidden), builder.folder)
         program = self._order.program
         python = program.entry.python or python_of_programs(self.case.environment)

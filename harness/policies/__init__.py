@@ -22,6 +22,7 @@ _FAMILIES = {
     "dynamic2d": ("dynobstruction2d", "dynpushpullhook2d", "dynpusht2d"),
     "tidybot3d": (
         "basemotion3d",
+        "dynamicshelf3d",
         "dynamo3d",
         "limbrepositioning3d_isolated_left_arm",
         "obstruction3d",

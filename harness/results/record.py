@@ -259,6 +259,9 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `played_from` says whose answers a cassette played. It is null for any other case, and in records of older versions.
 
+    `translated` is the wire of the provider if the gateway translated between it and that of the CLI. It is null if the
+    CLI speaks it, and in records of older versions.
+
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps`, `environment_arguments` and
     `visibility` are the environment's configuration. They are null in records of older versions. `state_fidelity` says
@@ -284,6 +287,7 @@ class Record(Struct, frozen=True, kw_only=True):
     options: list[str] = field(default_factory=list)
     scripted: bool
     played_from: str | None = None
+    translated: str | None = None
     ending: Ending
     cause: Cause
     outcome: str

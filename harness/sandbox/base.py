@@ -227,11 +227,11 @@ class BoundedSandbox(ProvenSandbox):
 
     def __init__(self, sandbox: Sandbox, bounds: Bounds, hidden: tuple[Path, ...] = ()) -> None:
         super().__init__(sandbox, guarantees_of(sandbox))
-        self._bounds, self._hidden = bounds, hidden
+        self.bounds, self._hidden = bounds, hidden
 
     def open(self, request: BoxRequest) -> Box:
         """See `Sandbox.open`. The bounds of the request are replaced, and what it hides."""
-        return super().open(replace(request, bounds=self._bounds, hidden=self._hidden))
+        return super().open(replace(request, bounds=self.bounds, hidden=self._hidden))
 
 
 def guarantees_of(sandbox: Sandbox) -> tuple[str, ...]:

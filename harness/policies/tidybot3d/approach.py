@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import drive
+import dynamicshelf
 import limb
 import numpy as np
 import obstruction
@@ -24,6 +25,7 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("target_region", "target_block"), obstruction.play),
     (("rack", "part"), packing.play),
     (("shelf", "cube"), shelf.play),
+    (("cupboard_1", "cube1"), dynamicshelf.play),
     (("table", "box", "cube"), transport.play),
     (("table", "cube"), table.play),
     (("limb",), limb.play),
