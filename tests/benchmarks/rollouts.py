@@ -8,12 +8,14 @@ cores. All three are recorded, because every held-out episode is.
 from __future__ import annotations
 
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,6 @@ from harness.evaluation.policy import PolicyHost
 from harness.evaluation.recording import EpisodeRecorder
 from harness.sandbox.base import Sandbox
 from harness.sandbox.factory import make_sandbox
-from tests.benchmarks.cost import least
 
 _ROUNDS = 25
 _STEPS = 100
@@ -148,18 +149,22 @@ def compare(sandbox: Sandbox, conf: EnvironmentConf, action: str) -> None:
         runs = {"here": on(1, here), "sealed": on(1, lambda: _sealed(lanes[0], conf.max_steps))}
         if len(cores) == 2:
             runs["two"] = on(2, lambda: _side_by_side(lanes, pool, conf.max_steps))
-        cost = least(runs, _ROUNDS)
-    base, more = 1e3 * cost["here"], 1e3 * (cost["sealed"] - cost["here"])
-    shares = f"{cost['here'] / cost['sealed']:.2f} x steps/s on one core"
-    if "two" in cost:
-        shares += f", {cost['here'] / cost['two']:.2f} x in two lanes on two cores"
+        rounds = [{kind: run() for kind, run in runs.items()} for _ in range(_ROUNDS)]
+
+    def median(of: Callable[[dict[str, float]], float]) -> float:
+        return statistics.median(map(of, rounds))
+
+    base, more = 1e3 * median(itemgetter("here")), 1e3 * median(lambda cost: cost["sealed"] - cost["here"])
+    shares = f"{median(lambda cost: cost['here'] / cost['sealed']):.2f} x steps/s on one core"
+    if len(cores) == 2:
+        shares += f", {median(lambda cost: cost['here'] / cost['two']):.2f} x in two lanes on two cores"
     print(f"  a step of {conf.name} takes {base:.3f} ms here, sealed {more:.3f} ms more: {shares}")
 
 
 def main() -> None:
     """Print all comparisons."""
     sandbox = make_sandbox(SandboxConf(name="bubblewrap", kind="bubblewrap"))
-    print(f"sealed episodes beside those of one process (least of {_ROUNDS} rounds of {_STEPS} steps):")
+    print(f"sealed episodes beside those of one process (medians of {_ROUNDS} rounds of {_STEPS} steps):")
     compare(sandbox, EnvironmentConf("maze", "maze", {"min_size": 5, "max_size": 5}, _STEPS), "0")
     if find_spec("kinder") is not None:
         motion = EnvironmentConf("motion2d", "kinder", {"id": "kinder/Motion2D-p1-v0"}, _STEPS)
