@@ -304,9 +304,8 @@ def test_a_broken_login_file_is_named_and_not_quoted(host: Host, kind: Subscript
 @BOTH
 def test_a_login_file_that_cannot_be_read_is_named_with_the_reason(host: Host, kind: Subscription) -> None:
     host.file(kind).mkdir(parents=True)
-    with pytest.raises(CredentialMissing, match="cannot be read: Is a directory") as missing:
+    with pytest.raises(CredentialMissing, match=f"{host.file(kind)}.* cannot be read: Is a directory"):
         host.credential(kind)
-    assert str(host.file(kind)) in str(missing.value)
 
 
 @BOTH
