@@ -141,9 +141,10 @@ def test_who_takes_too_much_is_killed_although_nobody_looks(tmp_path: Path, monk
 
 def _nothing_kept_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make everything as for an ordinary user who can make no cgroup."""
-    monkeypatch.setattr("harness.sandbox.keeper.parents", lambda: Parents({}, unified=False))
-    monkeypatch.setattr("harness.sandbox.bubblewrap.parents", lambda: Parents({}, unified=False))
-    monkeypatch.setattr("harness.sandbox.bubblewrap.can_make_disks", lambda: False)
+    for room in ("keeper", "bubblewrap", "preparing"):
+        monkeypatch.setattr(f"harness.sandbox.{room}.parents", lambda: Parents({}, unified=False))
+    for room in ("bubblewrap", "preparing"):
+        monkeypatch.setattr(f"harness.sandbox.{room}.can_make_disks", lambda: False)
 
 
 @kernel_keeps_memory
