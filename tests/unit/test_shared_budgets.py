@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,12 @@ async def _pieces(body: list[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
+def all_know() -> bool:
+    """Return whether the file that all workers share says that a service holds requests back."""
+    with closing(sqlite3.connect(budget_file())) as database:
+        return bool(database.execute("SELECT count(*) FROM held_back").fetchone()[0])
+
+
 BUSY = [b'{"error": {"message": "slow down"}}']
 LOADING = [b'{"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}']
 GOOD = (200, dict[str, str](), ANSWER)
@@ -300,6 +308,7 @@ def test_what_a_service_tells_one_worker_holds_for_all(team: Workers) -> None:
     service = Told((429, {"retry-after": "100"}, BUSY))
     first, second = (team.session(team.purses(case_with()), service) for _ in range(2))
     assert first.ask(CHAT).status_code == 429
+    eventually(all_know)  # it is written after the answer
     held = second.ask(CHAT)
     assert service.asked == 1, "the second was not sent"
     assert held.status_code == 429
@@ -334,7 +343,7 @@ def test_one_request_looks_at_a_loading_model_and_the_others_wait_for_it(
     first, *others = (team.session(team.purses(case_with()), service) for _ in range(3))
     with ThreadPoolExecutor(3) as threads:
         looking = threads.submit(first.ask, CHAT)
-        eventually(lambda: service.asked > 2)
+        eventually(lambda: service.asked > 2 and all_know())
         waiting = [threads.submit(one.ask, CHAT) for one in others]
         assert {one.result().status_code for one in (looking, *waiting)} == {200}
     assert service.asked == 23, "each of the others asked once"
