@@ -21,13 +21,23 @@ def temporary_folder(what: str) -> Iterator[Path]:
     Folders for the same purpose, `what`, whose processes were killed are removed first.
     """
     sweep(what)
-    folder = Path(tempfile.mkdtemp(prefix=_prefix(what)))
-    lock = hold(folder)
+    folder, lock = _made(what)
     try:
         yield folder
     finally:
         remove(folder)
         os.close(lock)
+
+
+def _made(what: str) -> tuple[Path, int]:
+    """Make a folder and hold it. Another process may sweep it before it is held; then make another one."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(what)))
+        with suppress(FileNotFoundError):
+            lock = hold(folder)
+            if folder.is_dir():
+                return folder, lock
+            os.close(lock)
 
 
 def hold(folder: Path) -> int:

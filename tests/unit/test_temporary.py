@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,19 @@ def test_the_folder_of_a_living_process_stays(temporary: Path) -> None:
         with temporary_folder("probe") as second:
             assert {first, second} == set(temporary.iterdir())
         assert first.is_dir()
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_folder_that_is_swept_before_it_is_held_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, made = tempfile.mkdtemp, list[Path]()
+
+    def swept_once(**options: str) -> str:
+        made.append(Path(make(**options)))
+        if len(made) == 1:
+            made[0].rmdir()
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept_once)
+    with temporary_folder("probe") as folder:
+        assert folder == made[1]
+        assert folder.is_dir()
