@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from backends.registry import backend, names, own_names
+from backends.registry import backend, names
 from harness import hosting
 from harness.agent.cli import CliMissing, find_cli
 from harness.case import ProviderConf, SandboxConf
+from harness.commands.installing.clis import DEFAULT
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
@@ -49,7 +50,7 @@ else:  # Hydra and NumPy take 0.3 s to import, and the other commands do not nee
 class Finding(Struct, frozen=True):
     """The result of one check: whether something is there, and what it is or how to get it.
 
-    `needed` is true for what every case needs.
+    `needed` is true for what `proctor setup` installs and every case needs.
     """
 
     name: str
@@ -64,7 +65,7 @@ def examine() -> Iterator[Finding]:
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}", needed=True
     )
     for name in names():
-        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in own_names())
+        yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in DEFAULT)
     yield _guarded("sandbox bubblewrap", partial(_sandbox, "bubblewrap"), SandboxError, needed=True)
     yield _limits()
     yield _guarded("image of containers", lambda: current_image().digest, SandboxError)

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -18,8 +19,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from backends.base import NpmPackage
-from backends.registry import backend
+from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis, pinned_folder
+from harness.commands.doctor import examine
 from harness.commands.errors import SetupFailed
 from harness.commands.installing import bubblewrap, extras
 from harness.commands.installing.clis import DEFAULT, pinned_backends
@@ -207,6 +209,13 @@ def test_an_installation_that_lost_a_cli_is_rebuilt(machine: BareMachine) -> Non
     assert main(["setup"]) == 0
     assert installed()
     assert machine.npm_calls == len(DEFAULT) + 1
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_doctor_needs_only_the_clis_that_a_set_up_installs() -> None:
+    found = {finding.name: finding for finding in islice(examine(), 1 + len(names()))}
+    assert {name for name in names() if found[f"cli {name}"].needed} == set(DEFAULT)
+    assert found["cli pi"].detail.endswith("is not installed: run `proctor setup --backend pi`")
 
 
 # bubblewrap
