@@ -43,18 +43,20 @@ def install(adapter: Backend, tell: Callable[[str], None]) -> Cli:
         except CliMissing:
             return False
 
+    def check(root: Path) -> None:
+        require_start(cli_in(root, package), package.executable)
+
     def fill(partial: Path) -> None:
         announce()
         npm.fill(partial, lock_of(package))
-        require_start(cli_in(partial, package), package.executable)
+        check(partial)
 
     try:
         if isinstance(package, NpmPackage):
             install_whole(folder, fill, complete=complete, tell=tell)
         else:
-            pip.install(folder, lock_of(package), announce)
-            require_start(cli_in(folder, package), package.executable)
-        return find_cli(adapter)
+            pip.install(folder, lock_of(package), announce, lambda: check(folder))
+        return cli_in(folder, package)
     except CliMissing as error:
         raise SetupFailed(f"the installation has succeeded, but {error}") from error
     except OSError as error:

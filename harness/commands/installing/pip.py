@@ -12,11 +12,12 @@ from filelock import FileLock
 from harness.commands.installing.watch import run_watched
 
 
-def install(folder: Path, pins: Path, announce: Callable[[], None]) -> None:
+def install(folder: Path, pins: Path, announce: Callable[[], None], check: Callable[[], None]) -> None:
     """Make the virtual environment `folder` with the packages that `pins` names, unless it is complete.
 
-    An environment that a killed set-up left incomplete is made again. A second set-up at the same time waits. Raise
-    `SetupFailed` if pip fails.
+    An environment that a killed set-up left incomplete is made again. A second set-up at the same time waits. `check`
+    looks whether a new environment works, before it counts as complete. Raise `SetupFailed` if pip fails, and what
+    `check` raises.
     """
     complete = folder / "complete"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -28,4 +29,5 @@ def install(folder: Path, pins: Path, announce: Callable[[], None]) -> None:
         run_watched([sys.executable, "-m", "venv", str(folder)], "python -m venv")
         python = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run_watched([*python, "--require-hashes", "--requirement", str(pins)], "pip install")
+        check()
         complete.touch()
