@@ -8,16 +8,15 @@ user, run folder and day (`harness.gateway.cassette_answers`, `harness.gateway.c
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from harness.gateway.cassette_answers import is_plain, portable, room_of
 from harness.gateway.cassette_shape import Shape, conversation_of, shape_of
-from harness.gateway.provider import Answer, AnswerError, Call, Provider
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, Wrapper
 from harness.gateway.wires.reader import Reader
 
 VERSION: Final = 2
@@ -104,21 +103,12 @@ class Tape:
         return msgspec.structs.replace(self._head, workspace=workspace, client=client_of(call))
 
 
-class Recorder:
+class Recorder(Wrapper):
     """Answers as `provider` does, and records each answer, except those that the CLI did not wait for."""
 
     def __init__(self, provider: Provider, tape: Tape) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._tape = tape
-        self._held = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        if isinstance(self._provider, AbstractAsyncContextManager):
-            await self._held.enter_async_context(self._provider)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._held.aclose()
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -86,3 +87,19 @@ class Provider(Protocol):
 
     async def count_tokens(self, call: Call) -> int:
         """Return the number of tokens in the request's prompt. Raise `AnswerError`."""
+
+
+class Wrapper:
+    """What providers share that change how another one answers. It is entered and left together with that one."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._held = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._provider, AbstractAsyncContextManager):
+            await self._held.enter_async_context(self._provider)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._held.aclose()

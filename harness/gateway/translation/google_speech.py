@@ -70,7 +70,7 @@ def _texts(said: Any) -> list[dict[str, Any]]:
 def _call(key: str, name: str, arguments: str) -> dict[str, Any]:
     try:
         given = json.loads(arguments or "{}")
-    except ValueError:  # the model's own fault, of which the CLI is to tell it
+    except ValueError:  # the model wrote them wrongly, and the CLI tells it so
         given = {"arguments": arguments}
     return {"functionCall": {"id": key, "name": name, "args": given if isinstance(given, dict) else {"value": given}}}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -17,7 +17,7 @@ from msgspec import Struct
 from harness.gateway.allowlist import AllowList, NotAllowed
 from harness.gateway.decoding import within
 from harness.gateway.messages import TokenCounts, WireError, pseudo_count
-from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut
+from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Wrapper
 from harness.gateway.translation.chat import Chat
 from harness.gateway.translation.from_chat import from_chat
 from harness.gateway.translation.hearing import Hearer
@@ -39,7 +39,7 @@ _STREAM: Final = {"content-type": "text/event-stream; charset=utf-8"}
 _BODY: Final = {"content-type": "application/json"}
 
 
-class Translator:
+class Translator(Wrapper):
     """Asks `provider` over the wire `upstream`, whatever wire a request comes over.
 
     `allowed` is what a request over the upstream wire may carry. `lost` is called with the names of what a request
@@ -49,20 +49,11 @@ class Translator:
     def __init__(
         self, provider: Provider, upstream: Wire, allowed: AllowList, lost: Callable[[set[str]], None]
     ) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._upstream = upstream
         self._allowed = allowed
         self._lost = lost
         self._memory = Memory()
-        self._held = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        if isinstance(self._provider, AbstractAsyncContextManager):
-            await self._held.enter_async_context(self._provider)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._held.aclose()
 
     async def count_tokens(self, call: Call) -> int:
         """Return a pseudo-count, because services count only requests of their own wire."""
