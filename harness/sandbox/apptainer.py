@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from harness.case import SandboxConf
 from harness.sandbox.base import SandboxError
-from harness.sandbox.container import Container, ContainerSandbox
+from harness.sandbox.container import Container, ContainerSandbox, told_version
 from harness.sandbox.image import Image
 from harness.sandbox.layout import Layout
 from harness.sandbox.options import NoOptions, options_of
@@ -37,10 +36,7 @@ class Apptainer:
     @cached_property
     def version(self) -> str:
         """See `Engine.version`."""
-        ran = subprocess.run([_program(), "--version"], capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise SandboxError(f"apptainer does not run: {ran.stderr.strip()}\nreinstall apptainer")
-        return ran.stdout.strip()
+        return told_version(_program(), self.kind)
 
     def prepare(self, _image: Image, /) -> None:
         """See `Engine.prepare`. There is nothing to do."""

@@ -94,6 +94,14 @@ class Engine(Protocol):
         """Return what to do about a failure that the engine reports as `reason`."""
 
 
+def told_version(program: str, kind: str) -> str:
+    """Return the version that an engine's program prints. Raise `SandboxError` if it does not run."""
+    ran = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SandboxError(f"{kind} does not run: {ran.stderr.strip()}\nreinstall {kind}")
+    return ran.stdout.strip()
+
+
 class ContainerSandbox:
     """Seals with a container engine, as root or as an ordinary user."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.case import SandboxConf
 from harness.sandbox.base import SandboxError
-from harness.sandbox.container import INNER_UID, Container, ContainerSandbox
+from harness.sandbox.container import INNER_UID, Container, ContainerSandbox, told_version
 from harness.sandbox.image import Image
 from harness.sandbox.layout import Layout
 from harness.sandbox.mounting import mounts
@@ -66,10 +66,7 @@ class Podman:
     @cached_property
     def version(self) -> str:
         """See `Engine.version`."""
-        ran = subprocess.run([_program(), "--version"], capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise SandboxError(f"podman does not run: {ran.stderr.strip()}\nreinstall podman")
-        return ran.stdout.strip()
+        return told_version(_program(), self.kind)
 
     def prepare(self, _image: Image, /) -> None:
         """See `Engine.prepare`. An ordinary user needs further uids."""

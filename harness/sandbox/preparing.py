@@ -57,7 +57,7 @@ def seccomp_filter(machine: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise SandboxError(
-            f"there is no filter of system calls for this machine's architecture ({machine})\n"
+            f"Proctor has no filter of system calls for the architecture {machine}\n"
             f"add the architecture to {path.with_name('generate.py')} and run that"
         ) from None
 
