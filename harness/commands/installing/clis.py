@@ -56,7 +56,7 @@ def install(adapter: Backend, tell: Callable[[str], None]) -> Cli:
             install_whole(folder, fill, complete=complete, tell=tell)
         else:
             pip.install(folder, lock_of(package), announce, lambda: check(folder))
-        return cli_in(folder, package)
+        return find_cli(adapter)
     except CliMissing as error:
         raise SetupFailed(f"the installation has succeeded, but {error}") from error
     except OSError as error:
