@@ -1,0 +1,133 @@
+"""Calls and configures Kimi Code: `kimi --prompt TEXT --output-format stream-json`.
+
+Measured with Kimi Code 2.1.0:
+
+- It takes its prompt from the command line only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from backends import events as ev
+from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
+from backends.kimi import stream
+from backends.options import read_options
+
+_PROVIDER = "proctor"
+
+
+class KimiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`max_attempts` is how often a request is made in all before Kimi Code gives up."""
+
+    max_attempts: Annotated[int, Meta(ge=1)] = 2
+
+
+class Kimi(Backend):
+    """The adapter of Kimi Code."""
+
+    name = "kimi"
+    installation = NpmPackage(package="@moonshot-ai/kimi-code", executable="kimi", licence="MIT", megabytes=305)
+    options = KimiOptions
+    capabilities = Capabilities(
+        mcp=True,
+        resume=True,
+        subagents=True,
+        wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+    )
+    quirks = ReportingQuirks(hides_subagents=True)
+
+    def command(self, spec: SessionSpec) -> list[str]:
+        """See `Backend.command`. A script of ours turns standard input into the argument `--prompt`."""
+        command = [_script(spec), spec.executable, "--output-format", "stream-json", "--model", _PROVIDER]
+        return [*command, "--continue"] if spec.resume else command
+
+    def config_files(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.config_files`. All files are in the home."""
+        options = read_options(KimiOptions, spec.options)
+        type_, path = _TYPES[spec.wire]
+        config = {
+            "": {"default_model": _PROVIDER, "telemetry": False, "auto_session_title": False, "builtin_product_skills": False},
+            f"providers.{_PROVIDER}": {"type": type_, "base_url": f"{spec.model_url}{path}", "api_key": "sealed"},
+            f"models.{_PROVIDER}": {
+                "provider": _PROVIDER,
+                "model": spec.model,
+                "max_context_size": spec.context,
+                "max_output_size": spec.output_limit,
+            },
+            "thinking": {"enabled": False},
+            "loop_control": {"max_attempts_per_step": options.max_attempts},
+            "model_catalog": {"refresh_on_start": False},
+            "cron": {"enabled": False},
+        }
+        servers = {server.name: {"url": server.url} for server in spec.mcp}
+        folder = f"{spec.home}/{_FOLDER}"
+        files = {
+            _script(spec): _SCRIPT,
+            f"{folder}/config.toml": _toml(config),
+            f"{folder}/mcp.json": json.dumps({"mcpServers": servers}, indent=2),
+        }
+        return files | ({f"{folder}/AGENTS.md": spec.instructions} if spec.instructions else {})
+
+    def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
+        """See `Backend.environment`."""
+        return {"KIMI_CODE_NO_AUTO_UPDATE": "1", "KIMI_DISABLE_TELEMETRY": "1", "KIMI_DISABLE_CRON": "1"}
+
+    def decode(self, line: bytes) -> tuple[ev.Event, ...]:
+        """See `Backend.decode`."""
+        return stream.decode(line)
+
+    def read_stderr(self, text: str) -> tuple[ev.Event, ...]:
+        """See `Backend.read_stderr`: the failure that ended the session."""
+        return stream.read_stderr(text)
+
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - a home holds one conversation
+        """See `Backend.conversation_files`."""
+        return (f"{_FOLDER}/sessions/*/*/agents/main/wire.jsonl",)
+
+    def tool_name(self, server: str, tool: str) -> str:
+        """See `Backend.tool_name`."""
+        return f"mcp__{plain_name(server)}__{plain_name(tool)}"
+
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str] | None:  # noqa: ARG002 - no option changes them
+        """See `Backend.builtin_tools`."""
+        return None
+
+
+BACKEND = Kimi()
+
+_FOLDER = ".kimi-code"
+"""The folder in the home where Kimi Code keeps its settings and its conversations."""
+
+_TYPES = {
+    "openai_chat": ("openai", "/v1"),
+    "anthropic_messages": ("anthropic", ""),
+    "openai_responses": ("openai_responses", "/v1"),
+    "google_generate": ("google-genai", ""),
+}
+"""For each wire: Kimi Code's name for it, and how its addresses begin."""
+
+_SCRIPT = """\
+// Gives Kimi Code the prompt on standard input as an argument that no other process can see.
+import { readFileSync, realpathSync } from "node:fs";
+process.argv.splice(1, 1);
+process.argv.push("--prompt", readFileSync(0, "utf8"));
+await import(realpathSync(process.argv[1]));
+"""
+
+
+def _script(spec: SessionSpec) -> str:
+    return f"{spec.home}/prompt.mjs"
+
+
+def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the tables as TOML. Its strings are JSON's."""
+    lines = []
+    for name, values in tables.items():
+        lines += [f"[{name}]"] if name else []
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join([*lines, ""])
