@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,9 +22,14 @@ _PROVIDER = "proctor"
 
 
 class KimiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`max_attempts` is how often a request is made in all before Kimi Code gives up."""
+    """`thinking` is the effort of a model that reasons. `max_attempts` is how often a request is made in all.
 
+    `compaction` lets Kimi Code compact a conversation that becomes too long.
+    """
+
+    thinking: Literal["off", "low", "medium", "high", "xhigh", "max"] = "off"
     max_attempts: Annotated[int, Meta(ge=1)] = 2
+    compaction: bool = False
 
 
 class Kimi(Backend):
@@ -49,18 +54,27 @@ class Kimi(Backend):
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. All files are in the home."""
         options = read_options(KimiOptions, spec.options)
-        type_, path = _TYPES[spec.wire]
+        thinks, (type_, path) = options.thinking != "off", _TYPES[spec.wire]
         config = {
-            "": {"default_model": _PROVIDER, "telemetry": False, "auto_session_title": False, "builtin_product_skills": False},
+            "": {
+                "default_model": _PROVIDER,
+                "telemetry": False,
+                "auto_session_title": False,
+                "builtin_product_skills": False,
+            },
             f"providers.{_PROVIDER}": {"type": type_, "base_url": f"{spec.model_url}{path}", "api_key": "sealed"},
             f"models.{_PROVIDER}": {
                 "provider": _PROVIDER,
                 "model": spec.model,
                 "max_context_size": spec.context,
                 "max_output_size": spec.output_limit,
+                "capabilities": ["image_in", *(["thinking"] if thinks else [])],
             },
-            "thinking": {"enabled": False},
-            "loop_control": {"max_attempts_per_step": options.max_attempts},
+            "thinking": {"enabled": True, "effort": options.thinking} if thinks else {"enabled": False},
+            "loop_control": {
+                "max_attempts_per_step": options.max_attempts,
+                **({} if options.compaction else _NO_COMPACTION),
+            },
             "model_catalog": {"refresh_on_start": False},
             "cron": {"enabled": False},
         }
@@ -111,9 +125,23 @@ _TYPES = {
 }
 """For each wire: Kimi Code's name for it, and how its addresses begin."""
 
+_NO_COMPACTION = {"reserved_context_size": 0, "compaction_trigger_ratio": 0.99, "compaction_max_attempts": 1}
+"""The settings with which Kimi Code compacts as late and as rarely as it can."""
+
 _SCRIPT = """\
 // Gives Kimi Code the prompt on standard input as an argument that no other process can see.
-import { readFileSync, realpathSync } from "node:fs";
+// At the end, tells the MCP servers that were missing: Kimi Code tells them in its log alone.
+import { existsSync, readFileSync, realpathSync, writeSync } from "node:fs";
+
+const logged = () => {
+  const log = `${process.env.HOME}/.kimi-code/logs/kimi-code.log`;
+  return existsSync(log) ? readFileSync(log, "utf8") : "";
+};
+const before = logged().length;
+process.on("exit", () => {
+  for (const [, said] of logged().slice(before).matchAll(/ERROR mcp server unavailable +(.*)/g))
+    writeSync(2, `mcp server unavailable: ${said}\\n`);
+});
 process.argv.splice(1, 1);
 process.argv.push("--prompt", readFileSync(0, "utf8"));
 await import(realpathSync(process.argv[1]));
