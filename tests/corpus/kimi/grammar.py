@@ -1,4 +1,4 @@
-"""Writes a session as Kimi Code does: a line for each response of the main agent, without tokens, and for each result."""
+"""Writes a session as Kimi Code does: a line for each response of the main agent, and one for each result."""
 
 from __future__ import annotations
 
