@@ -107,12 +107,21 @@ class Kimi(Backend):
         """See `Backend.tool_name`."""
         return f"mcp__{plain_name(server)}__{plain_name(tool)}"
 
-    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str] | None:  # noqa: ARG002 - no option changes them
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - no option changes them
         """See `Backend.builtin_tools`."""
-        return None
+        return _BUILTIN_TOOLS
 
 
 BACKEND = Kimi()
+
+_BUILTIN_TOOLS = frozenset(
+    (
+        *("Bash", "Edit", "FetchURL", "Glob", "Grep", "Read", "ReadMediaFile", "Write"),
+        *("Agent", "AgentSwarm", "Skill", "TaskList", "TaskOutput", "TaskStop", "TodoList", "WaitFor"),
+        *("CreateGoal", "GetGoal", "SetGoalBudget", "UpdateGoal", "EnterPlanMode", "ExitPlanMode"),
+        *("AskUserQuestion", "CronCreate", "CronDelete", "CronList"),
+    )
+)
 
 _FOLDER = ".kimi-code"
 """The folder in the home where Kimi Code keeps its settings and its conversations."""

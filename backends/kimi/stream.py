@@ -5,7 +5,10 @@ Measured with Kimi Code 2.1.0 and a scripted model server:
 - A line has a `role`: `assistant` is a whole model response (its text and its calls), `tool` the result of a call, and
   `meta` says something of the session by its `type`. The stream tells no ids, tokens, models or thoughts.
 - Only the main agent's lines appear, not what a subagent (tool `Agent`) does.
-- An empty response counts as a failure, which Kimi Code repeats. It has no line. Nor has one that compacts.
+- An empty response, or one of thoughts alone, has no line. Kimi Code takes it for a failure and repeats the request. If
+  it is empty again, the session ends with an error. To us, the model has then ended its session, as with other CLIs.
+  The error tells the response's `finishReason`; an answer that held no response has none.
+- A response that compacts the conversation has no line, either.
 - A result does not say whether the call failed. The words of Kimi Code and of MCP servers do.
 - `session.resume_hint` is the last line of a session that ended well. A failed one ends without it. The error is then
   on standard error, where all output of shell commands appears too.
@@ -40,8 +43,8 @@ def decode(line: bytes) -> tuple[ev.Event, ...]:
             return tuple(_response(read))
         case "tool":
             return _result(read)
-        case "meta" if event := _meta(read):
-            return (event,)
+        case "meta" if events := _meta(read):
+            return events
     return other_events(OtherObject(kind=read.type or read.role), line, silent=_SILENT)
 
 
@@ -52,6 +55,8 @@ def read_stderr(text: str) -> tuple[ev.Event, ...]:
     if not found:
         return missing
     said = found[1]
+    if _EMPTY.search(said):
+        return (*missing, *_EMPTY_RESPONSE, ev.SessionFinished(succeeded=True, reason="empty response"))
     status = told_status(said.partition(": ")[2])
     kind = error_kind(said, status)
     if kind is ev.ErrorKind.OTHER and said.startswith("provider."):
@@ -96,13 +101,20 @@ _FAILED_CALL = re.compile(
 )
 """What the result of a failed call says: at its beginning, or at the end of a shell command's output."""
 
-_OF_SUBAGENT = re.compile(rb'"agent_id: agent-\d+\\n')
-"""How the result of a call begins that started a subagent."""
+_OF_SUBAGENT = re.compile(rb'"(?:agent_id: agent-\d+\\n|<agent_swarm_result>)')
+"""How the result of a call begins that started subagents."""
 
 _FAILED_SESSION = re.compile(
     r"^error: failed to run prompt: (.{1,4096}?)\nSee log: [^\n]*\n(?:mcp server [^\n]*\n)*\Z", re.DOTALL | re.MULTILINE
 )
 """The error that ends a session. Only Kimi Code itself writes after it."""
+
+_EMPTY = re.compile(
+    r"The API returned (?:an empty response|a response containing only thinking) .{1,400}finishReason=completed\b"
+)
+"""What Kimi Code says of a response that came back whole, and was empty."""
+
+_EMPTY_RESPONSE = (ev.TurnStarted(turn="empty", whole=True), ev.TurnFinished(turn="empty"))
 
 _MCP_FAILED = re.compile(r"^mcp server unavailable: server=(\S{1,200}) .{0,200}?\bstatus=(\w{1,40})", re.MULTILINE)
 
@@ -126,21 +138,22 @@ def _result(line: _KimiLine) -> tuple[ev.Event, ...]:
     return (ev.SubagentStarted(call_id=line.tool_call_id), result) if _OF_SUBAGENT.match(said) else (result,)
 
 
-def _meta(line: _KimiLine) -> ev.Event | None:
+def _meta(line: _KimiLine) -> tuple[ev.Event, ...]:
     match line.type:
         case "system.version":
-            return ev.SessionStarted(session_id=LATEST, cli_version=line.version)
+            return (ev.SessionStarted(session_id=LATEST, cli_version=line.version),)
         case "session.resume_hint":
-            return ev.SessionFinished(succeeded=True, reason=line.type, session_id=line.session_id)
+            return (ev.SessionFinished(succeeded=True, reason=line.type, session_id=line.session_id),)
         case "turn.step.retrying":
-            return ev.Retry(
+            retry = ev.Retry(
                 attempt=line.failed_attempt,
                 max_attempts=line.max_attempts,
                 delay_s=line.delay_ms / 1000,
                 status=line.status_code,
                 error=line.error_message[:4096],
             )
-    return None
+            return (*_EMPTY_RESPONSE, retry) if _EMPTY.search(line.error_message) else (retry,)
+    return ()
 
 
 def _text(content: Raw) -> str:
