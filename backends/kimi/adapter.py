@@ -2,13 +2,21 @@
 
 Measured with Kimi Code 2.1.0:
 
-- It takes its prompt from the command line only.
+- It takes its prompt from the command line only, and tells a failed MCP server only in its log. A script that Node.js
+  runs before it mends both.
+- It tells the id of a conversation only at the end of a session that ended well. Until then, it can go on with the
+  latest conversation of a folder (`--continue`). It keeps each in `.kimi-code/sessions/FOLDER/ID/` as it goes.
+- It compacts a conversation that takes 85% of the context, or leaves less than 50,000 tokens of it. It always compacts
+  one whose next request the server refuses as too long. The stream does not show that.
+- It ends a session that makes the same call 12 times in a row.
+- It reads AGENTS.md of the workspace and of the folders above it, up to the root of a git repository.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from glob import escape
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -43,27 +51,31 @@ class Kimi(Backend):
         resume=True,
         subagents=True,
         wires=("openai_chat", "anthropic_messages", "openai_responses", "google_generate"),
+        compact=True,
     )
     quirks = ReportingQuirks(hides_subagents=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. A script of ours turns standard input into the argument `--prompt`."""
-        command = [_script(spec), spec.executable, "--output-format", "stream-json", "--model", _PROVIDER]
-        return [*command, "--continue"] if spec.resume else command
+        command = [spec.executable, "--output-format", "stream-json", "--model", spec.model]
+        if spec.resume == stream.LATEST:
+            return [*command, "--continue"]
+        return [*command, "--session", spec.resume] if spec.resume else command
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. All files are in the home."""
         options = read_options(KimiOptions, spec.options)
+        compacts = options.compaction or spec.compact
         thinks, (type_, path) = options.thinking != "off", _TYPES[spec.wire]
         config = {
             "": {
-                "default_model": _PROVIDER,
+                "default_model": spec.model,
                 "telemetry": False,
                 "auto_session_title": False,
                 "builtin_product_skills": False,
             },
             f"providers.{_PROVIDER}": {"type": type_, "base_url": f"{spec.model_url}{path}", "api_key": "sealed"},
-            f"models.{_PROVIDER}": {
+            f"models.{json.dumps(spec.model)}": {
                 "provider": _PROVIDER,
                 "model": spec.model,
                 "max_context_size": spec.context,
@@ -73,7 +85,7 @@ class Kimi(Backend):
             "thinking": {"enabled": True, "effort": options.thinking} if thinks else {"enabled": False},
             "loop_control": {
                 "max_attempts_per_step": options.max_attempts,
-                **({} if options.compaction else _NO_COMPACTION),
+                **(_NO_COMPACTION if not compacts else {"reserved_context_size": spec.output_limit}),
             },
             "model_catalog": {"refresh_on_start": False},
             "cron": {"enabled": False},
@@ -87,9 +99,14 @@ class Kimi(Backend):
         }
         return files | ({f"{folder}/AGENTS.md": spec.instructions} if spec.instructions else {})
 
-    def environment(self, spec: SessionSpec) -> dict[str, str]:  # noqa: ARG002 - the contract of Backend
-        """See `Backend.environment`."""
-        return {"KIMI_CODE_NO_AUTO_UPDATE": "1", "KIMI_DISABLE_TELEMETRY": "1", "KIMI_DISABLE_CRON": "1"}
+    def environment(self, spec: SessionSpec) -> dict[str, str]:
+        """See `Backend.environment`. `NODE_OPTIONS` has Node.js run our script first, which takes it away."""
+        return {
+            "KIMI_CODE_NO_AUTO_UPDATE": "1",
+            "KIMI_DISABLE_TELEMETRY": "1",
+            "KIMI_DISABLE_CRON": "1",
+            "NODE_OPTIONS": f"--import={_script(spec)}",
+        }
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
@@ -99,9 +116,10 @@ class Kimi(Backend):
         """See `Backend.read_stderr`: the failure that ended the session."""
         return stream.read_stderr(text)
 
-    def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - a home holds one conversation
+    def conversation_files(self, session_id: str) -> tuple[str, ...]:
         """See `Backend.conversation_files`."""
-        return (f"{_FOLDER}/sessions/*/*/agents/main/wire.jsonl",)
+        folder = "*" if session_id == stream.LATEST else escape(session_id)
+        return (f"{_FOLDER}/sessions/*/{folder}/agents/main/wire.jsonl",)
 
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`."""
@@ -138,22 +156,25 @@ _NO_COMPACTION = {"reserved_context_size": 0, "compaction_trigger_ratio": 0.99, 
 """The settings with which Kimi Code compacts as late and as rarely as it can."""
 
 _SCRIPT = """\
-// Gives Kimi Code the prompt on standard input as an argument that no other process can see.
+// Runs before Kimi Code. Gives it the prompt on standard input as an argument that no other process can see.
 // At the end, tells the MCP servers that were missing: Kimi Code tells them in its log alone.
-import { existsSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, writeSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
 
 const logged = () => {
   const log = `${process.env.HOME}/.kimi-code/logs/kimi-code.log`;
   return existsSync(log) ? readFileSync(log, "utf8") : "";
 };
-const before = logged().length;
-process.on("exit", () => {
-  for (const [, said] of logged().slice(before).matchAll(/ERROR mcp server unavailable +(.*)/g))
-    writeSync(2, `mcp server unavailable: ${said}\\n`);
-});
-process.argv.splice(1, 1);
-process.argv.push("--prompt", readFileSync(0, "utf8"));
-await import(realpathSync(process.argv[1]));
+
+if (isMainThread) {
+  delete process.env.NODE_OPTIONS;
+  process.argv.push("--prompt", readFileSync(0, "utf8"));
+  const before = logged().length;
+  process.on("exit", () => {
+    for (const [, said] of logged().slice(before).matchAll(/ERROR mcp server unavailable +(.*)/g))
+      writeSync(2, `mcp server unavailable: ${said}\\n`);
+  });
+}
 """
 
 

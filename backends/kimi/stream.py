@@ -64,14 +64,14 @@ def read_stderr(text: str) -> tuple[ev.Event, ...]:
     return (*missing, *error_events(kind, said, status))
 
 
-class _Called(LinePart):
+class _KimiFunction(LinePart):
     name: str = ""
     arguments: str = ""
 
 
 class _KimiCall(LinePart):
     id: str = ""
-    function: _Called = field(default_factory=_Called)
+    function: _KimiFunction = field(default_factory=_KimiFunction)
 
 
 class _KimiLine(LinePart):
