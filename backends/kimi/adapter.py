@@ -67,7 +67,7 @@ class Kimi(Backend):
         options = read_options(KimiOptions, spec.options)
         compacts = options.compaction or spec.compact
         thinks, (type_, path) = options.thinking != "off", _TYPES[spec.wire]
-        config = {
+        config: dict[str, dict[str, Any]] = {
             "": {
                 "default_model": spec.model,
                 "telemetry": False,
