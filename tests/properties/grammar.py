@@ -5,6 +5,7 @@ A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 - `lines(script)`: the lines of the stream, shaped like recorded ones. The last line shows the session's end;
 - `arguments(call)`: the arguments of a call as the stream shows them;
 - `SHOWS`: the parts of a script (from `PARTS`) that appear in the stream;
+- `LEAVES_OUT`: what its turns and results do not tell: "tokens", or "tool_errors" (whether a call failed). Optional;
 - `as_shown(said)`: the part of a turn that the stream shows, if it does not show everything. It is optional.
 """
 
@@ -108,6 +109,12 @@ class Grammar(Protocol):
 def grammar(backend: str) -> Grammar:
     """Return the grammar of a backend. Raise `ImportError` if its module is missing; the message names the module."""
     return cast(Grammar, import_module(f"tests.corpus.{backend}.grammar"))
+
+
+def leaves_out(backend: str) -> frozenset[str]:
+    """Return what the turns and results of the backend's stream do not tell."""
+    left_out: frozenset[str] = getattr(grammar(backend), "LEAVES_OUT", frozenset())
+    return left_out
 
 
 def as_shown(backend: str, said: Said) -> Said:
