@@ -6,6 +6,7 @@ A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 - `arguments(call)`: the arguments of a call as the stream shows them;
 - `SHOWS`: the parts of a script (from `PARTS`) that appear in the stream;
 - `as_shown(said)`: the part of a turn that the stream shows, if it does not show everything. It is optional.
+- `usage_as_shown(usage)`: the counts of all turns that the stream tells, if it does not tell all. It is optional.
 """
 
 from __future__ import annotations
@@ -114,6 +115,15 @@ def as_shown(backend: str, said: Said) -> Said:
     """Return what the backend's stream shows of a turn in which the model said this."""
     show: Callable[[Said], Said] | None = getattr(grammar(backend), "as_shown", None)
     return show(said) if show else said
+
+
+def usage_as_shown(backend: str, usage: Usage) -> Usage:
+    """Return what the backend's stream tells of the tokens of turns that used this."""
+    module = grammar(backend)
+    if "reasoning" not in module.SHOWS:
+        usage = structs.replace(usage, reasoning_tokens=None)
+    show: Callable[[Usage], Usage] | None = getattr(module, "usage_as_shown", None)
+    return show(usage) if show else usage
 
 
 def line(**value: Any) -> bytes:
