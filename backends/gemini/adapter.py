@@ -67,6 +67,7 @@ class Gemini(Backend):
             "GOOGLE_GEMINI_BASE_URL": spec.model_url,
             "GEMINI_CLI_NO_RELAUNCH": "1",
             "NO_COLOR": "1",
+            **_GIT_IDENTITY,
         }
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
@@ -91,6 +92,13 @@ class Gemini(Backend):
 
 
 BACKEND = Gemini()
+
+_GIT_IDENTITY = {
+    f"GIT_{who}_{what}": said
+    for who in ("AUTHOR", "COMMITTER")
+    for what, said in (("NAME", "agent"), ("EMAIL", "agent@localhost"))
+}
+"""The agent's identity as in its home's `.gitconfig`, which the CLI hides from commands."""
 
 _TOOL_TIMEOUT_S = 600
 """Seconds that an MCP tool may take. An episode may take long."""
