@@ -1,4 +1,21 @@
-"""Calls and configures Gemini CLI: `gemini --output-format stream-json`."""
+"""Calls and configures Gemini CLI: `gemini --output-format stream-json`.
+
+Measured with Gemini CLI 0.61.0:
+
+- It speaks Google's wire alone. It runs itself again in a second process, unless `GEMINI_CLI_NO_RELAUNCH` is set.
+- It takes the system's settings only from a folder that root owns, so Proctor's are those of the user in the home. The
+  settings of a workspace that it trusts win over them. It needs that trust for MCP servers and to run tools unasked.
+- Under the name in `context.fileName`, it reads instructions in the home and in every folder of the workspace. The
+  name is one that nobody else uses.
+- A policy that denies a tool hides it from the model. The tools that need the internet, and skills, are denied.
+- It blocks every shell command with `$(…)`, backticks or `<(…)`, even in quotes. Its commands do not see the user's
+  configuration of git.
+- A subagent must end with a call of `complete_task`. One that ends with a text counts as failed.
+- It compacts a conversation that it resumes if the conversation is longer than a share of the model's context. It
+  takes 1,048,576 tokens for granted for models that it does not know.
+- It keeps a conversation in `.gemini/tmp/PROJECT/chats/session-TIME-ID.jsonl`, with the first 8 characters of the id.
+- It tells most errors by its exit code: the HTTP status modulo 256.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +48,7 @@ class Gemini(Backend):
     quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True, merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
-        """See `Backend.command`."""
+        """See `Backend.command`. It shows texts as the model wrote them (`--raw-output`)."""
         command = [spec.executable, "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"]
         command += ["--raw-output", "--accept-raw-output-risk", "--model", spec.model]
         return [*command, *(["--resume", spec.resume] if spec.resume else [])]
@@ -110,6 +127,8 @@ _COMPACTOR = "chat-compression-default"
 """The name of the settings with which the CLI asks for a summary: by default of another model."""
 
 _INSTRUCTIONS = "instructions.proctor.md"
+"""The name of the file with Proctor's instructions."""
+
 _BUILTIN_TOOLS = frozenset(
     (
         *("list_directory", "read_file", "grep_search", "glob", "replace", "write_file", "run_shell_command"),
