@@ -3,6 +3,8 @@
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make faults   strike real runs at drawn moments, and write the figures into docs/security.md; DRAWS=16 for each kind
 # make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
+#               make escape SANDBOX=podman  the same in rooms of another kind of sandbox; writes nothing
+# make containers  podman and docker from Debian, an image, and every guarantee, attempt and CLI in each kind of sandbox
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
@@ -20,17 +22,18 @@ PYTHON ?= python3
 unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 DRAWS  ?= 16
+SANDBOX ?= bubblewrap
 TESTED := --backend claude --backend codex --backend opencode --backend pi
 VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: tested lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -40,7 +43,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup $(TESTED)
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
@@ -55,7 +58,13 @@ local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
 
 escape: tested
-	$(VENV)/bin/python -m tests.security.escape
+	SANDBOX=$(SANDBOX) $(VENV)/bin/python -m tests.security.escape
+
+containers: tested
+	@command -v podman >/dev/null && command -v newuidmap >/dev/null && command -v dockerd >/dev/null || \
+	  sh requirements/debian.sh podman runc uidmap docker.io
+	$(VENV)/bin/proctor image
+	$(VENV)/bin/pytest tests/security/conformance -m containers $(ARGS)
 
 peers: python
 	$(PYTHON) -m venv .venv-peers

@@ -188,7 +188,7 @@ class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is `bubblewrap`, or `none`, which seals nothing.
+    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is a kind of sandbox, such as `bubblewrap`.
 
     Every kind that seals keeps these limits: `max_processes`, `max_open_files` and `max_file_mb` bind the processes
     inside, `tmp_mb` is the size of their private /tmp (MB: 2**20 bytes). `options` are the knobs of the kind itself.

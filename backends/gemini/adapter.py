@@ -171,7 +171,7 @@ priority = 999
 
 def _compacts_at(spec: SessionSpec) -> int:
     """Return at how many tokens the CLI compacts a conversation: more than any context has, unless it is to compact."""
-    return spec.context // 4 if spec.compact else 10 * _ASSUMED_CONTEXT
+    return spec.context // 2 if spec.compact else 10 * _ASSUMED_CONTEXT
 
 
 def _output_limit(spec: SessionSpec) -> dict[str, Any]:

@@ -245,7 +245,8 @@ class Record(Struct, frozen=True, kw_only=True):
     attempt. `usage` also includes the sessions in `earlier`: the sum over the records of a run is what the run cost.
     `tests` has the outcome of each test that used the session, or `rerun` if a plugin ran the test again. `warnings`
     say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
-    `weaker_limits` say which limits the machine could not guarantee. `session` is the name of the folder of the first
+    `weaker_limits` say which limits the machine could not guarantee. `sandbox_guarantees` name what the sandbox
+    guaranteed, as the probe found; older versions have none. `session` is the name of the folder of the first
     try. It is empty in records of older versions. `try_number` is 1, or more if a plugin reran the tests.
 
     `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
@@ -329,4 +330,5 @@ class Record(Struct, frozen=True, kw_only=True):
     malformed_sample: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     weaker_limits: list[str] = field(default_factory=list)
+    sandbox_guarantees: list[str] = field(default_factory=list)
     artifacts: str | None = None

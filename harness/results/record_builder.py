@@ -104,7 +104,7 @@ class RecordBuilder:
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings = case.doubts
         self.played_from: str | None = None
-        self.weaker_limits: list[str] = []
+        self.sealing: dict[str, list[str]] = {}
         self.timing: dict[str, float | None] = {}
         self.telemetry: Telemetry | None = None
         self.outcome: str | None = None
@@ -212,7 +212,7 @@ class RecordBuilder:
             malformed_lines=self.malformed_lines,
             malformed_sample=self.malformed_sample,
             warnings=self.warnings,
-            weaker_limits=self.weaker_limits,
+            **self.sealing,  # type: ignore[arg-type]  # its keys are fields of the record
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)

@@ -8,7 +8,7 @@ from backends.registry import names
 from harness.case import Case
 from harness.suite.config import load
 from harness.suite.matrix import cases
-from tests.support.backends import PLAYED
+from tests.support.played import PLAYED
 from tests.support.project import CONF, ROOT
 
 SUITES = sorted(path.stem for path in (ROOT / "conf/suite").glob("*.yaml"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cupboard
 import drive
 import dynamicshelf
 import limb
@@ -17,6 +18,7 @@ import obstruction
 import packing
 import shelf
 import table
+import tossing
 import transport
 from world import Motion, World
 
@@ -28,6 +30,8 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("cupboard_1", "cube1"), dynamicshelf.play),
     (("table", "box", "cube"), transport.play),
     (("table", "cube"), table.play),
+    (("bin", "cuboid_barrier"), tossing.play),
+    (("cupboard", "cuboid"), cupboard.play),
     (("limb",), limb.play),
     (("target",), drive.play),
 )
