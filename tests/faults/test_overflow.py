@@ -19,7 +19,7 @@ COMPACTED = {"claude": [Asked.COMPACT, Asked.SHORTENED]}
 REFUSED = {"opencode": 2}
 """How often the conversation is refused. OpenCode compacts when it is refused in the session that goes on, too."""
 
-SMALL = {"codex": "context: 24000\n", "gemini": "context: 5000\n"}
+SMALL = {"codex": "context: 24000\n"}
 """The model's context, for CLIs that compact only a conversation that takes a good part of it."""
 
 ONCE = "test -e trace || { touch trace; seq 2500; }"
