@@ -18,6 +18,7 @@ from msgspec import Struct
 from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
+from backends.gemini.adapter import GeminiOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
@@ -145,6 +146,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`ClaudeOptions`": ClaudeOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
+    "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
     "`DirectOptions`": DirectOptions,
     "`InstanceOptions`": InstanceOptions,
