@@ -6,6 +6,7 @@ A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 - `arguments(call)`: the arguments of a call as the stream shows them;
 - `SHOWS`: the parts of a script (from `PARTS`) that appear in the stream;
 - `as_shown(said)`: the part of a turn that the stream shows, if it does not show everything. It is optional.
+- `as_counted(usage)`: the tokens of a turn as the stream shows them, if it does not show every kind. It is optional.
 """
 
 from __future__ import annotations
@@ -114,6 +115,12 @@ def as_shown(backend: str, said: Said) -> Said:
     """Return what the backend's stream shows of a turn in which the model said this."""
     show: Callable[[Said], Said] | None = getattr(grammar(backend), "as_shown", None)
     return show(said) if show else said
+
+
+def as_counted(backend: str, usage: Usage) -> Usage:
+    """Return the tokens of a turn, or of several, as the backend's stream shows them."""
+    count: Callable[[Usage], Usage] | None = getattr(grammar(backend), "as_counted", None)
+    return count(usage) if count else usage
 
 
 def line(**value: Any) -> bytes:

@@ -27,7 +27,7 @@ from harness.agent.stream import Line, LineSplitter, StreamReader
 from harness.case import Limits
 from harness.commands.decode import read_session, summary
 from harness.endings import Ending
-from tests.properties.grammar import EVERYTHING, Script, grammar, scripts
+from tests.properties.grammar import EVERYTHING, Script, as_counted, grammar, scripts
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 BACKENDS = names()
@@ -219,7 +219,7 @@ def test_a_session_is_read_as_it_happened(name: str, script: Script) -> None:
     assert session.turns == (len(turns) if "turns" in shows else 0)
     assert (session.tool_calls, session.tool_results, session.open_calls) == (len(calls), len(calls), 0)
     assert session.tool_errors == sum(call.failed for call in calls)
-    used = sum((turn.usage for turn in turns), ev.Usage())
+    used = sum((as_counted(name, turn.usage) for turn in turns), ev.Usage())
     if "reasoning" not in shows:
         used = msgspec.structs.replace(used, reasoning_tokens=None)
     assert session.usage == (used if "turns" in shows else ev.Usage())
