@@ -1,4 +1,20 @@
-"""Calls and configures Qwen Code: `qwen --output-format stream-json`."""
+"""Calls and configures Qwen Code: `qwen --output-format stream-json`.
+
+Measured with Qwen Code 0.24.4, which needs Node.js 22:
+
+- A prompt that begins with `/` and the name of a command is that command. A space comes before each `@`, and the file
+  that such a word names is read into the prompt.
+- It offers MCP tools from the first turn only if `toolSearch` is off. It refuses a plain `sleep` of its shell tool.
+- By default, its subagents run in the background. Their end starts another turn.
+- It asks again six times after a status of 429 or 5xx, with pauses of 1.5 to 30 seconds, whatever its settings say. Its
+  client repeats each attempt `maxRetries` times. It asks again four times after an answer without a text.
+- It compacts a conversation that fills its context, and once for each request that is refused as too long.
+- While its shell tool runs, it shows a sign of life every few seconds, which would hide that a session is idle.
+- It keeps a conversation in `.qwen/projects/FOLDER/chats/ID.jsonl` and writes it as it goes.
+- Settings of a system file rank above those of the workspace. So Proctor's settings are both the user's and the
+  system's. As instructions it reads only files of the name in `context.fileName`, in the home and in the workspace.
+- The `rg` that it brings is not executable once installed by another user. It then searches without it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +32,10 @@ from backends.qwen import stream
 
 
 class QwenOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`tools` are the built-in tools that the agent gets; `None`: all. `max_retries` is how often a request is repeated."""
+    """`tools` are the built-in tools that the agent gets; `None`: all of them.
+
+    `max_retries` is how often the client of the CLI repeats each attempt of a failed request.
+    """
 
     tools: Annotated[list[str], Meta(min_length=1)] | None = None
     max_retries: Annotated[int, Meta(ge=0)] = 0
@@ -61,6 +80,12 @@ class Qwen(Backend):
             "envKey": _KEY,
             "generationConfig": generation,
         }
+        tools = {
+            "toolSearch": {"enabled": False},
+            "useRipgrep": False,
+            "shell": {"heartbeatIntervalMs": 0},
+            **({} if options.tools is None else {"core": options.tools}),
+        }
         settings = {
             "$version": 4,
             "general": {"enableAutoUpdate": False, "gitCoAuthor": {"commit": False, "pr": False}},
@@ -69,7 +94,7 @@ class Qwen(Backend):
             "security": {"auth": {"selectedType": api}},
             "modelProviders": {api: [provider]},
             "model": {"name": spec.model},
-            "tools": {"toolSearch": {"enabled": False}, "useRipgrep": False},
+            "tools": tools,
             "memory": {"enableManagedAutoMemory": False, "enableManagedAutoDream": False},
             "agents": {"crossSessionMessaging": False},
             "context": {"fileName": _INSTRUCTIONS},
@@ -101,9 +126,10 @@ class Qwen(Backend):
         """See `Backend.tool_name`."""
         return f"mcp__{plain_name(server)}__{plain_name(tool)}"
 
-    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str] | None:
+    def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:
         """See `Backend.builtin_tools`."""
-        return None
+        chosen = read_options(QwenOptions, options).tools
+        return _BUILTIN_TOOLS if chosen is None else frozenset(chosen)
 
 
 BACKEND = Qwen()
@@ -115,6 +141,14 @@ _APIS = {
     "google_generate": ("gemini", ""),
 }
 """For each wire: the CLI's name for it, and how its addresses begin."""
+
+_BUILTIN_TOOLS = frozenset(
+    (
+        *("read_file", "write_file", "edit", "notebook_edit", "zoom_image", "glob", "grep_search", "run_shell_command"),
+        *("agent", "list_agents", "send_message", "task_stop", "monitor", "skill", "web_fetch", "read_mcp_resource"),
+        *("get_goal", "update_goal", "enter_worktree", "exit_worktree", "record_artifact", "report_findings"),
+    )
+)
 
 _KEY = "PROCTOR_MODEL_KEY"
 _FOLDER = ".qwen"

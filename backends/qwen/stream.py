@@ -5,10 +5,12 @@ Measured with Qwen Code 0.24.4 and a scripted model server:
 - One response gives one `assistant` event for each run of blocks of one kind. Each has an id of its own, and only the
   last one has the usage. So this module gives all responses the id "". A `message_start`, which comes only with
   `--include-partial-messages`, begins each. The stream does not show an empty response.
-- `input_tokens` includes cached tokens. Over Google's wire, `output_tokens` leaves out reasoning; `total_tokens` has it.
+- `input_tokens` includes cached tokens. Over Google's wire, only `total_tokens` includes reasoning.
 - The stream does not show the responses of a subagent, and the tool calls only of one that the agent waits for.
 - The usage of `result` covers the whole conversation, including sessions before a resumption. So it is not read.
-- A failed response shows its error as text: `[API Error: …]`. `result` repeats it.
+- The CLI shows its own words like a response without tokens: the error of a failed request, which `result` repeats, and
+  what `/compress` did. It does not show that it compacts on its own.
+- It may tell one retry twice. What it wrote before is a response, too.
 """
 
 from __future__ import annotations
@@ -134,8 +136,8 @@ class _QwenResult(LinePart, tag="result"):
 _Line = _QwenAssistant | _QwenUser | _StreamEvent | _QwenSystem | _QwenResult | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
-_FAILED = re.compile(r"\[API Error: ").match
-"""How the text begins that the CLI writes in place of a response that failed."""
+_OWN_WORDS = re.compile(r"\[API Error: |Context compressed \(~?(?P<before>\d{1,15})")
+"""How the texts begin that the CLI shows like a response: of a request that failed, and of `/compress`."""
 
 _SILENT = frozenset({"control_request", "control_response"})
 """Kinds of line without new information."""
@@ -150,14 +152,21 @@ def _assistant(line: _QwenAssistant, raw: bytes) -> Iterator[ev.Event]:
     usage = _usage(message.usage)
     if parent is not None:
         yield ev.SubagentStarted(call_id=parent)
-    elif usage.input_tokens is None and any(isinstance(one, _QwenText) and _FAILED(one.text) for one in blocks):
-        return  # the final line repeats it
+    elif usage.input_tokens is None and (own := _own_words(blocks)):
+        if own["before"]:
+            yield ev.Compaction(trigger="manual", tokens=int(own["before"]))
+        return
     else:
         yield ev.TurnStarted(turn="", session_id=line.session_id)
     for block in blocks:
         yield from _block(block, parent, raw)
     if parent is None:
         yield ev.TurnFinished(turn="", usage=usage, model=message.model)
+
+
+def _own_words(blocks: list[_Block]) -> re.Match[str] | None:
+    """Return the CLI's own message, if these blocks of a response without tokens are one."""
+    return _OWN_WORDS.match(blocks[0].text) if blocks and isinstance(blocks[0], _QwenText) else None
 
 
 def _block(block: _Block, parent: str | None, raw: bytes) -> Iterator[ev.Event]:
