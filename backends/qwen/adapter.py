@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from glob import escape
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -34,10 +34,12 @@ from backends.qwen import stream
 class QwenOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tools` are the built-in tools that the agent gets; `None`: all of them.
 
-    `max_retries` is how often the client of the CLI repeats each attempt of a failed request.
+    `reasoning_effort` is that of a model that reasons; `None`: the model's own default. `max_retries` is how often the
+    client of the CLI repeats each attempt of a failed request.
     """
 
     tools: Annotated[list[str], Meta(min_length=1)] | None = None
+    reasoning_effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     max_retries: Annotated[int, Meta(ge=0)] = 0
 
 
@@ -86,6 +88,7 @@ class Qwen(Backend):
             "shell": {"heartbeatIntervalMs": 0},
             **({} if options.tools is None else {"core": options.tools}),
         }
+        effort = {} if options.reasoning_effort is None else {"reasoningEffort": options.reasoning_effort}
         settings = {
             "$version": 4,
             "general": {"enableAutoUpdate": False, "gitCoAuthor": {"commit": False, "pr": False}},
@@ -93,7 +96,7 @@ class Qwen(Backend):
             "telemetry": {"enabled": False},
             "security": {"auth": {"selectedType": api}},
             "modelProviders": {api: [provider]},
-            "model": {"name": spec.model},
+            "model": {"name": spec.model, **effort},
             "tools": tools,
             "memory": {"enableManagedAutoMemory": False, "enableManagedAutoDream": False},
             "agents": {"crossSessionMessaging": False},

@@ -148,7 +148,7 @@ _SILENT_SYSTEM = frozenset({"model_fallback", "task_started", "task_notification
 
 def _assistant(line: _QwenAssistant, raw: bytes) -> Iterator[ev.Event]:
     message, parent = line.message or _QwenMessage(), line.parent_tool_use_id
-    blocks = [_QwenText(text=message.content)] if isinstance(message.content, str) else message.content
+    blocks: list[_Block] = [_QwenText(text=message.content)] if isinstance(message.content, str) else message.content
     usage = _usage(message.usage)
     if parent is not None:
         yield ev.SubagentStarted(call_id=parent)

@@ -60,6 +60,7 @@ EFFORT: Mapping[str, dict[str, Any]] = {
     "codex": {"reasoning_effort": "high"},
     "opencode": {"variant": "high"},
     "pi": {"thinking": "high"},
+    "qwen": {"reasoning_effort": "high"},
 }
 """The options with which each backend asks for reasoning."""
 

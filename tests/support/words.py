@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
@@ -21,7 +22,7 @@ class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
 
     tool: str
     prompt: str = "prompt"
-    arguments: Mapping[str, str] = {}
+    arguments: Mapping[str, Any] = {}
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the call that starts a subagent with the task `prompt`."""
         if self.subagent is None:
             raise ValueError("words.yaml names no `subagent` tool")
-        given = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
+        given: dict[str, Any] = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
         return ScriptedCall(tool=self.subagent.tool, arguments=given)
 
 

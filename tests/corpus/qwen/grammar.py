@@ -65,7 +65,7 @@ def _turn(turn: Turn) -> Iterator[bytes]:
     for number in range(turn.retries):
         retry = {"reason": "retry", "attempt": number + 1, "maxRetries": 2, "delayMs": 2000, "discardedToolCalls": 0}
         yield _line(type="system", subtype="retry", data=retry)
-    kinds = [
+    kinds: list[list[dict[str, Any]]] = [
         [{"type": "thinking", "thinking": turn.thinking, "signature": ""}] if turn.thinking else [],
         [{"type": "text", "text": turn.text}] if turn.text else [],
         [{"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments} for call in turn.calls],
