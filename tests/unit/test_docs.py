@@ -21,6 +21,7 @@ from backends.direct.adapter import DirectOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from backends.qwen.adapter import QwenOptions
 from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
 from harness.budget_conf import BudgetConf, PaceConf
@@ -146,6 +147,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
     "`PiOptions`": PiOptions,
+    "`QwenOptions`": QwenOptions,
     "`DirectOptions`": DirectOptions,
     "`InstanceOptions`": InstanceOptions,
     "`ProgramOptions`": ProgramOptions,
