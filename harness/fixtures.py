@@ -136,11 +136,7 @@ def proven_sandbox() -> Callable[[SandboxConf], Sandbox]:
     def prove(conf: SandboxConf) -> Sandbox:
         key = msgspec.json.encode(conf)
         if key not in proven:
-            sandbox = pipeline.make_sandbox(conf)
-            capability = pipeline.probe(sandbox)
-            if not capability.ok:
-                raise sandbox_base.SandboxError(f"{capability.reason}\n{capability.remedy}")
-            proven[key] = sandbox
+            proven[key] = pipeline.prove(conf)
         return proven[key]
 
     return prove

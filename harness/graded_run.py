@@ -30,7 +30,7 @@ from harness.results.run_folder import run_name
 from harness.results.sealing import seal_run
 from harness.results.store import RunStore, finish_killed
 from harness.results.withheld import withhold_secrets, without_secrets
-from harness.sandbox.base import BoundedSandbox, Bounds, SandboxError
+from harness.sandbox.base import BoundedSandbox, Bounds
 from harness.sandbox.cgroup import parents, sweep
 from harness.sandbox.dirs import SandboxDirs
 from harness.secrecy.known import host_secrets
@@ -99,11 +99,8 @@ class GradedRun:
         return "passed" if score.solve_rate >= self.case.environment.pass_solve_rate else "failed"
 
     def _score(self, builder: RecordBuilder, live: Live) -> Score:
-        sandbox = pipeline.make_sandbox(self.case.sandbox)
-        capability = pipeline.probe(sandbox)
-        if not capability.ok:
-            raise SandboxError(f"{capability.reason}\n{capability.remedy}")
-        hidden = pipeline.hidden_from(self.case.environment)
+        sandbox = pipeline.prove(self.case.sandbox)
+        hidden = pipeline.hidden_from(self.case.environment, self._order.program.entry.python)
         dirs = SandboxDirs(BoundedSandbox(sandbox, Bounds.of(self.case.limits), hidden), builder.folder)
         program = self._order.program
         python = program.entry.python or python_of_programs(self.case.environment)

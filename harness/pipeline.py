@@ -54,9 +54,9 @@ from harness.models.providers import Sources, model_server
 from harness.offering import Access, hidden_from, mcp_config
 from harness.results.record import Asked
 from harness.results.record_builder import RecordBuilder
+from harness.sandbox.base import guarantees_of
 from harness.sandbox.dirs import SandboxDirs
-from harness.sandbox.factory import make_sandbox
-from harness.sandbox.probe import probe
+from harness.sandbox.factory import prove
 from harness.seed_key import PUBLIC, SeedKey
 from harness.servers.acquire import Lease, acquire
 from harness.servers.base import ServerMissing
@@ -79,12 +79,11 @@ __all__ = [
     "grade",
     "hidden_from",
     "make_environment",
-    "make_sandbox",
     "mcp_config",
     "missing_package",
     "model_server",
     "ollama_of",
-    "probe",
+    "prove",
     "recorded",
     "run_agent",
     "running_ollama",
@@ -229,7 +228,10 @@ def _note_environment(builder: RecordBuilder, dirs: SandboxDirs, environment: Ho
         "environment": version_of(builder.case.environment, builder.versions["harness"]),
     }
     builder.state_fidelity = environment.state_fidelity
-    builder.weaker_limits = [*dirs.sandbox.weaker, *hosting.weaker()]
+    builder.sealing = {
+        "sandbox_guarantees": list(guarantees_of(dirs.sandbox)),
+        "weaker_limits": [*dirs.sandbox.weaker, *hosting.weaker()],
+    }
     taken = fingerprint(builder.case.environment, environment)
     builder.learn(fingerprint=taken.digest)
     if taken.fault:

@@ -39,13 +39,20 @@ def hold(folder: Path) -> int:
 
 def sweep(what: str) -> None:
     """Remove the temporary folders of this user for this purpose that no process holds."""
+    for folder in abandoned(what):
+        with suppress(OSError):  # another process removes it, too
+            remove(folder)
+
+
+def abandoned(what: str) -> Iterator[Path]:
+    """Yield the temporary folders of this user for this purpose that no process holds. Each is held meanwhile."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix(what)}*"):
         with suppress(OSError):  # it is held, or has just been removed
             lock = os.open(folder, _OPEN)
             try:
                 if os.fstat(lock).st_uid == os.geteuid():
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove(folder)
+                    yield folder
             finally:
                 os.close(lock)
 

@@ -21,7 +21,7 @@ from harness.case import Case, Limits
 from harness.case_folder import CaseFolder
 from harness.endings import ENDINGS, Ending
 from harness.environments.base import Plain
-from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosted import HostedEnvironment, HostedProcess
 from harness.environments.hosts import EnvironmentFailed
 from harness.evaluation.counts import counts_digest
 from harness.evaluation.held_out import HeldOutFault
@@ -142,7 +142,7 @@ def _observations(environment: HostedEnvironment, schedule: list[Scheduled]) -> 
     """
     process = environment.another()
     try:
-        return [_shown(process.ask("run", _FIRST, {"seed": one.seed, "count": one.count})) for one in schedule]
+        return [_shown(_first(process, one)) for one in schedule]
     except EnvironmentFailed as error:
         raise HeldOutFault(error, [one.seed for one in schedule]) from None
     finally:
@@ -162,6 +162,13 @@ def _without_seeds(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_seeds(part) for key, part in value.items() if str(key).lower() != "seed"}
     return [_without_seeds(part) for part in value] if isinstance(value, list) else value
+
+
+def _first(process: HostedProcess, one: Scheduled) -> Plain:
+    """Return the first observation of an instance."""
+    process.prepare(one.count)
+    observation: Plain = process.ask("run", _FIRST, {"seed": one.seed, "count": one.count})
+    return observation
 
 
 def _about(case: Case, limits: Limits, index: int, observation: str, count: int) -> Case:

@@ -29,6 +29,7 @@ from harness.gateway.signing import credential_of
 from harness.lazy import LazyModule
 from harness.sandbox.base import SandboxError
 from harness.sandbox.factory import make_sandbox
+from harness.sandbox.image import current_image
 from harness.sandbox.keeper import STRONGER
 from harness.sandbox.probe import probe
 from harness.seed_key import private_key
@@ -64,8 +65,11 @@ def examine() -> Iterator[Finding]:
     )
     for name in names():
         yield _guarded(f"cli {name}", partial(_cli, name), CliMissing, ValueError, needed=name in own_names())
-    yield _guarded("sandbox bubblewrap", _sandbox, SandboxError, needed=True)
+    yield _guarded("sandbox bubblewrap", partial(_sandbox, "bubblewrap"), SandboxError, needed=True)
     yield _limits()
+    yield _guarded("image of containers", lambda: current_image().digest, SandboxError)
+    for kind in ("podman", "docker", "apptainer"):
+        yield _guarded(f"sandbox {kind}", partial(_sandbox, kind), SandboxError)
     yield _seed()
     yield _guarded("ollama", _ollama, OllamaMissing, ConfError)
     yield _vllm()
@@ -105,12 +109,14 @@ def _cli(name: str) -> str:
     return f"{cli.version}"
 
 
-def _sandbox() -> str:
-    capability = probe(make_sandbox(SandboxConf("bubblewrap", "bubblewrap")))
+def _sandbox(kind: str) -> str:
+    sandbox = make_sandbox(SandboxConf(kind, kind))
+    version = sandbox.version
+    capability = probe(sandbox)
     if not capability.ok:
         raise SandboxError(f"{capability.reason}\n{capability.remedy}")
     weaker = [f"weaker here: {words}" for words in capability.weaker]
-    return "\n".join((f"seals, at {shutil.which('bwrap')}", *weaker))
+    return "\n".join((f"seals, {version}", *weaker))
 
 
 def _limits() -> Finding:

@@ -14,16 +14,13 @@ import msgspec
 from msgspec.structs import replace
 
 from harness.commands.errors import BadInput
-from harness.conf_path import ConfPath
 from harness.endings import ConfError, Terminated
 from harness.environments.interpreters import INTERPRETERS, missing, python_of
-from harness.environments.kinder_ids import PREFIX
 from harness.evaluation.policy_python import python_fault
 from harness.evaluation.program import GivenProgram, find_program
 from harness.lazy import LazyModule
 from harness.live.line import LiveLine
 from harness.report.grade import grade_lines, graded
-from harness.suite.near import nearest
 from harness.visible import visible
 
 if TYPE_CHECKING:
@@ -83,7 +80,7 @@ def run(given: argparse.Namespace) -> int:
             graded_run.GradeOrder(
                 program=_with_python(program, given.python),
                 given=given.program,
-                environment=_environment(given.environment, root),
+                environment=given.environment,
                 settings=_settings(given),
                 root=root,
                 runs=given.runs_dir,
@@ -112,18 +109,6 @@ def _settings(given: argparse.Namespace) -> list[str]:
     """Return the settings of the command line. An option comes after `--set`, so it wins."""
     options = {"evaluation.episodes": given.episodes, "evaluation.side_by_side": given.side_by_side}
     return [*given.set, *(f"{key}={value}" for key, value in options.items() if value is not None)]
-
-
-def _environment(name: str, root: Path) -> str:
-    """Return the name or id of the environment. Raise `BadInput` if there is none of that name."""
-    if name.startswith(PREFIX):
-        return name
-    choices = ConfPath.of(root).choices("environment")
-    if name not in choices:
-        near = nearest(name, choices)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise BadInput(f"--environment {name}: there is no such environment; {meant}choose from: {', '.join(choices)}")
-    return name
 
 
 def _with_python(program: GivenProgram, python: str | None) -> GivenProgram:

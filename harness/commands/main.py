@@ -27,6 +27,9 @@ COMMANDS = {
     "setup": Command(
         "install the pinned CLIs for this user, and check the sandbox", LazyModule("harness.commands.setup")
     ),
+    "image": Command(
+        "build the image that the sandboxes podman, docker and apptainer use", LazyModule("harness.commands.image")
+    ),
     "init": Command("write a small project that runs at once", LazyModule("harness.commands.init")),
     "seed": Command("make the private seed that real models are graded with", LazyModule("harness.commands.seed")),
     "doctor": Command(

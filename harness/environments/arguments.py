@@ -14,6 +14,10 @@ class DesignCounts(NamedTuple):
     design: Sequence[int]
     steps_per_object: int
 
+    def of_seed(self, seed: int) -> int:
+        """Return the number of objects of the episode that the agent's tools show for a seed."""
+        return self.design[seed % len(self.design)]
+
 
 class Described(NamedTuple):
     """What an environment is made from: a part of `harness.environment_conf.EnvironmentConf`."""
@@ -52,7 +56,9 @@ def check_arguments(conf: Described, signature: inspect.Signature) -> None:
     if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         for key in arguments:
             if key not in takes:
-                raise ValueError(f"{where}.{key}: there is no such argument; {accepted}")
+                counted = conf.counts is not None and key == conf.counts.argument
+                named = f"environment {conf.name}: counts.argument: {key}" if counted else f"{where}.{key}"
+                raise ValueError(f"{named}: there is no such argument; {accepted}")
     try:
         signature.bind(max_steps=conf.max_steps, **arguments)
     except TypeError as error:

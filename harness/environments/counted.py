@@ -5,7 +5,7 @@ This file needs only the standard library, NumPy, and what the adapter imports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,7 @@ class CountedEnvironment:
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """Begin the episode of this seed."""
-        design = self._counts.design
-        self._now = design[seed % len(design)] if self.count is None else self.count
+        self._now = self._counts.of_seed(seed) if self.count is None else self.count
         self._steps = 0
         return self._at(self._now).reset(seed)
 
@@ -96,18 +95,36 @@ class CountedEnvironment:
 
     def set_state(self, state: Plain) -> None:
         """Set a state with a design count. Any other number is refused, and always in the same words."""
-        design = self._counts.design
         if not isinstance(state, dict) or set(state) != {"count", "state"}:
             raise ValueError("a state is an object with exactly the keys count, state")
-        if type(state["count"]) is not int or state["count"] not in design:
-            raise ValueError(f"the count of a state is one of {', '.join(map(str, design))}")
-        self._at(state["count"]).set_state(state["state"])
+        self._at_design(state["count"]).set_state(state["state"])
         self._now, self._steps = state["count"], 0
+
+    @property
+    def check_action_collision(self) -> Callable[[Plain, Plain], Plain] | None:
+        """The primitive, or `None` if the environment has none.
+
+        An observation does not tell its number of objects: the environment with the largest design count is asked.
+        """
+        return self._collides if getattr(self._at(self._largest), "check_action_collision", None) else None
+
+    def _collides(self, state: Plain, action: Plain) -> Plain:
+        environment: Any = self._at(self._largest)
+        if isinstance(state, dict) and set(state) == {"count", "state"}:
+            environment, state = self._at_design(state["count"]), state["state"]
+        return environment.check_action_collision(state, action)
 
     def close(self) -> None:
         """Close every environment that is open."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def _at_design(self, count: Plain) -> Environment:
+        """Return the environment with a design count. Raise `ValueError` for any other, always in the same words."""
+        design = self._counts.design
+        if type(count) is not int or count not in design:
+            raise ValueError(f"the count of a state is one of {', '.join(map(str, design))}")
+        return self._at(count)
 
     def _limit(self, count: int) -> int:
         return self._base_steps + self._counts.steps_per_object * count
@@ -121,6 +138,11 @@ class CountedEnvironment:
             environment = self._make(self._limit(count), count)
         self._open[count] = environment
         return environment
+
+
+def prepare(environment: Environment, _descriptors: Sequence[int], *, count: int) -> None:
+    """Make what is needed for a number of objects now. Raise `ValueError` if that cannot be done."""
+    set_count(environment, count)
 
 
 def set_count(environment: Environment, count: int | None) -> None:

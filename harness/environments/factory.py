@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -264,7 +265,16 @@ def _host(conf: EnvironmentConf, keeping: Keeping) -> HostSpec:
     own = conf.interpreter is None
     path = tuple(str(Path(place).absolute()) for place in sys.path) if own else importable_folders()
     adapter, also = adapter_path(conf), module_of_id(conf) or _module_of_class(conf)
-    return hosts.HostSpec(_interpreter(conf), path, adapter, also, _engine(conf), keeping)
+    return hosts.HostSpec(
+        _interpreter(conf), path, adapter, also, _engine(conf), keeping, apart=not _is_of_project(conf)
+    )
+
+
+def _is_of_project(conf: EnvironmentConf) -> bool:
+    """Return whether an environment's code is in the project's root folder. It may read files there."""
+    modules = (conf.kind if is_import_path(conf.kind) else None, module_of_id(conf))
+    tops = {re.split("[.:]", module)[0] for module in modules if module}
+    return any(PathFinder.find_spec(top, importable_folders()) is not None for top in tops)
 
 
 def _installed(package: str) -> bool:

@@ -27,6 +27,7 @@ from harness.environments.solved_when import doubt, parse_rule
 from harness.imports import PackageMissing
 from harness.primitives.granting import Granted, granted
 
+_PREPARE = "harness.environments.counted:prepare"
 _TRIES = 2
 _DEATH_S = 2.0
 _TRACE_S = 1.0
@@ -120,6 +121,16 @@ class HostedProcess:
             self.kill()
             raise
         return self._answered(answer, doing)
+
+    def prepare(self, count: int | None) -> None:
+        """Make the environment with a number of objects now, which may take as long as its start.
+
+        Raise `EnvironmentFailed`. Without a number, do nothing.
+        """
+        counts = self._conf.counts
+        if counts is not None and count is not None:
+            doing = f"making it with {counts.argument} = {count}"
+            self.ask("run", _PREPARE, {"count": count}, limit=self._conf.start_s, doing=doing)
 
     def descriptor(self) -> int:
         """Return the descriptor of the connection to the process, for another process to use."""
@@ -231,7 +242,9 @@ class HostedEnvironment:
 
     def reset(self, seed: int) -> tuple[Plain, dict[str, Plain]]:
         """See `Environment.reset`."""
-        observation, info = self._ask("reset", seed)
+        counts = self._described.counts
+        doing = f"reset() with {counts.argument} = {counts.of_seed(seed)}" if counts else ""
+        observation, info = self._ask("reset", seed, doing=doing)
         return observation, info
 
     def action(self, plain: Plain) -> Plain:

@@ -16,17 +16,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import harness
 from harness.endings import CaseFault, Ending
 from harness.environments import host as program
+from harness.environments.interpreters import INTERPRETERS
 from harness.environments.keeping import Keeping, not_kept
 from harness.environments.last_words import LastWords
 from harness.environments.variables import variables
 from harness.imports import PackageMissing
+from harness.temporary import temporary_folder
 
 _MOST_IDLE = 2
 _LARGEST = 1 << 17
@@ -53,7 +55,7 @@ class HostSpec(NamedTuple):
 
     These are the interpreter, the first entries of its module search path, the import path of the adapter, and a module
     and an engine of KinDER that the adapter will need. `keeping` keeps the host, and each process that it forks, within
-    bounds.
+    bounds. If it is `apart`, it works in a temporary folder of its own, where libraries may leave files.
     """
 
     interpreter: str
@@ -62,6 +64,7 @@ class HostSpec(NamedTuple):
     also: str | None
     engine: str | None = None
     keeping: Keeping = not_kept
+    apart: bool = False
 
 
 class Forked(NamedTuple):
@@ -92,22 +95,34 @@ class ForkingHost:
         self._is_ready = False
         self.running: set[int] = set()
         self._said = LastWords()
+        self._folder = ExitStack()
         self._control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         far_life, self._life = os.pipe()
         arguments = (str(far_control.fileno()), str(far_life), str(Path(harness.__file__).parent))
         try:
             self._process = subprocess.Popen(
-                [spec.interpreter, "-s", "-P", "-B", program.__file__, *arguments],
+                [
+                    str(Path(spec.interpreter).absolute()) if "/" in spec.interpreter else spec.interpreter,
+                    "-s",
+                    "-P",
+                    "-B",
+                    program.__file__,
+                    *arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=self._said.writing,
                 stderr=self._said.writing,
                 env=variables(),
+                cwd=self._folder.enter_context(temporary_folder("host")) if spec.apart else None,
                 pass_fds=(far_control.fileno(), far_life),
                 start_new_session=True,
             )
         except OSError as error:
             self._release()
-            raise ValueError(f"cannot run the interpreter {spec.interpreter}: {error.strerror}") from error
+            raise ValueError(
+                f"cannot run the interpreter {spec.interpreter}: {error.strerror}; write the path of a Python, or the "
+                f"name of an extra: {', '.join(INTERPRETERS)}"
+            ) from error
         finally:
             far_control.close()
             os.close(far_life)
@@ -221,6 +236,7 @@ class ForkingHost:
     def _release(self, *, life: bool = True) -> None:
         self._control.close()
         self._said.close()
+        self._folder.close()
         if life:
             os.close(self._life)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -18,6 +19,7 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 from harness.environments.kinder_families import MUJOCO, KinderClass, family_of_class
 from harness.environments.kinder_meshes import remove_meshes, write_meshes_elsewhere
 from harness.environments.kinder_objects_text import named_states, objects_description
+from harness.environments.kinder_primitives import KinderPrimitives
 from harness.environments.kinder_states import FeatureStates, IntegrationStates, States
 from harness.environments.object_centric import space_to_plain as objects_to_plain
 from harness.environments.object_centric import state_to_plain
@@ -53,6 +55,8 @@ class KinderObjects(GymnasiumEnvironment):
         self.state_fidelity = self._kind.family.fidelity
         self._named = named_states(self._kind)
         self._states = self._own_states()
+        collides = KinderPrimitives(self._world, self._outer.observation_space, self.action).check_action_collision
+        self.check_action_collision = None if collides is None else partial(self._check_action_collision, collides)
         if self._kind.family == MUJOCO and (camera := self._world._render_camera_name):
             self._world._robot_env.camera_names = [camera]  # it would draw what every camera sees, and show one
 
@@ -118,6 +122,11 @@ class KinderObjects(GymnasiumEnvironment):
             super().set_state(state)
         else:
             self._states.set(self._numbers(state) if self._named else state)
+
+    def _check_action_collision(self, collides: Callable[[Plain, Plain], bool], state: Plain, action: Plain) -> bool:
+        """Return whether an action would collide in a state or in an observation, which may have other objects."""
+        observed = isinstance(state, dict) and state.keys() == {"objects", "values"}
+        return collides(state if observed else self._numbers(state), action)
 
     def _numbers(self, state: Plain) -> list[Plain]:
         """Return the features of all objects in their order. Raise `ValueError` for other objects or features."""

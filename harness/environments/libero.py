@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,10 @@ from harness.environments.gymnasium_adapter import GymnasiumEnvironment
 with contextlib.redirect_stdout(io.StringIO()):  # robosuite greets
     from libero.libero import benchmark, get_libero_path
     from libero.libero.envs import OffScreenRenderEnv
+    from robosuite.utils.errors import RandomizationError
 
+_PLACINGS = 20
+"""How often the objects of an episode are placed until all of them have room."""
 _PICTURE = 256
 """The height and the width of a picture for people, in pixels."""
 _CAMERA = "agentview"
@@ -64,16 +68,17 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         told = chosen.get_task(task)
         self.sentence, self.name = told.language, f"{suite}, task {task}"
         self._pictures = image_size is not None
-        self._inner = OffScreenRenderEnv(
-            bddl_file_name=str(Path(get_libero_path("bddl_files"), told.problem_folder, told.bddl_file)),
-            use_camera_obs=self._pictures,
-            camera_heights=image_size or 1,
-            camera_widths=image_size or 1,
-            ignore_done=True,
-            hard_reset=True,
-        )
-        self._inner.seed(0)
-        first = self._observed(self._inner.reset())
+        with _no_refusal():
+            self._inner = OffScreenRenderEnv(
+                bddl_file_name=str(Path(get_libero_path("bddl_files"), told.problem_folder, told.bddl_file)),
+                use_camera_obs=self._pictures,
+                camera_heights=image_size or 1,
+                camera_widths=image_size or 1,
+                ignore_done=True,
+                hard_reset=True,
+            )
+            self._inner.seed(0)
+            first = self._observed(self._placed())
         self.parts: dict[str, spaces.Space[Any]] = {name: _space(value) for name, value in first.items()}
         self.observation_space = spaces.Dict(self.parts)
         self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
@@ -83,7 +88,7 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         """Begin the episode of this seed."""
         super().reset(seed=seed, options=options)
         self._inner.seed(seed)
-        return self._observed(self._inner.reset()), {}
+        return self._observed(self._placed()), {}
 
     def step(self, action: NDArray[Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Apply an action. It terminates when the task's condition holds."""
@@ -99,6 +104,17 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         """Free the simulator."""
         self._inner.close()
 
+    def _placed(self) -> dict[str, Any]:
+        """Place the objects anew, and return the first observation. Raise `RuntimeError` if they find no room.
+
+        LIBERO's own `reset` tries again without end, whatever goes wrong.
+        """
+        for _try in range(_PLACINGS):
+            with contextlib.suppress(RandomizationError):
+                placed: dict[str, Any] = self._inner.env.reset()
+                return placed
+        raise RuntimeError(f"{self.name}: its objects found no room in {_PLACINGS} tries")
+
     def _observed(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Return what is independent of the rest. Pictures are upright."""
         return {
@@ -106,6 +122,15 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[Any]]):
             for name, value in observation.items()
             if not name.endswith(_DERIVED)
         }
+
+
+@contextlib.contextmanager
+def _no_refusal() -> Iterator[None]:
+    """Turn a `ValueError` into a `RuntimeError`. MuJoCo raises one when memory runs out, and no argument is wrong."""
+    try:
+        yield
+    except ValueError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def _space(value: NDArray[Any]) -> spaces.Box:

@@ -63,7 +63,8 @@ def _made(conf: Described, adapter: type[Any], max_steps: int, count: int | None
     try:
         environment: Environment = adapter(max_steps=max_steps, **conf.arguments_at(count))
     except ValueError as error:
-        raise ValueError(f"environment {conf.name}: {error}") from error
+        with_count = f", {conf.counts.argument} = {count}" if conf.counts else ""
+        raise ValueError(f"environment {conf.name}{with_count}: {error}") from error
     if not hasattr(environment, "max_steps"):
         raise ValueError(f"environment {conf.name}: {adapter.__name__} must keep max_steps as an attribute")
     try:

@@ -14,7 +14,8 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from harness.environment_conf import EnvironmentConf
-from harness.environments.factory import PACKAGES, module_of_id
+from harness.environments.factory import PACKAGES, module_of_id, python_for_programs
+from harness.environments.interpreters import packages_in
 from harness.imports import is_import_path
 
 _OURS = {"proctor"}
@@ -27,13 +28,14 @@ _SOLUTIONS = ("harness/policies", "harness/conf/scripts")
 """Folders of an installed Proctor with programs that solve environments."""
 
 
-def hidden_from(conf: EnvironmentConf) -> tuple[Path, ...]:
+def hidden_from(conf: EnvironmentConf, python: str | None = None) -> tuple[Path, ...]:
     """Return the paths of the host that a box must not show to an agent, or to its program.
 
     These are programs of Proctor's that solve environments. If the environment is a black box, they are also its
-    package, those that only it needs, and Proctor itself, in every folder of packages that a box may show.
+    package, those that only it needs, and Proctor itself, in every folder of packages that a box may show. `python` is
+    the path of another Python than the environment's that runs the program.
     """
-    places = _places()
+    places = tuple(dict.fromkeys([*_places(), *_places_of(python_for_programs(conf)), *_places_of(python)]))
     if conf.visibility == "source":
         return tuple(place / name for place in places for name in _SOLUTIONS if (place / name).is_dir())
     modules = tuple(filter(None, (_module(conf.kind), _top(module_of_id(conf)), _MODULES.get(conf.kind))))
@@ -68,6 +70,13 @@ def _places() -> tuple[Path, ...]:
     system = [str(path) for pattern in _DEBIAN for path in Path("/").glob(pattern.removeprefix("/"))]
     folders = (Path(place).resolve() for place in (*own, *system) if Path(place).is_dir())
     return tuple(dict.fromkeys(folders))
+
+
+def _places_of(python: str | None) -> Iterator[Path]:
+    """Yield the folder of the packages of a Python in a virtual environment, or in an installation of its own."""
+    found = packages_in(Path(python).absolute().parents[1]) if python and "/" in python else None
+    if found is not None:
+        yield found.resolve()
 
 
 @cache

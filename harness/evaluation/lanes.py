@@ -265,6 +265,7 @@ class _Lane:
             self._close_process()
             descriptors = (*self._policy.descriptors(), *self._world.descriptors())
             self._process = self._match.environment.another(descriptors)
+        self._process.prepare(scheduled.count)
         answer = self._process.ask(
             "run",
             _PLAY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from harness.evaluation.printed import OutputPipe, Printed
 from harness.evaluation.private_world import PrivateWorld
 from harness.evaluation.program import AGENTS_ENTRY, PolicyEntry
 from harness.evaluation.text import printable
-from harness.sandbox.base import Box, BoxRequest, Sandbox, SandboxError
+from harness.sandbox.base import MB, BoundedSandbox, Bounds, Box, BoxRequest, Sandbox, SandboxError
 from harness.sandbox.paths import python_at
 from harness.untrusted.removal import discard
 
@@ -148,7 +149,9 @@ class PolicyHost:
     def ending(self) -> str:
         """Return why the connection is gone: the process ended, or it closed the connection but still runs."""
         code = self._box.wait(_DEATH_S) if self._box else None
-        return "the policy's process closed its connection" if code is None else ended(code, "the policy's process")
+        if code is None:
+            return "the policy's process closed its connection"
+        return ended(code, "the policy's process") + (self._over_memory() if code == -signal.SIGKILL else "")
 
     def printed(self) -> str:
         """Return what the policy has printed since the last call, also what it printed before it was killed.
@@ -182,6 +185,18 @@ class PolicyHost:
     @property
     def _room(self) -> Path:
         return self._scratch / f"policy-{self._starts}"
+
+    def _over_memory(self) -> str:
+        """Return that the process, which was killed, used too much memory, or an empty text."""
+        bounds = self._sandbox.bounds if isinstance(self._sandbox, BoundedSandbox) else Bounds()
+        limit = bounds.memory_bytes
+        if self._box is None or limit is None:
+            return ""
+        self._box.close()  # which measures at last
+        used = self._box.resources()
+        if not (used.out_of_memory or used.memory_bytes > limit):
+            return ""
+        return f": it used more than the {limit / MB:g} MB of memory that limits.memory_mb allows"
 
     def _running(self) -> PolicyLink:
         if self._link is None:

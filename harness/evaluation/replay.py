@@ -70,6 +70,7 @@ class Replay:
     def begin(self) -> Moment:
         """Begin the episode, for the first time or again."""
         self._start()
+        self._process.prepare(self._count)
         told = self._run(_BEGIN, seed=self._seed, count=self._count)
         self._seen.append(int(told["seen"]))
         if told["seen"] != int(self._recording.seen[0]):

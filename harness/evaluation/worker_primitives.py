@@ -33,13 +33,24 @@ def _asked(name: str, ask: Callable[[dict[str, Any]], dict[str, Any]]) -> Callab
     """Return a function that asks the environment."""
 
     def primitive(*arguments: Any) -> Any:
-        answer = ask({"primitive": name, "with": list(arguments)})
+        answer = ask({"primitive": name, "with": [_sendable(argument) for argument in arguments]})
         if "error" in answer:
             raise PrimitiveError(answer["error"])
         return answer["done"]
 
     primitive.__name__ = primitive.__qualname__ = name
     return primitive
+
+
+def _sendable(argument: Any) -> Any:
+    """Return the plain form of an object-centric state (see `object_centric.py`), and anything else as it is."""
+    data = getattr(argument, "data", None)
+    if not isinstance(data, dict) or not hasattr(argument, "type_features"):
+        return argument
+    return {
+        "objects": [[thing.name, thing.type.name] for thing in data],
+        "values": [float(value) for row in data.values() for value in row],
+    }
 
 
 def _module(name: str, file: str) -> Any:

@@ -163,6 +163,9 @@ class Exchange:
         self._entry.retry_after_s = _retry_after_s(answer.headers)
         self._entry.quota = quota(answer.headers)
         self._admission.told(answer.status, self._entry.retry_after_s)
+        if answer.metered:
+            self._reader = answer.metered
+            answer.metered.on_bytes = lambda: self._ledger.touch(self._entry)
         headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.is_streamed:
@@ -192,7 +195,7 @@ class Exchange:
 
     async def _whole(self, answer: Answer, send: Send) -> None:
         """Pass on an answer without streaming in one piece, because its outcome must be known before it is sent."""
-        reader = Reader(self._call.wire, streamed=False)
+        reader = answer.metered or Reader(self._call.wire, streamed=False)
         body = bytearray()
         cut: str | None = None
         try:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from harness.gateway.messages import ModelRequest
+from harness.gateway.upstream_reader import UpstreamReader
 from harness.gateway.wires.base import Wire
 
 MAX_MESSAGE: Final = 2000
@@ -60,7 +61,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """An answer in its wire's own bytes. The CLI gets them unchanged, each chunk as soon as it arrives.
 
     `headers` have lower-case names. `close` releases the answer's resources, even if its chunks were not read. `note`
-    tells the ledger what was changed in the request.
+    tells the ledger what was changed in the request. `metered` is set if the CLI gets a translation: it reads the
+    provider's own bytes.
     """
 
     status: int
@@ -68,6 +70,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]] = _nothing
     note: str | None = None
+    metered: UpstreamReader | None = None
 
     @property
     def is_streamed(self) -> bool:

@@ -18,12 +18,20 @@ class Route(Struct, frozen=True):
     counts: bool = False
 
 
+_WIRES: Final[Mapping[str, Wire]] = {
+    wire.NAME: wire for wire in (anthropic_messages, google_generate, openai_chat, openai_responses)
+}
 _ROUTES: Final[Mapping[str, Route]] = {
     "/v1/messages": Route(anthropic_messages),
     "/v1/messages/count_tokens": Route(anthropic_messages, counts=True),
     "/v1/chat/completions": Route(openai_chat),
     "/v1/responses": Route(openai_responses),
 }
+
+
+def wire_of(name: str) -> Wire:
+    """Return the wire of this name."""
+    return _WIRES[name]
 
 
 def route(path: str) -> Route | None:

@@ -63,8 +63,12 @@ def is_offered(call: ScriptedCall, tools: Sequence[OfferedTool]) -> bool:
 
 
 def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
-    """Return the tools of that name. An MCP tool's name may have its server's name in front."""
-    found = [tool for tool in tools if tool.name == call.target]
+    """Return the tools of that name. An MCP tool's name may have its server's name in front.
+
+    A translated request has `NAMESPACE__NAME` for `NAMESPACE.NAME`, because only OpenAI Responses has namespaces.
+    """
+    spellings = (call.target, call.target.replace(".", "__"))
+    found = [tool for tool in tools if tool.name in spellings]
     if call.kind == "mcp" and not found:
         found = [tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}"))]
     return found

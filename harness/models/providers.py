@@ -16,13 +16,14 @@ from harness.lazy import LazyModule
 from harness.models.checks import check_local, check_played, check_remote
 
 if TYPE_CHECKING:
-    from harness.models import cassettes, forwarding, scripted
+    from harness.models import cassettes, forwarding, scripted, translating
     from harness.models.model_server import ModelServer
     from harness.servers.pool import ServerPool
 else:  # collecting tests does not need these
     cassettes = LazyModule("harness.models.cassettes")
     forwarding = LazyModule("harness.models.forwarding")
     scripted = LazyModule("harness.models.scripted")
+    translating = LazyModule("harness.models.translating")
 
 
 class Sources(Struct, frozen=True):
@@ -59,4 +60,5 @@ PROVIDERS: Final[Mapping[ProviderKind, ProviderFactory]] = {
 
 def model_server(case: Case, sources: Sources) -> ModelServer:
     """Return the server of the case's model. It raises the same errors as `ProviderFactory.serve`."""
-    return PROVIDERS[case.provider.kind].serve(case, sources)
+    server = PROVIDERS[case.provider.kind].serve(case, sources)
+    return translating.translated(server, case, case.translated) if case.translated else server

@@ -22,6 +22,8 @@ _FAMILIES = {
     "dynamic2d": ("dynobstruction2d", "dynpushpullhook2d", "dynpusht2d"),
     "tidybot3d": (
         "basemotion3d",
+        "constrainedcupboard3d",
+        "dynamicshelf3d",
         "dynamo3d",
         "limbrepositioning3d_isolated_left_arm",
         "obstruction3d",
@@ -31,6 +33,7 @@ _FAMILIES = {
         "shelf3d_hard",
         "shelf3d_generalized",
         "table3d",
+        "tossing3d",
         "transport3d",
     ),
     "vega3d": ("vegamotion3d",),

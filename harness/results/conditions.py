@@ -137,7 +137,7 @@ def _configured(case: Case, *, unknown_weights: bool) -> dict[str, str | None]:
         "context": _text(case.model.context),
         "episode_wall_s": _text(case.evaluation.episode_wall_s),
         "model": case.model.asked_as,
-        "wire": case.wire,
+        "wire": f"{case.wire} as {case.translated}" if case.translated else case.wire,
         **_options("backend", backend),
         **_options("evaluation", _of_evaluation(case.evaluation)),
         **_options("provider", {"base_url": case.provider.base_url}),

@@ -245,7 +245,8 @@ class Record(Struct, frozen=True, kw_only=True):
     attempt. `usage` also includes the sessions in `earlier`: the sum over the records of a run is what the run cost.
     `tests` has the outcome of each test that used the session, or `rerun` if a plugin ran the test again. `warnings`
     say why the result is doubtful although the case finished, for instance because a model server cut the prompt short.
-    `weaker_limits` say which limits the machine could not guarantee. `session` is the name of the folder of the first
+    `weaker_limits` say which limits the machine could not guarantee. `sandbox_guarantees` name what the sandbox
+    guaranteed, as the probe found; older versions have none. `session` is the name of the folder of the first
     try. It is empty in records of older versions. `try_number` is 1, or more if a plugin reran the tests.
 
     `conditions` are what the result depends on besides the case itself, by name, and `conditions_digest` is one SHA-256
@@ -257,6 +258,9 @@ class Record(Struct, frozen=True, kw_only=True):
     older versions.
 
     `played_from` says whose answers a cassette played. It is null for any other case, and in records of older versions.
+
+    `translated` is the wire of the provider if the gateway translated between it and that of the CLI. It is null if the
+    CLI speaks it, and in records of older versions.
 
     `started_at` is when the case began, in UTC. `overrides` are the `--set` settings of the command line, and `options`
     Proctor's other options there. `pass_solve_rate`, `solved_when`, `max_steps`, `environment_arguments` and
@@ -283,6 +287,7 @@ class Record(Struct, frozen=True, kw_only=True):
     options: list[str] = field(default_factory=list)
     scripted: bool
     played_from: str | None = None
+    translated: str | None = None
     ending: Ending
     cause: Cause
     outcome: str
@@ -325,4 +330,5 @@ class Record(Struct, frozen=True, kw_only=True):
     malformed_sample: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     weaker_limits: list[str] = field(default_factory=list)
+    sandbox_guarantees: list[str] = field(default_factory=list)
     artifacts: str | None = None

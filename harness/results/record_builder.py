@@ -104,7 +104,7 @@ class RecordBuilder:
         self.malformed_sample: dict[str, Any] | None = None
         self.warnings = case.doubts
         self.played_from: str | None = None
-        self.weaker_limits: list[str] = []
+        self.sealing: dict[str, list[str]] = {}
         self.timing: dict[str, float | None] = {}
         self.telemetry: Telemetry | None = None
         self.outcome: str | None = None
@@ -175,29 +175,25 @@ class RecordBuilder:
         why = "; ".join(dict.fromkeys(self.failures)) if outcome == "failed" else ""
         timing = {stage: seconds if seconds is None else round(seconds, 3) for stage, seconds in self.timing.items()}
         record = Record(
-            case=_names(case),
+            **_of_case(case),
             replicates=self.origin.replicates,
             session=self.session,
             try_number=self.try_number,
             started_at=self.started_at,
             overrides=self.origin.overrides,
             options=self.origin.options,
-            scripted=case.scripted,
             played_from=self.played_from,
             ending=self.ending,
             cause=ENDINGS[self.ending].cause,
             outcome=outcome,
             tests=dict(self.tests),
             explanation=why or self.explanation,
-            known_failure=case.known_failure,
             score=self.score,
             usage=added([self.usage, *(session.usage for session in self.earlier)]) if self.earlier else self.usage,
             usage_by_model=self.usage_by_model,
             compactions=self.compactions,
             denials=self.denials,
             differences=self.differences,
-            limits=case.limits,
-            **_of_environment(case.environment),
             state_fidelity=self.state_fidelity,
             timing=Timing(**timing),
             telemetry=self.telemetry,
@@ -216,7 +212,7 @@ class RecordBuilder:
             malformed_lines=self.malformed_lines,
             malformed_sample=self.malformed_sample,
             warnings=self.warnings,
-            weaker_limits=self.weaker_limits,
+            **self.sealing,  # type: ignore[arg-type]  # its keys are fields of the record
             artifacts=self.folder.path.name if self.folder.path.exists() else None,
         )
         return with_conditions(record, case, self.circumstances)
@@ -228,6 +224,18 @@ class RecordBuilder:
             "instances": self.instances,
             "history": self.history,
         }
+
+
+def _of_case(case: Case) -> dict[str, Any]:
+    """Return the fields of a record that the case itself tells."""
+    return {
+        "case": _names(case),
+        "scripted": case.scripted,
+        "translated": case.translated,
+        "known_failure": case.known_failure,
+        "limits": case.limits,
+        **_of_environment(case.environment),
+    }
 
 
 def _of_environment(conf: EnvironmentConf) -> dict[str, Any]:

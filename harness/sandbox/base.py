@@ -194,12 +194,13 @@ class Sandbox(Protocol):
         """Return a sealed box whose endpoints listen. Raise `SandboxError` if it cannot be set up."""
 
 
-class BoundedSandbox:
-    """A sandbox whose boxes all have the same bounds, and hide the same paths of the host: those of one case."""
+class ProvenSandbox:
+    """A sandbox that the probe has tried on this machine. `guarantees` names what holds here."""
 
-    def __init__(self, sandbox: Sandbox, bounds: Bounds, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(self, sandbox: Sandbox, guarantees: tuple[str, ...]) -> None:
         self.name, self.seals = sandbox.name, sandbox.seals
-        self._sandbox, self._bounds, self._hidden = sandbox, bounds, hidden
+        self.guarantees = guarantees
+        self._sandbox = sandbox
 
     @property
     def version(self) -> str:
@@ -217,5 +218,22 @@ class BoundedSandbox:
         return self._sandbox.weaker
 
     def open(self, request: BoxRequest) -> Box:
+        """See `Sandbox.open`."""
+        return self._sandbox.open(request)
+
+
+class BoundedSandbox(ProvenSandbox):
+    """A sandbox whose boxes all have the same bounds, and hide the same paths of the host: those of one case."""
+
+    def __init__(self, sandbox: Sandbox, bounds: Bounds, hidden: tuple[Path, ...] = ()) -> None:
+        super().__init__(sandbox, guarantees_of(sandbox))
+        self.bounds, self._hidden = bounds, hidden
+
+    def open(self, request: BoxRequest) -> Box:
         """See `Sandbox.open`. The bounds of the request are replaced, and what it hides."""
-        return self._sandbox.open(replace(request, bounds=self._bounds, hidden=self._hidden))
+        return super().open(replace(request, bounds=self.bounds, hidden=self._hidden))
+
+
+def guarantees_of(sandbox: Sandbox) -> tuple[str, ...]:
+    """Return what a sandbox is known to guarantee on this machine: nothing, if it has not been proven."""
+    return sandbox.guarantees if isinstance(sandbox, ProvenSandbox) else ()

@@ -1,4 +1,4 @@
-"""A box that bubblewrap seals, after its init answers."""
+"""A sealed box, after its init answers: bubblewrap or a container engine has made its namespaces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.sandbox.base import BoxRequest, Death, Endpoint, Resources, Sandbox
 from harness.sandbox.disk import Disk
 from harness.sandbox.filesystem import HOME, IN_MEMORY, WORKSPACE, mount_point
 from harness.sandbox.keeper import Keeper
-from harness.sandbox.launch import START_S, Launched
+from harness.sandbox.launched import START_S, Launched
 from harness.sandbox.process import Pipes, complete, open_stderr
 from harness.sandbox.transfer import Transfer, replace_contents
 from harness.sandbox.uids import UidLease
@@ -28,7 +28,7 @@ _DEATH_S = 60.0
 FIRST_PORT = 18080
 
 
-class BubblewrapBox:
+class SealedBox:
     """See `harness.sandbox.base.Box`. `pid` is the host's id of init, the first process of the box."""
 
     def __init__(
@@ -41,7 +41,7 @@ class BubblewrapBox:
         limits: Mapping[str, int],
         path: Sequence[str],
     ) -> None:
-        """Let init open the endpoints, become `uid` unless that is `None`, and set `limits`. Raise `SandboxError`.
+        """Let init open the endpoints and set `limits`. `uid` is the lease of the box's uid. Raise `SandboxError`.
 
         The box gives the uid and the disk up when it is closed. If this raises, it gives up the disk only.
         """
@@ -152,7 +152,7 @@ class BubblewrapBox:
                 raise SandboxError(
                     f"processes of the box outlived SIGKILL for {_DEATH_S:.0f} s\nlook at process {self.pid}"
                 )
-            self._room.bwrap.wait()
+            self._room.wait()
             exit_code = self.poll()
             self._death = Death(-signal.SIGKILL if exit_code is None else exit_code, seconds)
             try:
@@ -179,6 +179,7 @@ class BubblewrapBox:
             folders=(request.workspace, request.home),
             memory_folders=IN_MEMORY,
             disk=self._disk,
+            grouped=self._room.grouped,
         )
 
     def _fill(self) -> None:
@@ -211,7 +212,7 @@ class BubblewrapBox:
 
     def _set_up(self, ports: Sequence[int], limits: Mapping[str, int]) -> list[socket.socket]:
         """Send the set-up and return the listening sockets, one for each port."""
-        uid = None if self._uid is None else self._uid.uid
+        uid = self._room.uid
         self._receive()  # it is up, and so is its file system
         if self._disk is not None:
             self._disk.show(self._pidfd)
@@ -249,6 +250,7 @@ class BubblewrapBox:
         self._pipes.close()
         self._room.control.close()
         self._room.log.close()
+        self._room.removed()
         for descriptor in (self._stderr, self._pidfd):
             os.close(descriptor)
         _close_all(endpoint.listener for endpoint in self.endpoints.values())

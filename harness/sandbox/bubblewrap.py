@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import stat
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +18,19 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from harness.case import SandboxConf
-from harness.sandbox.base import Bounds, BoxRequest, Interpreter, SandboxError
-from harness.sandbox.box import BubblewrapBox
+from harness.sandbox.base import BoxRequest, Interpreter, SandboxError
+from harness.sandbox.box import SealedBox
 from harness.sandbox.cgroup import parents
-from harness.sandbox.disk import Disk, can_make_disks
-from harness.sandbox.filesystem import INIT, PLACES, files, mount_point, visible
-from harness.sandbox.keeper import PATIENCE, weaker
+from harness.sandbox.disk import can_make_disks
+from harness.sandbox.filesystem import INIT, files, mount_point, visible
+from harness.sandbox.keeper import weaker
 from harness.sandbox.launch import launch
 from harness.sandbox.options import options_of
 from harness.sandbox.paths import base_interpreter, base_paths, host_python
+from harness.sandbox.preparing import disk_of, limits_of, prepare_folder, seccomp_filter
 from harness.sandbox.process import search_path
 from harness.sandbox.uids import UidLease, lease_uid
 from harness.sandbox.views import own_views
-from harness.untrusted.tree import give
 
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _LIFE = ("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv")
@@ -85,7 +84,7 @@ class BubblewrapSandbox:
         """See `Sandbox.weaker`."""
         return weaker(parents(), disks=can_make_disks(), root=self.as_root)
 
-    def open(self, request: BoxRequest) -> BubblewrapBox:
+    def open(self, request: BoxRequest) -> SealedBox:
         """See `Sandbox.open`. As root, gives workspace and home to the uid of the box."""
         if not self.as_root:
             return self._open(request, None)
@@ -96,15 +95,15 @@ class BubblewrapSandbox:
             uid.release()
             raise
 
-    def _open(self, request: BoxRequest, uid: UidLease | None) -> BubblewrapBox:
+    def _open(self, request: BoxRequest, uid: UidLease | None) -> SealedBox:
         program = _program()
-        seccomp = _seccomp_filter(platform.machine())
+        seccomp = seccomp_filter(platform.machine())
         for directory in (request.workspace, request.home):
-            _prepare(directory, uid.uid if uid else None)
+            prepare_folder(directory, uid.uid if uid else None)
         readable = (*request.readable, *base_paths())
         content = files(request, uid=uid.uid if uid else _INNER_UID, readable=readable, tmp_mb=self.conf.tmp_mb)
         request = replace(request, bounds=replace(request.bounds, tasks=self.conf.max_processes))
-        disk = _disk(request, uid)
+        disk = disk_of(request, uid)
         views = own_views(content.options, map(mount_point, request.shared), as_root=self.as_root)
         room = launch(
             (*views.command, program),
@@ -113,13 +112,14 @@ class BubblewrapSandbox:
             seccomp,
             views.table,
             lambda control: (str(base_interpreter()), "-I", "-S", "-E", "-B", INIT, str(control)),
+            uid.uid if uid else None,
         )
-        return BubblewrapBox(
+        return SealedBox(
             request,
             room,
             uid=uid,
             disk=disk,
-            limits=_limits(self.conf, request.bounds),
+            limits=limits_of(self.conf, request.bounds),
             path=[directory for directory in search_path() if visible(Path(directory), readable)],
         )
 
@@ -129,62 +129,3 @@ def _program() -> str:
     if program is None:
         raise SandboxError("bubblewrap is not installed\napt-get install bubblewrap (0.8 or later)")
     return program
-
-
-def _disk(request: BoxRequest, uid: UidLease | None) -> Disk | None:
-    """Return a file system for workspace and home, or `None` if there is no limit or none can be made here."""
-    if request.bounds.disk_bytes is None or uid is None or not can_make_disks():
-        return None
-    try:
-        return Disk(request.workspace.parent, request.bounds.disk_bytes, PLACES, uid.uid)
-    except OSError as error:
-        raise SandboxError(
-            f"cannot make a file system for a box: {error}\nsee `losetup` and the kernel's log"
-        ) from error
-
-
-def _limits(conf: SandboxConf, bounds: Bounds) -> dict[str, int]:
-    """Return the limits of each process. One file alone cannot grow far above the bound of all of them."""
-    largest_file = conf.max_file_mb << 20
-    if bounds.disk_bytes is not None:
-        largest_file = min(largest_file, int(bounds.disk_bytes * PATIENCE))
-    limits = {
-        "RLIMIT_NPROC": conf.max_processes,
-        "RLIMIT_NOFILE": conf.max_open_files,
-        "RLIMIT_FSIZE": largest_file,
-        "RLIMIT_MSGQUEUE": 0,
-        "RLIMIT_CORE": 0,
-        "RLIMIT_RTPRIO": 0,
-        "RLIMIT_NICE": 0,
-    }
-    if bounds.memory_bytes is not None and "memory" not in parents().folders:
-        # JavaScript engines reserve much more address space than that, so its limit would not do
-        limits["RLIMIT_DATA"] = bounds.memory_bytes
-    return limits
-
-
-def _seccomp_filter(machine: str) -> bytes:
-    path = Path(__file__).parent / "seccomp" / f"{machine}.bpf"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise SandboxError(
-            f"there is no filter of system calls for this machine's architecture ({machine})\n"
-            f"add the architecture to {path.with_name('generate.py')} and run that"
-        ) from None
-
-
-def _prepare(directory: Path, uid: int | None) -> None:
-    """Make the directory if it is missing, and give it and its contents to `uid`. Do not follow links.
-
-    An earlier command may have taken the rights of the directory's owner away. They are given back.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if directory.is_symlink():
-            raise SandboxError(f"{directory} is a symbolic link\ngive the directory itself")
-        directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_IRWXU)
-        if uid is not None:
-            give(directory, uid)
-    except OSError as error:
-        raise SandboxError(f"cannot prepare {directory}: {error}\ncheck its place and permissions") from error

@@ -1,7 +1,7 @@
 """Runs inside a box, and tries what a sealed process must not be able to do. It needs only the standard library.
 
-It prints what it finds as a JSON object: `leaks`, a list of texts that is empty in a sealed box, and `weaker`, the
-guarantees that this machine and user cannot give, in the same form.
+It prints what it finds as a JSON object: `leaks`, a list of texts that is empty in a sealed box, `weaker`, what this
+machine and user cannot guarantee, in the same form, and `held`, the names of the guarantees that hold.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ CLONE_NEWUSER = 0x10000000
 SHELL = "/bin/sh"
 """A program of the system, which every box shows."""
 HARMLESS = {b"", b"PWD=/"}
+USERS = "own users"
+"""The guarantee that uids inside are others than outside. Root's bubblewrap does without: each box has its own uid."""
 
 
 def privileged() -> bool:
@@ -50,6 +52,15 @@ def writes(*paths: str) -> bool:
             continue
         return True
     return False
+
+
+def shows_secrets() -> bool:
+    """Return whether the host's passwords show, or any file of a folder of the system that no box needs.
+
+    A container engine makes mount points there, and an empty file that says so.
+    """
+    files = (name for path in ("/var", "/run", "/sys") for _, _, names in os.walk(path) for name in names)
+    return Path("/etc/shadow").exists() or any(name != ".containerenv" for name in files)
 
 
 def routed() -> bool:
@@ -93,6 +104,22 @@ def makes_nodes() -> bool:
     return True
 
 
+def reads_about_host() -> bool:
+    """Return whether /proc tells about the host more than programs need."""
+    for name in ("diskstats", "modules", "locks", "cmdline"):
+        try:
+            if Path("/proc", name).read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def shares_user_namespace() -> bool:
+    """Return whether uids mean the same inside and outside."""
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+
+
 def sees_lock(path: str) -> bool:
     """Return whether the probe's lock on a file shows. A box with views of its own has another inode."""
     with Path(path).open("rb") as file:
@@ -103,31 +130,39 @@ def sees_lock(path: str) -> bool:
     return False
 
 
-CANARIES: dict[str, Callable[[], bool]] = {
-    "it runs as root or with capabilities": privileged,
-    "no seccomp filter is on, or no_new_privs is off": unfiltered,
-    "the environment of PID 1 can be read": sees_environment,
-    "kernel settings can be written": lambda: writes("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"),
-    "system files can be written": lambda: writes("/", "/usr", "/etc", "/dev", "/sandbox"),
-    "the host's secrets show": lambda: any(Path(path).exists() for path in ("/etc/shadow", "/var", "/run", "/sys")),
-    "the network can be reached": routed,
-    "vsock is open": talks_to_hypervisor,
-    "namespaces can be made": makes_namespaces,
-    "processes of the host show": sees_processes,
-}
-
-"""What must not be possible in any sealed box."""
-
-WEAKER: dict[str, Callable[[], bool]] = {
-    "processes in a box can write to each other's standard error (no Landlock: it needs Linux 5.19)": makes_nodes,
-    "boxes can see each other's locks and uses of the files that they share (no overlays can be mounted)": (
-        lambda: any(sees_lock(path) for path in (os.path.realpath(sys.executable), SHELL))
+MUST: dict[str, tuple[str, Callable[[], bool]]] = {
+    "no privileges": ("it runs as root or with capabilities", privileged),
+    "filtered system calls": ("no seccomp filter is on, or no_new_privs is off", unfiltered),
+    "no variables of the host": ("the environment of PID 1 can be read", sees_environment),
+    "read-only settings of the kernel": (
+        "kernel settings can be written",
+        lambda: writes("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"),
     ),
-    "boxes can see each other's locks and uses of devices such as /dev/null (only root can prevent this)": (
-        lambda: sees_lock(os.devnull)
-    ),
+    "read-only system": ("system files can be written", lambda: writes("/", "/usr", "/etc", "/dev", "/sandbox")),
+    "no files of the host": ("the host's secrets show", shows_secrets),
+    "no network": ("the network can be reached", routed),
+    "no vsock": ("vsock is open", talks_to_hypervisor),
+    "no further namespaces": ("namespaces can be made", makes_namespaces),
+    "no processes of the host": ("processes of the host show", sees_processes),
 }
-"""What only some kernels and users prevent."""
+"""What must hold in any sealed box, by the guarantee's name: the words if it does not hold, and whether it does not."""
+
+GRADED: dict[str, tuple[str, Callable[[], bool]]] = {
+    "Landlock": (
+        "processes in a box can write to each other's standard error (no Landlock: it needs Linux 5.19)",
+        makes_nodes,
+    ),
+    "own locks on files": (
+        "boxes can see each other's locks and uses of the files that they share (they have no overlays)",
+        lambda: any(sees_lock(path) for path in (os.path.realpath(sys.executable), SHELL)),
+    ),
+    "own locks on devices": (
+        "boxes can see each other's locks and uses of devices such as /dev/null (they have none of their own)",
+        lambda: sees_lock(os.devnull),
+    ),
+    "small /proc": ("boxes can read about the host's disks, modules and locks in /proc", reads_about_host),
+}
+"""What only some kinds, kernels and users prevent."""
 
 
 def _status(field: str) -> str:
@@ -135,6 +170,18 @@ def _status(field: str) -> str:
     return next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
 
 
+def _lacking(tries: dict[str, tuple[str, Callable[[], bool]]]) -> dict[str, str]:
+    """Return what does not hold, by name, in words."""
+    return {name: words for name, (words, found) in tries.items() if found()}
+
+
+def report() -> dict[str, list[str]]:
+    """Make all tries, and return what they find."""
+    leaks, weaker = _lacking(MUST), _lacking(GRADED)
+    held = [name for name in (*MUST, *GRADED) if name not in leaks | weaker]
+    own_users = [] if shares_user_namespace() else [USERS]
+    return {"leaks": list(leaks.values()), "weaker": list(weaker.values()), "held": [*held, *own_users]}
+
+
 if __name__ == "__main__":
-    kinds = {"leaks": CANARIES, "weaker": WEAKER}
-    print(json.dumps({kind: [words for words, found in tries.items() if found()] for kind, tries in kinds.items()}))
+    print(json.dumps(report()))

@@ -12,12 +12,11 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from harness.sandbox.kernel import CLONE_FS, CLONE_NEWNS, LIBC, MNT_DETACH, call, mounted, move_mount, picked
+from harness.sandbox.kernel import LIBC, MNT_DETACH, call, inside_mounts, mounted, move_mount, picked
 
 _HEADROOM = 1.18
 """The size of the image over the limit, so that the limit is seen to be passed before the disk is full."""
@@ -77,34 +76,24 @@ class Disk:
 
     def show(self, pidfd: int) -> None:
         """Make the folders appear in the box of this process, which has not started anything yet. Raise `OSError`."""
-        failed: list[OSError] = []
-        thread = threading.Thread(target=self._enter_and_show, args=(pidfd, failed))
-        thread.start()
-        thread.join()
-        if failed:
-            raise failed[0]
+        inside_mounts(pidfd, self._show)
 
     def close(self) -> None:
         """Give the file system up. It is gone when the box is gone."""
         os.close(self._mount)
 
-    def _enter_and_show(self, pidfd: int, failed: list[OSError]) -> None:
-        """Show the folders from inside. Only this thread enters the box's mount namespace, and it ends there.
+    def _show(self) -> None:
+        """Show the folders from inside. The whole file system is mounted first.
 
-        The whole file system is mounted first, because the kernel copies only mounts that are somewhere.
+        The kernel copies only mounts that are somewhere.
         """
-        try:
-            call(LIBC.unshare, CLONE_FS)
-            call(LIBC.setns, pidfd, CLONE_NEWNS)
-            last = list(self._places.values())[-1]
-            move_mount(self._mount, last)
-            copies = {place: picked(f"{last}/{name}") for name, place in self._places.items()}
-            call(LIBC.umount2, last.encode(), MNT_DETACH)
-            for place, copy in copies.items():
-                move_mount(copy, place)
-                os.close(copy)
-        except OSError as error:
-            failed.append(error)
+        last = list(self._places.values())[-1]
+        move_mount(self._mount, last)
+        copies = {place: picked(f"{last}/{name}") for name, place in self._places.items()}
+        call(LIBC.umount2, last.encode(), MNT_DETACH)
+        for place, copy in copies.items():
+            move_mount(copy, place)
+            os.close(copy)
 
 
 @cache

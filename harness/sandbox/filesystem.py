@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,22 +22,15 @@ PLACES = {"workspace": WORKSPACE, "home": HOME}
 IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - mount points
 """The writable folders whose files are in memory."""
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = tuple(
-    Path("/etc", name)
-    for name in (
-        "alternatives",
-        "ld.so.cache",
-        "ld.so.conf",
-        "ld.so.conf.d",
-        "localtime",
-        "ssl/certs",
-        "ssl/openssl.cnf",
-        "pki/tls/certs",
-        "pki/ca-trust/extracted",
-    )
+SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = (
+    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime"),
+    *("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust/extracted"),
 )
-"""The parts of the host's /etc that a box sees: libraries, alternatives, the time zone and certificates."""
+"""The parts of the system's /etc that a box sees: libraries, alternatives, the time zone and certificates."""
+
+HOST = Path("/")
+"""The root of the host's own system."""
 
 _PROC_SHOWN = {
     *("cpuinfo", "meminfo", "stat", "vmstat", "loadavg", "uptime", "version", "filesystems"),
@@ -53,23 +47,30 @@ class Files(Struct, frozen=True):
     texts: Mapping[str, str]
 
 
-def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: int) -> Files:
+def files(request: BoxRequest, *, uid: int, readable: Iterable[Path], tmp_mb: int, system: Path = HOST) -> Files:
     """Return the file system for a request. Only workspace, home, /tmp and /dev/shm are writable.
 
     `readable` are all paths to show at the same path: those of the request, and others that are needed. `uid` is the
-    sealed user's, for /etc/passwd. Raise `SandboxError` for a path or a name that cannot be shown.
+    sealed user's, for /etc/passwd. The system's programs and libraries are those below `system`. Raise `SandboxError`
+    for a path or a name that cannot be shown.
     """
     size = str(tmp_mb << 20)
+    covered = tuple(map(Path, SYSTEM)) if system == HOST else ()
+    given = tuple(path for path in _checked(readable) if str(path) not in SYSTEM)
+    etc = tuple(Path("/etc", name) for name in ETC if (system / "etc" / name).exists())
+    shown = (*etc, *given) if system == HOST else given
+    places = [place.resolve() for place in (*covered, *shown)]
     options = [
-        *_system(),
+        *_system(system),
         *_directories("/etc", ROOM),
         *_proc(),
         *("--dev", "/dev", "--remount-ro", "/dev"),
         *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108 - a mount point, no file is made
         *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point, no file is made
-        *_read_only(shown := (*filter(Path.exists, _ETC), *_checked(readable))),
-        *_covered(shown),
-        *without(request.hidden, [place.resolve() for place in (*map(Path, _SYSTEM), *shown)], shown),
+        *(() if system == HOST else _from_image(system, etc)),
+        *_read_only(shown, covered),
+        *_covered(places),
+        *without(request.hidden, places, shown),
         *("--bind", str(request.workspace), WORKSPACE, "--bind", str(request.home), HOME),
     ]
     for name, path in zip(request.mounts, _checked(request.mounts.values()), strict=True):
@@ -89,17 +90,26 @@ def mount_point(name: str) -> str:
 
 def visible(directory: Path, readable: Iterable[Path]) -> bool:
     """Return whether any part of the directory is visible inside."""
-    places = (*map(Path, _SYSTEM), *readable)
+    places = (*map(Path, SYSTEM), *readable)
     return any(directory.is_relative_to(place) or place.parent == directory for place in places)
 
 
-def _system() -> Iterator[str]:
-    for name in _SYSTEM:
-        path = Path(name)
+def _system(root: Path) -> Iterator[str]:
+    for name in SYSTEM:
+        path = Path(root, name.lstrip("/"))
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), name)
         elif path.is_dir():
-            yield from _bound(path)
+            yield from ("--ro-bind", str(path), name)
+
+
+def _from_image(root: Path, paths: Iterable[Path]) -> Iterator[str]:
+    """Yield options that show parts of the system below `root` in their usual place."""
+    for path in paths:
+        yield from _directories(
+            *(str(parent) for parent in reversed(path.parents) if parent not in {HOST, Path("/etc")})
+        )
+        yield from ("--ro-bind", str(Path(root, path.relative_to(HOST))), str(path))
 
 
 def _proc() -> Iterator[str]:
@@ -128,12 +138,13 @@ def _checked(paths: Iterable[Path]) -> Iterator[Path]:
         yield path
 
 
-def _read_only(paths: Iterable[Path]) -> Iterator[str]:
+def _read_only(paths: Iterable[Path], covered: Iterable[Path]) -> Iterator[str]:
     """Yield options that show each path at the same path: a link as a link, and also its target.
 
+    What lies in `covered` folders shows already.
     Parents are made first and explicitly, because bwrap would make them 0700, and the sealed uid could not enter them.
     """
-    shown = [Path(name) for name in _SYSTEM]
+    shown = list(covered)
     places = {place for path in paths for place in (path, path.resolve())}
     for path in sorted(places):
         if any(path.is_relative_to(other) for other in shown):
@@ -143,12 +154,11 @@ def _read_only(paths: Iterable[Path]) -> Iterator[str]:
         shown.append(path)
 
 
-def _covered(shown: Iterable[Path]) -> Iterator[str]:
-    """Yield options that hide the private seed, and what Proctor ships with solutions, below a path that is shown.
+def _covered(places: Sequence[Path]) -> Iterator[str]:
+    """Yield options that hide the private seed, and what Proctor ships with solutions, below places that are shown.
 
     In a wheel, these folders lie among Python's packages.
     """
-    places = [place.resolve() for place in (*map(Path, _SYSTEM), *shown)]
     with suppress(ConfError, OSError):  # this user has no home, or may not look into it
         file = key_file().resolve(strict=True)
         if any(map(file.is_relative_to, places)):

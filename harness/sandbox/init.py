@@ -1,7 +1,9 @@
 """PID 1 of a box: opens the endpoints, drops privileges, starts the one command, and reports how it ended.
 
-It runs inside, and needs only the standard library: `python -I -S -E init.py FD`. FD is a SOCK_SEQPACKET socket to the
-harness. Each packet is a list of texts, separated by NUL. The first one says what the packet is.
+It runs inside, and needs only the standard library: `python -I -S -E init.py SOCKET [FILTER]`. SOCKET is the descriptor
+of a SOCK_SEQPACKET socket to the harness, or the path of one to connect to. FILTER is the file of the filter of system
+calls, if nothing else has put that on. Each packet is a list of texts, separated by NUL. The first one says what the
+packet is.
 
 1. Init sends `up`: the box's file system is complete.
 2. The harness sends `setup`, the uid (or nothing), the ports, and the limits: `RLIMIT_NPROC=512 …`. The answer is
@@ -28,7 +30,8 @@ import select
 import sys
 
 LARGEST_REQUEST = 1 << 20
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+SECCOMP_MODE_FILTER = 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 WRITABLE = ("/sandbox/workspace", "/sandbox/home", "/tmp", "/dev/shm")  # noqa: S108 - mount points of the box
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -215,6 +218,27 @@ def listen(port: int) -> _socket.socket:
     return listener
 
 
+def connected(place: str) -> _socket.socket:
+    """Return the control socket: that of an inherited descriptor, or one that is connected to a path."""
+    if place.isdecimal():
+        os.set_inheritable(int(place), False)
+        return _socket.socket(fileno=int(place))
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    control.connect(place)
+    return control
+
+
+def put_on_filter(path: str) -> None:
+    """Put a filter of system calls on this process and all that come from it, for good. Raise `OSError`."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes too long to import
+        program = ctypes.create_string_buffer(file.read())
+    length = (ctypes.sizeof(program) - 1) // 8
+    address = ctypes.addressof(program).to_bytes(8, sys.byteorder)
+    described = length.to_bytes(2, sys.byteorder) + bytes(6) + address  # a `struct sock_fprog`
+    if LIBC.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), described) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
 def main() -> None:
     """Set the box up and serve."""
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -222,9 +246,9 @@ def main() -> None:
     _signal.signal(_signal.SIGCHLD, lambda *_: None)
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # the kernel gives PID 1 no signal from inside without a handler
     os.umask(0o022)
-    number = int(sys.argv[1])
-    os.set_inheritable(number, False)
-    control = _socket.socket(fileno=number)
+    control = connected(sys.argv[1])
+    for path in sys.argv[2:]:
+        put_on_filter(path)
     control.send(b"up")
     (_, uid, ports, limits), _ = receive(control)
     listeners = [listen(int(port)) for port in ports.split()]

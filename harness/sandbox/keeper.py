@@ -20,6 +20,15 @@ Who watches the box has seen the bound exceeded before that, and may have ended 
 """
 STRONGER = "run as root on a machine whose cgroups can be written, or from a systemd user session (cgroup v2)"
 """What to do so that the kernel keeps the limits."""
+MEMORY, PROCESSES, CPU, DISK, UIDS = "limit of memory", "limit of processes", "fair CPU", "limit of the disk", "own uid"
+LIMITS = {
+    MEMORY: "the limit of memory is kept by measuring, because there is no memory cgroup",
+    PROCESSES: "the limit of processes counts all processes of the uid, because there is no pids cgroup",
+    CPU: "a busy box may slow others down, because there is no cpu cgroup",
+    DISK: "the limit of the disk is kept by measuring, because no file system can be made for a box",
+    UIDS: "all boxes run under one uid, and share what the kernel counts by uid, such as inotify instances",
+}
+"""What the kernel may guarantee about limits, by its name: the words for a machine where it does not."""
 _LONGEST_PAUSE_S = 0.5
 _FIRST_VICTIM = "1000"
 
@@ -30,8 +39,8 @@ class Keeper:
     Make it before the process does anything for someone else: what it started earlier is not in its cgroup. Call
     `watch` when its file system is complete, and `close` when all have ended. `kill` ends them all. A thread calls it
     if a bound that the kernel does not keep is exceeded by a tenth. `folders`, `memory_folders` and `disk` are as in
-    `BoxMonitor`. If the machine runs out of memory, the kernel kills these processes first. Raise `SandboxError` if the
-    process cannot be put into its cgroup.
+    `BoxMonitor`. If `grouped` is false, the process stays in the cgroup that it has. If the machine runs out of memory,
+    the kernel kills these processes first. Raise `SandboxError` if the process cannot be put into its cgroup.
     """
 
     def __init__(
@@ -43,9 +52,10 @@ class Keeper:
         folders: Sequence[Path] = (),
         memory_folders: Sequence[str] = (),
         disk: Disk | None = None,
+        grouped: bool = True,
     ) -> None:
         self._bounds, self._kill, self._disk = bounds, kill, disk
-        self._group = _group(pid, bounds)
+        self._group = _group(pid, bounds) if grouped else None
         with suppress(OSError):  # the process has ended, or its user may not
             Path("/proc", str(pid), "oom_score_adj").write_text(_FIRST_VICTIM)
         self._monitor = BoxMonitor(
@@ -145,14 +155,8 @@ def weaker(found: Parents, *, disks: bool, root: bool) -> tuple[str, ...]:
 
     `found` is where groups can be made, and `disks` says whether boxes can have file systems of their own.
     """
-    lacking = {
-        "memory": "the limit of memory is kept by measuring, because there is no memory cgroup",
-        "pids": "the limit of processes counts all processes of the uid, because there is no pids cgroup",
-        "cpu": "a busy box may slow others down, because there is no cpu cgroup",
-    }
-    words = [text for name, text in lacking.items() if name not in found.folders]
-    if not disks:
-        words.append("the limit of the disk is kept by measuring, because no file system can be made for a box")
-    if not root:
-        words.append("all boxes run under one uid, and share what the kernel counts by uid, such as inotify instances")
-    return tuple(words)
+    controllers = {"memory": MEMORY, "pids": PROCESSES, "cpu": CPU}
+    lacking = [limit for name, limit in controllers.items() if name not in found.folders]
+    lacking += [] if disks else [DISK]
+    lacking += [] if root else [UIDS]
+    return tuple(LIMITS[limit] for limit in lacking)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432  # the same on all architectures
 _CLOEXEC, _CLONE, _AT_FDCWD = 1, 1, -100
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
-_NOSUID, _NODEV = 2, 4
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
 _FROM_EMPTY_PATH = 4
 
 
@@ -52,6 +53,43 @@ def picked(path: str) -> int:
 def move_mount(mount: int, place: str) -> None:
     """Mount what a descriptor stands for on the folder `place`."""
     _syscall(_MOVE_MOUNT, mount, b"", _AT_FDCWD, place.encode(), _FROM_EMPTY_PATH)
+
+
+def inside_mounts(pidfd: int, action: Callable[[], None]) -> None:
+    """Call `action` in the mount namespace of a process. Only root may enter it. Raise what `action` raises.
+
+    A thread enters the namespace, and ends there.
+    """
+    failed: list[OSError] = []
+
+    def work() -> None:
+        try:
+            call(LIBC.unshare, CLONE_FS)
+            call(LIBC.setns, pidfd, CLONE_NEWNS)
+            action()
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def hide(paths: Sequence[str]) -> None:
+    """Show nothing at these paths below /proc of the current mount namespace, and make all of /proc read-only.
+
+    A folder becomes an empty one. A file becomes a device on a mount without devices, which cannot be opened.
+    """
+    call(LIBC.mount, b"none", b"/proc", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV | _NOEXEC, None)
+    for path in filter(os.path.lexists, paths):
+        place = path.encode()
+        if os.path.isdir(path):  # noqa: PTH112 - the name of a place, not a path of ours
+            call(LIBC.mount, b"none", place, b"tmpfs", _RDONLY, None)
+        else:
+            call(LIBC.mount, os.devnull.encode(), place, None, _BIND, None)
+            call(LIBC.mount, b"none", place, None, _REMOUNT | _BIND | _RDONLY | _NODEV, None)
 
 
 def _syscall(number: int, *arguments: int | bytes | None) -> int:

@@ -6,33 +6,11 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
-
-from msgspec import Struct
 
 from harness.sandbox.base import SandboxError
 from harness.sandbox.diagnosis import look, remedy
-
-START_S = 30.0
-"""The seconds that a step may take. It normally takes milliseconds, and a host that needs longer is broken."""
-_END_S = 5.0
-
-
-class Launched(Struct, frozen=True):
-    """A running box: bwrap, the host's pid of the box's init, init's control socket, and the output of both."""
-
-    bwrap: subprocess.Popen[bytes]
-    pid: int
-    control: socket.socket
-    log: IO[bytes]
-
-    def fail(self, error: OSError) -> SandboxError:
-        """End the box and return the error to raise: the last output of bwrap or init, or else `error`."""
-        self.control.close()
-        with self.log:
-            return _failed(self.bwrap, self.log, str(error))
+from harness.sandbox.launched import Launched, last_words, spawn
 
 
 def launch(
@@ -42,8 +20,11 @@ def launch(
     seccomp: bytes,
     stdin: str,
     command: Callable[[int], Sequence[str]],
+    uid: int | None,
 ) -> Launched:
     """Run bwrap as `program` on `command(FD of its control socket)`. Raise `SandboxError` if it does not start.
+
+    Init is to become `uid`, unless that is `None`.
 
     `program` may be a command that ends with bwrap, and reads `stdin` before it runs that.
     `texts` are files to make inside, by path. Options and texts are passed in memory files, and the environment is
@@ -63,16 +44,19 @@ def launch(
             arguments = _arguments(passed, options, texts, seccomp, far_info)
             argv = [*program, "--args", passed.add(arguments), "--", *command(far_control.fileno())]
             read = stack.enter_context(_MemoryFiles()).add(stdin)
-            bwrap = _spawn(argv, int(read), log, (*passed.descriptors, far_control.fileno(), far_info))
+            descriptors = (*passed.descriptors, far_control.fileno(), far_info)
+            bwrap = spawn(argv, stdin=int(read), log=log, descriptors=descriptors)
+        except OSError as error:
+            raise SandboxError(f"cannot run {argv[0]}: {error}\nreinstall bubblewrap") from error
         finally:
             os.close(far_info)
         try:
             pid = json.loads(_read_object(info))["child-pid"]
         except ValueError:
             control.close()
-            raise _failed(bwrap, log, "it ended without output") from None
+            raise _explain(last_words(bwrap, log, "it ended without output")) from None
         keep.pop_all()
-    return Launched(bwrap, pid, control, log)
+    return Launched(process=bwrap, pid=pid, control=control, log=log, explain=_explain, uid=uid)
 
 
 class _MemoryFiles:
@@ -106,22 +90,6 @@ def _arguments(files: _MemoryFiles, options: Sequence[str], texts: Mapping[str, 
     return "\0".join((*options, *made, *last)) + "\0"
 
 
-def _spawn(argv: Sequence[str], stdin: int, log: IO[bytes], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            argv,
-            stdin=stdin,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env={},
-            cwd="/",
-            pass_fds=descriptors,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SandboxError(f"cannot run {argv[0]}: {error}\nreinstall bubblewrap") from error
-
-
 def _read_object(descriptor: int) -> bytes:
     """Return one flat JSON object from a pipe, or less at the end of file."""
     text = b""
@@ -130,17 +98,5 @@ def _read_object(descriptor: int) -> bytes:
     return text
 
 
-def _failed(bwrap: subprocess.Popen[bytes], log: IO[bytes], otherwise: str) -> SandboxError:
-    """Wait for bwrap to end and return its last output as an error, or `otherwise` if it wrote nothing.
-
-    A box ends by itself after its control socket is closed, and bwrap ends last. It is killed only if it does not end.
-    """
-    try:
-        bwrap.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        bwrap.kill()
-        bwrap.wait()
-    log.seek(0)
-    words = log.read().decode(errors="replace").strip().splitlines()
-    reason = words[-1] if words else f"{otherwise} (status {bwrap.returncode})"
+def _explain(reason: str) -> SandboxError:
     return SandboxError(f"bubblewrap could not seal a box: {reason}\n{remedy(reason, look(root=os.geteuid() == 0))}")

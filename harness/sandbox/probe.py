@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from harness.sandbox.base import Box, BoxRequest, Interpreter, Sandbox, SandboxError
 from harness.sandbox.canaries import SHELL
+from harness.sandbox.keeper import LIMITS
 from harness.temporary import temporary_folder
 
 _PROBE_S = 30.0
@@ -23,13 +24,14 @@ _CANARIES = Path(__file__).with_name("canaries.py")
 class Capability(Struct, frozen=True):
     """Whether a sandbox works on this machine. If it does not, `reason` says why and `remedy` what to do.
 
-    `weaker` names the guarantees that the sandbox cannot give on this machine.
+    `weaker` says what the sandbox cannot guarantee on this machine, and `guarantees` names what it does guarantee.
     """
 
     ok: bool
     reason: str = ""
     remedy: str = ""
     weaker: tuple[str, ...] = ()
+    guarantees: tuple[str, ...] = ()
 
 
 def probe(sandbox: Sandbox) -> Capability:
@@ -60,7 +62,8 @@ def probe(sandbox: Sandbox) -> Capability:
             reason=f"the sandbox leaks: {'; '.join(leaks)}",
             remedy=f"use another host: the kernel of this one, or its {sandbox.version}, cannot seal an agent in",
         )
-    return Capability(ok=True, weaker=tuple(found["weaker"]))
+    limits = (name for name, words in LIMITS.items() if words not in sandbox.weaker)
+    return Capability(ok=True, weaker=tuple(found["weaker"]), guarantees=(*found["held"], *limits))
 
 
 @contextmanager

@@ -133,6 +133,11 @@ def _below(path: Path, mounts: frozenset[Path]) -> list[Path]:
     return sorted(mount for mount in mounts if str(mount).startswith(prefix) and mount.exists())
 
 
+def mounts_below(path: Path) -> list[Path]:
+    """Return what is mounted below a path."""
+    return _below(path, _mount_points())
+
+
 def _mount_points() -> frozenset[Path]:
     lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     return frozenset(Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[4])) for line in lines)

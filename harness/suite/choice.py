@@ -9,6 +9,7 @@ from msgspec import Struct
 from harness.case import Case
 from harness.endings import ConfError
 from harness.suite.config import Config
+from harness.suite.near import hint
 
 _KINDS = ("backend", "model", "environment")
 
@@ -45,7 +46,5 @@ def require_known(choice: Choice, config: Config, others: Callable[[], Iterable[
             if name not in known:
                 suites = [other.suite.name for other in others() if name in getattr(other, kind)]
                 elsewhere = f"; other suites have it: --suite {' or '.join(suites)}" if suites else ""
-                raise ConfError(
-                    f"--{kind} {name}: suite {config.suite.name} has no {kind} of this name; choose from: "
-                    f"{', '.join(known)}{elsewhere}"
-                )
+                said = f"suite {config.suite.name} has no {kind} of this name" if name else "the name is empty"
+                raise ConfError(f"--{kind} {name}: {said}; {hint(name, known, kind)}{elsewhere}")

@@ -39,7 +39,8 @@ from harness.programs import program_options
 from harness.sandbox.factory import make_sandbox
 from harness.suite.compose import Composer, read_yaml
 from harness.suite.ids import entries_without_files, name_environments
-from harness.suite.settings import GROUPS, SECTIONS, Settings, listed, require
+from harness.suite.near import hint, listed
+from harness.suite.settings import GROUPS, SECTIONS, Settings, require
 
 S = TypeVar("S", bound=Struct)
 
@@ -212,7 +213,7 @@ class _Loader:
             for group, chosen in names.items():
                 name = getattr(rule, group)
                 if name is not None and name not in chosen:
-                    raise ConfError(f"{where}exclude: this suite has no {group} {name}; choose from: {listed(chosen)}")
+                    raise ConfError(f"{where}exclude: this suite has no {group} {name}; {hint(name, chosen)}")
         used = {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()}
         return used | {group: self._every(group) for group in ("provider", "prompt")}
 
@@ -247,7 +248,7 @@ class _Loader:
             if model.provider not in config.provider:
                 raise ConfError(
                     f"conf/model/{name}.yaml: model.{name}.provider: there is no provider {model.provider}; "
-                    f"choose from: {listed(config.provider)}"
+                    f"{hint(model.provider, config.provider)}"
                 )
             provider = config.provider[model.provider]
             PROVIDERS[provider.kind].check(model, provider)
@@ -313,10 +314,10 @@ class _Loader:
             lacks = "missing required field" in message
             root = None if lacks else self.composer.setter(f"{key}.{unknown[1]}" if unknown else key)
             where = root or f"conf/{file}.yaml"
-            hint = f"; valid: {listed(_struct_at(kind, inside).__struct_fields__)}" if unknown else ""
+            advice = f"; valid: {listed(_struct_at(kind, inside).__struct_fields__)}" if unknown else ""
             if "Invalid enum value" in message:
-                hint = f"; choose from: {_choices_at(kind, inside)}"
-            raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {message}{hint}") from error
+                advice = f"; choose from: {_choices_at(kind, inside)}"
+            raise ConfError(f"{f'{setting}: ' if setting else ''}{where}: {key}: {message}{advice}") from error
 
     def _entry(self, value: Any, kind: type[S], prefix: str, name: str) -> S:
         """Return an entry of a group. Raise `ConfError` if it is wrong, or does not have the name of its file."""

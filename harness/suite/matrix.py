@@ -19,8 +19,11 @@ from harness.case import (
 )
 from harness.endings import ConfError
 from harness.environment_conf import TOOLS, EnvironmentConf
+from harness.gateway.translation.extra import EXTRA, can_translate
 from harness.signing_conf import Subscription
 from harness.suite.config import Config
+
+_REMEDY: Final = f"run `proctor setup --extra {EXTRA}`, so that the gateway translates between them, or "
 
 
 def cases(config: Config) -> list[Case]:
@@ -45,7 +48,7 @@ def _combined(config: Config) -> Iterator[Case]:
     for backend, model, environment in _allowed(config):
         alone = model is MODEL_OF_NONE
         provider = PROVIDER_OF_NONE if alone else config.provider[model.provider]
-        wire = NO_MODEL if alone else _wires(backend, provider)[0]
+        wire, translated = (NO_MODEL, None) if alone else _wire(backend, provider)
         for replicate in range(1, suite.replicates + 1):
             yield Case(
                 id=_id(backend, model, environment) + (f"-r{replicate}" if suite.replicates > 1 else ""),
@@ -61,6 +64,7 @@ def _combined(config: Config) -> Iterator[Case]:
                 gateway=config.gateway,
                 replicate=replicate,
                 budget=suite.budget,
+                translated=translated,
             )
 
 
@@ -90,21 +94,31 @@ def _wires(backend: BackendConf, provider: ProviderConf) -> list[str]:
     return [wire for wire in provider.wires if wire in spoken]
 
 
+def _wire(backend: BackendConf, provider: ProviderConf) -> tuple[str, str | None]:
+    """Return the wire over which a backend asks, and the provider's own if the gateway must translate to it."""
+    shared = _wires(backend, provider)
+    return (shared[0], None) if shared else (adapter_of(backend).capabilities.wires[0], provider.wires[0])
+
+
 def _require_wires(config: Config) -> None:
-    """Raise `ConfError` if a backend speaks no wire of a model's provider, and list all rules that exclude this."""
+    """Raise `ConfError` if a backend speaks no wire of a model's provider, and this machine cannot translate.
+
+    The message lists all rules that exclude this.
+    """
     asking = ((backend, model) for backend, model, _ in _allowed(config) if model is not MODEL_OF_NONE)
     pairs = {(backend.name, model.name): (backend, model) for backend, model in asking}
     apart = [pair for pair in pairs.values() if not _wires(pair[0], config.provider[pair[1].provider])]
-    if not apart:
+    silent = [pair for pair in apart if not config.provider[pair[1].provider].wires]
+    if not apart or (can_translate() and not silent):
         return
-    backend, model = apart[0]
+    backend, model = (silent or apart)[0]
     provider = config.provider[model.provider]
     rules = (f"{{backend: {backend.name}, model: {model.name}}}" for backend, model in apart)
     raise ConfError(
         f"conf/suite/{config.suite.name}.yaml: {backend.name} cannot use model {model.name}: it speaks "
         f"{', '.join(adapter_of(backend).capabilities.wires)}, and provider {provider.name} "
         f"(conf/provider/{provider.name}.yaml) speaks {', '.join(provider.wires) or 'no wire'}; "
-        f"add to suite.exclude: {', '.join(rules)}"
+        f"{_REMEDY if provider.wires else ''}add to suite.exclude: {', '.join(rules)}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args, get_origin
 
 import msgspec
@@ -15,6 +15,7 @@ from harness.endings import ConfError
 from harness.environment_conf import EnvironmentConf
 from harness.grading import EvaluationConf
 from harness.suite.compose import parse_override
+from harness.suite.near import hint, listed
 
 GROUPS: dict[str, type[Struct]] = {
     "backend": BackendConf,
@@ -117,18 +118,15 @@ class Settings:
 
 def require(conf: ConfPath, group: str, name: str, where: str) -> None:
     """Raise `ConfError`, which begins with `where`, if a group has no entry of that name."""
-    choices = conf.choices(group)
-    if name not in choices:
+    known = conf.choices(group)
+    if not name:
+        raise ConfError(f"{where}: the name is empty; {hint(name, known, group)}")
+    if name not in known:
         file = f"{group}/{name}.yaml"
-        hint = conf.misnamed(file) or f"choose from: {listed(choices)}"
-        raise ConfError(f"{where}: there is no {group} {name} (conf/{file}) in {conf.searched}; {hint}")
+        advice = conf.misnamed(file) or hint(name, known, group)
+        raise ConfError(f"{where}: there is no {group} {name} (conf/{file}) in {conf.searched}; {advice}")
     if "." in name:  # Hydra would read it as a path
         raise ConfError(f"conf/{group}/{name}.yaml: rename this file, because the name of an entry must not have a dot")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names as a list for messages."""
-    return ", ".join(names) or "(none)"
 
 
 def _is_list(kind: type[Struct], name: str) -> bool:

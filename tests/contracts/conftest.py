@@ -1,6 +1,7 @@
 """Fixtures of the contract: its sessions run among the canaries of a user who has configured every CLI.
 
-`make contract-latest` sets `PROCTOR_CLIS` to test CLIs in another folder than the pinned ones.
+`make contract-latest` sets `PROCTOR_CLIS` to test CLIs in another folder than the pinned ones. `make translate`
+sets `PROCTOR_UPSTREAM` to test them with a model that speaks only this wire.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def stage(clis: Path | None, sessions: Path) -> Iterator[Stage]:
     """The stage that plays sessions."""
-    with Stage(clis) as stage:
+    with Stage(clis, os.environ.get("PROCTOR_UPSTREAM")) as stage:
         yield stage
 
 

@@ -274,7 +274,7 @@ def test_a_model_server_failure_gets_its_ending_in_time(name: str, failure: str,
     fail, endings = FAILURES[failure]
     if fail.message:
         fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
-    broken = ScriptedTurn(text="The half of this is never seen by anybody.", fail=fail)
+    broken = ScriptedTurn(text="The half of this is never seen by anybody. " * 8, fail=fail)
     result = stage.play(
         backend(name), sessions / f"{name}-{failure}", Play(script=Script((ECHO, broken)), limits=QUICK)
     ).result

@@ -15,7 +15,7 @@ from harness.gateway.scripted import ScriptedProvider
 from harness.results.record import Record
 from harness.sandbox.filesystem import WORKSPACE
 from harness.seed_key import VARIABLE
-from tests.support.backends import PLAYED
+from tests.support.played import PLAYED
 from tests.support.project import ROOT, Project
 from tests.support.replays import changed
 from tests.support.seed import SEED

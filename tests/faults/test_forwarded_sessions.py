@@ -32,8 +32,8 @@ from harness.models.forwarding import remote_server
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import WORKSPACE
-from tests.support.backends import each
 from tests.support.cases import PROMPT
+from tests.support.played import each
 from tests.support.stand_in_upstream import Certificate, Upstream
 
 KEY = "sk-host-0123456789"

@@ -41,6 +41,7 @@ SHIPPED = {
     "harness/page/libraries/package-lock.json",
     "harness/requirements/kinder.txt",
     "harness/requirements/local.txt",
+    "harness/requirements/translate.txt",
     "harness/sandbox/seccomp/x86_64.bpf",
     "harness/sandbox/seccomp/aarch64.bpf",
 }

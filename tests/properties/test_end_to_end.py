@@ -37,8 +37,8 @@ from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from tests.properties.grammar import SPACE, Said, as_shown, grammar
-from tests.support.backends import each
 from tests.support.cases import PROMPT
+from tests.support.played import each
 
 pytestmark = pytest.mark.nightly
 

@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.environment_conf import EnvironmentConf
+from harness.environments import plain
+from harness.environments.counted import set_count
 from harness.environments.maze import Maze
+from harness.environments.object_centric import build_space
+from harness.environments.primitives import call_primitive
+from harness.evaluation.worker_primitives import build_primitives
 from harness.primitives import csp
 from harness.primitives.motion_planning import BiRRT
+from harness.suite.config import load_environments
 from tests.support.hosted import made_here
+from tests.support.project import CONF
 
 SIZE = 7
 Cell = tuple[int, int]
@@ -137,3 +144,51 @@ def test_a_collision_in_kinder_is_what_moves_nothing(name: str) -> None:
         assert collides == bool(np.array_equal(world.get_state(), state)), (number, action)
         found.add(collides)
     assert found == {True, False}
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_a_collision_is_found_at_any_number_of_objects_by_the_world_of_one_number(count: int) -> None:
+    conf = load_environments(CONF)["obstruction2d_generalized"]
+    world, private = (made_here(conf) for _ in range(2))
+    space = build_space(world.spaces()["observation_space"])
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        sent = plain.loads(plain.dumps(question))
+        return call_primitive(private, (), sent["primitive"], sent["with"])
+
+    request = {"modules": {}, "asked": ["check_action_collision"]}
+    collides = (build_primitives(request, ask) or {})["check_action_collision"]
+    set_count(world, count)
+    observation: Any = world.reset(3)[0]
+    low, high = (world.spaces()["action_space"][end] for end in ("low", "high"))
+    rng, found = np.random.default_rng(0), set()
+    for number in range(60):
+        action = np.where(rng.random(5) < 0.5, low, high).astype(np.float32) if number % 3 else high
+        told = collides(space.from_plain(observation), action)
+        if count == 2:
+            assert collides(world.get_state(), action) == told, "the state of a tool is taken too"
+        after: Any = world.step(world.action(action)).observation
+        assert told == np.array_equal(after["values"], observation["values"]), (number, action)
+        observation = after
+        found.add(told)
+    assert found == {True, False}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"objects": [], "values": []},
+        {"objects": [["robot", "nonesuch"]], "values": [1.0]},
+        {"objects": [["robot", "crv_robot"]], "values": [float("nan")] * 9},
+        {"objects": [["robot"]], "values": [1.0]},
+        {"objects": 1, "values": 1},
+        {"count": 4, "state": {}},
+        {"count": 1, "state": {}},
+        [1.0],
+        None,
+    ],
+)
+def test_what_is_no_state_of_objects_is_refused(state: Any) -> None:
+    private = made_here(load_environments(CONF)["obstruction2d_generalized"])
+    answer = call_primitive(private, (), "check_action_collision", [state, np.zeros(5, np.float32)])
+    assert str(answer["error"]).startswith("check_action_collision: ")

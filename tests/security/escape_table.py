@@ -17,8 +17,8 @@ from tests.security import gateway_escapes, limit_escapes
 from tests.security.environment_escapes import ENVIRONMENT
 from tests.security.escapes import Outcomes
 from tests.security.inside.run import ATTEMPTS, KINDS
-from tests.security.known import BREACHES
-from tests.security.rooms import LAYERS
+from tests.security.known import BREACHES, BREACHES_OF
+from tests.security.rooms import LAYERS, sealing_kind
 
 DOCUMENT = Path(harness.__file__).parent.parent / "docs/security.md"
 BEGIN, END = "<!-- `make escape` writes what follows. -->", "<!-- `make escape` has written what precedes. -->"
@@ -42,11 +42,15 @@ Results = Mapping[tuple[str, str], Found]
 
 
 def problems(results: Results) -> list[str]:
-    """Return what is not as it should be: a breach that is not known, an attempt that is broken, a failed control."""
+    """Return what is not as it should be: a breach that is not known, an attempt that is broken, a failed control.
+
+    What is known depends on the kind of sandbox that attempts are made in.
+    """
+    breaches = BREACHES_OF[sealing_kind()]
     found = []
     for (room, user), part in results.items():
         for name, outcome in part.sealed.items():
-            known = (room, user) in BREACHES.get(name, {})
+            known = (room, user) in breaches.get(name, {})
             if (outcome == "breached") != known or outcome.startswith("broken"):
                 found.append(f"{room}, {user}: {name}: {outcome}{' although it is listed as breached' * known}")
         for name, outcome in part.controls.items():

@@ -83,10 +83,12 @@ def in_policys_room(scene: Scene, without: frozenset[str], names: list[str], num
         "shown": [str(path) for path in (*sandbox.python.readable, Path(harness.__file__).parent)],
     }
     (place / "submission/host.json").write_text(json.dumps({**scene.facts, **facts}))
-    with PolicyHost(sandbox, place / "submission", place / "scratch", Maze(3, 5, 10).spaces()) as policy:
+    maze = Maze(3, 5, 10)
+    observation, info = maze.reset(0)
+    with PolicyHost(sandbox, place / "submission", place / "scratch", maze.spaces()) as policy:
         policy.load()
-        policy.reset({}, {})
-        found = policy.act({}, PATIENCE_S)
+        policy.reset(observation, info)
+        found = policy.act(observation, PATIENCE_S)
     assert isinstance(found, dict), found
     return {name: str(outcome) for name, outcome in found.items()}
 

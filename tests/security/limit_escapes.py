@@ -11,9 +11,9 @@ from harness.agent.watchdog import Snapshot, spent
 from harness.case import Limits
 from harness.sandbox.base import Bounds, Box, Sandbox
 from tests.security import limit_attacks
-from tests.security.rooms import sandbox_without
+from tests.security.rooms import sandbox_without, sealed_sandbox
 from tests.support.fakes import FakeTraffic
-from tests.support.sandboxes import PYTHON, bubblewrap, request
+from tests.support.sandboxes import PYTHON, request
 
 ATTACKS = Path(limit_attacks.__file__)
 BOUNDS = Limits(memory_mb=150, disk_mb=8)
@@ -37,7 +37,7 @@ class Taken(NamedTuple):
 
 def sealed(folder: Path) -> dict[str, str]:
     """Make every attempt in a room with limits."""
-    return _outcomes(folder, bubblewrap(max_processes=40), BOUNDS)
+    return _outcomes(folder, sealed_sandbox(max_processes=40), BOUNDS)
 
 
 def controls(folder: Path) -> dict[str, str]:

@@ -22,6 +22,8 @@ from msgspec import Struct
 
 import harness
 from harness.environments import plain
+from harness.sandbox.image import current_image
+from tests.security.rooms import sealing_kind
 
 CALL_NUMBERS = Path(harness.__file__).parent / "sandbox/seccomp/numbers.json"
 SYSTEM_FILE, SETTING = Path("/usr/bin/env"), Path("/proc/sys/kernel/ostype")
@@ -61,7 +63,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         datagrams.bind(f"\0{token}-datagrams")
         port = stack.enter_context(socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True))
         (readable / "locked").write_text("locked")
-        seen = (readable / "locked", Path(plain.__file__), SYSTEM_FILE, SETTING, Path(os.devnull))
+        seen = (readable / "locked", Path(plain.__file__), *_system_files(), SETTING, Path(os.devnull))
         for file in (*seen, Path("/proc/self/ns/time")):
             stack.enter_context(_locked(file))
         stack.enter_context(_locked_event())
@@ -86,6 +88,13 @@ def scene(folder: Path) -> Iterator[Scene]:
             "disk": next(filter(_opens, DISKS), DISKS[0]),
         }
         yield Scene(folder, readable, facts, {**places, str(in_memory): in_memory, "/sys": Path("/sys")})
+
+
+def _system_files() -> tuple[Path, ...]:
+    """Return the program behind `SYSTEM_FILE` of the rooms: the host's own, and that of the image of containers."""
+    if sealing_kind() == "bubblewrap":
+        return (SYSTEM_FILE,)
+    return (SYSTEM_FILE, current_image().root / SYSTEM_FILE.relative_to("/"))
 
 
 def _places(folder: Path) -> dict[str, Path]:

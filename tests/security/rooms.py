@@ -6,6 +6,7 @@ the layers which should have held it.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,10 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from harness.case import SandboxConf
-from harness.sandbox import bubblewrap, filesystem, launch
+from harness.sandbox import bubblewrap, filesystem, launch, preparing
 from harness.sandbox.base import Box, BoxRequest, Sandbox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
+from harness.sandbox.factory import make_sandbox
 from harness.sandbox.filesystem import INIT, Files, _directories
 from harness.sandbox.none import NoSandbox
 from harness.sandbox.views import Views
@@ -47,7 +49,7 @@ _ALLOW_ALL = struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
 _NAMESPACES = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "cgroup": "--unshare-cgroup-try"}
 _INIT = {
     "landlock": [("Init(control, ruleset())", "Init(control, None)")],
-    "descriptors": [("os.set_inheritable(number, False)", "os.set_inheritable(number, True)")],
+    "descriptors": [("os.set_inheritable(int(place), False)", "os.set_inheritable(int(place), True)")],
     "endpoint": [("_socket.SO_REUSEADDR", "_socket.SO_REUSEPORT")],
     "rights": [("    drop_bounding_set()\n    drop_privileges(int(uid) if uid else None)\n", "")],
 }
@@ -72,18 +74,26 @@ class Weakened:
             return self._sandbox.open(request)
 
 
+def sealing_kind() -> str:
+    """Return the kind of sandbox that attempts are made in: the variable SANDBOX names it."""
+    return os.environ.get("SANDBOX", "bubblewrap")
+
+
+def sealed_sandbox(**limits: int) -> Sandbox:
+    """Return a sandbox of the kind that attempts are made in."""
+    return make_sandbox(replace(SandboxConf("sealed", sealing_kind()), **limits))
+
+
 def sandbox_without(without: frozenset[str], shown: Mapping[str, Path]) -> Sandbox:
-    """Return a sandbox without these layers. Without none, it is the real one."""
+    """Return a sandbox without these layers: a weaker bubblewrap, for a control. Without none, it is the real one."""
     if "none" in without:
         return NoSandbox(SandboxConf("none", "none"))
-    if not without:
-        return BubblewrapSandbox(SandboxConf("sealed", "bubblewrap"))
-    return Weakened(without, shown)
+    return Weakened(without, shown) if without else sealed_sandbox()
 
 
 @contextmanager
 def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[None]:
-    files, arguments, limits = filesystem.files, launch._arguments, bubblewrap._limits
+    files, arguments, limits = filesystem.files, launch._arguments, preparing.limits_of
     with ExitStack() as stack:
 
         def put(module: Any, name: str, value: object) -> None:
@@ -92,13 +102,13 @@ def _weakened(without: frozenset[str], shown: Mapping[str, Path]) -> Iterator[No
         gone = {option for layer, option in _NAMESPACES.items() if layer in without}
         put(bubblewrap, "_NAMESPACES", tuple(one for one in bubblewrap._NAMESPACES if one not in gone))
         put(bubblewrap, "files", lambda *a, **k: _weak_files(files(*a, **k), without, shown))
-        put(bubblewrap, "_limits", lambda *a: {} if "limits" in without else limits(*a))
+        put(bubblewrap, "limits_of", lambda *a: {} if "limits" in without else limits(*a))
         if "pid" in without:
             put(bubblewrap, "_LIFE", tuple(one for one in bubblewrap._LIFE if one != "--as-pid-1"))
         if without & {"views", "mounts"}:  # the views hide /sys, which a room without private files shows
             put(bubblewrap, "own_views", lambda options, *_, **__: Views(tuple(options)))
         if "seccomp" in without:
-            put(bubblewrap, "_seccomp_filter", lambda machine: _ALLOW_ALL)
+            put(bubblewrap, "seccomp_filter", lambda machine: _ALLOW_ALL)
         if "userns" in without:
             put(bubblewrap, "_AS_USER", tuple(one for one in bubblewrap._AS_USER if one != "--disable-userns"))
         if "rights" in without:

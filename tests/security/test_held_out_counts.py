@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from tests.support.counted import corridor
 from tests.support.hosted import made_here
 from tests.support.project import ROOT, Project
 from tests.support.sandboxes import PYTHON, bubblewrap, finish, request
+from tests.unit.test_access import BlackBox
 
 HELD_OUT = 73317
 HERE = Path(__file__).parent
@@ -108,6 +110,34 @@ def test_states_with_a_held_out_count_and_with_any_other_are_refused_in_the_same
     states: list[Plain] = [{"count": number, "state": {"doors": number}} for number in (HELD_OUT, 3, 10**6)]
     faults = [answer for answer in answers(made_here(corridor([HELD_OUT])), states) if answer.startswith("fault")]
     assert faults == ["fault: bad state: the count of a state is one of 1, 2, 4"] * 3
+
+
+def told_by_a_black_box(folder: Path, held_out: list[int]) -> list[str]:
+    """Return all that programs of an agent get of a black box with these held-out counts."""
+    tried: list[Any] = [{"count": number, "state": {"doors": number, "place": 0}} for number in (3, 4, 5, HELD_OUT)]
+    folder.mkdir()
+    with ExitStack() as stack:
+        box = BlackBox(corridor(held_out, visibility="api", primitives="planning"), folder, stack)
+        env = stack.enter_context(box.client.make())
+        calls: list[Any] = [partial(env.reset, seed) for seed in (*range(12), 9_999, HELD_OUT)]
+        calls += [partial(env.set_state, state) for state in tried]
+        calls += [env.get_state, env.render, partial(env.step, 1), partial(env.step, HELD_OUT)]
+        told = [f"{env.max_steps} {env.action_space} {env.observation_space} {sorted(box.client.primitives())}"]
+        for call in calls:
+            try:
+                told.append(repr(call()))
+            except box.client.WorldError as error:
+                told.append(f"{type(error).__name__}: {error}")
+        port = str(box.listener.getsockname()[1])
+    files = [path for path in sorted((folder / "kit").rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    return [*told, *(path.read_text().replace(port, "PORT") for path in files)]
+
+
+def test_programs_that_play_a_black_box_learn_no_held_out_count(tmp_path: Path) -> None:
+    told = told_by_a_black_box(tmp_path / "one", [HELD_OUT])
+    assert told == told_by_a_black_box(tmp_path / "other", [3, 5])
+    assert "WorldError: the count of a state is one of 1, 2, 4" in told
+    assert "seed must be a whole number" in "".join(told)
 
 
 def test_an_agent_that_searches_its_room_finds_no_held_out_count(tmp_path: Path) -> None:

@@ -149,14 +149,20 @@ def _nothing_kept_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 @kernel_keeps_memory
 def test_a_policy_has_the_limits_of_its_case(tmp_path: Path) -> None:
     (tmp_path / "submission").mkdir()
-    (tmp_path / "submission/approach.py").write_text("bytearray(10**9)\n")
+    (tmp_path / "submission/approach.py").write_text(
+        "class GeneratedApproach:\n"
+        "    def __init__(self, action_space, observation_space, primitives=None):\n        pass\n"
+        "    def reset(self, state, info):\n        pass\n"
+        "    def get_action(self, state):\n        bytearray(10**9)\n"
+    )
     sandbox = BoundedSandbox(bubblewrap(), Bounds(memory_bytes=3 * 10**8))
-    spaces = Maze(3, 5, 10).spaces()
-    with (
-        PolicyHost(sandbox, tmp_path / "submission", tmp_path, spaces) as policy,
-        pytest.raises(PolicyError, match="SIGKILL"),
-    ):
-        policy.load()
+    maze = Maze(3, 5, 10)
+    state, info = maze.reset(0)
+    said = r"killed by SIGKILL\): it used more than the 300 MB of memory that limits\.memory_mb allows"
+    with PolicyHost(sandbox, tmp_path / "submission", tmp_path, maze.spaces()) as policy:
+        policy.reset(state, info)
+        with pytest.raises(PolicyError, match=said):
+            policy.act(state)
 
 
 def test_the_kernel_kills_processes_of_a_box_before_any_other(tmp_path: Path) -> None:

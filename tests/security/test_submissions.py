@@ -23,7 +23,7 @@ from harness.evaluation.seeds import episode_seeds
 from harness.evaluation.submission import collect
 from harness.grading import EvaluationConf, Score
 from harness.sandbox.base import BoxRequest, SandboxError
-from harness.sandbox.box import BubblewrapBox
+from harness.sandbox.box import SealedBox
 from harness.sandbox.bubblewrap import BubblewrapSandbox
 from harness.seed_key import PUBLIC
 from tests.support.hosted import hosted_maze
@@ -50,7 +50,7 @@ class Watched(BubblewrapSandbox):
         super().__init__(SandboxConf(name="bubblewrap", kind="bubblewrap"))
         self.opened = 0
 
-    def open(self, request: BoxRequest) -> BubblewrapBox:
+    def open(self, request: BoxRequest) -> SealedBox:
         self.opened += 1
         return super().open(request)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from harness.sandbox.image import images_folder
 from harness.sandbox.paths import interpreter_paths
-from tests.support.become_ordinary import uncover
+from tests.support.become_ordinary import give_further_ids, uncover
 from tests.support.ordinary_user import as_ordinary_user
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,8 @@ def as_user_with_python(action: Callable[[], T]) -> T:
     if (child := os.fork()) == 0:
         try:
             os.close(near)
-            uncover([*interpreter_paths(), ROOT])
+            uncover([*interpreter_paths(), ROOT, images_folder()])
+            give_further_ids()
             told = pickle.dumps((True, as_ordinary_user(action)))
         except BaseException as error:
             told = pickle.dumps((False, str(error)))

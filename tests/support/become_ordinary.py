@@ -9,25 +9,41 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.agent.cli import pinned_clis
+from harness.sandbox.image import images_folder
 from harness.sandbox.kernel import CLONE_NEWNS, LIBC, call, move_mount, picked
 from harness.sandbox.paths import interpreter_paths
 
 NOBODY = 65534
-_PRIVATE, _RECURSIVE = 1 << 18, 1 << 14
+_PRIVATE, _RECURSIVE, _BIND = 1 << 18, 1 << 14, 1 << 12
+_FURTHER = 100_000
 _ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
     """Run the command in the place of this process."""
-    uncover([*interpreter_paths(), _ROOT, pinned_clis()])
+    uncover([*interpreter_paths(), _ROOT, pinned_clis(), images_folder()])
+    give_further_ids()
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the test's own command
+
+
+def give_further_ids() -> None:
+    """Let the ordinary user map further uids, as podman needs, in this mount namespace. The host's files stay."""
+    for name in ("subuid", "subgid"):
+        place = Path("/etc", name)
+        if place.exists():
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(f"{NOBODY}:{_FURTHER}:65536\n")
+                file.flush()
+                Path(file.name).chmod(0o644)
+                call(LIBC.mount, file.name.encode(), bytes(place), None, _BIND, None)
 
 
 def uncover(paths: Iterable[Path]) -> None:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
@@ -28,17 +28,23 @@ from harness.environments.factory import make_environment
 from harness.gateway.account import Account
 from harness.gateway.budget import Budget
 from harness.gateway.messages import OfferedTool
-from harness.gateway.provider import Answer, Call
+from harness.gateway.provider import Answer, Call, Provider
 from harness.gateway.script import Script
 from harness.gateway.scripted import ScriptedProvider
 from harness.gateway.server import Gateway
 from harness.grading import EvaluationConf
 from harness.http_host import HttpHost, Served
+from harness.lazy import LazyModule
 from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from tests.support.cases import PROMPT
+
+if TYPE_CHECKING:
+    from harness.models import translating
+else:  # it needs an extra
+    translating = LazyModule("harness.models.translating")
 
 _CLIS = pinned_clis()
 """The folder of the pinned CLIs. It is read here because a test may later act as another user, with another cache."""
@@ -60,19 +66,22 @@ Rewrite = Mapping[str, Sequence[tuple[str, str]]]
 class Model:
     """A provider that plays a script, keeps every request, and changes its answers' bytes as `rewrite` says.
 
-    It calls `watch` with each request before it answers, on the gateway's thread.
+    If requests reach it translated, `translated` is set, and others keep the CLI's own requests for it. It calls
+    `watch` with each request before it answers, on the gateway's thread.
     """
 
     def __init__(self, script: Script, rewrite: Rewrite, watch: Callable[[Call], None]) -> None:
         self.script = script
         self.requests: list[Call] = []
+        self.translated = False
         self._rewrite = rewrite
         self._watch = watch
         self._player = ScriptedProvider(script)
 
     async def answer(self, call: Call) -> Answer:
         """See `Provider.answer`."""
-        self.requests.append(call)
+        if not self.translated:
+            self.requests.append(call)
         self._watch(call)
         answer = await self._player.answer(_with_unknown_tool(call))
         changes = [(old.encode(), new.encode()) for old, new in self._rewrite.get(call.wire.NAME, ())]
@@ -96,6 +105,23 @@ async def _changed(chunks: AsyncIterator[bytes], changes: Sequence[tuple[bytes, 
         for old, new in changes:
             changed = changed.replace(old, new)
         yield changed
+
+
+class _Heard:
+    """A provider that notes the CLI's own requests, where `model` gets translated ones."""
+
+    def __init__(self, translator: Provider, model: Model) -> None:
+        self._translator = translator
+        self._model = model
+
+    async def answer(self, call: Call) -> Answer:
+        """See `Provider.answer`."""
+        self._model.requests.append(call)
+        return await self._translator.answer(call)
+
+    async def count_tokens(self, call: Call) -> int:
+        """See `Provider.count_tokens`."""
+        return await self._translator.count_tokens(call)
 
 
 class Played(Struct, frozen=True):
@@ -157,10 +183,14 @@ def installed(backend: Backend, clis: Path | None = None) -> Cli:
 
 
 class Stage:
-    """A place to play sessions; a context manager. `clis` is a folder of other CLIs than the pinned ones."""
+    """A place to play sessions; a context manager. `clis` is a folder of other CLIs than the pinned ones.
 
-    def __init__(self, clis: Path | None = None) -> None:
+    The model speaks the wire of the CLI. With an `upstream`, it speaks this one alone, and the gateway translates.
+    """
+
+    def __init__(self, clis: Path | None = None, upstream: str | None = None) -> None:
         self._clis = clis
+        self._upstream = upstream
         self._sandbox = make_sandbox(SANDBOX)
 
     def __enter__(self) -> Self:
@@ -217,26 +247,30 @@ class Stage:
         progress: Callable[[Progress], None],
         resume: str | None,
     ) -> AttemptResult:
+        wire = play.wire or backend.capabilities.wires[0]
+        case = Case(
+            id=f"{backend.name}-{name}",
+            backend=BackendConf(backend.name, options=dict(play.options)),
+            model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
+            provider=ProviderConf("scripted", "scripted", wires=[]),
+            wire=wire,
+            environment=MAZE,
+            prompt=PROMPT,
+            sandbox=SANDBOX,
+            limits=play.limits,
+            evaluation=EvaluationConf(),
+            translated=self._upstream if self._upstream != wire else None,
+        )
+        server = _server(case, model)
         return run_attempt(
             SessionSetup(
-                case=Case(
-                    id=f"{backend.name}-{name}",
-                    backend=BackendConf(backend.name, options=dict(play.options)),
-                    model=ModelConf(MODEL, "scripted", served_as=play.model, context=play.context, price=play.price),
-                    provider=ProviderConf("scripted", "scripted", wires=[]),
-                    wire=play.wire or backend.capabilities.wires[0],
-                    environment=MAZE,
-                    prompt=PROMPT,
-                    sandbox=SANDBOX,
-                    limits=play.limits,
-                    evaluation=EvaluationConf(),
-                ),
+                case=case,
                 backend=backend,
                 cli=installed(backend, self._clis),
                 dirs=dirs,
                 budget=Budget.within(play.limits),
                 gateway=_Refusing(self._host) if play.refuse else Gateway(self._host),
-                model_server=ModelServer(MODEL, lambda: model),
+                model_server=server,
                 mcp=mcp,
                 progress=progress,
                 instructions=PROMPT.instructions,
@@ -244,6 +278,15 @@ class Stage:
             play.prompt,
             resume=resume,
         )
+
+
+def _server(case: Case, model: Model) -> ModelServer:
+    server = ModelServer(MODEL, lambda: model)
+    if case.translated is None:
+        return server
+    model.translated = True
+    translated = translating.translated(server, case, case.translated)
+    return msgspec.structs.replace(translated, provider=lambda: _Heard(translated.provider(), model))
 
 
 class _Refusing(Gateway):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from harness.access import server
@@ -23,9 +24,12 @@ from harness.access.visit import MAX_REQUEST, Pace
 from harness.environment_conf import EnvironmentConf
 from harness.environments.factory import make_environment
 from harness.environments.hosts import EnvironmentFailed
+from harness.environments.object_centric import build_space
 from harness.environments.scrubbing import scrubbed
+from harness.suite.config import load_environments
 from harness.telemetry import WorldUse
 from tests.support.hosted import made_here
+from tests.support.project import CONF
 from tests.support.troubled_project import troubled_project
 
 MAZE = EnvironmentConf("dark", "maze", {"min_size": 3, "max_size": 5}, 20, visibility="api")
@@ -104,6 +108,32 @@ def test_a_program_plays_as_in_the_environment_itself(opened: Opened, tmp_path: 
     assert (used.clients, used.resets, used.steps, used.renders, used.states, used.errors) == (1, 1, 3, 1, 2, 0)
     assert used.seed_list == [7]
     assert used.world_s > 0
+
+
+def test_a_program_plays_a_black_box_of_object_centric_states(tmp_path: Path) -> None:
+    generalized = load_environments(CONF)["motion2d_generalized"]
+    conf = replace(generalized, visibility="api", primitives="low_level")
+    same = made_here(conf)
+    space = build_space(same.spaces()["observation_space"])
+    with ExitStack() as stack:
+        box = BlackBox(conf, tmp_path, stack)
+        env = stack.enter_context(box.client.make())
+        observed: Any = space.from_plain(same.reset(2)[0])
+        state, _ = env.reset(seed=2)
+        assert type(state).__name__ == "ObjectCentricState"
+        assert state.get_object_names() == observed.get_object_names()
+        assert state.allclose(observed)
+        action = np.full(5, 0.01, np.float32)
+        after, reward, terminated, truncated, _ = env.step(action)
+        step = same.step(same.action(action))
+        assert after.allclose(space.from_plain(step.observation))
+        assert (reward, terminated, truncated) == (-1.0, False, False)
+        kept = env.get_state()
+        assert kept["count"] == 2
+        env.reset(seed=0)
+        env.set_state(kept)
+        assert env.get_state() == kept
+        assert box.client.primitives()["check_action_collision"](after, action) is False
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,9 @@ def test_a_folder_with_several_policies_says_how_to_choose(proctor: Command) -> 
     [
         (["empty", "--environment", "small_maze"], "empty has no approach.py; name the folder that holds it"),
         (["nowhere", "--environment", "small_maze"], "nowhere does not exist"),
-        (["astray", "--environment", "smal_maze"], "no such environment; did you mean small_maze"),
+        (["astray", "--environment", "smal_maze"], "(conf/environment/smal_maze.yaml) in "),
+        (["astray", "--environment", "smal_maze"], "; did you mean small_maze"),
+        (["astray", "--environment", ""], "--environment : the name is empty; choose from: "),
         (["astray", "--environment", "kinder/Motion2D-p9-v0"], "did you mean one of kinder/Motion2D-p"),
         (["astray", "--environment", "small_maze", "--episodes", "0"], "'0' is not a number from 1 on"),
         (["astray", "--environment", "small_maze", "--set", "limits.turn=1"], "--set limits.turn=1: unknown key"),

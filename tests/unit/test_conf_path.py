@@ -12,6 +12,7 @@ from harness.packaged import packaged_conf
 from tests.support.project import CONF, ROOT
 
 PACKAGED = packaged_conf()
+KINDS = ["apptainer", "auto", "bubblewrap", "docker", "none", "podman"]
 
 
 def write(path: Path, text: str = "") -> Path:
@@ -32,12 +33,12 @@ def test_a_projects_own_file_hides_the_packaged_one_of_its_name(tmp_path: Path) 
 def test_the_choices_of_a_group_come_from_both_folders_each_once(tmp_path: Path) -> None:
     for name in ("bubblewrap", "mine"):
         write(tmp_path / f"conf/sandbox/{name}.yaml")
-    assert ConfPath.of(tmp_path).choices("sandbox") == ["bubblewrap", "mine", "none"]
+    assert ConfPath.of(tmp_path).choices("sandbox") == sorted([*KINDS, "mine"])
     assert ConfPath.of(tmp_path).choices("nonesuch") == []
 
 
 def test_a_project_without_a_conf_folder_has_the_packaged_one(tmp_path: Path) -> None:
-    assert ConfPath.of(tmp_path).choices("sandbox") == ["bubblewrap", "none"]
+    assert ConfPath.of(tmp_path).choices("sandbox") == KINDS
     assert ConfPath.of(tmp_path).own == tmp_path / "conf"
 
 

@@ -18,6 +18,7 @@ from harness.environments.base import PUBLIC_SEEDS, Environment
 from harness.environments.counted import MOST_OPEN, set_count
 from harness.environments.factory import check_environment, make_environment
 from harness.environments.fingerprint import fingerprint
+from harness.environments.hosts import EnvironmentFailed
 from harness.environments.kinder_objects import KinderObjects
 from harness.environments.object_centric import build_space
 from harness.environments.spaces import build_space as space_of
@@ -56,14 +57,23 @@ class TestConfiguration:
 
     def test_the_argument_must_be_one_of_the_adapter_and_stand_in_one_place(self) -> None:
         check_environment(corridor([9]))
-        with pytest.raises(ValueError, match=r"arguments\.windows: there is no such argument; .* takes: doors"):
+        with pytest.raises(ValueError, match=r"corridor: counts\.argument: windows: there is no such .* takes: doors"):
             check_environment(msgspec.structs.replace(corridor([]), counts=Counts("windows", [1])))
         with pytest.raises(ValueError, match=r"counts\.argument: doors is also in `arguments`"):
             check_environment(msgspec.structs.replace(corridor([]), arguments={"doors": 3}))
 
     def test_a_number_that_the_adapter_refuses_is_a_mistake_of_the_configuration(self) -> None:
-        with pytest.raises(ValueError, match="environment corridor: no room for 2000000 doors"):
+        with pytest.raises(ValueError, match="environment corridor, doors = 2000000: no room for 2000000 doors"):
             made_here(corridor([], [1, 2_000_000]))
+
+    def test_a_number_that_cannot_be_made_is_told_with_its_reason_whenever_it_is_needed(self) -> None:
+        told = "failed: ValueError: environment corridor, doors = 2000000: no room for 2000000 doors"
+        with (
+            closing(make_environment(corridor([2_000_000]))) as environment,
+            closing(environment.another()) as process,
+            pytest.raises(EnvironmentFailed, match=rf"^environment corridor: making it with doors = 2000000 {told}"),
+        ):
+            process.prepare(2_000_000)
 
 
 class TestEpisodes:

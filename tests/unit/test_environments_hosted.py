@@ -242,7 +242,9 @@ def test_what_its_interpreter_lacks_is_named(root: Path, other_python: Path, tmp
     conf = EnvironmentConf("pole", "gymnasium", {"id": "CartPole-v1"}, interpreter=str(other_python))
     assert f"imports gymnasium, which is not installed for {other_python}" in str(available(conf))
     conf = EnvironmentConf("mine", "maze", MAZE.arguments, interpreter=str(tmp_path / "none"))
-    with pytest.raises(ValueError, match=r"environment mine: kind maze: cannot run the interpreter .*No such file"):
+    with pytest.raises(
+        ValueError, match=r"environment mine: kind maze: cannot run the interpreter .*No such file.*: worlds, mini"
+    ):
         available(conf)
 
 
@@ -256,3 +258,32 @@ def test_an_environment_costs_little_more_than_one_in_this_process() -> None:
                 environment.step(1)
             took.append((time.perf_counter() - began) / 20)
     assert min(took) < 0.005, os.getloadavg()
+
+
+LITTERS = """
+from pathlib import Path
+from harness.environments.maze import Maze
+
+class Litters(Maze):
+    def reset(self, seed):
+        Path("LIBRARY_LOG.TXT").write_text("a warning")
+        return super().reset(seed)
+"""
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_what_a_library_leaves_in_its_working_directory_is_not_left_in_the_project(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    place, name = (tmp_path / "packages", "litters") if installed else (root, "littering")
+    place.mkdir(exist_ok=True)
+    (place / f"{name}.py").write_text(LITTERS)
+    monkeypatch.syspath_prepend(str(place))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    conf = EnvironmentConf("mine", f"{name}:Litters", {"min_size": 3, "max_size": 5}, 20, call_s=20.0)
+    with closing(make_environment(conf)) as environment:
+        environment.reset(0)
+    left = [path.name for path in here.iterdir()]
+    assert left == ([] if installed else ["LIBRARY_LOG.TXT"]), "an environment of the project works in its folder"

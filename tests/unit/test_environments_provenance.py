@@ -55,6 +55,24 @@ def test_a_package_is_hidden_with_what_only_it_needs(tmp_path: Path) -> None:
     assert set(_of_packages(place, (), ("unused",))) >= {place / "unused", place / "harness"}
 
 
+def test_what_another_python_has_of_a_black_box_is_hidden_too(tmp_path: Path) -> None:
+    pythons = []
+    for name in ("environments", "given"):
+        place = tmp_path / name / "lib/python3.11/site-packages"
+        place.mkdir(parents=True)
+        installed(place, "minigrid", ["minigrid/__init__.py"], ("numpy",))
+        installed(place, "numpy", ["numpy/__init__.py"])
+        pythons.append(str(tmp_path / name / "bin/python"))
+    arguments = {"id": "minigrid:MiniGrid-DoorKey-5x5-v0"}
+    conf = EnvironmentConf("m", "gymnasium", arguments, interpreter=pythons[0], visibility="api")
+    hidden = hidden_from(conf, pythons[1])
+    for name in ("environments", "given"):
+        place = tmp_path / name / "lib/python3.11/site-packages"
+        assert place / "minigrid" in hidden
+        assert place / "numpy" not in hidden
+    assert hidden_from(conf) != hidden
+
+
 def test_a_readable_environment_hides_nothing_here() -> None:
     assert hidden_from(EnvironmentConf("m", "maze")) == ()
 

@@ -172,6 +172,7 @@ def test_content_that_is_fetched_stored_or_run_elsewhere_is_refused(upstream: Up
 LISTED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, content(CHAT, {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}})),
     (CHAT, {"tool_choice": "auto", "parallel_tool_calls": True, "reasoning_effort": "high", "stop": None}),
+    (CHAT, {"messages": [{"role": "user", "content": "go", "cache_control": {"type": "ephemeral"}}]}),  # by OpenCode
     (RESPONSES, content(RESPONSES, {"type": "input_image", "image_url": "data:image/png;base64,eA=="})),
     (RESPONSES, {"store": False, "include": ["reasoning.encrypted_content"], "tool_choice": "auto"}),
     (

@@ -95,7 +95,9 @@ def test_a_fixture_that_hides_the_case_is_named(project: OwnProject) -> None:
 
 
 def test_a_faulty_packaged_file_is_named_with_its_path(project: OwnProject) -> None:
-    done = project.pytest("--suite", "smoke", "-k", "lean", "--set", "environment.small_maze.arguments.min_size=0")
+    done = project.pytest(
+        "--suite", "smoke", "--backend", "lean", "--set", "environment.small_maze.arguments.min_size=0"
+    )
     [record] = project.records.values()
     assert (record.outcome, done.returncode) == ("error", pytest.ExitCode.TESTS_FAILED)
     assert record.explanation.startswith(f"{packaged_conf()}/environment/small_maze.yaml: "), record.explanation

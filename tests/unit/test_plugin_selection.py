@@ -63,8 +63,12 @@ def test_workers_run_the_same_selection_and_the_header_covers_only_that(project:
     ("arguments", "parts"),
     [
         (["--backend", "claud"], ["--backend claud: suite default has no backend", "claude, opencode"]),
-        (["--backend", "pi", "-n", "2"], ["choose from: claude, opencode", "--suite debug or nightly or pr or smoke"]),
+        (
+            ["--backend", "pi", "-n", "2"],
+            ["choose from: claude, opencode", "--suite agents or debug or nightly or pr or smoke"],
+        ),
         (["--model", "nope"], ["--model nope: suite default has no model", "choose from: scripted"]),
+        (["--environment", ""], ["--environment : the name is empty; choose from: small_maze"]),
         (["--environment", "large_maze"], ["choose from: small_maze, motion2d_easy", "--suite nightly"]),
     ],
 )

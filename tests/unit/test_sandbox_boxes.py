@@ -33,7 +33,11 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("jail", {}, "sandbox.kind: there is no kind jail; choose from: bubblewrap, none"),
+        (
+            "jail",
+            {},
+            "sandbox.kind: there is no kind jail; choose from: apptainer, auto, bubblewrap, docker, none, podman",
+        ),
         ("bubblewrap", {"user": 1}, "sandbox.options: Object contains unknown field `user`; the options are: uid"),
         ("bubblewrap", {"uid": 0}, "sandbox.options: Expected `int` >= 1 - at `$.uid`; the options are: uid"),
         ("none", {"uid": 1}, "sandbox.options: a sandbox of kind none has no options"),

@@ -12,6 +12,7 @@ import pytest
 from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.packaged import packaged_conf
+from harness.suite import matrix
 from harness.suite.config import Config, load, load_providers
 from harness.suite.matrix import cases
 from tests.support.own_project import FILES
@@ -91,7 +92,10 @@ def test_all_backends_means_the_ones_with_a_file(project: Loader) -> None:
     assert {case.backend.name for case in cases(project(suite="smoke"))} == set(everyone), "in packaged suites too"
 
 
-def test_exclusions_may_reduce_all_backends_and_an_error_lists_them(project: Loader) -> None:
+def test_exclusions_may_reduce_all_backends_and_an_error_lists_them(
+    project: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "can_translate", lambda: False)
     suite = SUITE.format(backends="all", model="gemini")
     with pytest.raises(ConfError, match="claude cannot use model gemini") as refused:
         ids(project({"conf/suite/mine.yaml": suite}))
@@ -124,7 +128,7 @@ def test_its_providers_are_read_together_with_the_packaged_ones(tmp_path: Path) 
         (
             "config.yaml",
             "environment: {dor: {}}\n",
-            "conf/config.yaml: environment.dor: .*choose from: .*door",
+            "conf/config.yaml: environment.dor: .*; did you mean door",
         ),
         (
             "config.yaml",

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from harness.environment_conf import EnvironmentConf
 from harness.environments import plain
 from harness.environments.exploring import fixed_action
-from harness.environments.factory import available, make_environment, version_of
+from harness.environments.factory import available, make_environment, python_for_programs, version_of
 from harness.environments.hosted import HostedEnvironment
+from harness.environments.hosts import EnvironmentFailed
+from harness.environments.provenance import hidden_from
+from harness.evaluation.policy import PolicyHost
+from harness.evaluation.policy_link import PolicyError
+from harness.evaluation.program import PolicyEntry
+from harness.sandbox.base import BoundedSandbox, Bounds
 from harness.suite.config import load_environments
 from tests.support.project import CONF
+from tests.support.sandboxes import bubblewrap
 
 VERSIONS = {
     "minigrid_doorkey": "gymnasium 1.4.0",
@@ -74,3 +83,31 @@ def test_it_is_drawn_and_described(conf: EnvironmentConf, environment: HostedEnv
     assert str(conf.max_steps) in text
     assert {"## Task", "## Observation", "## Action"} <= set(text.splitlines())
     assert version_of(conf, "0") == VERSIONS[conf.name]
+
+
+def test_a_program_that_runs_with_the_python_of_a_black_box_cannot_import_it(tmp_path: Path) -> None:
+    conf = msgspec.structs.replace(load_environments(CONF)["minigrid_doorkey"], visibility="api")
+    if missing := available(conf):
+        pytest.skip(missing)
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission/approach.py").write_text(
+        "import gymnasium, sys\nsys.stderr.write(sys.prefix)\nimport minigrid\n"
+    )
+    sandbox = BoundedSandbox(bubblewrap(), Bounds(), hidden_from(conf))
+    entry = PolicyEntry(python=python_for_programs(conf))
+    with (
+        closing(make_environment(conf)) as environment,
+        PolicyHost(sandbox, tmp_path / "submission", tmp_path, environment.spaces(), entry=entry) as policy,
+    ):
+        with pytest.raises(PolicyError, match="No module named 'minigrid'"):
+            policy.load()
+        assert "cache/proctor/minigrid" in policy.printed()
+
+
+def test_libero_that_runs_out_of_memory_fails_with_its_name_instead_of_trying_for_ever() -> None:
+    conf = load_environments(CONF)["libero_goal_drawer"]
+    if missing := available(conf):
+        pytest.skip(missing)
+    little = msgspec.structs.replace(conf, name="crowded", memory_mb=3072, start_s=60)
+    with pytest.raises(EnvironmentFailed, match=r"environment crowded: make\(\) failed: "):
+        make_environment(little)

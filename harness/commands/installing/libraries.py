@@ -13,7 +13,7 @@ from typing import Final
 from harness.commands.errors import SetupFailed
 from harness.commands.installing.apt import apt_install
 
-_SHARED: Final = {
+SHARED: Final = {
     "libosmesa6": "OSMesa",  # MuJoCo draws with it, without a screen and without a GPU
     "libegl1": "EGL",
     "libgl1": "GL",
@@ -52,7 +52,7 @@ def require(header: Path | None, tell: Callable[[str], None]) -> None:
 
 def _lacking(header: Path | None) -> Iterator[str]:
     """Yield the Debian packages that are missing."""
-    yield from (package for package, library in _SHARED.items() if find_library(library) is None)
+    yield from (package for package, library in SHARED.items() if find_library(library) is None)
     if header is None:
         return
     compiler = shutil.which(COMPILER)

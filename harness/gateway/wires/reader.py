@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -29,14 +30,16 @@ class Reader:
     """Reads the body of one answer. `outcome` holds what is known so far. Its methods never raise.
 
     `is_usable` says whether the service gave a piece of an answer, and no error of its own. A client may take such an
-    answer for a whole one, even if it is malformed or has no proper end.
+    answer for a whole one, even if it is malformed or has no proper end. `heard` is called with the data of each
+    server-sent event that could be read.
     """
 
-    def __init__(self, wire: Wire, *, streamed: bool) -> None:
+    def __init__(self, wire: Wire, *, streamed: bool, heard: Callable[[str], None] | None = None) -> None:
         self.outcome = AnswerOutcome()
         self.is_usable = False
         self._wire = wire
         self._streamed = streamed
+        self._heard = heard
         self._rest = bytearray()
         self._data: list[bytes] = []
         self._size = 0
@@ -100,6 +103,8 @@ class Reader:
             self._malformed(error)
         else:
             self._learn(outcome)
+            if self._heard:
+                self._heard(text)
 
     def _learn(self, outcome: AnswerOutcome) -> None:
         """Take what is known now. A whole answer needs no notes for the pieces that follow."""

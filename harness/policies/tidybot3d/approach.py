@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cupboard
 import drive
+import dynamicshelf
 import limb
 import numpy as np
 import obstruction
 import packing
 import shelf
 import table
+import tossing
 import transport
 from world import Motion, World
 
@@ -24,8 +27,11 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("target_region", "target_block"), obstruction.play),
     (("rack", "part"), packing.play),
     (("shelf", "cube"), shelf.play),
+    (("cupboard_1", "cube1"), dynamicshelf.play),
     (("table", "box", "cube"), transport.play),
     (("table", "cube"), table.play),
+    (("bin", "cuboid_barrier"), tossing.play),
+    (("cupboard", "cuboid"), cupboard.play),
     (("limb",), limb.play),
     (("target",), drive.play),
 )

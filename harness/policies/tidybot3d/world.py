@@ -40,6 +40,10 @@ class World:
         """Return where the middle of a thing is, in metres."""
         return self.read(thing, "pose_x", "pose_y", "pose_z")
 
+    def where(self, thing: str) -> Vector:
+        """Return where a thing of MuJoCo is, in metres."""
+        return self.read(thing, "x", "y", "z")
+
     def size(self, thing: str) -> Vector:
         """Return half the size of a thing along x, y and z, in metres."""
         return self.read(thing, "half_extent_x", "half_extent_y", "half_extent_z")

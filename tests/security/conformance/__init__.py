@@ -1,0 +1,1 @@
+"""What every kind of sandbox that runs here must hold: `make containers`."""

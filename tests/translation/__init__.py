@@ -1,0 +1,1 @@
+"""Tests of the translation between wires. They need the extra `translate`: `make translate`."""
