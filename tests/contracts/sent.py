@@ -62,6 +62,7 @@ EFFORT: Mapping[str, dict[str, Any]] = {
     "opencode": {"variant": "high"},
     "pi": {"thinking": "high"},
     "kimi": {"thinking": "high"},
+    "qwen": {"reasoning_effort": "high"},
 }
 """The options with which each backend asks for reasoning, if it has any."""
 

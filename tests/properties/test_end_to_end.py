@@ -163,16 +163,19 @@ def play(
 def read(adapter: Backend, stream: Path) -> list[Said]:
     """Return what each turn said, by the events of the stream."""
     reader = LineSplitter()
-    texts: dict[str, str] = {}
-    made: dict[str, list[tuple[str, Any]]] = {}
+    texts: dict[tuple[str, int], str] = {}
+    made: dict[tuple[str, int], list[tuple[str, Any]]] = {}
+    begun = 0
     for line in (*reader.feed(stream.read_bytes()), *reader.finish()):
         for event in adapter.decode(line.data):
             match event:
+                case ev.TurnStarted(whole=True):  # its id may name an earlier turn, too
+                    begun += 1
                 case ev.Text(turn=turn, text=text):
-                    texts[turn] = texts.get(turn, "") + text
-                    made.setdefault(turn, [])
+                    texts[turn, begun] = texts.get((turn, begun), "") + text
+                    made.setdefault((turn, begun), [])
                 case ev.ToolCall(turn=turn, name=name, arguments=arguments):
-                    made.setdefault(turn, []).append((name, arguments))
+                    made.setdefault((turn, begun), []).append((name, arguments))
     return [said(texts.get(turn, ""), calls) for turn, calls in made.items()]
 
 

@@ -26,7 +26,7 @@ class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
 
     tool: str
     prompt: str = "prompt"
-    arguments: Mapping[str, str] = {}
+    arguments: Mapping[str, Any] = {}
     answer: tuple[str, ...] = ()
 
 
@@ -48,7 +48,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the call that starts a subagent with the task `prompt`."""
         if self.subagent is None:
             raise ValueError("words.yaml names no `subagent` tool")
-        given = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
+        given: dict[str, Any] = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
         return ScriptedCall(tool=self.subagent.tool, arguments=given)
 
     def answer_of_subagent(self, text: str) -> ScriptedTurn:

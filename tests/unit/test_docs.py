@@ -22,6 +22,7 @@ from backends.gemini.adapter import GeminiOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from backends.qwen.adapter import QwenOptions
 from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
 from harness.budget_conf import BudgetConf, PaceConf
@@ -148,6 +149,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`OpenCodeOptions`": OpenCodeOptions,
     "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
+    "`QwenOptions`": QwenOptions,
     "`DirectOptions`": DirectOptions,
     "`InstanceOptions`": InstanceOptions,
     "`ProgramOptions`": ProgramOptions,
