@@ -41,7 +41,7 @@ class Mini(Backend):
     """The adapter of mini-swe-agent."""
 
     name = "mini"
-    installation = PipPackage(package="mini-swe-agent", executable="mini", licence="MIT", megabytes=549)
+    installation = PipPackage(package="mini-swe-agent", executable="mini", licence="MIT", megabytes=754)
     options = MiniOptions
     capabilities = Capabilities(mcp=False, resume=False, subagents=False, wires=("openai_chat",))
     quirks = ReportingQuirks()
