@@ -2,12 +2,13 @@
 
 Measured with mini-swe-agent 2.4.6:
 
-- `mini` writes its trajectory to a file, as a whole after each step. It takes the task from its command line, and has
-  no `--version`: it prints its version, and exits with code 2. So a program of Proctor's (`program`) runs its agent, its
-  model and its shell tool with the prompts of its `mini.yaml`, and prints each message of the trajectory.
-- `mini` takes a response that it cannot read out of the conversation and complains of it in the user's name, also of a
-  response that calls no tool. The program differs: it keeps the response, answers an impossible call as a tool does,
-  and ends the session with a response that calls no tool. `echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT` ends it too.
+- `mini` writes its whole trajectory to a file after each step, and takes the task from its command line. So a program
+  of Proctor's (`program`) runs its agent, its model and its shell tool with the prompts of its `mini.yaml`, and prints
+  each message of the trajectory.
+- `mini --version` prints the version and exits with code 2, because there is no such option.
+- `mini` removes a response without a valid call from the conversation and sends a complaint as the user. The program
+  differs: it keeps the response, and answers an invalid call with a tool's result. A response without a call ends the
+  session. `echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT` ends it too.
 - It has no MCP, no subagents, no compaction, and cannot resume a conversation.
 - It reads `.env` in its configuration folder. litellm reads `.env` of the working folder unless it is told that it is
   in production, and looks up the prices of models in the network unless it is told not to.
@@ -19,7 +20,7 @@ import json
 import posixpath
 from collections.abc import Mapping
 from functools import cache
-from pkgutil import get_data
+from importlib.resources import files
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -99,6 +100,4 @@ BACKEND = Mini()
 @cache
 def _source() -> str:
     """Return the program's text. It cannot be imported here: mini-swe-agent is in an environment of its own."""
-    source = get_data(__package__ or "backends.mini", "program.py")
-    assert source is not None
-    return source.decode()
+    return files("backends.mini").joinpath("program.py").read_text("utf-8")

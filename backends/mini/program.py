@@ -33,7 +33,7 @@ class Trajectory:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def tell(self, kind: str, /, **fields: Any) -> None:
         """Write one line of this kind."""
         self._out.write(json.dumps({"type": f"mini.{kind}", **fields}) + "\n")
         self._out.flush()
@@ -121,7 +121,7 @@ def main() -> int:
     trajectory.tell("started", version=__version__, model=settings["model"])
     try:
         told.run(sys.stdin.buffer.read().decode("utf-8", "replace"), instructions=settings["instructions"])
-    except Exception as error:  # noqa: BLE001 - the agent has given up, whatever it was
+    except Exception as error:  # whatever it was, the agent has given up
         status = None if _unreachable(error) else getattr(error, "status_code", None)
         trajectory.tell("failed", kind=type(error).__name__, message=str(error), status=status)
         return 1
