@@ -20,7 +20,7 @@ import json
 import posixpath
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -50,14 +50,13 @@ class Mini(Backend):
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. The Python of the CLI's own environment runs the program in the home."""
         python = posixpath.join(posixpath.dirname(spec.executable), "python")
-        return [python, "-I", f"{spec.home}/program.py", f"{spec.home}/settings.json"]
+        return [python, "-I", f"{spec.home}/program.py", f"{spec.home}/settings.json", spec.model]
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. The program itself is one of the files."""
         options = read_options(MiniOptions, spec.options)
         settings = {
-            "model": spec.model,
-            "instructions": spec.instructions,
+            "instructions": _instructions(spec) if spec.instructions else None,
             "command_timeout_s": options.command_timeout_s,
             "request": {
                 "api_base": f"{spec.model_url}/v1",
@@ -66,7 +65,8 @@ class Mini(Backend):
                 "max_retries": 0,
             },
         }
-        return {f"{spec.home}/program.py": _source(), f"{spec.home}/settings.json": json.dumps(settings, indent=2)}
+        files = {f"{spec.home}/program.py": _source(), f"{spec.home}/settings.json": json.dumps(settings, indent=2)}
+        return files | ({_instructions(spec): spec.instructions} if spec.instructions else {})
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`."""
@@ -100,4 +100,8 @@ BACKEND = Mini()
 @cache
 def _source() -> str:
     """Return the program's text. It cannot be imported here: mini-swe-agent is in an environment of its own."""
-    return files("backends.mini").joinpath("program.py").read_text("utf-8")
+    return resources.files("backends.mini").joinpath("program.py").read_text("utf-8")
+
+
+def _instructions(spec: SessionSpec) -> str:
+    return f"{spec.home}/instructions.md"

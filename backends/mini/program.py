@@ -1,4 +1,4 @@
-"""Runs mini-swe-agent and prints its trajectory as it grows: `program.py SETTINGS_FILE < PROMPT`.
+"""Runs mini-swe-agent and prints its trajectory as it grows: `program.py SETTINGS_FILE MODEL < PROMPT`.
 
 The adapter copies this program into the home of a session. The Python of mini-swe-agent's own virtual environment runs
 it there, so Proctor never imports it. It prints one JSON object a line: `mini.started`, a `mini.message` for each new
@@ -19,7 +19,7 @@ from minisweagent import __version__
 from minisweagent.agents.default import DefaultAgent
 from minisweagent.config import get_config_from_spec
 from minisweagent.environments.local import LocalEnvironment
-from minisweagent.exceptions import InterruptAgentFlow
+from minisweagent.exceptions import InterruptAgentFlow, Submitted
 from minisweagent.models.litellm_model import LitellmModel
 
 _ANSWERED = {"role": "exit", "content": "", "extra": {"exit_status": "Answered", "submission": ""}}
@@ -71,13 +71,23 @@ class PatientModel(LitellmModel):  # type: ignore[misc]  # mypy does not see min
 
 
 class PatientEnvironment(LocalEnvironment):  # type: ignore[misc]  # as above
-    """Runs commands, and answers an impossible call with its fault."""
+    """Runs commands, and answers an impossible call with its fault.
+
+    `submitted` is the end that a command has asked for. No command runs after it.
+    """
+
+    submitted: Submitted | None = None
 
     def execute(self, action: dict[str, Any], cwd: str = "", *, timeout: int | None = None) -> dict[str, Any]:
         """Return what the command printed."""
-        if fault := action.get("fault"):
+        fault = action.get("fault") or ("action was not executed" if self.submitted else "")
+        if fault:
             return {"output": "", "returncode": -1, "exception_info": fault}
-        ran: dict[str, Any] = super().execute(action, cwd, timeout=timeout)
+        try:
+            ran: dict[str, Any] = super().execute(action, cwd, timeout=timeout)
+        except Submitted as end:
+            self.submitted = end
+            return {"output": end.messages[0]["content"], "returncode": 0, "exception_info": ""}
         return ran
 
 
@@ -96,10 +106,12 @@ class TellingAgent(DefaultAgent):  # type: ignore[misc]  # as above
         return added
 
     def execute_actions(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        """Execute the calls of a response."""
+        """Execute the calls of a response, and tell their results even if one of them ends the session."""
         if not message["extra"]["actions"]:
             raise InterruptAgentFlow(_ANSWERED)
         results: list[dict[str, Any]] = super().execute_actions(message)
+        if self.env.submitted:
+            raise self.env.submitted
         return results
 
 
@@ -109,18 +121,19 @@ def main() -> int:
     os.dup2(2, 1)  # libraries print to standard output, and only the trajectory belongs there
     litellm.suppress_debug_info = True
     litellm.telemetry = False
-    settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    settings, name = json.loads(Path(sys.argv[1]).read_text("utf-8")), sys.argv[2]
+    instructions = Path(settings["instructions"]).read_text("utf-8") if settings["instructions"] else ""
     config = get_config_from_spec("mini.yaml")
     model = config["model"]
-    model["model_name"] = f"openai/{settings['model']}"
+    model["model_name"] = f"openai/{name}"
     model["model_kwargs"] |= settings["request"]
     agent = {name: config["agent"][name] for name in ("system_template", "instance_template")}
-    agent["system_template"] += _HINT if settings["instructions"] else ""
+    agent["system_template"] += _HINT if instructions else ""
     environment = PatientEnvironment(**config["environment"], timeout=settings["command_timeout_s"])
     told = TellingAgent(trajectory, PatientModel(trajectory, **model), environment, cost_limit=0, **agent)
-    trajectory.tell("started", version=__version__, model=settings["model"])
+    trajectory.tell("started", version=__version__, model=name)
     try:
-        told.run(sys.stdin.buffer.read().decode("utf-8", "replace"), instructions=settings["instructions"])
+        told.run(sys.stdin.buffer.read().decode("utf-8", "replace"), instructions=instructions)
     except Exception as error:  # whatever it was, the agent has given up
         status = None if _unreachable(error) else getattr(error, "status_code", None)
         trajectory.tell("failed", kind=type(error).__name__, message=str(error), status=status)

@@ -92,6 +92,9 @@ class _GivenUp(LinePart, tag="mini.failed"):
 _MiniLine = _MiniStarted | _MessageAdded | _MiniRetry | _GivenUp | OtherObject
 _READER: ObjectReader[_MiniLine] = ObjectReader(_MiniLine)
 
+_ENDS = {"Answered", "Submitted"}
+"""How a session ends well. Any other end is told by `mini.failed`."""
+
 _STOPS = {
     "length": (ev.StopReason.OUTPUT_LIMIT, ev.ErrorKind.OUTPUT_TOKENS, "the last response was cut by its output limit"),
     "content_filter": (ev.StopReason.REFUSED, ev.ErrorKind.REFUSED, "the model, or a content filter, refused"),
@@ -110,7 +113,7 @@ def _message_added(line: _MessageAdded) -> Iterator[ev.Event]:
         case "tool":
             content = Raw(msgspec.json.encode(message.content or ""))
             yield ev.ToolResult(call_id=message.tool_call_id, content=content, is_error=message.returncode != 0)
-        case "exit":
+        case "exit" if message.exit_status in _ENDS:
             yield ev.SessionFinished(reason=message.exit_status)
 
 
