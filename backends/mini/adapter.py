@@ -9,6 +9,8 @@ Measured with mini-swe-agent 2.4.6:
 - `mini` removes a response without a valid call from the conversation and sends a complaint as the user. The program
   differs: it keeps the response, and answers an invalid call with a tool's result. A response without a call ends the
   session. `echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT` ends it too.
+- `mini.yaml` shows the model a command's output as JSON in which only ASCII is unescaped. The program takes the form of
+  `default.yaml`, which shows it as it is.
 - It has no MCP, no subagents, no compaction, and cannot resume a conversation.
 - It reads `.env` in its configuration folder. litellm reads `.env` of the working folder unless it is told that it is
   in production, and looks up the prices of models in the network unless it is told not to.

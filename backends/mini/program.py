@@ -23,6 +23,7 @@ from minisweagent.exceptions import InterruptAgentFlow, Submitted
 from minisweagent.models.litellm_model import LitellmModel
 
 _ANSWERED = {"role": "exit", "content": "", "extra": {"exit_status": "Answered", "submission": ""}}
+_SENT = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id")
 _KEPT = ("returncode", "exception_info", "exit_status")
 _HINT = "\n\n{{ instructions }}"
 
@@ -65,6 +66,10 @@ class PatientModel(LitellmModel):  # type: ignore[misc]  # mypy does not see min
             self._failed, self._error = self._failed + 1, str(error)
             raise
         return response
+
+    def _prepare_messages_for_api(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the messages as the API defines them. litellm's have fields of its own, which servers may refuse."""
+        return [{name: message[name] for name in _SENT if name in message} for message in messages]
 
     def _parse_actions(self, response: Any) -> list[dict[str, Any]]:
         return [_action(call) for call in response.choices[0].message.tool_calls or []]
@@ -125,6 +130,7 @@ def main() -> int:
     instructions = Path(settings["instructions"]).read_text("utf-8") if settings["instructions"] else ""
     config = get_config_from_spec("mini.yaml")
     model = config["model"]
+    model["observation_template"] = get_config_from_spec("default.yaml")["model"]["observation_template"]
     model["model_name"] = f"openai/{name}"
     model["model_kwargs"] |= settings["request"]
     agent = {name: config["agent"][name] for name in ("system_template", "instance_template")}
