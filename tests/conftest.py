@@ -1,8 +1,12 @@
 """Configures hypothesis: every CI run uses the same examples, and the nightly run thousands of new ones."""
 
 import os
+from importlib.util import find_spec
 
 from hypothesis import HealthCheck, Phase, settings
+
+collect_ignore = [] if find_spec("litellm") else ["translation"]
+"""Its conftest needs the extra `translate`."""
 
 _SLOW_MACHINE = [HealthCheck.too_slow]  # a shared machine may be slow, which says nothing about the code
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sized
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +37,31 @@ _SCALARS = frozenset([type(None), bool, int, float, str])
 _MAX_DIMENSIONS = 16
 _LENGTH = 4
 
+# The messages of an episode have few texts, because most of them differ only in the contents of their arrays. So the
+# last texts are kept, together with what they stand for.
+_KEPT = 64
+_LONGEST_KEPT = 1 << 10
+_MOST_PARTS = 8
+_LONGEST_WORD = 64
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+
+class _ArrayForm(NamedTuple):
+    """What the text of a message says about an array. `size` is that of its content, in bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _ArrayForm:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise ValueError("an object has the same key twice")
-    return unique
+    return _form(unique) if _ARRAY in unique else unique
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def dumps(value: Any) -> bytes:
@@ -54,9 +70,13 @@ def dumps(value: Any) -> bytes:
     Tuples become lists, and NumPy scalars become Python ones. Raise `ValueError` for anything that is not plain data,
     that is nested deeper than `MAX_DEPTH` (such as a cycle), or that is longer than `MAX_BYTES`.
     """
-    contents: list[bytes] = []
-    text = _ENCODER.encode(_to_json(value, 0, contents)).encode("ascii")
-    data = b"".join([len(text).to_bytes(_LENGTH, "big"), text, *contents])
+    outline = _outline(value)
+    if outline is not None:
+        head, contents = _head_of(outline), [item.tobytes() for item in value.values() if type(item) is np.ndarray]
+    else:
+        contents = []
+        head = _head(_to_json(value, 0, contents))
+    data = b"".join([head, *contents])
     if len(data) > MAX_BYTES:
         raise ValueError(f"the data takes {len(data)} bytes, more than {MAX_BYTES}")
     return data
@@ -69,12 +89,10 @@ def loads(data: bytes, limit: int = MAX_BYTES) -> Any:
     end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
     if len(data) < max(end, _LENGTH):
         raise ValueError(f"the data ends after {len(data)} bytes, in its text")
-    try:
-        tree = _DECODER.decode(data[_LENGTH:end].decode("utf-8"))
-    except RecursionError:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
+    text = data[_LENGTH:end]
+    tree = _kept_tree(text) if len(text) <= _LONGEST_KEPT else _tree(text)
     contents = _Contents(data, end)
-    value = _from_json(tree, 0, contents)
+    value = _filled(tree, 0, contents)
     if contents.start != len(data):
         raise ValueError(f"{len(data) - contents.start} bytes belong to no array")
     return value
@@ -96,12 +114,54 @@ class _Contents:
         self._data = data
         self.start = start
 
-    def take(self, count: int) -> bytes:
-        content = self._data[self.start : self.start + count]
-        if len(content) != count:
-            raise ValueError(f"the content of an array ends after {len(content)} of {count} bytes")
-        self.start += count
-        return content
+    def take(self, form: _ArrayForm) -> NDArray[Any]:
+        """Return the next array, which is of this form. It can be written to."""
+        start, self.start = self.start, self.start + form.size
+        if self.start > len(self._data):
+            raise ValueError(f"the content of an array ends after {len(self._data) - start} of {form.size} bytes")
+        name = form.dtype
+        if name == "bool" and self._data[start : self.start].strip(b"\0\1"):
+            raise ValueError("a bool array holds bytes other than 0 and 1")
+        return np.ndarray(form.shape, _LITTLE[name], self._data, start).astype(_NATIVE[name])
+
+
+def _outline(value: Any) -> tuple[tuple[Any, ...], ...] | None:
+    """Return what determines the text of a small dict of arrays and short strings. For anything else, return `None`."""
+    if type(value) is not dict or len(value) > _MOST_PARTS:
+        return None
+    parts: list[tuple[Any, ...]] = []
+    for key, item in value.items():
+        if type(key) is not str or len(key) > _LONGEST_WORD or key == _ARRAY:
+            return None
+        if type(item) is np.ndarray and item.dtype in _NAMES and item.nbytes <= MAX_BYTES:
+            parts.append((key, item.dtype, item.shape))
+        elif type(item) is str and len(item) <= _LONGEST_WORD:
+            parts.append((key, item))
+        else:
+            return None
+    return tuple(parts)
+
+
+@lru_cache(_KEPT)
+def _head_of(outline: tuple[tuple[Any, ...], ...]) -> bytes:
+    """Return how the message of a value with this outline begins."""
+    return _head({key: part[0] if len(part) == 1 else {_ARRAY: _description(*part)} for key, *part in outline})
+
+
+def _head(tree: Any) -> bytes:
+    text = _ENCODER.encode(tree).encode("ascii")
+    return len(text).to_bytes(_LENGTH, "big") + text
+
+
+def _tree(text: bytes) -> Any:
+    """Return what a text stands for, with the forms of its arrays."""
+    try:
+        return _DECODER.decode(text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
+
+
+_kept_tree = lru_cache(_KEPT)(_tree)
 
 
 def _to_json(value: Any, depth: int, contents: list[bytes]) -> Any:
@@ -130,19 +190,20 @@ def _to_json(value: Any, depth: int, contents: list[bytes]) -> Any:
     raise ValueError(f"a value of type {type(value).__name__} is not plain data")
 
 
-def _from_json(value: Any, depth: int, contents: _Contents) -> Any:
-    if type(value) is list:
-        _check_depth(value, depth)
-        return [item if type(item) in _SCALARS else _from_json(item, depth + 1, contents) for item in value]
-    if type(value) is dict:
-        if _ARRAY in value:
-            return _array_from_json(value, contents)
-        _check_depth(value, depth)
+def _filled(tree: Any, depth: int, contents: _Contents) -> Any:
+    """Return a tree with the contents of its arrays. It shares no list or dict with the tree, which may be kept."""
+    kind = type(tree)
+    if kind is _ArrayForm:
+        return contents.take(tree)
+    if kind is dict:
+        _check_depth(tree, depth)
         return {
-            key: item if type(item) in _SCALARS else _from_json(item, depth + 1, contents)
-            for key, item in value.items()
+            key: item if type(item) in _SCALARS else _filled(item, depth + 1, contents) for key, item in tree.items()
         }
-    return value
+    if kind is list:
+        _check_depth(tree, depth)
+        return [item if type(item) in _SCALARS else _filled(item, depth + 1, contents) for item in tree]
+    return tree
 
 
 def _check_depth(container: Sized, depth: int) -> None:
@@ -154,16 +215,23 @@ def _check_depth(container: Sized, depth: int) -> None:
 def _array_to_json(array: NDArray[Any], contents: list[bytes]) -> list[Any]:
     """Return the description of an array, and append its content to `contents`."""
     dtype = array.dtype if array.dtype in _NAMES else array.dtype.newbyteorder("<")
+    description = _description(dtype, array.shape)
+    contents.append(array.astype(dtype, copy=False).tobytes())
+    return description
+
+
+def _description(dtype: np.dtype[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Return what the text of a message says about an array. Raise `ValueError` if it is not plain data."""
     name = _NAMES.get(dtype)
     if name is None:
-        raise ValueError(f"an array of dtype {array.dtype} is not plain data; allowed: {', '.join(sorted(_DTYPES))}")
-    if array.ndim > _MAX_DIMENSIONS or any(size > MAX_BYTES for size in array.shape):
-        raise ValueError(f"an array of shape {array.shape} is too large")
-    contents.append(array.astype(dtype, copy=False).tobytes())
-    return [name, list(array.shape)]
+        raise ValueError(f"an array of dtype {dtype} is not plain data; allowed: {', '.join(sorted(_DTYPES))}")
+    if len(shape) > _MAX_DIMENSIONS or any(size > MAX_BYTES for size in shape):
+        raise ValueError(f"an array of shape {shape} is too large")
+    return [name, list(shape)]
 
 
-def _array_from_json(value: dict[str, Any], contents: _Contents) -> NDArray[Any]:
+def _form(value: dict[str, Any]) -> _ArrayForm:
+    """Return the form of the array that an object of the text describes."""
     parts = value[_ARRAY]
     if len(value) != 1 or not isinstance(parts, list) or len(parts) != 2:
         raise ValueError(f"{_ARRAY} must stand alone and hold [dtype, shape]")
@@ -172,11 +240,7 @@ def _array_from_json(value: dict[str, Any], contents: _Contents) -> NDArray[Any]
         raise ValueError(f"unknown array dtype {name!r:.40}")
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(_is_size(size) for size in shape):
         raise ValueError(f"bad array shape {shape!r:.80}")
-    dtype = _LITTLE[name]
-    content = contents.take(math.prod(shape) * dtype.itemsize)
-    if name == "bool" and content.strip(b"\0\1"):
-        raise ValueError("a bool array holds bytes other than 0 and 1")
-    return np.frombuffer(content, dtype).reshape(shape).astype(_NATIVE[name])
+    return _ArrayForm(name, tuple(shape), math.prod(shape) * _LITTLE[name].itemsize)
 
 
 def _is_size(size: Any) -> bool:

@@ -10,6 +10,7 @@ from tests.benchmarks import (
     gateway,
     history,
     recording,
+    rollouts,
     scheduling,
     sealed,
     startup,
@@ -22,6 +23,7 @@ if __name__ == "__main__":
     scheduling.main()
     history.main()
     sealed.main()
+    rollouts.main()
     recording.main()
     gateway.main()
     budgets.main()

@@ -136,7 +136,8 @@ def _wires(name: str) -> tuple[str, ...]:
 
 def _played(project: Project, monkeypatch: pytest.MonkeyPatch, model: str, *options: str) -> Record:
     monkeypatch.setenv(VARIABLE, SEED)
-    done = project.pytest("--suite", "one", f"--set=suite.models=[{model}]", *options)
+    settings = (f"--set=suite.models=[{model}]", "--set=evaluation.episodes=3")
+    done = project.pytest("--suite", "one", *settings, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = project.records.values()
     return record

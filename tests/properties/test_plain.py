@@ -59,6 +59,45 @@ def test_the_data_that_was_sent_arrives(value: Any) -> None:
     assert same(loads(dumps(value)), value)
 
 
+def described(value: Any) -> Any:
+    """Return what the text of a message has in place of an array or a string."""
+    return {"__array__": [value.dtype.name, list(value.shape)]} if isinstance(value, np.ndarray) else value
+
+
+@given(st.dictionaries(st.text().filter(lambda key: key != "__array__"), arrays | st.text(), max_size=10))
+@settings(deadline=None)
+def test_a_message_is_its_text_and_the_contents_of_its_arrays(value: dict[str, Any]) -> None:
+    text = json.dumps({key: described(item) for key, item in value.items()}, separators=(",", ":")).encode()
+    message = framed(text, b"".join(item.tobytes() for item in value.values() if isinstance(item, np.ndarray)))
+    assert dumps(value) == message
+    assert dumps(value) == message  # the second time, the text is known
+
+
+@given(plain)
+@settings(deadline=None)
+def test_who_changes_what_arrived_does_not_change_what_arrives_next(value: Any) -> None:
+    message = dumps([value])
+    spoil(loads(message))
+    assert same(loads(message), [value])
+
+
+def spoil(value: Any) -> None:
+    """Change everything in a value that can be changed."""
+    if isinstance(value, np.ndarray):
+        value[...] = 1
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            spoil(item)
+        value.clear()
+
+
+def test_equal_values_of_other_types_stay_apart() -> None:
+    array = np.zeros(1, np.int8)
+    for value in (1, True, 1.0, "1", array, array.astype(np.uint8), array.reshape(1, 1)):
+        sent = {"value": value}
+        assert same(loads(dumps(sent)), sent)
+
+
 @given(arrays)
 @settings(deadline=None)
 def test_byte_order_memory_layout_and_ownership_do_not_matter(array: Any) -> None:
@@ -117,6 +156,8 @@ def test_any_bytes_give_data_or_a_value_error(data: bytes) -> None:
 def test_data_that_is_not_plain_cannot_be_sent(value: Any) -> None:
     with pytest.raises(ValueError, match=r"plain data|key|large"):
         dumps([value])
+    with pytest.raises(ValueError, match=r"plain data|key|large"):
+        dumps({"value": value})
 
 
 def test_tuples_and_numpy_scalars_arrive_as_plain_values() -> None:

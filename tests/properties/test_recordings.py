@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from harness.environments.base import Plain, Step
 from harness.environments.plain import dumps, loads
 from harness.evaluation import recording
 from harness.evaluation.recording import EpisodeRecorder, Recording, checksum, read_recording
-from tests.properties.test_plain import json_trees, leaves, plain, same
+from tests.properties.test_plain import arrays, json_trees, leaves, plain, same
 
 rewards = st.floats() | st.just(-1.0)
 steps = st.lists(st.tuples(plain, rewards, leaves), max_size=4)
@@ -82,6 +84,15 @@ def test_an_observation_that_was_sent_has_the_same_checksum(value: Any) -> None:
 )
 def test_another_observation_has_another_checksum(one: Plain, other: Plain) -> None:
     assert checksum(one) != checksum(other)
+
+
+@given(arrays)
+@settings(deadline=None)
+def test_the_checksum_of_an_array_does_not_change_with_the_version_of_proctor(array: NDArray[Any]) -> None:
+    told = [array.dtype.name, list(array.shape), zlib.crc32(array.tobytes())]
+    defined = zlib.crc32(json.dumps(told, separators=(",", ":")).encode())
+    for variant in (array, array.astype(array.dtype.newbyteorder(">")), array.copy(order="F")):
+        assert checksum(variant) == defined
 
 
 def test_an_observation_that_cannot_be_sent_has_a_checksum_too() -> None:

@@ -132,7 +132,7 @@ def test_an_entry_that_matches_no_case_of_any_suite_is_a_mistake(conf: ConfPath)
         _ = run_of(conf).cases
     other.unlink()
     said = str(raised.value)
-    assert said.startswith("conf/known_failures.yaml: entry 2 (pi-maze): matches no case of the suites pr, baselines, ")
+    assert said.startswith("conf/known_failures.yaml: entry 2 (pi-maze): matches no case of the suites pr, agents, ")
     assert "correct the pattern, or remove the entry; suite other cannot be read: conf/suite/other.yaml: " in said
 
 

@@ -167,7 +167,7 @@ def pytest_runtest_setup(item):
     ("arguments", "code", "said"),
     [
         (["--shard", ""], pytest.ExitCode.USAGE_ERROR, "--shard: '' is not a shard"),
-        (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "there is no suite"),
+        (["--suite", ""], pytest.ExitCode.USAGE_ERROR, "--suite : the name is empty; choose from: agents"),
         (["--shard", "9/9"], pytest.ExitCode.USAGE_ERROR, "shard 9/9 has none of the cases of suite default"),
         (
             ["--shard", "9/9", "--allow-empty"],
