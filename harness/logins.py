@@ -130,7 +130,12 @@ def read_login(subscription: Subscription) -> Login:
         raise LoginMissing(
             f"no login of {place.product} on this host: log in with `{place.command}`{variable}"
         ) from None
-    except (OSError, *MALFORMED, KeyError) as error:
+    except OSError as error:
+        raise LoginMissing(
+            f"{path}, the login of {place.product}, cannot be read: {error.strerror}: make it readable for you, or "
+            f"remove it and log in with `{place.command}`"
+        ) from None
+    except (*MALFORMED, KeyError) as error:
         raise LoginMissing(
             f"{path} is not a login of {place.product} ({type(error).__name__}): log in again with `{place.command}`"
         ) from None

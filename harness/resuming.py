@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from msgspec import Struct
@@ -26,7 +26,7 @@ from harness.results.runs import RunError
 from harness.results.store import RunStore, read
 from harness.sharing import name_folders
 from harness.stash import MISTAKE, TO_RUN, cases_of, go_on_in, run_of, runs_dir, submission_folder, took_for_tests
-from harness.suite.composition import composition
+from harness.suite.composition import BUDGETS, composition
 from harness.worker_link import is_worker, resume_in_worker
 
 _FEW = 5
@@ -45,6 +45,7 @@ class Resumption(Struct, frozen=True, kw_only=True):
     differing: list[str]
 
 
+_SET: Final = "--set"
 _RESUMPTION: pytest.StashKey[Resumption] = pytest.StashKey()
 
 
@@ -64,9 +65,9 @@ def take_up(config: pytest.Config) -> None:
         raise pytest.UsageError("--resume adds no replicates: give it without --until-decided")
     folder = _find(config, given.resume)
     begun, records = _read(given.resume, folder)
-    now = _options(config)
-    differing = differences({name: value for name, value in begun.options.items() if name in now}, now)
-    give_options(config, begun.options)
+    now, then = _without_budgets(_options(config)), _without_budgets(begun.options)
+    differing = differences({name: value for name, value in then.items() if name in now}, now)
+    give_options(config, with_budgets_of(_options(config), begun.options))
     go_on_in(config, folder)
     config.stash[TO_RUN] = unfinished(begun.tests, records, keep_errors=given.keep_errors)
     left = {*config.stash[TO_RUN].values()}
@@ -254,6 +255,28 @@ def _options(config: pytest.Config) -> dict[str, Any]:
     """Return the options that say what a run is. A folder is absolute, because the working folder may change."""
     options = options_of_run(config)
     return options | ({"--submission": str(submission_folder(config))} if "--submission" in options else {})
+
+
+def with_budgets_of(now: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a run was begun with, and the budgets that `--set` gives now. They may be others."""
+    given = [one for one in now.get(_SET, ()) if _is_budget(one)]
+    if not given:
+        return {**begun}
+    names = {_name(one) for one in given}
+    return {**begun, _SET: [*(one for one in begun.get(_SET, ()) if _name(one) not in names), *given]}
+
+
+def _without_budgets(options: Mapping[str, Any]) -> dict[str, Any]:
+    kept = [one for one in options.get(_SET, ()) if not _is_budget(one)]
+    return {name: value for name, value in options.items() if name != _SET} | ({_SET: kept} if kept else {})
+
+
+def _is_budget(override: str) -> bool:
+    return bool({*_name(override).split(".")} & BUDGETS)
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0].strip().lstrip("+")
 
 
 def _composition(config: pytest.Config, sessions: Iterable[str]) -> dict[str, Any]:

@@ -31,8 +31,11 @@ def run(given: argparse.Namespace) -> int:
         image = None if given.again or given.engine else _sufficient()
         if image is None:
             image = _built(given)
-    except (SetupFailed, SandboxError, OSError) as error:
+    except (SetupFailed, SandboxError) as error:
         print(f"proctor image: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"proctor image: {error.filename or images_folder()}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"image {image.digest} in {image.folder}")
     return 0

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from msgspec import Struct
 
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser.print_help()
         return 0
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         status = int(COMMANDS[given.command].module.run(given))
         sys.stdout.flush()
@@ -103,7 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nproctor: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return status
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    """End the command in order at SIGTERM: what it started ends, and its temporary folders go."""
+    print("\nproctor: stopped by SIGTERM", file=sys.stderr)
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _sentence(text: str) -> str:

@@ -18,7 +18,7 @@ from harness.suite.scripts import script_of
 
 _GROUPS = ("backend", "model", "provider", "environment", "prompt", "sandbox")
 _SECTIONS = ("limits", "evaluation")
-_BUDGETS = frozenset(("budget", "daily_budget", "pace"))
+BUDGETS = frozenset(("budget", "daily_budget", "pace"))
 """What no result depends on. A run whose budget was spent goes on with a larger one."""
 _LONGEST = 100
 
@@ -49,7 +49,7 @@ def composition(suite: SuiteConf, cases: Iterable[Case], conf: ConfPath) -> dict
 
 
 def _compared(part: Any) -> dict[str, Any]:
-    return {key: value for key, value in msgspec.to_builtins(part).items() if key not in _BUDGETS}
+    return {key: value for key, value in msgspec.to_builtins(part).items() if key not in BUDGETS}
 
 
 def _pinned(case: Case) -> str | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness.commands.installing import image
+from harness.commands.installing import image, watch
 from harness.commands.main import main
 from harness.sandbox.base import SandboxError
 from harness.sandbox.image import about, current_image
@@ -138,3 +141,33 @@ def test_a_machine_without_sources_is_told(
     monkeypatch.setattr(image, "_sources", lambda: iter(()))
     assert main(["image"]) == 1
     assert "this machine has no Debian sources of apt" in capsys.readouterr().err
+
+
+def test_a_build_removes_what_a_killed_build_left(images: Path) -> None:
+    left = images / "partial-x"
+    left.mkdir(parents=True)
+    (left / "system.tar").write_bytes(b"half")
+    built = image.build_from(images, system(), quiet)
+    assert not left.exists()
+    assert current_image() == built
+
+
+def test_sigterm_ends_a_build_and_its_program(images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "bin/podman"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    running = []
+
+    def interrupted(process: subprocess.Popen[bytes], _what: str) -> None:
+        running.append(process)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(watch, "watch", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        main(["image", "--engine", "podman"])
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [process.returncode for process in running] == [-signal.SIGTERM]
+    assert not list(images.glob("partial-*"))

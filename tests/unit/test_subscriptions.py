@@ -302,6 +302,13 @@ def test_a_broken_login_file_is_named_and_not_quoted(host: Host, kind: Subscript
 
 
 @BOTH
+def test_a_login_file_that_cannot_be_read_is_named_with_the_reason(host: Host, kind: Subscription) -> None:
+    host.file(kind).mkdir(parents=True)
+    with pytest.raises(CredentialMissing, match=f"{host.file(kind)}.* cannot be read: Is a directory"):
+        host.credential(kind)
+
+
+@BOTH
 def test_a_token_with_a_line_break_is_refused(host: Host, kind: Subscription) -> None:
     host.log_in(kind)
     found = document(kind, "first", NOW)

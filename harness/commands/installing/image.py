@@ -19,6 +19,7 @@ from harness.commands.errors import SetupFailed
 from harness.commands.installing.apt import apt_install
 from harness.commands.installing.libraries import SHARED
 from harness.commands.installing.watch import run_watched
+from harness.commands.installing.whole import alone
 from harness.environments.interpreters import INTERPRETERS, folder_of, is_complete, python_in
 from harness.sandbox.filesystem import ETC, SYSTEM
 from harness.sandbox.image import About, Image, about
@@ -30,7 +31,7 @@ _BOOTSTRAP = "mmdebstrap"
 _STATUS = "var/lib/dpkg/status"
 _TOP = tuple(name.lstrip("/") for name in SYSTEM)
 _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/")
-_CHUNK = 1 << 20
+_PARTIAL = "partial-"
 
 
 def lent_paths() -> list[str]:
@@ -79,9 +80,17 @@ def build(folder: Path, tell: Callable[[str], None]) -> Image:
 
 
 def build_from(folder: Path, fill: Callable[[Path], None], tell: Callable[[str], None]) -> Image:
-    """Make an image of the archive (tar) of a system that `fill` writes, and make it the current one."""
+    """Make an image of the archive (tar) of a system that `fill` writes, and make it the current one.
+
+    One build at a time works in a folder. It removes what a killed one left there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="partial-", dir=folder, ignore_cleanup_errors=True) as scratch:
+    with (
+        alone(folder, tell),
+        tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder, ignore_cleanup_errors=True) as scratch,
+    ):
+        for left in set(folder.glob(f"{_PARTIAL}*")) - {Path(scratch)}:  # by a build that was killed
+            shutil.rmtree(left, ignore_errors=True)
         archive, new = Path(scratch, "system.tar"), Path(scratch, "image")
         fill(archive)
         tell("Unpacking it")

@@ -22,7 +22,7 @@ def install_whole(
     if complete(root):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(root, tell):
+    with alone(root, tell):
         if complete(root):
             return
         for left in (root, *root.parent.glob(f"{root.name}.partial-*")):
@@ -36,8 +36,8 @@ def install_whole(
 
 
 @contextmanager
-def _alone(root: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Keep other set-ups of this folder out. The lock ends with this process, even if the process is killed."""
+def alone(root: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keep other set-ups of the folder `root` out. The lock ends with this process, even if the process is killed."""
     lock = FileLock(root.with_name(f"{root.name}.lock"))
     try:
         lock.acquire(timeout=0)
