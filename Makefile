@@ -122,7 +122,7 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	for folder in harness/policies/*/; do MYPYPATH=$$folder $(VENV)/bin/mypy $$folder*.py || exit 1; done
+	for folder in harness/policies/[a-z]*/; do MYPYPATH=$$folder $(VENV)/bin/mypy $$folder*.py || exit 1; done
 
 setup: $(VENV)/.installed
 	@$(VENV)/bin/proctor setup
