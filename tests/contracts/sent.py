@@ -33,6 +33,7 @@ from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedT
 from harness.gateway.wires.base import dumps
 from tests.contracts import rich
 from tests.support.sessions import Play, Stage
+from tests.support.words import words
 
 ANTHROPIC, CHAT, RESPONSES, GOOGLE = "anthropic_messages", "openai_chat", "openai_responses", "google_generate"
 
@@ -58,10 +59,13 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 EFFORT: Mapping[str, dict[str, Any]] = {
     "claude": {},
     "codex": {"reasoning_effort": "high"},
+    "mini": {},
     "opencode": {"variant": "high"},
     "pi": {"thinking": "high"},
+    "kimi": {"thinking": "high"},
+    "qwen": {"reasoning_effort": "high"},
 }
-"""The options with which each backend asks for reasoning."""
+"""The options with which each backend asks for reasoning, if it has any."""
 
 
 class Seen(Struct):
@@ -172,13 +176,13 @@ def unlisted(wire: str, seen: Seen) -> list[str]:
 def jobs(name: str, wire: str) -> Iterator[Play]:
     """Yield sessions in which this CLI sends all that it is known to send over this wire."""
     adapter = backend(name)
-    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), ScriptedTurn(text=rich.SUBREPLY))
+    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), words(name).answer_of_subagent(rich.SUBREPLY))
     script = Script(tuple(rich.turns(adapter).values()), (Conversation(rich.SUBTASK, counting),))
     yield Play(script=script, prompt=rich.PROMPT, rewrite=rich.CUT, wire=wire)
     for thoughts in _THOUGHTS[wire]:
-        yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, options=EFFORT[name])
+        yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, options=EFFORT.get(name, {}))
     for model in MODELS[wire]:
-        for options in ({}, EFFORT[name]):
+        for options in ({}, EFFORT.get(name, {})):
             thoughts = _THOUGHTS[wire][0]
             yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=options)
 
@@ -187,7 +191,9 @@ def quick(name: str, wire: str) -> Play:
     """Return one session that has most of them: a known model, reasoning and a picture."""
     adapter, thoughts = backend(name), _THOUGHTS[wire][0]
     model = MODELS[wire][-1]
-    return Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=EFFORT[name])
+    return Play(
+        script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=EFFORT.get(name, {})
+    )
 
 
 def _looking(adapter: Backend) -> Script:

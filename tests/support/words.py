@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 from msgspec import Struct
 
-from harness.gateway.script import ScriptedCall
+from harness.gateway.script import ScriptedCall, ScriptedTurn
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 """The folder with a subfolder for each backend."""
 
 
 class SubagentTool(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tool that starts a subagent. `prompt` names the argument with its task; `arguments` are the others."""
+    """The tool that starts a subagent. `prompt` names the argument with its task; `arguments` are the others.
+
+    `answer` is the tool by which a subagent ends, then its argument, and the keys in it that lead to the answer. Empty:
+    it ends with a text.
+    """
 
     tool: str
     prompt: str = "prompt"
-    arguments: Mapping[str, str] = {}
+    arguments: Mapping[str, Any] = {}
+    answer: tuple[str, ...] = ()
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,8 +48,18 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the call that starts a subagent with the task `prompt`."""
         if self.subagent is None:
             raise ValueError("words.yaml names no `subagent` tool")
-        given = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
+        given: dict[str, Any] = {**self.subagent.arguments, self.subagent.prompt: prompt, **arguments}
         return ScriptedCall(tool=self.subagent.tool, arguments=given)
+
+    def answer_of_subagent(self, text: str) -> ScriptedTurn:
+        """Return the last turn of a subagent that answers with `text`."""
+        if self.subagent is None or not self.subagent.answer:
+            return ScriptedTurn(text=text)
+        tool, *keys = self.subagent.answer
+        arguments: Any = text
+        for key in reversed(keys):
+            arguments = {key: arguments}
+        return ScriptedTurn(calls=(ScriptedCall(tool=tool, arguments=arguments),))
 
 
 @cache
