@@ -90,9 +90,9 @@ class Seen(Struct):
         for name, listed in part.headers.items():
             self.headers.setdefault(name, set()).update(listed or ())
         for path, rule in part.body.items():
-            values = self.body.setdefault(path, rule if isinstance(rule, str) else set())
-            if isinstance(values, set) and isinstance(rule, list):
-                values.update(rule)
+            seen = self.body.setdefault(path, rule if isinstance(rule, str) else set())
+            if isinstance(seen, set) and isinstance(rule, list):
+                seen.update(rule)
 
     def _fields(self, value: Any, path: str) -> None:
         if path.rsplit(".", maxsplit=1)[-1] in _SCHEMAS:
