@@ -60,5 +60,6 @@ def budgets_at_the_end(config: pytest.Config, records: Iterable[Record]) -> Clos
         return closing.Closing(warning=str(error), title="budgets")
     cut = sum(record.ending is endings.Ending.BUDGET_SPENT for record in records)
     resume = f"`pytest --resume {run_of(config).folder.name}` runs them once there is room"
-    warning = f"a budget is spent, and {cut} cases were not measured: {resume}" if cut else None
+    unmeasured = f"{cut} case{'s' if cut > 1 else ''} could not be measured"
+    warning = f"a budget is spent, and {unmeasured}: {resume}" if cut else None
     return closing.Closing([*dict.fromkeys(lines)], warning, title="budgets")
