@@ -38,10 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
 
 
-def _secrets() -> dict[str, str]:
-    """Return the secrets of this host: the keys of all providers of the project here, and the private seed."""
+def project_secrets(root: Path) -> dict[str, str]:
+    """Return the secrets of this host: the keys of all providers of the project in `root`, and the private seed.
+
+    Raise `BadInput` if the providers are not known.
+    """
     try:
-        providers = configuration.load_providers(ConfPath.of(Path.cwd()))
+        providers = configuration.load_providers(ConfPath.of(root))
     except ConfError as error:
         raise BadInput(f"the keys to search for are not known: {error}") from error
     return host_secrets(providers.values())
@@ -52,7 +55,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         runs = [run for reference in given.runs for run in find_runs(reference, given.runs_dir)]
         folder = given.into or given.runs_dir / merged_name(runs)
-        merged = merge(runs, folder, _secrets())
+        merged = merge(runs, folder, project_secrets(Path.cwd()))
     except RunError as error:
         raise BadInput(str(error)) from error
     for warning in merged.withheld:

@@ -55,7 +55,7 @@ class RunStore:
         private_folder(self.run)
         self.claim()
         write_durably(self.run / CASES, [msgspec.json.format(msgspec.json.encode(names))])
-        _point(self.run.parent / LATEST, self.run.name)
+        point_latest(self.run)
 
     def claim(self) -> None:
         """Mark the run as running. Raise `RunBusyError` if another process writes it, and `OSError` if none can."""
@@ -81,7 +81,7 @@ class RunStore:
         self._set_aside_unrecorded(sessions)
         self.tidy()
         (self.run / VERDICT).unlink(missing_ok=True)  # an earlier comparison is out of date
-        _point(self.run.parent / LATEST, self.run.name)
+        point_latest(self.run)
 
     def finish(self) -> None:
         """Record the cases of a run that was killed. Raise as `resume` does."""
@@ -242,8 +242,9 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _point(link: Path, target: str) -> None:
-    """Make `link` point to `target` in one step, so that it never dangles. It survives a crash of the machine."""
+def point_latest(run: Path) -> None:
+    """Point `latest`, beside a run, to it, in one step: the link never dangles, and survives a crash of the machine."""
+    link, target = run.parent / LATEST, run.name
     new = link.with_name(f".{link.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     new.symlink_to(target)

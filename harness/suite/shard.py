@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from heapq import heapify, heapreplace
 
 from msgspec import Struct
 
@@ -34,30 +35,40 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard(cases: Sequence[Case], part: Shard) -> list[Case]:
-    """Return the cases of one shard, in the order of the suite. Each case of the suite is in exactly one shard.
+    """Return the cases of one shard, in the order of the suite. Each case of the suite is in exactly one shard."""
+    return shards(cases, part.count)[part.index - 1]
+
+
+def shards(cases: Sequence[Case], count: int) -> list[list[Case]]:
+    """Return the cases of each of `count` shards, in the order of the suite.
 
     Cases that share a model server stay together as long as no shard exceeds the mean by more than a tenth, or by one
     case if the mean is not a whole number. The cases of a larger model are divided among the smallest shards, one shard
     after the other, so the number of split models is lower than the number of shards. Cases without a server fill the
-    rest.
+    rest. A server that is already running, at a `base_url`, is never divided: machines do not see each other's leases,
+    so only one of them may use its places.
     """
     models: dict[str, list[Case]] = {}
     for case in cases:
         if case.server is not None:
             models.setdefault(case.server.key, []).append(case)
-    mean = -(-len(cases) // part.count)
-    most = max(mean, int(_SLACK * len(cases) / part.count))
-    shards: list[list[Case]] = [[] for _ in range(part.count)]
-    for model in sorted(models.values(), key=len, reverse=True):
-        left = model
+    mean = -(-len(cases) // count)
+    most = max(mean, int(_SLACK * len(cases) / count))
+    found: list[list[Case]] = [[] for _ in range(count)]
+    for model in sorted(models.values(), key=lambda model: (model[0].provider.base_url is None, -len(model))):
+        left, whole = model, model[0].provider.base_url is not None
         while left:
-            least = min(shards, key=len)
-            fits = len(least) + len(left) <= most
-            room = len(left) if fits else mean - len(least)
+            least = min(found, key=len)
+            fits = whole or len(least) + len(left) <= most
+            room = len(left) if fits else max(1, mean - len(least))
             least.extend(left[:room])
             left = left[room:]
+    smallest = [(len(one), number) for number, one in enumerate(found)]
+    heapify(smallest)
     for case in cases:
         if case.server is None:
-            min(shards, key=len).append(case)
-    mine = {case.id for case in shards[part.index - 1]}
-    return [case for case in cases if case.id in mine]
+            size, number = smallest[0]
+            found[number].append(case)
+            heapreplace(smallest, (size + 1, number))
+    order = {case.id: place for place, case in enumerate(cases)}
+    return [sorted(one, key=lambda case: order[case.id]) for one in found]
