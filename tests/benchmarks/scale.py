@@ -1,9 +1,9 @@
 """Plans past this machine: 50,000 cases of 40 models on a cluster of 200 nodes whose nodes fail, in virtual time.
 
-The parts are those of `--shard`. A node runs one part at a time. It has four GPUs, and each serves one model to four
-sessions at once. When a node fails, the sessions on it are lost. Its part is queued again and goes on, without the
+The parts are those of `proctor launch`. A node runs one part at a time. It has four GPUs, and each serves one model to
+four sessions at once. When a node fails, the sessions on it are lost. Its part is queued again and goes on, without the
 cases that have ended, on the next free node. The node is back after an hour. Durations are log-normal, with a mean for
-each model. The merge of the 50,000 records is measured, not simulated.
+each model, and end at the wall time of a case. The merge of the 50,000 records is measured, not simulated.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.launch.plan import plan
 from harness.results.merge import merge
 from harness.schedule.planner import LOAD_S
-from harness.suite.shard import Shard, shard
 from tests.support.cases import make_case
 from tests.support.runs import record
 
@@ -37,7 +37,7 @@ BACK_S = 3600.0
 REQUEUE_S = 30.0
 """How long Slurm takes to start a queued part, and the part to collect its cases."""
 
-CASE_S, SPREAD = 1500.0, 0.9
+CASE_S, SPREAD, WALL_S = 1500.0, 0.9, 3600.0
 
 
 class Part(Struct):
@@ -68,19 +68,23 @@ class _Run(Struct):
         return max((end for _, end, _ in self.ends), default=self.began)
 
 
-def parts(count: int, seed: int) -> tuple[list[Part], float]:
-    """Return the parts of the suite, and the least possible hours of the night: all work spread evenly."""
+def parts(count: int, known: bool, seed: int) -> tuple[list[Part], float]:
+    """Return the parts of the suite, and the least possible hours of the night: all work spread evenly.
+
+    If earlier runs are `known`, they tell how long a case took then, and the parts are those of `proctor launch`. If
+    not, they have as many cases each.
+    """
     chance = random.Random(seed)  # noqa: S311 - durations, no secret
     model_s = [chance.lognormvariate(0, 0.5) for _ in range(MODELS)]
     scale = CASE_S / mean(model_s)
     models = [chance.randrange(MODELS) for _ in range(CASES)]
-    seconds = [model_s[m] * scale * chance.lognormvariate(-(SPREAD**2) / 2, SPREAD) for m in models]
+    usual = [model_s[model] * scale for model in models]
+    seconds = [min(WALL_S, one * chance.lognormvariate(-(SPREAD**2) / 2, SPREAD)) for one in usual]
     bases = [make_case(model=f"model{number}", parallel=SEATS) for number in range(MODELS)]
     cases = [replace(bases[model], id=str(number)) for number, model in enumerate(models)]
-    made = []
-    for index in range(count):
-        chosen = [int(case.id) for case in shard(cases, Shard(index + 1, count))]
-        made.append(Part([(models[number], seconds[number]) for number in chosen]))
+    past = {case.id: one * chance.lognormvariate(0, 0.3) for case, one in zip(cases, seconds, strict=True)}
+    found = plan(cases, count, lambda case: past[case.id] if known else None)
+    made = [Part([(models[int(name)], seconds[int(name)]) for name in part.cases]) for part in found]
     return made, sum(seconds) / (NODES * GPUS * SEATS) / 3600
 
 
@@ -177,16 +181,17 @@ def _written(folder: Path) -> None:
 
 def lines() -> Iterator[str]:
     """Yield a line for each number of parts and rate of failures."""
-    for count in (NODES, 2 * NODES, 5 * NODES):
-        made, least = parts(count, seed=1)
+    for count, known in ((NODES, False), (NODES, True), (2 * NODES, True), (5 * NODES, True)):
+        made, least = parts(count, known, seed=1)
         for rate in (0.0, 0.02, 0.1):
             nights = [night(made, rate, seed) for seed in range(5)]
             makespan = mean(one.makespan_h for one in nights)
             lost = mean(one.lost_h for one in nights) / (least * NODES * GPUS * SEATS)
             loads, again = mean(one.loads for one in nights), mean(one.again for one in nights)
             yield (
-                f"{count} parts, {rate:.0%} of nodes fail an hour: {makespan:.1f} h ({makespan / least:.2f} x the least), "
-                f"{loads:.0f} loads, {lost:.2%} of the work lost, {again:.0f} parts again"
+                f"{count} parts{'' if known else ', times not known'}, {rate:.0%} of nodes fail an hour: "
+                f"{makespan:.1f} h ({makespan / least:.2f} x the least), {loads:.0f} loads, {lost:.2%} of the work "
+                f"lost, {again:.0f} parts again"
             )
 
 
