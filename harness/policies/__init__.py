@@ -19,7 +19,7 @@ _FAMILIES = {
         "pushpullhook2d",
         "stickbutton2d",
     ),
-    "dynamic2d": ("dynobstruction2d", "dynpushpullhook2d", "dynpusht2d"),
+    "dynamic2d": ("dynobstruction2d", "dynpushpullhook2d", "dynpusht2d", "dynscooppour2d"),
     "tidybot3d": (
         "basemotion3d",
         "constrainedcupboard3d",

@@ -16,7 +16,7 @@ from harness.suite.config import load_environments
 from tests.support.project import CONF
 
 TOO_SLOW = {"clutteredretrieval2d_hard", "clutteredretrieval2d_generalized"}
-"""With 25 obstructions, the policy plans for longer than most episodes may take."""
+"""With 25 obstructions, the robot may shut itself in. Then it plans again at each step, which takes too long."""
 
 OWN = {
     name: conf
