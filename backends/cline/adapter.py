@@ -17,6 +17,7 @@ Measured with Cline 3.0.65:
   in a row whose calls all failed.
 - It makes a failed request again 5 times, with pauses of 2 to 32 seconds, whatever its settings say. It always compacts
   a conversation that the model server refuses as too long.
+- It gives its model the result of an MCP tool as JSON, with a picture as a long text.
 - It writes its log to a file, or to standard error if that file cannot be made.
 - As instructions, it reads all files in `.cline/rules` of the home, and AGENTS.md, .clinerules and .cline of the
   workspace.
