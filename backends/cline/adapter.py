@@ -13,8 +13,8 @@ Measured with Cline 3.0.65:
   are off.
 - Over OpenAI's Responses, it asks for a tool that draws pictures on the service, whatever its settings say.
 - It knows many models by name. It limits a response to 32,000 tokens, and to what the context leaves.
-- It ends a shell command after 30 seconds, and a session after 5 identical calls in a row, or after `retries` responses
-  in a row whose calls all failed.
+- It ends a shell command after 30 seconds. It aborts a session after 5 identical calls in a row, or after `retries`
+  responses in a row whose calls were all impossible. It answers `ask_question` with the first option.
 - It makes a failed request again 5 times, with pauses of 2 to 32 seconds, whatever its settings say. It always compacts
   a conversation that the model server refuses as too long.
 - It gives its model the result of an MCP tool as JSON, with a picture as a long text.
@@ -38,7 +38,10 @@ from backends.options import read_options
 
 
 class ClineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`thinking` is the effort of a model that reasons. `retries` is how many failures in a row end the session.
+    """`thinking` is the effort of a model that reasons.
+
+    `retries` is how many responses in a row with nothing but impossible calls end the session: calls of an unknown
+    tool, or with wrong arguments.
 
     `compaction` is how Cline shortens a conversation that fills the context: by a summary of the model (`agentic`), by
     leaving out what is old (`basic`), or not at all.

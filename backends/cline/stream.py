@@ -142,6 +142,7 @@ _SILENT = {"hook_event", "run_start", "run_aborted", "agent_event/done"}
 """Kinds of line without new information."""
 
 _EMPTY = "Model returned empty response"
+_ABORTED = "it was stopped, or it stopped because of repeated or impossible calls"
 
 _CLASSES = {"auth": ev.ErrorKind.AUTH, "context_window_exceeded": ev.ErrorKind.CONTEXT_OVERFLOW}
 
@@ -215,7 +216,7 @@ def _run_result(event: _RunResult) -> Iterator[ev.Event]:
         is_error=not succeeded,
         succeeded=succeeded,
         reason="empty response" if empty else event.finish_reason,
-        text=event.text[:4096],
+        text=event.text[:4096] or (_ABORTED if event.finish_reason == "aborted" else ""),
         usage=_usage(event.usage or _ClineTotals()),
         turns=event.iterations,
         duration_s=None if event.duration_ms is None else event.duration_ms / 1000,
