@@ -12,11 +12,14 @@ from msgspec import Struct
 from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall
 
-PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path")
-"""The argument names for a file's path in the tools of: Claude Code and Qwen; OpenCode; Pi; older Qwen."""
+PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path", "files")
+"""The argument names for a file's path in the tools of: Claude Code and Qwen; OpenCode; Pi; older Qwen; Cline."""
 
-COMMAND_KEYS: Final = ("command", "cmd")
-"""The argument names for a shell command in the tools of: most CLIs; Codex."""
+COMMAND_KEYS: Final = ("command", "cmd", "commands")
+"""The argument names for a shell command in the tools of: most CLIs; Codex; Cline."""
+
+CONTENT_KEYS: Final = ("content", "new_text")
+"""The argument names for a file's new content in the tools of: most CLIs; Cline."""
 
 
 class UnknownTool(Exception):
@@ -31,7 +34,7 @@ class _Need(Struct, frozen=True):
 
 
 _NEEDS: Final = {
-    "write": _Need(("write",), (PATH_KEYS, ("content",))),
+    "write": _Need(("write", "editor"), (PATH_KEYS, CONTENT_KEYS)),
     "run": _Need(("bash", "shell", "exec", "command"), (COMMAND_KEYS,)),
     "read": _Need(("read",), (PATH_KEYS,)),
 }
@@ -53,8 +56,16 @@ def map_call(call: ScriptedCall, tools: Sequence[OfferedTool], workspace: str) -
         found = _fitting(need, tools)
     tool = _only(found, call, tools)
     values = {**dict.fromkeys(PATH_KEYS, path), **dict.fromkeys(COMMAND_KEYS, command)}
-    values |= {"content": call.content, "description": f"{call.kind} {call.target}"[:80]}
-    return tool.name, {key: values[key] for key in sorted(_keys(tool, need))}
+    values |= {**dict.fromkeys(CONTENT_KEYS, call.content), "description": f"{call.kind} {call.target}"[:80]}
+    return tool.name, {key: _fitted(values[key], tool.schema["properties"][key]) for key in sorted(_keys(tool, need))}
+
+
+def _fitted(value: Any, schema: Any) -> Any:
+    """Return the value in a list if the schema asks for one: alone, or as the path of an object."""
+    if not isinstance(schema, Mapping) or schema.get("type") != "array":
+        return value
+    inner = [key for key in PATH_KEYS if key in schema.get("items", {}).get("properties", {})]
+    return [{inner[0]: value} if inner else value]
 
 
 def is_offered(call: ScriptedCall, tools: Sequence[OfferedTool]) -> bool:

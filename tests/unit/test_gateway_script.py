@@ -53,6 +53,17 @@ PI = [
 ]
 
 
+def listed(name: str, items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: {"type": "array", "items": items}}, "required": [name]}
+
+
+CLINE = [
+    OfferedTool("read_files", listed("files", schema("path", "start_line end_line"))),
+    OfferedTool("run_commands", listed("commands", {"type": "string"})),
+    OfferedTool("editor", schema("path new_text", "old_text insert_line")),
+]
+
+
 def load(folder: Path, text: str) -> Any:
     path = folder / "demo.yaml"
     path.write_text(text, "utf-8")
@@ -83,6 +94,9 @@ def load(folder: Path, text: str) -> Any:
             {"cmd": """mkdir -p /w/d && printf %s 'it'"'"'s\n' > /w/d/a"""},
         ),
         (CODEX, ScriptedCall(mcp="render_state"), "mcp__proctor.render_state", {}),
+        (CLINE, ScriptedCall(write="a", content="x"), "editor", {"path": "/w/a", "new_text": "x"}),
+        (CLINE, ScriptedCall(run="ls"), "run_commands", {"commands": ["ls"]}),
+        (CLINE, ScriptedCall(read="a"), "read_files", {"files": [{"path": "/w/a"}]}),
     ],
 )
 def test_a_call_is_mapped_to_the_offered_tools(
