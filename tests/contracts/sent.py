@@ -59,6 +59,7 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 EFFORT: Mapping[str, dict[str, Any]] = {
     "claude": {},
     "codex": {"reasoning_effort": "high"},
+    "copilot": {"reasoning_effort": "high"},
     "mini": {},
     "opencode": {"variant": "high"},
     "pi": {"thinking": "high"},
