@@ -11,7 +11,7 @@ Measured with GitHub Copilot CLI 1.0.102:
   twice. No setting changes that.
 - At 80% of the longest prompt it compacts the conversation beside its work. A prompt that the server refuses as too
   long ends the session. `/compact` shortens a conversation that it resumes, but it does not always exit afterwards. So
-  that is not offered.
+  `launcher` sends that command, and ends it when it is done.
 - It reads instructions of the workspace (AGENTS.md, CLAUDE.md, .github/copilot-instructions.md). It loads MCP servers,
   skills and hooks of a folder only if it trusts the folder, and it does not trust the workspace.
 - A model that it knows by name may have an output limit of its own, such as 32,000 tokens. It refuses to start with a
@@ -31,7 +31,7 @@ from msgspec import Meta, Struct
 from backends import events as ev
 from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
 from backends.copilot import stream
-from backends.copilot.launcher import LAUNCHER
+from backends.copilot.launcher import COMPACT, LAUNCHER
 from backends.options import read_options
 
 
@@ -62,6 +62,7 @@ class Copilot(Backend):
         resume=True,
         subagents=True,
         wires=("openai_chat", "anthropic_messages", "openai_responses"),
+        compact=True,
     )
     quirks = ReportingQuirks(totals_at_end=True, merges_cache_writes=True)
 
@@ -69,7 +70,7 @@ class Copilot(Backend):
         """See `Backend.command`."""
         options = read_options(CopilotOptions, spec.options)
         command = ["node", _launcher(spec), spec.resume or "", spec.executable]
-        command += ["--output-format", "json", "--allow-all", "--no-ask-user", "--no-color"]
+        command += ["--output-format", "json", "--model", spec.model, "--allow-all", "--no-ask-user", "--no-color"]
         command += ["--no-auto-update", "--disable-builtin-mcps"]
         if options.reasoning_effort is not None:
             command += ["--reasoning-effort", options.reasoning_effort]
@@ -79,6 +80,7 @@ class Copilot(Backend):
 
     def config_files(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.config_files`. All files are in the home."""
+        read_options(CopilotOptions, spec.options)  # a wrong one is refused before anything is written
         servers = {server.name: {"type": "http", "url": server.url, "tools": ["*"]} for server in spec.mcp}
         folder = f"{spec.home}/{_FOLDER}"
         files = {
@@ -100,6 +102,7 @@ class Copilot(Backend):
             "COPILOT_MODEL": spec.model,
             "COPILOT_PROVIDER_MAX_PROMPT_TOKENS": str(spec.context - spec.output_limit),
             "COPILOT_PROVIDER_MAX_OUTPUT_TOKENS": str(spec.output_limit),
+            **({COMPACT: "1"} if spec.compact else {}),
         }
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
