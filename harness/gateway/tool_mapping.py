@@ -18,8 +18,8 @@ PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path", "files")
 COMMAND_KEYS: Final = ("command", "cmd", "commands")
 """The argument names for a shell command in the tools of: most CLIs; Codex; Cline."""
 
-CONTENT_KEYS: Final = ("content", "new_text")
-"""The argument names for a file's new content in the tools of: most CLIs; Cline."""
+CONTENT_KEYS: Final = ("content", "file_text", "new_text")
+"""The argument names for a file's text in the tools of: most CLIs; GitHub Copilot CLI; Cline."""
 
 
 class UnknownTool(Exception):
@@ -27,16 +27,20 @@ class UnknownTool(Exception):
 
 
 class _Need(Struct, frozen=True):
-    """The tool that a kind of call needs: its name contains one of `names`, and it takes one argument of each group."""
+    """The tool that a kind of call needs. It takes one argument of each group.
+
+    Its name contains one of `names`, or is one of `whole` (GitHub Copilot CLI).
+    """
 
     names: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...]
+    whole: tuple[str, ...] = ()
 
 
 _NEEDS: Final = {
-    "write": _Need(("write", "editor"), (PATH_KEYS, CONTENT_KEYS)),
+    "write": _Need(("write", "editor"), (PATH_KEYS, CONTENT_KEYS), whole=("create",)),
     "run": _Need(("bash", "shell", "exec", "command"), (COMMAND_KEYS,)),
-    "read": _Need(("read",), (PATH_KEYS,)),
+    "read": _Need(("read",), (PATH_KEYS,), whole=("view",)),
 }
 
 
@@ -81,7 +85,9 @@ def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool
     spellings = (call.target, call.target.replace(".", "__"))
     found = [tool for tool in tools if tool.name in spellings]
     if call.kind == "mcp" and not found:
-        found = [tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}"))]
+        found = [
+            tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}", f"-{call.target}"))
+        ]
     return found
 
 
@@ -99,7 +105,8 @@ def _fitting(need: _Need, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
     for tool in tools:
         keys = _keys(tool, need)
         name = tool.name.lower()
-        if keys and set(tool.schema.get("required", ())) <= keys and any(word in name for word in need.names):
+        named = name in need.whole or any(word in name for word in need.names)
+        if keys and set(tool.schema.get("required", ())) <= keys and named:
             found.append(tool)
     return [tool for tool in found if tool.name.lower() in need.names] or found
 

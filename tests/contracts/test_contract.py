@@ -65,7 +65,7 @@ def test_the_cli_has_the_pinned_version(name: str, clis: Path | None) -> None:
 def test_the_cli_starts_and_tells_its_version(name: str, stage: Stage, sessions: Path, clis: Path | None) -> None:
     cli = installed(backend(name), clis)
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
-    ran = place.run([*cli.runner, str(cli.executable), "--version"])
+    ran = place.run([*cli.runner, str(cli.executable), "--version"], cli.environment)
     assert cli.version in (ran.stdout + ran.stderr).decode()  # mini tells it, and exits with 2
 
 

@@ -51,6 +51,13 @@ PI = [
     OfferedTool("edit", schema("path edits")),
     OfferedTool("write", schema("path content")),
 ]
+COPILOT = [
+    OfferedTool("bash", schema("command description", "shellId mode")),
+    OfferedTool("view", schema("path", "view_range")),
+    OfferedTool("create", schema("path file_text")),
+    OfferedTool("edit", schema("path old_str new_str")),
+    OfferedTool("proctor-render_state", schema("seed", "state label")),
+]
 
 
 def listed(name: str, items: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +104,9 @@ def load(folder: Path, text: str) -> Any:
         (CLINE, ScriptedCall(write="a", content="x"), "editor", {"path": "/w/a", "new_text": "x"}),
         (CLINE, ScriptedCall(run="ls"), "run_commands", {"commands": ["ls"]}),
         (CLINE, ScriptedCall(read="a"), "read_files", {"files": [{"path": "/w/a"}]}),
+        (COPILOT, ScriptedCall(write="a", content="x"), "create", {"path": "/w/a", "file_text": "x"}),
+        (COPILOT, ScriptedCall(read="a"), "view", {"path": "/w/a"}),
+        (COPILOT, ScriptedCall(mcp="render_state"), "proctor-render_state", {}),
     ],
 )
 def test_a_call_is_mapped_to_the_offered_tools(
