@@ -329,7 +329,7 @@ class TestPi:
 
     def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
-            *("--mode", "json", "--print", "--offline"),
+            *("--mode", "json", "--print", "--offline", "--no-approve"),
             *("--provider", "proctor", "--model", "qwen3:32b", "--thinking", "off"),
             *("--no-context-files", "--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"),
             *("--append-system-prompt", f"{HOME}/.pi/agent/instructions.md"),
