@@ -19,6 +19,7 @@ from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
 from backends.gemini.adapter import GeminiOptions
+from backends.kilo.adapter import KiloOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
@@ -147,6 +148,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`ClaudeOptions`": ClaudeOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
+    "`KiloOptions`": KiloOptions,
     "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
     "`QwenOptions`": QwenOptions,
