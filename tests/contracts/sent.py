@@ -62,6 +62,7 @@ EFFORT: Mapping[str, dict[str, Any]] = {
     "mini": {},
     "opencode": {"variant": "high"},
     "pi": {"thinking": "high"},
+    "kilo": {"variant": "high"},
     "kimi": {"thinking": "high"},
     "qwen": {"reasoning_effort": "high"},
 }
