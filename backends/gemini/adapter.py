@@ -8,11 +8,12 @@ Measured with Gemini CLI 0.61.0:
 - Under the name in `context.fileName`, it reads instructions in the home and in every folder of the workspace. The
   name is one that nobody else uses.
 - A policy that denies a tool hides it from the model. The tools that need the internet, and skills, are denied.
-- It blocks every shell command with `$(…)`, backticks or `<(…)`, even in quotes. Its commands do not see the user's
-  configuration of git.
+- It blocks a shell command that substitutes another's output: `$(…)` or backticks outside of single quotes, and `<(…)`
+  or `>(…)` outside of all quotes. Its commands do not see the user's configuration of git.
 - A subagent must end with a call of `complete_task`. One that ends with a text counts as failed.
-- It compacts a conversation that it resumes if the conversation is longer than a share of the model's context. It
-  takes 1,048,576 tokens for granted for models that it does not know.
+- It compacts a conversation only before a message of the user that is not the first one, or after an answer without
+  calls. A session that an overflow interrupts has neither. So it cannot compact on demand, and never does on its own
+  (`compressionThreshold`).
 - It keeps a conversation in `.gemini/tmp/PROJECT/chats/session-TIME-ID.jsonl`, with the first 8 characters of the id.
 - It tells most errors by its exit code: the HTTP status modulo 256.
 """
@@ -29,6 +30,7 @@ from msgspec import Meta, Struct
 from backends import events as ev
 from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
 from backends.gemini import stream
+from backends.node_script import QUICK_EXIT, node_options
 from backends.options import read_options
 
 
@@ -44,7 +46,7 @@ class Gemini(Backend):
     name = "gemini"
     installation = NpmPackage(package="@google/gemini-cli", executable="gemini", licence="Apache-2.0", megabytes=100)
     options = GeminiOptions
-    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("google_generate",), compact=True)
+    capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("google_generate",))
     quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True, merges_cache_writes=True)
 
     def command(self, spec: SessionSpec) -> list[str]:
@@ -59,11 +61,7 @@ class Gemini(Backend):
         settings: dict[str, Any] = {
             **_SETTINGS,
             "general": {**_SETTINGS["general"], "maxAttempts": options.max_retries + 1},
-            "model": {**_SETTINGS["model"], "compressionThreshold": _compacts_at(spec) / _ASSUMED_CONTEXT},
-            "modelConfigs": {
-                "customOverrides": [_output_limit(spec)],
-                "customAliases": {_COMPACTOR: {"modelConfig": {"model": spec.model}}},
-            },
+            "modelConfigs": {"customOverrides": [_output_limit(spec)]},
             "mcpServers": {
                 server.name: {"httpUrl": server.url, "timeout": _TOOL_TIMEOUT_S * 1000, "trust": True}
                 for server in spec.mcp
@@ -72,6 +70,7 @@ class Gemini(Backend):
         files = {
             f"{spec.home}/.gemini/settings.json": json.dumps(settings, indent=2),
             f"{spec.home}/.gemini/policies/proctor.toml": _POLICY,
+            _script(spec): f"{QUICK_EXIT}delete process.env.NODE_OPTIONS;\n",
         }
         if spec.instructions:
             files[f"{spec.home}/.gemini/{_INSTRUCTIONS}"] = spec.instructions
@@ -84,6 +83,7 @@ class Gemini(Backend):
             "GOOGLE_GEMINI_BASE_URL": spec.model_url,
             "GEMINI_CLI_NO_RELAUNCH": "1",
             "NO_COLOR": "1",
+            **node_options(_script(spec)),
             **_GIT_IDENTITY,
         }
 
@@ -120,12 +120,6 @@ _GIT_IDENTITY = {
 _TOOL_TIMEOUT_S = 600
 """Seconds that an MCP tool may take. An episode may take long."""
 
-_ASSUMED_CONTEXT = 1_048_576
-"""The context in tokens that the CLI takes for granted for every model that it does not know."""
-
-_COMPACTOR = "chat-compression-default"
-"""The name of the settings with which the CLI asks for a summary: by default of another model."""
-
 _INSTRUCTIONS = "instructions.proctor.md"
 """The name of the file with Proctor's instructions."""
 
@@ -148,7 +142,7 @@ _SETTINGS: dict[str, Any] = {
     "privacy": {"usageStatisticsEnabled": False},
     "telemetry": {"enabled": False},
     "ide": {"enabled": False},
-    "model": {"disableLoopDetection": True},
+    "model": {"disableLoopDetection": True, "compressionThreshold": 10},
     "context": {"fileName": _INSTRUCTIONS, "memoryBoundaryMarkers": []},
     "tools": {
         "shell": {"enableInteractiveShell": False},
@@ -169,9 +163,8 @@ priority = 999
 """
 
 
-def _compacts_at(spec: SessionSpec) -> int:
-    """Return at how many tokens the CLI compacts a conversation: more than any context has, unless it is to compact."""
-    return spec.context // 2 if spec.compact else 10 * _ASSUMED_CONTEXT
+def _script(spec: SessionSpec) -> str:
+    return f"{spec.home}/.gemini/first.mjs"
 
 
 def _output_limit(spec: SessionSpec) -> dict[str, Any]:

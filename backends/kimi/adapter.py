@@ -2,12 +2,12 @@
 
 Measured with Kimi Code 2.1.0:
 
-- It takes its prompt from the command line only, and tells a failed MCP server only in its log. A script that Node.js
-  runs before it mends both.
+- It takes its prompt from the command line only. It tells a failed MCP server only in its log, and a compaction only in
+  the file of the conversation. A script that Node.js runs before it mends this.
 - It tells the id of a conversation only at the end of a session that ended well. Until then, it can go on with the
   latest conversation of a folder (`--continue`). It keeps each in `.kimi-code/sessions/FOLDER/ID/` as it goes.
 - It compacts a conversation that takes 85% of the context, or leaves less than 50,000 tokens of it. It always compacts
-  one whose next request the server refuses as too long. The stream does not show that.
+  one whose next request the server refuses as too long, and often more than once.
 - It ends a session that makes the same call 12 times in a row.
 - It reads AGENTS.md of the workspace and of the folders above it, up to the root of a git repository.
 """
@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 from backends import events as ev
 from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
 from backends.kimi import stream
+from backends.node_script import node_options
 from backends.options import read_options
 
 _PROVIDER = "proctor"
@@ -100,12 +101,12 @@ class Kimi(Backend):
         return files | ({f"{folder}/AGENTS.md": spec.instructions} if spec.instructions else {})
 
     def environment(self, spec: SessionSpec) -> dict[str, str]:
-        """See `Backend.environment`. `NODE_OPTIONS` has Node.js run our script first, which takes it away."""
+        """See `Backend.environment`."""
         return {
             "KIMI_CODE_NO_AUTO_UPDATE": "1",
             "KIMI_DISABLE_TELEMETRY": "1",
             "KIMI_DISABLE_CRON": "1",
-            "NODE_OPTIONS": f"--import={_script(spec)}",
+            **node_options(_script(spec)),
         }
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
@@ -157,22 +158,29 @@ _NO_COMPACTION = {"reserved_context_size": 0, "compaction_trigger_ratio": 0.99, 
 
 _SCRIPT = """\
 // Runs before Kimi Code. Gives it the prompt on standard input as an argument that no other process can see.
-// At the end, tells the MCP servers that were missing: Kimi Code tells them in its log alone.
-import { existsSync, readFileSync, writeSync } from "node:fs";
+// At the end, tells the MCP servers that were missing, and how often the conversation was compacted.
+import { existsSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 
-const logged = () => {
-  const log = `${process.env.HOME}/.kimi-code/logs/kimi-code.log`;
-  return existsSync(log) ? readFileSync(log, "utf8") : "";
+const folder = `${process.env.HOME}/.kimi-code`;
+const text = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "");
+const logged = () => text(`${folder}/logs/kimi-code.log`);
+const compactions = () => {
+  const files = existsSync(`${folder}/sessions`) ? readdirSync(`${folder}/sessions`, { recursive: true }) : [];
+  const main = files.filter((file) => file.endsWith("agents/main/wire.jsonl"));
+  return main.map((file) => text(`${folder}/sessions/${file}`).split('"full_compaction.complete"').length - 1)
+    .reduce((sum, count) => sum + count, 0);
 };
 
 if (isMainThread) {
   delete process.env.NODE_OPTIONS;
   process.argv.push("--prompt", readFileSync(0, "utf8"));
-  const before = logged().length;
+  const [before, compacted] = [logged().length, compactions()];
   process.on("exit", () => {
     for (const [, said] of logged().slice(before).matchAll(/ERROR mcp server unavailable +(.*)/g))
       writeSync(2, `mcp server unavailable: ${said}\\n`);
+    for (let count = compactions(); count > compacted; count--)
+      writeSync(2, "conversation compacted\\n");
   });
 }
 """

@@ -8,7 +8,7 @@ Measured with Kimi Code 2.1.0 and a scripted model server:
 - An empty response, or one of thoughts alone, has no line. Kimi Code takes it for a failure and repeats the request. If
   it is empty again, the session ends with an error. To us, the model has then ended its session, as with other CLIs.
   The error tells the response's `finishReason`; an answer that held no response has none.
-- A response that compacts the conversation has no line, either.
+- A response that compacts the conversation has no line, either. The script in `adapter` tells it at the end.
 - A result does not say whether the call failed. The words of Kimi Code and of MCP servers do.
 - `session.resume_hint` is the last line of a session that ended well. A failed one ends without it. The error is then
   on standard error, where all output of shell commands appears too.
@@ -50,18 +50,19 @@ def decode(line: bytes) -> tuple[ev.Event, ...]:
 
 def read_stderr(text: str) -> tuple[ev.Event, ...]:
     """See `Backend.read_stderr`."""
-    missing = tuple(ev.McpStatus(server=found[1], status=found[2]) for found in _MCP_FAILED.finditer(text))
-    found = _FAILED_SESSION.search(text)
-    if not found:
-        return missing
+    told: list[ev.Event] = [ev.McpStatus(server=found[1], status=found[2]) for found in _MCP_FAILED.finditer(text)]
+    if compacted := _COMPACTED.search(text):
+        told += [ev.Compaction()] * compacted[0].count("\n")
+    if not (found := _FAILED_SESSION.search(text)):
+        return tuple(told)
     said = found[1]
     if _EMPTY.search(said):
-        return (*missing, *_EMPTY_RESPONSE, ev.SessionFinished(succeeded=True, reason="empty response"))
+        return (*told, *_EMPTY_RESPONSE, ev.SessionFinished(succeeded=True, reason="empty response"))
     status = told_status(said.partition(": ")[2])
     kind = error_kind(said, status)
     if kind is ev.ErrorKind.OTHER and said.startswith("provider."):
         kind = ev.ErrorKind.MODEL_ERROR
-    return (*missing, *error_events(kind, said, status))
+    return (*told, *error_events(kind, said, status))
 
 
 class _KimiFunction(LinePart):
@@ -105,7 +106,8 @@ _OF_SUBAGENT = re.compile(rb'"(?:agent_id: agent-\d+\\n|<agent_swarm_result>)')
 """How the result of a call begins that started subagents."""
 
 _FAILED_SESSION = re.compile(
-    r"^error: failed to run prompt: (.{1,4096}?)\nSee log: [^\n]*\n(?:mcp server [^\n]*\n)*\Z", re.DOTALL | re.MULTILINE
+    r"^error: failed to run prompt: (.{1,4096}?)\nSee log: [^\n]*\n(?:(?:mcp server|conversation) [^\n]*\n)*\Z",
+    re.DOTALL | re.MULTILINE,
 )
 """The error that ends a session. Only Kimi Code itself writes after it."""
 
@@ -117,6 +119,8 @@ _EMPTY = re.compile(
 _EMPTY_RESPONSE = (ev.TurnStarted(turn="empty", whole=True), ev.TurnFinished(turn="empty"))
 
 _MCP_FAILED = re.compile(r"^mcp server unavailable: server=(\S{1,200}) .{0,200}?\bstatus=(\w{1,40})", re.MULTILINE)
+
+_COMPACTED = re.compile(r"(?:^conversation compacted\n)+\Z", re.MULTILINE)
 
 
 def _response(line: _KimiLine) -> Iterator[ev.Event]:

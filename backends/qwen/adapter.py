@@ -13,6 +13,8 @@ Measured with Qwen Code 0.24.4, which needs Node.js 22:
 - It keeps a conversation in `.qwen/projects/FOLDER/chats/ID.jsonl` and writes it as it goes.
 - Settings of a system file rank above those of the workspace. So Proctor's settings are both the user's and the
   system's. As instructions it reads only files of the name in `context.fileName`, in the home and in the workspace.
+- It starts Node.js three times, or twice with `QWEN_CODE_NO_RELAUNCH`. It parses shell commands with WebAssembly
+  (`QUICK_EXIT`).
 - The `rg` that it brings is not executable once installed by another user. It then searches without it.
 """
 
@@ -27,6 +29,7 @@ from msgspec import Meta, Struct
 
 from backends import events as ev
 from backends.base import Backend, Capabilities, NpmPackage, ReportingQuirks, SessionSpec, plain_name
+from backends.node_script import QUICK_EXIT, node_options
 from backends.options import read_options
 from backends.qwen import stream
 
@@ -103,7 +106,7 @@ class Qwen(Backend):
             "context": {"fileName": _INSTRUCTIONS},
             "mcpServers": {server.name: {"httpUrl": server.url, "trust": True} for server in spec.mcp},
         }
-        files = {_settings(spec): json.dumps(settings, indent=2)}
+        files = {_settings(spec): json.dumps(settings, indent=2), _script(spec): _SCRIPT}
         if spec.instructions:
             files[f"{spec.home}/{_FOLDER}/{_INSTRUCTIONS}"] = spec.instructions
         return files
@@ -114,7 +117,9 @@ class Qwen(Backend):
             _KEY: "sealed",
             "QWEN_CODE_SYSTEM_SETTINGS_PATH": _settings(spec),
             "QWEN_CODE_DISABLE_CRON": "1",
+            "QWEN_CODE_NO_RELAUNCH": "1",
             "QWEN_CODE_SUPPRESS_YOLO_WARNING": "1",
+            **node_options(_script(spec)),
         }
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
@@ -157,6 +162,13 @@ _KEY = "PROCTOR_MODEL_KEY"
 _FOLDER = ".qwen"
 _INSTRUCTIONS = "PROCTOR.md"
 
+_SCRIPT = QUICK_EXIT + 'if (process.execArgv.includes("--expose-gc")) delete process.env.NODE_OPTIONS;\n'
+"""Runs in both of the CLI's processes. The second one has `--expose-gc`."""
+
 
 def _settings(spec: SessionSpec) -> str:
     return f"{spec.home}/{_FOLDER}/settings.json"
+
+
+def _script(spec: SessionSpec) -> str:
+    return f"{spec.home}/{_FOLDER}/first.mjs"

@@ -36,12 +36,14 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     - `shell`: the name of the shell tool.
     - `subagent`: the tool that starts a subagent, for a CLI that has subagents.
     - `too_long`: the error with which a model server of the CLI's first wire refuses a prompt that is too long.
+    - `effort`: the options with which the backend asks a model for reasoning, if it has any.
     - `known_models`: models that the CLI knows by name and may treat differently from unknown ones.
     """
 
     shell: str
     subagent: SubagentTool | None = None
     too_long: str = "This model's maximum context length is 8192 tokens. Your messages resulted in 9000 tokens."
+    effort: Mapping[str, Any] = {}
     known_models: tuple[str, ...] = ()
 
     def start_subagent(self, prompt: str, **arguments: str) -> ScriptedCall:
