@@ -20,6 +20,7 @@ from backends.cline.adapter import ClineOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
 from backends.gemini.adapter import GeminiOptions
+from backends.kilo.adapter import KiloOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
@@ -149,6 +150,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`ClineOptions`": ClineOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
+    "`KiloOptions`": KiloOptions,
     "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
     "`QwenOptions`": QwenOptions,
