@@ -97,7 +97,7 @@ class AccountApp:
             wire=wire,
             path=client.path,
             headers=allowed.headers(dict(client.request.headers)),
-            body=body,
+            body=asked.body(body),
             workspace=account.workspace,
         )
         if asked.counts:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from harness.gateway.wires import anthropic_messages, google_generate, openai_chat, openai_responses
+from harness.gateway.wires import anthropic_messages, google_generate, google_names, openai_chat, openai_responses
 from harness.gateway.wires.base import Wire
 
 
@@ -16,6 +16,10 @@ class Route(Struct, frozen=True):
 
     wire: Wire
     counts: bool = False
+
+    def body(self, body: bytes) -> bytes:
+        """Return a valid body in the form that goes to the model. Only Google's wire has several forms."""
+        return google_names.canonical(body) if self.wire is google_generate else body
 
 
 _WIRES: Final[Mapping[str, Wire]] = {
