@@ -19,6 +19,7 @@ from harness.gateway.ledger import LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
 from harness.gateway.purse import Spend
+from harness.gateway.wires.base import identified
 from harness.gateway.wires.reader import Reader
 from harness.quota import quota
 
@@ -166,7 +167,8 @@ class Exchange:
         if answer.metered:
             self._reader = answer.metered
             answer.metered.on_bytes = lambda: self._ledger.touch(self._entry)
-        headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
+        named = {**identified(self._call.wire), **answer.headers}
+        headers = [(_raw(name.lower()), _raw(value)) for name, value in named.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.is_streamed:
             await self._stream(answer, send)

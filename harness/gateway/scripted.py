@@ -15,7 +15,7 @@ from harness.gateway.messages import ModelRequest, OfferedTool, Reply, ReplyTool
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
-from harness.gateway.wires.base import Wire, dumps
+from harness.gateway.wires.base import Wire, dumps, identified
 
 CLOSING = ScriptedTurn(text="Done.")
 """Played beyond the script's end."""
@@ -136,11 +136,11 @@ def _answer(status: int, kind: str, chunks: list[bytes], **ends: bool) -> Answer
 
 
 def _refusal(wire: Wire, status: int, fail: Fail) -> Answer:
-    body = dumps(wire.error(status, fail.message or f"the script answers {status} here")).encode()
-    headers = {"content-type": "application/json"}
+    error = wire.error(status, fail.message or f"the script answers {status} here")
+    headers = {"content-type": "application/json", **identified(wire, error)}
     if fail.retry_after is not None:
         headers["retry-after"] = f"{fail.retry_after:g}"
-    return Answer(status=status, headers=headers, chunks=_send([body]))
+    return Answer(status=status, headers=headers, chunks=_send([dumps(error).encode()]))
 
 
 def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:

@@ -79,8 +79,8 @@ def read(wire: Wire, body: bytes, *, streamed: bool, cut: bool = False) -> Answe
 
 
 def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
-    """Return the part of a usage that a wire can report: OpenAI's wires have no tokens written to the cache."""
-    if wire is ANTHROPIC:
+    """Return the part of a usage that a wire can report: Google reports no tokens written to the cache."""
+    if wire is not GOOGLE:
         return usage
     prompt = usage.input_tokens + usage.cache_write_tokens
     return msgspec.structs.replace(usage, input_tokens=prompt, cache_write_tokens=0)

@@ -10,23 +10,25 @@ from msgspec import Struct, field
 
 from harness.gateway.leaks import listen
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
-from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
+from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, new_id, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "anthropic_messages"
 COUNTED_AS: Final = "input_tokens"
+ID_HEADER: Final = "request-id"
 
 ERROR_TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+    504: "timeout_error",
     529: "overloaded_error",
 }
-"""Error type by status. Any other status is an `api_error`."""
+"""Error type by status. Any other status is an `invalid_request_error` below 500, and then an `api_error`."""
 
 UNSAID: Final = "No response requested."
 """What Claude Code says in the model's name when it resumes a conversation that broke off after a tool's result."""
@@ -146,13 +148,24 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message}}
+    kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": new_id()}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    entry = {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {**entry, "lifecycle": "active"}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
-    return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
+    return {"data": [model(name)], "has_more": False, "first_id": name, "last_id": name}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens."""
+    return {COUNTED_AS: tokens}
 
 
 class _CacheCreation(Struct, frozen=True):

@@ -28,6 +28,7 @@ from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "google_generate"
 COUNTED_AS: Final = "totalTokens"
+ID_HEADER: Final = None
 
 PATH: Final = re.compile(
     r"/v1(?:beta|alpha)?/(?:models/)?(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
@@ -35,15 +36,19 @@ PATH: Final = re.compile(
 """The path of a request, which names the model. Clients leave out `models/` if the name itself has a slash."""
 
 ERROR_STATUS = {
-    400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
     429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""Status word by HTTP status. Any other status is `INTERNAL`."""
+"""Status word by HTTP status. Any other status is `INVALID_ARGUMENT` below 500, and then `INTERNAL`."""
 
 
 class _Name(Struct, frozen=True):
@@ -206,13 +211,24 @@ def _event(data: dict[str, Any]) -> bytes:
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    return {"error": {"code": status, "message": message, "status": ERROR_STATUS.get(status, "INTERNAL")}}
+    word = ERROR_STATUS.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
+    return {"error": {"code": status, "message": message, "status": word}}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    methods = ["generateContent", "streamGenerateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    methods = ["generateContent", "countTokens"]
-    return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
+    return {"models": [model(name)]}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens."""
+    return {COUNTED_AS: tokens}
 
 
 class _GoogleUsage(Struct, frozen=True, rename="camel"):

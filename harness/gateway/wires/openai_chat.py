@@ -24,15 +24,24 @@ from harness.gateway.wires.urls import URL_SOURCE, fetched
 
 NAME: Final = "openai_chat"
 COUNTED_AS: Final = None
+ID_HEADER: Final = "x-request-id"
 
 ERROR_TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
-"""Error type by status. Any other status is a `server_error`."""
+"""Error type by status. Any other status is an `invalid_request_error` below 500, and then a `server_error`."""
+
+ERROR_CODES = {
+    401: "invalid_api_key",
+    404: "model_not_found",
+    429: "rate_limit_exceeded",
+    503: "service_unavailable",
+    504: "timeout",
+}
+"""Error code by status. Any other status has none below 500, and then `server_error`."""
 
 
 class _ChatMessage(Struct, frozen=True):
@@ -98,14 +107,20 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire reports it. The prompt includes cached tokens. Few services report cache writes."""
+    """Return the usage as this wire reports it. The prompt includes the tokens read from and written to the cache."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "prompt_tokens": prompt,
         "completion_tokens": usage.output_tokens,
         "total_tokens": prompt + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "prompt_tokens_details": kept(usage),
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
+
+
+def kept(usage: TokenCounts) -> dict[str, int]:
+    """Return how many tokens of the prompt were read from the cache and written to it."""
+    return {"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens}
 
 
 def _call(call: ReplyToolCall, arguments: str) -> dict[str, Any]:
@@ -157,13 +172,24 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    kind = ERROR_TYPES.get(status, "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    kind, code = ("server_error", "server_error") if status >= 500 else ("invalid_request_error", None)
+    kind, code = ERROR_TYPES.get(status, kind), ERROR_CODES.get(status, code)
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "proctor"}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
+    return {"object": "list", "data": [model(name)]}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens. The service counts them over its other wire only."""
+    return {"object": "response.input_tokens", "input_tokens": tokens}
 
 
 class Cached(Struct, frozen=True):

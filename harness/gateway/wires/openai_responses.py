@@ -21,13 +21,26 @@ from harness.gateway.messages import (
     WireError,
 )
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, stated
-from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
+from harness.gateway.wires.openai_chat import ID_HEADER, Cached, count, disjoint, error, kept, model, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
 
-__all__ = ["COUNTED_AS", "NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
+__all__ = [
+    "COUNTED_AS",
+    "ID_HEADER",
+    "NAME",
+    "count",
+    "error",
+    "events",
+    "model",
+    "models",
+    "parse",
+    "read_body",
+    "read_event",
+    "render",
+]
 
 NAME: Final = "openai_responses"
-COUNTED_AS: Final = None
+COUNTED_AS: Final = "input_tokens"
 
 _CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
 _OUTPUTS: Final = {"reasoning", *_CALLS}
@@ -118,11 +131,11 @@ def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire reports it. The input includes cached tokens. Few services report cache writes."""
+    """Return the usage as this wire reports it. The input includes the tokens read from and written to the cache."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": sent,
-        "input_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "input_tokens_details": kept(usage),
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": sent + usage.output_tokens,
