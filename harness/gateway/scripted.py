@@ -49,7 +49,8 @@ class ScriptedProvider:
         self._completions += request.toolless and fail is None
         reply = _reply(turn, call)
         if request.stream:
-            chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
+            reported = msgspec.structs.replace(request, stream_usage=True)
+            chunks, kind = list(call.wire.events(reply, reported)), "text/event-stream; charset=utf-8"
         else:
             chunks, kind = [dumps(call.wire.render(reply)).encode()], "application/json"
         return _spoilt(fail, chunks, kind) if fail else _answer(200, kind, chunks)
