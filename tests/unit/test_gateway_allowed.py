@@ -290,8 +290,8 @@ def test_the_clis_own_key_is_dropped_from_the_query(upstream: Upstream, session:
 
 
 PLACES = (
-    "/v1/models/demo:generateContent",
-    "/v1alpha/models/demo:generateContent",
+    "/v2/models/demo:generateContent",
+    "/v1beta1/models/demo:generateContent",
     "/v1beta/models/demo:generateContent%3F:countTokens",
     "/v1beta/models/demo:generateContent%3Fa:generateContent",
     "/v1beta/models/%2e%2e/models/demo:generateContent",

@@ -12,6 +12,7 @@ from harness.gateway.leaks import listen
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
 from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, new_id, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_anthropic
 
 NAME: Final = "anthropic_messages"
 COUNTED_AS: Final = "input_tokens"
@@ -56,6 +57,8 @@ class _AnthropicBody(Extras, frozen=True):
     stream: bool = False
     mcp_servers: list[Any] | None = None
     max_tokens: Any = None
+    tool_choice: Any = None
+    output_config: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
@@ -84,6 +87,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_tokens),
         answers=data.answers,
+        wanted=by_anthropic(data.tool_choice, data.output_config),
     )
 
 

@@ -25,6 +25,7 @@ from harness.gateway.wires.google_names import one_form
 from harness.gateway.wires.guard import check_spelling
 from harness.gateway.wires.openai_chat import Cached, disjoint
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_google
 
 NAME: Final = "google_generate"
 COUNTED_AS: Final = "totalTokens"
@@ -141,6 +142,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
         ),
         max_output=stated(config.get("maxOutputTokens")),
         answers=stated(config.get("candidateCount")) or 1,
+        wanted=by_google(raw.get("toolConfig"), config),
     )
 
 

@@ -21,6 +21,7 @@ from harness.gateway.messages import (
 )
 from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_openai
 
 NAME: Final = "openai_chat"
 COUNTED_AS: Final = None
@@ -74,6 +75,8 @@ class _ChatBody(Extras, frozen=True):
     web_search_options: Any = None
     max_completion_tokens: Any = None
     max_tokens: Any = None
+    tool_choice: Any = None
+    response_format: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
@@ -103,6 +106,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_completion_tokens, data.max_tokens),
         answers=data.answers,
+        wanted=by_openai(data.tool_choice, data.response_format),
     )
 
 

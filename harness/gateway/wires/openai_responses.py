@@ -23,6 +23,7 @@ from harness.gateway.messages import (
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, stated
 from harness.gateway.wires.openai_chat import ID_HEADER, Cached, count, disjoint, error, kept, model, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_openai
 
 __all__ = [
     "COUNTED_AS",
@@ -72,6 +73,10 @@ class _ResponsesTool(Struct, frozen=True):
     tools: list[_ResponsesTool] = []
 
 
+class _Text(Struct, frozen=True):
+    format: Any = None
+
+
 class _ResponsesBody(Extras, frozen=True):
     model: str
     input: str | list[_Item]
@@ -79,6 +84,8 @@ class _ResponsesBody(Extras, frozen=True):
     stream: bool | None = None
     background: bool | None = None
     max_output_tokens: Any = None
+    tool_choice: Any = None
+    text: _Text | None = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
@@ -111,6 +118,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_output_tokens),
         answers=data.answers,
+        wanted=by_openai(data.tool_choice, data.text and data.text.format),
     )
 
 
