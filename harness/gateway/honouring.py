@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.gateway.messages import BYTES_PER_TOKEN, ModelRequest, OfferedTool, Reply, Wanted
+from harness.gateway.messages import BYTES_PER_TOKEN, ModelRequest, OfferedTool, Reply, AnswerForm
 from harness.gateway.provider import AnswerError
 from harness.gateway.script import ScriptedCall, ScriptedTurn
 from harness.gateway.wires.base import dumps
@@ -35,7 +35,7 @@ def honoured(turn: ScriptedTurn, request: ModelRequest) -> ScriptedTurn:
     return turn
 
 
-def check_calls(reply: Reply, wanted: Wanted) -> None:
+def check_calls(reply: Reply, wanted: AnswerForm) -> None:
     """Raise `AnswerError` 400 for a call of another tool than the only one that the request wants."""
     for call in reply.calls:
         if wanted.tool not in {None, call.name}:

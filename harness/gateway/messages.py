@@ -58,7 +58,7 @@ class RequestToolResult(Struct, frozen=True):
     is_error: bool = False
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class AnswerForm(Struct, frozen=True, kw_only=True):
     """How a request wants to be answered.
 
     `calls` says whether the model must call a tool; None leaves it to the model. `tool` is the only tool that it may
@@ -94,7 +94,7 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     hosted: tuple[str, ...] = ()
     max_output: int | None = None
     answers: int = 1
-    wanted: Wanted = Wanted()
+    wanted: AnswerForm = AnswerForm()
     toolless: bool = False
 
     @property

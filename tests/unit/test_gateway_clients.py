@@ -94,7 +94,7 @@ def test_tokens_are_counted_over_openais_responses(open_session: Opener, both: B
     assert forwarded.ledger()[0]["kind"] == "count"
 
 
-WORDS = {
+WORDS: dict[str, dict[int, Any]] = {
     MESSAGES: {
         400: "invalid_request_error",
         402: "billing_error",

@@ -28,12 +28,13 @@ def open_session(tmp_path: Path) -> Iterator[Opener]:
 def form(path: str) -> dict[str, Any]:
     """Return the fields by which a request of this wire asks for JSON."""
     named = {"type": "json_schema", "name": "a", "schema": SCHEMA}
-    return {
+    forms: dict[str, dict[str, Any]] = {
         CHAT: {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}},
         RESPONSES: {"text": {"format": named}},
         MESSAGES: {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
         GOOGLE: {"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}},
-    }[path]
+    }
+    return forms[path]
 
 
 def choice(path: str, mode: str, tool: str | None = None) -> dict[str, Any]:
