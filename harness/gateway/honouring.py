@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.gateway.messages import BYTES_PER_TOKEN, ModelRequest, OfferedTool, Reply, AnswerForm
+from harness.gateway.messages import BYTES_PER_TOKEN, AnswerForm, ModelRequest, OfferedTool, Reply
 from harness.gateway.provider import AnswerError
 from harness.gateway.script import ScriptedCall, ScriptedTurn
 from harness.gateway.wires.base import dumps
