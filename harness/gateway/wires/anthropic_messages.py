@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from harness.gateway.leaks import listen
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
@@ -36,8 +36,8 @@ UNSAID: Final = "No response requested."
 
 
 class _AnthropicMessage(Struct, frozen=True):
-    role: str
-    content: Any
+    role: str | None = None
+    content: Any = None
 
 
 _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_")
@@ -45,16 +45,16 @@ _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_
 
 
 class _AnthropicTool(Struct, frozen=True):
-    name: str = ""
-    input_schema: dict[str, Any] = {}
+    name: str | None = None
+    input_schema: dict[str, Any] | None = None
     type: str | None = None
 
 
 class _AnthropicBody(Extras, frozen=True):
     model: str
     messages: list[_AnthropicMessage]
-    tools: list[_AnthropicTool] = field(default_factory=list)
-    stream: bool = False
+    tools: list[_AnthropicTool] | None = None
+    stream: bool | None = None
     mcp_servers: list[Any] | None = None
     max_tokens: Any = None
     tool_choice: Any = None
@@ -65,11 +65,12 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     """Return the request in a body. A turn is an assistant message. Raise `WireError`."""
     data = decode(body, _AnthropicBody)
     last = data.messages[-1] if data.messages else None
+    offered = data.tools or []
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
     return ModelRequest(
         model=data.model,
-        stream=data.stream,
-        tools=tuple(OfferedTool(tool.name, tool.input_schema) for tool in data.tools),
+        stream=bool(data.stream),
+        tools=tuple(OfferedTool(tool.name or "", tool.input_schema or {}) for tool in offered),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(
@@ -80,7 +81,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             if isinstance(block, dict) and block.get("type") == "tool_result"
         ),
         hosted=(
-            *(tool.type for tool in data.tools if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
+            *(tool.type for tool in offered if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
             *(["mcp_servers"] if data.mcp_servers else []),
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,

@@ -164,7 +164,7 @@ class Message(Protocol):
     """What the messages of all wires have in common."""
 
     @property
-    def role(self) -> str:
+    def role(self) -> str | None:
         """The role of the speaker."""
 
     @property

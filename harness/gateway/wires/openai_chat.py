@@ -46,24 +46,28 @@ ERROR_CODES = {
 
 
 class _ChatMessage(Struct, frozen=True):
-    role: str
+    role: str | None = None
     content: Any = None
     tool_calls: list[Any] | None = None
-    tool_call_id: str = ""
+    tool_call_id: str | None = None
 
 
 class _ChatFunction(Struct, frozen=True):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class _ChatTool(Struct, frozen=True):
-    type: str = "function"
+    type: str | None = None
     function: _ChatFunction | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.type or "function"
 
 
 class _StreamOptions(Struct, frozen=True):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class _ChatBody(Extras, frozen=True):
@@ -87,19 +91,19 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(
-            OfferedTool(tool.function.name, tool.function.parameters) if tool.function else OfferedTool(tool.type)
+            OfferedTool(tool.function.name, tool.function.parameters or {}) if tool.function else OfferedTool(tool.kind)
             for tool in data.tools or ()
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
         results=tuple(
-            RequestToolResult(message.tool_call_id, flatten(message.content))
+            RequestToolResult(message.tool_call_id or "", flatten(message.content))
             for message in latest
             if message.role == "tool"
         ),
-        stream_usage=data.stream_options is not None and data.stream_options.include_usage,
+        stream_usage=data.stream_options is not None and bool(data.stream_options.include_usage),
         hosted=(
-            *(tool.type for tool in data.tools or () if tool.type not in {"function", "custom"}),
+            *(tool.kind for tool in data.tools or () if tool.kind not in {"function", "custom"}),
             *(["web_search_options"] if data.web_search_options is not None else []),
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,

@@ -52,25 +52,33 @@ _CLIENT_TOOLS: Final = {"function", "custom", "local_shell", "apply_patch", "too
 
 
 class _Item(Struct, frozen=True):
-    type: str = "message"
-    role: str = ""
+    type: str | None = None
+    role: str | None = None
     content: Any = None
-    call_id: str = ""
+    call_id: str | None = None
     output: Any = None
     tools: list[_ResponsesTool] | None = None
 
     @property
+    def kind(self) -> str:
+        return self.type or "message"
+
+    @property
     def by_model(self) -> bool:
-        return self.type in _OUTPUTS or self.role == "assistant"
+        return self.kind in _OUTPUTS or self.role == "assistant"
 
 
 class _ResponsesTool(Struct, frozen=True):
     """A function, a namespace of functions, or a tool that the service or a grammar provides."""
 
-    type: str
-    name: str = ""
+    type: str | None = None
+    name: str | None = None
     parameters: dict[str, Any] | None = None
-    tools: list[_ResponsesTool] = []
+    tools: list[_ResponsesTool] | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.type or "a tool without a type"
 
 
 class _Text(Struct, frozen=True):
@@ -78,8 +86,8 @@ class _Text(Struct, frozen=True):
 
 
 class _ResponsesBody(Extras, frozen=True):
-    model: str
-    input: str | list[_Item]
+    model: str | None = None
+    input: str | list[_Item] | None = None
     tools: list[_ResponsesTool] | None = None
     stream: bool | None = None
     background: bool | None = None
@@ -98,19 +106,21 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     data = decode(body, _ResponsesBody)
     if data.background:
         raise WireError("background: such answers are not served, because the gateway could not count them")
-    items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
+    if not data.model:
+        raise WireError("model: the request names no model; name the one of this session")
+    items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input or []
     if any(item.type == "item_reference" for item in items):
         raise WireError("item_reference: this session uses nothing that the service keeps; send the item itself")
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
-    answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
+    answers = reversed(list(takewhile(lambda item: item.kind.endswith("_output"), reversed(items))))
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(_tools(offered)),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
-        results=tuple(RequestToolResult(item.call_id, flatten(item.output)) for item in answers),
+        results=tuple(RequestToolResult(item.call_id or "", flatten(item.output)) for item in answers),
         hosted=(
             *_hosted(offered),
             *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
@@ -125,17 +135,17 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
 def _tools(tools: Iterable[_ResponsesTool], namespace: str = "") -> Iterator[OfferedTool]:
     for tool in tools:
         if tool.type == "namespace":
-            yield from _tools(tool.tools, f"{tool.name}.")
+            yield from _tools(tool.tools or (), f"{tool.name}.")
         else:
-            yield OfferedTool(namespace + (tool.name or tool.type), tool.parameters or {})
+            yield OfferedTool(namespace + (tool.name or tool.kind), tool.parameters or {})
 
 
 def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
     for tool in tools:
         if tool.type == "namespace":
-            yield from _hosted(tool.tools)
+            yield from _hosted(tool.tools or ())
         elif tool.type not in _CLIENT_TOOLS:
-            yield tool.type
+            yield tool.kind
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
