@@ -81,7 +81,7 @@ def example(schema: Mapping[str, Any], word: str, depth: int = 0) -> Any:
 
 def _said_or_called(turn: ScriptedTurn, value: Any, request: ModelRequest) -> ScriptedTurn:
     wanted = request.wanted
-    if wanted.json or not (wanted.calls and request.tools):
+    if not (wanted.calls and request.tools):
         return _with(turn, text=json.dumps(value, ensure_ascii=False))
     if not isinstance(value, dict):
         raise AnswerError(400, "the script's `json` is no object, but the request wants it as the arguments of a tool")

@@ -13,12 +13,13 @@ TOOLS: list[Any] = [
     {"type": "function", "function": {"name": name, "parameters": schema}}
     for name, schema in (("add", ADD), ("shout", SHOUT))
 ]
+litellm.suppress_debug_info = True
 ASKED: list[Any] = [{"role": "user", "content": PROMPT}]
 WHERE = {
     "openai_chat": ("openai/demo", "/v1"),
     "openai_responses": ("openai/responses/demo", "/v1"),
     "anthropic_messages": ("anthropic/demo", ""),
-    "google_generate": ("gemini/demo", "/v1beta/models/demo"),
+    "google_generate": ("gemini/demo", "/v1beta"),
 }
 
 
