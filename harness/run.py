@@ -144,7 +144,7 @@ class Run:
 
     @cached_property
     def _chosen(self) -> list[Case]:
-        require_known(self.choice, self.config, self._other_suites)
+        require_known(self.choice, self.config, self.conf, self._other_suites)
         chosen = choose(self._suite_cases, self.choice)
         if self.given.submission is not None:
             return without_agent(chosen, self.config.suite.replicates)

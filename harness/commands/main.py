@@ -51,6 +51,9 @@ COMMANDS = {
     "replay": Command(
         "play an episode again, compare it with its record, and show it", LazyModule("harness.commands.replay")
     ),
+    "launch": Command(
+        "run a suite in parts on a cluster, by Slurm, and watch them", LazyModule("harness.commands.launch")
+    ),
     "merge": Command(
         "join the results of several runs, such as shards, into a new one", LazyModule("harness.commands.merge")
     ),

@@ -41,6 +41,7 @@ OVERSIZED: Final = "oversized_request"
 """What refuses a request that is larger than the model's context, and has no room. No session ends by it."""
 
 T = TypeVar("T")
+Shared = TypeVar("Shared", BudgetConf, PaceConf)
 
 
 class RunPart(Struct, frozen=True, kw_only=True):
@@ -53,6 +54,22 @@ class RunPart(Struct, frozen=True, kw_only=True):
     folder: Path
     suite: str
     part: int = 0
+
+
+class BudgetPlace(Struct, frozen=True, kw_only=True):
+    """Where the shared budgets are kept. `None` means the user's cache.
+
+    The parts of a launched run keep them elsewhere. Several machines may then use the same `file`. Or each part has a
+    file of its own, and one of `shares` equal shares of each budget.
+    """
+
+    file: Path | None = None
+    shares: int = 1
+
+    @property
+    def found(self) -> Path:
+        """The file. Raise `NoHomeError` for a user without a home."""
+        return self.file or budget_file()
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -69,11 +86,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
 class Purses:
     """The shared budgets of one process. The file is opened when the first case needs it. Close it at the end.
 
-    `clock` returns seconds since 1970. Any thread may call the methods.
+    `clock` returns seconds since 1970. `place` says where they are kept. Any thread may call the methods.
     """
 
-    def __init__(self, run: RunPart, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, run: RunPart, clock: Callable[[], float] = time.time, place: BudgetPlace | None = None) -> None:
         self._run = run
+        self.place = place or BudgetPlace()
         self._clock = clock
         self._budget: SharedBudget | None = None
         self._run_purse = ""
@@ -95,9 +113,23 @@ class Purses:
         except (NoHomeError, OSError, sqlite3.Error) as error:
             if not limited:
                 return None
-            raise _unkept(error) from error
-        pace = SharedPace(provider.name, provider.pace or PaceConf(), f"{provider.name} {provider.base_url}")
-        return CasePurses(self, case.budget, provider.name, provider.daily_budget, pace)
+            raise _unkept(error, self.place) from error
+        conf = self._share(case, provider.pace, "pace") or PaceConf()
+        pace = SharedPace(provider.name, conf, f"{provider.name} {provider.base_url}")
+        budget, daily = (
+            self._share(case, case.budget, "budget"),
+            self._share(case, provider.daily_budget, "daily_budget"),
+        )
+        return CasePurses(self, budget, provider.name, daily, pace)
+
+    def _share(self, case: Case, conf: Shared | None, name: str) -> Shared | None:
+        """Return this process's share of a budget. Raise `ConfError` if there is nothing for a share."""
+        if conf is None or self.place.shares == 1:
+            return conf
+        share = conf.share(self.place.shares)
+        if share is None:
+            raise ConfError(f"{case.id}: the {name} is too small for {self.place.shares} parts with a share each")
+        return share
 
     def named(self, suite: BudgetConf | None, provider: str, daily: BudgetConf | None) -> list[Purse]:
         """Return the purses of these budgets today."""
@@ -126,10 +158,10 @@ class Purses:
     def _open(self) -> None:
         if self._thread is not None:
             return
-        file = budget_file()
+        file, alone = self.place.found, self.place.file is None
         thread = ThreadPoolExecutor(1, "proctor-budget")
         try:
-            self._budget = thread.submit(SharedBudget, file, self._clock).result()
+            self._budget = thread.submit(lambda: SharedBudget(file, self._clock, of_one_machine=alone)).result()
             run = self._run
             self._run_purse = thread.submit(self._budget.run_purse, run.folder, run.suite, run.part).result()
         except BaseException:
@@ -184,7 +216,9 @@ class CasePurses:
         try:
             return self._purses.submit(work).result()
         except sqlite3.Error as error:
-            raise ConfError(f"cannot read the budget that cases share in {budget_file()}: {error}") from error
+            raise ConfError(
+                f"cannot read the budget that cases share in {self._purses.place.found}: {error}"
+            ) from error
 
     def _look(self, budget: SharedBudget) -> tuple[Full, Spend] | None:
         self.latest = "; ".join(one.told(budget.spent(one)) for one in self._today())
@@ -282,10 +316,10 @@ def budget_file() -> Path:
     return user_cache() / "budget.sqlite"
 
 
-def _unkept(error: Exception) -> ConfError:
+def _unkept(error: Exception, place: BudgetPlace) -> ConfError:
     if isinstance(error, NoHomeError):
         return ConfError(f"the budget that cases share is kept in the user's cache, and {error}")
-    return ConfError(f"cannot keep the budget that cases share in {budget_file()}: {error}")
+    return ConfError(f"cannot keep the budget that cases share in {place.found}: {error}")
 
 
 def _ask(budget: SharedBudget, purses: list[Purse], wanted: Wanted, pace: SharedPace) -> HeldSpend | Full | TooFast:

@@ -59,10 +59,11 @@ class SharedBudget:
     """The file of purses, as one process uses it. Not safe for threads: use it from one at a time.
 
     `clock` gives the time in seconds since 1970, the same for all processes. Call `renew` more often than every
-    `LEASE_S`.
+    `LEASE_S`. The file is of one machine unless several share its folder. SQLite then keeps no log of what was written
+    in memory that processes share: machines would not see each other's, and spoil the file.
     """
 
-    def __init__(self, file: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, file: Path, clock: Callable[[], float], *, of_one_machine: bool = True) -> None:
         private_folder(file.parent)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._clock = clock
@@ -70,8 +71,8 @@ class SharedBudget:
         self._database = sqlite3.connect(
             file, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute(f"PRAGMA journal_mode={'WAL' if of_one_machine else 'DELETE'}")
+        self._database.execute(f"PRAGMA synchronous={'NORMAL' if of_one_machine else 'FULL'}")
         self._database.executescript(_TABLES + TABLE)
         with self._transaction():
             self._renew()

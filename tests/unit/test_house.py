@@ -58,6 +58,7 @@ FLOORS = (
         "budgets",
         "fixtures",
         "given_submission",
+        "launch",
         "schedule",
         "commands",
         "selection",

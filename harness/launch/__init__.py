@@ -1,0 +1,1 @@
+"""Runs of several parts, each on a machine of a cluster: planned, submitted, watched, resumed and merged."""
