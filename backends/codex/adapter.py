@@ -46,7 +46,7 @@ class Codex(Backend):
     """The adapter of Codex."""
 
     name = "codex"
-    installation = NpmPackage(package="@openai/codex", executable="codex", licence="Apache-2.0", megabytes=404)
+    installation = NpmPackage(package="@openai/codex", executable="codex", licence="Apache-2.0", megabytes=424)
     options = CodexOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("openai_responses",), compact=True)
     quirks = ReportingQuirks(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -39,11 +39,18 @@ class OpenCodeOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class OpenCode(Backend):
-    """The adapter of OpenCode."""
+    """The adapter of OpenCode, and the base of the adapters of its forks.
+
+    `folder` is the fork's name for its folders in the home, and `main_agent` that of the agent that a session begins
+    with.
+    """
+
+    folder: ClassVar[str] = "opencode"
+    main_agent: ClassVar[str] = "build"
 
     name = "opencode"
     installation = NpmPackage(package="opencode-ai", executable="opencode", licence="MIT", megabytes=355)
-    options = OpenCodeOptions
+    options: ClassVar[type[OpenCodeOptions]] = OpenCodeOptions
     capabilities = Capabilities(
         mcp=True,
         resume=True,
@@ -76,10 +83,10 @@ class OpenCode(Backend):
             "enabled_providers": [_PROVIDER],
             "provider": {_PROVIDER: _provider(spec, self._options(spec))},
             "mcp": {server.name: {"type": "remote", "url": server.url, "oauth": False} for server in spec.mcp},
-            "agent": {"build": self._agent(spec)},
+            "agent": {self.main_agent: self._agent(spec)},
         }
-        folder = f"{spec.home}/.config/opencode"
-        files = {f"{folder}/opencode.json": json.dumps(config, indent=2)}
+        folder = f"{spec.home}/.config/{self.folder}"
+        files = {f"{folder}/{self.folder}.json": json.dumps(config, indent=2)}
         if spec.instructions:
             files[f"{folder}/AGENTS.md"] = spec.instructions
         return files
@@ -87,7 +94,7 @@ class OpenCode(Backend):
     def environment(self, spec: SessionSpec) -> dict[str, str]:
         """See `Backend.environment`."""
         off = _SWITCHES if self._compacts(spec) else ("AUTOCOMPACT", *_SWITCHES)
-        return {f"OPENCODE_DISABLE_{switch}": "1" for switch in off}
+        return {f"{self.folder.upper()}_DISABLE_{switch}": "1" for switch in off}
 
     def decode(self, line: bytes) -> tuple[ev.Event, ...]:
         """See `Backend.decode`."""
@@ -99,7 +106,7 @@ class OpenCode(Backend):
 
     def conversation_files(self, session_id: str) -> tuple[str, ...]:  # noqa: ARG002 - one database holds them all
         """See `Backend.conversation_files`."""
-        return (".local/share/opencode/opencode.db",)
+        return (f".local/share/{self.folder}/{self.folder}.db",)
 
     def tool_name(self, server: str, tool: str) -> str:
         """See `Backend.tool_name`."""
@@ -107,10 +114,10 @@ class OpenCode(Backend):
 
     def builtin_tools(self, options: Mapping[str, Any]) -> frozenset[str]:
         """See `Backend.builtin_tools`. OpenCode may offer more than its option `tools` names: `edit` with `write`."""
-        return _BUILTIN_TOOLS.union(read_options(OpenCodeOptions, options).tools or ())
+        return _BUILTIN_TOOLS.union(read_options(self.options, options).tools or ())
 
     def _agent(self, spec: SessionSpec) -> dict[str, Any]:
-        """Return the changes to `build`, OpenCode's default agent."""
+        """Return the changes to the main agent."""
         options = self._options(spec)
         agent: dict[str, Any] = {"prompt": options.system_prompt} if options.system_prompt else {}
         if options.tools is not None:
@@ -122,7 +129,7 @@ class OpenCode(Backend):
         return spec.compact or self._options(spec).compaction
 
     def _options(self, spec: SessionSpec) -> OpenCodeOptions:
-        return read_options(OpenCodeOptions, spec.options)
+        return read_options(self.options, spec.options)
 
 
 BACKEND = OpenCode()

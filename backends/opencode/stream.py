@@ -1,6 +1,6 @@
-"""Reads the stream of OpenCode, and its log on standard error.
+"""Reads the stream of OpenCode and of its fork Kilo Code, and their log on standard error.
 
-Measured with OpenCode 1.18.33 and a scripted model server:
+Measured with OpenCode 1.18.33, Kilo Code 7.7.7 and a scripted model server:
 
 - There is no first and no last event. Each model response gives one `step_finish`. The session ends with a response
   whose reason is `stop` and that called no tool.
@@ -10,7 +10,10 @@ Measured with OpenCode 1.18.33 and a scripted model server:
 - A tool call and its result come as one `tool_use`, when the result is there.
 - `input` leaves out cached tokens, `output` leaves out reasoning.
 - The stream does not report an MCP server that fails. The log (level WARN) does.
-- A call of an unknown tool, or with arguments that are not JSON, appears as tool `invalid`, status `completed`.
+- A call of an unknown tool, or with arguments that are not JSON, appears as tool `invalid`, status `completed`. In Kilo
+  Code, it has its own name, and its status is `error`.
+- Kilo Code ends with an error, a mere text, if the model said nothing. To us, the model has then ended its session, as
+  with other CLIs. If the server's answer held no response, the reason of the only step is `other`, without tokens.
 """
 
 from __future__ import annotations
@@ -144,7 +147,7 @@ class _OpenCodeRetry(LinePart, tag="retry"):
 
 class _OpenCodeError(LinePart, tag="error"):
     session_id: str = field(default="", name="sessionID")
-    error: _Failure | None = None
+    error: _Failure | str | None = None
 
 
 _Spoken = _OpenCodeText | _OpenCodeReasoning | _OpenCodeToolUse
@@ -160,6 +163,9 @@ _ERROR_NAMES = {
 }
 _REQUEST_FAILED = "APIError"
 """The name of an error that the model server's answer, or its absence, is the cause of, whatever its text is."""
+
+_NO_OUTPUT = "run ended without an assistant message"
+"""What Kilo Code says of a session in which the model said nothing."""
 
 _DENIED = re.compile(rb"rejected permission to use this specific tool call|a rule which prevents you from using this")
 """What the CLI tells the model of a call that a permission forbids."""
@@ -220,7 +226,10 @@ def _step_finish(line: _StepFinish) -> tuple[ev.Event, ...]:
         reasoning_tokens=tokens.reasoning,
     )
     stop_reason = _STOPS.get(part.reason or "")
-    return (ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost),)
+    finished = ev.TurnFinished(turn=part.message_id, usage=usage, stop_reason=stop_reason, cost_usd=part.cost)
+    if part.reason == "other" and not usage.prompt_tokens and not usage.output_tokens:
+        return (finished, ev.Error(kind=ev.ErrorKind.MODEL_ERROR, message="the model server's answer held no response"))
+    return (finished,)
 
 
 def _compaction(line: _OpenCodeCompaction) -> tuple[ev.Event, ...]:
@@ -236,9 +245,12 @@ def _retry(line: _OpenCodeRetry) -> tuple[ev.Event, ...]:
 
 
 def _error(line: _OpenCodeError) -> tuple[ev.Event, ...]:
-    failure = line.error or _Failure()
+    said = line.error or _Failure()
+    failure = _Failure(data=_ErrorData(message=said)) if isinstance(said, str) else said
     data = failure.data or _ErrorData()
     message = data.message or failure.name
+    if message.startswith(_NO_OUTPUT):
+        return (ev.SessionFinished(reason="no output", session_id=line.session_id),)
     headers = {name.lower(): value for name, value in data.headers.items()}
     after, after_ms = headers.get("retry-after"), headers.get("retry-after-ms")
     resets_at = f"{after} s" if after else f"{after_ms} ms" if after_ms else reset_hint(data.body)

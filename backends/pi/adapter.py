@@ -1,6 +1,6 @@
 """Calls and configures Pi: `pi --mode json`.
 
-Measured with Pi 0.73.1:
+Measured with Pi 0.87.1:
 
 - It has no MCP and no subagents.
 - Without `--no-context-files`, it reads AGENTS.md and CLAUDE.md of every folder above the workspace. It also reads
@@ -30,7 +30,7 @@ _PROVIDER = "proctor"
 class PiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`thinking` is the effort of a model that reasons. `max_retries` is how often a failed request is repeated."""
 
-    thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh"] = "off"
+    thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"] = "off"
     max_retries: Annotated[int, Meta(ge=0)] = 1
 
 
@@ -38,7 +38,7 @@ class Pi(Backend):
     """The adapter of Pi."""
 
     name = "pi"
-    installation = NpmPackage(package="@mariozechner/pi-coding-agent", executable="pi", licence="MIT", megabytes=195)
+    installation = NpmPackage(package="@earendil-works/pi-coding-agent", executable="pi", licence="MIT", megabytes=344)
     options = PiOptions
     capabilities = Capabilities(
         mcp=False,
@@ -52,7 +52,7 @@ class Pi(Backend):
     def command(self, spec: SessionSpec) -> list[str]:
         """See `Backend.command`. The CLI reads only its settings in the home, and nothing in the workspace."""
         options = read_options(PiOptions, spec.options)
-        command = [spec.executable, "--mode", "json", "--print", "--offline"]
+        command = [spec.executable, "--mode", "json", "--print", "--offline", "--no-approve"]
         command += ["--provider", _PROVIDER, "--model", spec.model, "--thinking", options.thinking]
         command += ["--no-context-files", "--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"]
         command += ["--append-system-prompt", _instructions(spec)] if spec.instructions else []

@@ -1,12 +1,15 @@
 """Reads the stream of Pi.
 
-Measured with Pi 0.73.1 and a scripted model server:
+Measured with Pi 0.73.1 and 0.87.1, and a scripted model server:
 
 - A `message_end` with role `assistant` is a whole model response: its blocks, its usage, its stop reason. The stop
   reason of a failed response is `error` or `aborted`. The CLI exits with 0 even then.
 - An answer that does not fit its wire (HTML) gives an empty message without an id, with stop reason `stop`.
-- With each new piece, `message_update` repeats the whole message. `turn_end` and `agent_end` repeat messages again.
-- `agent_end` ends the session, unless a retry follows (`auto_retry_start`).
+- `message_update` tells the pieces of a message. In 0.73.1, each repeats the whole message. `turn_end` and `agent_end`
+  repeat messages again.
+- In 0.73.1, `agent_end` ends the session, unless a retry follows (`auto_retry_start`). In 0.87.1, `agent_end` says
+  whether a retry follows, and `agent_settled` ends the session.
+- A conversation begins with a message of role `system` in 0.87.1.
 """
 
 from __future__ import annotations
@@ -96,6 +99,10 @@ class _Retry(LinePart, tag="auto_retry_start", rename="camel"):
     error_message: str = ""
 
 
+class _SummaryRetry(_Retry, tag="summarization_retry_scheduled", rename="camel"):
+    """A retry of a request that compacts the conversation."""
+
+
 class _Compacted(LinePart, rename="camel"):
     tokens_before: Count = 0
 
@@ -109,17 +116,23 @@ class _AutoCompaction(_Compaction, tag="auto_compaction_end"):
     """The same, as earlier versions name it."""
 
 
-class _AgentEnd(LinePart, tag="agent_end"): ...
+class _AgentEnd(LinePart, tag="agent_end", rename="camel"):
+    will_retry: bool | None = None
 
 
-_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compaction | _AutoCompaction | _AgentEnd | OtherObject
+class _AgentSettled(LinePart, tag="agent_settled"): ...
+
+
+_Compacting = _Compaction | _AutoCompaction | _SummaryRetry
+_End = _AgentEnd | _AgentSettled
+_Line = _Session | _MessageEnd | _ToolEnd | _Retry | _Compacting | _End | OtherObject
 _READER: ObjectReader[_Line] = ObjectReader(_Line)
 
 _SILENT = {
     *("agent_start", "turn_start", "turn_end", "message_start", "message_update"),
     *("tool_execution_start", "tool_execution_update", "auto_retry_end"),
-    *("compaction_start", "auto_compaction_start"),
-    *("queue_update", "session_info_changed", "thinking_level_changed"),
+    *("compaction_start", "auto_compaction_start", "summarization_retry_attempt_start", "summarization_retry_finished"),
+    *("bash_execution_update", "entry_appended", "queue_update", "session_info_changed", "thinking_level_changed"),
 }
 """Kinds of line without new information."""
 
@@ -199,8 +212,13 @@ def _compaction(line: _Compaction) -> Iterator[ev.Event]:
         yield ev.Compaction(trigger=line.reason, tokens=line.result.tokens_before)
 
 
-def _agent_end(_line: _AgentEnd) -> Iterator[ev.Event]:
-    yield ev.SessionFinished(reason="agent_end")
+def _agent_end(line: _AgentEnd) -> Iterator[ev.Event]:
+    if line.will_retry is None:
+        yield ev.SessionFinished(reason="agent_end")
+
+
+def _agent_settled(_line: _AgentSettled) -> Iterator[ev.Event]:
+    yield ev.SessionFinished(reason="agent_settled")
 
 
 _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {
@@ -208,7 +226,9 @@ _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {
     _MessageEnd: _message_end,
     _ToolEnd: _tool_end,
     _Retry: _retry,
+    _SummaryRetry: _retry,
     _Compaction: _compaction,
     _AutoCompaction: _compaction,
     _AgentEnd: _agent_end,
+    _AgentSettled: _agent_settled,
 }

@@ -55,6 +55,7 @@ CLEAR_WORDINGS = (
     ),
     Wording(K.MALFORMED_TOOL_CALL, r"extracting tool call|streaming tool call", "vLLM, SGLang: their tool parsers"),
     Wording(K.MALFORMED_TOOL_CALL, r"unexpected tokens? .{0,40}(message header|start token)", "vLLM: openai-harmony"),
+    Wording(K.MALFORMED_TOOL_CALL, r"consecutive invalid-argument failures for the", "Kilo Code, after three"),
     Wording(K.MALFORMED_TOOL_CALL, r"tool_use_failed|failed to call a function|tool call validation failed", "Groq"),
     Wording(K.MALFORMED_TOOL_CALL, r"malformed_(function|tool)_(call|use)|unexpected_tool_call", "Google; Bedrock"),
     Wording(K.MALFORMED_TOOL_CALL, r"invalid sequence as part of ToolUse|malformed_model_output", "Bedrock"),

@@ -23,7 +23,7 @@ VERSION: Final = 2
 """The version of the format. Cassettes of version 1 say nothing of their requests, and fit one workspace only."""
 
 _KEPT: Final = ("content-type", "retry-after", "request-id")
-"""The headers of an answer that are recorded. An error names its request in its body too. Others may tell an account."""
+"""The headers of an answer that are recorded. An error has its id in the body too. Others may name an account."""
 
 
 class CassetteError(Exception):

@@ -73,8 +73,8 @@ def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenari
     folder = CORPUS / name / case
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copyfile(played.folder / "stream.jsonl", folder / "stream.jsonl")
-    (folder / "stderr").write_bytes(_stderr(played))
+    (folder / "stream.jsonl").write_bytes(_neutral(played, "stream.jsonl"))
+    (folder / "stderr").write_bytes(_neutral(played, "stderr.log"))
     (folder / "exit_code").write_text(f"{played.result.exit_code}\n")
     _write_expected(name, folder)
     seconds = played.result.agent_s
@@ -114,15 +114,15 @@ def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, re
 
 def _check_neutral(played: Played, scratch: Path) -> None:
     """Raise `Refused` if the case contains a name of this machine."""
-    recorded = played.stream + _stderr(played)
+    recorded = _neutral(played, "stream.jsonl") + _neutral(played, "stderr.log")
     for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
         if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):
             raise Refused(f"the recording names {own}")
 
 
-def _stderr(played: Played) -> bytes:
-    """Return what the CLI wrote to standard error, with a neutral name for the folder that it is installed in."""
-    return (played.folder / "stderr.log").read_bytes().replace(os.fsencode(pinned_clis()), b"/opt/clis")
+def _neutral(played: Played, file: str) -> bytes:
+    """Return what the CLI wrote into a file, with a neutral name for the folder that it is installed in."""
+    return (played.folder / file).read_bytes().replace(os.fsencode(pinned_clis()), b"/opt/clis")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ MALFORMED = [
     "Error in extracting tool call from response.",
     "unexpected tokens remaining in message header: ['to=functions.bash']",
     "tool_use_failed: Failed to call a function. Please adjust your prompt.",
+    'Stopped after 3 consecutive invalid-argument failures for the "bash" tool.',
     "Response stopped: MALFORMED_FUNCTION_CALL",
     "Model produced invalid sequence as part of ToolUse. Please refer to the model tool use guide.",
     "The engine met a malformed tool call.",

@@ -76,7 +76,7 @@ def test_files_are_in_the_workspace_or_the_home(any_backend: Backend) -> None:
 
 def test_the_command_has_executable_and_model_but_no_address_or_instructions(any_backend: Backend) -> None:
     command = any_backend.command(spec())
-    assert command[0] in ("/cli/bin/agent", "/cli/bin/python")  # the CLI, or the Python of its own environment
+    assert command[0] in ("/cli/bin/agent", "/cli/bin/python", "node")  # the CLI, or what runs the adapter's program
     assert any(word.endswith("qwen3:32b") for word in command)
     assert not [word for word in command if "127.0.0.1" in word or "Be brief." in word]
 
@@ -322,6 +322,32 @@ class TestCodex:
         assert self.config(options={"reasoning_effort": 'a"b\\\nü'})["model_reasoning_effort"] == 'a"b\\\nü'
 
 
+class TestKilo:
+    adapter = backend("kilo")
+
+    def test_it_is_configured_as_opencode_is_under_names_of_its_own(self) -> None:
+        files = self.adapter.config_files(spec())
+        config = json.loads(files[f"{HOME}/.config/kilo/kilo.json"])
+        theirs = json.loads(backend("opencode").config_files(spec())[f"{HOME}/.config/opencode/opencode.json"])
+        assert config == theirs | {"agent": {"code": {}}}
+        assert files[f"{HOME}/.config/kilo/AGENTS.md"] == "Be brief."
+
+    def test_it_sends_nothing_elsewhere_and_starts_no_daemon(self) -> None:
+        environment = self.adapter.environment(spec())
+        assert environment["KILO_TELEMETRY_LEVEL"] == "off"
+        assert environment["KILO_NO_DAEMON"] == environment["KILO_DISABLE_SESSION_INGEST"] == "1"
+        assert json.loads(self.adapter.config_files(spec())[environment["KILO_MODELS_PATH"]]) == {}
+
+    def test_its_retries_have_a_limit(self) -> None:
+        assert self.adapter.environment(spec(options={"max_retries": 4}))["KILO_SESSION_RETRY_LIMIT"] == "4"
+        with pytest.raises(ValueError, match="max_retries"):  # to Kilo Code, 0 is no limit
+            self.adapter.environment(spec(options={"max_retries": 0}))
+
+    def test_a_system_prompt_replaces_that_of_the_main_agent(self) -> None:
+        files = self.adapter.config_files(spec(options={"system_prompt": "Play."}))
+        assert json.loads(files[f"{HOME}/.config/kilo/kilo.json"])["agent"] == {"code": {"prompt": "Play."}}
+
+
 class TestPi:
     adapter = backend("pi")
 
@@ -330,7 +356,7 @@ class TestPi:
 
     def test_the_command_line_is_as_written(self) -> None:
         assert self.adapter.command(spec())[1:] == [
-            *("--mode", "json", "--print", "--offline"),
+            *("--mode", "json", "--print", "--offline", "--no-approve"),
             *("--provider", "proctor", "--model", "qwen3:32b", "--thinking", "off"),
             *("--no-context-files", "--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"),
             *("--append-system-prompt", f"{HOME}/.pi/agent/instructions.md"),

@@ -1,4 +1,7 @@
-"""Reading a recorded stream of a real CLI gives its `expected.json`. To add a case, add a folder."""
+"""Reading a recorded stream of a real CLI gives its `expected.json`. To add a case, add a folder.
+
+`BACKEND-VERSION/` holds streams of an earlier CLI, which writes another stream than the pinned one.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,13 @@ CASES = sorted(path.parent.relative_to(CORPUS).as_posix() for path in CORPUS.glo
 def test_a_recorded_stream_is_read_as_expected(stream: str) -> None:
     folder = CORPUS / stream
     exit_code = int((folder / "exit_code").read_text())
-    read = decode_file(
-        stream.split("/", maxsplit=1)[0], str(folder / "stream.jsonl"), exit_code=exit_code, stderr=folder / "stderr"
-    )
+    name = stream.partition("/")[0].partition("-")[0]
+    read = decode_file(name, str(folder / "stream.jsonl"), exit_code=exit_code, stderr=folder / "stderr")
     assert read == json.loads((folder / "expected.json").read_text())
 
 
 @pytest.mark.parametrize("stream", CASES)
-def test_the_pinned_cli_writes_nothing_unknown(stream: str) -> None:
+def test_a_recorded_cli_writes_nothing_unknown(stream: str) -> None:
     expected = json.loads((CORPUS / stream / "expected.json").read_text())
     assert (expected["unknown_events"], expected["malformed_lines"]) == (0, 0)
 

@@ -16,9 +16,11 @@ import yaml
 from msgspec import Struct
 
 from backends.claude.adapter import ClaudeOptions
+from backends.cline.adapter import ClineOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
 from backends.gemini.adapter import GeminiOptions
+from backends.kilo.adapter import KiloOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
@@ -145,8 +147,10 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`LlamaCppOptions`": LlamaCppOptions,
     "`BackendOptions`": BackendOptions,
     "`ClaudeOptions`": ClaudeOptions,
+    "`ClineOptions`": ClineOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
+    "`KiloOptions`": KiloOptions,
     "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
     "`QwenOptions`": QwenOptions,

@@ -116,9 +116,8 @@ def test_a_turn_that_is_no_call_is_refused_where_a_call_is_wanted(
 
 
 @PATHS
-def test_a_call_is_refused_where_none_or_another_is_wanted(open_session: Opener, path: str) -> None:
+def test_a_call_is_refused_where_another_is_wanted(open_session: Opener, path: str) -> None:
     session = open_session("[{calls: [{run: ls}]}]")
-    assert "calls a tool, but the request wants no call" in refusal(session, path, **choice(path, "none"))
     said = refusal(session, path, **choice(path, "any", "other"))
     assert "calls bash, but the request wants a call of other" in said
     assert session.ask(path, **choice(path, "any", "bash")).status_code == 200

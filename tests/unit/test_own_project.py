@@ -72,7 +72,7 @@ def test_the_adapter_of_the_page_on_backends_runs(project: OwnProject) -> None:
     done = project.pytest("--suite", "mine", "--set", "suite.backends=[our_pi]", "--require-all")
     [record] = project.records.values()
     if shutil.which("pi") is None:
-        assert record.explanation == "pi is not on PATH: npm install -g @mariozechner/pi-coding-agent", done.stdout
+        assert record.explanation == "pi is not on PATH: npm install -g @earendil-works/pi-coding-agent", done.stdout
     else:
         assert record.outcome == "passed", done.stdout
 

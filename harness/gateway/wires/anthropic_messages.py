@@ -67,10 +67,14 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     last = data.messages[-1] if data.messages else None
     offered = data.tools or []
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
+    wanted = by_anthropic(data.tool_choice, data.output_config)
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(OfferedTool(tool.name or "", tool.input_schema or {}) for tool in offered),
+        tools=tuple(
+            OfferedTool(tool.name or "", tool.input_schema or {})
+            for tool in (offered if wanted.calls is not False else ())
+        ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(
@@ -88,7 +92,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_tokens),
         answers=data.answers,
-        wanted=by_anthropic(data.tool_choice, data.output_config),
+        wanted=wanted,
     )
 
 

@@ -120,12 +120,13 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
     config, contents = _configured(raw), data.contents or []
     latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(contents))))
     answers = [part.function_response for content in latest for part in content.all_parts if part.function_response]
+    wanted = by_google(raw.get("toolConfig"), config)
     return ModelRequest(
         model=found["model"],
         stream=stream,
         tools=tuple(
             OfferedTool(function.name or "", function.parameters_json_schema or function.parameters or {})
-            for tools in offered
+            for tools in (offered if wanted.calls is not False else ())
             for function in tools.function_declarations or ()
         ),
         opening=next((_text(content) for content in contents if content.role != "model"), ""),
@@ -142,7 +143,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
         ),
         max_output=stated(config.get("maxOutputTokens")),
         answers=stated(config.get("candidateCount")) or 1,
-        wanted=by_google(raw.get("toolConfig"), config),
+        wanted=wanted,
     )
 
 

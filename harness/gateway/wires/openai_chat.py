@@ -74,12 +74,12 @@ class _ChatBody(Extras, frozen=True):
     model: str
     messages: list[_ChatMessage]
     tools: list[_ChatTool] | None = None
+    tool_choice: Any = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
     max_completion_tokens: Any = None
     max_tokens: Any = None
-    tool_choice: Any = None
     response_format: Any = None
 
 
@@ -87,12 +87,13 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     """Return the request in a body. A turn is an assistant message with tool calls. Raise `WireError` if not valid."""
     data = decode(body, _ChatBody)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
+    wanted = by_openai(data.tool_choice, data.response_format)
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(
             OfferedTool(tool.function.name, tool.function.parameters or {}) if tool.function else OfferedTool(tool.kind)
-            for tool in data.tools or ()
+            for tool in (data.tools or () if wanted.calls is not False else ())
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
@@ -110,7 +111,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_completion_tokens, data.max_tokens),
         answers=data.answers,
-        wanted=by_openai(data.tool_choice, data.response_format),
+        wanted=wanted,
     )
 
 

@@ -17,12 +17,15 @@ def lines(script: Script) -> list[bytes]:
     shown = script.turns if script.failure is None else script.turns[:-1]
     prompt = {"role": "user", "content": [{"type": "text", "text": "Play."}], "timestamp": _NOW}
     written = [line(type="session", version=3, id="01a20355-d09a-7669-8d9b-1b9ac1802c87", cwd="/sandbox/workspace")]
-    written += [line(type="agent_start"), line(type="turn_start"), line(type="message_end", message=prompt)]
+    system = {"role": "system", "content": "", "sections": {"preamble": "You help."}, "timestamp": _NOW}
+    written += [line(type="agent_start"), line(type="turn_start")]
+    written += [line(type="message_end", message=system), line(type="message_end", message=prompt)]
     written += [part for turn in shown for part in _turn(turn)]
     if script.failure is not None:
         failed = _message(Turn(id="failed"), script.failure)
         written.append(line(type="message_end", message=failed))
-    return [*written, line(type="agent_end", messages=[prompt, *(_message(turn, None) for turn in shown)])]
+    everything = [system, prompt, *(_message(turn, None) for turn in shown)]
+    return [*written, line(type="agent_end", messages=everything, willRetry=False), line(type="agent_settled")]
 
 
 def arguments(call: Call) -> dict[str, str]:
@@ -38,8 +41,9 @@ def _turn(turn: Turn) -> Iterator[bytes]:
         result = {"summary": "…", "tokensBefore": 50_000}
         yield line(type="compaction_end", reason="threshold", result=result, aborted=False, willRetry=False)
     message = _message(turn, None)
-    yield line(type="message_start", message=message)
-    yield line(type="message_update", assistantMessageEvent={"type": "text_end", "partial": message}, message=message)
+    yield line(type="message_start", message={**message, "content": [], "stopReason": "pending"})
+    piece = {"type": "text_end", "contentIndex": 0, "content": turn.text}
+    yield line(type="message_update", assistantMessageEvent=piece, usage=message["usage"])
     yield line(type="message_end", message=message)
     for call in turn.calls:
         ids = {"toolCallId": call.id, "toolName": call.name}
