@@ -12,6 +12,8 @@
 # make peers    our statistics against those of other packages, and our exports read by others, in an environment of its own
 # make page     the page in Chromium, in an environment of its own: what it shows, keys, accessibility, hostile texts, speed
 # make exports  our exports of transcripts read by Harbor, inspect_ai, Inspect View and OpenTelemetry, in an environment of its own
+# make clients  the official clients of model services, Python and Node, over every wire of the gateway, in your cache
+#               make clients-types  record the types of their requests again, which a test of `make test` uses
 # make translate  the contract, and tests of each pair of wires, with models that speak other wires than the CLIs, by the extra `translate`
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
@@ -30,12 +32,12 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: tested lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -45,7 +47,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup $(TESTED)
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients" $(ARGS)
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
@@ -100,6 +102,23 @@ exports: python
 	$(PYTHON) -m venv .venv-exports
 	.venv-exports/bin/pip install -qq --disable-pip-version-check --editable ".[exports]"
 	.venv-exports/bin/pytest tests/exports $(ARGS)
+
+CLIENTS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/proctor/clients
+
+clients: setup $(CLIENTS)/.installed
+	cp tests/clients/programs/*.mjs $(CLIENTS)/node
+	PROCTOR_CLIENTS=$(CLIENTS) $(VENV)/bin/pytest -n 2 -m clients tests/clients $(ARGS)
+
+clients-types: $(CLIENTS)/.installed
+	$(CLIENTS)/bin/python tests/clients/programs/sdk_types.py tests/clients/types
+
+$(CLIENTS)/.installed: requirements/clients.txt tests/clients/programs/package-lock.json | python
+	$(PYTHON) -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	mkdir -p $(CLIENTS)/node
+	cp tests/clients/programs/package.json tests/clients/programs/package-lock.json $(CLIENTS)/node
+	npm ci --prefix $(CLIENTS)/node --silent --ignore-scripts
+	touch $@
 
 bench: tested
 	$(VENV)/bin/python -m tests.benchmarks
@@ -198,5 +217,8 @@ lock: setup
 	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
 	printf '%s\n' filelock msgspec nvidia-ml-py psutil | $(LOCK) - --python-version 3.11 \
 	  --constraints requirements/requirements.lock -o requirements/gpu.txt
-	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page; do \
+	printf '%s\n' openai anthropic google-genai litellm==1.110.2 'pydantic-ai-slim[openai,anthropic,google]' \
+	  'instructor[google-genai]' langchain-openai langchain-anthropic langchain-google-genai ollama | $(LOCK) - \
+	  --python-version 3.11 -o requirements/clients.txt
+	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page tests/clients/programs; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

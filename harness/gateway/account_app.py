@@ -21,8 +21,8 @@ from harness.gateway.exchange import DRAIN_S, LEFT, Exchange, Send
 from harness.gateway.ledger import LedgerEntry
 from harness.gateway.messages import WireError
 from harness.gateway.provider import AnswerError, Call, HeldBack
-from harness.gateway.routes import Route, dialect, route
-from harness.gateway.wires.base import Wire
+from harness.gateway.routes import Route, dialect, model_asked, route
+from harness.gateway.wires.base import Wire, identified
 from harness.http_intake import IntakeRefused
 
 MAX_OPEN: Final = 8
@@ -97,14 +97,14 @@ class AccountApp:
             wire=wire,
             path=client.path,
             headers=allowed.headers(dict(client.request.headers)),
-            body=body,
+            body=asked.body(body),
             workspace=account.workspace,
         )
         if asked.counts:
             entry.kind = "count"
             self._check(parsed)
             _check_listed(allowed, client.request, call)
-            return JSONResponse({wire.COUNTED_AS: await self._count(call, entry)})
+            return _told(wire, wire.count(await self._count(call, entry)))
         entry.kind = "side" if parsed.side else "turn"
         account.ledger.asked(entry)
         self._check(parsed)
@@ -152,11 +152,12 @@ class AccountApp:
         """Answer a request that does not ask the model. Raise `AnswerError` 404 for an unknown path."""
         method, path = request.method, request.scope["path"]
         model, context = self._account.model, self._account.context
+        about = model_asked(path) if method in {"GET", "HEAD"} else None
+        if about is not None:
+            return _told(_wire(request), self._known(_wire(request), about))
         match "GET" if method == "HEAD" else method, path:
             case "GET", "/":
                 return PlainTextResponse("Ollama is running")
-            case "GET", "/v1/models" | "/v1beta/models":
-                return JSONResponse(_wire(request).models(model))
             case "GET", "/api/version":
                 return JSONResponse(ollama.version())
             case "GET", "/api/tags":
@@ -168,6 +169,13 @@ class AccountApp:
                     raise AnswerError(404, f"model '{ollama.wanted(body)}' not found")
                 return JSONResponse(ollama.show(context))
         raise AnswerError(404, f"there is no {method} {path} here")
+
+    def _known(self, wire: Wire, name: str) -> dict[str, Any]:
+        """Return the list of models, or what is known about the model of this name. Raise `AnswerError` 404."""
+        model = self._account.model
+        if name not in {"", model}:
+            raise AnswerError(404, f"model '{name}' is not served here: this session uses '{model}'")
+        return wire.model(model) if name else wire.models(model)
 
 
 class _Client:
@@ -221,14 +229,21 @@ def _wire(request: Request) -> Wire:
     return dialect(request.scope["path"], request.headers)
 
 
+def _told(wire: Wire, body: dict[str, Any]) -> Response:
+    return JSONResponse(body, headers=identified(wire))
+
+
 def _error(request: Request, error: AnswerError) -> Response:
     """Return the error in the form that the client expects."""
     if request.scope["path"].startswith("/api/"):
-        body: dict[str, Any] = ollama.error(str(error))
+        body, headers = ollama.error(str(error)), dict[str, str]()
     else:
-        body = _wire(request).error(error.status, str(error))
-    wait = {"retry-after": f"{math.ceil(error.retry_after_s)}"} if isinstance(error, HeldBack) else None
-    return JSONResponse(body, error.status, wait)
+        wire = _wire(request)
+        body = wire.error(error.status, str(error))
+        headers = identified(wire, body)
+    if isinstance(error, HeldBack):
+        headers["retry-after"] = f"{math.ceil(error.retry_after_s)}"
+    return JSONResponse(body, error.status, headers)
 
 
 async def _read(request: Request) -> bytes:

@@ -201,12 +201,12 @@ def _foreign(value: Any, place: _Field, path: str) -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             inside = f"{path}.{name}" if path else name
             known = place.fields.get(name)
-            if known is None:
-                yield inside, inside
-            else:
+            if known is not None:
                 yield from _foreign(inner, known, inside)
+            elif inner is not None:  # a null says nothing, and clients write it for what they leave out
+                yield inside, inside
     elif isinstance(value, list):
-        if place.items is None and value:
+        if place.items is None and any(inner is not None for inner in value):
             yield f"{path}[]", f"{path}[]"
         for inner in value:
             yield from _foreign(inner, place.items or place, f"{path}[]")

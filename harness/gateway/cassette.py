@@ -22,8 +22,8 @@ from harness.gateway.wires.reader import Reader
 VERSION: Final = 2
 """The version of the format. Cassettes of version 1 say nothing of their requests, and fit one workspace only."""
 
-_KEPT: Final = ("content-type", "retry-after")
-"""The headers of an answer that are recorded. Others may name an account."""
+_KEPT: Final = ("content-type", "retry-after", "request-id")
+"""The headers of an answer that are recorded. An error has its id in the body too. Others may name an account."""
 
 
 class CassetteError(Exception):

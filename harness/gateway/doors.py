@@ -22,7 +22,8 @@ _VARIABLE: Final = re.compile(r"\{([A-Z][A-Z0-9_]*)(?::([^{}]*))?\}")
 _VALUE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """What such a variable may hold: one part of a host name or of a path, so that it cannot change another part."""
 
-_COUNTED: Final = "/count_tokens"
+_COUNTED: Final = ("/count_tokens", "/input_tokens")
+"""The ends of the paths on which tokens are counted, on Anthropic's wire and on OpenAI's."""
 
 
 class VariableMissing(Exception):
@@ -96,7 +97,7 @@ def _placed(template: str, place: str, call: Call) -> tuple[str, str | None]:
     if google is not None:
         return _with(path, call.request.model, google["method"]), own
     if "{method}" not in path:
-        return _with(path, call.request.model, "") + (_COUNTED if _counts(call) else ""), own
+        return _with(path, call.request.model, "") + (f"/{place.rpartition('/')[2]}" if _counts(call) else ""), own
     if _counts(call):  # https://docs.anthropic.com/en/api/claude-on-vertex-ai
         return _with(path, "count-tokens", "rawPredict"), query
     return _with(path, call.request.model, "streamRawPredict" if call.request.stream else "rawPredict"), query

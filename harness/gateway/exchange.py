@@ -19,6 +19,9 @@ from harness.gateway.ledger import LedgerEntry, RequestFailure
 from harness.gateway.messages import BYTES_PER_TOKEN, AnswerOutcome, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, Provider, StreamCut, Unreachable
 from harness.gateway.purse import Spend
+from harness.gateway.strangers import no_answer
+from harness.gateway.unasked import usage_hider
+from harness.gateway.wires.base import identified
 from harness.gateway.wires.reader import Reader
 from harness.quota import quota
 
@@ -166,15 +169,19 @@ class Exchange:
         if answer.metered:
             self._reader = answer.metered
             answer.metered.on_bytes = lambda: self._ledger.touch(self._entry)
-        headers = [(_raw(name.lower()), _raw(value)) for name, value in answer.headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        named = {**identified(self._call.wire), **answer.headers}
+        headers = [(_raw(name.lower()), _raw(value)) for name, value in named.items()]
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
         if answer.is_streamed:
+            await send(start)
             await self._stream(answer, send)
         else:
-            await self._whole(answer, send)
+            body, cut = await self._whole(answer)
+            await send(start)
+            await send({"type": "http.response.body", "body": body, "more_body": cut})
 
     async def _stream(self, answer: Answer, send: Send) -> None:
-        reader = self._reader
+        reader, hider = self._reader, usage_hider(self._call.wire, self._call.request)
         try:
             async for chunk in answer.chunks:
                 self._ledger.touch(self._entry)
@@ -182,8 +189,10 @@ class Exchange:
                 reader.feed(chunk)
                 if reader.outcome.complete:
                     self._settle(reader.outcome)
-                with self._ledger.passing_on(self._entry):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                passed = hider.feed(chunk) if hider else chunk
+                if passed:
+                    with self._ledger.passing_on(self._entry):
+                        await send({"type": "http.response.body", "body": passed, "more_body": True})
         except Exception as error:
             self._entry.error = self._entry.error or _broken(error)
             reader.finish(cut=True)
@@ -191,10 +200,13 @@ class Exchange:
             return  # without a last message: the server drops the connection
         reader.finish()
         self._settle(reader.outcome, used=reader.is_usable)
-        await send({"type": "http.response.body"})
+        await send({"type": "http.response.body", "body": hider.finish() if hider else b""})
 
-    async def _whole(self, answer: Answer, send: Send) -> None:
-        """Pass on an answer without streaming in one piece, because its outcome must be known before it is sent."""
+    async def _whole(self, answer: Answer) -> tuple[bytes, bool]:
+        """Return an answer without streaming, and whether it is cut. Its outcome must be known before it is sent.
+
+        Raise `AnswerError` 502 if it is no answer, such as a page of a proxy.
+        """
         reader = answer.metered or Reader(self._call.wire, streamed=False)
         body = bytearray()
         cut: str | None = None
@@ -211,12 +223,10 @@ class Exchange:
         else:
             reader.feed(body)
             reader.finish()
-            kind = answer.headers.get("content-type", "no type")
-            if reader.outcome.error and "json" not in kind:
-                said = f"{reader.outcome.error} (it is {kind}: is there a model service at this address?)"
-                self._entry.error = said
+            if not reader.is_answer:
+                raise AnswerError(HTTPStatus.BAD_GATEWAY, no_answer(answer.headers.get("content-type", ""), body))
             self._settle(reader.outcome, used=reader.is_usable)
-        await send({"type": "http.response.body", "body": bytes(body), "more_body": cut is not None})
+        return bytes(body), cut is not None
 
 
 def _most(charged: TokenCounts | None, reported: TokenCounts | None) -> TokenCounts:

@@ -58,6 +58,19 @@ class RequestToolResult(Struct, frozen=True):
     is_error: bool = False
 
 
+class AnswerForm(Struct, frozen=True, kw_only=True):
+    """How a request wants to be answered.
+
+    `calls` says whether the model must call a tool; None leaves it to the model. `tool` is the only tool that it may
+    call. `json` means that the text must be JSON, of this `schema` if that is not empty.
+    """
+
+    calls: bool | None = None
+    tool: str | None = None
+    json: bool = False
+    schema: Mapping[str, Any] = {}
+
+
 class ModelRequest(Struct, frozen=True, kw_only=True):
     """A parsed model request.
 
@@ -81,6 +94,7 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     hosted: tuple[str, ...] = ()
     max_output: int | None = None
     answers: int = 1
+    wanted: AnswerForm = AnswerForm()
     toolless: bool = False
 
     @property

@@ -17,6 +17,7 @@
       - fail: {status: 500, times: 2, retry_after: 1}
       - text: A text without an
         truncated: true
+      - json: {answer: 42}
       - text: Done.
     conversations:
       - opening: Count the files.
@@ -25,6 +26,9 @@
 If a conversation's first message contains the text of an `opening`, as a subagent's may, it plays the turns of that
 entry. Any other conversation plays the top-level `turns`. Calls of one turn are made in parallel. Paths are relative to
 the workspace. An optional call is left out if its tool is not offered. So is a turn whose calls are all left out.
+
+`json` is an answer as data. If the request wants a tool to be called (`tool_choice`), it is the arguments of that tool,
+else it is the text. A request that wants JSON gets no other text, and one that wants a call gets no other turn.
 
 In a session without tools (backend `direct`), each answer plays the next turn that writes a file or has no calls. The
 files are code blocks in its text.
@@ -38,7 +42,7 @@ from typing import Annotated, Any
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from backends.options import in_plain_words
 from harness.conf_path import ConfPath, one_line
@@ -120,21 +124,26 @@ class Fail(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScriptedTurn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer of the model: text, calls, or both. With neither, it is the closing text.
+    """One answer of the model: text, calls, or both, or an answer as data (`json`). Else, it is the closing text.
 
     `usage` replaces the pseudo-count of tokens. `truncated` makes its wire say that the model's output limit cut it.
     """
 
     text: str | None = None
     calls: tuple[ScriptedCall, ...] = ()
+    json: Any = UNSET
     delay_s: Seconds = 0.0
     fail: Fail | None = None
     usage: TokenCounts | None = None
     truncated: bool = False
 
     def __post_init__(self) -> None:
+        if self.json is not UNSET:
+            if self.text is not None or self.calls:
+                raise ValueError("`json` is the whole answer: it does not go with text or calls")
+            return
         if all(part is None for part in (self.text, self.fail, self.usage)) and not self.calls and not self.delay_s:
-            raise ValueError("a turn needs text, calls, delay_s, fail or usage")
+            raise ValueError("a turn needs text, calls, json, delay_s, fail or usage")
 
 
 class Conversation(Struct, frozen=True, forbid_unknown_fields=True):

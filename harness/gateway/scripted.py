@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
+from harness.gateway.honouring import check_calls, example, honoured, shortened
 from harness.gateway.messages import ModelRequest, OfferedTool, Reply, ReplyToolCall, TokenCounts, pseudo_count
 from harness.gateway.provider import Answer, AnswerError, Call, StreamCut
 from harness.gateway.script import Fail, Script, ScriptedTurn
 from harness.gateway.tool_mapping import UnknownTool, is_offered, map_call
-from harness.gateway.wires.base import Wire, dumps
+from harness.gateway.wires.base import Wire, dumps, identified
 
 CLOSING = ScriptedTurn(text="Done.")
 """Played beyond the script's end."""
@@ -39,17 +40,20 @@ class ScriptedProvider:
         self._completions = 0
 
     async def answer(self, call: Call) -> Answer:
-        """Play the turn. Raise `AnswerError` 400 if the request does not offer a tool that the turn calls."""
+        """Play the turn. Raise `AnswerError` 400 if the turn is not what the request wants, or needs."""
         request = call.request
-        turn = SIDE if request.side else self._completion(request) if request.toolless else self._turn(request)
+        turn = (
+            _side(request) if request.side else self._completion(request) if request.toolless else self._turn(request)
+        )
         await asyncio.sleep(turn.delay_s)
         fail = turn.fail if turn.fail and self._fails(turn.fail) else None
         if fail and fail.status is not None:
             return _refusal(call.wire, fail.status, fail)
         self._completions += request.toolless and fail is None
-        reply = _reply(turn, call)
+        reply = _reply(honoured(turn, request), call)
         if request.stream:
-            chunks, kind = list(call.wire.events(reply, request)), "text/event-stream; charset=utf-8"
+            reported = msgspec.structs.replace(request, stream_usage=True)
+            chunks, kind = list(call.wire.events(reply, reported)), "text/event-stream; charset=utf-8"
         else:
             chunks, kind = [dumps(call.wire.render(reply)).encode()], "application/json"
         return _spoilt(fail, chunks, kind) if fail else _answer(200, kind, chunks)
@@ -71,6 +75,11 @@ class ScriptedProvider:
         """Return whether this turn fails once more. Each turn has its own count."""
         self._failures[id(fail)] += 1
         return fail.times is None or self._failures[id(fail)] <= fail.times
+
+
+def _side(request: ModelRequest) -> ScriptedTurn:
+    wanted = request.wanted
+    return ScriptedTurn(json=example(wanted.schema, SIDE.text or "")) if wanted.json else SIDE
 
 
 def _writes(turn: ScriptedTurn) -> bool:
@@ -110,7 +119,7 @@ def _reply(turn: ScriptedTurn, call: Call) -> Reply:
         raise AnswerError(400, str(error)) from None
     text = turn.text if turn.text is not None or turn.calls else CLOSING.text
     said = (text or "") + "".join(name + dumps(dict(arguments)) for name, arguments in mapped)
-    return Reply(
+    reply = Reply(
         id=f"msg_{uuid.uuid4().hex}",
         created=int(time.time()),
         model=call.request.model,
@@ -120,6 +129,8 @@ def _reply(turn: ScriptedTurn, call: Call) -> Reply:
         usage=turn.usage
         or TokenCounts(input_tokens=pseudo_count(call.body), output_tokens=pseudo_count(said.encode())),
     )
+    check_calls(reply, call.request.wanted)
+    return reply if turn.usage else shortened(reply, call.request.max_output)
 
 
 async def _send(chunks: Iterable[bytes], *, cut: bool = False, hang: bool = False) -> AsyncIterator[bytes]:
@@ -136,11 +147,11 @@ def _answer(status: int, kind: str, chunks: list[bytes], **ends: bool) -> Answer
 
 
 def _refusal(wire: Wire, status: int, fail: Fail) -> Answer:
-    body = dumps(wire.error(status, fail.message or f"the script answers {status} here")).encode()
-    headers = {"content-type": "application/json"}
+    error = wire.error(status, fail.message or f"the script answers {status} here")
+    headers = {"content-type": "application/json", **identified(wire, error)}
     if fail.retry_after is not None:
         headers["retry-after"] = f"{fail.retry_after:g}"
-    return Answer(status=status, headers=headers, chunks=_send([body]))
+    return Answer(status=status, headers=headers, chunks=_send([dumps(error).encode()]))
 
 
 def _spoilt(fail: Fail, chunks: list[bytes], kind: str) -> Answer:

@@ -261,7 +261,7 @@ FAILURES = {
     "500": (Fail(status=500, message="boom"), {Ending.MODEL_ERROR}),
     "529": (Fail(status=529, message="Overloaded"), {Ending.MODEL_ERROR}),
     "malformed": (Fail(malformed=True), {Ending.MODEL_ERROR}),
-    "html": (Fail(html=True), {Ending.MODEL_ERROR, Ending.EMPTY_STEPS}),
+    "html": (Fail(html=True), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
     "cut": (Fail(cut_after=2), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
     "hang": (Fail(hang_after=3), {Ending.STALLED}),
 }

@@ -115,7 +115,7 @@ MODEL_FAULTS = {
 }
 
 OPENCODE_FAULTS = {
-    "empty": Fault(failing("{html: true}"), (Ending.EMPTY_STEPS,), "the last 3 responses were empty"),
+    "empty": Fault(failing("{malformed: true}"), (Ending.EMPTY_STEPS,), "the last 3 responses were empty"),
     "truncated": Fault(
         f"{runs('echo a')}\n  - {{text: Once upon a time, truncated: true}}",
         (Ending.OUTPUT_TOKEN_LIMIT,),

@@ -81,9 +81,13 @@ def test_a_chat_stream_is_asked_for_its_usage(opener: Opener, upstream: Upstream
     session = opener()
     body = conversation(CHAT, 0, stream=True) | {"stream_options": {"include_usage": False}}
     with upstream.behaving():
-        session.client.post(CHAT, json=body)
+        answer = session.client.post(CHAT, json=body)
         [came] = upstream.requests
+        [sent] = upstream.sent
     assert came.json == body | {"stream_options": {"include_usage": True}}
+    *chunks, _ = answer.content.split(b"\n\n")
+    assert [chunk for chunk in sent.split(b"\n\n")[:-1] if chunk not in chunks] == [sent.split(b"\n\n")[-3]]
+    assert all(json.loads(chunk[6:])["choices"] for chunk in chunks[:-1])
     assert metered(session) == (1, 700, 50, 1000)
     assert "include_usage was set" in session.ledger()[0]["note"]
 

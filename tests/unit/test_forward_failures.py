@@ -69,16 +69,42 @@ def test_a_broken_answer_is_cut_for_the_cli_too(opener: Opener, upstream: Upstre
 @PATHS
 @STREAMED
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b'{"half', b"[]"])
-def test_a_malformed_answer_reaches_the_cli_and_is_not_a_turn(
+def test_an_answer_that_is_none_becomes_an_error_that_shows_it(
     opener: Opener, upstream: Upstream, path: str, stream: bool, body: bytes
 ) -> None:
     session = opener()
     with upstream.behaving(body=body, headers={"content-type": "text/html"}):
         answer = session.ask(path, stream=stream)
-    assert (answer.status_code, answer.content) == (200, body)
+    said = answer.json()["error"]["message"]
+    assert answer.status_code == 502
+    assert "it is text/html): is there a model service at this address?" in said
+    assert said.endswith("Sign in" if b"Sign" in body else body.decode())
     assert metered(session) == (0, 0, 0, 0)
-    assert "malformed" in session.ledger()[0]["error"]
-    assert "text/html: is there a model service at this address?" in session.ledger()[0]["error"]
+    assert session.account.failures == 1
+    [line] = session.ledger()
+    assert (line["status"], line["error"]) == (502, said)
+
+
+@PATHS
+def test_an_error_with_the_status_of_an_answer_is_an_error(opener: Opener, upstream: Upstream, path: str) -> None:
+    session = opener()
+    with upstream.behaving(body=b'{"error": {"message": "all providers are busy", "code": 503}}'):
+        answer = session.ask(path, stream=False)
+    assert answer.status_code == 502
+    assert "all providers are busy" in answer.json()["error"]["message"]
+
+
+@PATHS
+def test_a_page_shows_its_words_alone(opener: Opener, upstream: Upstream, path: str) -> None:
+    page = (
+        "<!doctype html><style>p {}</style><script>login('</p>')</script><!-- x --><p>Please <b>sign in\u202e</b> "
+        + "a" * 999
+    )
+    session = opener()
+    with upstream.behaving(body=page.encode(), headers={"content-type": "text/html"}):
+        said = session.ask(path).json()["error"]["message"]
+    assert "It says: Please sign in\\u202e aaa" in said
+    assert len(said) < 400
 
 
 def test_a_body_that_does_not_match_its_encoding_is_a_broken_answer(opener: Opener, upstream: Upstream) -> None:

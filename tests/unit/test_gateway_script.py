@@ -201,7 +201,7 @@ def test_a_conversation_plays_the_turns_of_its_opening(tmp_path: Path) -> None:
         ("", r"Expected `mapping`, got `null`"),
         ("turns: [{txt: hi}]", r"unknown field `txt`.*`\$\.turns\[0\]`"),
         ("turns: [{text: 5}]", r"Expected `text \| null`, got `int`.*text`"),
-        ("turns: [{}]", r"a turn needs text, calls, delay_s, fail or usage"),
+        ("turns: [{}]", r"a turn needs text, calls, json, delay_s, fail or usage"),
         ("turns: [{calls: [{run: a, read: b}]}]", r"exactly one of .*; this one has run and read"),
         ("turns: [{calls: [{arguments: {}}]}]", r"this one has none"),
         ("turns: [{calls: [{write: a.py}]}]", r"`write` and `content` go together"),

@@ -1,13 +1,17 @@
 """Google's wire: its requests, its streams, and the usage of its answers."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.gateway.messages import AnswerOutcome, Reply, TokenCounts, WireError
+from harness.gateway.wires.google_names import canonical
 from harness.gateway.wires.reader import Reader
+from tests.support.forwarding import Bench
 from tests.unit.test_gateway_wires import FEW, GOOGLE, REQUEST, data_lines, read, replies
 
 
@@ -136,3 +140,60 @@ def test_a_prompt_that_google_blocks_gets_no_answer(streamed: bool) -> None:
     outcome = read(GOOGLE, f"data: {blocked}\n\n".encode() if streamed else blocked.encode(), streamed=streamed)
     assert (outcome.complete, outcome.error) == (False, "the prompt was blocked: SAFETY")
     assert outcome.usage == TokenCounts(input_tokens=9)
+
+
+NAMED: dict[str, Any] = {
+    "systemInstruction": {"parts": [{"text": "be good"}]},
+    "contents": [
+        {"role": "user", "parts": [{"text": "go"}, {"inlineData": {"mimeType": "image/png", "data": ""}}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "t", "name": "look", "args": {"a_b": 1, "aB": 2}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "t", "name": "look", "response": {"out_put": "ok"}}}]},
+    ],
+    "tools": [{"functionDeclarations": [{"name": "look", "parameters": {"properties": {"seed_key": {}}}}]}],
+    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}},
+    "generationConfig": {"maxOutputTokens": 64, "thinkingConfig": {"thinkingBudget": 5}},
+}
+FREE = ("args", "response", "parameters")
+
+
+def respelled(value: Any, data: st.DataObject) -> Any:
+    """Return a request in which any name may be in snake case, and any list of one object may be the object."""
+    if isinstance(value, list):
+        inner = [respelled(one, data) for one in value]
+        return inner[0] if len(inner) == 1 and isinstance(inner[0], dict) and data.draw(st.booleans()) else inner
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub(r"([A-Z])", r"_\1", name).lower() if data.draw(st.booleans()) else name: (
+            held if name in FREE else respelled(held, data)
+        )
+        for name, held in value.items()
+    }
+
+
+@FEW
+@given(data=st.data())
+def test_google_takes_each_name_in_camel_case_and_in_snake_case(data: st.DataObject) -> None:
+    sent = json.dumps(respelled(NAMED, data)).encode()
+    path = "/v1beta/models/m:generateContent"
+    assert GOOGLE.parse(sent, path) == GOOGLE.parse(json.dumps(NAMED).encode(), path)
+    assert json.loads(canonical(sent)) == NAMED
+
+
+def test_a_body_in_googles_own_form_is_not_touched() -> None:
+    sent = json.dumps(NAMED, indent=3).encode()
+    assert canonical(sent) is sent
+
+
+def test_the_service_gets_the_form_that_the_gateway_has_read(both: Bench) -> None:
+    session = both.open()
+    contents = {"role": "user", "parts": {"text": "go"}}
+    with both.upstream.behaving():
+        sent = {"contents": contents, "generation_config": {"max_output_tokens": 9}}
+        assert session.client.post("/v1beta/models/demo:generateContent", json=sent).status_code == 200
+        [received] = both.upstream.requests
+    assert received.json == {
+        "contents": [{"role": "user", "parts": [{"text": "go"}]}],
+        "generationConfig": {"maxOutputTokens": 9},
+    }
+    assert session.ledger()[0]["max_output"] == 9

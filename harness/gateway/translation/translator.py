@@ -27,7 +27,7 @@ from harness.gateway.translation.memory import Memory
 from harness.gateway.translation.speaking import speaker
 from harness.gateway.translation.to_chat import to_chat
 from harness.gateway.upstream_reader import UpstreamReader
-from harness.gateway.wires.base import Wire, dumps
+from harness.gateway.wires.base import Wire, dumps, identified
 
 MAX_REFUSAL: Final = 1024 * 1024
 """The most bytes of a provider's error answer that are read."""
@@ -192,8 +192,9 @@ async def _refusal(wire: Wire, answer: Answer) -> Answer:
             body += chunk
     finally:
         await answer.close()
-    said = dumps(wire.error(answer.status, _message(bytes(body)))).encode()
-    return Answer(status=answer.status, headers=_headers(answer, _BODY), chunks=_one(said), note=answer.note)
+    error = wire.error(answer.status, _message(bytes(body)))
+    headers = _headers(answer, {**_BODY, **identified(wire, error)})
+    return Answer(status=answer.status, headers=headers, chunks=_one(dumps(error).encode()), note=answer.note)
 
 
 def _message(body: bytes) -> str:

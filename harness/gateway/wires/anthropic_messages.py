@@ -6,35 +6,38 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from harness.gateway.leaks import listen
 from harness.gateway.messages import AnswerOutcome, ModelRequest, OfferedTool, Reply, RequestToolResult, TokenCounts
-from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
+from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, new_id, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_anthropic
 
 NAME: Final = "anthropic_messages"
 COUNTED_AS: Final = "input_tokens"
+ID_HEADER: Final = "request-id"
 
 ERROR_TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+    504: "timeout_error",
     529: "overloaded_error",
 }
-"""Error type by status. Any other status is an `api_error`."""
+"""Error type by status. Any other status is an `invalid_request_error` below 500, and then an `api_error`."""
 
 UNSAID: Final = "No response requested."
 """What Claude Code says in the model's name when it resumes a conversation that broke off after a tool's result."""
 
 
 class _AnthropicMessage(Struct, frozen=True):
-    role: str
-    content: Any
+    role: str | None = None
+    content: Any = None
 
 
 _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_")
@@ -42,32 +45,35 @@ _CLIENT_TOOLS: Final = ("custom", "bash_", "computer_", "memory_", "text_editor_
 
 
 class _AnthropicTool(Struct, frozen=True):
-    name: str = ""
-    input_schema: dict[str, Any] = {}
+    name: str | None = None
+    input_schema: dict[str, Any] | None = None
     type: str | None = None
 
 
 class _AnthropicBody(Extras, frozen=True):
     model: str
     messages: list[_AnthropicMessage]
-    tools: list[_AnthropicTool] = field(default_factory=list)
-    tool_choice: Any = None
-    stream: bool = False
+    tools: list[_AnthropicTool] | None = None
+    stream: bool | None = None
     mcp_servers: list[Any] | None = None
     max_tokens: Any = None
+    tool_choice: Any = None
+    output_config: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
     """Return the request in a body. A turn is an assistant message. Raise `WireError`."""
     data = decode(body, _AnthropicBody)
     last = data.messages[-1] if data.messages else None
+    offered = data.tools or []
     blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
+    wanted = by_anthropic(data.tool_choice, data.output_config)
     return ModelRequest(
         model=data.model,
-        stream=data.stream,
+        stream=bool(data.stream),
         tools=tuple(
-            OfferedTool(tool.name, tool.input_schema)
-            for tool in (data.tools if data.tool_choice != {"type": "none"} else ())
+            OfferedTool(tool.name or "", tool.input_schema or {})
+            for tool in (offered if wanted.calls is not False else ())
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
@@ -79,13 +85,14 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             if isinstance(block, dict) and block.get("type") == "tool_result"
         ),
         hosted=(
-            *(tool.type for tool in data.tools if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
+            *(tool.type for tool in offered if tool.type and not tool.type.startswith(_CLIENT_TOOLS)),
             *(["mcp_servers"] if data.mcp_servers else []),
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
         max_output=stated(data.max_tokens),
         answers=data.answers,
+        wanted=wanted,
     )
 
 
@@ -150,13 +157,24 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:  # noqa: ARG
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message}}
+    kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": new_id()}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    entry = {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {**entry, "lifecycle": "active"}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
-    return {"data": [entry], "has_more": False, "first_id": model, "last_id": model}
+    return {"data": [model(name)], "has_more": False, "first_id": name, "last_id": name}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens."""
+    return {COUNTED_AS: tokens}
 
 
 class _CacheCreation(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,10 @@ class Wire(Protocol):
     def COUNTED_AS(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
         """The key of the count in an answer that counts tokens. None if the service does not count."""
 
+    @property
+    def ID_HEADER(self) -> str | None:  # noqa: N802 (a module's constant, seen as a property)
+        """The header in which the service names each answer. None if it does not name them."""
+
     def parse(self, body: bytes, path: str = "") -> ModelRequest:
         """Return the request in a body that came by this path (with its query). Raise `WireError` if not valid."""
 
@@ -39,14 +44,32 @@ class Wire(Protocol):
     def error(self, status: int, message: str) -> dict[str, Any]:
         """Return the body of an error answer."""
 
-    def models(self, model: str) -> dict[str, Any]:
+    def model(self, name: str) -> dict[str, Any]:
+        """Return what the service says about a model."""
+
+    def models(self, name: str) -> dict[str, Any]:
         """Return the list of models, with this one only."""
+
+    def count(self, tokens: int) -> dict[str, Any]:
+        """Return the body of an answer that counts tokens."""
 
     def read_body(self, data: Any) -> AnswerOutcome:
         """Return what the decoded body of an answer says. Raise `msgspec.ValidationError` for anything else."""
 
     def read_event(self, outcome: AnswerOutcome, data: str) -> AnswerOutcome:
         """Return what is known after one more event's data. Raise `msgspec.MsgspecError` for malformed data."""
+
+
+def identified(wire: Wire, body: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return the header that names an answer, if the wire has one. An error's body may have the name already."""
+    if wire.ID_HEADER is None:
+        return {}
+    return {wire.ID_HEADER: (body or {}).get("request_id") or new_id()}
+
+
+def new_id() -> str:
+    """Return a new name for an answer."""
+    return f"req_{uuid.uuid4().hex}"
 
 
 class Extras(Struct, frozen=True, kw_only=True):
@@ -141,7 +164,7 @@ class Message(Protocol):
     """What the messages of all wires have in common."""
 
     @property
-    def role(self) -> str:
+    def role(self) -> str | None:
         """The role of the speaker."""
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
@@ -21,12 +21,15 @@ from harness.gateway.messages import (
     WireError,
 )
 from harness.gateway.wires.base import counted, decode, dumps, fragments, stated
+from harness.gateway.wires.google_names import one_form
 from harness.gateway.wires.guard import check_spelling
 from harness.gateway.wires.openai_chat import Cached, disjoint
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_google
 
 NAME: Final = "google_generate"
 COUNTED_AS: Final = "totalTokens"
+ID_HEADER: Final = None
 
 PATH: Final = re.compile(
     r"/v1(?:beta|alpha)?/(?:models/)?(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
@@ -34,23 +37,27 @@ PATH: Final = re.compile(
 """The path of a request, which names the model. Clients leave out `models/` if the name itself has a slash."""
 
 ERROR_STATUS = {
-    400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
     429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""Status word by HTTP status. Any other status is `INTERNAL`."""
+"""Status word by HTTP status. Any other status is `INVALID_ARGUMENT` below 500, and then `INTERNAL`."""
 
 
 class _Name(Struct, frozen=True):
-    name: str = ""
+    name: str | None = None
 
 
 class _Response(Struct, frozen=True):
-    name: str = ""
+    name: str | None = None
     id: str | None = None
     response: Any = None
 
@@ -62,16 +69,20 @@ class _GooglePart(Struct, frozen=True, rename="camel"):
 
 
 class _Content(Struct, frozen=True):
-    role: str = "user"
-    parts: list[_GooglePart] = []
+    role: str | None = None
+    parts: list[_GooglePart | None] | None = None
+
+    @property
+    def all_parts(self) -> list[_GooglePart]:
+        return [part for part in self.parts or () if part]
 
     @property
     def calls(self) -> bool:
-        return self.role == "model" and any(part.function_call for part in self.parts)
+        return self.role == "model" and any(part.function_call for part in self.all_parts)
 
 
 class _GoogleFunction(Struct, frozen=True, rename="camel"):
-    name: str
+    name: str | None = None
     parameters: dict[str, Any] | None = None
     parameters_json_schema: dict[str, Any] | None = None
 
@@ -84,7 +95,7 @@ class _Tools(Struct, frozen=True, rename="camel"):
 
 
 class _GoogleBody(Struct, frozen=True):
-    contents: list[_Content] = []
+    contents: list[_Content] | None = None
     tools: list[dict[str, Any]] | None = None
 
 
@@ -97,7 +108,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
     found = PATH.fullmatch(place)
     if found is None:
         raise WireError(f"{place} names no model and method, as /v1beta/models/MODEL:generateContent does")
-    raw = decode(body, dict[str, Any])
+    raw = one_form(decode(body, dict[str, Any]))
     try:
         data = msgspec.convert(raw, _GoogleBody)
         offered = msgspec.convert(data.tools or [], list[_Tools])
@@ -106,46 +117,47 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
     stream = found["method"] == "streamGenerateContent"
     if stream and "alt=sse" not in query.split("&"):
         raise WireError("streamGenerateContent is served only with ?alt=sse")
-    latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(data.contents))))
-    answers = [part.function_response for content in latest for part in content.parts if part.function_response]
+    config, contents = _configured(raw), data.contents or []
+    latest = reversed(list(takewhile(lambda content: content.role != "model", reversed(contents))))
+    answers = [part.function_response for content in latest for part in content.all_parts if part.function_response]
+    wanted = by_google(raw.get("toolConfig"), config)
     return ModelRequest(
         model=found["model"],
         stream=stream,
         tools=tuple(
-            OfferedTool(function.name, function.parameters_json_schema or function.parameters or {})
-            for tools in (offered if not _forbids_calls(raw) else ())
+            OfferedTool(function.name or "", function.parameters_json_schema or function.parameters or {})
+            for tools in (offered if wanted.calls is not False else ())
             for function in tools.function_declarations or ()
         ),
-        opening=next((_text(content) for content in data.contents if content.role != "model"), ""),
-        turn=sum(content.calls for content in data.contents),
-        results=tuple(RequestToolResult(one.id or one.name, _said(one.response)) for one in answers),
+        opening=next((_text(content) for content in contents if content.role != "model"), ""),
+        turn=sum(content.calls for content in contents),
+        results=tuple(RequestToolResult(one.id or one.name or "", _said(one.response)) for one in answers),
         hosted=(
-            *(kind for tools in data.tools or () for kind in tools if kind != _FUNCTIONS),
+            *(
+                kind
+                for tools in data.tools or ()
+                for kind, held in tools.items()
+                if kind != _FUNCTIONS and held is not None
+            ),
             *([URL_SOURCE] if fetched(raw) else []),
         ),
-        max_output=stated(*_configured(raw, "maxOutputTokens", "max_output_tokens")),
-        answers=stated(*_configured(raw, "candidateCount", "candidate_count")) or 1,
+        max_output=stated(config.get("maxOutputTokens")),
+        answers=stated(config.get("candidateCount")) or 1,
+        wanted=wanted,
     )
 
 
-def _configured(body: dict[str, Any], *spellings: str) -> Iterator[Any]:
-    """Yield what the request's configuration has under these names. The service takes camel case and snake case."""
-    for config in (body.get("generationConfig"), body.get("generation_config")):
-        if isinstance(config, dict):
-            check_spelling(config)
-            yield from (config[name] for name in spellings if name in config)
-
-
-def _forbids_calls(body: dict[str, Any]) -> bool:
-    """Return whether the model may not call the tools that the request lists."""
-    configs = [body.get("toolConfig"), body.get("tool_config")]
-    names = ("functionCallingConfig", "function_calling_config")
-    calling = [config.get(name) for config in configs if isinstance(config, dict) for name in names]
-    return any(isinstance(one, dict) and one.get("mode") == "NONE" for one in calling)
+def _configured(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration of a request. Raise `WireError` for one in which a name is spelled in another way."""
+    config = body.get("generationConfig")
+    if not isinstance(config, dict):
+        return {}
+    check_spelling(config)
+    return config
 
 
 def _text(content: _Content) -> str:
-    return "\n".join(part.text for part in content.parts if part.text)
+    return "\n".join(part.text for part in content.all_parts if part.text)
 
 
 def _said(response: Any) -> str:
@@ -202,13 +214,24 @@ def _event(data: dict[str, Any]) -> bytes:
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    return {"error": {"code": status, "message": message, "status": ERROR_STATUS.get(status, "INTERNAL")}}
+    word = ERROR_STATUS.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
+    return {"error": {"code": status, "message": message, "status": word}}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    methods = ["generateContent", "streamGenerateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    methods = ["generateContent", "countTokens"]
-    return {"models": [{"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}]}
+    return {"models": [model(name)]}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens."""
+    return {COUNTED_AS: tokens}
 
 
 class _GoogleUsage(Struct, frozen=True, rename="camel"):
@@ -280,7 +303,8 @@ def _after(outcome: AnswerOutcome, answer: _GoogleAnswer) -> AnswerOutcome:
     return msgspec.structs.replace(
         outcome,
         usage=_known(outcome.usage, answer.usage_metadata),
-        tools_called=outcome.tools_called + tuple(part.function_call.name for part in parts if part.function_call),
+        tools_called=outcome.tools_called
+        + tuple(part.function_call.name or "" for part in parts if part.function_call),
         stop_reason=reason,
         complete=complete,
         may_end=reason is not None and not complete,

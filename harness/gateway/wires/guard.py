@@ -39,7 +39,7 @@ def check(body: Mapping[str, Any]) -> None:
         if body.get(name):
             raise WireError(f"{name}: this old form of tools is not served; offer the functions as `tools`")
     for name in _STORED:
-        if body.get(name):
+        if body.get(name) not in (None, ""):
             raise WireError(f"{name}: this session uses nothing that the service keeps; send the whole conversation")
     for name in _STORES:
         if body.get(name):

@@ -21,39 +21,53 @@ from harness.gateway.messages import (
 )
 from harness.gateway.wires.base import Extras, counted, decode, dumps, flatten, fragments, opening, stated
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_openai
 
 NAME: Final = "openai_chat"
 COUNTED_AS: Final = None
+ID_HEADER: Final = "x-request-id"
 
 ERROR_TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
-"""Error type by status. Any other status is a `server_error`."""
+"""Error type by status. Any other status is an `invalid_request_error` below 500, and then a `server_error`."""
+
+ERROR_CODES = {
+    401: "invalid_api_key",
+    404: "model_not_found",
+    429: "rate_limit_exceeded",
+    503: "service_unavailable",
+    504: "timeout",
+}
+"""Error code by status. Any other status has none below 500, and then `server_error`."""
 
 
 class _ChatMessage(Struct, frozen=True):
-    role: str
+    role: str | None = None
     content: Any = None
     tool_calls: list[Any] | None = None
-    tool_call_id: str = ""
+    tool_call_id: str | None = None
 
 
 class _ChatFunction(Struct, frozen=True):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class _ChatTool(Struct, frozen=True):
-    type: str = "function"
+    type: str | None = None
     function: _ChatFunction | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.type or "function"
 
 
 class _StreamOptions(Struct, frozen=True):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class _ChatBody(Extras, frozen=True):
@@ -66,47 +80,56 @@ class _ChatBody(Extras, frozen=True):
     web_search_options: Any = None
     max_completion_tokens: Any = None
     max_tokens: Any = None
+    response_format: Any = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
     """Return the request in a body. A turn is an assistant message with tool calls. Raise `WireError` if not valid."""
     data = decode(body, _ChatBody)
     latest = reversed(list(takewhile(lambda message: message.role != "assistant", reversed(data.messages))))
+    wanted = by_openai(data.tool_choice, data.response_format)
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(
-            OfferedTool(tool.function.name, tool.function.parameters) if tool.function else OfferedTool(tool.type)
-            for tool in (data.tools or () if data.tool_choice != "none" else ())
+            OfferedTool(tool.function.name, tool.function.parameters or {}) if tool.function else OfferedTool(tool.kind)
+            for tool in (data.tools or () if wanted.calls is not False else ())
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),
         results=tuple(
-            RequestToolResult(message.tool_call_id, flatten(message.content))
+            RequestToolResult(message.tool_call_id or "", flatten(message.content))
             for message in latest
             if message.role == "tool"
         ),
-        stream_usage=data.stream_options is not None and data.stream_options.include_usage,
+        stream_usage=data.stream_options is not None and bool(data.stream_options.include_usage),
         hosted=(
-            *(tool.type for tool in data.tools or () if tool.type not in {"function", "custom"}),
+            *(tool.kind for tool in data.tools or () if tool.kind not in {"function", "custom"}),
             *(["web_search_options"] if data.web_search_options is not None else []),
             *([URL_SOURCE] if fetched([message.content for message in data.messages]) else []),
             *data.hosted,
         ),
         max_output=stated(data.max_completion_tokens, data.max_tokens),
         answers=data.answers,
+        wanted=wanted,
     )
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire reports it. The prompt includes cached tokens. Few services report cache writes."""
+    """Return the usage as this wire reports it. The prompt includes the tokens read from and written to the cache."""
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "prompt_tokens": prompt,
         "completion_tokens": usage.output_tokens,
         "total_tokens": prompt + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "prompt_tokens_details": kept(usage),
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
+
+
+def kept(usage: TokenCounts) -> dict[str, int]:
+    """Return how many tokens of the prompt were read from the cache and written to it."""
+    return {"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens}
 
 
 def _call(call: ReplyToolCall, arguments: str) -> dict[str, Any]:
@@ -158,13 +181,24 @@ def events(reply: Reply, request: ModelRequest) -> Iterator[bytes]:
 
 def error(status: int, message: str) -> dict[str, Any]:
     """Return the body of an error answer."""
-    kind = ERROR_TYPES.get(status, "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    kind, code = ("server_error", "server_error") if status >= 500 else ("invalid_request_error", None)
+    kind, code = ERROR_TYPES.get(status, kind), ERROR_CODES.get(status, code)
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def models(model: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, Any]:
+    """Return what the service says about a model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "proctor"}
+
+
+def models(name: str) -> dict[str, Any]:
     """Return the list of models. It has only this one."""
-    return {"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "proctor"}]}
+    return {"object": "list", "data": [model(name)]}
+
+
+def count(tokens: int) -> dict[str, Any]:
+    """Return the body of an answer that counts tokens. The service counts them over its other wire only."""
+    return {"object": "response.input_tokens", "input_tokens": tokens}
 
 
 class Cached(Struct, frozen=True):

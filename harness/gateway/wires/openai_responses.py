@@ -21,13 +21,27 @@ from harness.gateway.messages import (
     WireError,
 )
 from harness.gateway.wires.base import Extras, decode, dumps, flatten, fragments, stated
-from harness.gateway.wires.openai_chat import Cached, disjoint, error, models
+from harness.gateway.wires.openai_chat import ID_HEADER, Cached, count, disjoint, error, kept, model, models
 from harness.gateway.wires.urls import URL_SOURCE, fetched
+from harness.gateway.wires.wanted import by_openai
 
-__all__ = ["COUNTED_AS", "NAME", "error", "events", "models", "parse", "read_body", "read_event", "render"]
+__all__ = [
+    "COUNTED_AS",
+    "ID_HEADER",
+    "NAME",
+    "count",
+    "error",
+    "events",
+    "model",
+    "models",
+    "parse",
+    "read_body",
+    "read_event",
+    "render",
+]
 
 NAME: Final = "openai_responses"
-COUNTED_AS: Final = None
+COUNTED_AS: Final = "input_tokens"
 
 _CALLS: Final = {"function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call"}
 _OUTPUTS: Final = {"reasoning", *_CALLS}
@@ -38,35 +52,48 @@ _CLIENT_TOOLS: Final = {"function", "custom", "local_shell", "apply_patch", "too
 
 
 class _Item(Struct, frozen=True):
-    type: str = "message"
-    role: str = ""
+    type: str | None = None
+    role: str | None = None
     content: Any = None
-    call_id: str = ""
+    call_id: str | None = None
     output: Any = None
     tools: list[_ResponsesTool] | None = None
 
     @property
+    def kind(self) -> str:
+        return self.type or "message"
+
+    @property
     def by_model(self) -> bool:
-        return self.type in _OUTPUTS or self.role == "assistant"
+        return self.kind in _OUTPUTS or self.role == "assistant"
 
 
 class _ResponsesTool(Struct, frozen=True):
     """A function, a namespace of functions, or a tool that the service or a grammar provides."""
 
-    type: str
-    name: str = ""
+    type: str | None = None
+    name: str | None = None
     parameters: dict[str, Any] | None = None
-    tools: list[_ResponsesTool] = []
+    tools: list[_ResponsesTool] | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.type or "a tool without a type"
+
+
+class _Text(Struct, frozen=True):
+    format: Any = None
 
 
 class _ResponsesBody(Extras, frozen=True):
-    model: str
-    input: str | list[_Item]
+    model: str | None = None
+    input: str | list[_Item] | None = None
     tools: list[_ResponsesTool] | None = None
     tool_choice: Any = None
     stream: bool | None = None
     background: bool | None = None
     max_output_tokens: Any = None
+    text: _Text | None = None
 
 
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
@@ -79,19 +106,21 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     data = decode(body, _ResponsesBody)
     if data.background:
         raise WireError("background: such answers are not served, because the gateway could not count them")
-    items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input
+    if not data.model:
+        raise WireError("model: the request names no model; name the one of this session")
+    items = [_Item(role="user", content=data.input)] if isinstance(data.input, str) else data.input or []
     if any(item.type == "item_reference" for item in items):
         raise WireError("item_reference: this session uses nothing that the service keeps; send the item itself")
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
     before = takewhile(lambda item: not item.by_model, items)
-    answers = reversed(list(takewhile(lambda item: item.type.endswith("_output"), reversed(items))))
+    answers = reversed(list(takewhile(lambda item: item.kind.endswith("_output"), reversed(items))))
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
         tools=tuple(_tools(offered)) if data.tool_choice != "none" else (),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
-        results=tuple(RequestToolResult(item.call_id, flatten(item.output)) for item in answers),
+        results=tuple(RequestToolResult(item.call_id or "", flatten(item.output)) for item in answers),
         hosted=(
             *_hosted(offered),
             *([URL_SOURCE] if fetched([[item.content, item.output] for item in items]) else []),
@@ -99,31 +128,32 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_output_tokens),
         answers=data.answers,
+        wanted=by_openai(data.tool_choice, data.text and data.text.format),
     )
 
 
 def _tools(tools: Iterable[_ResponsesTool], namespace: str = "") -> Iterator[OfferedTool]:
     for tool in tools:
         if tool.type == "namespace":
-            yield from _tools(tool.tools, f"{tool.name}.")
+            yield from _tools(tool.tools or (), f"{tool.name}.")
         else:
-            yield OfferedTool(namespace + (tool.name or tool.type), tool.parameters or {})
+            yield OfferedTool(namespace + (tool.name or tool.kind), tool.parameters or {})
 
 
 def _hosted(tools: Iterable[_ResponsesTool]) -> Iterator[str]:
     for tool in tools:
         if tool.type == "namespace":
-            yield from _hosted(tool.tools)
+            yield from _hosted(tool.tools or ())
         elif tool.type not in _CLIENT_TOOLS:
-            yield tool.type
+            yield tool.kind
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Return the usage as this wire reports it. The input includes cached tokens. Few services report cache writes."""
+    """Return the usage as this wire reports it. The input includes the tokens read from and written to the cache."""
     sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": sent,
-        "input_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "input_tokens_details": kept(usage),
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": sent + usage.output_tokens,

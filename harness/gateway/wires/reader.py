@@ -16,6 +16,9 @@ _NOTHING = ("", "null")
 """The data of events that some servers send to keep the connection alive."""
 
 
+_PARTS: Final = frozenset(("choices", "content", "output", "candidates", "promptFeedback"))
+"""The fields of an answer's body, on all wires, of which each answer has one."""
+
 MAX_EVENT: Final = 16 * 1024 * 1024
 """The most bytes of a server-sent event that are held in memory. The gateway does not read the rest of a longer one."""
 
@@ -30,13 +33,15 @@ class Reader:
     """Reads the body of one answer. `outcome` holds what is known so far. Its methods never raise.
 
     `is_usable` says whether the service gave a piece of an answer, and no error of its own. A client may take such an
-    answer for a whole one, even if it is malformed or has no proper end. `heard` is called with the data of each
+    answer for a whole one, even if it is malformed or has no proper end. `is_answer` says whether a whole body can be
+    an answer at all: it is a JSON object with more than an error. `heard` is called with the data of each
     server-sent event that could be read.
     """
 
     def __init__(self, wire: Wire, *, streamed: bool, heard: Callable[[str], None] | None = None) -> None:
         self.outcome = AnswerOutcome()
         self.is_usable = False
+        self.is_answer = True
         self._wire = wire
         self._streamed = streamed
         self._heard = heard
@@ -73,7 +78,9 @@ class Reader:
     def _read_body(self) -> None:
         try:
             scan(self._rest)
+            self.is_answer = False
             body = json.loads(self._rest)
+            self.is_answer = isinstance(body, dict) and not (body.get("error") and _PARTS.isdisjoint(body))
             self.is_usable = isinstance(body, dict) and not body.get("error")
             self._learn(self._wire.read_body(body))
         except (ValueError, RecursionError) as error:
