@@ -13,21 +13,32 @@ _VOLATILE = re.compile(
 )
 """Ids and ports, which are new in every session."""
 
+_TALK = ("system", "instructions", "messages", "input", "systemInstruction", "contents")
+"""The fields of a request that hold what is said, over all wires."""
+
 
 def shapes(stream: bytes) -> set[str]:
     """Return the event types in a stream with their fields, such as `assistant.message.content[].text`."""
     found: set[str] = set()
     for line in stream.split(b"\n"):
         if line.strip():
-            event = json.loads(line)
-            found.update(_paths(event, "/".join(_kind(event))))
+            event = _object(line)
+            found.update(_paths(event, "/".join(_kind(event))) if event is not None else {"a line without an object"})
     return found
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _kind(event: dict[str, Any]) -> Iterator[str]:
     for part in (event, event.get("item"), event.get("part"), event.get("assistantMessageEvent")):
         if isinstance(part, dict):
-            yield from (str(part[key]) for key in ("type", "subtype", "tool") if isinstance(part.get(key), str))
+            yield from (str(part[key]) for key in ("role", "type", "subtype", "tool") if isinstance(part.get(key), str))
 
 
 def _paths(value: Any, path: str) -> Iterator[str]:
@@ -59,8 +70,8 @@ def changed_request(before: bytes, after: bytes) -> list[str]:
 def readable(body: bytes) -> list[str]:
     """Return a request's body as lines: its settings, all its texts, and each tool with its schema, sorted by name."""
     request = json.loads(body)
-    tools = request.pop("tools", [])
-    talk = {key: request.pop(key) for key in ("system", "instructions", "messages", "input") if key in request}
+    tools = [tool for given in request.pop("tools", []) for tool in given.get("functionDeclarations", [given])]
+    talk = {key: request.pop(key) for key in _TALK if key in request}
     lines = ["# settings", *_json(request)]
     for key, value in talk.items():
         lines += [f"# {key}", *_texts(value)]
@@ -81,7 +92,7 @@ def _texts(value: Any) -> Iterator[str]:
         for inner in value:
             yield from _texts(inner)
     elif isinstance(value, dict):
-        for key in ("role", "text", "content", "description", "function"):
+        for key in ("role", "text", "content", "parts", "description", "function"):
             yield from _texts(value.get(key))
 
 

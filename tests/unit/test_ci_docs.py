@@ -19,6 +19,7 @@ import yaml
 
 from backends.registry import names
 from harness.results.store import read
+from tests.contracts.latest import REPORT
 from tests.support.project import ROOT
 
 DOCS = (ROOT / "docs/ci.md").read_text()
@@ -69,7 +70,7 @@ def options(text: str) -> set[str]:
 
 
 def test_the_recipes_are_complete() -> None:
-    assert set(WORKFLOWS) == {"pr", "nightly"}
+    assert set(WORKFLOWS) == {"pr", "nightly", "newest"}
     assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
     for flow in WORKFLOWS.values():
         assert flow[True], "it says when it runs; YAML 1.1 reads `on` as true"
@@ -102,6 +103,11 @@ def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
     assert set().union(*map(options, used)) <= options(_help("harness", subcommand))
+
+
+def test_the_report_on_the_newest_clis_is_left_where_the_recipe_looks_for_it() -> None:
+    [upload] = [step["with"]["path"] for step in steps(WORKFLOWS["newest"]) if "upload" in step.get("uses", "")]
+    assert ROOT / upload == REPORT
 
 
 def _help(module: str, *arguments: str) -> str:

@@ -12,6 +12,7 @@ from backends.registry import names
 from harness.gateway.allowlist import LISTS, read_list
 from tests.contracts import canaries
 from tests.contracts.changes import changed_request, changed_shapes, readable
+from tests.contracts.latest_report import Compared, report
 from tests.contracts.sent import Seen
 
 
@@ -46,6 +47,44 @@ def test_ids_and_ports_of_a_session_make_no_difference() -> None:
     one = {"model": "m", "session": "0b9e2b6c-8a4f-4c1e-9d43-1f3a5b7c9d10", "url": "http://127.0.0.1:34567/mcp"}
     other = {"model": "m", "session": "11111111-2222-3333-4444-555555555555", "url": "http://127.0.0.1:41234/mcp"}
     assert readable(json.dumps(one).encode()) == readable(json.dumps(other).encode())
+
+
+def test_a_line_without_an_object_is_named_as_such() -> None:
+    assert changed_shapes(stream({"type": "result"}), stream({"type": "result"}) + b"\nWarning: old\n[1]") == [
+        "+ a line without an object"
+    ]
+
+
+def test_requests_over_googles_wire_are_readable() -> None:
+    tools = [{"functionDeclarations": [{"name": "glob", "description": "Finds files."}]}]
+    body = {"systemInstruction": {"parts": [{"text": "Be kind."}]}, "contents": [], "tools": tools}
+    lines = readable(json.dumps(body).encode())
+    assert "Be kind." in lines
+    assert lines[lines.index("# tool glob") + 1] == "Finds files."
+
+
+def test_the_report_has_a_row_for_each_cli_and_what_was_found_of_those_that_changed() -> None:
+    same = Compared(backend="mini", package="mini-swe-agent", pinned="2.4.6", newest="2.4.6")
+    lost = Compared(backend="pi", package="pi-agent", pinned="0.73.1", fault="npm install failed: ETARGET")
+    broken = Compared(
+        backend="codex",
+        package="@openai/codex",
+        pinned="0.1",
+        newest="0.2",
+        clauses=["test_a_limit_holds_exactly[codex-turns]"],
+        shapes=["+ item/new", "- item/old", "+ usage.x"],
+        request=["--- pinned", "+++ newest", "@@ -1 +1 @@", "-Be brief.", "+Be thorough."],
+    )
+    table, _, found = report([same, lost, broken]).partition("\n\n")
+    assert table.splitlines()[2:] == [
+        "| codex | @openai/codex | 0.1 | 0.2 | breaks 1 clause | events +2 -1, request +1 -1 |",
+        "| mini | mini-swe-agent | 2.4.6 | 2.4.6 | the same version | - |",
+        "| pi | pi-agent | 0.73.1 | - | cannot be installed | - |",
+    ]
+    assert "test_a_limit_holds_exactly[codex-turns]" in found
+    assert "npm install failed: ETARGET" in found
+    assert "mini" not in found
+    assert [one.good for one in (same, lost, broken)] == [True, False, False]
 
 
 @pytest.mark.parametrize("wire", sorted(path.stem for path in LISTS.glob("*.yaml")))
