@@ -51,14 +51,20 @@ class Part(Struct, frozen=True, kw_only=True):
 class JobRequest(Struct, frozen=True, kw_only=True):
     """What each job asks the cluster for.
 
-    `time_s` is its time limit, in seconds. The sessions of the job end `ending_s` seconds before it. `options` are
-    further options of `sbatch`, such as `{"partition": "gpu"}`.
+    `time_s` is its time limit, in seconds. The job is told to end `ending_s` seconds before it, or up to `early_s`
+    seconds earlier. `options` are further options of `sbatch`, such as `{"partition": "gpu"}`.
     """
 
     time_s: float
     ending_s: float
+    early_s: float = 0.0
     gpus_per_node: int = 0
     options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reserved_s(self) -> float:
+        """The seconds before the time limit in which no case may run."""
+        return self.ending_s + self.early_s
 
 
 class LaunchPlan(Struct, frozen=True, kw_only=True):
@@ -121,13 +127,13 @@ class PartStatus(Struct, frozen=True, kw_only=True):
     tells the reason of an end.
 
     `go` counts the jobs that have worked on the part, and `idle` the latest ones in a row that finished no case.
-    `token` names the present job. `ran_s` are the seconds that all of them worked. `outcomes` counts the finished cases
-    by outcome. `cost_usd` is what they and the unfinished ones cost, as far as that is known. `at` is when this was
-    written, in seconds since 1970.
+    `holder` names the present job. `ran_s` are the seconds that all of them worked. `outcomes` counts the finished
+    cases by outcome. `cost_usd` is what they and the unfinished ones cost, as far as that is known. `at` is when this
+    was written, in seconds since 1970.
     """
 
     state: PartState
-    token: str
+    holder: str
     go: int
     host: str
     at: float

@@ -24,11 +24,15 @@ _LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 def job_id() -> str | None:
-    """Return the id of this job in Slurm, or `None` outside it."""
-    return os.environ.get("SLURM_JOB_ID")
+    """Return the id of this job in Slurm, or `None` outside it.
+
+    It is that of the task in its array. The other id of a task, SLURM_JOB_ID, may be that of the whole array.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
-def token_of_job() -> str:
+def holder_of_job() -> str:
     """Return a name for this job that no other job, and no earlier start of this one, has."""
     return f"{job_id() or 'local'}.{uuid.uuid4().hex[:12]}"
 

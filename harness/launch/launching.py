@@ -26,6 +26,9 @@ from harness.run import Run
 from harness.suite.choice import Choice
 
 _ENDING_S = 30.0
+_EARLY_S: dict[Cluster, float] = {"slurm": 60.0, "local": 0.0}
+"""How much earlier than asked a cluster may tell a job to end. Slurm looks at its clock rarely."""
+
 _SUBMITTED_S = 600.0
 
 
@@ -70,6 +73,7 @@ def planned(wish: Wish) -> LaunchPlan:
     resources = JobRequest(
         time_s=wish.time_s,
         ending_s=2 * max(case.limits.grace_s for case in cases) + _ENDING_S,
+        early_s=_EARLY_S[wish.cluster],
         gpus_per_node=wish.gpus_per_node,
         options=wish.options,
     )
@@ -111,8 +115,8 @@ def _usual_workers(cluster: Cluster, nodes: int) -> str:
 
 def _sharing(wish: Wish, nodes: int, cases: Sequence[Case]) -> tuple[Sharing, str]:
     """Return whether the parts share their budgets, and why. Raise `ConfError` if a budget cannot be divided."""
-    private_folder(wish.runs)
-    found = locking(wish.runs, machines=nodes if wish.cluster == "slurm" else 1)
+    there = next(folder for folder in (wish.runs, *wish.runs.parents) if folder.is_dir())
+    found = locking(there, machines=nodes if wish.cluster == "slurm" else 1)
     if found.holds:
         return "shared", found.why
     for case in cases:

@@ -21,6 +21,9 @@ CASES = 8
 PARTS = 4
 SUITE = f"name: parts\nbackends: [claude]\nmodels: [scripted]\nenvironments: [small_maze]\nreplicates: {CASES}\n"
 CONFIG = "evaluation: {episodes: 2, wall_s: 15}\nlimits: {wall_s: 30, idle_s: 20, grace_s: 1}\n"
+SLOW = "turns:\n  - calls:\n      - run: sleep 4\n  - text: I hand in nothing.\n"
+SLOW_SUITE = SUITE.replace("parts", "slow").replace("scripted", "slow").replace(str(CASES), "20")
+STRUCK_SUITE = SUITE.replace("parts", "struck").replace("[claude]", "[claude, reference]").replace(str(CASES), "4")
 HUNG_S = 400.0
 _POLL_S = 0.2
 
@@ -33,15 +36,31 @@ class LaunchedProject:
         self.project = Project(folder)
         self.project.write("conf/suite/parts.yaml", SUITE)
         self.project.write("conf/config.yaml", CONFIG)
+        self.project.write("conf/suite/slow.yaml", SLOW_SUITE)
+        self.project.write("conf/suite/struck.yaml", STRUCK_SUITE)
+        self.project.write("conf/scripts/slow.yaml", SLOW)
+        self.project.write("conf/model/slow.yaml", "name: slow\nprovider: scripted\nscript: slow\n")
         self.folder, self.runs, self._variables = folder, folder / "runs", variables
         self.output = folder / "output.txt"
 
+        self._unbroken: dict[str, dict[str, object]] = {}
+
+    def unbroken_of(self, suite: str) -> dict[str, object]:
+        """Return what the sessions of a run by pytest alone come to."""
+        if suite not in self._unbroken:
+            runs = self.folder / f"whole-{suite}"
+            done = self.project.pytest("--suite", suite, "--runs-dir", str(runs), "-n", "2")
+            assert done.returncode == 0, done.stdout
+            self._unbroken[suite] = {one.session: result(one) for one in read(runs / LATEST / RESULTS)}
+        return self._unbroken[suite]
+
     @cached_property
-    def unbroken(self) -> dict[str, object]:
-        """What the sessions of a run by pytest alone come to."""
-        done = self.project.pytest("--suite", "parts", "--runs-dir", str(self.folder / "whole"), "-n", "2")
-        assert done.returncode == 0, done.stdout
-        return {one.session: result(one) for one in read(self.folder / "whole" / LATEST / RESULTS)}
+    def unstruck_s(self) -> float:
+        """How many seconds a launched run of the suite `struck` takes if nothing strikes it."""
+        began = time.monotonic()
+        board = self.launch("slurm", "--time", "10m", suite="struck", workers="0")
+        assert self.end(board) == 0, self.output.read_text()
+        return time.monotonic() - began
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `proctor launch` with these arguments."""
@@ -55,10 +74,12 @@ class LaunchedProject:
                 stderr=subprocess.STDOUT,
             )
 
-    def launch(self, cluster: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def launch(
+        self, cluster: str, *arguments: str, suite: str = "parts", workers: str = "1"
+    ) -> subprocess.Popen[bytes]:
         """Start a new launched run in four parts, and return when its jobs are submitted."""
         before = self._latest()
-        started = self.start("--suite", "parts", "--cluster", cluster, "--nodes", str(PARTS), "-n", "1", *arguments)
+        started = self.start("--suite", suite, "--cluster", cluster, "--nodes", str(PARTS), "-n", workers, *arguments)
         self.wait(lambda: self._latest() not in {before, None} and self.run.jobs_file.exists(), started)
         return started
 
@@ -77,9 +98,16 @@ class LaunchedProject:
         found = {index: self.run.part(index).status() for index in range(1, PARTS + 1)}
         return {index: status for index, status in found.items() if status is not None}
 
-    def finished(self) -> int:
-        """Return how many cases have a result in the runs of the parts."""
-        return sum(len(self.part_records(index)) for index in range(1, PARTS + 1))
+    @property
+    def finished(self) -> dict[str, Record]:
+        """The finished cases of all parts, by session."""
+        return {name: one for index in range(1, PARTS + 1) for name, one in self.part_records(index).items()}
+
+    def told(self) -> str:
+        """Return what the launched run and its parts printed last, to explain a fault."""
+        outputs = [self.output, *(self.run.part(index).output for index in range(1, PARTS + 1))]
+        words = [one.read_text(errors="replace")[-1500:] for one in outputs if one.exists()]
+        return "\n----\n".join([*words, *map(str, self.statuses.values())])
 
     def part_records(self, index: int) -> dict[str, Record]:
         """Return the finished cases of a part, by session."""
@@ -99,22 +127,33 @@ class LaunchedProject:
         """The cases of the merged run that have no record."""
         return unrecorded(self.run.path, self.records.values())
 
-    def wait(self, until: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-        """Wait until something holds, while the process runs."""
+    def wait(self, until: Callable[[], bool], process: subprocess.Popen[bytes], *, or_ended: bool = False) -> None:
+        """Wait until something holds, while the process runs. It may end before only with `or_ended`."""
         deadline = time.monotonic() + HUNG_S
         while not until():
+            if process.poll() is not None and or_ended:
+                return
             assert process.poll() is None, self.output.read_text()
             assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(_POLL_S)
 
-    def end(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for the end of `proctor launch`. Return its exit status."""
+    def job_of(self, index: int) -> str:
+        """Return the id of the job that works on a part."""
+        return self.statuses[index].holder.partition(".")[0]
+
+    def end(self, process: subprocess.Popen[bytes], meanwhile: Callable[[], None] = lambda: None) -> int:
+        """Wait for the end of `proctor launch`. Return its exit status. `meanwhile` is called every second."""
+        deadline = time.monotonic() + HUNG_S
         try:
-            return process.wait(HUNG_S)
+            while time.monotonic() < deadline:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(1.0)
+                meanwhile()
+            raise AssertionError(f"proctor launch hangs: {self.output.read_text()}")
         finally:
             process.kill()
 
-    def differing(self) -> list[str]:
+    def differing(self, suite: str = "parts") -> list[str]:
         """Return the sessions whose merged records are not those of the unbroken run."""
-        now = {name: result(one) for name, one in self.records.items()}
-        return sorted(name for name in {*now, *self.unbroken} if now.get(name) != self.unbroken.get(name))
+        now, whole = {name: result(one) for name, one in self.records.items()}, self.unbroken_of(suite)
+        return sorted(name for name in {*now, *whole} if now.get(name) != whole.get(name))

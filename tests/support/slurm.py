@@ -50,7 +50,6 @@ ReturnToService=2
 SlurmdTimeout=300
 KillWait=20
 MinJobAge=300
-RequeueExit=0
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -105,10 +104,9 @@ class SlurmCluster:
             return dict(line.split() for line in self.call("sinfo", "-hN", "-o", "%N %T").splitlines())
         return {}
 
-    def running(self) -> dict[str, str]:
-        """Return the ids of the running jobs, by their nodes."""
-        lines = self.call("squeue", "-h", "-r", "-t", "running", "-o", "%N %A").splitlines()
-        return dict(line.split() for line in lines)
+    def node_of(self, job: str) -> str:
+        """Return the node that a job runs on."""
+        return self.call("squeue", "-h", "-j", job, "-o", "%N").strip()
 
     def start_node(self, node: str) -> None:
         """Start a node, or bring a dead one back."""
