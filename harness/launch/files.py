@@ -28,7 +28,7 @@ LAUNCH = "launch.json"
 CANCELLED = "cancelled"
 
 Cluster = Literal["slurm", "local"]
-Sharing = Literal["shared", "divided"]
+Sharing = Literal["none", "shared", "divided"]
 
 T = TypeVar("T")
 
@@ -71,8 +71,8 @@ class LaunchPlan(Struct, frozen=True, kw_only=True):
     """What was planned. `root` is the project's root folder, and `runs` the folder of runs.
 
     `options` are those that choose and change the cases, as pytest takes them. `workers` is how many workers each
-    pytest session has, or `auto`. `sharing` says whether the parts keep the budgets of the suite in one file or each
-    has its share of them. `why` tells the reason.
+    pytest session has, or `auto`. `sharing` says whether the parts keep the budgets that cases share in one file, or
+    each has its share of them, or there are none. `why` tells the reason.
     """
 
     schema: int = 1

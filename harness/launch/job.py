@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.launch.files import Cluster, LaunchPlan
 from harness.launch.slurm import SlurmError, ask
-from harness.results.claims import RUNNING, busy
+from harness.results.claims import RUNNING, busy, claimed_elsewhere
 from harness.servers.leases import FOLDER_VARIABLE
 
 _AGAIN = 144
@@ -88,11 +88,13 @@ def free_run(run: Path) -> None:
     """Wait until no other process writes the run. Slurm runs a job again only once it takes the job before for dead.
 
     A lock that a dead node still holds ends by itself, or is passed over after two minutes: the file that carries it is
-    removed, and a process that should still hold it finds that it has lost the part.
+    removed, and a process that should still hold it finds that it has lost the part. What a process of this machine
+    holds stays, and pytest then says which one it is.
     """
     deadline = time.monotonic() + _LOCK_S
     while busy(run) is not None:
         if time.monotonic() > deadline:
-            (run / RUNNING).unlink(missing_ok=True)
+            if claimed_elsewhere(run):
+                (run / RUNNING).unlink(missing_ok=True)
             return
         time.sleep(_POLL_S)

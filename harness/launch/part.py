@@ -26,6 +26,7 @@ from harness.endings import Ending
 from harness.launch.asking import session_command
 from harness.launch.files import LaunchFolder, LaunchPlan, Orders, PartState, PartStatus
 from harness.launch.job import free_run, holder_of_job, requeue, seconds_left, variables_of_job
+from harness.launch.locks import locking
 from harness.launch.merging import try_to_merge
 from harness.launch.orders import VARIABLE
 from harness.launch.outcome import Next, SessionEnd, after
@@ -74,6 +75,9 @@ class PartRunner:
         """Run sessions until the part is done, or this job must end. Return how it ended."""
         self._tally.read(self._files.run)
         began_with = finished = self._finished
+        if (refused := self._refused()) is not None:
+            self._say("failed", refused)
+            return Next("failed", refused)
         self._write_orders()
         crashes = 0
         while True:
@@ -98,16 +102,26 @@ class PartRunner:
     def _idle_before(self) -> int:
         return 0 if self._before is None else self._before.idle
 
+    def _refused(self) -> str | None:
+        """Return why this node cannot work on the part, or `None`: it must keep the locks of a shared budget."""
+        if self.launch.sharing != "shared" or self.launch.cluster == "local" or len(self.launch.parts) == 1:
+            return None
+        try:
+            found = locking(self._folder.path, machines=len(self.launch.parts))
+        except OSError as error:
+            return f"{socket.gethostname()} cannot lock the budgets that all parts share: {error}"
+        return None if found.holds else f"{socket.gethostname()} would not keep the budgets of all parts: {found.why}"
+
     def _write_orders(self) -> None:
         left_s = seconds_left(self.launch)
         reserved_s = self.launch.resources.reserved_s
-        shared = self.launch.sharing == "shared"
+        shared, divided = self.launch.sharing == "shared", self.launch.sharing == "divided"
         orders = Orders(
             launch=str(self._folder.path),
             history=self.launch.runs,
             ends_at=None if left_s is None else time.time() + left_s - reserved_s,
             budgets=str(self._folder.budgets if shared else self._files.budgets),
-            shares=1 if shared else len(self.launch.parts),
+            shares=len(self.launch.parts) if divided else 1,
         )
         write_durably(self._files.orders, [msgspec.json.format(msgspec.json.encode(orders)), b"\n"])
 
@@ -151,7 +165,7 @@ class PartRunner:
             begun=begun is not None,
             left=0 if run is None or begun is None else len(_left(run, begun.tests)),
             too_late=len({*too_late}),
-            told=self._told,
+            told="cancel" if self._folder.cancelled else self._told,
             idle=idle,
             crashes=crashes,
             said=_last_words(self._files.output),

@@ -65,7 +65,7 @@ def test_no_case_begins_that_cannot_end_within_the_time_limit_and_the_rest_runs_
     launched: LaunchedProject, cluster: SlurmCluster
 ) -> None:
     board = launched.launch(
-        "slurm", "--time", "2m", "--set", "limits.wall_s=10", "--set", "evaluation.wall_s=3", suite="slow"
+        "slurm", "--time", "3m", "--set", "limits.wall_s=25", "--set", "evaluation.wall_s=3", suite="slow"
     )
     assert launched.end(board, meanwhile=cluster.release) == 0, launched.output.read_text()
     assert len(launched.records) == sum(len(part.cases) for part in launched.run.read().parts)

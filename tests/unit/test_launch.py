@@ -18,7 +18,7 @@ from harness.commands.main import main
 from harness.endings import ConfError
 from harness.launch import board
 from harness.launch.asking import local_parameters, session_command, slurm_parameters
-from harness.launch.files import JobRequest, LaunchPlan, Part, PartFolder, PartStatus
+from harness.launch.files import JobRequest, PartFolder, PartStatus
 from harness.launch.job import parse_left
 from harness.launch.locks import judge
 from harness.launch.outcome import Next, SessionEnd, after
@@ -27,6 +27,7 @@ from harness.launch.queue import QueuedJob, read_queue
 from harness.launch.states import PartView, view
 from harness.suite.shard import Shard, shard
 from tests.support.cases import LOCAL, REMOTE, make_case
+from tests.support.launch_plans import PART, a_plan
 from tests.support.project import Project
 
 ELSEWHERE = ProviderConf("vllm", kind="vllm", wires=["openai_chat"], base_url="http://models.invalid:8000")
@@ -108,7 +109,6 @@ def test_a_part_that_failed_says_what_pytest_said() -> None:
     assert after(end) == Next("failed", why)
 
 
-PART = Part(index=2, cases=["a", "b", "c", "d"], servers=["ollama/qwen"], expected_s=100.0)
 STATUS = PartStatus(state="running", holder="7.1", go=2, host="n1", at=1000.0, ran_s=30.0, outcomes={"passed": 3})
 
 
@@ -201,22 +201,6 @@ def test_the_shares_of_a_budget_never_exceed_it(limits: BudgetConf, shares: int)
     assert PaceConf(concurrent=3).share(4) is None
 
 
-def a_plan(**changes: Any) -> LaunchPlan:
-    base = LaunchPlan(
-        suite="nightly",
-        cluster="slurm",
-        root="/project",
-        runs="/project/runs",
-        options=["--suite=nightly", "--set=limits.turns=3"],
-        workers="auto",
-        parts=[PART, PART],
-        resources=JobRequest(time_s=5400, ending_s=36.5, gpus_per_node=2, options={"partition": "gpu", "mem": "64G"}),
-        sharing="divided",
-        why="",
-    )
-    return replace(base, **changes)
-
-
 def test_slurm_is_asked_for_jobs_that_run_again_and_the_local_executor_for_the_same_time() -> None:
     asked = slurm_parameters(a_plan())
     assert asked["additional_parameters"] == {"requeue": True, "partition": "gpu", "mem": "64G"}
@@ -246,7 +230,6 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(
     shown = capsys.readouterr().out
     assert "in 2 parts" in shown
     assert "each job on slurm: time 12 h 0 min, partition=gpu, auto pytest workers" in shown
-    assert "budgets that cases share are kept by equal shares (" in shown
     assert not (tmp_path / "runs").exists()
 
 
@@ -258,6 +241,10 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(
         (["--cluster", "slurm", "--slurm", "mem"], "--slurm mem: write KEY=VALUE"),
         (["--cluster", "slurm", "--time", "soon"], "'soon' is not a time such as 90m"),
         (["--cluster", "slurm", "--nodes", "99"], "99 parts are too many"),
+        (
+            ["--cluster", "slurm", "--nodes", "2", "--set", "+suite.budget={requests: 1}"],
+            "suite.budget is too small for 2 parts with a share each",
+        ),
         (["--attach", "last"], "last: there is no"),
     ],
 )
