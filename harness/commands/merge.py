@@ -18,7 +18,9 @@ from harness.results.history import refresh
 from harness.results.history_index import INDEX, HistoryError
 from harness.results.merge import merge, merged_name
 from harness.results.references import find_runs
+from harness.results.run_folder import RESULTS
 from harness.results.runs import RunError
+from harness.results.store import every_line
 from harness.secrecy.known import host_secrets
 
 if TYPE_CHECKING:
@@ -53,18 +55,15 @@ def run(given: argparse.Namespace) -> int:
     try:
         runs = [run for reference in given.runs for run in find_runs(reference, given.runs_dir)]
         folder = given.into or given.runs_dir / merged_name(runs)
-        records = merge(runs, folder, project_secrets(Path.cwd()))
+        merged = merge(runs, folder, project_secrets(Path.cwd()))
     except RunError as error:
         raise BadInput(str(error)) from error
-    for record in records:
-        for warning in record.warnings:
-            if " is withheld: " in warning:
-                print(f"{record.case.id}: {warning}", file=sys.stderr)
-    print("\n".join([*table(records), f"records: {folder / 'results.jsonl'}"]))
-    tell_missing(folder, records)
-    removed = [one.artifacts for one in records if one.artifacts is not None and not (folder / one.artifacts).exists()]
-    if removed:
-        print(f"\n{len(removed)} of {len(records)} records are without a folder: {', '.join(removed)}")
+    for warning in merged.withheld:
+        print(warning, file=sys.stderr)
+    print("\n".join([*table(every_line(folder / RESULTS)), f"records: {folder / RESULTS}"]))
+    tell_missing(merged.missing, merged.sessions)
+    if merged.removed:
+        print(f"\n{len(merged.removed)} of {merged.records} records are without a folder: {', '.join(merged.removed)}")
     if given.into is None or (folder.parent / INDEX).exists():  # no index where nobody keeps runs
         with suppress(HistoryError):  # `proctor history` makes up for it
             refresh(folder.parent)

@@ -68,7 +68,7 @@ def run(given: argparse.Namespace) -> int:
         return 0
     if records:
         print("\n".join((_markdown if given.markdown else _text)(records, summary, verdict)))
-    tell_missing(folder, records)
+    tell_missing(unrecorded(folder, records), sum(record.try_number == 1 for record in records))
     return 0
 
 
@@ -105,9 +105,7 @@ def _markdown(
         yield from means.markdown_lines(summary)
 
 
-def tell_missing(folder: Path, records: Sequence[Record]) -> None:
-    """Name the cases that the run planned but did not record."""
-    missing = unrecorded(folder, records)
+def tell_missing(missing: Sequence[str], recorded: int) -> None:
+    """Name the cases that the run planned but did not record, beside the number of sessions that it did record."""
     if missing:
-        recorded = len(records) - sum(record.try_number > 1 for record in records)
         print(f"\n{len(missing)} of {len(missing) + recorded} cases have no record: {', '.join(missing)}")

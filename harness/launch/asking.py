@@ -38,9 +38,12 @@ def local_parameters(plan: LaunchPlan) -> dict[str, Any]:
     }
 
 
-def session_command(plan: LaunchPlan, index: int, files: PartFolder, *, resume: bool) -> list[str]:
-    """Return the command of a pytest session of a part: it begins the part's run, or goes on with it."""
+def session_command(plan: LaunchPlan, files: PartFolder, *, resume: bool) -> list[str]:
+    """Return the command of a pytest session of a part: it begins the part's run, or goes on with it.
+
+    Which cases it runs is in its orders.
+    """
     words = [sys.executable, "-m", "pytest", f"--runs-dir={files.path}", "-n", plan.workers]
     if resume:
         return [*words, f"--resume={LATEST}", "--keep-errors"]
-    return [*words, *plan.options, f"--shard={index}/{len(plan.parts)}"]
+    return [*words, *plan.options]

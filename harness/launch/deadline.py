@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.launch.files import PartFolder
-from harness.launch.orders import orders, orders_file
 from harness.launch.plan import most_s
+from harness.part_orders import orders, orders_file
 from harness.stash import case_of
 
 

@@ -5,7 +5,7 @@ runs/TIME-SUITE/              the run: results.jsonl and the folders of cases, m
     jobs.json                 what was submitted (`Jobs`)
     cancelled                 is there once the run was cancelled
     submitit/                 scripts, pickles and logs of the jobs
-    parts/1/orders.json       what the pytest session of part 1 must know (`Orders`)
+    parts/1/orders.json       what the pytest session of part 1 must know (`harness.part_orders`)
     parts/1/status.json       what part 1 says about itself (`PartStatus`)
     parts/1/output.txt        what its pytest sessions printed
     parts/1/TIME-SUITE/       its run, an ordinary one
@@ -100,21 +100,6 @@ class Jobs(Struct, frozen=True):
 
     host: str
     jobs: list[LaunchedJob]
-
-
-class Orders(Struct, frozen=True, kw_only=True):
-    """What the pytest session of a part must know.
-
-    `launch` is the folder of the launched run, and `history` the folder of runs that tell how long cases take. After
-    `ends_at`, in seconds since 1970, no session may run; `None` means that there is no limit. The budgets that cases
-    share are kept in `budgets`, and this part may use one of `shares` equal shares of them.
-    """
-
-    launch: str
-    history: str
-    ends_at: float | None = None
-    budgets: str
-    shares: int = 1
 
 
 PartState = Literal["running", "done", "continues", "stopped", "failed"]
@@ -249,11 +234,6 @@ class PartFolder(Struct, frozen=True):
         new = self.status_file.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(status) + b"\n")
         new.replace(self.status_file)
-
-
-def read_orders(path: Path) -> Orders:
-    """Return the orders in this file. Raise `OSError` or `ValueError`, which names the file."""
-    return _read(path, Orders)
 
 
 def _read(path: Path, kind: type[T]) -> T:

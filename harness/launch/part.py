@@ -24,13 +24,13 @@ import psutil
 
 from harness.endings import Ending
 from harness.launch.asking import session_command
-from harness.launch.files import LaunchFolder, LaunchPlan, Orders, PartState, PartStatus
+from harness.launch.files import LaunchFolder, LaunchPlan, PartState, PartStatus
 from harness.launch.job import free_run, holder_of_job, requeue, seconds_left, variables_of_job
 from harness.launch.locks import locking
 from harness.launch.merging import try_to_merge
-from harness.launch.orders import VARIABLE
 from harness.launch.outcome import Next, SessionEnd, after
 from harness.launch.tally import Tally
+from harness.part_orders import VARIABLE, Orders
 from harness.private import private_folder
 from harness.results.begun import read_begun
 from harness.results.durable import write_durably
@@ -117,6 +117,7 @@ class PartRunner:
         reserved_s = self.launch.resources.reserved_s
         shared, divided = self.launch.sharing == "shared", self.launch.sharing == "divided"
         orders = Orders(
+            cases=self.launch.parts[self._index - 1].cases,
             launch=str(self._folder.path),
             history=self.launch.runs,
             ends_at=None if left_s is None else time.time() + left_s - reserved_s,
@@ -135,7 +136,7 @@ class PartRunner:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
             try:  # Slurm sends the signal to all processes of a job, and most would end at once: they inherit the mask
                 self._session = subprocess.Popen(
-                    session_command(self.launch, self._index, self._files, resume=run is not None),
+                    session_command(self.launch, self._files, resume=run is not None),
                     cwd=self.launch.root,
                     env=os.environ | variables_of_job(self.launch.cluster) | {VARIABLE: str(self._files.orders)},
                     stdin=subprocess.DEVNULL,

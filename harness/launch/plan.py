@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from harness.case import Case
@@ -14,6 +14,7 @@ GRADE_S = 300.0
 """Seconds that a grade may take if `evaluation.wall_s` sets no limit."""
 
 _MOST_NAMES = 5
+_LEAST_S = 0.1
 
 
 def most_s(case: Case) -> float:
@@ -31,28 +32,30 @@ def usual_nodes(cases: Sequence[Case]) -> int:
 
 
 def plan(cases: Sequence[Case], count: int, expected_s: Callable[[Case], float | None]) -> list[Part]:
-    """Return the parts of these cases: the same as those of `--shard`. `expected_s` tells how long a case took before.
+    """Return parts of these cases that should take equally long. `expected_s` tells how long a case took before.
 
-    Raise `ConfError` if there are more parts than can have a case.
+    A case without a past counts as the median of those with one. Raise `ConfError` if there are more parts than can
+    have a case.
     """
-    found = shards(cases, count)
+    told = {case.id: expected_s(case) for case in cases}
+    known = [seconds for seconds in told.values() if seconds is not None]
+    usual = median(known) if known else 1.0
+    seconds = {name: max(_LEAST_S, usual if one is None else one) for name, one in told.items()}
+    found = shards(cases, count, lambda case: seconds[case.id])
     empty = sum(not one for one in found)
     if empty:
         raise ConfError(f"{count} parts are too many: {empty} of them would have none of the {len(cases)} cases")
-    return [_part(index, one, expected_s) for index, one in enumerate(found, 1)]
+    return [_part(index, one, seconds if known else None) for index, one in enumerate(found, 1)]
 
 
-def _part(index: int, cases: Sequence[Case], expected_s: Callable[[Case], float | None]) -> Part:
-    seconds = [expected_s(case) for case in cases]
-    known = [one for one in seconds if one is not None]
-    usual = median(known) if known else None
+def _part(index: int, cases: Sequence[Case], seconds: Mapping[str, float] | None) -> Part:
     servers = {case.server for case in cases if case.server is not None}
     return Part(
         index=index,
         cases=[case.id for case in cases],
         servers=sorted({server.key for server in servers}),
         gpus=max((server.gpus for server in servers), default=0),
-        expected_s=None if usual is None else sum(usual if one is None else one for one in seconds),
+        expected_s=None if seconds is None else sum(seconds[case.id] for case in cases),
     )
 
 

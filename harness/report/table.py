@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 from harness.endings import Ending
 from harness.results.record import Record, UsageTotals
 
@@ -21,11 +23,10 @@ def table(records: Iterable[Record]) -> list[str]:
 
     When more than three cases were skipped for the same reason, the table shows them as one line.
     """
-    ordered = sorted(records, key=lambda r: (r.case.id, r.session, r.try_number))
-    skips = Counter(record.explanation for record in ordered if record.outcome == "skipped")
+    entries = sorted(map(_table_row, records), key=lambda entry: entry.order)  # many records would not fit into memory
+    skips = Counter(entry.skipped for entry in entries if entry.skipped is not None)
     many = {reason: number for reason, number in skips.items() if number > _FEW}
-    single = [record for record in ordered if record.outcome != "skipped" or record.explanation not in many]
-    rows = [_HEAD, *(_row(record) for record in single)]
+    rows = [_HEAD, *(entry.row for entry in entries if entry.skipped not in many)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     grouped = [f"{number} skipped: {' '.join(reason.split())}" for reason, number in many.items()]
     return [*(_line(row, widths) for row in rows), *grouped]
@@ -108,6 +109,19 @@ def _explained(record: Record) -> str:
     if record.outcome == "failed" and record.ending is Ending.FINISHED:
         return record.explanation
     return f"{record.ending.value}: {record.explanation}"
+
+
+class _TableRow(Struct, frozen=True):
+    """A row of the table, what it is sorted by, and the reason if the case was skipped."""
+
+    order: tuple[str, str, int]
+    row: tuple[str, ...]
+    skipped: str | None
+
+
+def _table_row(record: Record) -> _TableRow:
+    order = (record.case.id, record.session, record.try_number)
+    return _TableRow(order, _row(record), record.explanation if record.outcome == "skipped" else None)
 
 
 def _row(record: Record) -> tuple[str, ...]:

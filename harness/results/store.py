@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -194,16 +194,20 @@ def read(results: Path) -> list[Record]:
 
     If any other line is not a record, raise `ValueError` with its number.
     """
-    lines = results.read_bytes().split(b"\n")
-    whole, rest = lines[:-1], lines[-1]
-    records = []
-    for number, line in enumerate([*whole, *([rest] if _is_json(rest) else [])], 1):
-        try:
-            record = msgspec.json.decode(line, type=Record)
-            records.append(record if line.isascii() and b"\\u" not in line else visible_struct(record))
-        except MALFORMED as error:
-            raise ValueError(f"{results}:{number}: not a record: {error}") from error
-    return list({_key(record): record for record in records}.values())
+    return list({_key(record): record for record in every_line(results)}.values())
+
+
+def every_line(results: Path) -> Iterator[Record]:
+    """Yield the record in each line of a run's file, as `read` reads it. A session may have several lines."""
+    with results.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n") and not _is_json(line):
+                return
+            try:
+                record = msgspec.json.decode(line, type=Record)
+            except MALFORMED as error:
+                raise ValueError(f"{results}:{number}: not a record: {error}") from error
+            yield record if line.isascii() and b"\\u" not in line else visible_struct(record)
 
 
 def _set_aside(run: Path, record: Record) -> Record:

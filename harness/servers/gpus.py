@@ -30,6 +30,13 @@ class Gpu(Struct, frozen=True, kw_only=True):
     vendor: Literal["nvidia", "amd"] = "nvidia"
     driver: str | None = None
 
+    @property
+    def described(self) -> str:
+        """Its name, memory, UUID and the processes that use it, for people."""
+        pids = ", ".join(map(str, self.processes))
+        used = f"; in use by process {pids}, so Proctor leaves it alone" if pids else ""
+        return f"{self.name}, {self.free_mb / 1000:.1f} of {self.memory_mb / 1000:.1f} GB free, {self.uuid}{used}"
+
 
 def inventory() -> tuple[Gpu, ...]:
     """Return every GPU that CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES allow, in the order of the drivers.

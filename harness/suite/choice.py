@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from harness.case import Case
+from harness.conf_path import ConfPath
 from harness.endings import ConfError
 from harness.suite.config import Config
 from harness.suite.near import hint
@@ -35,10 +36,11 @@ def choose(cases: Sequence[Case], choice: Choice) -> list[Case]:
     ]
 
 
-def require_known(choice: Choice, config: Config, others: Callable[[], Iterable[Config]]) -> None:
-    """Raise `ConfError` for a name that the suite does not have. List the valid names, and other suites with the name.
+def require_known(choice: Choice, config: Config, conf: ConfPath, others: Callable[[], Iterable[Config]]) -> None:
+    """Raise `ConfError` for a name that the suite does not have.
 
-    `others` reads the other suites.
+    List the valid names, other suites with the name, and the setting that gives this suite an entry of `conf`. `others`
+    reads the other suites.
     """
     for kind in _KINDS:
         known = getattr(config, kind)
@@ -46,5 +48,7 @@ def require_known(choice: Choice, config: Config, others: Callable[[], Iterable[
             if name not in known:
                 suites = [other.suite.name for other in others() if name in getattr(other, kind)]
                 elsewhere = f"; other suites have it: --suite {' or '.join(suites)}" if suites else ""
+                if name in conf.choices(kind):
+                    elsewhere += f"; or give it to this suite: --set 'suite.{kind}s=[{name}]'"
                 said = f"suite {config.suite.name} has no {kind} of this name" if name else "the name is empty"
                 raise ConfError(f"--{kind} {name}: {said}; {hint(name, known, kind)}{elsewhere}")

@@ -124,7 +124,7 @@ class _Loader:
         base = {"suite": self.suite}
         tree = self.composer.compose(base, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
-        named = [*suite.environments, *further]
+        named = [*suite.environments, *further, *(rule.environment or "" for rule in suite.exclude)]
         suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
         self.composer.add("environment", entries_without_files(named, self.conf))
         return self._composed(suite, self._names(suite), base)
@@ -212,8 +212,8 @@ class _Loader:
         for rule in suite.exclude:
             for group, chosen in names.items():
                 name = getattr(rule, group)
-                if name is not None and name not in chosen:
-                    raise ConfError(f"{where}exclude: this suite has no {group} {name}; {hint(name, chosen)}")
+                if name is not None and name not in chosen and not self.composer.has(group, name):
+                    require(self.conf, group, name, f"{where}exclude")
         used = {group: list(dict.fromkeys(chosen)) for group, chosen in names.items()}
         return used | {group: self._every(group) for group in ("provider", "prompt")}
 

@@ -29,6 +29,8 @@ def name_environments(suite: SuiteConf, further: Iterable[str], where: str) -> S
         _require(text, f"--{_GROUP} {text}")
     for text in suite.environments:
         _require(text, f"{where}{_GROUP}s")
+    for rule in suite.exclude:
+        _require(rule.environment or "", f"{where}exclude")
     rules = [
         rule if rule.environment is None else msgspec.structs.replace(rule, environment=entry_name(rule.environment))
         for rule in suite.exclude

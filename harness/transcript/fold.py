@@ -125,7 +125,12 @@ class TranscribedSession(Session):
     def _spoke(self, event: ev.Text | ev.Thinking) -> None:
         text, left_out = _cut(event.text)
         said = Said(text=text, thinking=isinstance(event, ev.Thinking), left_out=left_out)
-        self._open(event.turn, event.parent).parts.append(said)
+        parts = self._open(event.turn, event.parent).parts
+        last = parts[-1] if parts and isinstance(event, ev.Text) and event.piece else None
+        if isinstance(last, Said) and not last.thinking:
+            parts[-1] = _joined(last, event.text)
+        else:
+            parts.append(said)
 
     def _call(self, event: ev.ToolCall) -> None:
         call = self._open_calls[event.call_id] = _OpenCall(event)
@@ -267,6 +272,11 @@ def _greatest(known: ev.TurnFinished | None, event: ev.TurnFinished) -> ev.TurnF
         cost_usd=max(costs, default=None),
         model=known.model or event.model,
     )
+
+
+def _joined(said: Said, piece: str) -> Said:
+    text, left_out = _cut(said.text + piece) if not said.left_out else (said.text, len(piece))
+    return Said(text=text, left_out=said.left_out + left_out)
 
 
 def _cut(text: str) -> tuple[str, int]:

@@ -110,7 +110,7 @@ def play(stage: Stage, backend: Backend, folder: Path) -> Rich:
     """Play the session with the backend's real CLI."""
     script = turns(backend)
     looked = _Look()
-    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), ScriptedTurn(text=SUBREPLY))
+    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), words(backend.name).answer_of_subagent(SUBREPLY))
     subagent = (Conversation(SUBTASK, counting),)
     session = Play(script=Script(tuple(script.values()), subagent), prompt=PROMPT, rewrite=CUT)
     played = stage.play(backend, folder, session, watch=looked)

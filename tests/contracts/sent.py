@@ -1,11 +1,13 @@
 """What the pinned CLIs send to their models: `python -m tests.contracts.sent`, or `make allowed`.
 
 It plays sessions with every CLI over every wire, and writes what it saw into the part `recorded` of the lists in
-`harness/gateway/allowed/`. Look at the difference before you commit it: whatever is listed reaches a service.
+`harness/gateway/allowed/`. With `--backend NAME`, it adds what that CLI sends. Look at the difference before you commit
+it: whatever is listed reaches a service.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -33,6 +35,7 @@ from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedT
 from harness.gateway.wires.base import dumps
 from tests.contracts import rich
 from tests.support.sessions import Play, Stage
+from tests.support.words import words
 
 ANTHROPIC, CHAT, RESPONSES, GOOGLE = "anthropic_messages", "openai_chat", "openai_responses", "google_generate"
 
@@ -54,14 +57,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     GOOGLE: ("gemini-4-argon", "gemini-2.5-pro"),
 }
 """Models that some CLIs know by name. They send more to these."""
-
-EFFORT: Mapping[str, dict[str, Any]] = {
-    "claude": {},
-    "codex": {"reasoning_effort": "high"},
-    "opencode": {"variant": "high"},
-    "pi": {"thinking": "high"},
-}
-"""The options with which each backend asks for reasoning."""
 
 
 class Seen(Struct):
@@ -86,6 +81,18 @@ class Seen(Struct):
             values = self.headers.setdefault(name, set())
             if name == "anthropic-beta":
                 values |= {one.strip() for one in headers[name].split(",")}
+
+    def add_listed(self, part: Listed) -> None:
+        """Add what a list has."""
+        self.paths.update(part.paths)
+        for name, values in part.query.items():
+            self.query.setdefault(name, set()).update(values)
+        for name, listed in part.headers.items():
+            self.headers.setdefault(name, set()).update(listed or ())
+        for path, rule in part.body.items():
+            seen = self.body.setdefault(path, rule if isinstance(rule, str) else set())
+            if isinstance(seen, set) and isinstance(rule, list):
+                seen.update(rule)
 
     def _fields(self, value: Any, path: str) -> None:
         if path.rsplit(".", maxsplit=1)[-1] in _SCHEMAS:
@@ -172,13 +179,13 @@ def unlisted(wire: str, seen: Seen) -> list[str]:
 def jobs(name: str, wire: str) -> Iterator[Play]:
     """Yield sessions in which this CLI sends all that it is known to send over this wire."""
     adapter = backend(name)
-    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), ScriptedTurn(text=rich.SUBREPLY))
+    counting = (ScriptedTurn(calls=(ScriptedCall(run="echo 41"),)), words(name).answer_of_subagent(rich.SUBREPLY))
     script = Script(tuple(rich.turns(adapter).values()), (Conversation(rich.SUBTASK, counting),))
     yield Play(script=script, prompt=rich.PROMPT, rewrite=rich.CUT, wire=wire)
     for thoughts in _THOUGHTS[wire]:
-        yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, options=EFFORT[name])
+        yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, options=words(name).effort)
     for model in MODELS[wire]:
-        for options in ({}, EFFORT[name]):
+        for options in ({}, words(name).effort):
             thoughts = _THOUGHTS[wire][0]
             yield Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=options)
 
@@ -187,7 +194,7 @@ def quick(name: str, wire: str) -> Play:
     """Return one session that has most of them: a known model, reasoning and a picture."""
     adapter, thoughts = backend(name), _THOUGHTS[wire][0]
     model = MODELS[wire][-1]
-    return Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=EFFORT[name])
+    return Play(script=_looking(adapter), wire=wire, rewrite={wire: thoughts}, model=model, options=words(name).effort)
 
 
 def _looking(adapter: Backend) -> Script:
@@ -264,9 +271,20 @@ _THOUGHTS: Mapping[str, tuple[list[tuple[str, str]], ...]] = {
 
 
 def main() -> int:
-    """Record all sessions, and write the lists. Return the exit status."""
+    """Record the sessions, and write the lists. Return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contracts.sent", description=__doc__)
+    parser.add_argument(
+        "--backend",
+        action="append",
+        choices=own_names(),
+        help="add what this one sends; repeatable (default: all)",
+    )
+    chosen = parser.parse_args().backend
     every = [
-        (name, play) for name in own_names() for wire in backend(name).capabilities.wires for play in jobs(name, wire)
+        (name, play)
+        for name in chosen or own_names()
+        for wire in backend(name).capabilities.wires
+        for play in jobs(name, wire)
     ]
     with (
         watching() as seen,
@@ -282,6 +300,8 @@ def main() -> int:
 
         list(pool.map(play, range(len(every))))
     for wire, found in seen.items():
+        if chosen:  # the others send what they sent before
+            found.add_listed(read_list(wire).recorded)
         write(wire, found.listed())
     return 0
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from backends.base import ReportingQuirks
 from backends.registry import backend, names
+from harness.agent.cli import pinned_clis
 from harness.agent.reconcile import reconcile
 from harness.commands.decode import decode_file
 from tests.corpus.scenarios import Scenario, explained, scenarios
@@ -73,7 +74,7 @@ def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenari
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(played.folder / "stream.jsonl", folder / "stream.jsonl")
-    shutil.copyfile(played.folder / "stderr.log", folder / "stderr")
+    (folder / "stderr").write_bytes(_stderr(played))
     (folder / "exit_code").write_text(f"{played.result.exit_code}\n")
     _write_expected(name, folder)
     seconds = played.result.agent_s
@@ -113,10 +114,15 @@ def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, re
 
 def _check_neutral(played: Played, scratch: Path) -> None:
     """Raise `Refused` if the case contains a name of this machine."""
-    recorded = played.stream + (played.folder / "stderr.log").read_bytes()
+    recorded = played.stream + _stderr(played)
     for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
         if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):
             raise Refused(f"the recording names {own}")
+
+
+def _stderr(played: Played) -> bytes:
+    """Return what the CLI wrote to standard error, with a neutral name for the folder that it is installed in."""
+    return (played.folder / "stderr.log").read_bytes().replace(os.fsencode(pinned_clis()), b"/opt/clis")
 
 
 if __name__ == "__main__":

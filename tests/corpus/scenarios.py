@@ -21,6 +21,7 @@ T = TypeVar("T")
 _SHARED = CORPUS / "scenarios.yaml"
 
 ANTHROPIC, CHAT, RESPONSES = "anthropic_messages", "openai_chat", "openai_responses"
+GOOGLE = "google_generate"
 
 _REWRITES: dict[str, Rewrite] = {
     # turns a response's text into reasoning
@@ -30,6 +31,7 @@ _REWRITES: dict[str, Rewrite] = {
             ('"type":"text_delta","text"', '"type":"thinking_delta","thinking"'),
         ],
         CHAT: [('"delta":{"content":', '"delta":{"reasoning_content":')],
+        GOOGLE: [('{"text":"', '{"thought":true,"text":"')],
     },
     # cuts off the JSON of a call's arguments within the word CUTHERE
     "cut": {wire: [('CUTHERE\\"', "CUT")] for wire in (ANTHROPIC, CHAT, RESPONSES)},
@@ -37,6 +39,7 @@ _REWRITES: dict[str, Rewrite] = {
     "max_tokens": {
         ANTHROPIC: [('"stop_reason":"end_turn"', '"stop_reason":"max_tokens"')],
         CHAT: [('"finish_reason":"stop"', '"finish_reason":"length"')],
+        GOOGLE: [('"finishReason":"STOP"', '"finishReason":"MAX_TOKENS"')],
         RESPONSES: [
             ('"type":"response.completed"', '"type":"response.incomplete"'),
             ('"incomplete_details":null', '"incomplete_details":{"reason":"max_output_tokens"}'),

@@ -7,38 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import names
+from backends.registry import backend, names
 from harness.endings import Ending
 from harness.results.record import Asked
 from tests.faults.test_endings import Fault, check, play, runs
 from tests.support.words import words
 
-COMPACTED = {"claude": [Asked.COMPACT, Asked.SHORTENED]}
-"""What the attempts after an overflow are asked for, for CLIs that compact by a command of their own."""
+REFUSED = {"opencode": 2, "kimi": 2, "qwen": 2}
+"""How often the conversation is refused, for CLIs that compact one that is refused. The request for that is, too."""
 
-REFUSED = {"opencode": 2}
-"""How often the conversation is refused. OpenCode compacts when it is refused in the session that goes on, too."""
+SMALL = {"codex": (24_000, 2500), "kimi": (40_000, 8000)}
+"""The model's context, and the numbers that a command prints, for CLIs that compact only a conversation that takes a
+good part of the context."""
 
-SMALL = {"codex": "context: 24000\n"}
-"""The model's context, for CLIs that compact only a conversation that takes a good part of it."""
-
-ONCE = "test -e trace || { touch trace; seq 2500; }"
-"""A command with a long output, which the script of a compacted conversation runs once more."""
-
-FIRST = [pytest.param(name, marks=[] if name == "claude" else pytest.mark.nightly) for name in names()]
+FIRST = [
+    pytest.param(name, marks=[] if name == "claude" else pytest.mark.nightly)
+    for name in names()
+    if backend(name).capabilities.compact
+]
 
 
 @pytest.mark.parametrize("name", FIRST)
 def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path, name: str) -> None:
-    asked = COMPACTED.get(name, [Asked.SHORTENED])
-    long = "" if name == "claude" else f"- calls: [{{run: {ONCE!r}}}]\n  "
+    asked = [*([Asked.COMPACT] if backend(name).compact_prompt else []), Asked.SHORTENED]
+    context, numbers = SMALL.get(name, (65_536, 2500))
+    once = f"test -e trace || {{ touch trace; seq {numbers}; }}"  # the script of a compacted conversation runs it again
+    long = "" if Asked.COMPACT in asked else f"{{run: {once!r}}}, "
     fail = f"{{status: 400, message: {words(name).too_long!r}, times: {REFUSED.get(name, 1)}}}"
     faults = {
         "overflow": Fault(
-            f"{long}- calls: [{{run: echo a}}]\n  - text: In short.\n    fail: {fail}",
+            f"- text: So far.\n    calls: [{long}{{run: echo a}}]\n  - text: In short.\n    fail: {fail}",
             (Ending.CONTEXT_OVERFLOW, *[Ending.FINISHED for _ in asked]),
             "ended its session",
-            f"price: unknown\n{SMALL.get(name, '')}",
+            f"price: unknown\ncontext: {context}\n",
         )
     }
     records = play(tmp_path, name, faults, **{"limits.on_overflow": "compact"})

@@ -46,7 +46,9 @@ def test_a_case_is_cut_and_the_others_do_not_begin(project: Project) -> None:
     assert [one.usage.metered is None for one in records] == [False, True, True, True], "three did not begin"
     assert {one.explanation for one in records} == {"suite.budget.requests is 1, and 1 are used"}
     assert "suite.budget: 1 of 1 requests used, 0 left" in done.stdout
-    assert f"4 cases were not measured: `pytest --resume {(project.folder / 'runs/latest').readlink()}`" in done.stdout
+    assert (
+        f"4 cases could not be measured: `pytest --resume {(project.folder / 'runs/latest').readlink()}`" in done.stdout
+    )
     assert "every case was skipped: nothing was measured" in done.stdout
 
 

@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from backends.base import NpmPackage
+from backends.base import NpmPackage, PipPackage
 from backends.registry import backend, names
 from harness.agent.cli import CliMissing, find_cli, pinned_clis, pinned_folder
 from harness.commands.doctor import examine
@@ -47,7 +47,7 @@ def installed() -> bool:
 
 def folder_of(name: str) -> Path:
     package = backend(name).installation
-    assert isinstance(package, NpmPackage)
+    assert isinstance(package, NpmPackage | PipPackage)
     return pinned_folder(package)
 
 
@@ -115,7 +115,8 @@ def test_other_clis_are_installed_by_name_or_all_at_once(machine: BareMachine) -
     assert machine.left == {folder_of("pi").name}
     assert main(["setup", "--backend", "all"]) == 0
     assert all(find_cli(backend(name)) for name in pinned_backends())
-    assert machine.npm_calls == len([name for name in pinned_backends() if folder_of(name)])
+    assert machine.left == {folder_of(name).name for name in pinned_backends()}
+    assert machine.npm_calls == sum(isinstance(backend(name).installation, NpmPackage) for name in pinned_backends())
 
 
 def test_files_of_the_clis_can_be_read_by_a_sealed_user(machine: BareMachine) -> None:

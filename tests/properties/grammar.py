@@ -5,7 +5,9 @@ A backend's grammar is a module `tests/corpus/BACKEND/grammar.py` with
 - `lines(script)`: the lines of the stream, shaped like recorded ones. The last line shows the session's end;
 - `arguments(call)`: the arguments of a call as the stream shows them;
 - `SHOWS`: the parts of a script (from `PARTS`) that appear in the stream;
+- `LEAVES_OUT`: what its results do not tell: "tool_errors" (whether a call failed). It is optional;
 - `as_shown(said)`: the part of a turn that the stream shows, if it does not show everything. It is optional.
+- `usage_as_shown(usage)`: the counts of all turns that the stream tells, if it does not tell all. It is optional.
 """
 
 from __future__ import annotations
@@ -110,10 +112,25 @@ def grammar(backend: str) -> Grammar:
     return cast(Grammar, import_module(f"tests.corpus.{backend}.grammar"))
 
 
+def leaves_out(backend: str) -> frozenset[str]:
+    """Return what the results of the backend's stream do not tell."""
+    left_out: frozenset[str] = getattr(grammar(backend), "LEAVES_OUT", frozenset())
+    return left_out
+
+
 def as_shown(backend: str, said: Said) -> Said:
     """Return what the backend's stream shows of a turn in which the model said this."""
     show: Callable[[Said], Said] | None = getattr(grammar(backend), "as_shown", None)
     return show(said) if show else said
+
+
+def usage_as_shown(backend: str, usage: Usage) -> Usage:
+    """Return what the backend's stream tells of the tokens of turns that used this."""
+    module = grammar(backend)
+    if "reasoning" not in module.SHOWS:
+        usage = structs.replace(usage, reasoning_tokens=None)
+    show: Callable[[Usage], Usage] | None = getattr(module, "usage_as_shown", None)
+    return show(usage) if show else usage
 
 
 def line(**value: Any) -> bytes:

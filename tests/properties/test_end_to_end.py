@@ -36,7 +36,7 @@ from harness.mcp.server import McpServer
 from harness.models.model_server import ModelServer
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
-from tests.properties.grammar import SPACE, Said, as_shown, grammar
+from tests.properties.grammar import SPACE, Said, as_shown, grammar, usage_as_shown
 from tests.support.cases import PROMPT
 from tests.support.played import each
 
@@ -163,16 +163,19 @@ def play(
 def read(adapter: Backend, stream: Path) -> list[Said]:
     """Return what each turn said, by the events of the stream."""
     reader = LineSplitter()
-    texts: dict[str, str] = {}
-    made: dict[str, list[tuple[str, Any]]] = {}
+    texts: dict[tuple[str, int], str] = {}
+    made: dict[tuple[str, int], list[tuple[str, Any]]] = {}
+    begun = 0
     for line in (*reader.feed(stream.read_bytes()), *reader.finish()):
         for event in adapter.decode(line.data):
             match event:
+                case ev.TurnStarted(whole=True):  # its id may name an earlier turn, too
+                    begun += 1
                 case ev.Text(turn=turn, text=text):
-                    texts[turn] = texts.get(turn, "") + text
-                    made.setdefault(turn, [])
+                    texts[turn, begun] = texts.get((turn, begun), "") + text
+                    made.setdefault((turn, begun), [])
                 case ev.ToolCall(turn=turn, name=name, arguments=arguments):
-                    made.setdefault(turn, []).append((name, arguments))
+                    made.setdefault((turn, begun), []).append((name, arguments))
     return [said(texts.get(turn, ""), calls) for turn, calls in made.items()]
 
 
@@ -191,8 +194,9 @@ def test_what_the_gateway_sent_is_what_was_read(name: str, gateway: Gateway) -> 
         assert [as_shown(name, turn) for turn in received] == [as_shown(name, turn) for turn in sent]
         session, metered = result.session, result.metered
         assert (session.turns, session.tool_calls) == (metered.turns, metered.tool_calls)
-        assert session.usage.input_tokens == metered.input_tokens
-        assert session.usage.output_tokens == metered.output_tokens
+        used = usage_as_shown(name, ev.Usage(input_tokens=metered.input_tokens, output_tokens=metered.output_tokens))
+        assert session.usage.input_tokens == used.input_tokens
+        assert session.usage.output_tokens == used.output_tokens
         assert (session.unknown_events, session.malformed_lines) == (0, 0)
 
     plays()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from harness.case import Case, ServerNeed
 from harness.schedule.auto_workers import CORES_A_SESSION, GB_A_SESSION, workers
 from harness.schedule.planner import Job, Machine, Planner
 from harness.schedule.scheduler import CaseScheduling, Demand, NotAgainError
-from harness.suite.shard import Shard, shard
+from harness.suite.shard import Shard, shard, shards
 from tests.support.cases import REMOTE, make_case
 from tests.support.virtual_xdist import Item, Outcome, VirtualRun
 
@@ -233,6 +234,20 @@ def test_shards_divide_a_suite_evenly_and_split_few_models(cases: list[Case], co
         assert part == [case for case in cases if case in part]
         assert len(part) <= max(1.1 * len(cases) / count, len(cases) / count + 1)
     parts_of = Counter(key for part in shards for key in {case.server.key for case in part if case.server})
+    assert sum(parts_of.values()) <= len(parts_of) + count - 1
+
+
+@given(suites, st.integers(1, 6), st.randoms(use_true_random=False))
+def test_parts_are_even_by_what_their_cases_weigh(cases: list[Case], count: int, chance: random.Random) -> None:
+    weights = {case.id: chance.choice([0.1, 1.0, chance.uniform(1, 100)]) for case in cases}
+    parts = shards(cases, count, lambda case: weights[case.id])
+    assert sorted(case.id for part in parts for case in part) == sorted(case.id for case in cases)
+    mean = sum(weights.values()) / count
+    for part in parts:
+        assert sum(weights[case.id] for case in part) <= max(mean * 1.1, mean + max(weights.values(), default=0.0)) * (
+            1 + 1e-9
+        )
+    parts_of = Counter(key for part in parts for key in {case.server.key for case in part if case.server})
     assert sum(parts_of.values()) <= len(parts_of) + count - 1
 
 

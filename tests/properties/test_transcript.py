@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from backends import events as ev
 from backends.registry import backend, names
@@ -64,17 +65,25 @@ def test_transcript_and_totals_agree(name: str, data: st.DataObject) -> None:
 def test_a_transcript_says_every_text_once_in_order(name: str, data: st.DataObject) -> None:
     lines = data.draw(streams(name))
     thread = transcribed(name, lines).thread
+    said = whole_texts(events(name, lines))
     for thinking, kind in ((False, ev.Text), (True, ev.Thinking)):
         shown = [part.text for part in parts(thread) if isinstance(part, Said) and part.thinking is thinking]
-        told = [event.text for event in events(name, lines) if isinstance(event, kind)]
-        assert sorted(shown) == sorted(told)
-        main = [part.text for turn in thread.turns for part in turn.parts if isinstance(part, Said)]
-        spoken = [
-            event.text
-            for event in events(name, lines)
-            if isinstance(event, ev.Text | ev.Thinking) and event.parent is None
-        ]
-        assert main == spoken
+        assert sorted(shown) == sorted(event.text for event in said if isinstance(event, kind))
+    main = [part.text for turn in thread.turns for part in turn.parts if isinstance(part, Said)]
+    assert main == [event.text for event in said if event.parent is None]
+
+
+def whole_texts(told: list[ev.Event]) -> list[ev.Text | ev.Thinking]:
+    """Return what the model said, with the pieces of each text joined."""
+    said: list[ev.Text | ev.Thinking] = []
+    goes_on = False
+    for event in told:
+        if isinstance(event, ev.Text) and event.piece and goes_on:
+            said[-1] = structs.replace(said[-1], text=said[-1].text + event.text)
+        elif isinstance(event, ev.Text | ev.Thinking):
+            said.append(event)
+        goes_on = isinstance(event, ev.Text) or (goes_on and isinstance(event, ev.TurnStarted))
+    return said
 
 
 @any_backend

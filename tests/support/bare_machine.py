@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from backends.base import NpmPackage
+from backends.base import NpmPackage, PipPackage
 from backends.registry import backend, names
 from harness.agent.cli import pinned_clis, pinned_version
+from harness.commands.installing import pip
 from harness.page.library_files import missing_libraries
 
 NPM = r"""test "$1" = ci && test -f package.json && test -f package-lock.json || exit 99
@@ -24,10 +26,16 @@ test "$NPM_DOES" != break || for cli in node_modules/.bin/*; do
 done
 test "$NPM_DOES" != hang || exec sleep 600
 """
-"""A stand-in for npm and the registry: `ci` installs small CLIs that print their pinned versions, or empty libraries.
+"""A stand-in for npm and its registry: `ci` installs small CLIs that print their pinned versions, or empty libraries.
 
 `NPM_DOES` selects another behaviour: `fail TEXT`, `break` (the CLIs do not start) or `hang`.
 """
+
+PYTHON = r"""test "$1 $2" = "-m venv" || exit 99
+mkdir -p "$3/bin" && cli=$(basename "$3" | sed 's/-[^-]*$//')
+printf '#!/bin/sh\ncp -rT {served}/%s %s\n' $cli "$3" > "$3/bin/python" && chmod +x "$3/bin/python"
+"""
+"""A stand-in for Python and its package index: its environments have a pip that installs the CLIs they are for."""
 
 
 class BareMachine:
@@ -44,6 +52,8 @@ class BareMachine:
         self.sets("PATH", f"{self.bin}:{os.environ['PATH']}")
         self.has("node", "echo v22.1.0")
         self.has("npm", NPM.format(log=self._log, modules=folder / "served"))
+        self.has("python-of-proctor", PYTHON.format(served=folder / "served"))
+        patch.setattr(pip, "sys", SimpleNamespace(executable=str(self.bin / "python-of-proctor")))
 
     def sets(self, variable: str, value: object) -> None:
         self._patch.setenv(variable, str(value))
@@ -72,16 +82,34 @@ class BareMachine:
 
 
 def _write_clis(served: Path) -> None:
-    for npm in (backend(name).installation for name in names()):
-        if isinstance(npm, NpmPackage):
-            version = pinned_version(npm)
-            modules = served / npm.executable
-            (modules / ".bin").mkdir(parents=True)
-            (package := modules / npm.package).mkdir(parents=True)
-            (package / "package.json").write_text(json.dumps({"version": version}))
-            (package / "cli").write_text(f"#!/bin/sh\necho {version}\n")
-            (package / "cli").chmod(0o755)
-            (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
+    for installation in (backend(name).installation for name in names()):
+        if isinstance(installation, NpmPackage):
+            _write_npm(installation, served / installation.executable)
+        elif isinstance(installation, PipPackage):
+            _write_pip(installation, served / installation.executable)
+
+
+def _write_npm(npm: NpmPackage, modules: Path) -> None:
+    version, package = pinned_version(npm), modules / npm.package
+    package.mkdir(parents=True)
+    (package / "package.json").write_text(json.dumps({"version": version}))
+    _write_program(package / "cli", version)
+    (modules / ".bin").mkdir()
+    (modules / ".bin" / npm.executable).symlink_to(f"../{npm.package}/cli")
+
+
+def _write_pip(package: PipPackage, folder: Path) -> None:
+    version = pinned_version(package)
+    info = folder / f"lib/python3/site-packages/{package.package.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.package}\nVersion: {version}\n")
+    (folder / "bin").mkdir()
+    _write_program(folder / "bin" / package.executable, version)
+
+
+def _write_program(path: Path, version: str | None) -> None:
+    path.write_text(f"#!/bin/sh\necho {version}\n")
+    path.chmod(0o755)
 
 
 def _write_libraries(modules: Path) -> None:

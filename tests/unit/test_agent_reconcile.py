@@ -79,6 +79,13 @@ def test_compactions_explain_as_many_turns_as_there_were() -> None:
     assert differences(session(), msgspec.structs.replace(aside, side_requests=0), counts) == {"turns": None}
 
 
+def test_a_compaction_explains_calls_that_were_not_carried_out() -> None:
+    ledger = msgspec.structs.replace(SAME, tool_calls=1)
+    assert differences(session(), ledger) == {"tool_calls": None}
+    assert list(differences(session(2, ev.Compaction()), ledger)) == ["tool_calls"]
+    assert differences(session(2, ev.Compaction()), ledger)["tool_calls"] is not None
+
+
 def test_a_stopped_session_explains_missing_counts() -> None:
     ledger = msgspec.structs.replace(SAME, output_tokens=30, turns=3)
     told = differences(session(final=False), ledger, ReportingQuirks(totals_at_end=True))

@@ -76,7 +76,7 @@ def test_files_are_in_the_workspace_or_the_home(any_backend: Backend) -> None:
 
 def test_the_command_has_executable_and_model_but_no_address_or_instructions(any_backend: Backend) -> None:
     command = any_backend.command(spec())
-    assert command[0] == "/cli/bin/agent"
+    assert command[0] in ("/cli/bin/agent", "/cli/bin/python")  # the CLI, or the Python of its own environment
     assert any(word.endswith("qwen3:32b") for word in command)
     assert not [word for word in command if "127.0.0.1" in word or "Be brief." in word]
 
@@ -113,13 +113,14 @@ def test_a_conversation_is_resumed_by_its_id(resuming_backend: Backend) -> None:
 
 
 def test_a_conversation_is_compacted_by_a_prompt_or_by_the_configuration(resuming_backend: Backend) -> None:
-    """What says so is exactly one of the two."""
-    assert resuming_backend.capabilities.compact
+    """What says so is exactly one of the two, if the CLI can compact on demand."""
     changed = [
         setting(spec(resume="session-7", compact=True)) != setting(spec(resume="session-7"))
         for setting in (resuming_backend.config_files, resuming_backend.environment)
     ]
-    assert any(changed) is (resuming_backend.compact_prompt is None)
+    prompt = resuming_backend.compact_prompt is not None
+    assert (any(changed) or prompt) is resuming_backend.capabilities.compact
+    assert not (any(changed) and prompt)
 
 
 def test_a_conversation_is_kept_in_files_in_the_home(resuming_backend: Backend) -> None:

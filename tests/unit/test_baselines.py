@@ -132,4 +132,5 @@ def test_a_failed_request_ends_as_an_agents_does(project: Project, model: str) -
 def test_all_means_every_agent_and_no_baseline(project: Project) -> None:
     done = project.pytest("--suite", "smoke", "--collect-only", "-q")
     backends = [line.partition("[")[2].partition("-")[0] for line in done.stdout.splitlines() if "::" in line]
-    assert backends == ["claude", "codex", "opencode", "pi"]
+    assert {"claude", "codex", "opencode", "pi"} <= set(backends)
+    assert not {"random", "reference", "direct", "per_instance"} & set(backends)

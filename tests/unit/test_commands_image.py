@@ -124,10 +124,19 @@ def test_an_engine_builds_the_containerfile_and_gives_its_files(
     assert (current_image().root / "usr/bin/su").exists()
 
 
-def test_a_base_needs_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--base", "debian"], "--base needs --engine"),
+        (["--engine", "podman", "--base", ""], "--base: the name of the image is empty"),
+    ],
+)
+def test_a_base_is_the_name_of_an_image_for_an_engine(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        main(["image", "--base", "debian"])
-    assert "--base needs --engine" in capsys.readouterr().err
+        main(["image", *arguments])
+    assert said in capsys.readouterr().err
 
 
 def test_without_an_image_the_command_is_named(images: Path) -> None:

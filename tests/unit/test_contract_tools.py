@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from backends.registry import names
+from harness.gateway.allowlist import LISTS, read_list
 from tests.contracts import canaries
 from tests.contracts.changes import changed_request, changed_shapes, readable
+from tests.contracts.sent import Seen
 
 
 def stream(*events: object) -> bytes:
@@ -44,6 +46,18 @@ def test_ids_and_ports_of_a_session_make_no_difference() -> None:
     one = {"model": "m", "session": "0b9e2b6c-8a4f-4c1e-9d43-1f3a5b7c9d10", "url": "http://127.0.0.1:34567/mcp"}
     other = {"model": "m", "session": "11111111-2222-3333-4444-555555555555", "url": "http://127.0.0.1:41234/mcp"}
     assert readable(json.dumps(one).encode()) == readable(json.dumps(other).encode())
+
+
+@pytest.mark.parametrize("wire", sorted(path.stem for path in LISTS.glob("*.yaml")))
+def test_what_is_recorded_stays_recorded_when_one_more_cli_is_added(wire: str) -> None:
+    seen, recorded = Seen(), read_list(wire).recorded
+    seen.add_listed(recorded)
+    assert seen.listed() == recorded
+    seen.add("/v1/new", "beta=true", "m", json.dumps({"model": "m", "new": {"type": "fast"}}).encode())
+    more = seen.listed()
+    assert set(more.paths) == {*recorded.paths, "/v1/new"}
+    assert more.body["new.type"] == ["fast"]
+    assert recorded.body.items() <= more.body.items()
 
 
 def test_canaries_are_planted_around_the_sessions_and_are_found(

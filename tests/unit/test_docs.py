@@ -18,9 +18,11 @@ from msgspec import Struct
 from backends.claude.adapter import ClaudeOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
+from backends.gemini.adapter import GeminiOptions
 from backends.opencode.adapter import OpenCodeOptions
 from backends.options import BackendOptions
 from backends.pi.adapter import PiOptions
+from backends.qwen.adapter import QwenOptions
 from harness.adapters import InstanceOptions
 from harness.agent.prompt import PromptFacts
 from harness.budget_conf import BudgetConf, PaceConf
@@ -145,7 +147,9 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`ClaudeOptions`": ClaudeOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
+    "`GeminiOptions`": GeminiOptions,
     "`PiOptions`": PiOptions,
+    "`QwenOptions`": QwenOptions,
     "`DirectOptions`": DirectOptions,
     "`InstanceOptions`": InstanceOptions,
     "`ProgramOptions`": ProgramOptions,

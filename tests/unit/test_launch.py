@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -25,7 +25,6 @@ from harness.launch.outcome import Next, SessionEnd, after
 from harness.launch.plan import check, plan
 from harness.launch.queue import QueuedJob, read_queue
 from harness.launch.states import PartView, view
-from harness.suite.shard import Shard, shard
 from tests.support.cases import LOCAL, REMOTE, make_case
 from tests.support.launch_plans import PART, a_plan
 from tests.support.project import Project
@@ -47,21 +46,21 @@ MODELS = st.lists(st.tuples(st.sampled_from([LOCAL, REMOTE, ELSEWHERE]), st.inte
 
 
 @given(models=MODELS, count=st.integers(1, 6))
-def test_the_parts_are_the_shards_of_pytest_and_use_a_server_elsewhere_from_one_machine(
+def test_each_case_is_in_one_part_and_a_server_elsewhere_is_used_from_one_machine(
     models: list[tuple[ProviderConf, int]], count: int
 ) -> None:
     cases = suite(models)
-    shards = [shard(cases, Shard(index, count)) for index in range(1, count + 1)]
-    assert sorted(case.id for one in shards for case in one) == sorted(case.id for case in cases)
+    try:
+        parts = plan(cases, count, lambda case: float(case.replicate))
+    except ConfError:  # more parts than can have a case
+        reject()
+    assert sorted(name for part in parts for name in part.cases) == sorted(case.id for case in cases)
+    assert all(part.cases for part in parts)
     for name in {case.model.name for case in cases if case.provider is ELSEWHERE}:
-        assert sum(any(case.model.name == name for case in one) for one in shards) == 1
-    if not all(shards):
-        with pytest.raises(ConfError, match="parts are too many"):
-            plan(cases, count, lambda _: None)
-        return
-    parts = plan(cases, count, lambda case: float(case.replicate))
-    assert [part.cases for part in parts] == [[case.id for case in one] for one in shards]
-    assert [part.expected_s for part in parts] == [sum(case.replicate for case in one) for one in shards]
+        ids = {case.id for case in cases if case.model.name == name}
+        assert sum(bool(ids & {*part.cases}) for part in parts) == 1
+    seconds = {case.id: case.replicate for case in cases}
+    assert [part.expected_s for part in parts] == [sum(seconds[name] for name in part.cases) for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -215,8 +214,8 @@ def test_slurm_is_asked_for_jobs_that_run_again_and_the_local_executor_for_the_s
 
 
 def test_a_part_begins_its_shard_and_then_goes_on_with_it(tmp_path: Path) -> None:
-    begin, resume = (session_command(a_plan(), 2, PartFolder(tmp_path), resume=again)[3:] for again in (False, True))
-    assert begin == [f"--runs-dir={tmp_path}", "-n", "auto", "--suite=nightly", "--set=limits.turns=3", "--shard=2/2"]
+    begin, resume = (session_command(a_plan(), PartFolder(tmp_path), resume=again)[3:] for again in (False, True))
+    assert begin == [f"--runs-dir={tmp_path}", "-n", "auto", "--suite=nightly", "--set=limits.turns=3"]
     assert resume == [f"--runs-dir={tmp_path}", "-n", "auto", "--resume=latest", "--keep-errors"]
 
 

@@ -17,10 +17,10 @@ from harness.endings import Ending
 from harness.gateway.purse import Spend
 from harness.gateway.purses import BudgetPlace, Purses, RunPart
 from harness.launch.ending import closing_lines
-from harness.launch.files import LaunchFolder, Orders, Part, PartFolder
+from harness.launch.files import LaunchFolder, Part, PartFolder
 from harness.launch.merging import Merger, begin_merged
-from harness.launch.orders import VARIABLE
 from harness.launch.states import PartView
+from harness.part_orders import VARIABLE, Orders
 from harness.private import private_folder
 from harness.results.begun import Begun, write_begun
 from harness.results.claims import busy, claim, release
@@ -51,19 +51,20 @@ class TestTheTimeLimit:
     def test_a_case_that_cannot_end_in_time_is_neither_run_nor_recorded(self, tmp_path: Path) -> None:
         project = Project(tmp_path)
         project.write("test_plain.py", FIXTURES)
-        orders = Orders(
-            launch=str(tmp_path), history=str(tmp_path), ends_at=time.time() + 1000, budgets=str(tmp_path / "b")
-        )
+        cases = ["claude-scripted-small_maze", "claude-scripted-motion2d_easy"]
         files = PartFolder(tmp_path / "part")
         private_folder(files.path)
+        ends_at = time.time() + 1000
+        orders = Orders(cases=cases, launch=str(tmp_path), history=str(tmp_path), ends_at=ends_at, budgets="")
         files.orders.write_bytes(msgspec.json.encode(orders))
-        words = project.command("test_plain.py", "test_cases.py", "--suite", "pr", "--backend", "claude")
-        done = warm.run([*words, "-k", "claude or plain"], tmp_path, project.variables | {VARIABLE: str(files.orders)})
+        words = project.command("test_plain.py", "test_cases.py", "--suite", "pr")
+        done = warm.run(words, tmp_path, project.variables | {VARIABLE: str(files.orders)})
         assert "1 passed" in done.stdout, done.stdout
         assert "INTERNALERROR" not in done.stdout
         latest = tmp_path / "runs/latest"
-        assert files.too_late.read_text().split() == planned_sessions(latest)
-        assert unrecorded(latest, []) == planned_sessions(latest)
+        assert planned_sessions(latest) == cases, "it runs what was planned for the part"
+        assert files.too_late.read_text().split() == cases
+        assert unrecorded(latest, []) == cases
         assert not (latest / "results.jsonl").exists()
 
 

@@ -70,6 +70,7 @@ def test_workers_run_the_same_selection_and_the_header_covers_only_that(project:
         (["--model", "nope"], ["--model nope: suite default has no model", "choose from: scripted"]),
         (["--environment", ""], ["--environment : the name is empty; choose from: small_maze"]),
         (["--environment", "large_maze"], ["choose from: small_maze, motion2d_easy", "--suite nightly"]),
+        (["--backend", "claude", "--model", "gpt"], ["no model of this name", "--set 'suite.models=[gpt]'"]),
     ],
 )
 def test_a_name_that_the_suite_lacks_is_a_usage_error(project: Project, arguments: list[str], parts: list[str]) -> None:

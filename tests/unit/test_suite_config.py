@@ -59,6 +59,13 @@ def test_an_exclusion_leaves_out_cases_that_match_all_its_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    "rule", ["backend: gemini", "model: gpt", "environment: large_maze", "environment: kinder/Tossing3D-o2-v0"]
+)
+def test_a_rule_for_what_the_suite_does_not_select_leaves_nothing_out(rule: str) -> None:
+    assert ids(f"suite.exclude=[{{{rule}}}]") == ids()
+
+
+@pytest.mark.parametrize(
     ("setting", "reads"),
     [
         ("limits.turns=3", lambda c: c.limits.turns == 3),
@@ -165,7 +172,8 @@ def test_an_executable_in_the_users_home_is_taken(tmp_path: Path, monkeypatch: p
         ("suite.backends=[nope]", ["conf/suite/default.yaml", "suite.backends", "conf/backend/nope.yaml", "claude"]),
         ("suite.backends.first=pi", ["suite.backends is a list: write it whole, --set suite.backends=[a, b]"]),
         ("suite.models=[]", ["suite.models is empty", "scripted"]),
-        ("suite.exclude=[{backend: nope}]", ["suite.exclude", "nope", "claude, opencode"]),
+        ("suite.exclude=[{backend: claud}]", ["suite.exclude: there is no backend claud", "did you mean claude"]),
+        ("suite.exclude=[{environment: kinder/Door}]", ["suite.exclude: KinDER has no environment 'kinder/Door'"]),
         ("suite.exclude=[{backnd: pi}]", ["suite.exclude[0]", "`backnd`; valid: backend, model, environment"]),
         ("+model.scripted.price={inpt: 1}", ["model.scripted.price", "`inpt`; valid: input, output, cache_read"]),
         ("+model.scripted.price={input: .inf, output: 1}", ["model.scripted.price", "Expected `float"]),

@@ -43,7 +43,7 @@ def test_the_agents_suite_has_every_backend_on_three_problems() -> None:
 
 def test_the_nightly_suite_repeats_every_backend_with_gpu_models() -> None:
     nightly = of("nightly")
-    assert {case.backend.name for case in nightly} == BACKENDS
+    assert {case.backend.name for case in nightly} == BACKENDS - {"gemini"}, "Ollama does not speak its only wire"
     assert {case.environment.name for case in nightly} == NIGHTLY
     assert {case.replicate for case in nightly} == {1, 2}
     assert all(case.server is not None and case.server.gpus for case in nightly)

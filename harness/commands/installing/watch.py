@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ def run_watched(command: Sequence[str], what: str, *, quiet: bool = True) -> Non
         said = log.read()
     if process.returncode:
         words = said.decode(errors="replace").strip() or "see its output above"
-        raise SetupFailed(f"`{' '.join(command)[:200]}` failed: {words}")
+        raise SetupFailed(f"{what} failed: {words}\nthe command was `{shlex.join(command)}`")
 
 
 def watch(process: subprocess.Popen[bytes], what: str) -> None:
