@@ -86,7 +86,7 @@ class PartRunner:
             self._tally.read(self._files.run)
             crashes = crashes + 1 if self._finished == finished else 0
             finished = self._finished
-            idle = 0 if finished > began_with else self._idle_before + 1
+            idle = 0 if finished > began_with else self._idle_before + (self._told in {None, "time"})
             found = after(self._ended(status, idle=idle, crashes=crashes))
             if found.state != "again":
                 break
