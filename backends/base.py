@@ -22,12 +22,16 @@ class NpmPackage(Struct, frozen=True, kw_only=True):
     `executable` is the program that the package installs. Its version is in the package's own `package.json`. If the
     pins include a package with a `node` of its own, that one runs the CLI. `licence` and `megabytes`, the size of the
     installation, are told before it begins.
+
+    `cache` is for a CLI that unpacks itself when it first starts: the variable that names the folder it unpacks to. The
+    installation includes that first start. Every session then reads the same folder, and cannot write to it.
     """
 
     package: str
     executable: str
     licence: str
     megabytes: int
+    cache: str | None = None
 
 
 class PipPackage(Struct, frozen=True, kw_only=True):

@@ -286,7 +286,7 @@ class Session:
             forget(self._turns)
 
     def _tool_call(self, event: ev.ToolCall) -> None:
-        self._called_nothing = False
+        self._called_nothing, self.empty_turns = False, 0  # a CLI may report a response before its calls
         call = OpenCall(event.turn, event.name, shell_command(event.arguments), self._at)
         known = call.repeats(self._calls.get((event.turn, event.call_id)))
         if known and (event.turn or event.call_id in self._times.open):

@@ -254,7 +254,7 @@ def _run_session(
     _write_config(backend, spec, box, dirs)
     for name in setup.access.links if setup.access else ():
         link_inside(dirs.where(dirs.workspace), name, f"{box.mounts[KIT]}/{name}")
-    box.exec([*setup.cli.runner, *backend.command(spec)], backend.environment(spec))
+    box.exec([*setup.cli.runner, *backend.command(spec)], {**setup.cli.environment, **backend.environment(spec)})
     setup_s = time.monotonic() - began
     outcome = drive(
         box,

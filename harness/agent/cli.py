@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -33,13 +33,15 @@ class Cli(Struct, frozen=True):
     """An installed CLI: its executable and its version.
 
     `given`: the configuration gives its path. `node` is the Node.js that was installed with it and runs it, or `None`
-    for a CLI that runs by itself or on the Node.js of this machine.
+    for a CLI that runs by itself or on the Node.js of this machine. `environment` are the variables that tell the CLI
+    where the rest of its installation is.
     """
 
     executable: Path
     version: str
     given: bool = False
     node: Path | None = None
+    environment: Mapping[str, str] = {}
 
     @property
     def runner(self) -> tuple[str, ...]:
@@ -124,7 +126,12 @@ def _from_npm(npm: NpmPackage, folder: Path) -> Cli:
     if not executable.exists() or not manifest.exists():
         raise CliMissing(f"{npm.executable} ({npm.package}) is not installed{_remedy(npm)}")
     node = modules / ".bin" / "node"
-    return Cli(executable, json.loads(manifest.read_text())["version"], node=node if node.exists() else None)
+    return Cli(
+        executable,
+        json.loads(manifest.read_text())["version"],
+        node=node if node.exists() else None,
+        environment={npm.cache: str(modules / ".cache")} if npm.cache else {},
+    )
 
 
 def _from_pip(pip: PipPackage, folder: Path) -> Cli:

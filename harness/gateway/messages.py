@@ -85,7 +85,10 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def side(self) -> bool:
-        """Whether this is a side request, such as for a title or a summary. It offers no tools and uses no turn."""
+        """Whether this is a side request, such as for a title or a summary. It uses no turn.
+
+        It offers no tools, or forbids the model to call one (`tool_choice`).
+        """
         return not self.tools and not self.toolless
 
 

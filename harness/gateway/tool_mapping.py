@@ -12,11 +12,14 @@ from msgspec import Struct
 from harness.gateway.messages import OfferedTool
 from harness.gateway.script import ScriptedCall
 
-PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path")
-"""The argument names for a file's path in the tools of: Claude Code and Qwen; OpenCode; Pi; older Qwen."""
+PATH_KEYS: Final = ("file_path", "filePath", "path", "absolute_path", "files")
+"""The argument names for a file's path in the tools of: Claude Code and Qwen; OpenCode; Pi; older Qwen; Cline."""
 
-COMMAND_KEYS: Final = ("command", "cmd")
-"""The argument names for a shell command in the tools of: most CLIs; Codex."""
+COMMAND_KEYS: Final = ("command", "cmd", "commands")
+"""The argument names for a shell command in the tools of: most CLIs; Codex; Cline."""
+
+CONTENT_KEYS: Final = ("content", "file_text", "new_text")
+"""The argument names for a file's text in the tools of: most CLIs; GitHub Copilot CLI; Cline."""
 
 
 class UnknownTool(Exception):
@@ -24,16 +27,20 @@ class UnknownTool(Exception):
 
 
 class _Need(Struct, frozen=True):
-    """The tool that a kind of call needs: its name contains one of `names`, and it takes one argument of each group."""
+    """The tool that a kind of call needs. It takes one argument of each group.
+
+    Its name contains one of `names`, or is one of `whole` (GitHub Copilot CLI).
+    """
 
     names: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...]
+    whole: tuple[str, ...] = ()
 
 
 _NEEDS: Final = {
-    "write": _Need(("write",), (PATH_KEYS, ("content",))),
+    "write": _Need(("write", "editor"), (PATH_KEYS, CONTENT_KEYS), whole=("create",)),
     "run": _Need(("bash", "shell", "exec", "command"), (COMMAND_KEYS,)),
-    "read": _Need(("read",), (PATH_KEYS,)),
+    "read": _Need(("read",), (PATH_KEYS,), whole=("view",)),
 }
 
 
@@ -53,8 +60,16 @@ def map_call(call: ScriptedCall, tools: Sequence[OfferedTool], workspace: str) -
         found = _fitting(need, tools)
     tool = _only(found, call, tools)
     values = {**dict.fromkeys(PATH_KEYS, path), **dict.fromkeys(COMMAND_KEYS, command)}
-    values |= {"content": call.content, "description": f"{call.kind} {call.target}"[:80]}
-    return tool.name, {key: values[key] for key in sorted(_keys(tool, need))}
+    values |= {**dict.fromkeys(CONTENT_KEYS, call.content), "description": f"{call.kind} {call.target}"[:80]}
+    return tool.name, {key: _fitted(values[key], tool.schema["properties"][key]) for key in sorted(_keys(tool, need))}
+
+
+def _fitted(value: Any, schema: Any) -> Any:
+    """Return the value in a list if the schema asks for one: alone, or as the path of an object."""
+    if not isinstance(schema, Mapping) or schema.get("type") != "array":
+        return value
+    inner = [key for key in PATH_KEYS if key in schema.get("items", {}).get("properties", {})]
+    return [{inner[0]: value} if inner else value]
 
 
 def is_offered(call: ScriptedCall, tools: Sequence[OfferedTool]) -> bool:
@@ -70,7 +85,9 @@ def _named(call: ScriptedCall, tools: Sequence[OfferedTool]) -> list[OfferedTool
     spellings = (call.target, call.target.replace(".", "__"))
     found = [tool for tool in tools if tool.name in spellings]
     if call.kind == "mcp" and not found:
-        found = [tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}"))]
+        found = [
+            tool for tool in tools if tool.name.endswith((f"_{call.target}", f".{call.target}", f"-{call.target}"))
+        ]
     return found
 
 
@@ -88,7 +105,8 @@ def _fitting(need: _Need, tools: Sequence[OfferedTool]) -> list[OfferedTool]:
     for tool in tools:
         keys = _keys(tool, need)
         name = tool.name.lower()
-        if keys and set(tool.schema.get("required", ())) <= keys and any(word in name for word in need.names):
+        named = name in need.whole or any(word in name for word in need.names)
+        if keys and set(tool.schema.get("required", ())) <= keys and named:
             found.append(tool)
     return [tool for tool in found if tool.name.lower() in need.names] or found
 

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from backends.base import Backend, NpmPackage
 from backends.registry import backend, names
 from harness.agent.cli import find_cli
+from harness.commands.installing.start import require_start
 from harness.packaged import cli_pins
 from tests.contracts import rich
 from tests.contracts.changes import changed_request, changed_shapes
@@ -69,6 +70,7 @@ def _install(adapter: Backend) -> None:
     newest = pinned | {npm.package: "latest"}
     (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": newest}))
     _npm(folder, "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
+    require_start(find_cli(adapter, LATEST), npm.executable)  # some unpack themselves then
 
 
 def _npm(folder: Path, *arguments: str) -> None:

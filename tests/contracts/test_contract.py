@@ -65,7 +65,7 @@ def test_the_cli_has_the_pinned_version(name: str, clis: Path | None) -> None:
 def test_the_cli_starts_and_tells_its_version(name: str, stage: Stage, sessions: Path, clis: Path | None) -> None:
     cli = installed(backend(name), clis)
     place = stage.dirs(sessions / f"{name}-version", program_paths(cli.executable))
-    ran = place.run([*cli.runner, str(cli.executable), "--version"])
+    ran = place.run([*cli.runner, str(cli.executable), "--version"], cli.environment)
     assert cli.version in (ran.stdout + ran.stderr).decode()  # mini tells it, and exits with 2
 
 
@@ -150,7 +150,7 @@ def test_the_agent_can_commit_its_work(session: Rich) -> None:
 def test_an_mcp_tool_works_on_the_first_turn_with_other_tools(session: Rich) -> None:
     seen = session.results("first")[2]
     assert not seen.is_error
-    assert '"agent"' in seen.text
+    assert "state: {" in seen.text
 
 
 @pytest.mark.parametrize(("name", "model"), KNOWN)

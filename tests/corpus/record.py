@@ -73,7 +73,7 @@ def _record(stage: Stage, scratch: Path, name: str, case: str, scenario: Scenari
     folder = CORPUS / name / case
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copyfile(played.folder / "stream.jsonl", folder / "stream.jsonl")
+    (folder / "stream.jsonl").write_bytes(_neutral(played.stream))
     (folder / "stderr").write_bytes(_stderr(played))
     (folder / "exit_code").write_text(f"{played.result.exit_code}\n")
     _write_expected(name, folder)
@@ -114,15 +114,20 @@ def _check(played: Played, expected: dict[str, Any], quirks: ReportingQuirks, re
 
 def _check_neutral(played: Played, scratch: Path) -> None:
     """Raise `Refused` if the case contains a name of this machine."""
-    recorded = played.stream + _stderr(played)
+    recorded = _neutral(played.stream) + _stderr(played)
     for own in (str(ROOT), str(scratch), str(Path.home()), sys.prefix, sys.base_prefix, socket.gethostname()):
         if re.search(rb"(?<![\w$])" + re.escape(own.encode()) + rb"(?!\w)", recorded):
             raise Refused(f"the recording names {own}")
 
 
 def _stderr(played: Played) -> bytes:
-    """Return what the CLI wrote to standard error, with a neutral name for the folder that it is installed in."""
-    return (played.folder / "stderr.log").read_bytes().replace(os.fsencode(pinned_clis()), b"/opt/clis")
+    """Return what the CLI wrote to standard error."""
+    return _neutral((played.folder / "stderr.log").read_bytes())
+
+
+def _neutral(written: bytes) -> bytes:
+    """Return what a CLI wrote, with a neutral name for the folder that CLIs are installed in."""
+    return written.replace(os.fsencode(pinned_clis()), b"/opt/clis")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from backends.base import Backend, Installation, NpmPackage, OnPath, PipPackage
 from backends.registry import backend
@@ -15,6 +16,7 @@ from harness.agent.cli import Cli, CliMissing, find_cli, given_cli, pinned_folde
 from harness.case import SandboxConf
 from harness.case_folder import CaseFolder
 from harness.commands.installing.clis import DEFAULT
+from harness.commands.installing.start import require_start
 from harness.sandbox.dirs import SandboxDirs
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.paths import program_paths
@@ -46,6 +48,23 @@ def test_an_npm_package_has_its_version_in_its_manifest(tmp_path: Path) -> None:
     assert find_cli(installed_as(NPM), tmp_path) == Cli(executable, "1.2.3")
     node = write(modules / ".bin/node", "")
     assert find_cli(installed_as(NPM), tmp_path).runner == (str(node),)
+
+
+def test_a_cli_unpacks_itself_where_every_session_reads_it(tmp_path: Path) -> None:
+    modules = tmp_path / "agent/node_modules"
+    write(modules / ".bin/agent", "#!/bin/sh\nmkdir -p $AGENT_CACHE && echo rest > $AGENT_CACHE/rest && echo 1.2.3\n")
+    write(modules / "@mylab/agent/package.json", json.dumps({"version": "1.2.3"}))
+    found = find_cli(installed_as(replace(NPM, cache="AGENT_CACHE")), tmp_path)
+    require_start(found, "agent")
+    (unpacked,) = (Path(folder, "rest") for folder in found.environment.values())
+    assert unpacked.stat().st_mode & 0o004, "a sealed user can read it"
+    sandbox = SandboxDirs(
+        make_sandbox(SandboxConf("bubblewrap", "bubblewrap")),
+        CaseFolder(tmp_path / "case"),
+        program_paths(found.executable),
+    )
+    assert sandbox.run(["cat", str(unpacked)]).stdout == b"rest\n"
+    assert sandbox.run(["touch", str(unpacked)]).exit_code != 0, "no session can change it"
 
 
 def test_a_pip_package_runs_sealed_from_its_own_virtual_environment(tmp_path: Path) -> None:

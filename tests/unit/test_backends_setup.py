@@ -76,7 +76,7 @@ def test_files_are_in_the_workspace_or_the_home(any_backend: Backend) -> None:
 
 def test_the_command_has_executable_and_model_but_no_address_or_instructions(any_backend: Backend) -> None:
     command = any_backend.command(spec())
-    assert command[0] in ("/cli/bin/agent", "/cli/bin/python")  # the CLI, or the Python of its own environment
+    assert command[0] in ("/cli/bin/agent", "/cli/bin/python", "node")  # the CLI, or what runs the adapter's program
     assert any(word.endswith("qwen3:32b") for word in command)
     assert not [word for word in command if "127.0.0.1" in word or "Be brief." in word]
 

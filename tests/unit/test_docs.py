@@ -16,6 +16,7 @@ import yaml
 from msgspec import Struct
 
 from backends.claude.adapter import ClaudeOptions
+from backends.cline.adapter import ClineOptions
 from backends.codex.adapter import CodexOptions
 from backends.direct.adapter import DirectOptions
 from backends.gemini.adapter import GeminiOptions
@@ -145,6 +146,7 @@ CONFIGURED: dict[str, type[Struct]] = {
     "`LlamaCppOptions`": LlamaCppOptions,
     "`BackendOptions`": BackendOptions,
     "`ClaudeOptions`": ClaudeOptions,
+    "`ClineOptions`": ClineOptions,
     "`CodexOptions`": CodexOptions,
     "`OpenCodeOptions`": OpenCodeOptions,
     "`GeminiOptions`": GeminiOptions,

@@ -51,6 +51,24 @@ PI = [
     OfferedTool("edit", schema("path edits")),
     OfferedTool("write", schema("path content")),
 ]
+COPILOT = [
+    OfferedTool("bash", schema("command description", "shellId mode")),
+    OfferedTool("view", schema("path", "view_range")),
+    OfferedTool("create", schema("path file_text")),
+    OfferedTool("edit", schema("path old_str new_str")),
+    OfferedTool("proctor-render_state", schema("seed", "state label")),
+]
+
+
+def listed(name: str, items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: {"type": "array", "items": items}}, "required": [name]}
+
+
+CLINE = [
+    OfferedTool("read_files", listed("files", schema("path", "start_line end_line"))),
+    OfferedTool("run_commands", listed("commands", {"type": "string"})),
+    OfferedTool("editor", schema("path new_text", "old_text insert_line")),
+]
 
 
 def load(folder: Path, text: str) -> Any:
@@ -83,6 +101,12 @@ def load(folder: Path, text: str) -> Any:
             {"cmd": """mkdir -p /w/d && printf %s 'it'"'"'s\n' > /w/d/a"""},
         ),
         (CODEX, ScriptedCall(mcp="render_state"), "mcp__proctor.render_state", {}),
+        (CLINE, ScriptedCall(write="a", content="x"), "editor", {"path": "/w/a", "new_text": "x"}),
+        (CLINE, ScriptedCall(run="ls"), "run_commands", {"commands": ["ls"]}),
+        (CLINE, ScriptedCall(read="a"), "read_files", {"files": [{"path": "/w/a"}]}),
+        (COPILOT, ScriptedCall(write="a", content="x"), "create", {"path": "/w/a", "file_text": "x"}),
+        (COPILOT, ScriptedCall(read="a"), "view", {"path": "/w/a"}),
+        (COPILOT, ScriptedCall(mcp="render_state"), "proctor-render_state", {}),
     ],
 )
 def test_a_call_is_mapped_to_the_offered_tools(

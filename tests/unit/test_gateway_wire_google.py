@@ -67,6 +67,8 @@ def test_google_requests_are_understood() -> None:
     }
     assert request.opening == "go"
     assert [(result.call_id, result.text) for result in request.results] == [("bash", "bash\nnö"), ("look", "")]
+    forbidden = {**body, "toolConfig": {"functionCallingConfig": {"mode": "NONE"}}}
+    assert GOOGLE.parse(json.dumps(forbidden).encode(), path).side
     plain = GOOGLE.parse(b'{"contents": []}', "/v1/models/m:generateContent")
     assert (plain.model, plain.stream, plain.turn, plain.side, plain.opening) == ("m", False, 0, True, "")
     assert GOOGLE.parse(b"{}", "/v1beta/org/m:generateContent").model == "org/m"

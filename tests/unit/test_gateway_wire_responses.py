@@ -115,5 +115,6 @@ def test_responses_requests_are_understood() -> None:
     assert (request.model, request.stream, request.turn, request.side) == ("m", True, 2, False)
     assert [(result.call_id, result.text) for result in request.results] == [("t3", "nö")]
     assert request.opening == "<cwd>/w</cwd>\ngo"
+    assert RESPONSES.parse(json.dumps({**body, "tool_choice": "none"}).encode()).side
     plain = RESPONSES.parse(b'{"model": "m", "input": "hi"}')
     assert (plain.stream, plain.turn, plain.side, plain.opening) == (False, 0, True, "hi")

@@ -275,6 +275,7 @@ def test_anthropic_requests_are_understood() -> None:
     [found] = request.results
     assert (found.call_id, found.text, found.is_error) == ("t1", "nö", True)
     assert ANTHROPIC.parse(json.dumps({**body, "tools": []}).encode()).side
+    assert ANTHROPIC.parse(json.dumps({**body, "tool_choice": {"type": "none"}}).encode()).side
 
 
 def test_chat_requests_are_understood() -> None:
@@ -296,6 +297,7 @@ def test_chat_requests_are_understood() -> None:
     request = OPENAI.parse(json.dumps(body).encode())
     assert (request.stream, request.stream_usage, request.turn, request.side) == (True, True, 1, False)
     assert [(result.call_id, result.text) for result in request.results] == [("t1", "one"), ("t2", "two")]
+    assert OPENAI.parse(json.dumps({**body, "tool_choice": "none"}).encode()).side
     plain = OPENAI.parse(b'{"model": "m", "messages": []}')
     assert (plain.stream, plain.stream_usage, plain.turn, plain.side) == (False, False, 0, True)
 

@@ -16,17 +16,25 @@ from harness.suite.config import load_environments
 from tests.support.project import CONF
 
 TOO_SLOW = {"clutteredretrieval2d_hard", "clutteredretrieval2d_generalized"}
-"""With 25 obstructions, the policy plans for longer than most episodes may take."""
+"""With 25 obstructions, the robot may shut itself in. Then it plans again at each step, which takes too long."""
 
 OWN = {
     name: conf
     for name, conf in load_environments(CONF).items()
     if reference_folder(name) is not None and name not in TOO_SLOW
 }
-UNSOLVED = {"dynobstruction2d_o3": 17, "dynobstruction2d_generalized": 18, "dynamicshelf3d_generalized": 13}
+UNSOLVED = {
+    "dynobstruction2d_o3": 17,
+    "dynobstruction2d_generalized": 18,
+    "dynamicshelf3d_generalized": 13,
+    "scooppour3d_generalized": 9,
+    "sortclutteredblocks3d_generalized": 9,
+    "sweepsimple3d_generalized": 12,
+}
 """How many of 20 episodes are solved at least, where it is not 19.
 
-With 8 cubes, the physics of dynamicshelf3d may be too slow for the seconds of an episode: 7 of 20 are such episodes.
+With many cubes, the physics of MuJoCo may be too slow for the seconds of an episode: with 8 in dynamicshelf3d (7 of the
+20 episodes), 20 in sortclutteredblocks3d (10), 50 in sweepsimple3d (5), and 100 in scooppour3d (10).
 """
 
 

@@ -22,12 +22,13 @@ def require_start(cli: Cli, name: str) -> None:
             ran = subprocess.run(
                 [*cli.runner, cli.executable, "--version"],
                 cwd=home,
-                env={"HOME": home, "PATH": _search_path()},
+                env={"HOME": home, "PATH": _search_path(), **cli.environment},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=_START_S,
                 check=False,
+                umask=0o022,  # a sealed CLI runs as another user, who must be able to read what it unpacks here
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SetupFailed(f"{name} {cli.version} does not start: {error}") from error

@@ -51,6 +51,7 @@ class _AnthropicBody(Extras, frozen=True):
     model: str
     messages: list[_AnthropicMessage]
     tools: list[_AnthropicTool] = field(default_factory=list)
+    tool_choice: Any = None
     stream: bool = False
     mcp_servers: list[Any] | None = None
     max_tokens: Any = None
@@ -64,7 +65,10 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     return ModelRequest(
         model=data.model,
         stream=data.stream,
-        tools=tuple(OfferedTool(tool.name, tool.input_schema) for tool in data.tools),
+        tools=tuple(
+            OfferedTool(tool.name, tool.input_schema)
+            for tool in (data.tools if data.tool_choice != {"type": "none"} else ())
+        ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(

@@ -113,7 +113,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
         stream=stream,
         tools=tuple(
             OfferedTool(function.name, function.parameters_json_schema or function.parameters or {})
-            for tools in offered
+            for tools in (offered if not _forbids_calls(raw) else ())
             for function in tools.function_declarations or ()
         ),
         opening=next((_text(content) for content in data.contents if content.role != "model"), ""),
@@ -134,6 +134,14 @@ def _configured(body: dict[str, Any], *spellings: str) -> Iterator[Any]:
         if isinstance(config, dict):
             check_spelling(config)
             yield from (config[name] for name in spellings if name in config)
+
+
+def _forbids_calls(body: dict[str, Any]) -> bool:
+    """Return whether the model may not call the tools that the request lists."""
+    configs = [body.get("toolConfig"), body.get("tool_config")]
+    names = ("functionCallingConfig", "function_calling_config")
+    calling = [config.get(name) for config in configs if isinstance(config, dict) for name in names]
+    return any(isinstance(one, dict) and one.get("mode") == "NONE" for one in calling)
 
 
 def _text(content: _Content) -> str:

@@ -60,6 +60,7 @@ class _ChatBody(Extras, frozen=True):
     model: str
     messages: list[_ChatMessage]
     tools: list[_ChatTool] | None = None
+    tool_choice: Any = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     web_search_options: Any = None
@@ -76,7 +77,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         stream=bool(data.stream),
         tools=tuple(
             OfferedTool(tool.function.name, tool.function.parameters) if tool.function else OfferedTool(tool.type)
-            for tool in data.tools or ()
+            for tool in (data.tools or () if data.tool_choice != "none" else ())
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),

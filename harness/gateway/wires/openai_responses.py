@@ -63,6 +63,7 @@ class _ResponsesBody(Extras, frozen=True):
     model: str
     input: str | list[_Item]
     tools: list[_ResponsesTool] | None = None
+    tool_choice: Any = None
     stream: bool | None = None
     background: bool | None = None
     max_output_tokens: Any = None
@@ -87,7 +88,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(_tools(offered)),
+        tools=tuple(_tools(offered)) if data.tool_choice != "none" else (),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
         results=tuple(RequestToolResult(item.call_id, flatten(item.output)) for item in answers),

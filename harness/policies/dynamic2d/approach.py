@@ -11,6 +11,7 @@ from typing import Any
 import hooking
 import numpy as np
 import pushing
+import scooping
 import sliding
 from numpy.typing import NDArray
 from world import Array, World
@@ -45,6 +46,8 @@ def strategy(world: World) -> Iterator[Array]:
     """Return the actions for a world. Raise `ValueError` if no strategy knows it."""
     if "target_surface" in world.things:
         return sliding.play(world)
+    if any(name.startswith("small_") for name in world.things):
+        return scooping.play(world)
     if "hook" in world.things:
         return hooking.play(world)
     if "tblock" in world.things:

@@ -1,6 +1,6 @@
 """ClutteredRetrieval2D: bring the target block into the target region, and clear away what is in the way.
 
-While the block cannot be reached or brought, the obstruction nearest to it that the robot can reach goes elsewhere.
+While the block cannot be reached or brought, the robot clears the way on which the fewest obstructions are.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from corridor import Corridor
 from grasping import Hands, Step
-from scene import Array, Features, Held, Pose, Scene, box, corners, turn
+from scene import Array, Features, Held, Pose, Scene, corners, turn
 
 THINGS = {"robot", "target_block", "target_region"}
+_EMPTY, _LOADED = 0.12, 0.19  # the radius of a disc in which the robot can turn, without and with the block
 
 
 def seen(things: dict[str, Features]) -> Scene:
@@ -24,22 +26,20 @@ def plan(scene: Scene) -> list[Step]:
     hands = Hands(scene)
     if found := hands.brings("target_block", lambda held: _inside(scene, held)):
         return found
-    wide = np.array([_around(scene, "target_block", 0.6), _around(scene, "target_region", 0.35)])
-    narrow = np.array([_around(scene, "target_block", 0.3), _around(scene, "target_region", 0.2)])
-    ends = [_middle(scene, name) for name in ("target_block", "target_region")]
+    block, region = (_middle(scene, name) for name in ("target_block", "target_region"))
     others = [name for name in scene.things if name.startswith("obstruction")]
-    others.sort(key=lambda name: min(float(np.linalg.norm(_middle(scene, name) - end)) for end in ends))
-    others.append("target_block")
-    return hands.clears(others, wide, narrow) or hands.clears(others) or [(scene.pose, 0)]
+    carry = Corridor(scene, _LOADED, region, block, others)
+    come = Corridor(scene, _EMPTY, np.array((scene.pose.x, scene.pose.y)), carry.middles[-1], others)
+    clear = np.concatenate([carry.squares, come.squares])
+    reached = next(hands.holds("target_block"), None) is not None
+    blocking = list(dict.fromkeys([*([] if reached else come.names), *carry.names[::-1]]))
+    rest = sorted(set(others) - set(blocking), key=lambda name: float(np.linalg.norm(_middle(scene, name) - block)))
+    found = hands.clears(blocking, clear) or hands.clears([*blocking, *rest, "target_block"])
+    return found or [(scene.pose, 0)]
 
 
 def _middle(scene: Scene, name: str) -> Array:
     return np.asarray(corners(scene.things[name]).mean(0))
-
-
-def _around(scene: Scene, name: str, distance: float) -> Array:
-    x, y = _middle(scene, name)
-    return box(x - distance, y - distance, x + distance, y + distance)
 
 
 def _inside(scene: Scene, held: Held) -> list[Pose]:

@@ -16,7 +16,10 @@ import limb
 import numpy as np
 import obstruction
 import packing
+import scooping
 import shelf
+import sorting
+import sweeping
 import table
 import tossing
 import transport
@@ -26,6 +29,9 @@ STRATEGIES: tuple[tuple[tuple[str, ...], Callable[[World], Motion]], ...] = (
     (("obstacle_chair",), drive.play_dynamo),
     (("target_region", "target_block"), obstruction.play),
     (("rack", "part"), packing.play),
+    (("wiper", "cube"), sweeping.play),
+    (("bin_red", "cube"), sorting.play),
+    (("scoop", "cube"), scooping.play),
     (("shelf", "cube"), shelf.play),
     (("cupboard_1", "cube1"), dynamicshelf.play),
     (("table", "box", "cube"), transport.play),
