@@ -5,6 +5,7 @@
 # make escape   every attempt to escape a room, with its positive control; writes the tables of docs/security.md
 #               make escape SANDBOX=podman  the same in rooms of another kind of sandbox; writes nothing
 # make containers  podman and docker from Debian, an image, and every guarantee, attempt and CLI in each kind of sandbox
+# make slurm    `proctor launch` on a real Slurm from Debian: nodes die, jobs are requeued and cancelled, at SLURM_DRAWS=20 moments each
 # make corpus   record the CLIs' streams again   make contract  hold every backend to the contract
 # make allowed  record what the CLIs send to models     make cassettes  record the cassettes of suite `pr` again
 # make contract-latest  the same for the newest CLIs, with a list of changes   make bump CLI=opencode  raise a pin
@@ -26,18 +27,19 @@ PYTHON ?= python3
 unexport PYTHONDONTWRITEBYTECODE
 ARGS   ?=
 DRAWS  ?= 16
+SLURM_DRAWS ?= 20
 SANDBOX ?= bubblewrap
 TESTED := --backend claude --backend codex --backend opencode --backend pi
 VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+.PHONY: eval test escape containers slurm faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
 test: tested lint
-	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients" $(ARGS)
+	$(VENV)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients and not slurm" $(ARGS)
 
 lowest: | python
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -47,7 +49,7 @@ lowest: | python
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(LOWEST)/bin/proctor setup $(TESTED)
-	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients" $(ARGS)
+	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients and not slurm" $(ARGS)
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
@@ -69,6 +71,12 @@ containers: tested
 	  sh requirements/debian.sh podman runc uidmap docker.io
 	$(VENV)/bin/proctor image
 	$(VENV)/bin/pytest tests/security/conformance -m containers $(ARGS)
+
+slurm: setup
+	@command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null || \
+	  sh requirements/debian.sh --no-install-recommends slurm-wlm munge
+	@$(VENV)/bin/proctor setup --backend claude --extra cluster
+	FAULT_DRAWS=$(SLURM_DRAWS) $(VENV)/bin/pytest tests/slurm -m slurm --hypothesis-profile=faults $(ARGS)
 
 .gpu-wheels: | python
 	for version in 3.11 3.12 3.13 3.14; do for machine in x86_64 aarch64; do \
@@ -215,6 +223,8 @@ lock: setup
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt
 	echo 'google-auth[requests]>=2.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  $(OWN:%=--no-emit-package %) -o requirements/vertex.txt
+	echo 'submitit==1.5.4' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
+	  $(OWN:%=--no-emit-package %) -o requirements/cluster.txt
 	printf '%s\n' filelock msgspec nvidia-ml-py psutil | $(LOCK) - --python-version 3.11 \
 	  --constraints requirements/requirements.lock -o requirements/gpu.txt
 	printf '%s\n' openai anthropic google-genai litellm==1.110.2 'pydantic-ai-slim[openai,anthropic,google]' \

@@ -12,17 +12,16 @@ from harness.lazy import LazyModule
 from harness.stash import cases_of, run_of
 
 if TYPE_CHECKING:
-    from harness import closing, endings
+    from harness import closing, endings, part_orders
     from harness.case import Case
     from harness.closing import Closing
     from harness.gateway import purses
     from harness.gateway.purses import Purses
-    from harness.launch import orders
     from harness.results.record import Record
 else:  # a session without shared budgets needs none of these
     closing = LazyModule("harness.closing")
     endings = LazyModule("harness.endings")
-    orders = LazyModule("harness.launch.orders")
+    part_orders = LazyModule("harness.part_orders")
     purses = LazyModule("harness.gateway.purses")
 
 _PURSES: pytest.StashKey[Purses] = pytest.StashKey()
@@ -38,7 +37,7 @@ def purses_of(config: pytest.Config) -> Purses:
         index, count = (0, 1) if this.part is None else (this.part.index, this.part.count)
         suite = f"{this.suite} in {count} parts, of {this.conf.root.resolve()}"
         part, place = purses.RunPart(folder=this.folder.resolve(), suite=suite, part=index), None
-        if (given := orders.orders()) is not None:  # a part of a launched run, whose parts have one purse
+        if (given := part_orders.orders()) is not None:  # a part of a launched run, whose parts have one purse
             part = purses.RunPart(folder=Path(given.launch), suite=suite)
             place = purses.BudgetPlace(file=Path(given.budgets), shares=given.shares)
         config.stash[_PURSES] = purses.Purses(part, place=place)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         case_folder,
         closing,
         expected,
+        part_orders,
         recorder,
         resuming,
         rounds,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         stopping,
         until_decided,
     )
-    from harness.launch import deadline, orders
+    from harness.launch import deadline
     from harness.live import view
     from harness.results import times
     from harness.schedule import machine, scheduler
@@ -46,7 +47,7 @@ else:  # a session without cases must not pay for these
     deadline = LazyModule("harness.launch.deadline")
     expected = LazyModule("harness.expected")
     machine = LazyModule("harness.schedule.machine")
-    orders = LazyModule("harness.launch.orders")
+    part_orders = LazyModule("harness.part_orders")
     recorder = LazyModule("harness.recorder")
     resuming = LazyModule("harness.resuming")
     rounds = LazyModule("harness.rounds")
@@ -250,7 +251,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         cases = cases_of(config)
         decider = _begin(config, collected.folders, ids)
         config.pluginmanager.register(stopping.StopWorkers(config, max(case.limits.grace_s for case in cases)))
-        known = times.Times.of_runs(orders.history() or run.folder.parent)
+        known = times.Times.of_runs(part_orders.history() or run.folder.parent)
         session = config.pluginmanager.getplugin("dsession")
         scheduler.take_over(session, cases, known, collected.folders, decider.next_round if decider else None)
         board = view.show_workers(config, status_folder(config), cases, known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -43,16 +43,25 @@ class Run:
 
     `root` is the project's root folder. `folder` is the folder for the run's files. It exists once the first file is
     written. `given` names the suite and changes the configuration. `choice` and `part` say which cases of the suite are
-    run.
+    run. `only` has the ids of these cases, if a launched run has planned them.
     """
 
-    def __init__(self, root: Path, folder: Path, given: CommandLine, choice: Choice, part: Shard | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        folder: Path,
+        given: CommandLine,
+        choice: Choice,
+        part: Shard | None = None,
+        only: Container[str] | None = None,
+    ) -> None:
         self.conf = ConfPath.of(root)
         self.suite = given.suite_name
         self.folder = folder
         self.given = given
         self.choice = choice
         self.part = part
+        self._only = only
 
     @cached_property
     def config(self) -> configuration.Config:
@@ -64,7 +73,7 @@ class Run:
         """The cases of this run. Raise `ConfError` if the configuration is wrong, or a required limit does not hold."""
         if self.given.require_limits:
             require_limits(self.config.sandbox)
-        chosen = self._chosen
+        chosen = self._chosen if self._only is None else [case for case in self._chosen if case.id in self._only]
         return self._marked(chosen if self.part is None else shard(chosen, self.part))
 
     @property

@@ -17,7 +17,7 @@ from harness.results.run_folder import run_name
 if TYPE_CHECKING:
     from harness import baseline as baselines
     from harness import case as case_module
-    from harness import endings, run
+    from harness import endings, part_orders, run
     from harness.baseline import Baseline
     from harness.case import Case
     from harness.evaluation import submission as submissions
@@ -37,6 +37,7 @@ else:  # a session without cases must not pay for these
     case_module = LazyModule("harness.case")
     choice = LazyModule("harness.suite.choice")
     endings = LazyModule("harness.endings")
+    part_orders = LazyModule("harness.part_orders")
     rules = LazyModule("harness.verdict.rules")
     run = LazyModule("harness.run")
     runs = LazyModule("harness.results.runs")
@@ -99,7 +100,9 @@ def run_of(config: pytest.Config) -> Run:
             submission_folder(config)
         environments = tuple(map(entry_name, given.environments))
         names = choice.Choice(backend=given.backends, model=given.models, environment=environments)
-        config.stash[_RUN] = run.Run(config.rootpath, run_folder(config), given, names, part)
+        ordered = part_orders.orders()
+        only = None if ordered is None else frozenset(ordered.cases)
+        config.stash[_RUN] = run.Run(config.rootpath, run_folder(config), given, names, part, only)
     return config.stash[_RUN]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
@@ -96,7 +97,9 @@ def run(given: argparse.Namespace) -> int:
     try:
         folder = launching.start(launch)
     except launching.SubmissionError as error:
-        raise BadInput(visible(f"the jobs were not submitted: {error}")) from error
+        said = [visible(line) for line in str(error).splitlines()]
+        print("\n".join(["proctor: the jobs were not submitted:", *said]), file=sys.stderr)
+        return 1
     print(visible(f"run: {folder.path}"), flush=True)
     return _watch(folder)
 
@@ -144,8 +147,9 @@ def _plan_lines(launch: LaunchPlan) -> list[str]:
     told = [f"{name}={value}" for name, value in asked.options.items()]
     each = [f"time {duration(asked.time_s)}", *([f"{asked.gpus_per_node} GPUs"] if asked.gpus_per_node else []), *told]
     lines.append(f"each job on {launch.cluster}: {', '.join(each)}, {launch.workers} pytest workers")
-    how = "in one file for all parts" if launch.sharing == "shared" else "by equal shares"
-    lines.append(f"budgets that cases share are kept {how} ({launch.why})")
+    if launch.sharing != "none":
+        how = "in one file for all parts" if launch.sharing == "shared" else "by equal shares"
+        lines.append(f"budgets that cases share are kept {how} ({launch.why})")
     return lines
 
 
@@ -153,14 +157,15 @@ def _found(reference: str, runs: Path) -> LaunchFolder:
     """Return the folder of a launched run. Raise `BadInput` if there is none."""
     try:
         folder = files.LaunchFolder(find_run(reference, runs))
-        folder.read()
-        folder.jobs()
+        plan, jobs = folder.read(), folder.jobs()
     except FileNotFoundError as error:
         raise BadInput(
             visible(f"{reference}: no job of `proctor launch` belongs to it: {error.filename} is missing")
         ) from error
     except (RunError, OSError, ValueError) as error:
         raise BadInput(visible(str(error))) from error
+    if plan.cluster == "local" and jobs.host != socket.gethostname():
+        raise BadInput(visible(f"{folder.path.name} runs on {jobs.host}: call this there"))
     return folder
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.launch.files import PartFolder
-from harness.launch.orders import orders, orders_file
 from harness.launch.plan import most_s
+from harness.part_orders import orders, orders_file
 from harness.stash import case_of
 
 
@@ -42,11 +42,11 @@ class Deadline:
             self._begun.add(session)
             return None
         self._note(session)
-        teardown = pytest.CallInfo.from_call(  # what the test before has left to this one must end
-            lambda: item.ihook.pytest_runtest_teardown(item=item, nextitem=nextitem), when="teardown"
+        ended = pytest.CallInfo.from_call(  # the fixtures of the test before, which this one may share with it
+            lambda: item.session._setupstate.teardown_exact(nextitem), when="teardown"
         )
-        if teardown.excinfo is not None:
-            report = item.ihook.pytest_runtest_makereport(item=item, call=teardown)
+        if ended.excinfo is not None:
+            report = item.ihook.pytest_runtest_makereport(item=item, call=ended)
             item.ihook.pytest_runtest_logreport(report=report)
         return True
 

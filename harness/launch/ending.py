@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.case_folder import case_in
 from harness.launch.states import PartView
 from harness.report.table import table
 from harness.results.record import Record
 from harness.results.runs import read_run
 from harness.results.store import unrecorded
+
+_MOST = 50
+"""How many missing cases of a part are named. `proctor report --json` has all of them (`unrecorded`)."""
 
 
 def closing_lines(run: Path, views: Sequence[PartView]) -> tuple[list[str], int]:
@@ -18,16 +22,19 @@ def closing_lines(run: Path, views: Sequence[PartView]) -> tuple[list[str], int]
     missing = unrecorded(folder, records)
     lines = [*table(records), f"records: {folder / 'results.jsonl'}"]
     for one in views:
-        if one.phase in {"lost", "cancelled"}:
-            lost = f"{one.name} is {'lost' if one.phase == 'lost' else 'cancelled'}"
-            lines.append(f"{lost}{f': {one.why}' if one.why else ''}")
-            gone = [
-                name for name in missing if name in {*one.part.cases} or name.rpartition(".")[0] in {*one.part.cases}
-            ]
-            if gone:
-                lines.append(f"  missing, not counted as anything: {', '.join(gone)}")
+        gone = _of_part(one, missing)
+        if gone:
+            lines.append(f"{one.name} is {one.phase}{f': {one.why}' if one.why else ''}")
+            more = f", and {len(gone) - _MOST} more" if len(gone) > _MOST else ""
+            lines.append(f"  missing, not counted as anything: {', '.join(gone[:_MOST])}{more}")
     failed = any(map(_fails, records))
-    return lines, int(failed or bool(missing) or not all(one.phase == "done" for one in views))
+    return lines, int(failed or bool(missing))
+
+
+def _of_part(one: PartView, sessions: Sequence[str]) -> list[str]:
+    """Return those of the sessions that belong to a part."""
+    cases = {*one.part.cases}
+    return [session for session in sessions if case_in(session, cases) in cases]
 
 
 def _fails(record: Record) -> bool:

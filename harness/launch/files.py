@@ -5,7 +5,7 @@ runs/TIME-SUITE/              the run: results.jsonl and the folders of cases, m
     jobs.json                 what was submitted (`Jobs`)
     cancelled                 is there once the run was cancelled
     submitit/                 scripts, pickles and logs of the jobs
-    parts/1/orders.json       what the pytest session of part 1 must know (`Orders`)
+    parts/1/orders.json       what the pytest session of part 1 must know (`harness.part_orders`)
     parts/1/status.json       what part 1 says about itself (`PartStatus`)
     parts/1/output.txt        what its pytest sessions printed
     parts/1/TIME-SUITE/       its run, an ordinary one
@@ -28,7 +28,7 @@ LAUNCH = "launch.json"
 CANCELLED = "cancelled"
 
 Cluster = Literal["slurm", "local"]
-Sharing = Literal["shared", "divided"]
+Sharing = Literal["none", "shared", "divided"]
 
 T = TypeVar("T")
 
@@ -51,22 +51,28 @@ class Part(Struct, frozen=True, kw_only=True):
 class JobRequest(Struct, frozen=True, kw_only=True):
     """What each job asks the cluster for.
 
-    `time_s` is its time limit, in seconds. The sessions of the job end `ending_s` seconds before it. `options` are
-    further options of `sbatch`, such as `{"partition": "gpu"}`.
+    `time_s` is its time limit, in seconds. The job is told to end `ending_s` seconds before it, or up to `early_s`
+    seconds earlier. `options` are further options of `sbatch`, such as `{"partition": "gpu"}`.
     """
 
     time_s: float
     ending_s: float
+    early_s: float = 0.0
     gpus_per_node: int = 0
     options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reserved_s(self) -> float:
+        """The seconds before the time limit in which no case may run."""
+        return self.ending_s + self.early_s
 
 
 class LaunchPlan(Struct, frozen=True, kw_only=True):
     """What was planned. `root` is the project's root folder, and `runs` the folder of runs.
 
     `options` are those that choose and change the cases, as pytest takes them. `workers` is how many workers each
-    pytest session has, or `auto`. `sharing` says whether the parts keep the budgets of the suite in one file or each
-    has its share of them. `why` tells the reason.
+    pytest session has, or `auto`. `sharing` says whether the parts keep the budgets that cases share in one file, or
+    each has its share of them, or there are none. `why` tells the reason.
     """
 
     schema: int = 1
@@ -96,21 +102,6 @@ class Jobs(Struct, frozen=True):
     jobs: list[LaunchedJob]
 
 
-class Orders(Struct, frozen=True, kw_only=True):
-    """What the pytest session of a part must know.
-
-    `launch` is the folder of the launched run, and `history` the folder of runs that tell how long cases take. After
-    `ends_at`, in seconds since 1970, no session may run; `None` means that there is no limit. The budgets that cases
-    share are kept in `budgets`, and this part may use one of `shares` equal shares of them.
-    """
-
-    launch: str
-    history: str
-    ends_at: float | None = None
-    budgets: str
-    shares: int = 1
-
-
 PartState = Literal["running", "done", "continues", "stopped", "failed"]
 
 
@@ -121,13 +112,13 @@ class PartStatus(Struct, frozen=True, kw_only=True):
     tells the reason of an end.
 
     `go` counts the jobs that have worked on the part, and `idle` the latest ones in a row that finished no case.
-    `token` names the present job. `ran_s` are the seconds that all of them worked. `outcomes` counts the finished cases
-    by outcome. `cost_usd` is what they and the unfinished ones cost, as far as that is known. `at` is when this was
-    written, in seconds since 1970.
+    `holder` names the present job. `ran_s` are the seconds that all of them worked. `outcomes` counts the finished
+    cases by outcome. `cost_usd` is what they and the unfinished ones cost, as far as that is known. `at` is when this
+    was written, in seconds since 1970.
     """
 
     state: PartState
-    token: str
+    holder: str
     go: int
     host: str
     at: float
@@ -243,11 +234,6 @@ class PartFolder(Struct, frozen=True):
         new = self.status_file.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(status) + b"\n")
         new.replace(self.status_file)
-
-
-def read_orders(path: Path) -> Orders:
-    """Return the orders in this file. Raise `OSError` or `ValueError`, which names the file."""
-    return _read(path, Orders)
 
 
 def _read(path: Path, kind: type[T]) -> T:

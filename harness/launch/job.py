@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.launch.files import Cluster, LaunchPlan
 from harness.launch.slurm import SlurmError, ask
-from harness.results.claims import RUNNING, busy
+from harness.results.claims import RUNNING, busy, claimed_elsewhere
 from harness.servers.leases import FOLDER_VARIABLE
 
 _AGAIN = 144
@@ -24,11 +24,15 @@ _LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 def job_id() -> str | None:
-    """Return the id of this job in Slurm, or `None` outside it."""
-    return os.environ.get("SLURM_JOB_ID")
+    """Return the id of this job in Slurm, or `None` outside it.
+
+    It is that of the task in its array. The other id of a task, SLURM_JOB_ID, may be that of the whole array.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
-def token_of_job() -> str:
+def holder_of_job() -> str:
     """Return a name for this job that no other job, and no earlier start of this one, has."""
     return f"{job_id() or 'local'}.{uuid.uuid4().hex[:12]}"
 
@@ -84,11 +88,13 @@ def free_run(run: Path) -> None:
     """Wait until no other process writes the run. Slurm runs a job again only once it takes the job before for dead.
 
     A lock that a dead node still holds ends by itself, or is passed over after two minutes: the file that carries it is
-    removed, and a process that should still hold it finds that it has lost the part.
+    removed, and a process that should still hold it finds that it has lost the part. What a process of this machine
+    holds stays, and pytest then says which one it is.
     """
     deadline = time.monotonic() + _LOCK_S
     while busy(run) is not None:
         if time.monotonic() > deadline:
-            (run / RUNNING).unlink(missing_ok=True)
+            if claimed_elsewhere(run):
+                (run / RUNNING).unlink(missing_ok=True)
             return
         time.sleep(_POLL_S)

@@ -24,9 +24,14 @@ from harness.results.store import point_latest
 from harness.results.times import UNKNOWN_S, Times
 from harness.run import Run
 from harness.suite.choice import Choice
+from harness.untrusted.removal import discard
 
 _ENDING_S = 30.0
+_EARLY_S: dict[Cluster, float] = {"slurm": 60.0, "local": 0.0}
+"""How much earlier than asked a cluster may tell a job to end. Slurm looks at its clock rarely."""
+
 _SUBMITTED_S = 600.0
+_WORDS = 2000
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -70,6 +75,7 @@ def planned(wish: Wish) -> LaunchPlan:
     resources = JobRequest(
         time_s=wish.time_s,
         ending_s=2 * max(case.limits.grace_s for case in cases) + _ENDING_S,
+        early_s=_EARLY_S[wish.cluster],
         gpus_per_node=wish.gpus_per_node,
         options=wish.options,
     )
@@ -111,8 +117,10 @@ def _usual_workers(cluster: Cluster, nodes: int) -> str:
 
 def _sharing(wish: Wish, nodes: int, cases: Sequence[Case]) -> tuple[Sharing, str]:
     """Return whether the parts share their budgets, and why. Raise `ConfError` if a budget cannot be divided."""
-    private_folder(wish.runs)
-    found = locking(wish.runs, machines=nodes if wish.cluster == "slurm" else 1)
+    if not any(limits is not None for case in cases for limits in case.shared_limits().values()):
+        return "none", "no case has a budget or a pace"
+    there = next(folder for folder in (wish.runs, *wish.runs.parents) if folder.is_dir())
+    found = locking(there, machines=nodes if wish.cluster == "slurm" else 1)
     if found.holds:
         return "shared", found.why
     for case in cases:
@@ -131,7 +139,6 @@ def start(launch: LaunchPlan) -> LaunchFolder:
     private_folder(folder.path)
     folder.write(launch)
     begin_merged(folder)
-    point_latest(folder.path)
     with folder.submission_log.open("wb") as log:  # the jobs of the local executor keep it open
         submitted = subprocess.run(
             [sys.executable, "-m", "harness.launch.submitting", str(folder.path)],
@@ -144,6 +151,8 @@ def start(launch: LaunchPlan) -> LaunchFolder:
             check=False,
         )
     if submitted.returncode:
-        lines = folder.submission_log.read_text(errors="replace").strip().splitlines()
-        raise SubmissionError(f"{lines[-1] if lines else 'no word'} (all of it: {folder.submission_log})")
+        words = folder.submission_log.read_text(errors="replace").strip()[-_WORDS:]
+        discard(folder.path)
+        raise SubmissionError(words or f"submitit ended with status {submitted.returncode}")
+    point_latest(folder.path)
     return folder

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from harness.case_folder import CaseFolder
 from harness.endings import Ending
 from harness.launch.files import LaunchFolder, LaunchPlan, PartFolder
+from harness.launch.new_lines import NewLines
 from harness.malformed import MALFORMED
 from harness.results.begun import read_begun
 from harness.results.claims import RunBusyError, busy, claim, release
@@ -112,12 +113,11 @@ class Merger:
 
 
 class _PartResults:
-    """The results of a part. Its file of records is read from where it was left."""
+    """The results of a part. Some may still change."""
 
     def __init__(self, files: PartFolder) -> None:
         self._files = files
-        self._offset = 0
-        self._file: tuple[int, int] | None = None
+        self._lines = NewLines()
         self._open: dict[Hashable, Record] = {}
 
     @property
@@ -133,7 +133,10 @@ class _PartResults:
         begun = None if run is None else read_begun(run)
         if run is None or begun is None:
             return []
-        self._read(run / RESULTS)
+        for line in self._lines.read(run / RESULTS):
+            with suppress(*MALFORMED):  # `proctor report` of the part says so
+                record = msgspec.json.decode(line, type=Record)
+                self._open[_key(record)] = record
         status, idle = self._files.status(), unsealed and busy(run) is None
         over = status is not None and status.state == "done"
         tests: dict[str, set[str]] = {}
@@ -150,22 +153,6 @@ class _PartResults:
         for key in found:
             del self._open[key]
         return list(found.values())
-
-    def _read(self, file: Path) -> None:
-        try:
-            with file.open("rb") as opened:
-                status = os.fstat(opened.fileno())
-                if (status.st_dev, status.st_ino) != self._file:
-                    self._file, self._offset = (status.st_dev, status.st_ino), 0
-                opened.seek(self._offset)
-                whole, newline, _rest = opened.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return
-        self._offset += len(whole) + len(newline)
-        for line in whole.split(b"\n") if whole else ():
-            with suppress(*MALFORMED):  # `proctor report` of the part says so
-                record = msgspec.json.decode(line, type=Record)
-                self._open[_key(record)] = record
 
 
 def try_to_merge(folder: LaunchFolder) -> None:

@@ -23,17 +23,19 @@ import msgspec
 import psutil
 
 from harness.endings import Ending
-from harness.launch.files import LaunchFolder, LaunchPlan, Orders, PartState, PartStatus
-from harness.launch.job import free_run, requeue, seconds_left, token_of_job, variables_of_job
+from harness.launch.asking import session_command
+from harness.launch.files import LaunchFolder, LaunchPlan, PartState, PartStatus
+from harness.launch.job import free_run, holder_of_job, requeue, seconds_left, variables_of_job
+from harness.launch.locks import locking
 from harness.launch.merging import try_to_merge
-from harness.launch.orders import VARIABLE
 from harness.launch.outcome import Next, SessionEnd, after
 from harness.launch.tally import Tally
+from harness.part_orders import VARIABLE, Orders
 from harness.private import private_folder
 from harness.results.begun import read_begun
 from harness.results.durable import write_durably
 from harness.results.progress import unfinished
-from harness.results.run_folder import LATEST, RESULTS
+from harness.results.run_folder import RESULTS
 from harness.results.store import read
 from harness.visible import visible
 
@@ -61,7 +63,7 @@ class PartRunner:
         self._files = folder.part(index)
         private_folder(self._files.path)
         self._before = self._files.status()
-        self._token = token_of_job()
+        self._holder = holder_of_job()
         self._began, self._said_at = time.monotonic(), 0.0
         self._tally = Tally()
         self._session: subprocess.Popen[bytes] | None = None
@@ -73,6 +75,9 @@ class PartRunner:
         """Run sessions until the part is done, or this job must end. Return how it ended."""
         self._tally.read(self._files.run)
         began_with = finished = self._finished
+        if (refused := self._refused()) is not None:
+            self._say("failed", refused)
+            return Next("failed", refused)
         self._write_orders()
         crashes = 0
         while True:
@@ -81,7 +86,7 @@ class PartRunner:
             self._tally.read(self._files.run)
             crashes = crashes + 1 if self._finished == finished else 0
             finished = self._finished
-            idle = 0 if finished > began_with else self._idle_before + 1
+            idle = 0 if finished > began_with else self._idle_before + (self._told in {None, "time"})
             found = after(self._ended(status, idle=idle, crashes=crashes))
             if found.state != "again":
                 break
@@ -97,16 +102,27 @@ class PartRunner:
     def _idle_before(self) -> int:
         return 0 if self._before is None else self._before.idle
 
+    def _refused(self) -> str | None:
+        """Return why this node cannot work on the part, or `None`: it must keep the locks of a shared budget."""
+        if self.launch.sharing != "shared" or self.launch.cluster == "local" or len(self.launch.parts) == 1:
+            return None
+        try:
+            found = locking(self._folder.path, machines=len(self.launch.parts))
+        except OSError as error:
+            return f"{socket.gethostname()} cannot lock the budgets that all parts share: {error}"
+        return None if found.holds else f"{socket.gethostname()} would not keep the budgets of all parts: {found.why}"
+
     def _write_orders(self) -> None:
         left_s = seconds_left(self.launch)
-        ending_s = self.launch.resources.ending_s
-        shared = self.launch.sharing == "shared"
+        reserved_s = self.launch.resources.reserved_s
+        shared, divided = self.launch.sharing == "shared", self.launch.sharing == "divided"
         orders = Orders(
+            cases=self.launch.parts[self._index - 1].cases,
             launch=str(self._folder.path),
             history=self.launch.runs,
-            ends_at=None if left_s is None else time.time() + left_s - ending_s,
+            ends_at=None if left_s is None else time.time() + left_s - reserved_s,
             budgets=str(self._folder.budgets if shared else self._files.budgets),
-            shares=1 if shared else len(self.launch.parts),
+            shares=len(self.launch.parts) if divided else 1,
         )
         write_durably(self._files.orders, [msgspec.json.format(msgspec.json.encode(orders)), b"\n"])
 
@@ -120,7 +136,7 @@ class PartRunner:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
             try:  # Slurm sends the signal to all processes of a job, and most would end at once: they inherit the mask
                 self._session = subprocess.Popen(
-                    self._command(resume=run is not None),
+                    session_command(self.launch, self._files, resume=run is not None),
                     cwd=self.launch.root,
                     env=os.environ | variables_of_job(self.launch.cluster) | {VARIABLE: str(self._files.orders)},
                     stdin=subprocess.DEVNULL,
@@ -140,12 +156,6 @@ class PartRunner:
             self._say("running")
         return self._session.returncode
 
-    def _command(self, *, resume: bool) -> list[str]:
-        words = [sys.executable, "-m", "pytest", f"--runs-dir={self._files.path}", "-n", self.launch.workers]
-        if resume:
-            return [*words, f"--resume={LATEST}", "--keep-errors"]
-        return [*words, *self.launch.options, f"--shard={self._index}/{len(self.launch.parts)}"]
-
     def _ended(self, status: int, *, idle: int, crashes: int) -> SessionEnd:
         """Return how the session ended."""
         run = self._files.run
@@ -156,7 +166,7 @@ class PartRunner:
             begun=begun is not None,
             left=0 if run is None or begun is None else len(_left(run, begun.tests)),
             too_late=len({*too_late}),
-            told=self._told,
+            told="cancel" if self._folder.cancelled else self._told,
             idle=idle,
             crashes=crashes,
             said=_last_words(self._files.output),
@@ -168,16 +178,16 @@ class PartRunner:
         If another job works on the part, this one was taken for dead: it ends at once, and writes nothing more.
         """
         now, said = time.monotonic(), self._files.status()
-        if said is not None and said.token != self._token and said != self._before:
+        if said is not None and said.holder != self._holder and said != self._before:
             self._give_way()
         outcomes = self._tally.outcomes
-        same = said is not None and (said.token, said.state, said.outcomes) == (self._token, state, outcomes)
+        same = said is not None and (said.holder, said.state, said.outcomes) == (self._holder, state, outcomes)
         if same and now - self._said_at < _SAY_S:
             return
         self._said_at = now
         status = PartStatus(
             state=state,
-            token=self._token,
+            holder=self._holder,
             go=1 if self._before is None else self._before.go + 1,
             host=socket.gethostname(),
             at=time.time(),

@@ -68,11 +68,11 @@ def check(cases: Sequence[Case], resources: JobRequest) -> None:
     }
     if greedy:
         raise ConfError(f"--gpus-per-node {resources.gpus_per_node} is too few: {_listed(sorted(greedy))}")
-    room = resources.time_s - resources.ending_s
+    room = resources.time_s - resources.reserved_s
     slow = sorted({f"{case.id} may take {most_s(case):.0f} s" for case in cases if most_s(case) > room})
     if slow:
         raise ConfError(
-            f"--time leaves {max(room, 0.0):.0f} s for cases, after {resources.ending_s:.0f} s in which sessions end: "
+            f"--time leaves {max(room, 0.0):.0f} s for cases ({resources.reserved_s:.0f} s are for ending sessions): "
             f"{_listed(slow)} (limits.wall_s and evaluation.wall_s, or {GRADE_S:.0f} s for a grade without a limit)"
         )
 

@@ -5,7 +5,6 @@ This is a process in a session of its own, so that the jobs of the local executo
 
 from __future__ import annotations
 
-import math
 import socket
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 import submitit
 
+from harness.launch.asking import local_parameters, slurm_parameters
 from harness.launch.files import Jobs, LaunchedJob, LaunchFolder, LaunchPlan
 from harness.launch.part import run_part
 from harness.results.durable import write_durably
@@ -31,34 +31,14 @@ def main() -> None:
     write_durably(folder.jobs_file, [msgspec.json.encode(Jobs(socket.gethostname(), ids)) + b"\n"])
 
 
-def _executor(launch: LaunchPlan, folder: Path) -> Any:
-    asked = launch.resources
-    if launch.cluster == "local":
+def _executor(plan: LaunchPlan, folder: Path) -> Any:
+    if plan.cluster == "local":
         local = submitit.LocalExecutor(folder)
-        local.update_parameters(
-            timeout_min=asked.time_s / 60, signal_delay_s=asked.ending_s, gpus_per_node=asked.gpus_per_node
-        )
+        local.update_parameters(**local_parameters(plan))
         return local
     slurm = submitit.SlurmExecutor(folder)
-    slurm.update_parameters(**slurm_parameters(launch))
+    slurm.update_parameters(**slurm_parameters(plan))
     return slurm
-
-
-def slurm_parameters(launch: LaunchPlan) -> dict[str, Any]:
-    """Return what submitit asks Slurm for: an array of jobs on one node each, which Slurm may run again."""
-    asked = launch.resources
-    gpus = {"gpus_per_node": asked.gpus_per_node} if asked.gpus_per_node else {}
-    return {
-        "job_name": f"proctor-{launch.suite}",
-        "time": math.ceil(asked.time_s / 60),
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "signal_delay_s": math.ceil(asked.ending_s),
-        "array_parallelism": len(launch.parts),
-        "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **asked.options},
-        **gpus,
-    }
 
 
 def _started(launch: LaunchPlan, job: str) -> int | None:

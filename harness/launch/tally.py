@@ -1,15 +1,16 @@
-"""What the records of a part add up to. Its file of records is read from where it was left, because it may be long."""
+"""What the records of a part add up to."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from harness.endings import Ending
+from harness.launch.new_lines import NewLines
 from harness.malformed import MALFORMED
 from harness.results.run_folder import RESULTS
 
@@ -49,30 +50,15 @@ class Tally:
     """Follows the records of a run. The last record of a session counts."""
 
     def __init__(self) -> None:
-        self._offset = 0
-        self._file: tuple[int, int] | None = None
+        self._lines = NewLines()
         self._records: dict[str, TalliedRecord] = {}
 
     def read(self, run: Path | None) -> None:
-        """Take in what was written since the last call. A file that was written anew is read from its beginning."""
-        if run is None:
-            return
-        try:
-            with (run / RESULTS).open("rb") as file:
-                found = os.fstat(file.fileno())
-                if (found.st_dev, found.st_ino) != self._file:
-                    self._file, self._offset, self._records = (found.st_dev, found.st_ino), 0, {}
-                file.seek(self._offset)
-                whole, newline, _rest = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return
-        self._offset += len(whole) + len(newline)
-        for line in whole.split(b"\n") if whole else ():
-            try:
+        """Take in what was written since the last call. Nothing happens without a run."""
+        for line in self._lines.read(run / RESULTS) if run is not None else ():
+            with suppress(*MALFORMED):  # whoever reads the run will say so
                 record = msgspec.json.decode(line, type=TalliedRecord)
-            except MALFORMED:  # whoever reads the run will say so
-                continue
-            self._records[record.session] = record
+                self._records[record.session] = record
 
     @property
     def outcomes(self) -> dict[str, int]:

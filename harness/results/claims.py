@@ -87,7 +87,21 @@ def release(run: Path, descriptor: int) -> None:
 
 
 def busy(run: Path) -> str | None:
-    """Return which process writes the run, as a sentence, or `None` if none does."""
+    """Return which process writes the run or, if `proctor launch` made it, a part of it. Return `None` if none does."""
+    parts = (one.parent for one in run.glob(f"parts/*/*/{RUNNING}") if not one.parent.is_symlink())
+    return next((found for one in (run, *parts) if (found := _busy_itself(one)) is not None), None)
+
+
+def claimed_elsewhere(run: Path) -> bool:
+    """Return whether the process that writes the run, or has not ended its claim, is one of another machine."""
+    try:
+        named = msgspec.json.decode((run / RUNNING).read_bytes(), type=RunWriterProcess)
+    except (OSError, *MALFORMED):
+        return False
+    return named.host != socket.gethostname()
+
+
+def _busy_itself(run: Path) -> str | None:
     try:
         descriptor = _opened(run / RUNNING)
     except OSError:  # it was never begun, or has ended

@@ -17,36 +17,14 @@ from typing import Any
 import pytest
 import yaml
 
-from backends.registry import names
-from harness.results.store import read
 from tests.contracts.latest import REPORT
 from tests.support.project import ROOT
 
 DOCS = (ROOT / "docs/ci.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"```(\w+)\n(.*?)```", DOCS, re.DOTALL)]
 WORKFLOWS = {str(flow["name"]): flow for kind, text in BLOCKS if kind == "yaml" for flow in [yaml.safe_load(text)]}
-SCRIPTS = dict(re.findall(r"`([\w.]+)`[^`]*:\n\n```bash\n(.*?)```", DOCS, re.DOTALL))
-SUBMIT = [text for kind, text in BLOCKS if kind == "bash"][-1]
 
 BASH = shutil.which("bash") or "bash"
-
-SBATCH = '''\
-#!{python}
-"""Stands for Slurm: runs a batch script at once, the tasks of its array in turn, and prints the job's number."""
-import os, re, subprocess, sys
-options = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:-1])
-script = open(sys.argv[-1]).read()
-exported = dict(pair.split("=") for pair in options.get("export", "ALL").split(",")[1:])
-array = re.search(r"^#SBATCH --array=1-(\\d+)$", script, re.MULTILINE)
-tasks = int(array[1]) if array else 1
-for task in range(1, tasks + 1):
-    of_task = {{"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(tasks)}}
-    variables = os.environ | {{"SLURM_SUBMIT_DIR": os.getcwd()}} | exported | (of_task if array else {{}})
-    done = subprocess.run(["bash", sys.argv[-1]], env=variables, stdout=sys.stderr)
-    if done.returncode and not array:
-        sys.exit(done.returncode)
-print(7)
-'''
 
 
 def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,7 +49,6 @@ def options(text: str) -> set[str]:
 
 def test_the_recipes_are_complete() -> None:
     assert set(WORKFLOWS) == {"pr", "nightly", "newest"}
-    assert set(SCRIPTS) == {"nightly.sbatch", "merge.sbatch"}
     for flow in WORKFLOWS.values():
         assert flow[True], "it says when it runs; YAML 1.1 reads `on` as true"
         for step in steps(flow):
@@ -94,11 +71,11 @@ def test_the_suites_targets_and_options_exist() -> None:
     assert suites == {"pr", "nightly"}
     assert all((ROOT / f"conf/suite/{name}.yaml").exists() for name in suites)
     to_pytest = set().union(*map(options, [*called(r"\.venv/bin/pytest"), *called("make")]))
-    assert to_pytest >= {"--suite", "--shard", "--require-all", "--junit-xml", "--record-cassettes"}
+    assert to_pytest >= {"--suite", "--require-all", "--junit-xml", "--record-cassettes"}
     assert to_pytest <= options(_help("pytest"))
 
 
-@pytest.mark.parametrize("subcommand", ["seed", "doctor", "report", "merge"])
+@pytest.mark.parametrize("subcommand", ["seed", "doctor", "setup", "launch", "report"])
 def test_the_subcommands_and_their_options_exist(subcommand: str) -> None:
     used = [rest for rest in called(r"\.venv/bin/proctor") if rest.split()[0] == subcommand]
     assert used
@@ -178,21 +155,3 @@ def test_the_next_night_is_compared_with_the_nights_before_on_any_runner(checkou
         nights = {name.split("/")[1] for name in kept.getnames()}
     assert len(nights) == 2
     assert "| claude-scripted-small\\_maze | passed |" in second
-
-
-@pytest.mark.nightly
-def test_the_parts_of_a_job_array_are_merged_into_the_whole_suite(checkout: Path, tmp_path: Path) -> None:
-    for name, text in SCRIPTS.items():
-        (checkout / name).write_text(text.replace("--suite nightly", "--suite smoke").replace("-n auto", "-n 1"))
-    (tmp_path / "bin").mkdir()
-    slurm = tmp_path / "bin/sbatch"
-    slurm.write_text(SBATCH.format(python=sys.executable))
-    slurm.chmod(0o755)
-    bash(SUBMIT, checkout, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", XDG_CONFIG_HOME=str(tmp_path / "config"))
-    assert (tmp_path / "config/proctor/seed").exists()
-    merged = checkout / "runs/slurm-7-merged"
-    records = read(merged / "results.jsonl")
-    assert [record.case.id for record in records] == [f"{backend}-scripted-small_maze" for backend in names()]
-    assert {record.outcome for record in records} == {"passed"}
-    assert all((merged / str(record.artifacts) / "stream.jsonl").exists() for record in records)
-    assert f"**{len(names())} passed**" in (checkout / "runs/slurm-7.md").read_text()

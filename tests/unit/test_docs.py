@@ -42,7 +42,7 @@ from harness.case import (
     SuiteConf,
 )
 from harness.case_folder import CaseFolder
-from harness.commands import export, grade, prune, view
+from harness.commands import export, grade, launch, prune, view
 from harness.endings import ENDINGS
 from harness.environment_conf import Counts, EnvironmentConf
 from harness.environments.factory import KINDS
@@ -215,6 +215,7 @@ class TestConfiguration:
         (grade, "docs/programs.md", "The options of the command"),
         (view, "docs/running.md", "Watch runs in a browser"),
         (export, "docs/exports.md", "The options of the command"),
+        (launch, "docs/cluster.md", "The options of the command"),
     ],
 )
 def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, heading: str) -> None:
@@ -222,7 +223,7 @@ def test_every_option_of_a_command_is_listed(command: ModuleType, name: str, hea
     command.add_arguments(parser)
     options = [text for action in parser._actions for text in action.option_strings]
     cells = [row["option"] for row in table(page(name), heading)]
-    assert re.findall(r"`(--[a-z-]+)", " ".join(cells)) == options
+    assert re.findall(r"`(--?[a-z-]+)", " ".join(cells)) == options
 
 
 ARCHITECTURE = page("docs/architecture.md")

@@ -35,6 +35,7 @@ FLOORS = (
         "imports",
         "malformed",
         "packaged",
+        "part_orders",
         "policies",
         "primitives",
         "private",

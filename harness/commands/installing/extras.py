@@ -20,6 +20,7 @@ EXTRAS = {
     "local": "a real model for any CPU: SmolLM2 and llama.cpp",
     "translate": "LiteLLM, by which every CLI can use every provider",
     "bedrock": "signatures for Amazon Bedrock (botocore), for a host without a key in AWS_BEARER_TOKEN_BEDROCK",
+    "cluster": "submitit, by which `proctor launch` submits jobs to Slurm",
     "vertex": "access tokens for Google Cloud's Vertex AI (google-auth)",
 }
 """The extras that are installed into the environment that runs Proctor."""
