@@ -260,7 +260,7 @@ FAILURES = {
     "429": (Fail(status=429, message="Rate limit reached", retry_after=1), {Ending.RATE_LIMITED}),
     "500": (Fail(status=500, message="boom"), {Ending.MODEL_ERROR}),
     "529": (Fail(status=529, message="Overloaded"), {Ending.MODEL_ERROR}),
-    "malformed": (Fail(malformed=True), {Ending.MODEL_ERROR}),
+    "malformed": (Fail(malformed=True), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
     "html": (Fail(html=True), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
     "cut": (Fail(cut_after=2), {Ending.MODEL_ERROR, Ending.MODEL_UNREACHABLE}),
     "hang": (Fail(hang_after=3), {Ending.STALLED}),

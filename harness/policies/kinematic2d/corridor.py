@@ -18,7 +18,7 @@ class Corridor:
 
     def __init__(self, scene: Scene, radius: float, start: Array, end: Array, names: list[str]) -> None:
         rows, columns = (round(side / _STRIDE) + 1 for side in scene.size)
-        places = np.argwhere(np.ones((rows, columns), bool)) * _STRIDE
+        places = np.argwhere(np.ones((rows, columns), bool)).astype(np.float64) * _STRIDE
         solid = np.array([rectangles(scene.things[name])[0] for name in names]).reshape(-1, 4, 2)
         touched = distances(places, solid) < radius
         free = ((places >= radius) & (places <= np.array(scene.size) - radius)).all(1)
