@@ -71,7 +71,9 @@ LIMIT_FAULTS = {
         "price: {input: 3, output: 1}\n",
     ),
     "output": Fault(
-        f"- text: {'x' * 2_000_000}\n    calls: [{{run: echo a}}]", (Ending.OUTPUT_LIMIT,), "MB of output; 1 are"
+        f"- text: {'x' * 2_000_000}\n    calls: [{{run: echo a}}]\n    usage: {{input_tokens: 9, output_tokens: 9}}",
+        (Ending.OUTPUT_LIMIT,),
+        "MB of output; 1 are",
     ),
     "memory": Fault(
         runs("for i in 1 2; do python -c 'b = bytearray(15 * 10**8); import time; time.sleep(100)' & done; wait"),

@@ -73,7 +73,7 @@ def _fields() -> dict[str, GatewayAttempt]:
     names = list(dict.fromkeys(name for path, more in UNKNOWN if path == CHAT for name in more))
     found = {}
     for path, more in UNKNOWN:
-        [name] = more
+        name = next(iter(more))
         everywhere = sum(name in other for _, other in UNKNOWN) >= len(wires)
         if not everywhere or wires[names.index(name) % len(wires)] == path:
             found[_label("field", path, more)] = _field(path, more)

@@ -115,7 +115,7 @@ def test_a_case_without_files_is_a_plain_error(run: Path, tmp_path: Path, capsys
     folder = shutil.copytree(run, tmp_path / run.name)
     shutil.rmtree(folder / "pi-qwen-maze-r1")
     with pytest.raises(SystemExit, match="2"):
-        main(["show", str(folder), "pi"])
+        main(["show", str(folder), "pi-qwen"])
     assert "pi-qwen-maze-r1 left no folder in" in capsys.readouterr().err
 
 
