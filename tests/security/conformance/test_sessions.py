@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.registry import names
 from harness.case import SandboxConf
 from harness.sandbox.factory import make_sandbox
 from harness.sandbox.image import images_folder
@@ -33,7 +34,6 @@ CACHE = images_folder().parent.parent
 """The cache with the CLIs and the image, also for an ordinary user with a home of its own."""
 LOGINS = (".claude/.credentials.json", ".codex/auth.json")
 VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "PROCTOR_TEST_TOKEN")
-CLIS = ("claude", "codex", "opencode", "pi")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_every_cli_solves_a_maze_and_no_secret_is_in_the_run(place: Place, folde
     )
     assert done.returncode == 0, done.stdout + done.stderr
     records = project.records
-    assert {record.case.backend for record in records.values()} == set(CLIS)
+    assert {record.case.backend for record in records.values()} == set(names())
     for record in records.values():
         assert (record.outcome, record.score and record.score.solve_rate) == ("passed", 1.0)
         assert set(record.sandbox_guarantees) == set(probed(place).guarantees)
