@@ -78,7 +78,7 @@ def test_every_cli_solves_a_maze_and_no_secret_is_in_the_run(place: Place, folde
     records = project.records
     assert {record.case.backend for record in records.values()} == set(names())
     for record in records.values():
-        assert (record.outcome, record.score and record.score.solve_rate) == ("passed", 1.0)
+        assert (record.outcome, record.score and record.score.solve_rate) == ("passed", 1.0), record.explanation
         assert set(record.sandbox_guarantees) == set(probed(place).guarantees)
         assert place.kind in (record.versions.sandbox or "")
     kept = [path for path in (project.folder / "runs").rglob("*") if path.is_file() and not path.is_symlink()]
