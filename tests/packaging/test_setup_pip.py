@@ -57,8 +57,11 @@ def test_the_pinned_cli_is_installed_once_and_rebuilt_if_incomplete(adapter: Bac
     own = pinned_folder(PACKAGE)
     assert told == [f"Installing agent 4.5 (1 MB, MIT) in {own}"]
     assert find_cli(adapter).version == "4.5"
+    lock = own.with_name(f"{own.name}.lock")
+    lock.unlink()
     (own / "bin/agent").write_text("#!/bin/sh\nexit 3\n")
     assert clis.install(adapter, told.append).version == "4.5", "what is complete is not started again for each case"
+    assert not lock.exists(), "nothing is written if the cache is complete: it may belong to another user"
     (own / "complete").unlink()
     (own / "bin/agent").write_text("half a script")
     clis.install(adapter, told.append)

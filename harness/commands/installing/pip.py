@@ -20,9 +20,11 @@ def install(folder: Path, pins: Path, announce: Callable[[], None], check: Calla
     `check` raises.
     """
     complete = folder / "complete"
+    if complete.exists():  # the cache may belong to another user
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if complete.exists():
+        if complete.exists():  # another set-up has made it meanwhile
             return
         announce()
         shutil.rmtree(folder, ignore_errors=True)
