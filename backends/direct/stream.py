@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
+from backends.reading.errors import request_failure
 from backends.reading.lines import Count, LinePart, ObjectReader, OtherObject, other_events
 
 
@@ -80,8 +80,7 @@ def _completion(line: _CompletionLine) -> Iterator[ev.Event]:
 
 
 def _no_answer(line: _NoAnswer) -> tuple[ev.Event, ...]:
-    kind = error_kind(line.message, line.status)
-    return error_events(ev.ErrorKind.MODEL_ERROR if kind is ev.ErrorKind.OTHER else kind, line.message, line.status)
+    return request_failure(line.message, line.status)
 
 
 def _last_line(line: _LastLine) -> Iterator[ev.Event]:

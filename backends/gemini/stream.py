@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
+from backends.reading.errors import error_events, error_kind, request_failure
 from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
 
 SUBAGENT_TOOL = "invoke_agent"
@@ -163,7 +163,7 @@ def _error(line: _GeminiError) -> Iterator[ev.Event]:
         if empty[0] is ev.StopReason.OUTPUT_LIMIT:
             yield ev.Error(kind=ev.ErrorKind.OUTPUT_TOKENS, message=line.message[:4096])
     elif line.severity == "error":
-        yield from _failed_request(line.message, None)
+        yield from request_failure(line.message, None)
 
 
 def _end(line: _GeminiEnd) -> Iterator[ev.Event]:
@@ -195,12 +195,7 @@ def _failure(fault: _GeminiFault) -> tuple[ev.Event, ...]:
     found = _API_ERROR.fullmatch(fault.message)
     if found is None:
         return error_events(error_kind(fault.message), fault.message)
-    return _failed_request(*_body(found[1]))
-
-
-def _failed_request(text: str, status: int | None) -> tuple[ev.Event, ...]:
-    kind = error_kind(text, status)
-    return error_events(ev.ErrorKind.MODEL_ERROR if kind is ev.ErrorKind.OTHER else kind, text, status)
+    return request_failure(*_body(found[1]))
 
 
 def _body(text: str) -> tuple[str, int | None]:

@@ -20,14 +20,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
-import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
 from backends.reading.errors import error_events, error_kind, told_status
-from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
+from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, call_arguments, other_events
 
 LATEST = "latest"
 """Stands for the id of a conversation, which the stream tells only at the end of a session."""
@@ -129,7 +127,7 @@ def _response(line: _KimiLine) -> Iterator[ev.Event]:
     if text := _text(line.content):
         yield ev.Text(turn=turn, text=text)
     for call in line.tool_calls:
-        arguments = _arguments(call.function.arguments)
+        arguments = call_arguments(call.function.arguments)
         yield ev.ToolCall(turn=turn, call_id=call.id, name=call.function.name, arguments=arguments)
     yield ev.TurnFinished(turn=turn)
 
@@ -167,11 +165,3 @@ def _text(content: Raw) -> str:
     except (ValueError, RecursionError):
         return ""
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
-
-
-def _arguments(text: str) -> Any:
-    """Return a call's arguments, or their text if that is not JSON."""
-    try:
-        return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        return text

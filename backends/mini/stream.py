@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind
-from backends.reading.lines import Count, LinePart, ObjectReader, OtherObject, other_events
+from backends.reading.errors import request_failure
+from backends.reading.lines import Count, LinePart, ObjectReader, OtherObject, call_arguments, other_events
 
 
 def decode(line: bytes) -> tuple[ev.Event, ...]:
@@ -126,7 +126,7 @@ def _response(message: _MiniMessage) -> Iterator[ev.Event]:
         yield ev.Text(turn=turn, text=message.content)
     for call in message.tool_calls or ():
         function = call.function or _MiniFunction()
-        arguments = _arguments(function.arguments)
+        arguments = call_arguments(function.arguments)
         yield ev.ToolCall(turn=turn, call_id=call.id, name=function.name, arguments=arguments)
     stop, kind, told = _STOPS.get(message.finish_reason or "", (None, ev.ErrorKind.OTHER, ""))
     yield ev.TurnFinished(turn=turn, usage=_usage(message.usage), stop_reason=stop, model=message.model)
@@ -149,21 +149,12 @@ def _usage(used: _MiniUsage | None) -> ev.Usage:
     )
 
 
-def _arguments(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def _mini_retry(line: _MiniRetry) -> Iterator[ev.Event]:
     yield ev.Retry(attempt=line.attempt, error=line.error[:4096])
 
 
 def _given_up(line: _GivenUp) -> tuple[ev.Event, ...]:
-    text = f"{line.kind}: {line.message}"
-    kind = error_kind(text, line.status)
-    return error_events(ev.ErrorKind.MODEL_ERROR if kind is ev.ErrorKind.OTHER else kind, text, line.status)
+    return request_failure(f"{line.kind}: {line.message}", line.status)
 
 
 _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {

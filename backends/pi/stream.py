@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw, field
 
 from backends import events as ev
-from backends.reading.errors import error_events, error_kind, told_status
+from backends.reading.errors import request_failure, told_status
 from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
 
 
@@ -184,11 +184,7 @@ def _block(block: _PiText | _PiThinking | _ToolCall, turn: str) -> ev.Event:
 
 def _failure(text: str) -> tuple[ev.Event, ...]:
     """Return the events of a request that failed: only that makes a message fail, whatever its words are."""
-    status = told_status(text)
-    kind = error_kind(text, status)
-    if kind is ev.ErrorKind.OTHER:
-        kind = ev.ErrorKind.MODEL_ERROR
-    return error_events(kind, text, status)
+    return request_failure(text, told_status(text))
 
 
 def _tool_end(line: _ToolEnd) -> Iterator[ev.Event]:

@@ -336,6 +336,12 @@ def error_events(
     return (RateLimit(resets_at=reset_hint(message) or resets_at, message=error.message), error)
 
 
+def request_failure(message: str, status: int | None = None) -> tuple[RateLimit | Error, ...]:
+    """Return the events of a failed model request. A failure that its words do not name is a `MODEL_ERROR`."""
+    kind = error_kind(message, status)
+    return error_events(K.MODEL_ERROR if kind is K.OTHER else kind, message, status)
+
+
 def reset_hint(message: str) -> str | None:
     """Return when a limit ends, in the words of the message ("3pm (Europe/Zurich)", "20s"), or `None`."""
     text = message[:_READ_CAP]

@@ -201,6 +201,14 @@ def _fit_union(union: Any, value: Any) -> Any:
     return next((item for item in fits if item is not _MISFIT), _MISFIT)
 
 
+def call_arguments(text: str) -> Any:
+    """Return the arguments of a call that a stream tells as text, or the text itself if it is not JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def sample(line: bytes) -> str:
     """Return the beginning of a line as text."""
     return line[:SAMPLE_CAP].decode("utf-8", "replace")

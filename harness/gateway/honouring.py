@@ -24,8 +24,6 @@ def honoured(turn: ScriptedTurn, request: ModelRequest) -> ScriptedTurn:
     wanted = request.wanted
     if turn.json is not msgspec.UNSET:
         return _said_or_called(turn, turn.json, request)
-    if wanted.calls is False and turn.calls:
-        raise _unfit(turn, "calls a tool, but the request wants no call (its choice of tools)")
     if wanted.calls and request.tools and not turn.calls:
         raise _unfit(
             turn, f"calls no tool, but the request wants a call of {wanted.tool or 'one'} (its choice of tools)"

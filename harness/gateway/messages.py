@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -69,6 +69,10 @@ class AnswerForm(Struct, frozen=True, kw_only=True):
     tool: str | None = None
     json: bool = False
     schema: Mapping[str, Any] = {}
+
+    def offered(self, tools: Iterable[OfferedTool]) -> tuple[OfferedTool, ...]:
+        """Return the tools that the model may call: all, or none if the request forbids calls."""
+        return () if self.calls is False else tuple(tools)
 
 
 class ModelRequest(Struct, frozen=True, kw_only=True):

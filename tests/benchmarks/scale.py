@@ -95,7 +95,6 @@ def night(made: Sequence[Part], failures_per_hour: float, seed: int) -> Night:
     told = Night()
     events: list[tuple[float, int]] = [(0.0, node) for node in range(NODES)]
     running: dict[int, _Run] = {}
-    failing: dict[int, float] = {}
     idle: list[int] = []
     while events:
         now, node = heapq.heappop(events)
@@ -116,8 +115,7 @@ def night(made: Sequence[Part], failures_per_hour: float, seed: int) -> Night:
             continue
         started = running[node] = _plan(queue.popleft(), now + REQUEUE_S)
         hours = chance.expovariate(failures_per_hour) if failures_per_hour else float("inf")
-        failing[node] = now + hours * 3600
-        heapq.heappush(events, (min(started.end, failing[node]), node))
+        heapq.heappush(events, (min(started.end, now + hours * 3600), node))
     assert not queue, "parts are left"
     return told
 
@@ -130,10 +128,8 @@ def _plan(part: Part, now: float) -> _Run:
     for cases in waiting.values():
         cases.sort(key=lambda number: part.left[number][1])
     run = _Run(part, now, [], [])
-    gpus = [(now, gpu) for gpu in range(GPUS)]
     serving: dict[int, int] = {}
-    seats = [(at, gpu) for at, gpu in gpus for _ in range(SEATS)]
-    heapq.heapify(seats)
+    seats = [(now, gpu) for gpu in range(GPUS) for _ in range(SEATS)]
     ready: dict[int, float] = {}
     while seats and any(waiting.values()):
         at, gpu = heapq.heappop(seats)

@@ -71,10 +71,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(
-            OfferedTool(tool.name or "", tool.input_schema or {})
-            for tool in (offered if wanted.calls is not False else ())
-        ),
+        tools=wanted.offered(OfferedTool(tool.name or "", tool.input_schema or {}) for tool in offered),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and flatten(message.content) != UNSAID for message in data.messages),
         results=tuple(

@@ -124,9 +124,9 @@ def parse(body: bytes, path: str = "") -> ModelRequest:
     return ModelRequest(
         model=found["model"],
         stream=stream,
-        tools=tuple(
+        tools=wanted.offered(
             OfferedTool(function.name or "", function.parameters_json_schema or function.parameters or {})
-            for tools in (offered if wanted.calls is not False else ())
+            for tools in offered
             for function in tools.function_declarations or ()
         ),
         opening=next((_text(content) for content in contents if content.role != "model"), ""),

@@ -91,9 +91,9 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(
+        tools=wanted.offered(
             OfferedTool(tool.function.name, tool.function.parameters or {}) if tool.function else OfferedTool(tool.kind)
-            for tool in (data.tools or () if wanted.calls is not False else ())
+            for tool in data.tools or ()
         ),
         opening=opening(data.messages),
         turn=sum(message.role == "assistant" and bool(message.tool_calls) for message in data.messages),

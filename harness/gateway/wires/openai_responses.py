@@ -112,12 +112,13 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
     if any(item.type == "item_reference" for item in items):
         raise WireError("item_reference: this session uses nothing that the service keeps; send the item itself")
     offered = [*(data.tools or ()), *(tool for item in items for tool in item.tools or ())]
+    wanted = by_openai(data.tool_choice, data.text and data.text.format)
     before = takewhile(lambda item: not item.by_model, items)
     answers = reversed(list(takewhile(lambda item: item.kind.endswith("_output"), reversed(items))))
     return ModelRequest(
         model=data.model,
         stream=bool(data.stream),
-        tools=tuple(_tools(offered)) if data.tool_choice != "none" else (),
+        tools=wanted.offered(_tools(offered)),
         opening="\n".join(flatten(item.content) for item in before if item.role == "user"),
         turn=sum(by_model for by_model, _ in groupby(items, lambda item: item.by_model)),
         results=tuple(RequestToolResult(item.call_id or "", flatten(item.output)) for item in answers),
@@ -128,7 +129,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         ),
         max_output=stated(data.max_output_tokens),
         answers=data.answers,
-        wanted=by_openai(data.tool_choice, data.text and data.text.format),
+        wanted=wanted,
     )
 
 

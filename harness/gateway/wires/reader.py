@@ -17,7 +17,7 @@ _NOTHING = ("", "null")
 
 
 _PARTS: Final = frozenset(("choices", "content", "output", "candidates", "promptFeedback"))
-"""The fields of an answer's body, on all wires, of which each answer has one."""
+"""Fields of an answer's body, on all wires. Each answer has one of them."""
 
 MAX_EVENT: Final = 16 * 1024 * 1024
 """The most bytes of a server-sent event that are held in memory. The gateway does not read the rest of a longer one."""

@@ -1,4 +1,4 @@
-"""Writes a session as Kilo Code does: as OpenCode, of which it is a fork."""
+"""Writes a session as Kilo Code does. It is a fork of OpenCode, and writes the same lines."""
 
 from __future__ import annotations
 
