@@ -79,8 +79,11 @@ FLOORS = (
 STRANGERS = FLOORS[1]
 """Rooms that know nothing of one another."""
 
+INSTALLED = {"node_modules", "cli-latest"}
+"""Folders of packages that git ignores."""
+
 PACKAGED = [
-    path for top in ("harness", "backends") for path in (ROOT / top).rglob("*.py") if "node_modules" not in path.parts
+    path for top in ("harness", "backends") for path in (ROOT / top).rglob("*.py") if not INSTALLED & {*path.parts}
 ]
 SOURCES = [*PACKAGED, *(ROOT / "tests").rglob("*.py")]
 
