@@ -274,6 +274,12 @@ class Compaction(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     sign: str = ""
 
 
+class BackgroundWork(Struct, frozen=True, kw_only=True, gc=False, tag=True):
+    """Commands and subagents run in the background now, as many as `tasks`. The CLI waits for them before it exits."""
+
+    tasks: int
+
+
 class PermissionDenied(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The CLI did not let the model use a tool. It may report the same call more than once."""
 
@@ -348,6 +354,7 @@ Event = (
     | Retry
     | McpStatus
     | Compaction
+    | BackgroundWork
     | PermissionDenied
     | RateLimit
     | Error

@@ -32,6 +32,7 @@ class Session:
       for an unknown reason).
     - `stop_reason`: that of the agent's own last turn, whatever its subagents did since.
     - `final`: the CLI's final event, or `None`. It becomes `None` again when another turn begins.
+    - `background_tasks`: how many commands and subagents run in the background now.
     - `failure`: the last error, or `None`. It becomes `None` again when a response comes back.
     - `errors`: the first and the last errors, `ERRORS_KEPT` at most.
     """
@@ -58,6 +59,7 @@ class Session:
         self.stop_reason: ev.StopReason | None = None
         self.empty_turns = 0
         self.final: ev.SessionFinished | None = None
+        self.background_tasks = 0
         self.failure: ev.Error | None = None
         self.error_count = 0
         self.errors: list[ev.Located] = []
@@ -150,23 +152,20 @@ class Session:
 
     @property
     def finished(self) -> bool:
-        """Whether the stream shows the session's end, good or bad, and no turn has begun since.
+        """Whether the stream shows the session's end, good or bad. Neither a turn nor background work has to end yet.
 
         The end is a final event, or else a response that may be the last one (`StopReason.LAST`) and called no tool.
         Only the exit of the CLI shows whether it really was the last one.
         """
-        return self.final is not None or (self.stop_reason is ev.StopReason.LAST and self._called_nothing)
+        ended = self.final is not None or (self.stop_reason is ev.StopReason.LAST and self._called_nothing)
+        return ended and not self.background_tasks
 
     def add(self, event: ev.Event, at: float | None = None) -> None:
         """Count one event without a line. See `add_line`."""
         self.add_line((event,), at=at)
 
     def add_line(
-        self,
-        events: Iterable[ev.Event],
-        offset: int | None = None,
-        length: int | None = None,
-        at: float | None = None,
+        self, events: Iterable[ev.Event], offset: int | None = None, length: int | None = None, at: float | None = None
     ) -> None:
         """Count the events of one line, which is at `offset` in the stream and is `length` bytes long.
 
@@ -180,7 +179,7 @@ class Session:
         """Note which of the servers that the CLI was configured with it does not list, if it lists any."""
         for server in servers:
             if self._lists_mcp and server not in self.mcp_servers:
-                self._mcp_status(server, NOT_LISTED)
+                self._mcp_status(ev.McpStatus(server=server, status=NOT_LISTED))
 
     def _session_started(self, event: ev.SessionStarted) -> None:
         for call in [call for call in self._calls if not call[0]]:  # such a CLI counts its ids from 0 again
@@ -191,14 +190,11 @@ class Session:
         if event.mcp_servers is not None:
             self._lists_mcp = True
             for server, status in event.mcp_servers.items():
-                self._mcp_status(server, status)
+                self._mcp_status(ev.McpStatus(server=server, status=status))
 
-    def _mcp_status(self, server: str, status: str) -> None:
-        self.mcp_servers[server] = status
+    def _mcp_status(self, event: ev.McpStatus) -> None:
+        self.mcp_servers[event.server] = event.status
         forget(self.mcp_servers)
-
-    def _mcp_changed(self, event: ev.McpStatus) -> None:
-        self._mcp_status(event.server, event.status)
 
     def _wrote(self, event: ev.Text | ev.Thinking) -> None:
         if not event.turn:  # a CLI that does not tell responses apart: what it writes after a call is a later one
@@ -338,6 +334,9 @@ class Session:
     def _compaction(self, event: ev.Compaction) -> None:
         self._compactions.add(event.sign)
 
+    def _background_work(self, event: ev.BackgroundWork) -> None:
+        self.background_tasks = event.tasks
+
     def _denied(self, event: ev.PermissionDenied) -> None:
         if event.call_id not in self._denied_calls:
             self.denials += 1
@@ -381,8 +380,9 @@ _ADD: dict[type, Callable[[Session, Any], None]] = {
     ev.TurnFinished: Session._turn_finished,
     ev.TurnCounted: Session._turn_counted,
     ev.Retry: Session._retry,
-    ev.McpStatus: Session._mcp_changed,
+    ev.McpStatus: Session._mcp_status,
     ev.Compaction: Session._compaction,
+    ev.BackgroundWork: Session._background_work,
     ev.PermissionDenied: Session._denied,
     ev.RateLimit: Session._rate_limit,
     ev.Error: Session._error,

@@ -52,7 +52,7 @@ class Claude(Backend):
         package="@anthropic-ai/claude-code",
         executable="claude",
         licence="proprietary: Anthropic's commercial terms",
-        megabytes=241,
+        megabytes=384,
     )
     options = ClaudeOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",), compact=True)
@@ -112,7 +112,9 @@ class Claude(Backend):
             "CLAUDE_CODE_MAX_RETRIES": str(options.max_retries),
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_ERROR_REPORTING": "1",
+            "CLAUDE_CODE_THINKING_DISPLAY_UPDATES": "0",
             "DISABLE_TELEMETRY": "1",
+            "ENABLE_TOOL_SEARCH": "false",
             "MCP_CONNECTION_NONBLOCKING": "0",
         }
         if options.compact_at is not None:

@@ -94,6 +94,12 @@ class _Compact(LinePart):
     pre_tokens: Count = 0
 
 
+class _Task(LinePart):
+    """A command or a subagent in the background. The CLI does not wait for one that is `ambient`."""
+
+    ambient: bool | None = None
+
+
 class _Denial(LinePart):
     tool_name: str = ""
     tool_use_id: str = ""
@@ -137,6 +143,7 @@ class _System(LinePart, tag="system"):
     tool_name: str = ""
     tool_use_id: str = ""
     decision_reason: str | None = None
+    tasks: list[_Task] = field(default_factory=list)
 
 
 class _ClaudeResult(LinePart, tag="result"):
@@ -189,15 +196,17 @@ _SILENT = {"stream_event", "tool_progress", "tool_use_summary", "prompt_suggesti
 """Kinds of line without new information."""
 
 _SYSTEM_NAMES = """
-    agents_killed api_error away_summary background_tasks commands_changed elicitation_complete file_snapshot
-    files_persisted hook_progress hook_response hook_started informational local_command local_command_output
-    memory_recall memory_saved mirror_error model_consent_fallback model_fallback model_refusal_fallback
-    model_refusal_no_fallback notification permission_retry plugin_install post_turn_summary scheduled_task_fire
-    session_state_changed status stop_hook_summary task_notification task_progress task_started task_summary
-    task_updated thinking thinking_tokens turn_duration turn_starting worker_shutting_down
+    agents_killed api_error away_summary background_tasks code_change_published commands_changed elicitation_complete
+    file_attachments_missing file_snapshot files_persisted hook_progress hook_response hook_started informational
+    instruction_size_warning local_command local_command_output memory_recall memory_saved mirror_error
+    model_consent_fallback model_fallback model_refusal_fallback model_refusal_no_fallback notification
+    per_turn_effort_changed permission_check_status permission_retry plugin_install post_turn_summary
+    scheduled_task_fire session_state_changed session_title_changed session_writes_lost shell_cwd status
+    stop_hook_summary task_list_statuses task_notification task_progress task_started task_summary task_updated
+    thinking thinking_tokens turn_duration turn_preempted turn_starting vcs_state_changed worker_shutting_down
 """
 _SILENT_SYSTEM = frozenset(_SYSTEM_NAMES.split())
-"""Subtypes of `system` that version 2.1.197 may send, without new information."""
+"""Subtypes of `system` that version 2.1.197 or 2.1.332 may send, without new information."""
 
 
 def _assistant(line: _Assistant, raw: bytes) -> tuple[ev.Event, ...]:
@@ -274,6 +283,8 @@ def _system(line: _System, raw: bytes) -> Iterator[ev.Event]:
             yield ev.Compaction(trigger=compact.trigger, tokens=compact.pre_tokens)
         case "status" if line.compact_result == "success":
             yield ev.Compaction(sign="status")
+        case "background_tasks_changed":
+            yield ev.BackgroundWork(tasks=sum(not task.ambient for task in line.tasks))
         case "permission_denied":
             yield ev.PermissionDenied(tool=line.tool_name, call_id=line.tool_use_id, reason=line.decision_reason or "")
         case subtype if subtype not in _SILENT_SYSTEM:

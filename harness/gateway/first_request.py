@@ -38,7 +38,8 @@ class FirstRequest(Struct, frozen=True):
 
     `api` is the version of the API: the beginning of the path, and what the header `anthropic-version` says. `tools` is
     a SHA-256 in hexadecimal of the names of all tools and the schemas of their arguments. `sampling` lists the settings
-    that the request states, such as `max_tokens=4096 thinking.type=adaptive`.
+    that the request states, such as `max_tokens=4096 thinking.type=adaptive`. A message of Anthropic's API may state an
+    effort for the answers that follow it: `messages[].output_config.effort=low`. The last one counts.
     """
 
     api: str
@@ -57,8 +58,18 @@ def first_request(call: Call) -> FirstRequest:
     return FirstRequest(
         api=" ".join(filter(None, api)),
         tools=hashlib.sha256(tools.encode()).hexdigest(),
-        sampling=" ".join(_settings({name: body[name] for name in _SAMPLING if name in body})),
+        sampling=" ".join(_settings({name: body[name] for name in _SAMPLING if name in body} | _of_messages(body))),
     )
+
+
+def _of_messages(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that messages state. A later message replaces those of an earlier one."""
+    messages = body.get("messages")
+    stated: dict[str, Any] = {}
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and isinstance(message.get("output_config"), dict):
+            stated |= message["output_config"]
+    return {"messages[].output_config": stated}
 
 
 def _settings(body: Mapping[str, Any], where: str = "") -> Iterator[str]:

@@ -57,6 +57,13 @@ def test_the_settings_of_sampling_are_listed(opener: Opener, path: str, body: di
     assert "stop" not in noted(opener, path, **body).sampling
 
 
+def test_the_effort_that_a_message_states_is_listed_beside_the_requests_own(opener: Opener) -> None:
+    body = conversation(MESSAGES, 0, stream=False)
+    stated = [{"role": "system", "content": "x", "output_config": {"effort": effort}} for effort in ("max", "low")]
+    found = noted(opener, MESSAGES, messages=[*body["messages"], *stated], output_config={"effort": "high"})
+    assert found.sampling.endswith("messages[].output_config.effort=low output_config.effort=high")
+
+
 def test_the_version_of_the_api_is_noted(opener: Opener) -> None:
     session = opener()
     session.client.headers["anthropic-version"] = "2023-06-01"

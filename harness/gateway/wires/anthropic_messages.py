@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -64,9 +65,7 @@ class _AnthropicBody(Extras, frozen=True):
 def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire's signature; here the body has everything)
     """Return the request in a body. A turn is an assistant message. Raise `WireError`."""
     data = decode(body, _AnthropicBody)
-    last = data.messages[-1] if data.messages else None
     offered = data.tools or []
-    blocks = last.content if last and last.role == "user" and isinstance(last.content, list) else []
     wanted = by_anthropic(data.tool_choice, data.output_config)
     return ModelRequest(
         model=data.model,
@@ -78,7 +77,7 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
             RequestToolResult(
                 str(block.get("tool_use_id")), flatten(block.get("content")), block.get("is_error") is True
             )
-            for block in blocks
+            for block in _latest_blocks(data.messages)
             if isinstance(block, dict) and block.get("type") == "tool_result"
         ),
         hosted=(
@@ -91,6 +90,14 @@ def parse(body: bytes, path: str = "") -> ModelRequest:  # noqa: ARG001 (a wire'
         answers=data.answers,
         wanted=wanted,
     )
+
+
+def _latest_blocks(messages: Sequence[_AnthropicMessage]) -> Iterator[Any]:
+    """Yield the blocks of what the user sent since the model's last answer. A system message may follow them."""
+    since = list(takewhile(lambda message: message.role != "assistant", reversed(messages)))
+    for message in reversed(since):
+        if message.role == "user" and isinstance(message.content, list):
+            yield from message.content
 
 
 def _usage(usage: TokenCounts) -> dict[str, int]:
