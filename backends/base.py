@@ -108,6 +108,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
 
     - `hides_subagents`: the stream or its totals leave out some turns of a subagent.
     - `totals_at_end`: only the final event reports some of the tokens. A stopped session has no final event.
+    - `totals_go_on`: when the CLI resumes a conversation, its totals include those of the processes before.
     - `hides_refused_calls`: the stream leaves out calls that the CLI does not carry out (the tool is unknown, or the
       arguments do not fit), and calls of some tools that it never shows.
     - `merges_cache_writes`: over some wires, the CLI counts tokens written to the cache as ordinary prompt tokens.
@@ -118,6 +119,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
 
     hides_subagents: bool = False
     totals_at_end: bool = False
+    totals_go_on: bool = False
     hides_refused_calls: bool = False
     merges_cache_writes: bool = False
     counts_compactions: bool = False

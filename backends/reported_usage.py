@@ -13,33 +13,56 @@ _MODELS = 64
 OTHER_MODELS = "others"
 
 
+class Totals(Struct, frozen=True):
+    """The running totals of a CLI: tokens, US dollars, and tokens by model."""
+
+    usage: Usage = Usage()
+    usd: float | None = None
+    by_model: Mapping[str, Usage] = {}
+
+    def since(self, before: Totals) -> Totals:
+        """Return what came after `before`, or these totals if they do not begin with them."""
+        if self.usage.most(before.usage) != self.usage:
+            return self
+        return Totals(
+            usage=self.usage - before.usage,
+            usd=None if self.usd is None else max(self.usd - (before.usd or 0.0), 0.0),
+            by_model={name: used - before.by_model.get(name, Usage()) for name, used in self.by_model.items()},
+        )
+
+
 class ReportedUsage(Struct):
     """The sums over responses, and the running totals that a CLI may report besides.
 
-    A count that nothing told is `None`.
+    A count that nothing told is `None`. `before` are the totals with which the CLI began: those of the conversation
+    that it resumed.
     """
 
     responses: Usage = Usage()
-    totals: Usage = Usage()
     responses_usd: float | None = None
-    total_usd: float | None = None
     responses_by_model: dict[str, Usage] = {}
-    totals_by_model: Mapping[str, Usage] = {}
+    totals: Totals = Totals()
+    before: Totals = Totals()
+
+    @property
+    def own_totals(self) -> Totals:
+        """The totals without those of the conversation that the CLI resumed."""
+        return self.totals.since(self.before)
 
     @property
     def usage(self) -> Usage:
         """For each kind of token, the greater count."""
-        return self.responses.most(self.totals)
+        return self.responses.most(self.own_totals.usage)
 
     @property
     def cost_usd(self) -> float | None:
         """The greater amount, in US dollars."""
-        return max((usd for usd in (self.responses_usd, self.total_usd) if usd is not None), default=None)
+        return max((usd for usd in (self.responses_usd, self.own_totals.usd) if usd is not None), default=None)
 
     @property
     def by_model(self) -> dict[str, Usage]:
         """Tokens by the model's name, if the CLI tells it. Its totals count, if it reports any by model."""
-        return dict(self.totals_by_model or self.responses_by_model)
+        return dict(self.own_totals.by_model or self.responses_by_model)
 
     def add(self, usage: Usage, cost_usd: float | None, model: str) -> None:
         """Count a response, or what has come to one that is counted already."""
@@ -52,6 +75,12 @@ class ReportedUsage(Struct):
 
     def reach(self, usage: Usage, cost_usd: float | None, by_model: Mapping[str, Usage]) -> None:
         """Note the totals so far."""
-        self.totals = self.totals.most(usage)
-        self.total_usd = max((usd for usd in (self.total_usd, cost_usd) if usd is not None), default=None)
-        self.totals_by_model = by_model or self.totals_by_model
+        self.totals = Totals(
+            usage=self.totals.usage.most(usage),
+            usd=max((usd for usd in (self.totals.usd, cost_usd) if usd is not None), default=None),
+            by_model=by_model or self.totals.by_model,
+        )
+
+    def resumes(self, earlier: ReportedUsage) -> None:
+        """Note that the CLI resumed an earlier conversation, and goes on with its totals."""
+        self.before = earlier.totals if earlier.totals != Totals() else earlier.before

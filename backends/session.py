@@ -67,7 +67,7 @@ class Session:
         self.unknown_sample: ev.Located | None = None
         self.malformed_lines = 0
         self.malformed_sample: ev.Located | None = None
-        self._used = ReportedUsage()
+        self.reported = ReportedUsage()
         self._turns: dict[str, ev.TurnFinished] = {}
         self._calls: dict[tuple[str, str], OpenCall] = {}
         self._times = ToolTimes()
@@ -88,17 +88,17 @@ class Session:
     @property
     def usage(self) -> ev.Usage:
         """Tokens by kind."""
-        return self._used.usage
+        return self.reported.usage
 
     @property
     def usage_by_model(self) -> dict[str, ev.Usage]:
         """Tokens by model and kind."""
-        return self._used.by_model
+        return self.reported.by_model
 
     @property
     def cost_usd(self) -> float | None:
         """US dollars."""
-        return self._used.cost_usd
+        return self.reported.cost_usd
 
     @property
     def untimed_results(self) -> int:
@@ -255,7 +255,7 @@ class Session:
         if known is None:
             self.turns += 1
             self.failure = None
-            self._used.add(event.usage, event.cost_usd, event.model)
+            self.reported.add(event.usage, event.cost_usd, event.model)
             empty = self._called_nothing and (self._wrote_nothing or event.stop_reason is ev.StopReason.UNKNOWN)
             self.empty_turns = self.empty_turns + 1 if empty else 0
         elif known != event:
@@ -270,14 +270,14 @@ class Session:
         """Count what a repeated event adds to its turn. Return the turn with the greatest counts."""
         usage, model = known.usage.most(event.usage), known.model or event.model
         cost = max((usd for usd in (known.cost_usd, event.cost_usd) if usd is not None), default=None)
-        self._used.add(usage - known.usage, None if cost is None else cost - (known.cost_usd or 0.0), model)
+        self.reported.add(usage - known.usage, None if cost is None else cost - (known.cost_usd or 0.0), model)
         stop_reason = event.stop_reason or known.stop_reason
         return ev.TurnFinished(turn=event.turn, usage=usage, cost_usd=cost, stop_reason=stop_reason, model=model)
 
     def _turn_counted(self, event: ev.TurnCounted) -> None:
         if event.turn not in self._turns:
             self.turns += 1
-            self._used.add(event.usage, None, event.model)
+            self.reported.add(event.usage, None, event.model)
             self._turns[event.turn] = ev.TurnFinished(turn=event.turn, usage=event.usage)
             forget(self._turns)
 
@@ -325,7 +325,7 @@ class Session:
         if event.succeeded:
             self.failure = None
         self.session_id = event.session_id or self.session_id
-        self._used.reach(event.usage, event.cost_usd, event.usage_by_model)
+        self.reported.reach(event.usage, event.cost_usd, event.usage_by_model)
         self.model_s = max(self.model_s, event.model_s or 0.0)
 
     def _retry(self, _event: ev.Retry) -> None:

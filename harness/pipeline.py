@@ -191,6 +191,7 @@ def run_agent(builder: RecordBuilder, setup: SessionSetup, environment: HostedEn
             resume=backend.capabilities.resume,
             kept=lambda conversation: holds(setup.dirs.home, backend.conversation_files(conversation)),
             compact_alone=backend.compact_prompt is not None,
+            totals_go_on=backend.quirks.totals_go_on,
         ),
         set_aside=lambda number, fresh: set_aside(setup.dirs.folder, before + number, fresh=fresh),
         waiting=lambda pause: live.show(f"{case.id}: {pause.told(datetime.now().astimezone())}"),

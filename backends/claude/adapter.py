@@ -1,6 +1,6 @@
 """Calls and configures Claude Code: `claude -p --output-format stream-json`.
 
-Measured with Claude Code 2.1.197:
+Measured with Claude Code 2.1.332:
 
 - For a model that it does not know, it invents a cost. The gateway's ledger has the real one.
 - By default, it compacts a conversation only when the service refuses a request as too long. A window in
@@ -8,6 +8,11 @@ Measured with Claude Code 2.1.197:
   It then compacts once fewer than 13,000 tokens of its room are left. The room is the context without the output limit,
   and at most 20,000 tokens of that limit count. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers the threshold to a percentage
   of the room. Alone, it changes nothing.
+- When it resumes a conversation, its totals include those that the earlier process reported at its end.
+- With `ENABLE_TOOL_SEARCH`, it may offer a tool only by its name, and offers a tool `DeferredToolPlaceholder` that is
+  none. A service that does not know `defer_loading` would let the model call it.
+- With `CLAUDE_CODE_THINKING_DISPLAY_UPDATES`, it asks for `thinking.display: updates`, and again without if that fails.
+- A subagent runs in the background. The CLI takes another turn when it ends, and reports a result for each reply.
 - It keeps a conversation in `.claude/projects/FOLDER/ID.jsonl` and writes that file at intervals. A CLI that is killed
   early may not have written it yet. Without the file, `--resume ID` ends at once ("No conversation found").
 """
@@ -57,7 +62,7 @@ class Claude(Backend):
     options = ClaudeOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",), compact=True)
     own_limits = stream.OWN_LIMITS
-    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True)
+    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True, totals_go_on=True)
     compact_prompt = "/compact"
 
     def command(self, spec: SessionSpec) -> list[str]:

@@ -1,6 +1,6 @@
 """Reads the stream of Claude Code.
 
-Measured with Claude Code 2.1.197 and a scripted model server:
+Measured with Claude Code 2.1.332 and a scripted model server:
 
 - One model response gives one `assistant` event per content block, all with the same `message.id`. They report the
   usage known at the response's first bytes: the input is right, the output is close to zero. The stream does not show

@@ -47,11 +47,13 @@ class CliCan(Struct, frozen=True):
 
     `resume`: it can resume conversations. `kept(conversation)` says whether it has saved the conversation of that id,
     which a killed CLI may not have done. `compact_alone`: it compacts a conversation in a session of its own.
+    `totals_go_on`: its totals include those of the conversation that it resumed.
     """
 
     resume: bool
     kept: Callable[[str], bool]
     compact_alone: bool = False
+    totals_go_on: bool = False
 
 
 Run = Callable[[Limits, Order], AttemptResult]
@@ -95,6 +97,8 @@ def attempts(
     while True:
         left = remaining(limits, budget, clock.now() - began, waited_for_resets_s)
         result = _labelled(run(left, order), order, waited_s)
+        if order.conversation and cli.totals_go_on:
+            result.session.reported.resumes(results[-1].session.reported)
         acted = acted or has_acted(result.metered)
         results.append(result)
         after = remaining(limits, budget, clock.now() - began, waited_for_resets_s)

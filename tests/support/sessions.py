@@ -234,6 +234,8 @@ class Stage:
             if resume:
                 assert holds(dirs.home, backend.conversation_files(resume)), "the CLI keeps conversations elsewhere"
             result = self._attempt(backend, folder.name, play, dirs, model, mcp, progress, resume)
+            if earlier and backend.quirks.totals_go_on:
+                result.session.reported.resumes(earlier.session.reported)
         return Played(result, folder, model.requests, earlier)
 
     def _attempt(

@@ -148,3 +148,17 @@ class TestPlaces:
 def test_a_tool_call_resets_the_count_of_compactions() -> None:
     session = fold([ev.Compaction(), call(), ev.Compaction(), ev.Compaction()])
     assert (session.compactions, session.compactions_in_a_row) == (3, 2)
+
+
+def test_a_session_with_background_work_is_not_finished() -> None:
+    """Claude Code ends its reply, waits for what runs in the background, and takes another turn then."""
+
+    def changed(*tasks: dict[str, Any]) -> tuple[ev.Event, ...]:
+        line = {"type": "system", "subtype": "background_tasks_changed", "tasks": tasks}
+        return backend("claude").decode(json.dumps(line).encode())
+
+    session = fold([*changed({"task_id": "a"}, {"task_id": "b", "ambient": True}), ev.SessionFinished()])
+    assert (session.background_tasks, session.finished) == (1, False)
+    session.add_line(changed({"task_id": "b", "ambient": True}))
+    assert session.finished, "what is ambient does not hold a session open"
+    assert session.unknown_events == 0

@@ -117,3 +117,24 @@ class TestByModel:
 def test_totals_only_grow() -> None:
     session = fold([SessionFinished(cost_usd=0.5, usage=Usage(input_tokens=5)), SessionFinished(cost_usd=0.2)])
     assert (session.cost_usd, session.usage) == (0.5, Usage(input_tokens=5))
+
+
+def test_the_totals_of_a_resumed_conversation_count_only_what_came_since() -> None:
+    """Claude Code goes on with the totals that the earlier process reported at its end, if it came to one."""
+
+    def process(*before: Session, total: int | None) -> Session:
+        session = Session()
+        if before:
+            session.reported.resumes(before[-1].reported)
+        if total is not None:
+            used = Usage(input_tokens=total)
+            session.add(SessionFinished(usage=used, usage_by_model={"m": used}, cost_usd=float(total)))
+        return session
+
+    first = process(total=100)
+    killed = process(first, total=None)
+    third = process(killed, total=130)
+    assert (third.usage.input_tokens, third.cost_usd) == (30, 30.0)
+    assert third.usage_by_model == {"m": Usage(input_tokens=30)}
+    assert process(third, total=150).usage.input_tokens == 20
+    assert process(third, total=20).usage.input_tokens == 20, "the earlier process had not saved its totals"

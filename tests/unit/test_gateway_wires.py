@@ -258,7 +258,7 @@ def test_tokens_written_to_the_cache_are_counted_separately_if_they_are_reported
 
 def test_anthropic_requests_are_understood() -> None:
     result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "nö"}], "is_error": True}
-    body = {
+    body: dict[str, Any] = {
         "model": "m",
         "stream": True,
         "max_tokens": 5,
@@ -274,6 +274,9 @@ def test_anthropic_requests_are_understood() -> None:
     assert [tool.name for tool in request.tools] == ["Bash", "search"]
     [found] = request.results
     assert (found.call_id, found.text, found.is_error) == ("t1", "nö", True)
+    told = {"role": "system", "content": "the folder is another one now"}
+    told_more = json.dumps({**body, "messages": [*body["messages"], told]}).encode()
+    assert ANTHROPIC.parse(told_more).results == request.results, "the CLI tells the model something after the results"
     assert ANTHROPIC.parse(json.dumps({**body, "tools": []}).encode()).side
     assert ANTHROPIC.parse(json.dumps({**body, "tool_choice": {"type": "none"}}).encode()).side
 
