@@ -113,6 +113,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
       arguments do not fit), and calls of some tools that it never shows.
     - `merges_cache_writes`: over some wires, the CLI counts tokens written to the cache as ordinary prompt tokens.
     - `counts_compactions`: the stream shows a response that compacts the conversation like any other.
+    - `summaries_tried`: how many responses one compaction may take, if a summary without its marks is asked for again.
     - `script_tool`: the tool that runs scripts written by the model. The stream shows the calls that a script makes,
       but not the call of the script itself.
     """
@@ -123,6 +124,7 @@ class ReportingQuirks(Struct, frozen=True, kw_only=True):
     hides_refused_calls: bool = False
     merges_cache_writes: bool = False
     counts_compactions: bool = False
+    summaries_tried: int = 1
     script_tool: str | None = None
 
 

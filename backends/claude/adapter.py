@@ -8,6 +8,7 @@ Measured with Claude Code 2.1.332:
   It then compacts once fewer than 13,000 tokens of its room are left. The room is the context without the output limit,
   and at most 20,000 tokens of that limit count. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers the threshold to a percentage
   of the room. Alone, it changes nothing.
+- It compacts a conversation that the service refuses, and asks again for a summary that lacks `<summary>`.
 - When it resumes a conversation, its totals include those that the earlier process reported at its end.
 - With `ENABLE_TOOL_SEARCH`, it may offer a tool only by its name, and offers a tool `DeferredToolPlaceholder` that is
   none. A service that does not know `defer_loading` would let the model call it.
@@ -62,7 +63,7 @@ class Claude(Backend):
     options = ClaudeOptions
     capabilities = Capabilities(mcp=True, resume=True, subagents=True, wires=("anthropic_messages",), compact=True)
     own_limits = stream.OWN_LIMITS
-    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True, totals_go_on=True)
+    quirks = ReportingQuirks(hides_subagents=True, totals_at_end=True, totals_go_on=True, summaries_tried=2)
     compact_prompt = "/compact"
 
     def command(self, spec: SessionSpec) -> list[str]:

@@ -69,7 +69,7 @@ def _reasons(
 
 def _compactions(missing: int, session: Session, metered: Metered, quirks: ReportingQuirks) -> Iterator[str]:
     """Yield what explains missing turns, or too many, by responses that compacted the conversation."""
-    if 0 < missing <= session.compactions:
+    if 0 < missing <= session.compactions * quirks.summaries_tried:
         yield "it does not count the responses that compact the conversation"
     if quirks.counts_compactions and 0 < -missing <= metered.side_requests:
         yield "it counts the responses that compact the conversation"

@@ -13,8 +13,9 @@ from harness.results.record import Asked
 from tests.faults.test_endings import Fault, check, play, runs
 from tests.support.words import words
 
-REFUSED = {"opencode": 2, "kimi": 2, "qwen": 2}
-"""How often the conversation is refused, for CLIs that compact one that is refused. The request for that is, too."""
+REFUSED = {"claude": 3, "opencode": 2, "kimi": 2, "qwen": 2}
+"""How often the conversation is refused, for CLIs that compact one that is refused. The request for that is, too, which
+Claude Code makes twice."""
 
 SMALL = {"codex": (24_000, 2500), "kimi": (40_000, 8000)}
 """The model's context, and the numbers that a command prints, for CLIs that compact only a conversation that takes a
@@ -36,7 +37,8 @@ def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path
     fail = f"{{status: 400, message: {words(name).too_long!r}, times: {REFUSED.get(name, 1)}}}"
     faults = {
         "overflow": Fault(
-            f"- text: So far.\n    calls: [{long}{{run: echo a}}]\n  - text: In short.\n    fail: {fail}",
+            f"- text: So far.\n    calls: [{long}{{run: echo a}}]\n"
+            f"  - text: <summary>In short.</summary>\n    fail: {fail}",
             (Ending.CONTEXT_OVERFLOW, *[Ending.FINISHED for _ in asked]),
             "ended its session",
             f"price: unknown\ncontext: {context}\n",

@@ -72,6 +72,9 @@ def test_compactions_explain_as_many_turns_as_there_were() -> None:
     compacted = session(2, ev.Compaction())
     assert "does not count" in str(differences(compacted, msgspec.structs.replace(SAME, turns=3))["turns"])
     assert differences(compacted, msgspec.structs.replace(SAME, turns=4)) == {"turns": None}
+    twice = ReportingQuirks(summaries_tried=2)
+    assert differences(compacted, msgspec.structs.replace(SAME, turns=4), twice)["turns"] is not None
+    assert differences(compacted, msgspec.structs.replace(SAME, turns=5), twice) == {"turns": None}
     counts = ReportingQuirks(counts_compactions=True)
     aside = msgspec.structs.replace(SAME, turns=1, side_requests=1)
     assert "it counts the responses" in str(differences(session(), aside, counts)["turns"])
