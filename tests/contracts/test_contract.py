@@ -45,7 +45,7 @@ with_all_shown = pytest.mark.parametrize("session", rich.sessions(hides_subagent
 DEADLINE_S = 60.0
 """What a failure may cost on a slow machine; the detectors below are set to a few seconds."""
 
-QUICK = Limits(turns=20, wall_s=90, idle_s=30, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
+QUICK = Limits(turns=20, wall_s=90, idle_s=60, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
 
 ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCounts(input_tokens=600, output_tokens=60))
 
