@@ -114,9 +114,17 @@ class SlurmCluster:
         self._slurmds[node] = self._start("slurmd", "-D", "-N", node, "-f", str(self.conf))
 
     def revive(self, node: str) -> None:
-        """Bring a dead node back, and let it take jobs."""
+        """Bring a dead node back, and wait until it takes jobs."""
         self.start_node(node)
-        self.call("scontrol", "update", f"nodename={node}", "state=resume")
+
+        def is_back() -> bool:
+            if "down" not in self.states().get(node, "down"):
+                return True
+            with suppress(subprocess.CalledProcessError):  # it has just registered: Slurm takes it back by itself
+                self.call("scontrol", "update", f"nodename={node}", "state=resume")
+            return False
+
+        _wait(is_back, self._words)
 
     def kill_node(self, node: str) -> None:
         """Let a node die: nothing on it ends in order. Slurm then takes it for down."""
@@ -125,6 +133,10 @@ class SlurmCluster:
                 process.kill()
         self._slurmds[node].wait()
         self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=died")
+
+    def empty(self) -> None:
+        """Wait until no job is left. A cancelled one is there until its processes have ended."""
+        _wait(lambda: not self.call("squeue", "-h"), lambda: self.call("squeue"))
 
     def release(self) -> None:
         """Let jobs that run again begin at once. Slurm lets them wait for two minutes."""
