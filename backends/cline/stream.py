@@ -51,14 +51,11 @@ class _IterationStart(LinePart, tag="iteration_start"): ...
 class _IterationEnd(LinePart, tag="iteration_end"): ...
 
 
-class _ClineTotals(LinePart, rename="camel"):
+class _ClineUsage(LinePart, tag="usage", rename="camel"):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
-
-
-class _ClineUsage(_ClineTotals, tag="usage", rename="camel"):
     cost: Amount | None = None
 
 
@@ -127,7 +124,7 @@ class _AgentEvent(LinePart, tag="agent_event"):
 class _RunResult(LinePart, tag="run_result", rename="camel"):
     finish_reason: str = ""
     iterations: Count = 0
-    usage: _ClineTotals | None = None
+    usage: _ClineUsage | None = None
     duration_ms: Amount | None = None
     text: str = ""
 
@@ -152,16 +149,11 @@ _MCP_FAILED = re.compile(
 )
 
 
-def _iteration_start(_event: _IterationStart) -> Iterator[ev.Event]:
-    yield ev.TurnStarted(turn=_TURN, whole=True)
-
-
 def _content_start(event: _ContentStart) -> Iterator[ev.Event]:
     if event.content_type == "text":
         yield ev.Text(turn=_TURN, text=event.text, piece=True)
     elif event.content_type == "tool":
-        arguments = _arguments(event)
-        yield ev.ToolCall(turn=_TURN, call_id=event.tool_call_id, name=event.tool_name, arguments=arguments)
+        yield ev.ToolCall(turn=_TURN, call_id=event.tool_call_id, name=event.tool_name, arguments=_arguments(event))
 
 
 def _content_end(event: _ContentEnd) -> Iterator[ev.Event]:
@@ -180,10 +172,6 @@ def _content_end(event: _ContentEnd) -> Iterator[ev.Event]:
 
 def _used(event: _ClineUsage) -> Iterator[ev.Event]:
     yield ev.TurnFinished(turn=_TURN, usage=_usage(event), cost_usd=event.cost)
-
-
-def _iteration_end(_event: _IterationEnd) -> Iterator[ev.Event]:
-    yield ev.TurnFinished(turn=_TURN)
 
 
 def _notice(event: _Notice) -> Iterator[ev.Event]:
@@ -217,13 +205,13 @@ def _run_result(event: _RunResult) -> Iterator[ev.Event]:
         succeeded=succeeded,
         reason="empty response" if empty else event.finish_reason,
         text=event.text[:4096] or (_ABORTED if event.finish_reason == "aborted" else ""),
-        usage=_usage(event.usage or _ClineTotals()),
+        usage=_usage(event.usage or _ClineUsage()),
         turns=event.iterations,
         duration_s=None if event.duration_ms is None else event.duration_ms / 1000,
     )
 
 
-def _usage(used: _ClineTotals) -> ev.Usage:
+def _usage(used: _ClineUsage) -> ev.Usage:
     read, written = used.cache_read_tokens, used.cache_write_tokens
     sent = None if used.input_tokens is None else max(0, used.input_tokens - (read or 0) - (written or 0))
     return ev.Usage(
@@ -250,13 +238,13 @@ def _content(outputs: list[_ClineOutput]) -> Raw:
 
 
 _READINGS: dict[type, Callable[[Any], Iterable[ev.Event]]] = {
-    _IterationStart: _iteration_start,
+    _IterationStart: lambda _: (ev.TurnStarted(turn=_TURN, whole=True),),
     _ContentStart: _content_start,
     _ContentUpdate: lambda _: (),
     _ContentEnd: _content_end,
     _ClineUsage: _used,
     _Notice: _notice,
     _ClineError: _error,
-    _IterationEnd: _iteration_end,
+    _IterationEnd: lambda _: (ev.TurnFinished(turn=_TURN),),
     _RunResult: _run_result,
 }

@@ -8,6 +8,8 @@ Measured with Qwen Code 0.24.4, which needs Node.js 22:
 - By default, its subagents run in the background. Their end starts another turn.
 - It asks again six times after a status of 429 or 5xx, with pauses of 1.5 to 30 seconds, whatever its settings say. Its
   client repeats each attempt `maxRetries` times. It asks again four times after an answer without a text.
+- Over Anthropic's wire, it takes the signature of a thought from a `signature_delta` only. After a thought without one
+  that goes with a tool call, it asks no more, and ends with an error that names the missing signature.
 - It compacts a conversation that fills its context, and once for each request that is refused as too long.
 - While its shell tool runs, it shows a sign of life every few seconds, which would hide that a session is idle.
 - It keeps a conversation in `.qwen/projects/FOLDER/chats/ID.jsonl` and writes it as it goes.

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from msgspec import Raw, field
@@ -30,6 +29,8 @@ from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherO
 def decode(line: bytes) -> tuple[ev.Event, ...]:
     """See `Backend.decode`."""
     read = _READER.read(line)
+    if isinstance(read, (OtherObject, ev.Malformed)):
+        return other_events(read, line, silent=_SILENT)
     return tuple(_READINGS[type(read)](read, line))
 
 
@@ -94,19 +95,19 @@ class _Part(LinePart):
 
 
 class _QwenAssistant(LinePart, tag="assistant"):
-    message: _QwenMessage | None = None
+    message: _QwenMessage = field(default_factory=_QwenMessage)
     parent_tool_use_id: str | None = None
     session_id: str = ""
 
 
 class _QwenUser(LinePart, tag="user"):
-    message: _QwenMessage | None = None
+    message: _QwenMessage = field(default_factory=_QwenMessage)
     parent_tool_use_id: str | None = None
 
 
 class _StreamEvent(LinePart, tag="stream_event"):
     session_id: str = ""
-    event: _Part | None = None
+    event: _Part = field(default_factory=_Part)
 
 
 class _QwenSystem(LinePart, tag="system"):
@@ -118,7 +119,7 @@ class _QwenSystem(LinePart, tag="system"):
     tools: list[str] = field(default_factory=list)
     mcp_servers: list[_QwenServer] | None = None
     qwen_code_version: str = ""
-    data: _QwenRetry | None = None
+    data: _QwenRetry = field(default_factory=_QwenRetry)
 
 
 class _QwenResult(LinePart, tag="result"):
@@ -139,15 +140,14 @@ _READER: ObjectReader[_Line] = ObjectReader(_Line)
 _OWN_WORDS = re.compile(r"\[API Error: |Context compressed \(~?(?P<before>\d{1,15})")
 """How the texts begin that the CLI shows like a response: of a request that failed, and of `/compress`."""
 
-_SILENT = frozenset({"control_request", "control_response"})
+_SILENT = {"control_request", "control_response", "system/model_fallback"} | {
+    f"system/{subtype}" for subtype in ("task_started", "task_notification", "session_start", "session_end")
+}
 """Kinds of line without new information."""
-
-_SILENT_SYSTEM = frozenset({"model_fallback", "task_started", "task_notification", "session_start", "session_end"})
-"""Subtypes of `system` without new information."""
 
 
 def _assistant(line: _QwenAssistant, raw: bytes) -> Iterator[ev.Event]:
-    message, parent = line.message or _QwenMessage(), line.parent_tool_use_id
+    message, parent = line.message, line.parent_tool_use_id
     blocks: list[_Block] = [_QwenText(text=message.content)] if isinstance(message.content, str) else message.content
     usage = _usage(message.usage)
     if parent is not None:
@@ -187,34 +187,32 @@ def _block(block: _Block, parent: str | None, raw: bytes) -> Iterator[ev.Event]:
 def _user(line: _QwenUser, raw: bytes) -> Iterator[ev.Event]:
     if line.parent_tool_use_id is not None:
         yield ev.SubagentStarted(call_id=line.parent_tool_use_id)
-    content = line.message.content if line.message else ""
-    for block in () if isinstance(content, str) else content:
+    for block in line.message.content:
         if isinstance(block, _QwenToolResult):
             yield from _block(block, None, raw)
 
 
 def _stream_event(line: _StreamEvent, _raw: bytes) -> Iterator[ev.Event]:
     """Return the event of a part of a response. Whole lines repeat what it says."""
-    if line.event and line.event.type == "message_start":
+    if line.event.type == "message_start":
         yield ev.TurnStarted(turn="", whole=True, session_id=line.session_id)
 
 
 def _system(line: _QwenSystem, raw: bytes) -> Iterator[ev.Event]:
     match line.subtype:
         case "init":
-            listed = line.mcp_servers
             yield ev.SessionStarted(
                 session_id=line.session_id,
                 model=line.model,
                 tools=tuple(line.tools),
-                mcp_servers=None if listed is None else {server.name: server.status for server in listed},
+                mcp_servers=None if line.mcp_servers is None else {one.name: one.status for one in line.mcp_servers},
                 cli_version=line.qwen_code_version,
             )
         case "retry":
-            data = line.data or _QwenRetry()
-            yield ev.Retry(attempt=data.attempt, max_attempts=data.max_retries, delay_s=data.delay_ms / 1000)
-        case subtype if subtype not in _SILENT_SYSTEM:
-            yield from other_events(OtherObject(kind=f"system/{subtype}"), raw)
+            told = line.data
+            yield ev.Retry(attempt=told.attempt, max_attempts=told.max_retries, delay_s=told.delay_ms / 1000)
+        case subtype:
+            yield from other_events(OtherObject(kind=f"system/{subtype}"), raw, silent=_SILENT)
 
 
 def _result(line: _QwenResult, _raw: bytes) -> Iterator[ev.Event]:
@@ -249,6 +247,4 @@ _READINGS: dict[type, Callable[[Any, bytes], Iterable[ev.Event]]] = {
     _StreamEvent: _stream_event,
     _QwenSystem: _system,
     _QwenResult: _result,
-    OtherObject: partial(other_events, silent=_SILENT),
-    ev.Malformed: partial(other_events, silent=_SILENT),
 }

@@ -17,6 +17,21 @@ from tests.contracts import canaries, rich
 from tests.support.sessions import Stage
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a session on one worker.
+
+    pytest-xdist tells its scheduler the group of a test by a suffix of the test's id. Since pytest 9.2, xdist 3.8 sets
+    the suffix in vain: see its issue 1386.
+    """
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        for mark in item.iter_markers("xdist_group"):
+            if not item.nodeid.endswith(suffix := f"@{mark.args[0]}"):
+                item._id = item._id.parse(item.nodeid + suffix)
+
+
 @pytest.fixture(scope="session")
 def clis() -> Path | None:
     """The folder of the CLIs under test, or `None` for the pinned ones."""

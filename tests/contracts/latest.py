@@ -130,11 +130,8 @@ def _bump(adapter: Backend, compared: Compared) -> None:
         return
     message = LATEST / f"bump-{adapter.name}.txt"
     message.write_text(f"Raise {details(compared)}")
-    if isinstance(package, NpmPackage):
-        newest.raise_pin(package, str(compared.newest))
-        print(f"pinned {package.package} {compared.newest}")
-    else:
-        print(f"write {package.package}=={compared.newest} into the Makefile, and run `make lock`")
+    newest.raise_pin(package, str(compared.newest))
+    print(f"pinned {package.package} {compared.newest}")
     print(f"now `make setup`, `make corpus ARGS='--backend {adapter.name}'`, and")
     print(f"git commit -F {message.relative_to(ROOT)} backends/cli tests/corpus")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from backends.base import NpmPackage, PipPackage
 from harness.agent.cli import Cli, CliMissing, cli_in, lock_of
@@ -12,6 +14,7 @@ from harness.commands.errors import SetupFailed
 from harness.commands.installing.start import require_start
 from harness.commands.installing.watch import run_watched
 from harness.packaged import cli_pins
+from tests.support.project import ROOT
 
 MANIFESTS = cli_pins()
 LATEST = MANIFESTS.with_name("cli-latest")
@@ -49,16 +52,22 @@ def _pip_install(pip: PipPackage) -> None:
     run_watched([*python, pip.package], "pip install")
 
 
-def raise_pin(npm: NpmPackage, version: str) -> None:
-    """Write the new pin of a CLI and its lock. Raise `SystemExit` if npm fails."""
-    manifest = lock_of(npm).with_name("package.json")
+def raise_pin(package: NpmPackage | PipPackage, version: str) -> None:
+    """Write the new pin of a CLI and its lock. Raise `SystemExit` if npm or make fails."""
+    if isinstance(package, PipPackage):
+        lock = lock_of(package)
+        lock.with_suffix(".in").write_text(f"{package.package}=={version}\n")
+        _lock(["make", str(lock.relative_to(ROOT))], ROOT)
+        return
+    manifest = lock_of(package).with_name("package.json")
     content = json.loads(manifest.read_text())
-    content["dependencies"][npm.package] = version
+    content["dependencies"][package.package] = version
     manifest.write_text(json.dumps(content, indent=2) + "\n")
-    for command in (
-        ("install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--loglevel=error"),
-        ("ci", "--dry-run", "--no-audit", "--no-fund", "--loglevel=error"),
-    ):
-        ran = subprocess.run(["npm", *command], cwd=manifest.parent, check=False)  # noqa: S607 - found on PATH, as make finds it
-        if ran.returncode:
-            sys.exit(f"`npm {' '.join(command)}` failed in {manifest.parent}: see its output above")
+    quiet = "--loglevel=error"
+    _lock(["npm", "install", "--package-lock-only", "--omit-lockfile-registry-resolved", quiet], manifest.parent)
+    _lock(["npm", "ci", "--dry-run", "--no-audit", "--no-fund", quiet], manifest.parent)
+
+
+def _lock(command: Sequence[str], folder: Path) -> None:
+    if subprocess.run(command, cwd=folder, check=False).returncode:
+        sys.exit(f"`{' '.join(command)}` failed in {folder}: see its output above")

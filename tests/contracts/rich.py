@@ -77,13 +77,18 @@ def capable(*needs: str) -> list[str]:
     return [name for name in names() if all(getattr(registered(name).capabilities, need) for need in needs)]
 
 
+def together(session: str) -> pytest.MarkDecorator:
+    """Return the mark of the tests of one session. They all run on the worker that plays it."""
+    return pytest.mark.xdist_group(f"contract-{session}")
+
+
 def sessions(*needs: str, hides_subagents: bool | None = None) -> list[ParameterSet]:
-    """Return those backends as parameters of `session`. All tests of one session run on the worker that played it.
+    """Return those backends as parameters of `session`.
 
     `hides_subagents` leaves out those with another value of this quirk.
     """
     found = [name for name in capable(*needs) if hides_subagents in (None, registered(name).quirks.hides_subagents)]
-    return [pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in found]
+    return [pytest.param(name, marks=together(name)) for name in found]
 
 
 def turns(backend: Backend) -> dict[str, ScriptedTurn]:

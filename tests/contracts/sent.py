@@ -30,7 +30,7 @@ from msgspec import Struct
 from backends.base import Backend
 from backends.registry import backend, own_names
 from harness.gateway import account
-from harness.gateway.allowlist import CREDENTIALS, LISTS, AllowList, Listed, Rule, read_list
+from harness.gateway.allowlist import CREDENTIALS, LISTS, AllowList, Listed, Rule, allow_list, read_list
 from harness.gateway.script import Conversation, Script, ScriptedCall, ScriptedTurn
 from harness.gateway.wires.base import dumps
 from tests.contracts import rich
@@ -127,28 +127,34 @@ def _rule(seen: set[Any] | str) -> Rule:
 
 
 class _Watching(AllowList):
-    """A list that notes what is asked of it, and lets everything pass."""
+    """A list that notes what is asked of it, and then asks `enforced`. Without that, it lets everything pass."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, enforced: AllowList | None) -> None:
         self.seen = seen
+        self.enforced = enforced
 
     def check(self, path: str, query: str, model: str, body: bytes) -> None:
         """Note a request."""
         self.seen.add(path, query, model, body)
+        if self.enforced:
+            self.enforced.check(path, query, model, body)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Note the headers of a request."""
         self.seen.add_headers(headers)
-        return dict(headers)
+        return self.enforced.headers(headers) if self.enforced else dict(headers)
 
 
 @contextmanager
-def watching() -> Iterator[dict[str, Seen]]:
-    """Let all requests pass that gateways get in this block. Yield what they carry, by wire."""
+def watching(*, enforced: bool) -> Iterator[dict[str, Seen]]:
+    """Note what the requests carry that gateways get in this block. Yield it, by wire.
+
+    If the lists are not `enforced`, all requests pass.
+    """
     seen: dict[str, Seen] = {}
 
-    def watch(wire: str, _: object) -> _Watching:
-        return _Watching(seen.setdefault(wire, Seen()))
+    def watch(wire: str, extra: tuple[str, ...]) -> _Watching:
+        return _Watching(seen.setdefault(wire, Seen()), allow_list(wire, extra) if enforced else None)
 
     with patch.object(account, "allow_list", watch):
         yield seen
@@ -243,28 +249,35 @@ def _reasoning_item() -> str:
     )
 
 
-_DETAILS = '"reasoning_details":[{"type":"reasoning.text","text":"x","format":"unknown","index":0}],"reasoning":'
+def _thinking_block() -> str:
+    """Return the events of a block in which a model of the Messages API has thought. The signature comes last."""
+    stream: list[tuple[str, dict[str, Any]]] = [
+        ("content_block_start", {"content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
+        ("content_block_delta", {"delta": {"type": "thinking_delta", "thinking": "thought"}}),
+        ("content_block_delta", {"delta": {"type": "signature_delta", "signature": "c2ln"}}),
+        ("content_block_stop", {}),
+    ]
+    return "".join(f"event: {kind}\ndata: {dumps({'type': kind, 'index': 0, **data})}\n\n" for kind, data in stream)
+
+
+_PING = 'event: ping\ndata: {"type":"ping"}\n\n'
+_ROLE = '"delta":{"role":"assistant",'
+_DETAILS = '"reasoning_details":[{"type":"reasoning.text","text":"x","format":"unknown","index":0}],"reasoning":"x",'
 _ITEM = "event: response.output_item.added\n"
+_PART = '{"thought":true,"thoughtSignature":"c2ln","text":"thought"},'
 _THOUGHTS: Mapping[str, tuple[list[tuple[str, str]], ...]] = {
-    ANTHROPIC: (
-        [
-            ('{"type":"text","text":""}', '{"type":"thinking","thinking":"","signature":"c2ln"}'),
-            ('"type":"text_delta","text"', '"type":"thinking_delta","thinking"'),
-        ],
-    ),
-    CHAT: (
-        [('"delta":{"content":', '"delta":{"reasoning_content":')],
-        [('"delta":{"content":', f'"delta":{{{_DETAILS}')],
-    ),
+    ANTHROPIC: ([('"index":1', '"index":2'), ('"index":0', '"index":1'), (_PING, _thinking_block())],),
+    CHAT: ([(_ROLE, f'{_ROLE}"reasoning_content":"thought",')], [(_ROLE, _ROLE + _DETAILS)]),
     RESPONSES: ([(_ITEM, _reasoning_item() + _ITEM)],),
     GOOGLE: (
         [
-            ('{"text":"', '{"thought":true,"thoughtSignature":"c2ln","text":"'),
+            ('{"text":"', _PART + '{"text":"'),
+            (_PART + '{"text":""}', '{"text":""}'),
             ('{"functionCall":', '{"thoughtSignature":"c2ln","functionCall":'),
         ],
     ),
 }
-"""For each wire, the changes of an answer's bytes that turn its text into a real model's reasoning, in every form."""
+"""For each wire, the changes of an answer's bytes that put a real model's reasoning before it, in every form."""
 
 
 # The lists
@@ -287,7 +300,7 @@ def main() -> int:
         for play in jobs(name, wire)
     ]
     with (
-        watching() as seen,
+        watching(enforced=False) as seen,
         TemporaryDirectory(prefix="sent-") as scratch,
         Stage() as stage,
         ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool,

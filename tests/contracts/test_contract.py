@@ -30,8 +30,8 @@ from harness.mcp.server import McpServer
 from harness.sandbox.paths import program_paths
 from harness.transcript.read import read_transcripts
 from tests.contracts import canaries, rich
-from tests.contracts.rich import Rich, capable
-from tests.support.sessions import Play, Stage, installed
+from tests.contracts.rich import Rich, capable, together
+from tests.support.sessions import Play, Played, Stage, installed
 from tests.support.words import words
 
 pytestmark = pytest.mark.contract
@@ -45,7 +45,7 @@ with_all_shown = pytest.mark.parametrize("session", rich.sessions(hides_subagent
 DEADLINE_S = 60.0
 """What a failure may cost on a slow machine; the detectors below are set to a few seconds."""
 
-QUICK = Limits(turns=20, wall_s=90, idle_s=30, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
+QUICK = Limits(turns=20, wall_s=90, idle_s=60, first_byte_s=4, stalled_s=4, failed_requests=2, grace_s=2)
 
 ECHO = ScriptedTurn(calls=(ScriptedCall(run="echo once more"),), usage=TokenCounts(input_tokens=600, output_tokens=60))
 
@@ -267,16 +267,66 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("name", names())
-def test_a_model_server_failure_gets_its_ending_in_time(name: str, failure: str, stage: Stage, sessions: Path) -> None:
+INTERRUPTION = "500"
+"""The failure after which a session is resumed, by a CLI that can do that."""
+
+
+class Resumed:
+    """Sessions that resume one that a failure of the model server cut short. Each is played once."""
+
+    def __init__(self, stage: Stage, sessions: Path) -> None:
+        self._stage = stage
+        self._sessions = sessions
+        self._played: dict[str, Played] = {}
+
+    def of(self, name: str) -> Played:
+        """Return the session of this backend."""
+        if name not in self._played:
+            before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
+            play = Play(
+                script=Script((ECHO, ECHO, ECHO, ScriptedTurn(text="Done."))),
+                first=Script((before, _broken(FAILURES[INTERRUPTION][0]))),
+                prompt=rich.PROMPT,
+                limits=QUICK,
+            )
+            self._played[name] = self._stage.play(backend(name), self._sessions / f"{name}-resumed", play)
+        return self._played[name]
+
+
+@pytest.fixture(scope="module")
+def resumed(stage: Stage, sessions: Path) -> Resumed:
+    """The sessions that resume another one."""
+    return Resumed(stage, sessions)
+
+
+def _resumed(name: str) -> pytest.MarkDecorator:
+    return together(f"{name}-resumed")
+
+
+def _broken(fail: Fail) -> ScriptedTurn:
+    return ScriptedTurn(text="The half of this is never seen by anybody. " * 8, fail=fail)
+
+
+@pytest.mark.parametrize(
+    ("name", "failure"),
+    [
+        pytest.param(name, failure, marks=_resumed(name) if failure == INTERRUPTION else ())
+        for failure in FAILURES
+        for name in names()
+    ],
+)
+def test_a_model_server_failure_gets_its_ending_in_time(
+    name: str, failure: str, stage: Stage, sessions: Path, resumed: Resumed
+) -> None:
     fail, endings = FAILURES[failure]
-    if fail.message:
-        fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
-    broken = ScriptedTurn(text="The half of this is never seen by anybody. " * 8, fail=fail)
-    result = stage.play(
-        backend(name), sessions / f"{name}-{failure}", Play(script=Script((ECHO, broken)), limits=QUICK)
-    ).result
+    if failure == INTERRUPTION and backend(name).capabilities.resume:
+        result = resumed.of(name).earlier
+        assert result
+    else:
+        if fail.message:
+            fail = msgspec.structs.replace(fail, message=fail.message.format(too_long=words(name).too_long))
+        play = Play(script=Script((ECHO, _broken(fail))), limits=QUICK)
+        result = stage.play(backend(name), sessions / f"{name}-{failure}", play).result
     assert result.ending in endings, result.explanation
     assert result.agent_s < DEADLINE_S
     assert result.metered.turns == 1
@@ -314,16 +364,9 @@ def test_cancelling_leaves_nothing_behind(name: str, stage: Stage, sessions: Pat
     assert (place / "workspace" / "clock").stat().st_mtime_ns == clock
 
 
-@pytest.mark.parametrize("name", capable("resume"))
-def test_an_interrupted_session_continues_where_it_stopped(name: str, stage: Stage, sessions: Path) -> None:
-    before = ScriptedTurn(text="This was said before.", calls=(ScriptedCall(run="echo before"),))
-    play = Play(
-        script=Script((ECHO, ECHO, ECHO, ScriptedTurn(text="Done."))),
-        first=Script((before, ScriptedTurn(fail=Fail(status=500)))),
-        prompt=rich.PROMPT,
-        limits=QUICK,
-    )
-    played = stage.play(backend(name), sessions / f"{name}-resumed", play)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_resumed(name)) for name in capable("resume")])
+def test_an_interrupted_session_continues_where_it_stopped(name: str, resumed: Resumed) -> None:
+    played = resumed.of(name)
     assert played.earlier
     assert played.earlier.ending is Ending.MODEL_ERROR
     assert played.result.ending is Ending.FINISHED, played.result.explanation

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import names
+from backends.base import PipPackage
+from backends.registry import backend, names
+from harness.agent.cli import lock_of
 from harness.gateway.allowlist import LISTS, read_list
-from tests.contracts import canaries
+from tests.contracts import canaries, newest
 from tests.contracts.changes import changed_request, changed_shapes, readable
 from tests.contracts.latest_report import Compared, report
 from tests.contracts.sent import Seen
@@ -85,6 +87,28 @@ def test_the_report_has_a_row_for_each_cli_and_what_was_found_of_those_that_chan
     assert "npm install failed: ETARGET" in found
     assert "mini" not in found
     assert [one.good for one in (same, lost, broken)] == [True, False, False]
+
+
+def test_the_pin_of_a_cli_from_pypi_is_raised_and_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, lock = backend("mini").installation, tmp_path / "requirements.txt"
+    assert isinstance(package, PipPackage)
+    monkeypatch.setattr(newest, "ROOT", tmp_path)
+    monkeypatch.setattr(newest, "lock_of", lambda _: lock)
+    (tmp_path / "Makefile").write_text("requirements.txt: requirements.in\n\tcp $< $@\n")
+    newest.raise_pin(package, "9.9")
+    assert lock.read_text() == "mini-swe-agent==9.9\n"
+    (tmp_path / "Makefile").write_text("requirements.txt: requirements.in\n\tfalse\n")
+    with pytest.raises(SystemExit, match=r"`make requirements\.txt` failed in .*: see its output above"):
+        newest.raise_pin(package, "9.10")
+
+
+def test_the_lock_of_each_cli_from_pypi_has_its_pin() -> None:
+    packages = [one for name in names() if isinstance(one := backend(name).installation, PipPackage)]
+    assert packages
+    for package in packages:
+        pin = lock_of(package).with_suffix(".in").read_text().strip()
+        assert pin.startswith(f"{package.package}==")
+        assert f"\n{pin} " in lock_of(package).read_text()
 
 
 @pytest.mark.parametrize("wire", sorted(path.stem for path in LISTS.glob("*.yaml")))
