@@ -35,7 +35,7 @@ class ReportedUsage(Struct):
     """The sums over responses, and the running totals that a CLI may report besides.
 
     A count that nothing told is `None`. `before` are the totals with which the CLI began: those of the conversation
-    that it resumed.
+    that it resumed. They are `guessed` if the earlier CLI was killed before it reported any.
     """
 
     responses: Usage = Usage()
@@ -43,6 +43,7 @@ class ReportedUsage(Struct):
     responses_by_model: dict[str, Usage] = {}
     totals: Totals = Totals()
     before: Totals = Totals()
+    guessed: bool = False
 
     @property
     def own_totals(self) -> Totals:
@@ -81,6 +82,20 @@ class ReportedUsage(Struct):
             by_model=by_model or self.totals.by_model,
         )
 
+    @property
+    def saved(self) -> Totals:
+        """The totals that the CLI has saved: those that it reported, or else its responses so far."""
+        if self.totals != Totals():
+            return self.totals
+        return Totals(
+            usage=self.before.usage + self.responses,
+            usd=summed(self.before.usd, self.responses_usd),
+            by_model={
+                name: self.before.by_model.get(name, Usage()) + self.responses_by_model.get(name, Usage())
+                for name in (*self.before.by_model, *self.responses_by_model)
+            },
+        )
+
     def resumes(self, earlier: ReportedUsage) -> None:
         """Note that the CLI resumed an earlier conversation, and goes on with its totals."""
-        self.before = earlier.totals if earlier.totals != Totals() else earlier.before
+        self.before, self.guessed = earlier.saved, earlier.totals == Totals()

@@ -138,7 +138,7 @@ def _result(
         account,
         acted=acted,
         killed=outcome.stop is None and ended_by_signal(outcome.exit_code),
-        in_a_command=session.in_a_command,
+        in_a_command=outcome.in_a_command,
     )
     if trouble is None:
         (ending, explanation), raised = _ending(outcome, known, tail, limits), None

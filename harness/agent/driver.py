@@ -30,12 +30,14 @@ class SessionOutcome(Struct, frozen=True, kw_only=True):
 
     `seconds` is the length of the whole session. It includes `term_s`, the time from SIGTERM to the exit of the CLI (0
     if no SIGTERM was sent), and `kill_s`, the time until the last process of the box was gone. `raised` is the
-    exception that stopped the session from outside, or `None`. The caller must raise it again.
+    exception that stopped the session from outside, or `None`. The caller must raise it again. `in_a_command` is
+    `Session.in_a_command` when the CLI was told to end, because it may report killed commands after that.
     """
 
     session: Session
     exit_code: int
     stop: Stop | None
+    in_a_command: bool
     raised: BaseException | None = None
     seconds: float
     term_s: float
@@ -116,6 +118,7 @@ class Drive:
         self._terminated: float | None = None
         self._deadline: float | None = None
         self._stopped: float | None = None
+        self._in_a_command: bool | None = None
 
     @property
     def session(self) -> Session:
@@ -178,6 +181,7 @@ class Drive:
         """
         if self.stop is None:
             self.stop = why
+            self._in_a_command = self.session.in_a_command
             self._traffic.end(why.ending)
         self._ask_to_end(self._clock.now())
 
@@ -229,6 +233,7 @@ class Drive:
             session=self.session,
             exit_code=death.exit_code,
             stop=self.stop,
+            in_a_command=self.session.in_a_command if self._in_a_command is None else self._in_a_command,
             raised=self._raised,
             seconds=self.seconds,
             term_s=0.0 if self._terminated is None else ended - self._terminated,

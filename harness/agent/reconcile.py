@@ -48,8 +48,7 @@ def _reasons(
     if name == "turns":
         yield from _compactions(missing, session, metered, quirks)
     if missing < 0:
-        if metered.broken_turns and (name != "turns" or -missing <= metered.broken_turns):
-            yield "it counts answers that broke off"
+        yield from _surplus(name, -missing, session, metered)
         return
     if name in _TOKENS:
         side, broken = getattr(metered.side, name), getattr(metered.broken, name)
@@ -65,6 +64,14 @@ def _reasons(
         yield "it does not count turns of subagents"
     if stopped or not session.finished:
         yield "it ended before it could report them"
+
+
+def _surplus(name: str, surplus: int, session: Session, metered: Metered) -> Iterator[str]:
+    """Yield what explains that the CLI reports too many."""
+    if metered.broken_turns and (name != "turns" or surplus <= metered.broken_turns):
+        yield "it counts answers that broke off"
+    if name in _TOKENS and session.reported.guessed:
+        yield "it goes on with totals that it had not reported when it was killed"
 
 
 def _compactions(missing: int, session: Session, metered: Metered, quirks: ReportingQuirks) -> Iterator[str]:

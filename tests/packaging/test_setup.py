@@ -87,7 +87,7 @@ def test_the_pinned_clis_are_installed_once(machine: BareMachine, capsys: pytest
     assert machine.left == WHOLE
     told = capsys.readouterr().out
     version = find_cli(backend("claude")).version
-    assert f"Installing claude {version} (241 MB, proprietary: Anthropic's commercial terms) in {pinned_clis()}" in told
+    assert f"Installing claude {version} (384 MB, proprietary: Anthropic's commercial terms) in {pinned_clis()}" in told
     assert f"claude {version}" in told
     assert main(["setup"]) == 0
     assert machine.npm_calls == len(DEFAULT)

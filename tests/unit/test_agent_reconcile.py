@@ -52,6 +52,14 @@ def test_a_count_that_the_cli_does_not_tell_does_not_differ() -> None:
     assert differences(fold([*events, ev.SessionFinished()]), ledger) == {}
 
 
+def test_totals_that_a_killed_cli_had_not_reported_explain_too_many_tokens() -> None:
+    seen = session(2, ev.SessionFinished(usage=ev.Usage(40, 9, 0, 0)))
+    assert differences(seen, SAME) == {"input_tokens": None, "output_tokens": None}
+    seen.reported.resumes(session(final=False).reported)
+    assert differences(seen, SAME).keys() == {"output_tokens"}
+    assert "had not reported" in str(differences(seen, SAME)["output_tokens"])
+
+
 def test_side_requests_and_broken_answers_explain_exactly_their_own_tokens() -> None:
     ledger = msgspec.structs.replace(SAME, input_tokens=27, side=TokenCounts(input_tokens=7))
     assert "side requests" in str(differences(session(), ledger)["input_tokens"])

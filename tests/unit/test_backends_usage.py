@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -120,10 +121,12 @@ def test_totals_only_grow() -> None:
 
 
 def test_the_totals_of_a_resumed_conversation_count_only_what_came_since() -> None:
-    """Claude Code goes on with the totals that the earlier process reported at its end, if it came to one."""
+    """Claude Code saves its totals after each response, and goes on with them even if it was killed."""
 
-    def process(*before: Session, total: int | None) -> Session:
+    def process(*before: Session, total: int | None, responses: Sequence[int] = ()) -> Session:
         session = Session()
+        for number, tokens in enumerate(responses):
+            session.add(TurnFinished(turn=f"{number}", usage=Usage(input_tokens=tokens), model="m"))
         if before:
             session.reported.resumes(before[-1].reported)
         if total is not None:
@@ -137,4 +140,6 @@ def test_the_totals_of_a_resumed_conversation_count_only_what_came_since() -> No
     assert (third.usage.input_tokens, third.cost_usd) == (30, 30.0)
     assert third.usage_by_model == {"m": Usage(input_tokens=30)}
     assert process(third, total=150).usage.input_tokens == 20
+    cut = process(third, total=None, responses=(7,))
+    assert process(cut, total=142, responses=(5,)).usage_by_model == {"m": Usage(input_tokens=5)}
     assert process(third, total=20).usage.input_tokens == 20, "the earlier process had not saved its totals"
