@@ -140,7 +140,7 @@ PAIRS := claude:openai_chat claude:openai_responses claude:google_generate codex
   codex:google_generate opencode:anthropic_messages pi:google_generate
 
 contract: clis
-	$(VENV)/bin/pytest -n 2 --dist loadgroup -m contract tests/contracts $(ARGS)
+	$(VENV)/bin/pytest -n 3 --dist loadgroup -m contract tests/contracts $(ARGS)
 
 translate: clis
 	@$(VENV)/bin/proctor setup --extra translate
