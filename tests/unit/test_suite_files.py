@@ -8,6 +8,7 @@ from backends.registry import names
 from harness.case import Case
 from harness.suite.config import load
 from harness.suite.matrix import cases
+from harness.suite.scripts import script_of
 from tests.support.played import PLAYED
 from tests.support.project import CONF, ROOT
 
@@ -25,6 +26,11 @@ def test_a_suite_has_cases_with_unique_ids(suite: str) -> None:
     ids = [case.id for case in of(suite)]
     assert ids
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_each_scripted_case_has_its_script(suite: str) -> None:
+    assert all(script_of(case, CONF).is_file() for case in of(suite) if case.provider.kind == "scripted")
 
 
 @pytest.mark.parametrize(("suite", "backends"), [("pr", set(PLAYED)), ("smoke", BACKENDS)])
