@@ -9,7 +9,7 @@ Measured with Claude Code 2.1.332:
   and at most 20,000 tokens of that limit count. `CLAUDE_AUTOCOMPACT_PCT_OVERRIDE` lowers the threshold to a percentage
   of the room. Alone, it changes nothing.
 - It compacts a conversation that the service refuses, and asks again for a summary that lacks `<summary>`.
-- When it resumes a conversation, its totals include those that the earlier process reported at its end.
+- When it resumes a conversation, its totals include those of the earlier process, even of one that was killed.
 - With `ENABLE_TOOL_SEARCH`, it may offer a tool only by its name, and offers a tool `DeferredToolPlaceholder` that is
   none. A service that does not know `defer_loading` would let the model call it.
 - With `CLAUDE_CODE_THINKING_DISPLAY_UPDATES`, it asks for `thinking.display: updates`, and again without if that fails.
