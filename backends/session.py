@@ -215,7 +215,8 @@ class Session:
             self.final = None
             if not self._by_subagent:
                 self.stop_reason = None
-                self._not_run.clear()
+                if self._earlier is None:  # else its calls still run if it goes on with that response
+                    self._not_run.clear()
 
     def _begin_again(self, turn: str, *, whole: bool) -> None:
         """Forget a turn whose id names another response from now on, as its place in the stream tells."""
@@ -229,12 +230,14 @@ class Session:
         """Return the turn that this response goes on with although a tool has answered in between, or `None`.
 
         A CLI that shows a response block by block may run the tool of a block before the next one arrives. Its blocks
-        have the same prompt, and so count the same tokens of it. The prompt of a later response is longer.
+        have the same prompt, and so count the same tokens of it. The prompt of a later response is longer. They count
+        0 if the server tells the tokens of a prompt only at the end of a response. Then the id decides.
         """
         earlier, self._earlier = self._earlier, None
-        sent = event.usage.prompt_tokens
-        same = earlier is not None and earlier.turn == event.turn and earlier.usage.prompt_tokens == sent > 0
-        return earlier if same else None
+        if earlier is None or earlier.turn != event.turn or earlier.usage.prompt_tokens != event.usage.prompt_tokens:
+            return None
+        named = bool(event.turn) and event.usage.input_tokens is not None
+        return earlier if event.usage.prompt_tokens or named else None
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
         self._subagent(event.call_id)

@@ -43,6 +43,15 @@ class TestClaude:
         session = read("claude", said(id_, "a", input_tokens=9), answered("a"), said(id_, "b", input_tokens=9))
         assert (session.turns, session.tool_calls, session.usage.input_tokens) == (1, 2, 9)
 
+    def test_blocks_without_counts_are_one_response_if_it_has_an_id(self, id_: str | None) -> None:
+        session = read("claude", said(id_, "a", input_tokens=0), answered("a"), said(id_, "b", input_tokens=0))
+        assert (session.turns, session.tool_calls) == (1 if id_ else 2, 2)
+
+    def test_a_call_still_runs_while_its_response_goes_on(self, id_: str | None) -> None:
+        blocks = [said(id_, call, input_tokens=9) for call in "abc"]
+        session = read("claude", *blocks[:2], answered("a"), blocks[2])
+        assert (session.turns, session.tool_calls, session.calls_not_run) == (1, 3, 2)
+
     def test_a_subagent_has_responses_of_its_own(self, id_: str | None) -> None:
         session = read("claude", said(id_, "a", input_tokens=9), said(id_, parent="a", input_tokens=9), answered("a"))
         assert (session.turns, session.subagents, session.usage.input_tokens) == (2, 1, 18)

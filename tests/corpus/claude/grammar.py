@@ -1,4 +1,8 @@
-"""Writes a session as Claude Code does: one line per content block, usage from its first bytes, totals at the end."""
+"""Writes a session as Claude Code does: one line per content block, usage from its first bytes, totals at the end.
+
+A tool may answer before the next block arrives: here, each call that fails does. A server may tell the tokens of a
+prompt only at the end of a response: here, of each response with several calls.
+"""
 
 from __future__ import annotations
 
@@ -72,10 +76,17 @@ def _turn(turn: Turn, parent: str | None) -> Iterator[bytes]:
         yield _block(turn, parent, {"type": "text", "text": turn.text})
     for call in turn.calls:
         yield _block(turn, parent, {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments})
+        if call.failed:
+            yield from _answer(call, parent)
     for call in turn.calls:
-        for inner in call.subagent:
-            yield from _turn(inner, call.id)
-        yield _tool_result(call, parent)
+        if not call.failed:
+            yield from _answer(call, parent)
+
+
+def _answer(call: Call, parent: str | None) -> Iterator[bytes]:
+    for inner in call.subagent:
+        yield from _turn(inner, call.id)
+    yield _tool_result(call, parent)
 
 
 def _system(subtype: str, **fields: Any) -> bytes:
@@ -83,11 +94,12 @@ def _system(subtype: str, **fields: Any) -> bytes:
 
 
 def _block(turn: Turn, parent: str | None, block: dict[str, Any]) -> bytes:
+    known = Usage(input_tokens=0) if len(turn.calls) > 1 else turn.usage
     usage = {
-        "input_tokens": turn.usage.input_tokens,
-        "output_tokens": min(1, turn.usage.output_tokens or 0),
-        "cache_read_input_tokens": turn.usage.cache_read_tokens,
-        "cache_creation_input_tokens": turn.usage.cache_write_tokens,
+        "input_tokens": known.input_tokens,
+        "output_tokens": min(1, known.output_tokens or 0),
+        "cache_read_input_tokens": known.cache_read_tokens,
+        "cache_creation_input_tokens": known.cache_write_tokens,
     }
     message = {
         "id": turn.id,
