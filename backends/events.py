@@ -305,7 +305,7 @@ class Error(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The CLI's final event. Totals cover the CLI's process so far; `model_s` are seconds spent on the model.
+    """The CLI's final event. Totals cover the CLI's process so far.
 
     `reason` says why it ended, in the CLI's words. `limit` is the limit of its own that stopped it, by the name that
     `Backend.own_limits` gives. `succeeded`: the CLI says that it ended well, so that no earlier error decides. A final
@@ -322,8 +322,6 @@ class SessionFinished(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     usage_by_model: dict[str, Usage] = {}
     cost_usd: float | None = None
     turns: int = 0
-    duration_s: float | None = None
-    model_s: float | None = None
     session_id: str = ""
 
 

@@ -46,7 +46,6 @@ class Session:
         self.tool_results = 0
         self.tool_errors = 0
         self.unpaired_results = 0
-        self.model_s = 0.0
         self.subagents = 0
         self.retries = 0
         self.denials = 0
@@ -329,7 +328,6 @@ class Session:
             self.failure = None
         self.session_id = event.session_id or self.session_id
         self.reported.reach(event.usage, event.cost_usd, event.usage_by_model)
-        self.model_s = max(self.model_s, event.model_s or 0.0)
 
     def _retry(self, _event: ev.Retry) -> None:
         self.retries += 1

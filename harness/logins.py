@@ -88,7 +88,7 @@ class Place(Struct, frozen=True):
 
 
 PLACES: Final[Mapping[Subscription, Place]] = {
-    # Claude Code 2.1.197: its client, scopes and file, and the variable that `claude setup-token` is for
+    # Claude Code 2.1.332: its client, scopes and file, and the variable that `claude setup-token` is for
     "claude": Place(
         product="Claude Code",
         command="claude",
@@ -99,7 +99,7 @@ PLACES: Final[Mapping[Subscription, Place]] = {
         scope="user:profile user:inference user:sessions:claude_code user:mcp_servers user:file_upload",
         variable="CLAUDE_CODE_OAUTH_TOKEN",
     ),
-    # Codex 0.169.0: its client and file
+    # Codex 0.171.0: its client and file
     "chatgpt": Place(
         product="Codex",
         command="codex login",

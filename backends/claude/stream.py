@@ -5,8 +5,8 @@ Measured with Claude Code 2.1.332 and a scripted model server:
 - One model response gives one `assistant` event per content block, all with the same `message.id`. They report the
   usage known at the response's first bytes: the input is right, the output is close to zero. The stream does not show
   a response without any block, nor a subagent's last response.
-- In a `result`, `usage`, `num_turns` and `duration_ms` leave out subagents. `modelUsage`, `total_cost_usd` and
-  `duration_api_ms` are running totals of the process and include subagents, so this module reads those.
+- In a `result`, `usage` and `num_turns` leave out subagents. `modelUsage` and `total_cost_usd` are running totals of
+  the process and include subagents, so this module reads those.
 """
 
 from __future__ import annotations
@@ -151,8 +151,6 @@ class _ClaudeResult(LinePart, tag="result"):
     session_id: str = ""
     is_error: bool = False
     api_error_status: int | None = None
-    duration_ms: Amount | None = None
-    duration_api_ms: Amount | None = None
     num_turns: Count = 0
     result: str | None = None
     errors: list[str] = field(default_factory=list)
@@ -314,8 +312,6 @@ def _result(line: _ClaudeResult, _raw: bytes) -> Iterator[ev.Event]:
         usage_by_model=by_model,
         cost_usd=line.total_cost_usd,
         turns=line.num_turns,
-        duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
-        model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
         session_id=line.session_id,
     )
 

@@ -125,7 +125,6 @@ class _RunResult(LinePart, tag="run_result", rename="camel"):
     finish_reason: str = ""
     iterations: Count = 0
     usage: _ClineUsage | None = None
-    duration_ms: Amount | None = None
     text: str = ""
 
 
@@ -207,7 +206,6 @@ def _run_result(event: _RunResult) -> Iterator[ev.Event]:
         text=event.text[:4096] or (_ABORTED if event.finish_reason == "aborted" else ""),
         usage=_usage(event.usage or _ClineUsage()),
         turns=event.iterations,
-        duration_s=None if event.duration_ms is None else event.duration_ms / 1000,
     )
 
 

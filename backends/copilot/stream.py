@@ -23,7 +23,7 @@ from msgspec import Raw, field
 
 from backends import events as ev
 from backends.reading.errors import error_events, error_kind
-from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
+from backends.reading.lines import Count, LinePart, ObjectReader, OtherObject, other_events
 
 
 def decode(line: bytes) -> tuple[ev.Event, ...]:
@@ -92,7 +92,6 @@ class _CopilotData(LinePart, rename="camel"):
     pre_compaction_tokens: Count = 0
     exit_code: int = 0
     models: dict[str, _CopilotTokens] = field(default_factory=dict)
-    model_ms: Amount | None = None
 
 
 class _CopilotLine(LinePart, rename="camel"):
@@ -197,7 +196,6 @@ def _ended(line: _CopilotLine) -> Iterator[ev.Event]:
             reason=f"exit code {data.exit_code}",
             usage=sum(by_model.values(), ev.Usage()),
             usage_by_model=by_model,
-            model_s=None if data.model_ms is None else data.model_ms / 1000,
         )
 
 

@@ -26,7 +26,7 @@ from msgspec import Raw, field
 
 from backends import events as ev
 from backends.reading.errors import error_events, error_kind, request_failure
-from backends.reading.lines import Amount, Count, LinePart, ObjectReader, OtherObject, other_events
+from backends.reading.lines import Count, LinePart, ObjectReader, OtherObject, other_events
 
 SUBAGENT_TOOL = "invoke_agent"
 
@@ -111,7 +111,6 @@ class _GeminiTokens(LinePart):
 
 
 class _GeminiStats(_GeminiTokens):
-    duration_ms: Amount | None = None
     models: dict[str, _GeminiTokens] = field(default_factory=dict)
 
 
@@ -180,7 +179,6 @@ def _end(line: _GeminiEnd) -> Iterator[ev.Event]:
         text=line.error.message[:4096] if line.error else "",
         usage=_usage(stats),
         usage_by_model={model[:200]: _usage(used) for model, used in line.stats.models.items()} if line.stats else {},
-        duration_s=None if stats.duration_ms is None else stats.duration_ms / 1000,
     )
 
 

@@ -126,8 +126,6 @@ class _QwenResult(LinePart, tag="result"):
     subtype: str = ""
     session_id: str = ""
     is_error: bool = False
-    duration_ms: Amount | None = None
-    duration_api_ms: Amount | None = None
     num_turns: Count = 0
     result: str | None = None
     permission_denials: list[_QwenDenial] = field(default_factory=list)
@@ -226,8 +224,6 @@ def _result(line: _QwenResult, _raw: bytes) -> Iterator[ev.Event]:
         reason=line.subtype,
         text=text[:4096],
         turns=line.num_turns,
-        duration_s=None if line.duration_ms is None else line.duration_ms / 1000,
-        model_s=None if line.duration_api_ms is None else line.duration_api_ms / 1000,
         session_id=line.session_id,
     )
 

@@ -114,7 +114,7 @@ def read(name: str, lines: Iterable[bytes]) -> Session:
 def counters(session: Session) -> dict[str, float]:
     """Return all counters of a session that only grow. One that is not told is 0."""
     whole = ("turns", "tool_calls", "tool_results", "tool_errors", "subagents", "retries", "denials", "compactions")
-    more = ("error_count", "rate_limits", "unpaired_results", "untimed_results", "model_s", "cost_usd")
+    more = ("error_count", "rate_limits", "unpaired_results", "untimed_results", "cost_usd")
     counted = {name: getattr(session, name) for name in (*whole, *more)}
     counted.update(msgspec.to_builtins(session.usage))
     return {name: value or 0 for name, value in counted.items()}
