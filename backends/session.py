@@ -7,6 +7,7 @@ from typing import Any
 
 from backends import events as ev
 from backends.compactions import Compactions
+from backends.identity import same_response
 from backends.mcp_presence import NOT_LISTED, absent
 from backends.reading.experiment import shell_command
 from backends.remembered import REMEMBERED, forget
@@ -226,17 +227,9 @@ class Session:
             del self._calls[call]
 
     def _goes_on(self, event: ev.TurnFinished) -> ev.TurnFinished | None:
-        """Return the turn that this response goes on with although a tool has answered in between, or `None`.
-
-        A CLI that shows a response block by block may run the tool of a block before the next one arrives. Its blocks
-        have the same prompt, and so count the same tokens of it. The prompt of a later response is longer. They count
-        0 if the server tells the tokens of a prompt only at the end of a response. Then the id decides.
-        """
+        """Return the turn that this response goes on with although a tool has answered in between, or `None`."""
         earlier, self._earlier = self._earlier, None
-        if earlier is None or earlier.turn != event.turn or earlier.usage.prompt_tokens != event.usage.prompt_tokens:
-            return None
-        named = bool(event.turn) and event.usage.input_tokens is not None
-        return earlier if event.usage.prompt_tokens or named else None
+        return earlier if earlier is not None and same_response(earlier, event) else None
 
     def _subagent_started(self, event: ev.SubagentStarted) -> None:
         self._subagent(event.call_id)
