@@ -5,7 +5,8 @@ and the tokens by model. The CLI notes those of each response in the file of the
 after the CLI runs, because two writers would tear each other's long lines.
 
 It passes SIGTERM on to every process of the CLI. The entry point that npm installs would end at once and leave the rest
-behind. The CLI itself breaks off, writes its last event, and exits.
+behind. The CLI itself breaks off, writes its last event, and exits. The entry point exits with 1 if the CLI was killed:
+the launcher exits with 137 then.
 """
 
 COMPACT = "PROCTOR_COMPACT"
@@ -20,6 +21,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const [resumed, executable, ...options] = process.argv.slice(2);
 const session = resumed || randomUUID();
 const USED = '{"type":"session.usage_record"';
+const LAST = '{"type":"session.shutdown"';
 const COMPACTED = '{"type":"session.compaction_complete"';
 const COUNTED = ["inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens"];
 
@@ -91,6 +93,7 @@ tell("session", { sessionId: session });
 if (process.env.PROCTOR_COMPACT) await compact();
 const code = stopped ? 143 : await start("inherit");
 while (code === null && signal(0)) await sleep(20); // SIGTERM has ended npm's entry point, but not yet the CLI
-const exitCode = code ?? 143;
+const killed = code === 1 && before < conversation().length && !since().includes(LAST);
+const exitCode = killed ? 137 : (code ?? 143);
 tell("end", { exitCode, ...noted() }, () => process.exit(exitCode));
 """

@@ -189,7 +189,11 @@ _WITHOUT_STATUS = (
         K.MCP, r"\bMCP (error|server|client|startup)s?\b.{0,200}(connect|clos|fail|timed? ?out|unavailable)", "MCP"
     ),
     Wording(K.MCP, r"\bMCPClientError\b|\bMCP server returned|failed .{0,60}\bMCP (server|client|tools)\b", "OpenCode"),
-    Wording(K.MODEL_UNREACHABLE, r"unable to connect|cannot connect|connection ?(was )?(refused|reset|closed)", "CLIs"),
+    Wording(
+        K.MODEL_UNREACHABLE,
+        r"unable to connect|(can|could )not connect|connection ?(was )?(refused|reset|closed)",
+        "CLIs",
+    ),
     Wording(K.MODEL_UNREACHABLE, r"connection ?error", "OpenAI's and Anthropic's client libraries"),
     Wording(K.MODEL_UNREACHABLE, r"ECONNREFUSED|ECONNRESET|ENOTFOUND|E(HOST|NET)UNREACH|ETIMEDOUT", "Node.js, Bun"),
     Wording(K.MODEL_UNREACHABLE, r"getaddrinfo|fetch failed|failed to fetch", "Node.js"),

@@ -183,6 +183,7 @@ BY_KIND = [
     ("No auth credentials found", None, K.AUTH),
     ("OAuth token has expired. Please obtain a new token.", None, K.AUTH),
     ("TypeError: Failed to fetch", None, K.MODEL_UNREACHABLE),
+    ("Could not connect to local model provider at http://127.0.0.1:9/v1.", None, K.MODEL_UNREACHABLE),
     ("connect ENETUNREACH 10.0.0.1:443", None, K.MODEL_UNREACHABLE),
     ("Connect Timeout Error (attempted address: x:443)", None, K.MODEL_UNREACHABLE),
     ("Was there a typo in the url or port?", None, K.MODEL_UNREACHABLE),
