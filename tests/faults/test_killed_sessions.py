@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support.project import Project, wait_until
+from tests.support.seed import SEED
 from tests.support.serving import Machine
 
 KILLS = 5
@@ -52,6 +53,7 @@ class Killed:
     """A project on a machine with three GPUs, whose runs are killed. Two workers may share each of its many models."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PROCTOR_SEED", SEED)
         self.machine = Machine(folder, monkeypatch, gpus=3)
         self.folder = folder
         self.output = folder / "output.txt"
@@ -82,7 +84,10 @@ class Killed:
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: len(self.machine.ollama.events("load")) > loads, "the first model")
+            wait_until(
+                lambda: len(self.machine.ollama.events("load")) > loads or controller.poll() is not None, "a model"
+            )
+            assert controller.poll() is None, self.output.read_text()
             yield controller
         finally:
             if controller.poll() is None:

@@ -13,7 +13,7 @@ from harness.results.record import Asked
 from tests.faults.test_endings import Fault, check, play, runs
 from tests.support.words import words
 
-REFUSED = {"claude": 3, "opencode": 2, "kimi": 2, "qwen": 2}
+REFUSED = {"claude": 3, "opencode": 2, "kilo": 2, "kimi": 2, "qwen": 2}
 """How often the conversation is refused, for CLIs that compact one that is refused. The request for that is, too, which
 Claude Code makes twice."""
 
@@ -38,11 +38,11 @@ def test_a_conversation_that_is_too_long_is_compacted_and_goes_on(tmp_path: Path
     once = f"test -e trace || {{ touch trace; seq {numbers}; }}"  # the script of a compacted conversation runs it again
     calls = KEPT_BY_PI if name == "pi" else [once]
     long = "" if Asked.COMPACT in asked else "".join(f"{{run: {call!r}}}, " for call in calls)
+    summary = "In short." if name == "qwen" else "<summary>In short.</summary>"  # Qwen Code refuses a tag at the start
     fail = f"{{status: 400, message: {words(name).too_long!r}, times: {REFUSED.get(name, 1)}}}"
     faults = {
         "overflow": Fault(
-            f"- text: So far.\n    calls: [{long}{{run: echo a}}]\n"
-            f"  - text: <summary>In short.</summary>\n    fail: {fail}",
+            f"- text: So far.\n    calls: [{long}{{run: echo a}}]\n  - text: {summary}\n    fail: {fail}",
             (Ending.CONTEXT_OVERFLOW, *[Ending.FINISHED for _ in asked]),
             "ended its session",
             f"price: unknown\ncontext: {context}\n",
