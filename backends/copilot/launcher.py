@@ -73,12 +73,10 @@ const compact = async () => {
 
 const noted = () => {
   const models = {};
-  let modelMs = 0;
   for (const line of since().split("\\n"))
     try {
       if (line.startsWith(USED)) {
-        const { model, duration, ...used } = JSON.parse(line).data.usage;
-        modelMs += duration ?? 0;
+        const { model, ...used } = JSON.parse(line).data.usage;
         const sums = (models[model] ??= {});
         for (const name of COUNTED) if (Number.isInteger(used[name])) sums[name] = (sums[name] ?? 0) + used[name];
       } else if (line.startsWith(COMPACTED)) {
@@ -86,7 +84,7 @@ const noted = () => {
         tell("compaction", { success, trigger, preCompactionTokens });
       }
     } catch {} // a line that was cut off
-  return { models, modelMs };
+  return models;
 };
 
 tell("session", { sessionId: session });
@@ -95,5 +93,5 @@ const code = stopped ? 143 : await start("inherit");
 while (code === null && signal(0)) await sleep(20); // SIGTERM has ended npm's entry point, but not yet the CLI
 const killed = code === 1 && before < conversation().length && !since().includes(LAST);
 const exitCode = killed ? 137 : (code ?? 143);
-tell("end", { exitCode, ...noted() }, () => process.exit(exitCode));
+tell("end", { exitCode, models: noted() }, () => process.exit(exitCode));
 """

@@ -31,7 +31,7 @@ def lines(script: Script) -> list[bytes]:
         told = {"success": True, "trigger": "automatic", "preCompactionTokens": 50_000}
         written.append(line(type="proctor.compaction", data=told))
     models = {"scripted": _tokens(sum((turn.usage for turn in every), Usage()))} if every else {}
-    return [*written, line(type="proctor.end", data={"exitCode": code, "models": models, "modelMs": 40})]
+    return [*written, line(type="proctor.end", data={"exitCode": code, "models": models})]
 
 
 def arguments(call: Call) -> dict[str, str]:
