@@ -71,9 +71,9 @@ const compact = async () => {
   while (signal(0)) await sleep(20);
 };
 
-const noted = () => {
+const noted = (added) => {
   const models = {};
-  for (const line of since().split("\\n"))
+  for (const line of added.split("\\n"))
     try {
       if (line.startsWith(USED)) {
         const { model, ...used } = JSON.parse(line).data.usage;
@@ -91,7 +91,8 @@ tell("session", { sessionId: session });
 if (process.env.PROCTOR_COMPACT) await compact();
 const code = stopped ? 143 : await start("inherit");
 while (code === null && signal(0)) await sleep(20); // SIGTERM has ended npm's entry point, but not yet the CLI
-const killed = code === 1 && before < conversation().length && !since().includes(LAST);
+const added = since();
+const killed = code === 1 && added && !added.includes(LAST);
 const exitCode = killed ? 137 : (code ?? 143);
-tell("end", { exitCode, models: noted() }, () => process.exit(exitCode));
+tell("end", { exitCode, models: noted(added) }, () => process.exit(exitCode));
 """
