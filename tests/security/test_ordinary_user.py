@@ -34,7 +34,7 @@ def run(folder: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.Completed
     """Run a module of Python to its end, as an ordinary user whose home is `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     variables = kept | {"HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
-    command = command_of_an_ordinary_user([sys.executable, "-m", *arguments])
+    command = command_of_an_ordinary_user([sys.executable, "-m", *arguments], further_ids=False)
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 

@@ -1,7 +1,7 @@
-"""Becomes an ordinary user and runs a command: `python -m tests.support.become_ordinary COMMAND …`, as root.
+"""Becomes an ordinary user and runs a command: `python -m tests.support.become_ordinary [--ids] COMMAND …`, as root.
 
 Root's Python may lie where no other user may look, such as below /root. So the command runs in a mount namespace of its
-own, in which such folders show what it needs, and nothing else.
+own, in which such folders show what it needs, and nothing else. With `--ids`, the user may map further uids.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ _ROOT = Path(__file__).parents[2]
 def main() -> None:
     """Run the command in the place of this process."""
     uncover([*interpreter_paths(), _ROOT, pinned_clis(), images_folder()])
-    give_further_ids()
+    command = sys.argv[1:]
+    if command[0] == "--ids":
+        give_further_ids()
+        del command[0]
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the test's own command
+    os.execvp(command[0], command)  # noqa: S606 - the test's own command
 
 
 def give_further_ids() -> None:

@@ -44,10 +44,14 @@ def given_to_them(folder: Path) -> None:
         give(folder, NOBODY)
 
 
-def command_of_an_ordinary_user(command: Sequence[str]) -> list[str]:
-    """Return the command that runs this one as an ordinary user. This user's own Python can run in it."""
-    before = [sys.executable, "-m", "tests.support.become_ordinary"] if os.geteuid() == 0 else []
-    return [*before, *command]
+def command_of_an_ordinary_user(command: Sequence[str], *, further_ids: bool = True) -> list[str]:
+    """Return the command that runs this one as an ordinary user. This user's own Python can run in it.
+
+    With `further_ids`, the user may map further uids, as podman needs. Files are mounted in /etc for that.
+    """
+    if os.geteuid() != 0:
+        return list(command)
+    return [sys.executable, "-m", "tests.support.become_ordinary", *(["--ids"] if further_ids else []), *command]
 
 
 def as_ordinary_user(action: Callable[[], T]) -> T:
