@@ -35,7 +35,8 @@ class ReportedUsage(Struct):
     """The sums over responses, and the running totals that a CLI may report besides.
 
     A count that nothing told is `None`. `before` are the totals with which the CLI began: those of the conversation
-    that it resumed. They are `guessed` if the earlier CLI was killed before it reported any.
+    that it resumed. They are `guessed` if the earlier CLI was killed before it reported any. `told` are the last totals
+    of that conversation that a CLI reported.
     """
 
     responses: Usage = Usage()
@@ -43,12 +44,18 @@ class ReportedUsage(Struct):
     responses_by_model: dict[str, Usage] = {}
     totals: Totals = Totals()
     before: Totals = Totals()
+    told: Totals = Totals()
     guessed: bool = False
 
     @property
     def own_totals(self) -> Totals:
-        """The totals without those of the conversation that the CLI resumed."""
-        return self.totals.since(self.before)
+        """The totals without those of the conversation that the CLI resumed.
+
+        A CLI may be killed before it saves a response. The totals are then too small to hold the prompts of all
+        responses, and only what an earlier CLI reported is taken away.
+        """
+        complete = self.totals.usage.prompt_tokens >= (self.before.usage + self.responses).prompt_tokens
+        return self.totals.since(self.before if complete else self.told)
 
     @property
     def usage(self) -> Usage:
@@ -98,4 +105,5 @@ class ReportedUsage(Struct):
 
     def resumes(self, earlier: ReportedUsage) -> None:
         """Note that the CLI resumed an earlier conversation, and goes on with its totals."""
-        self.before, self.guessed = earlier.saved, earlier.totals == Totals()
+        self.guessed = earlier.totals == Totals()
+        self.before, self.told = earlier.saved, earlier.told if self.guessed else earlier.totals

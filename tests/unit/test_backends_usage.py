@@ -120,26 +120,40 @@ def test_totals_only_grow() -> None:
     assert (session.cost_usd, session.usage) == (0.5, Usage(input_tokens=5))
 
 
+def resumed(*before: Session, total: int | None, responses: Sequence[int] = ()) -> Session:
+    """Return a session of Claude Code that goes on with `before`. It is killed if it tells no total."""
+    session = Session()
+    for number, tokens in enumerate(responses):
+        session.add(TurnFinished(turn=f"{number}", usage=Usage(input_tokens=tokens), model="m"))
+    if before:
+        session.reported.resumes(before[-1].reported)
+    if total is not None:
+        used = Usage(input_tokens=total)
+        session.add(SessionFinished(usage=used, usage_by_model={"m": used}, cost_usd=float(total)))
+    return session
+
+
 def test_the_totals_of_a_resumed_conversation_count_only_what_came_since() -> None:
-    """Claude Code saves its totals after each response, and goes on with them even if it was killed."""
-
-    def process(*before: Session, total: int | None, responses: Sequence[int] = ()) -> Session:
-        session = Session()
-        for number, tokens in enumerate(responses):
-            session.add(TurnFinished(turn=f"{number}", usage=Usage(input_tokens=tokens), model="m"))
-        if before:
-            session.reported.resumes(before[-1].reported)
-        if total is not None:
-            used = Usage(input_tokens=total)
-            session.add(SessionFinished(usage=used, usage_by_model={"m": used}, cost_usd=float(total)))
-        return session
-
-    first = process(total=100)
-    killed = process(first, total=None)
-    third = process(killed, total=130)
+    """Claude Code saves its totals soon after each response, and goes on with them even if it was killed."""
+    first = resumed(total=100)
+    killed = resumed(first, total=None)
+    third = resumed(killed, total=130)
     assert (third.usage.input_tokens, third.cost_usd) == (30, 30.0)
     assert third.usage_by_model == {"m": Usage(input_tokens=30)}
-    assert process(third, total=150).usage.input_tokens == 20
-    cut = process(third, total=None, responses=(7,))
-    assert process(cut, total=142, responses=(5,)).usage_by_model == {"m": Usage(input_tokens=5)}
-    assert process(third, total=20).usage.input_tokens == 20, "the earlier process had not saved its totals"
+    assert resumed(third, total=150).usage.input_tokens == 20
+    cut = resumed(third, total=None, responses=(7,))
+    assert resumed(cut, total=142, responses=(5,)).usage_by_model == {"m": Usage(input_tokens=5)}
+    assert resumed(third, total=20).usage.input_tokens == 20, "the earlier process had not saved its totals"
+
+
+@pytest.mark.parametrize(("told", "total"), [(None, 15), (100, 115)])
+@pytest.mark.parametrize("killed", [(7,), (16,), (7, 9)])
+def test_totals_that_a_killed_cli_had_not_saved_are_not_taken_away(
+    told: int | None, total: int, killed: tuple[int, ...]
+) -> None:
+    session = resumed(total=told)
+    for tokens in killed:
+        session = resumed(session, total=None, responses=(tokens,))
+    last = resumed(session, total=total, responses=(7, 8))
+    assert last.usage_by_model == {"m": Usage(input_tokens=15)}
+    assert last.cost_usd == 15.0
