@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -153,7 +153,7 @@ class Run:
 
     @cached_property
     def _chosen(self) -> list[Case]:
-        require_known(self.choice, self.config, self.conf, self._other_suites)
+        require_known(self.choice, self.config, self.conf, self._other_suites())
         chosen = choose(self._suite_cases, self.choice)
         if self.given.submission is not None:
             return without_agent(chosen, self.config.suite.replicates)
@@ -177,12 +177,12 @@ class Run:
         for suite in self.conf.choices("suite"):
             yield suite, partial(_as_written, self.conf, suite)
 
-    def _other_suites(self) -> Iterator[configuration.Config]:
-        """Return the configurations of the other suites, except those that are wrong."""
+    def _other_suites(self) -> Iterator[tuple[str, Mapping[str, Sequence[str]]]]:
+        """Yield the other suites, except those that are wrong, with the names of each group's entries."""
         for suite in self.conf.choices("suite"):
             if suite != self.suite:
                 with suppress(ConfError):
-                    yield configuration.load(self.conf, suite)
+                    yield suite, configuration.names_in(self.conf, suite)
 
 
 def _every_case(config: configuration.Config) -> list[Case]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -36,17 +36,19 @@ def choose(cases: Sequence[Case], choice: Choice) -> list[Case]:
     ]
 
 
-def require_known(choice: Choice, config: Config, conf: ConfPath, others: Callable[[], Iterable[Config]]) -> None:
+def require_known(
+    choice: Choice, config: Config, conf: ConfPath, others: Iterable[tuple[str, Mapping[str, Sequence[str]]]]
+) -> None:
     """Raise `ConfError` for a name that the suite does not have.
 
     List the valid names, other suites with the name, and the setting that gives this suite an entry of `conf`. `others`
-    reads the other suites.
+    are the other suites, with the names of each group's entries that they use. It is read only if a name is unknown.
     """
     for kind in _KINDS:
         known = getattr(config, kind)
         for name in getattr(choice, kind):
             if name not in known:
-                suites = [other.suite.name for other in others() if name in getattr(other, kind)]
+                suites = [suite for suite, names in others if name in names[kind]]
                 elsewhere = f"; other suites have it: --suite {' or '.join(suites)}" if suites else ""
                 if name in conf.choices(kind):
                     elsewhere += f"; or give it to this suite: --set 'suite.{kind}s=[{name}]'"

@@ -85,6 +85,12 @@ def load(conf: ConfPath, suite: str, settings: Sequence[str] = (), further: Sequ
         return _Loader(conf, suite, settings).load(further)
 
 
+def names_in(conf: ConfPath, suite: str) -> Mapping[str, Sequence[str]]:
+    """Return the names of each group's entries that a suite uses, without a look at the entries. Raise `ConfError`."""
+    with conf.naming_files():
+        return _Loader(conf, suite, ()).names()
+
+
 def load_providers(conf: ConfPath) -> dict[str, ProviderConf]:
     """Return every provider of the search path, by name. Raise `ConfError` if a file is wrong."""
     with conf.naming_files():
@@ -120,14 +126,21 @@ class _Loader:
             self._require_keys(file, document)
 
     def load(self, further: Sequence[str]) -> Config:
+        suite = self._suite(further)
+        return self._composed(suite, self._names(suite), {"suite": self.suite})
+
+    def names(self) -> dict[str, list[str]]:
+        return self._names(self._suite(()))
+
+    def _suite(self, further: Sequence[str]) -> SuiteConf:
+        """Return the suite, with the ids in `further` among its environments."""
         require(self.conf, "suite", self.suite, f"--suite {self.suite}")
-        base = {"suite": self.suite}
-        tree = self.composer.compose(base, self.settings.of_suite())
+        tree = self.composer.compose({"suite": self.suite}, self.settings.of_suite())
         suite = self._entry(tree["suite"], SuiteConf, "suite", self.suite)
         named = [*suite.environments, *further, *(rule.environment or "" for rule in suite.exclude)]
         suite = name_environments(suite, further, f"conf/suite/{self.suite}.yaml: suite.")
         self.composer.add("environment", entries_without_files(named, self.conf))
-        return self._composed(suite, self._names(suite), base)
+        return suite
 
     def _composed(self, suite: SuiteConf, names: Mapping[str, Sequence[str]], base: Mapping[str, str]) -> Config:
         """Return the configuration with these entries of each group, once everything is checked."""
