@@ -135,7 +135,7 @@ bench: tested
 corpus: clis
 	$(VENV)/bin/python -m tests.corpus.record $(ARGS)
 
-# A CLI, and the only wire that the model speaks.
+# A CLI, and the only wire that the model speaks. The brackets below keep `pi` from matching `copilot` and `pinned`.
 PAIRS := claude:openai_chat claude:openai_responses claude:google_generate codex:anthropic_messages codex:openai_chat \
   codex:google_generate opencode:anthropic_messages pi:google_generate
 
@@ -146,7 +146,7 @@ translate: clis
 	@$(VENV)/bin/proctor setup --extra translate
 	$(VENV)/bin/pytest -m translate tests/translation $(ARGS)
 	for pair in $(PAIRS); do PROCTOR_UPSTREAM=$${pair#*:} $(VENV)/bin/pytest -n 2 --dist loadgroup -m contract \
-	  tests/contracts/test_contract.py -k $${pair%:*} $(ARGS) || exit 1; done
+	  tests/contracts/test_contract.py -k "[$${pair%:*}] or [$${pair%:*}-" $(ARGS) || exit 1; done
 
 allowed: clis
 	$(VENV)/bin/python -m tests.contracts.sent $(ARGS)
