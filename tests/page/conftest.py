@@ -24,7 +24,7 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of every backend. `PROCTOR_PAGE_RUN` names one that is there, which saves a minute."""
+    """Return a run of every backend. `PROCTOR_PAGE_RUN` names one that is there, which saves minutes."""
     there = os.environ.get("PROCTOR_PAGE_RUN")
     return Path(there) if there else real_run(tmp_path_factory.mktemp("real") / "project")
 

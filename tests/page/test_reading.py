@@ -13,6 +13,10 @@ from tests.support.pages import Page
 
 SIZES = pytest.mark.parametrize("width", [WIDE, NARROW])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+AGENTS = own_names()
+EVERY = 4 * len(AGENTS)
+"""All cases of the run: each agent's models are `careful` and `hasty`, and each case has two replicates."""
+
 _ADDRESSES = "(all) => all.map((one) => one.getAttribute('href') || one.href.baseVal)"
 
 
@@ -40,18 +44,18 @@ def test_a_reader_goes_from_the_overview_to_a_picture_and_back(chromium: Chromiu
     with chromium.opened(file) as page:
         tab = page.tab
         assert "worse: " in tab.locator(".verdict.bad").inner_text()
-        assert tab.locator("#heatmap .heat").count() == 2 * len(own_names())
+        assert tab.locator("#heatmap .heat").count() == 2 * len(AGENTS)
         tab.locator(".chart svg").first.wait_for()
-        assert len(shown_cases(page)) == 4 * len(own_names())
+        assert len(shown_cases(page)) == EVERY
         assert "output tokens" in tab.locator("#case-table thead").inner_text()  # a table elsewhere counts all tokens
 
         tab.select_option("#filter-model", "hasty")
-        tab.locator("#many", has_text="8 of 16").wait_for()
+        tab.locator("#many", has_text=f"{EVERY // 2} of {EVERY}").wait_for()
         tab.locator("#counts .tile", has_text="failed").click()
         assert tab.input_value("#filter-outcome") == "failed"
-        assert set(shown_cases(page)) == {f"{name}-hasty-small_maze-r{n}" for name in own_names() for n in (1, 2)}
+        assert set(shown_cases(page)) == {f"{name}-hasty-small_maze-r{n}" for name in AGENTS for n in (1, 2)}
         tab.fill("#search", "opencode r2")
-        tab.locator("#many", has_text="1 of 16").wait_for()
+        tab.locator("#many", has_text=f"1 of {EVERY}").wait_for()
         assert tab.evaluate("document.activeElement.id") == "search"
         assert "q=opencode" in tab.url
 
@@ -72,7 +76,7 @@ def test_a_reader_goes_from_the_overview_to_a_picture_and_back(chromium: Chromiu
 def test_an_address_leads_to_the_same_view(chromium: Chromium, file: Path) -> None:
     with chromium.opened(file) as page:
         page.go("#/?backend=pi&outcome=passed&sort=-turns")
-        page.tab.locator("#many", has_text="2 of 16").wait_for()
+        page.tab.locator("#many", has_text=f"2 of {EVERY}").wait_for()
         assert page.tab.input_value("#filter-backend") == "pi"
         page.go("#/?backend=nobody")
         page.tab.locator("#cases", has_text="No session fits").wait_for()
@@ -102,7 +106,7 @@ def test_a_reader_can_do_all_by_keyboard(chromium: Chromium, file: Path) -> None
         press("/")
         assert page.tab.evaluate("document.activeElement.id") == "search"
         page.tab.keyboard.type("hasty")
-        page.tab.locator("#many", has_text="8 of 16").wait_for()
+        page.tab.locator("#many", has_text=f"{EVERY // 2} of {EVERY}").wait_for()
         press("Escape")
         names = shown_cases(page)
         press("j")
