@@ -4,7 +4,8 @@ Measured with Claude Code 2.1.332 and a scripted model server:
 
 - One model response gives one `assistant` event per content block, all with the same `message.id`. They report the
   usage known at the response's first bytes: the input is right, the output is close to zero. The stream does not show
-  a response without any block, nor a subagent's last response.
+  a response without any block, nor the last response of a subagent for which the agent waits. By default, the agent
+  goes on beside its subagents.
 - In a `result`, `usage` and `num_turns` leave out subagents. `modelUsage` and `total_cost_usd` are running totals of
   the process and include subagents, so this module reads those.
 """
