@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from backends.registry import own_names
 from harness.exports.atif import VERSION
 from tests.support.transcripts import HOSTILE
 
@@ -22,7 +23,7 @@ def test_the_version_is_the_newest_that_harbor_accepts() -> None:
 
 def test_every_trajectory_is_valid(exported: Path) -> None:
     files = sorted((exported / "atif").glob("*.json"))
-    assert len(files) == 14
+    assert len(files) == 2 * len(own_names()) + 6, "two for each backend, and those of Claude Code"
     for file in files:
         check = validator.TrajectoryValidator()
         assert check.validate(file), (file.name, check.errors)
@@ -43,7 +44,7 @@ def test_subagents_are_read_as_trajectories(exported: Path) -> None:
         for ref in result.subagent_trajectory_ref or []
     ]
     assert refs == [one.trajectory_id for one in read.subagent_trajectories]
-    assert [len(one.steps) for one in read.subagent_trajectories] == [2, 2]
+    assert [len(one.steps) for one in read.subagent_trajectories] == [3, 3]
 
 
 def test_a_hostile_text_is_read_as_it_was_written(exported: Path) -> None:
