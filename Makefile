@@ -49,12 +49,12 @@ lowest: | python
 	  --no-header --no-annotate pyproject.toml -o $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(LOWEST)/bin/proctor setup $(TESTED)
+	$(LOWEST)/bin/proctor setup $(TESTED) --extra kinder
 	$(LOWEST)/bin/pytest -n 2 -m "not nightly and not contract and not faults and not worlds and not translate and not containers and not clients and not slurm" $(ARGS)
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
-	$(VENV)/bin/pytest tests/properties -m "not nightly" --hypothesis-profile=nightly $(ARGS)
+	$(VENV)/bin/pytest tests/properties tests/unit -m "hypothesis and not nightly" --hypothesis-profile=nightly $(ARGS)
 
 faults: tested
 	rm -f runs/faults.jsonl

@@ -59,10 +59,14 @@ def run(project: Project, *arguments: str, until: Callable[[str], bool]) -> Scre
         command, cwd=project.folder, env=variables, stdin=slave, stdout=slave, stderr=slave
     ) as process:
         os.close(slave)
-        while shown := _read(master):
-            screen.feed(shown)
-            if until(screen.text):
-                (project.folder / "go").touch()
+        try:
+            while shown := _read(master):
+                screen.feed(shown)
+                if until(screen.text):
+                    (project.folder / "go").touch()
+        except BaseException:
+            process.kill()  # nobody reads what it writes any more
+            raise
     os.close(master)
     assert process.returncode == 0, screen.text
     return screen

@@ -91,7 +91,7 @@ ALLOWED = [
 
 def decide(stored: bytes, arch: int, number: int, arguments: tuple[int, ...]) -> int:
     """Run classic BPF, as far as seccomp filters use it. Return the filter's answer."""
-    data = struct.pack("=iIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
+    data = struct.pack("=IIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
     accumulator, at = 0, 0
     while True:
         code, if_true, if_false, operand = struct.unpack_from("=HBBI", stored, at * 8)
