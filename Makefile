@@ -54,7 +54,7 @@ lowest: | python
 
 nightly: clis local clouds environments
 	$(VENV)/bin/pytest -m nightly $(ARGS)
-	$(VENV)/bin/pytest tests/properties tests/unit -m "hypothesis and not nightly" --hypothesis-profile=nightly $(ARGS)
+	$(VENV)/bin/pytest tests/properties tests/unit tests/security -m "hypothesis and not nightly" --hypothesis-profile=nightly $(ARGS)
 
 faults: tested
 	rm -f runs/faults.jsonl

@@ -178,7 +178,7 @@ class Run:
             yield suite, partial(_as_written, self.conf, suite)
 
     def _other_suites(self) -> Iterator[tuple[str, Mapping[str, Sequence[str]]]]:
-        """Yield the other suites, except those that are wrong, with the names of each group's entries."""
+        """Yield the other suites whose files are right, with the names of each group's entries that they use."""
         for suite in self.conf.choices("suite"):
             if suite != self.suite:
                 with suppress(ConfError):

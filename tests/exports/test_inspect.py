@@ -35,7 +35,7 @@ def sample(log: Any, name: str, epoch: int = 1) -> Any:
 
 def test_scores_and_tokens_are_those_of_the_records(run: Path, log: Any) -> None:
     records = {one.case.id: one for one in read_run(run)[1] if one.outcome != "skipped"}
-    assert sorted(one.metadata["case"] for one in log.samples) == sorted(records)
+    assert len(log.samples) == len(records) == 2 * len(own_names()) + 6, "two for each backend, and Claude Code's"
     for one in log.samples:
         record = records[one.metadata["case"]]
         scores = {name: score.value for name, score in (one.scores or {}).items()}

@@ -120,13 +120,13 @@ def test_totals_only_grow() -> None:
     assert (session.cost_usd, session.usage) == (0.5, Usage(input_tokens=5))
 
 
-def resumed(*before: Session, total: int | None, responses: Sequence[int] = ()) -> Session:
+def resumed(before: Session | None = None, *, total: int | None, responses: Sequence[int] = ()) -> Session:
     """Return a session of Claude Code that goes on with `before`. It is killed if it tells no total."""
     session = Session()
     for number, tokens in enumerate(responses):
         session.add(TurnFinished(turn=f"{number}", usage=Usage(input_tokens=tokens), model="m"))
     if before:
-        session.reported.resumes(before[-1].reported)
+        session.reported.resumes(before.reported)
     if total is not None:
         used = Usage(input_tokens=total)
         session.add(SessionFinished(usage=used, usage_by_model={"m": used}, cost_usd=float(total)))
